@@ -1,0 +1,85 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Who may import whom is held by Tests/PenstockTests/ImportTableTests.swift; keep the two in step.
+let strict: [SwiftSetting] = [.enableUpcomingFeature("ExistentialAny")]
+
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+  name: "penstock",
+  platforms: [.macOS(.v15)],
+  products: [
+    .executable(name: "penstock", targets: ["Penstock"]),
+    .executable(name: "websocket-echo", targets: ["websocket-echo"]),
+    .library(name: "PenstockClient", targets: ["PenstockClient"]),
+    .library(name: "PenstockParts", targets: ["Events", "Views", "Log", "Ingest", "Compute", "Query", "WebSocket"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: ["FullFoundation"]),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+  ],
+  targets: [
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(name: "Events", dependencies: ["CZlib"], swiftSettings: strict),
+    .target(name: "Views", dependencies: ["Events", yams], swiftSettings: strict),
+    .target(name: "Log", dependencies: ["Events", "CZlib", logging, metrics], swiftSettings: strict),
+    .target(name: "WebSocket", dependencies: ["CZlib", nioCore, nioHTTP1], swiftSettings: strict),
+    .target(
+      name: "Ingest",
+      dependencies: ["Events", "WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics],
+      swiftSettings: strict),
+    .target(
+      name: "Compute",
+      dependencies: ["Events", "Views", .product(name: "GRDB", package: "GRDB.swift"), logging, metrics],
+      swiftSettings: strict),
+    .target(
+      name: "Query",
+      dependencies: ["Events", "Views", .product(name: "Hummingbird", package: "hummingbird"), logging, metrics],
+      swiftSettings: strict),
+    .target(
+      name: "PenstockClient", dependencies: ["WebSocket", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
+    .executableTarget(
+      name: "Penstock",
+      dependencies: [
+        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", yams, logging, metrics, nioPosix,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "websocket-echo",
+      dependencies: [
+        "WebSocket", nioCore, nioPosix, nioHTTP1, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+    .testTarget(name: "EventsTests", dependencies: ["Events"], swiftSettings: strict),
+    .testTarget(
+      name: "WebSocketTests",
+      dependencies: ["WebSocket", .product(name: "NIOEmbedded", package: "swift-nio")],
+      swiftSettings: strict),
+    .testTarget(name: "ViewsTests", dependencies: ["Views", "Events"], swiftSettings: strict),
+    .testTarget(name: "LogTests", dependencies: ["Log", "Events"], swiftSettings: strict),
+    .testTarget(
+      name: "IngestTests", dependencies: ["Ingest", "Log", "Events", "PenstockClient"], swiftSettings: strict),
+    .testTarget(name: "ComputeTests", dependencies: ["Compute", "Log", "Views", "Events"], swiftSettings: strict),
+    .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events"], swiftSettings: strict),
+    .testTarget(name: "PenstockTests", dependencies: ["Penstock"], swiftSettings: strict),
+    .testTarget(
+      name: "EndToEndTests",
+      dependencies: ["PenstockClient", .product(name: "GRDB", package: "GRDB.swift")],
+      swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)

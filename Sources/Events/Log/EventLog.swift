@@ -1,0 +1,161 @@
+/// The seam between those who write or read events and what keeps them: the segmented log on disk, or a log over the wire.
+///
+/// Nothing above this protocol knows of files.
+public protocol EventLog: Sendable {
+  /// Fixed when the log is made, 1 ... `PartitionID.countMax`.
+  var partitionCount: Int { get }
+
+  /// Appends one batch to the partition its header names, and completes once it is synced (as far as the sync policy promises).
+  ///
+  /// Returns at once; never blocks, so an event loop may call it. Batches given by one caller for one partition are taken in order.
+  /// - Parameters:
+  ///   - batch: 1...65,536 events. Partition is read from its header; base offset and append time are given by the log.
+  ///   - completion: Called exactly once, on a thread of the log's; must not block.
+  func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void)
+
+  /// The whole batches that hold events from `start` up to the high watermark, in order, as far as `bytesMax` allows (one at least).
+  /// The first batch may begin before `start`: the caller skips those rows. Empty at the high watermark.
+  /// - Throws: `LogError` with `.outOfRange` when `start` is below the first kept offset or above the high watermark.
+  nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
+    -> [ColumnBatch]
+
+  /// The first kept offset and the high watermark: `startOffset <= highWatermark`.
+  nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds
+
+  /// Returns when some partition in `positions` has a high watermark above the offset given, or the task is cancelled.
+  nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError)
+
+  /// The last durable sequence of each source that has one.
+  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition]
+
+  /// The offset to start at so as to see every event of `partition` whose event time is `time` or later: a place in the sparse index,
+  /// so events before it may follow. Nil when the partition holds none that late.
+  nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
+    -> Offset?
+}
+
+extension EventLog {
+  /// The partition of a source: FNV-1a over its UTF-8, mixed, modulo the partition count.
+  public func partition(of source: String) -> PartitionID {
+    var copy = source
+    return copy.withUTF8 { PartitionID(Int(stableHash(UnsafeRawBufferPointer($0)) % UInt64(partitionCount))) }
+  }
+
+  /// `append(_:completion:)` for callers that can wait.
+  public func append(_ batch: ColumnBatch) async throws(LogError) -> AppendReceipt {
+    let result = await withCheckedContinuation { continuation in
+      append(batch) { continuation.resume(returning: $0) }
+    }
+    return try result.get()
+  }
+}
+
+/// What became of an appended batch.
+public struct AppendReceipt: Sendable, Hashable {
+  /// Offset of the first event appended; dense from there. Equal to `endOffset` when none was.
+  public var baseOffset: Offset
+  /// The partition's next offset after this batch.
+  public var endOffset: Offset
+  /// Rows of the given batch that were not appended, in row order; empty as a rule.
+  public var exceptions: [Exception]
+
+  public struct Exception: Sendable, Hashable {
+    public enum Reason: Sendable, Hashable {
+      /// Already in the log: (source, epoch, sequence) not above the last durable, or (source, id) within the dedup window.
+      case duplicate
+      /// Its epoch is below the source's present one.
+      case fenced(currentEpoch: UInt64)
+    }
+    public var row: Int
+    public var reason: Reason
+    public init(row: Int, reason: Reason) {
+      self.row = row
+      self.reason = reason
+    }
+  }
+
+  public init(baseOffset: Offset, endOffset: Offset, exceptions: [Exception] = []) {
+    self.baseOffset = baseOffset
+    self.endOffset = endOffset
+    self.exceptions = exceptions
+  }
+}
+
+public struct PartitionBounds: Sendable, Hashable {
+  public var startOffset: Offset
+  public var highWatermark: Offset
+  public init(startOffset: Offset, highWatermark: Offset) {
+    self.startOffset = startOffset
+    self.highWatermark = highWatermark
+  }
+}
+
+/// The last durable sequence of a source.
+public struct ProducerPosition: Sendable, Hashable {
+  public var epoch: UInt64
+  public var sequence: UInt64
+  public init(epoch: UInt64, sequence: UInt64) {
+    self.epoch = epoch
+    self.sequence = sequence
+  }
+}
+
+/// An operational failure of a log, with its place.
+public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
+  public enum Code: String, Sendable, CaseIterable {
+    /// An earlier sync failed; reopen the partition to recover.
+    case poisoned
+    /// Damage before the tail: the partition does not open.
+    case corrupt
+    /// A system call failed; see `errno`.
+    case io
+    /// Another process holds the log's lock.
+    case locked
+    case outOfRange = "out_of_range"
+    case unknownPartition = "unknown_partition"
+    /// The log is shutting down or its queue is full: try again later.
+    case unavailable
+    /// The files are of a version, or a partition count, this program does not read.
+    case incompatible
+  }
+
+  public var code: Code
+  public var partition: PartitionID?
+  /// Base offset of the segment.
+  public var segment: Offset?
+  /// Byte in the segment's file.
+  public var position: Int?
+  public var errno: Int32?
+  public var detail: String
+
+  public init(
+    _ code: Code, partition: PartitionID? = nil, segment: Offset? = nil, position: Int? = nil, errno: Int32? = nil,
+    _ detail: String
+  ) {
+    self.code = code
+    self.partition = partition
+    self.segment = segment
+    self.position = position
+    self.errno = errno
+    self.detail = detail
+  }
+
+  public var description: String {
+    var place: [String] = []
+    if let partition { place.append("partition \(partition)") }
+    if let segment { place.append("segment \(segment)") }
+    if let position { place.append("byte \(position)") }
+    if let errno { place.append("errno \(errno)") }
+    return "log: \(code.rawValue): \(detail)" + (place.isEmpty ? "" : " (\(place.joined(separator: ", ")))")
+  }
+}
+
+/// FNV-1a, 64 bits, then murmur3's finaliser: the hash that places a source in a partition. Part of the log's format.
+/// Source: Fowler, Noll, Vo; Austin Appleby, MurmurHash3 `fmix64`.
+@inlinable public func stableHash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+  var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+  for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+  hash = (hash ^ (hash &>> 33)) &* 0xff51_afd7_ed55_8ccd
+  hash = (hash ^ (hash &>> 33)) &* 0xc4ce_b9fe_1a85_ec53
+  return hash ^ (hash &>> 33)
+}

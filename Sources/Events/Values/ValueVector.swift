@@ -1,0 +1,89 @@
+/// What kind of value a row of a `ValueVector` holds.
+public enum ValueKind: UInt8, Sendable {
+  /// The event has no such member.
+  case missing = 0
+  /// An expression failed on this row.
+  case error
+  case null
+  /// `bits` is 0 or 1.
+  case bool
+  /// `bits` is the `Int64`'s bit pattern.
+  case int
+  /// `bits` is the `Double`'s bit pattern; never NaN or infinite when it comes from an event.
+  case double
+  /// `bits` is a code in the row source's string table.
+  case string
+  /// JSON text that fits no other kind (an array, an empty object, an integer beyond 64 bits); `bits` is a code in the string table.
+  case raw
+  /// The path names an object whose members have columns of their own; `bits` means nothing.
+  case object
+  /// A point in time; `bits` is the `Int64` of its nanoseconds.
+  case time
+}
+
+/// One value a row, for a batch of rows: what expressions and aggregates work on.
+public struct ValueVector: Sendable {
+  public var kinds: [ValueKind]
+  public var bits: [UInt64]
+  /// Set when every row has this kind, so that leaf loops need not look at each.
+  public var uniformKind: ValueKind?
+
+  public init() {
+    kinds = []
+    bits = []
+  }
+
+  public init(repeating kind: ValueKind, bits pattern: UInt64 = 0, count: Int) {
+    kinds = Array(repeating: kind, count: count)
+    bits = Array(repeating: pattern, count: count)
+    uniformKind = kind
+  }
+
+  @inlinable public var count: Int { kinds.count }
+
+  /// Makes every row `kind`, keeping the storage.
+  public mutating func reset(to kind: ValueKind, count: Int) {
+    if kinds.count == count {
+      for row in 0..<count { kinds[row] = kind }
+      for row in 0..<count { bits[row] = 0 }
+    } else {
+      kinds = Array(repeating: kind, count: count)
+      bits = Array(repeating: 0, count: count)
+    }
+    uniformKind = kind
+  }
+}
+
+/// Where in a row a value is found.
+public enum ValuePath: Hashable, Sendable, CustomStringConvertible {
+  /// A CloudEvents attribute (`source`, `type`, `id`, `time`, `subject`, `sequence`, `epoch`, an extension) or a result column.
+  case attribute(String)
+  /// A path of member names below `data`; empty for `data` itself.
+  case data([String])
+
+  public var description: String {
+    switch self {
+    case .attribute(let name): name
+    case .data(let members): (["data"] + members).joined(separator: ".")
+    }
+  }
+
+  /// The path's last part: the name of a key column made from it.
+  public var lastPart: String {
+    switch self {
+    case .attribute(let name): name
+    case .data(let members): members.last ?? "data"
+    }
+  }
+}
+
+/// Rows that expressions read: a column batch's events, or a result's rows.
+public protocol RowSource {
+  var rowCount: Int { get }
+  /// Fills `vector` with one value a row; rows without it become `.missing`.
+  func load(_ path: ValuePath, into vector: inout ValueVector)
+  /// Number of strings in the table; codes are `0 ..< stringCount`. Equal strings may share a code, and do in a column batch.
+  var stringCount: Int { get }
+  /// The UTF-8 of the string with this code.
+  func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R
+}

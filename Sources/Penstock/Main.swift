@@ -1,0 +1,1 @@
+@main struct PenstockCommand { static func main() {} }
