@@ -79,7 +79,8 @@ struct ComputedStrings: Sendable {
 
   private mutating func append(_ code: Int, _ rows: some RowSource) {
     guard code >= sourceCount else { return rows.withString(code) { bytes.append(contentsOf: $0) } }
-    bytes.append(contentsOf: bytes[range(of: code)])
+    // Byte by byte: a slice would share the array, and growing a shared array copies it whole.
+    for index in range(of: code) { bytes.append(bytes[index]) }
   }
 
   private func range(of code: Int) -> Range<Int> {
