@@ -7,7 +7,8 @@ public protocol FileSystem: Sendable {
   /// Names in a directory, in no order, without `.` and `..`.
   func list(_ directory: String) throws(IOFailure) -> [String]
   /// Makes a directory; one that exists already is left as it is.
-  func createDirectory(_ path: String) throws(IOFailure)
+  /// - Returns: Whether it was made; then its name is durable once the directory above is synced.
+  func createDirectory(_ path: String) throws(IOFailure) -> Bool
   func rename(_ path: String, to newPath: String) throws(IOFailure)
   func remove(_ path: String) throws(IOFailure)
   /// Makes the names in a directory durable: those created, renamed and removed so far.

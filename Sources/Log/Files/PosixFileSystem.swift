@@ -5,6 +5,7 @@ import Musl
 #else
 import Darwin
 #endif
+import Events
 import Synchronization
 
 let interruptedErrno = EINTR
@@ -12,6 +13,8 @@ let missingErrno = ENOENT
 let noSpaceErrno = ENOSPC
 let tooBigErrno = EFBIG
 let wouldBlockErrno = EWOULDBLOCK
+let ioErrno = EIO
+let deniedErrno = EACCES
 
 /// "No space left on device (errno 28)".
 func errorText(_ errno: Int32) -> String {
@@ -49,9 +52,10 @@ public struct PosixFileSystem: FileSystem {
     }
   }
 
-  public func createDirectory(_ path: String) throws(IOFailure) {
-    guard mkdir(path, 0o755) != 0, errno != EEXIST else { return }
-    throw IOFailure("mkdir", path, errno: errno)
+  public func createDirectory(_ path: String) throws(IOFailure) -> Bool {
+    if mkdir(path, 0o755) == 0 { return true }
+    guard errno == EEXIST else { throw IOFailure("mkdir", path, errno: errno) }
+    return false
   }
 
   public func rename(_ path: String, to newPath: String) throws(IOFailure) {
@@ -158,5 +162,14 @@ final class PosixFileLock: FileLock {
       return value
     }) else { return }
     close(held)
+  }
+}
+
+extension Timestamp {
+  /// The system's clock.
+  public static func systemNow() -> Timestamp {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Timestamp(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
   }
 }

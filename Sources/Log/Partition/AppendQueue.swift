@@ -3,8 +3,16 @@ import Synchronization
 
 /// A batch that waits to be written, and whom to tell.
 struct PendingAppend: Sendable {
-  var batch: ColumnBatch
+  /// Nil once the writer has taken it.
+  var batch: ColumnBatch?
+  let bytes: Int
   var completion: @Sendable (Result<AppendReceipt, LogError>) -> Void
+
+  init(_ batch: ColumnBatch, _ completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
+    self.batch = batch
+    bytes = batch.encoded.count
+    self.completion = completion
+  }
 }
 
 /// What waits for one partition's writer: bounded in bytes and batches, filled from any thread, emptied by the writer.
@@ -38,7 +46,7 @@ final class AppendQueue: Sendable {
   func offer(_ append: PendingAppend) -> Offer {
     state.withLock { state in
       if let refusal = state.refusal { return .refused(refusal) }
-      let bytes = append.batch.encoded.count
+      let bytes = append.bytes
       guard state.waiting.isEmpty || (state.bytes + bytes <= bytesMax && state.waiting.count < batchesMax) else {
         return .refused(
           LogError(
@@ -71,9 +79,9 @@ final class AppendQueue: Sendable {
       var count = 0
       var bytes = 0
       repeat {
-        bytes += state.waiting[count].batch.encoded.count
+        bytes += state.waiting[count].bytes
         count += 1
-      } while count < state.waiting.count && bytes + state.waiting[count].batch.encoded.count <= groupBytesMax
+      } while count < state.waiting.count && bytes + state.waiting[count].bytes <= groupBytesMax
       let group = Array(state.waiting.prefix(count))
       state.waiting.removeFirst(count)
       state.bytes -= bytes

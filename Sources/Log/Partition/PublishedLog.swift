@@ -81,8 +81,9 @@ final class PublishedLog: Sendable {
     }
   }
 
-  /// The active segment's index as far as it is published.
-  var activeIndex: SparseIndex { state.withLock { $0.active } }
+  var activeBase: Offset { state.withLock { $0.active.base } }
+  /// Bytes of the active segment below the high watermark.
+  var activeBytes: Int { state.withLock { $0.active.segmentBytes } }
 
   /// Forgets the oldest sealed segment. Reads under way go on.
   func removeFirst() {
@@ -94,7 +95,6 @@ final class PublishedLog: Sendable {
 
   /// As `EventLog.read`. Blocks the thread while it reads.
   func read(from start: Offset, bytesMax: Int) throws(LogError) -> [ColumnBatch] {
-    // Segments may go between planning and opening one; then the plan is made anew.
     if start == highWatermark { return [] }
     switch try plan(start, bytesMax: bytesMax) {
     case .ready(let batches):
@@ -102,7 +102,7 @@ final class PublishedLog: Sendable {
     case .active(let file, let base, let entry, let limit):
       return try read(file, segment: base, from: entry.offset, at: entry.position, limit: limit, start: start, bytesMax: bytesMax)
     case .sealed(let summary, let position):
-      let segment = try cache.segment(summary)
+      let segment = try open(summary, start)
       let place = position.map { (start, $0) } ?? segment.index.entry(atOrBefore: start).map { ($0.offset, $0.position) }
       guard let place else { throw .corrupt(partition, segment: summary.base, "no batch at offset \(start)") }
       return try read(
@@ -119,12 +119,28 @@ final class PublishedLog: Sendable {
     return try cache.segment(sealed).index.offset(atOrAfter: time)
   }
 
+  /// Opens a sealed segment, which retention may have removed since it was looked up.
+  private func open(_ summary: SegmentSummary, _ start: Offset) throws(LogError) -> OpenSegment {
+    do throws(LogError) {
+      return try cache.segment(summary)
+    } catch {
+      let bounds = bounds
+      guard start < bounds.startOffset else { throw error }
+      throw outOfRange(start, bounds)
+    }
+  }
+
+  private func outOfRange(_ start: Offset, _ bounds: PartitionBounds) -> LogError {
+    LogError(
+      .outOfRange, partition: partition,
+      "offset \(start) is not kept: the partition holds \(bounds.startOffset) up to \(bounds.highWatermark)")
+  }
+
   private func plan(_ start: Offset, bytesMax: Int) throws(LogError) -> Plan {
     try state.withLock { (state) throws(LogError) in
       let first = state.sealed.first?.base ?? state.active.base
       guard start >= first, start <= state.active.end else {
-        throw LogError(
-          .outOfRange, partition: partition, "offset \(start) is not kept: the partition holds \(first) up to \(state.active.end)")
+        throw outOfRange(start, PartitionBounds(startOffset: first, highWatermark: state.active.end))
       }
       if start == state.active.end { return .ready([]) }
       if let batches = state.recent.batches(from: start, bytesMax: bytesMax) { return .ready(batches) }

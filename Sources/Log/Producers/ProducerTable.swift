@@ -72,15 +72,17 @@ struct ProducerTable {
 
   /// Judges rows in order, and takes each admitted one as its source's last.
   /// - Parameters:
-  ///   - rows: How many rows; `hasSequence` is empty or has as many, the others have as many.
+  ///   - rows: How many rows.
   ///   - entryOfCode: The entry of each source code that occurs in a row with a sequence.
-  /// - Returns: The rows not admitted; `exceptions` says why.
+  ///   - exceptions: Gets the rows not admitted, ascending.
   mutating func judge(
     _ columns: ProducerColumns, rows: Int, entryOfCode: [Int32], exceptions: inout [AppendReceipt.Exception]
   ) {
-    precondition(columns.sources.count == rows && columns.epochs.count == rows && columns.sequences.count == rows)
+    precondition(columns.sources.count == rows && columns.sequences.count == rows)
+    precondition(columns.epochs.isEmpty || columns.epochs.count == rows)
     precondition(columns.hasSequence.isEmpty || columns.hasSequence.count == rows)
     let everyRow = columns.hasSequence.isEmpty
+    let hasEpochs = !columns.epochs.isEmpty
     columns.sources.withUnsafeBufferPointer { sources in
       columns.epochs.withUnsafeBufferPointer { rowEpochs in
         columns.sequences.withUnsafeBufferPointer { rowSequences in
@@ -91,7 +93,7 @@ struct ProducerTable {
                   isSet.withUnsafeMutableBufferPointer { isSet in
                     for row in 0..<rows where everyRow || hasSequence[row] {
                       let entry = Int(entryOfCode[Int(sources[row])])
-                      let epoch = rowEpochs[row]
+                      let epoch = hasEpochs ? rowEpochs[row] : 0
                       let sequence = rowSequences[row]
                       if isSet[entry] {
                         if epoch == epochs[entry] {

@@ -18,9 +18,10 @@ struct PartitionFiles: Sendable {
 
   /// The marker, or nil when there is none or it cannot be read: then less is known of what was durable.
   func marker() throws(LogError) -> HighWatermarkMarker? {
-    let path = paths.marker
-    guard let bytes = try placing(partition, nil, { () throws(IOFailure) in try fileSystem.contents(of: path, bytesMax: 1 << 12) })
-    else { return nil }
+    let stored = try placing(partition) { () throws(IOFailure) in
+      try fileSystem.contents(of: paths.marker, bytesMax: 1 << 12)
+    }
+    guard let bytes = stored else { return nil }
     do throws(RecordDamage) {
       return try HighWatermarkMarker(parsing: bytes, partition: partition)
     } catch {
@@ -32,13 +33,13 @@ struct PartitionFiles: Sendable {
   /// What is known of a sealed segment, from its index or, if that is missing or does not fit, from its headers.
   /// - Throws: `.corrupt` when the segment does not end where the next one begins.
   func summary(_ base: Offset, next: Offset) throws(LogError) -> SegmentSummary {
-    let (size, head) = try placing(partition, base) { () throws(IOFailure) in
+    let (size, start) = try placing(partition, base) { () throws(IOFailure) in
       let size = try fileSystem.open(paths.segment(base), .read).size()
       return (size, try head(of: paths.index(base)))
     }
-    if let head {
+    if let start {
       do throws(RecordDamage) {
-        let summary = SegmentSummary(try SparseIndex.Summary(parsing: head, partition: partition))
+        let summary = SegmentSummary(try SparseIndex.Summary(parsing: start, partition: partition))
         if summary.base == base, summary.end == next, summary.bytes == size { return summary }
         logger.warning("index does not fit its segment and is rebuilt", metadata: place("segment", "\(base)"))
       } catch {

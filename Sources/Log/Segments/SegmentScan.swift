@@ -4,6 +4,8 @@ import Events
 enum SegmentScan {
   /// Where a scan stopped, and why.
   struct Stop: Equatable {
+    /// The segment's base.
+    var segment: Offset
     /// The end of the last whole batch.
     var position: Int
     /// The offset after it.
@@ -24,12 +26,12 @@ enum SegmentScan {
     while true {
       switch try cursor.header() {
       case .end:
-        return (index, Stop(position: cursor.position, offset: index.end))
+        return (index, Stop(segment: base, position: cursor.position, offset: index.end))
       case .damaged(let damage):
-        return (index, Stop(position: cursor.position, offset: index.end, damage: damage))
+        return (index, Stop(segment: base, position: cursor.position, offset: index.end, damage: damage))
       case .batch(let header):
         guard header.partition == partition, header.baseOffset == index.end else {
-          return (index, Stop(position: cursor.position, offset: index.end, damage: BatchError(.bounds, at: 6)))
+          return (index, Stop(segment: base, position: cursor.position, offset: index.end, damage: BatchError(.bounds, at: 6)))
         }
         index.append(header, interval: interval)
         cursor.skip(header)
@@ -46,12 +48,12 @@ enum SegmentScan {
     while true {
       switch try cursor.header() {
       case .end:
-        return Stop(position: cursor.position, offset: expected)
+        return Stop(segment: base, position: cursor.position, offset: expected)
       case .damaged(let damage):
-        return Stop(position: cursor.position, offset: expected, damage: damage)
+        return Stop(segment: base, position: cursor.position, offset: expected, damage: damage)
       case .batch(let header):
         guard header.partition == partition, header.baseOffset == expected else {
-          return Stop(position: cursor.position, offset: expected, damage: BatchError(.bounds, at: 6))
+          return Stop(segment: base, position: cursor.position, offset: expected, damage: BatchError(.bounds, at: 6))
         }
         do throws(ReadFailure) {
           body(try cursor.batch(header))
@@ -60,7 +62,7 @@ enum SegmentScan {
           switch error {
           case .io(let failure): throw failure
           case .damaged(let damage):
-            return Stop(position: cursor.position, offset: expected, damage: damage, header: header)
+            return Stop(segment: base, position: cursor.position, offset: expected, damage: damage, header: header)
           }
         }
       }
