@@ -146,7 +146,10 @@ final class PublishedLog: Sendable {
       if let batches = state.recent.batches(from: start, bytesMax: bytesMax) { return .ready(batches) }
       let cursor = state.cursors.last { $0.offset == start }
       guard start < state.active.base else {
-        let known = cursor.map { SparseIndex.Entry(offset: $0.offset, position: $0.position, lastEventTime: state.active.lastEventTime) }
+        // A cursor at a sealed segment's end has the active one's first offset, but not its position.
+        let known = cursor.flatMap { $0.segment == state.active.base ? $0 : nil }.map {
+          SparseIndex.Entry(offset: $0.offset, position: $0.position, lastEventTime: state.active.lastEventTime)
+        }
         guard let entry = known ?? state.active.entry(atOrBefore: start) else {
           throw .corrupt(partition, segment: state.active.base, "no batch at offset \(start)")
         }
