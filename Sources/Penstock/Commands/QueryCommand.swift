@@ -78,7 +78,8 @@ struct QueryCommand: AsyncParsableCommand {
     // No result without what it is as of; JSON carries it.
     if outputOptions.output != .json, let asOf = pages.asOf {
       StandardStream.error.note(
-        "\(grouped(pages.count)) rows of \(view), generation \(pages.generation ?? "?"), as of \(asOf)")
+        "\(grouped(pages.count)) \(pages.count == 1 ? "row" : "rows") of \(view), generation \(pages.generation ?? "?"), as of \(asOf)"
+      )
     }
     if let first = pages.firstAsOf, let last = pages.asOf, first != last {
       StandardStream.error.note("penstock: events were counted while the pages were read: rows are as of \(first) to \(last)")

@@ -36,13 +36,16 @@ struct SendCommand: AsyncParsableCommand {
 
   func run() async throws {
     try log.bootstrap(default: .warning)
-    let counts = try await SendRun.run(
-      SendRequest(file: file, url: url, connections: connections, eventsPerMessage: batch, rate: rate))
+    let counts = try await SendRun.run(request)
     try StandardStream.output.write(table(counts).text(outputOptions.output, color: outputOptions.color))
     guard counts.sent == counts.appended + counts.duplicates + counts.rejected else {
       throw CommandFailure("\(counts.sent) events were sent, but not all were answered for")
     }
     if counts.rejected > 0 { throw CommandFailure("\(counts.rejected) of \(counts.sent) events were rejected") }
+  }
+
+  var request: SendRequest {
+    SendRequest(file: file, url: url, connections: connections, eventsPerMessage: batch, rate: rate)
   }
 
   func table(_ counts: SendCounts) -> Table {
