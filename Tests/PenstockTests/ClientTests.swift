@@ -33,7 +33,8 @@ private func page(_ rows: ClosedRange<Int>, cursor: String?, asOf: Int) -> (stat
   let next = cursor.map { "\"\($0)\"" } ?? "null"
   return (
     200,
-    #"{"view":"v","generation":1,"as_of":{"0":\#(asOf)},"columns":[{"name":"n","type":"int64"}],"rows":[\#(list)],"next_cursor":\#(next)}"#
+    #"{"view":"v","generation":1,"as_of":{"0":\#(asOf)},"columns":[{"name":"n","type":"int64"}],"#
+      + #""rows":[\#(list)],"next_cursor":\#(next)}"#
   )
 }
 
@@ -155,7 +156,8 @@ private func page(_ rows: ClosedRange<Int>, cursor: String?, asOf: Int) -> (stat
   @Test("views are listed with window, lag and columns")
   func viewList() throws {
     let answer = try json(
-      #"[{"name":"daily","generation":2,"window":"tumble 1d","lag":{"events":3,"seconds":0.5},"columns":[{"name":"n","type":"int64"},{"name":"t","type":"double"}]}]"#
+      #"[{"name":"daily","generation":2,"window":"tumble 1d","lag":{"events":3,"seconds":0.5},"#
+        + #""columns":[{"name":"n","type":"int64"},{"name":"t","type":"double"}]}]"#
     )
     #expect(
       ViewListCommand.table(answer.array ?? []).rendered() == """

@@ -18,7 +18,8 @@ import Testing
       metadata: ["partition": "3", "bytes": .stringConvertible(128), "level": "mine", "list": ["a", .dictionary(["b": "c"])]])
     #expect(
       line
-        == #"{"time":"2013-01-01T00:00:00.250Z","level":"warning","logger":"log","message":"cut \"x\"\n","bytes":128,"metadata.level":"mine","list":["a",{"b":"c"}],"partition":"3"}"#
+        == #"{"time":"2013-01-01T00:00:00.250Z","level":"warning","logger":"log","message":"cut \"x\"\n","#
+        + #""bytes":128,"metadata.level":"mine","list":["a",{"b":"c"}],"partition":"3"}"#
     )
   }
 

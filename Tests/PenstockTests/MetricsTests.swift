@@ -1,4 +1,3 @@
-import CoreMetrics
 import Metrics
 import Testing
 
@@ -109,9 +108,8 @@ import Testing
     let text = registry.exposition()
     #expect(text.hasSuffix("\n"))
     #expect(text.contains(#"penstock_a_b_total{view_name="x"} 1"#))
-    let sample = try Regex(
-      #"^[a-zA-Z_:][a-zA-Z0-9_:]*(\{[a-zA-Z_][a-zA-Z0-9_]*="([^"\\\n]|\\["\\n])*"(,[a-zA-Z_][a-zA-Z0-9_]*="([^"\\\n]|\\["\\n])*")*\})? (-?[0-9.e+-]+|NaN|[+-]Inf)$"#
-    )
+    let label = #"[a-zA-Z_][a-zA-Z0-9_]*="([^"\\\n]|\\["\\n])*""#
+    let sample = try Regex(#"^[a-zA-Z_:][a-zA-Z0-9_:]*(\{\#(label)(,\#(label))*\})? (-?[0-9.e+-]+|NaN|[+-]Inf)$"#)
     var types: Set<String> = []
     for line in text.split(separator: "\n") {
       if line.hasPrefix("# TYPE ") {

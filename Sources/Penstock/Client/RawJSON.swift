@@ -1,4 +1,5 @@
-/// A JSON text as a service sent it: members keep their order, numbers their spelling, so that what a command prints is what was answered.
+/// A JSON text as a service sent it: members keep their order, numbers their spelling, so that what a command prints is what was
+/// answered.
 indirect enum RawJSON: Hashable, Sendable {
   case null
   case bool(Bool)

@@ -7,7 +7,8 @@ struct QueryCommand: AsyncParsableCommand {
     discussion: """
       Example: penstock query station_daily --from 2013-01-01T00:00:00Z --to 2013-02-01T00:00:00Z --group-by source --step 7d
 
-      Without --limit all rows are printed. What the result is as of (the offsets counted) goes to standard error, and into the JSON.
+      Without --limit all rows are printed. What the result is as of (the offsets counted) goes to standard error, and into the \
+      JSON.
       """)
 
   @Argument(help: ArgumentHelp("The view's name; `penstock view list` prints all.", valueName: "view"))
@@ -77,9 +78,8 @@ struct QueryCommand: AsyncParsableCommand {
     }
     // No result without what it is as of; JSON carries it.
     if outputOptions.output != .json, let asOf = pages.asOf {
-      StandardStream.error.note(
-        "\(grouped(pages.count)) \(pages.count == 1 ? "row" : "rows") of \(view), generation \(pages.generation ?? "?"), as of \(asOf)"
-      )
+      let rows = pages.count == 1 ? "1 row" : "\(grouped(pages.count)) rows"
+      StandardStream.error.note("\(rows) of \(view), generation \(pages.generation ?? "?"), as of \(asOf)")
     }
     if let first = pages.firstAsOf, let last = pages.asOf, first != last {
       StandardStream.error.note("penstock: events were counted while the pages were read: rows are as of \(first) to \(last)")

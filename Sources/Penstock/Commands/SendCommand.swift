@@ -5,8 +5,8 @@ struct SendCommand: AsyncParsableCommand {
     commandName: "send",
     abstract: "Send events as a device does: over WebSocket, waiting for acks, resuming after a drop.",
     discussion: """
-      FILE holds one CloudEvent a line (NDJSON), gzipped where it ends in .gz; - reads standard input. Events of one source go over \
-      one connection, in order. Events with a `sequence` are neither lost nor doubled by a dropped connection.
+      FILE holds one CloudEvent a line (NDJSON), gzipped where it ends in .gz; - reads standard input. Events of one source go \
+      over one connection, in order. Events with a `sequence` are neither lost nor doubled by a dropped connection.
       """)
 
   @Argument(help: ArgumentHelp("The file to send, or - for standard input.", valueName: "file"))

@@ -74,7 +74,8 @@ enum SettingKeys {
       "query.rows_max", default: 10_000, in: 1...1_000_000, help: "Rows or events one page holds at most; a cursor leads on.")
   }
 
-  /// Every declaration, for messages, `config check` and the documentation. `Settings` reads exactly these; a test holds the two together.
+  /// Every declaration, for messages, `config check` and the documentation. `Settings` reads exactly these: a test holds the two
+  /// together.
   static let all: [SettingDeclaration] = [
     SettingDeclaration(data), SettingDeclaration(views),
     SettingDeclaration(Ingest.listen), SettingDeclaration(Ingest.messageBytesMax), SettingDeclaration(Ingest.bodyBytesMax),

@@ -9,7 +9,8 @@ enum LogFormat: String, Sendable, CaseIterable {
   case json
 }
 
-/// Sends every `Logger` to standard error: text on a terminal, JSON lines otherwise. Call it once, before the first logger is made.
+/// Sends every `Logger` to standard error: text on a terminal, JSON lines otherwise. Call it once, before the first logger is
+/// made.
 func bootstrapLogging(level: Logger.Level, format: LogFormat?, environment: [String: String]) {
   let stream = StandardStream.error
   let format = format ?? (stream.isTerminal ? .text : .json)

@@ -1,11 +1,11 @@
-import CoreMetrics
+import Metrics
 import Synchronization
 
 /// Collects the process's metrics and writes them as Prometheus' text format 0.0.4.
 ///
-/// Names come as given, with the prefix `penstock_` and base units: a counter's ends in `_total`, a timer's in `_seconds`. One name and
-/// one set of labels is one series, however often it is made. A new series beyond `seriesMax`, or a name used as two kinds, is
-/// counted in `penstock_metrics_dropped_total` and not shown: a label that was not bounded must not take the memory.
+/// Names come as given, with the prefix `penstock_` and base units: a counter's ends in `_total`, a timer's in `_seconds`. One
+/// name and one set of labels is one series, however often it is made. A new series beyond `seriesMax`, or a name used as two
+/// kinds, is counted in `penstock_metrics_dropped_total` and not shown: a label that was not bounded must not take the memory.
 final class PrometheusRegistry: MetricsFactory, Sendable {
   static let contentType = "text/plain; version=0.0.4; charset=utf-8"
   /// Over all names. A histogram counts as one.
