@@ -229,6 +229,15 @@ private func problems(
     #expect(try load(yaml: yaml).settings == load().settings)
   }
 
+  @Test("what is set but has no effect is told, and nothing else is")
+  func notices() throws {
+    #expect(try load().settings.notices == [])
+    #expect(try load(flags: [("log.retention.age", "7d", "--set")]).settings.notices.count == 1)
+    #expect(try load(flags: [("log.sync_interval", "9ms", "--set")]).settings.notices.count == 1)
+    let interval = try load(flags: [("log.sync_interval", "9ms", "--set"), ("log.sync", "interval", "--set")])
+    #expect(interval.settings.notices == [])
+  }
+
   @Test("the file in config/ holds every key at its default")
   func shippedFile() throws {
     let path = repositoryRoot + "/config/penstock.yaml"

@@ -15,8 +15,10 @@ struct ConfigCheckCommand: ParsableCommand {
   @OptionGroup var outputOptions: OutputOptions
 
   func run() throws {
-    let table = Self.table(try configuration.load().entries, format: outputOptions.output)
+    let loaded = try configuration.load()
+    let table = Self.table(loaded.entries, format: outputOptions.output)
     try StandardStream.output.write(table.text(outputOptions.output, color: outputOptions.color))
+    for notice in loaded.settings.notices { StandardStream.error.note("penstock: \(notice)") }
   }
 
   static func table(_ entries: [SettingsReader.Entry], format: OutputFormat) -> Table {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Logging
 
 struct UpCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,6 +16,8 @@ struct UpCommand: AsyncParsableCommand {
   func run() async throws {
     let settings = try configuration.load().settings
     try log.bootstrap()
+    let logger = Logger(label: "penstock")
+    for notice in settings.notices { logger.warning("\(notice)") }
     try await Services.up(settings)
   }
 }

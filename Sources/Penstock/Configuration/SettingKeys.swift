@@ -48,10 +48,10 @@ enum SettingKeys {
       help: "(source, id) pairs a partition remembers at most; the oldest are forgotten first, even within the dedup window.")
     static let retentionAge = Setting<Duration?>.optionalDuration(
       "log.retention.age", in: .seconds(60) ... .seconds(36_500 * 86_400),
-      help: "Segments whose last event was appended longer ago are deleted; null keeps them.")
+      help: "Age past which a segment is deleted; null keeps all. Not acted on in this version.")
     static let retentionBytes = Setting<Int?>.optionalSize(
       "log.retention.bytes", in: .mebibytes(1) ... .tebibytes(1024),
-      help: "Oldest segments are deleted while a partition is larger; null keeps them.")
+      help: "Size of a partition past which its oldest segments are deleted; null keeps all. Not acted on in this version.")
   }
 
   enum Compute {

@@ -20,6 +20,20 @@ struct Settings: Sendable, Hashable {
   }
 }
 
+extension Settings {
+  /// What is set but has no effect, in words for the log: nobody should believe otherwise.
+  var notices: [String] {
+    var notices: [String] = []
+    if log.retentionAge != nil || log.retentionBytes != nil {
+      notices.append("log.retention is set, but this version deletes nothing: every segment is kept")
+    }
+    if log.sync != .interval, log.syncInterval != SettingKeys.Log.syncInterval.defaultValue {
+      notices.append("log.sync_interval is set, but log.sync is \(log.sync.rawValue): it has no effect")
+    }
+    return notices
+  }
+}
+
 struct IngestSettings: Sendable, Hashable {
   var listen: ListenAddress
   /// Inflated bytes of one WebSocket message.
