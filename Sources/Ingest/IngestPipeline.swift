@@ -1,5 +1,4 @@
 import Events
-import Logging
 import NIOCore
 import Synchronization
 
@@ -10,7 +9,7 @@ import Synchronization
 final class IngestPipeline {
   /// Batches of one lane given to the log and not yet synced, before the builder is left to fill.
   static let batchesInFlightMax = 2
-  /// Full batches of all lanes waiting for the log, at which connections are not read.
+  /// Full batches beyond those in flight, at which connections are not read.
   static let batchesWaitingMax = 16
 
   private struct Run {
@@ -59,19 +58,31 @@ final class IngestPipeline {
   private let log: any EventLog
   private let counters: IngestCounters
   private let reader = EventReader()
-  private var lanes: [Lane]
+  // A pointer, not an array: each event touches its lane several times, and an array in a class is checked at each.
+  private let lanes: UnsafeMutablePointer<Lane>
+  private let laneCount: Int
   private var dirty: [Int] = []
   private var isFlushScheduled = false
   private var waiting = 0
   private(set) var isPaused = false
   private var paused: [MessageTracker] = []
   private let inbox = Inbox()
+  private var pauseAt: Int { laneCount * IngestPipeline.batchesInFlightMax + IngestPipeline.batchesWaitingMax }
 
   init(log: any EventLog, eventLoop: any EventLoop, counters: IngestCounters) {
     self.log = log
     self.eventLoop = eventLoop
     self.counters = counters
-    lanes = (0..<log.partitionCount).map { Lane(builder: ColumnBatchBuilder(partition: PartitionID($0))) }
+    laneCount = log.partitionCount
+    lanes = .allocate(capacity: laneCount)
+    for lane in 0..<laneCount {
+      (lanes + lane).initialize(to: Lane(builder: ColumnBatchBuilder(partition: PartitionID(lane))))
+    }
+  }
+
+  deinit {
+    lanes.deinitialize(count: laneCount)
+    lanes.deallocate()
   }
 
   /// Reads one message's events into the lanes.
@@ -83,26 +94,26 @@ final class IngestPipeline {
     _ bytes: UnsafeRawBufferPointer, framing: EventReader.Framing, arrival: Timestamp, defaultSource: [UInt8]?,
     tracker: MessageTracker, message: Int, onReject: (Int?, EventReject) -> Void
   ) {
-    var received = 0
-    let partitions = UInt64(lanes.count)
+    var queued = 0, rejected = 0
+    let partitions = UInt64(laneCount)
     reader.begin(message: bytes, framing: framing, arrival: arrival, defaultSource: defaultSource)
     while let step = reader.next() {
-      received += 1
       switch step {
       case .event(let index):
         let lane = Int(truncatingIfNeeded: reader.sourceHash % partitions)
         if lanes[lane].builder.isFull { seal(lane) }
         append(to: lane, tracker, message, index)
+        queued += 1
       case .reject(let index, let reject):
-        tracker.noteRejected(message: message)
+        rejected += 1
         counters.rejected(reject.code)
         onReject(index, reject)
       }
     }
-    tracker.endMessage(message)
-    counters.received(events: received, bytes: bytes.count)
+    tracker.endMessage(message, queued: queued, rejected: rejected)
+    counters.received(events: queued + rejected, bytes: bytes.count)
     if reader.needsReset {
-      for lane in lanes.indices { seal(lane) }
+      for lane in 0..<laneCount { seal(lane) }
       reader.resetPaths()
     }
     scheduleFlush()
@@ -111,7 +122,6 @@ final class IngestPipeline {
   @inline(__always) private func append(to lane: Int, _ tracker: MessageTracker, _ message: Int, _ index: Int) {
     lanes[lane].builder.append(reader)
     lanes[lane].eventIndexes.append(UInt32(truncatingIfNeeded: index))
-    tracker.noteQueued(message: message)
     let last = lanes[lane].runs.count - 1
     if last >= 0, lanes[lane].runs[last].message == message, lanes[lane].runs[last].tracker === tracker {
       lanes[lane].runs[last].rows += 1
@@ -132,9 +142,9 @@ final class IngestPipeline {
     lanes[lane].eventIndexes = []
     lanes[lane].eventIndexes.reserveCapacity(min(batch.count, 4096))
     waiting += 1
-    if waiting >= IngestPipeline.batchesWaitingMax * 2 { isPaused = true }
+    if waiting >= pauseAt { isPaused = true }
     let inbox = inbox, eventLoop = eventLoop
-    let drain = LoopBound(self, eventLoop: eventLoop)
+    let drain = NIOLoopBound(self, eventLoop: eventLoop)
     log.append(batch) { result in
       if inbox.push(lane, result) { eventLoop.execute { drain.value.drainInbox() } }
     }
@@ -144,7 +154,7 @@ final class IngestPipeline {
   private func scheduleFlush() {
     guard !isFlushScheduled else { return }
     isFlushScheduled = true
-    let bound = LoopBound(self, eventLoop: eventLoop)
+    let bound = NIOLoopBound(self, eventLoop: eventLoop)
     eventLoop.execute { bound.value.flush() }
   }
 
@@ -176,7 +186,7 @@ final class IngestPipeline {
     }
     flush()
     for tracker in touched.values { tracker.answersMayBeReady() }
-    if isPaused, waiting < IngestPipeline.batchesWaitingMax {
+    if isPaused, waiting < pauseAt / 2 {
       isPaused = false
       let resumed = paused
       paused = []
@@ -203,8 +213,7 @@ final class IngestPipeline {
       let appended = run.rows - duplicates - fenced
       appendedBefore += appended
       run.tracker.noteSynced(
-        message: run.message, rows: run.rows, appended: appended, duplicates: duplicates, fenced: fenced,
-        partition: partition, next: receipt.baseOffset.advanced(by: appendedBefore))
+        message: run.message, rows: run.rows, duplicates: duplicates, fenced: fenced, partition: partition, next: receipt.baseOffset.advanced(by: appendedBefore))
       counters.synced(appended: appended, duplicates: duplicates)
       row = end
     }
@@ -212,22 +221,4 @@ final class IngestPipeline {
 
   /// To be told through `pipelineResumed()` when reading may go on.
   func waitForResume(_ tracker: MessageTracker) { paused.append(tracker) }
-}
-
-/// Carries an event loop's own object through a closure that runs on that loop.
-///
-/// Invariant for `@unchecked`: `value` is touched only on `eventLoop`, which the getter checks.
-struct LoopBound<Value>: @unchecked Sendable {
-  private let stored: Value
-  private let eventLoop: any EventLoop
-
-  init(_ value: Value, eventLoop: any EventLoop) {
-    stored = value
-    self.eventLoop = eventLoop
-  }
-
-  var value: Value {
-    eventLoop.preconditionInEventLoop()
-    return stored
-  }
 }

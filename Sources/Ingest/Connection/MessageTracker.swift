@@ -3,7 +3,7 @@ import Events
 /// A connection's messages that are not yet answered for, and its totals: received = appended + duplicates + rejected.
 ///
 /// Belongs to one event loop. Events of one message go to several partitions, whose batches sync in any order; a message is answered when all of
-/// its events are, and only after every message before it.
+/// its events are, and only after every message before it. Subclasses say what is done with the answers.
 class MessageTracker {
   struct Totals: Equatable {
     var messages = 0
@@ -18,46 +18,55 @@ class MessageTracker {
     var appended = 0
     var duplicates = 0
     var rejected = 0
-    /// Whether all of its events have been read.
-    var isRead = false
+    /// Nanoseconds, of a clock that only rises.
+    var receivedAt: UInt64
   }
 
   /// Of the answered messages.
   private(set) var totals = Totals()
-  /// Partition → next offset after the events of the answered messages.
-  private(set) var offsets = OffsetVector()
-  /// The oldest message is number `totals.messages + 1`.
-  private var open: [Message] = []
-  private var openStart = 0
-  /// What answered messages brought is in `totals`; what open ones did, here.
-  private var openOffsets = OffsetVector()
+  /// Partition → next offset after the synced events, in the order of the partitions.
+  private(set) var offsets: [(partition: PartitionID, next: Offset)] = []
   /// Set once the log failed one of the connection's events: nothing more will be acknowledged.
   private(set) var failure: LogError?
+  /// When the newest answered message was received.
+  private(set) var lastReceivedAt: UInt64 = 0
+  /// The oldest message, at `openStart`, is number `totals.messages + 1`.
+  private var open: [Message] = []
+  private var openStart = 0
 
   var openCount: Int { open.count - openStart }
 
   /// Begins the next message and gives its number, counting from 1.
-  func beginMessage() -> Int {
-    open.append(Message())
+  func beginMessage(receivedAt: UInt64) -> Int {
+    // One outstanding event stands for those not yet read.
+    open.append(Message(outstanding: 1, receivedAt: receivedAt))
     return totals.messages + openCount
   }
 
   private func index(of message: Int) -> Int { openStart + message - totals.messages - 1 }
 
-  func noteQueued(message: Int) { open[index(of: message)].outstanding += 1 }
-
-  func noteRejected(message: Int, count: Int = 1) { open[index(of: message)].rejected += count }
-
   /// All of the message's events have been read.
-  func endMessage(_ message: Int) { open[index(of: message)].isRead = true }
+  func endMessage(_ message: Int, queued: Int, rejected: Int) {
+    let at = index(of: message)
+    open[at].outstanding += queued - 1
+    open[at].rejected += rejected
+  }
 
-  func noteSynced(message: Int, rows: Int, appended: Int, duplicates: Int, fenced: Int, partition: PartitionID, next: Offset) {
+  func noteSynced(message: Int, rows: Int, duplicates: Int, fenced: Int, partition: PartitionID, next: Offset) {
     let at = index(of: message)
     open[at].outstanding -= rows
-    open[at].appended += appended
+    open[at].appended += rows - duplicates - fenced
     open[at].duplicates += duplicates
     open[at].rejected += fenced
-    if (openOffsets[partition] ?? .zero) < next { openOffsets[partition] = next }
+    if let place = offsets.firstIndex(where: { $0.partition >= partition }) {
+      if offsets[place].partition == partition {
+        offsets[place].next = max(offsets[place].next, next)
+      } else {
+        offsets.insert((partition, next), at: place)
+      }
+    } else {
+      offsets.append((partition, next))
+    }
   }
 
   func noteFailed(_ error: LogError) {
@@ -68,11 +77,12 @@ class MessageTracker {
   /// - Returns: Whether there were any.
   func advance() -> Bool {
     var index = openStart
-    while index < open.count, open[index].isRead, open[index].outstanding == 0 {
+    while index < open.count, open[index].outstanding == 0 {
       totals.messages += 1
       totals.appended += open[index].appended
       totals.duplicates += open[index].duplicates
       totals.rejected += open[index].rejected
+      lastReceivedAt = open[index].receivedAt
       index += 1
     }
     guard index > openStart else { return false }
@@ -84,14 +94,13 @@ class MessageTracker {
       open.removeFirst(openStart)
       openStart = 0
     }
-    offsets.formMaximum(openOffsets)
     return true
   }
 
-  /// Called on the loop after `advance()` may have something to move, once for each group of syncs.
+  /// Called on the loop when `advance()` may have something to move, once for each group of syncs.
   func answersMayBeReady() {}
 
-  /// An event was taken out by the log because its epoch is fenced.
+  /// An event was left out by the log because its epoch is fenced.
   func fenced(message: Int, event: Int, currentEpoch: UInt64) {}
 
   /// The pipeline reads again after it had stopped.
