@@ -3,57 +3,134 @@ public struct ColumnBatch: Sendable {
   public private(set) var header: BatchHeader
   /// Header and stored payload: the bytes that lie in the segment and cross the wire.
   public private(set) var encoded: [UInt8]
+  /// The payload when it is stored deflated; else it is in `encoded`.
+  let inflated: [UInt8]?
+  let layout: BatchLayout
 
-  /// Checks header, CRC, and the layout of every column; a hostile batch costs nothing.
-  public init(encoded: [UInt8]) throws(BatchError) { fatalError("to come") }
+  /// Reads a batch: checks header, CRC, and the layout of every column. A hostile batch costs no more memory than it says in its header, and
+  /// its header cannot say more than 32 MiB, or 1032 times its own size.
+  /// - Parameter encoded: Exactly one batch.
+  public init(encoded: [UInt8]) throws(BatchError) {
+    try self.init(encoded: encoded, isTrusted: false)
+  }
+
+  init(encoded: [UInt8], isTrusted: Bool) throws(BatchError) {
+    let header = try encoded.withBytes { bytes throws(BatchError) in try BatchHeader(parsing: bytes) }
+    guard encoded.count == header.batchBytes else { throw BatchError(.truncated, at: encoded.count) }
+    let inflated = try encoded.withBytes { bytes throws(BatchError) -> [UInt8]? in
+      let stored = UnsafeRawBufferPointer(rebasing: bytes[BatchHeader.byteCount...])
+      guard isTrusted || checksum(stored) == header.payloadChecksum else { throw BatchError(.payloadChecksum, at: 56) }
+      guard header.codec == .deflate else { return nil }
+      guard let inflated = Deflate.inflate(stored, to: header.inflatedBytes) else {
+        throw BatchError(.inflate, at: BatchHeader.byteCount)
+      }
+      return inflated
+    }
+    if let inflated {
+      layout = try inflated.withBytes { bytes throws(BatchError) in
+        try BatchLayout(checking: bytes, rows: header.count, isTrusted: isTrusted)
+      }
+    } else {
+      layout = try encoded.withBytes { bytes throws(BatchError) in
+        try BatchLayout(
+          checking: UnsafeRawBufferPointer(rebasing: bytes[BatchHeader.byteCount...]), rows: header.count, isTrusted: isTrusted)
+      }
+    }
+    self.header = header
+    self.encoded = encoded
+    self.inflated = inflated
+  }
 
   public var count: Int { header.count }
   public var partition: PartitionID { header.partition }
   public var baseOffset: Offset { header.baseOffset }
   public var endOffset: Offset { header.endOffset }
 
-  /// Gives the batch its place: patches partition, offset and append time into the header's bytes.
-  public mutating func place(partition: PartitionID, baseOffset: Offset, appendTime: Timestamp) { fatalError("to come") }
+  /// The inflated payload's bytes.
+  @inline(__always) func withPayload<R>(_ body: (UnsafeRawPointer) -> R) -> R {
+    if let inflated {
+      return inflated.withUnsafeBytes { body($0.baseAddress.unsafelyUnwrapped) }
+    }
+    return encoded.withUnsafeBytes { body($0.baseAddress.unsafelyUnwrapped + BatchHeader.byteCount) }
+  }
 
-  /// The same batch with its payload stored by `codec`.
-  public func recoded(_ codec: BatchHeader.Codec) throws(BatchError) -> ColumnBatch { fatalError("to come") }
+  /// Gives the batch its place: patches partition, offset and append time into the header's bytes. The payload stays.
+  public mutating func place(partition: PartitionID, baseOffset: Offset, appendTime: Timestamp) {
+    header.partition = partition
+    header.baseOffset = baseOffset
+    header.appendTime = appendTime
+    let header = header
+    encoded.withUnsafeMutableBytes { header.write(to: $0) }
+  }
+
+  /// The same batch with its payload stored by `codec`. A payload that deflate cannot make smaller stays as it is.
+  public func recoded(_ codec: BatchHeader.Codec) -> ColumnBatch {
+    guard codec != header.codec else { return self }
+    var header = header
+    header.codec = codec
+    let stored: [UInt8]
+    if let inflated {
+      stored = inflated
+    } else {
+      let compressed = encoded.withUnsafeBytes {
+        Deflate.compress(UnsafeRawBufferPointer(rebasing: $0[BatchHeader.byteCount...]))
+      }
+      guard let compressed, compressed.count < header.storedBytes else { return self }
+      stored = compressed
+    }
+    header.storedBytes = stored.count
+    header.payloadChecksum = stored.withUnsafeBytes { checksum($0) }
+    var bytes = [UInt8](repeating: 0, count: BatchHeader.byteCount)
+    bytes.reserveCapacity(header.batchBytes)
+    bytes.append(contentsOf: stored)
+    bytes.withUnsafeMutableBytes { header.write(to: $0) }
+    do {
+      return try ColumnBatch(encoded: bytes, isTrusted: true)
+    } catch {
+      preconditionFailure("a recoded batch does not decode: \(error)")
+    }
+  }
 
   /// The batch without the other rows; nil when `rows` is empty.
   /// - Parameter rows: Ascending row numbers.
-  public func selecting(_ rows: [Int]) -> ColumnBatch? { fatalError("to come") }
+  /// - Complexity: Several microseconds a row: for the rare batch that holds duplicates.
+  public func selecting(_ rows: [Int]) -> ColumnBatch? {
+    guard !rows.isEmpty else { return nil }
+    let events = events()
+    return ColumnBatch(events: rows.map { events[$0] }, partition: partition)
+  }
 
-  /// Event times in nanoseconds, one a row.
-  public func times() -> [Int64] { fatalError("to come") }
-
-  /// What the producer table needs, a value a row.
-  public func producers() -> ProducerColumns { fatalError("to come") }
-
-  /// One event with everything it came with.
-  public func event(at row: Int) -> Event { fatalError("to come") }
+  /// Makes a batch of events handled alone.
+  /// - Parameter events: 1...65,536 events within `EventReader`'s bounds; anything else is a programmer's mistake.
+  public init(events: [Event], partition: PartitionID) {
+    let reader = EventReader()
+    let builder = ColumnBatchBuilder(partition: partition)
+    for event in events {
+      var text: [UInt8] = []
+      event.writeJSON(to: &text)
+      let count = text.count
+      text.append(contentsOf: repeatElement(0, count: EventReader.padding))
+      text.withUnsafeBytes { bytes in
+        reader.begin(
+          message: UnsafeRawBufferPointer(rebasing: bytes[..<count]), framing: .single, arrival: event.time,
+          defaultSource: nil)
+        switch reader.next() {
+        case .event: builder.append(reader)
+        case let step: preconditionFailure("event does not read back: \(String(describing: step))")
+        }
+      }
+    }
+    guard let batch = builder.seal(reader) else { preconditionFailure("a batch holds one event at least") }
+    self = batch
+  }
 }
 
-/// Who sent each row, and its sequence.
-public struct ProducerColumns: Sendable {
-  /// Code of the source in the batch's string table.
-  public var sources: [UInt32]
-  /// 0 where the event had none.
-  public var epochs: [UInt64]
-  public var sequences: [UInt64]
-  /// Whether the row has a sequence; empty when every row has one.
-  public var hasSequence: [Bool]
-  /// 128-bit digest of (source, id) for rows that have an id but no sequence; empty when no row needs one.
-  public var identities: [EventIdentity?]
-}
-
-/// A 128-bit digest of (source, id): small enough to remember, too wide to collide.
-public struct EventIdentity: Hashable, Sendable {
-  public var high: UInt64
-  public var low: UInt64
-}
-
-extension ColumnBatch: RowSource {
-  public var rowCount: Int { count }
-  public var stringCount: Int { fatalError("to come") }
-  public func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R { fatalError("to come") }
-  public func load(_ path: ValuePath, into vector: inout ValueVector) { fatalError("to come") }
+extension [UInt8] {
+  /// `withUnsafeBytes` with a typed error.
+  @inline(__always) func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws(BatchError) -> R) throws(BatchError) -> R {
+    let result = withUnsafeBytes { bytes -> Result<R, BatchError> in
+      do throws(BatchError) { return .success(try body(bytes)) } catch { return .failure(error) }
+    }
+    return try result.get()
+  }
 }

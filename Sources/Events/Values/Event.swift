@@ -28,5 +28,25 @@ public struct Event: Sendable, Hashable {
   }
 
   /// Appends the CloudEvents JSON form.
-  public func writeJSON(to output: inout [UInt8]) { fatalError("to come") }
+  /// - Parameter extra: Members of one's own, put before `data`.
+  public func writeJSON(to output: inout [UInt8], extra: [(name: String, value: JSONValue)] = []) {
+    output.append(contentsOf: "{\"specversion\":\"1.0\"".utf8)
+    func member(_ name: String, _ value: JSONValue) {
+      output.append(0x2C)
+      JSONValue.writeString(name, to: &output)
+      output.append(0x3A)
+      value.write(to: &output)
+    }
+    if let id { member("id", .string(id)) }
+    member("source", .string(source))
+    member("type", .string(type))
+    member("time", .string(time.description))
+    if let subject { member("subject", .string(subject)) }
+    if let sequence { member("sequence", .number(String(sequence))) }
+    if let epoch { member("epoch", .number(String(epoch))) }
+    for (name, value) in attributes.sorted(by: { $0.key < $1.key }) { member(name, value) }
+    for (name, value) in extra { member(name, value) }
+    if let data { member("data", data) }
+    output.append(0x7D)
+  }
 }

@@ -68,7 +68,8 @@ public struct OffsetVector: Hashable, Sendable, CustomStringConvertible {
       throw OffsetVectorError(detail: "expected a JSON object of partition to offset, as {\"0\":118}, not \(text.prefix(64))")
     }
     var offsets: [PartitionID: Offset] = [:]
-    for (name, value) in members {
+    for member in members {
+      let (name, value) = (member.name, member.value)
       guard let number = UInt16(name), Int(number) < PartitionID.countMax else {
         throw OffsetVectorError(detail: "'\(name.prefix(64))' is no partition: expected 0 to \(PartitionID.countMax - 1)")
       }

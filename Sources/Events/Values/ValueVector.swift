@@ -1,5 +1,5 @@
 /// What kind of value a row of a `ValueVector` holds.
-public enum ValueKind: UInt8, Sendable {
+public enum ValueKind: UInt8, Sendable, BitwiseCopyable {
   /// The event has no such member.
   case missing = 0
   /// An expression failed on this row.

@@ -1,0 +1,165 @@
+extension ColumnBatch {
+  /// Event times in nanoseconds, one a row.
+  public func times() -> [Int64] {
+    integers(layout.columns[layout.time])
+  }
+
+  /// Codes of the events' sources in the string table, one a row.
+  public func sourceCodes() -> [UInt32] { integers(layout.columns[layout.source]) }
+
+  /// Values of an integer column's present rows.
+  func integers<Value: FixedWidthInteger & BitwiseCopyable>(_ column: BatchLayout.Column) -> [Value] {
+    [Value](unsafeUninitializedCapacity: column.values) { buffer, initialized in
+      if column.values > 0 {
+        withPayload {
+          IntegerEncoding.decode(
+            $0 + column.valuesPosition, width: column.width, count: column.values,
+            into: buffer.baseAddress.unsafelyUnwrapped)
+        }
+      }
+      initialized = column.values
+    }
+  }
+
+  /// Calls `body(row, value's number)` for each present row, in order.
+  @inline(__always) func forEachPresent(_ column: BatchLayout.Column, _ body: (Int, Int) -> Void) {
+    switch column.presence {
+    case .all: for row in 0..<column.values { body(row, row) }
+    case .bitmap:
+      withPayload { payload in
+        var value = 0
+        for byte in 0..<(count + 7) / 8 {
+          var bits = (payload + column.position).load(fromByteOffset: byte, as: UInt8.self)
+          while bits != 0 {
+            body(byte &* 8 &+ bits.trailingZeroBitCount, value)
+            value &+= 1
+            bits &= bits &- 1
+          }
+        }
+      }
+    case .rows:
+      withPayload { payload in
+        for value in 0..<column.values {
+          let row = UInt16(littleEndian: payload.loadUnaligned(fromByteOffset: column.position + value * 2, as: UInt16.self))
+          body(Int(row), value)
+        }
+      }
+    }
+  }
+
+  /// What the producer table needs, a value a row.
+  public func producers() -> ProducerColumns {
+    var result = ProducerColumns(sources: sourceCodes(), epochs: [], sequences: [], hasSequence: [], identities: [])
+    if let index = layout.epoch {
+      var epochs = [UInt64](repeating: 0, count: count)
+      let values: [UInt64] = integers(layout.columns[index])
+      forEachPresent(layout.columns[index]) { row, value in epochs[row] = values[value] }
+      result.epochs = epochs
+    }
+    guard let index = layout.sequence else {
+      result.hasSequence = Array(repeating: false, count: count)
+      result.sequences = Array(repeating: 0, count: count)
+      result.identities = identities(besides: result.hasSequence)
+      return result
+    }
+    let column = layout.columns[index]
+    let values: [UInt64] = integers(column)
+    if column.presence == .all {
+      result.sequences = values
+      return result
+    }
+    var sequences = [UInt64](repeating: 0, count: count)
+    var has = [Bool](repeating: false, count: count)
+    forEachPresent(column) { row, value in
+      sequences[row] = values[value]
+      has[row] = true
+    }
+    result.sequences = sequences
+    result.hasSequence = has
+    result.identities = identities(besides: has)
+    return result
+  }
+
+  /// Digests of (source, id) for rows that have an id and no sequence.
+  private func identities(besides hasSequence: [Bool]) -> [EventIdentity?] {
+    guard let index = layout.id else { return [] }
+    let column = layout.columns[index]
+    var result = [EventIdentity?](repeating: nil, count: count)
+    let sources = sourceCodes()
+    forEachText(column) { row, text in
+      guard !hasSequence[row] else { return }
+      result[row] = withString(Int(sources[row])) { EventIdentity(source: $0, id: text) }
+    }
+    return result
+  }
+
+  /// Calls `body` with each present row's text, in order.
+  private func forEachText(_ column: BatchLayout.Column, _ body: (Int, UnsafeRawBufferPointer) -> Void) {
+    let lengths: [UInt64] = integers(column)
+    withPayload { payload in
+      var position = column.valuesPosition + IntegerEncoding.bytes(width: column.width, count: column.values)
+      forEachPresent(column) { row, value in
+        body(row, UnsafeRawBufferPointer(start: payload + position, count: Int(lengths[value])))
+        position += Int(lengths[value])
+      }
+    }
+  }
+
+  /// The texts of the id column, one a row; nil where the event has none.
+  func ids() -> [String?] {
+    var result = [String?](repeating: nil, count: count)
+    guard let index = layout.id else { return result }
+    forEachText(layout.columns[index]) { row, text in result[row] = String(decoding: text, as: UTF8.self) }
+    return result
+  }
+
+  func string(_ code: Int) -> String { withString(code) { String(decoding: $0, as: UTF8.self) } }
+}
+
+/// Who sent each row, and its sequence.
+public struct ProducerColumns: Sendable {
+  /// Code of the source in the batch's string table.
+  public var sources: [UInt32]
+  /// 0 where the event had none; empty when no event had one.
+  public var epochs: [UInt64]
+  public var sequences: [UInt64]
+  /// Whether the row has a sequence; empty when every row has one.
+  public var hasSequence: [Bool]
+  /// Digest of (source, id) for rows that have an id but no sequence; empty when no row needs one.
+  public var identities: [EventIdentity?]
+}
+
+/// A 128-bit digest of (source, id): small enough to remember, and wide enough that two events in 2^64 remembered ones share one.
+///
+/// Two rounds of FNV-1a with different bases and finalisers; not for keeping an attacker from colliding his own events.
+public struct EventIdentity: Hashable, Sendable {
+  public var high: UInt64
+  public var low: UInt64
+
+  public init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+
+  public init(source: UnsafeRawBufferPointer, id: UnsafeRawBufferPointer) {
+    var a: UInt64 = 0xcbf2_9ce4_8422_2325, b: UInt64 = 0x9e37_79b9_7f4a_7c15
+    func mix(_ bytes: UnsafeRawBufferPointer) {
+      for byte in bytes {
+        a = (a ^ UInt64(byte)) &* 0x100_0000_01b3
+        b = (b &+ UInt64(byte) &+ 1) &* 0xd6e8_feb8_6659_fd93
+        b ^= b &>> 29
+      }
+    }
+    mix(source)
+    // A source's length tells ("a", "bc") from ("ab", "c").
+    withUnsafeBytes(of: UInt64(source.count).littleEndian) { mix($0) }
+    mix(id)
+    func finish(_ value: UInt64) -> UInt64 {
+      var hash = (value ^ (value &>> 33)) &* 0xff51_afd7_ed55_8ccd
+      hash = (hash ^ (hash &>> 33)) &* 0xc4ce_b9fe_1a85_ec53
+      return hash ^ (hash &>> 33)
+    }
+    high = finish(a)
+    low = finish(b)
+  }
+}

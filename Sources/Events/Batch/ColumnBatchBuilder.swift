@@ -1,0 +1,32 @@
+/// Collects events of one partition into columns, and seals them into a batch. Belongs to one event loop, as its reader does.
+public final class ColumnBatchBuilder {
+  /// A batch is full when the text of its events reaches this; it bounds memory, and the payload with it.
+  public static let textBytesTarget = 1 << 20
+
+  public let partition: PartitionID
+  // A struct inside a class: the class's one access check a call stands for all the reads and writes within.
+  private var columns: BatchColumns
+
+  public init(partition: PartitionID) {
+    self.partition = partition
+    columns = BatchColumns(partition: partition)
+  }
+
+  /// Events since the last seal, 0 ... 65,536.
+  public var count: Int { columns.count }
+  public var isEmpty: Bool { columns.count == 0 }
+  /// Whether the batch must be sealed before another event is appended.
+  public var isFull: Bool { columns.isFull }
+
+  /// Appends the reader's present event.
+  public func append(_ reader: EventReader) {
+    reader.withScanner { columns.append($0) }
+  }
+
+  /// Encodes what was collected and begins anew.
+  /// - Parameter reader: The one that read the events.
+  /// - Returns: A batch with base offset 0 and append time 0, to be placed by the log; nil when there is no event.
+  public func seal(_ reader: EventReader) -> ColumnBatch? {
+    reader.withScanner { columns.seal($0) }
+  }
+}

@@ -1,0 +1,119 @@
+/// A column of integers as a base, a unit and small steps: value = base + step × unit.
+///
+/// ```
+/// 0  i64 base   8  i64 unit (at least 1)   16  count × width bytes of unsigned steps
+/// ```
+/// Width is 0 (every value is the base), 1, 2, 4 or 8 bytes and is kept in the column's directory entry. Arithmetic wraps, so the whole
+/// 64-bit range, signed or not, can be held.
+enum IntegerEncoding {
+  static let prefixBytes = 16
+  /// What event times are tried to be whole multiples of, from a minute to a microsecond, past their smallest.
+  static let timeUnits: [UInt64] = [60_000_000_000, 1_000_000_000, 1_000_000, 1000]
+
+  @inline(__always) static func bytes(width: Int, count: Int) -> Int { prefixBytes + width * count }
+
+  /// Appends the encoding of `values` and returns its width.
+  static func encode(
+    _ values: UnsafePointer<UInt64>, count: Int, isSigned: Bool, units: [UInt64] = [], to output: inout GrowableBuffer<UInt8>
+  ) -> UInt8 {
+    guard count > 0 else {
+      output.appendBytes(of: UInt64(0))
+      output.appendBytes(of: UInt64(1))
+      return 0
+    }
+    // Flipping the sign bit makes unsigned comparison order signed numbers.
+    let flip: UInt64 = isSigned ? 1 << 63 : 0
+    var smallest = values[0] ^ flip, largest = smallest
+    for i in 0..<count {
+      let value = values[i] ^ flip
+      smallest = min(smallest, value)
+      largest = max(largest, value)
+    }
+    let base = smallest ^ flip
+    var unit: UInt64 = 1
+    for candidate in units where smallest != largest {
+      var isMultiple = true
+      for i in 0..<count where (values[i] &- base) % candidate != 0 {
+        isMultiple = false
+        break
+      }
+      if isMultiple {
+        unit = candidate
+        break
+      }
+    }
+    output.appendBytes(of: base)
+    output.appendBytes(of: unit)
+    let span = (largest - smallest) / unit
+    let width =
+      switch span {
+      case 0: 0
+      case ...0xFF: 1
+      case ...0xFFFF: 2
+      case ...0xFFFF_FFFF: 4
+      default: 8
+      }
+    guard width > 0 else { return 0 }
+    output.reserve(output.count + count * width)
+    let target = UnsafeMutableRawPointer(output.base + output.count)
+    switch width {
+    case 1: store(values, count, base, unit, target, as: UInt8.self)
+    case 2: store(values, count, base, unit, target, as: UInt16.self)
+    case 4: store(values, count, base, unit, target, as: UInt32.self)
+    default: store(values, count, base, unit, target, as: UInt64.self)
+    }
+    output.setCount(output.count + count * width)
+    return UInt8(width)
+  }
+
+  @inline(__always) private static func store<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    _ values: UnsafePointer<UInt64>, _ count: Int, _ base: UInt64, _ unit: UInt64, _ target: UnsafeMutableRawPointer,
+    as type: T.Type
+  ) {
+    if unit == 1 {
+      for i in 0..<count {
+        target.storeBytes(
+          of: T(truncatingIfNeeded: values[i] &- base).littleEndian, toByteOffset: i &* MemoryLayout<T>.size, as: T.self)
+      }
+    } else {
+      for i in 0..<count {
+        target.storeBytes(
+          of: T(truncatingIfNeeded: (values[i] &- base) / unit).littleEndian, toByteOffset: i &* MemoryLayout<T>.size,
+          as: T.self)
+      }
+    }
+  }
+
+  /// Decodes a checked block.
+  @inline(__always) static func decode<Output: FixedWidthInteger & BitwiseCopyable>(
+    _ block: UnsafeRawPointer, width: Int, count: Int, into output: UnsafeMutablePointer<Output>
+  ) {
+    let base = UInt64(littleEndian: block.loadUnaligned(as: UInt64.self))
+    let unit = UInt64(littleEndian: block.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+    let steps = block + prefixBytes
+    switch width {
+    case 1: load(steps, count, base, unit, output, as: UInt8.self)
+    case 2: load(steps, count, base, unit, output, as: UInt16.self)
+    case 4: load(steps, count, base, unit, output, as: UInt32.self)
+    case 8: load(steps, count, base, unit, output, as: UInt64.self)
+    default: output.update(repeating: Output(truncatingIfNeeded: base), count: count)
+    }
+  }
+
+  @inline(__always) private static func load<T: FixedWidthInteger & BitwiseCopyable, Output: FixedWidthInteger>(
+    _ steps: UnsafeRawPointer, _ count: Int, _ base: UInt64, _ unit: UInt64, _ output: UnsafeMutablePointer<Output>,
+    as type: T.Type
+  ) {
+    if unit == 1 {
+      for i in 0..<count {
+        let step = T(littleEndian: steps.loadUnaligned(fromByteOffset: i &* MemoryLayout<T>.size, as: T.self))
+        output[i] = Output(truncatingIfNeeded: base &+ UInt64(truncatingIfNeeded: step))
+      }
+    } else {
+      for i in 0..<count {
+        let step = T(littleEndian: steps.loadUnaligned(fromByteOffset: i &* MemoryLayout<T>.size, as: T.self))
+        output[i] = Output(truncatingIfNeeded: base &+ UInt64(truncatingIfNeeded: step) &* unit)
+      }
+    }
+  }
+}

@@ -1,0 +1,69 @@
+/// Reads events out of messages, one after the other, straight from their bytes: for one event loop.
+///
+/// ```
+/// reader.begin(message: bytes, framing: .json, arrival: now, defaultSource: nil)
+/// while let step = reader.next() {
+///   switch step {
+///   case .event(let index): builders[partition].append(reader)
+///   case .reject(let index, let reject): …
+///   }
+/// }
+/// ```
+/// - Complexity: One pass over the bytes; no allocation once the tables have grown.
+public final class EventReader {
+  /// Readable zero bytes that must follow a message.
+  public static let padding = JSONCursor.padding
+  /// Longest `source`, `type`, `id`, `subject` and extension value, in bytes.
+  public static let attributeBytesMax = 8192
+  /// Longest string in `data`, in bytes; one less than 1 MiB.
+  public static let stringBytesMax = (1 << 20) - 1
+  /// Most values in one event.
+  public static let leavesMax = 4096
+  /// Longest extension attribute name; CloudEvents asks for 20 and allows more.
+  public static let attributeNameBytesMax = 64
+
+  public enum Framing: Sendable {
+    /// One event, or an array of events.
+    case json
+    /// One event, and nothing but one.
+    case single
+    /// One event a line; empty lines are passed over.
+    case lines
+  }
+
+  public enum Step: Sendable {
+    /// The event is on the tape: append it to its partition's builder before the next call.
+    case event(index: Int)
+    /// `index` is nil where the whole message is bad.
+    case reject(index: Int?, EventReject)
+  }
+
+  // A struct inside a class: the class's one access check a call stands for all the reads and writes within.
+  private var scanner = EventScanner()
+
+  public init() {}
+
+  /// FNV-1a of the present event's source: modulo the partition count it is the partition.
+  public var sourceHash: UInt64 { scanner.tape.sourceHash }
+  /// Bytes the present event took in its message.
+  public var eventBytes: Int { scanner.tape.textBytes }
+  /// Whether the path table has reached its bound: call `resetPaths()` when no builder holds unsealed rows.
+  public var needsReset: Bool { scanner.paths.needsReset }
+
+  public func resetPaths() { scanner.resetPaths() }
+
+  /// Begins a message.
+  /// - Parameters:
+  ///   - message: Valid UTF-8, with `padding` readable zero bytes after it; must live until the last `next()`.
+  ///   - arrival: The time of events that bring none.
+  ///   - defaultSource: The source of events that bring none; at most `attributeBytesMax` bytes.
+  public func begin(message: UnsafeRawBufferPointer, framing: Framing, arrival: Timestamp, defaultSource: [UInt8]?) {
+    scanner.begin(message: message, framing: framing, arrival: arrival, defaultSource: defaultSource)
+  }
+
+  /// Reads the next event; nil at the message's end.
+  public func next() -> Step? { scanner.next() }
+
+  /// Lends the scanner to a builder.
+  @inline(__always) func withScanner<R>(_ body: (borrowing EventScanner) -> R) -> R { body(scanner) }
+}
