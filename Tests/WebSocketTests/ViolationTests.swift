@@ -145,12 +145,12 @@ struct ViolationTests {
     }
   }
 
-  @Test("as many fragments as allowed are taken, one more is not")
+  @Test("as many fragments before the last as allowed are taken, one more is not")
   func fragmentCount() {
     let limits = WebSocketLimits(messageBytesMax: 1000, fragmentsMax: 7)
     for count in [6, 7, 8] {
       var bytes = frame(0x01)
-      for _ in 0..<(count - 2) { bytes += frame(0x00) }
+      for _ in 0..<(count - 1) { bytes += frame(0x00) }
       bytes += frame(0x80)
       let outcome = decode([bytes], limits: limits)
       #expect(outcome.violation == (count > 7 ? .tooManyFragments : nil))
