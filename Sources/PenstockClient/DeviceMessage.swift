@@ -29,6 +29,12 @@ public struct DeviceMessage: Sendable {
     bytes.withUnsafeBytes { append($0, EventFacts($0), line: line) }
   }
 
+  /// An empty message with room for as much as `other` holds.
+  init(likeSizeOf other: DeviceMessage) {
+    text.reserveCapacity(other.text.count + other.text.count / 8)
+    marks.reserveCapacity(other.marks.count)
+  }
+
   public var eventCount: Int { marks.count }
   /// Bytes of the message as sent, before compression.
   public var byteCount: Int { marks.count == 1 ? text.count - 1 : text.count + 1 }

@@ -2,6 +2,8 @@
 struct EventFacts {
   /// Where the value of the top-level `source` lies in the text, without its quotes; empty when there is none, or one written with escapes.
   var source = 0..<0
+  /// FNV-1a of the source's meaning; that of the empty string when there is none.
+  var sourceHash = EventFacts.hash([])
   var sequence: UInt64?
   var epoch: UInt64 = 0
 
@@ -15,7 +17,12 @@ struct EventFacts {
         guard let name = walker.takeString(), walker.take(0x3A) else { return nil }
         if walker.equals(name, "source"), walker.peek() == 0x22 {
           guard let value = walker.takeString() else { return nil }
-          if !value.hasEscapes { source = value.start..<value.end }
+          if value.hasEscapes {
+            sourceHash = EventFacts.hash(walker.decode(value).utf8)
+          } else {
+            source = value.start..<value.end
+            sourceHash = EventFacts.hash(UnsafeRawBufferPointer(rebasing: text[source]))
+          }
         } else if walker.equals(name, "sequence") {
           guard let value = walker.takeUnsigned() else { return nil }
           sequence = value
@@ -29,5 +36,10 @@ struct EventFacts {
       guard walker.take(0x7D) else { return nil }
     }
     guard walker.isAtEnd() else { return nil }
+  }
+  @inline(__always) private static func hash(_ bytes: some Sequence<UInt8>) -> UInt64 {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    return hash ^ hash >> 32
   }
 }
