@@ -1,0 +1,90 @@
+import Events
+
+/// `startsWith`, `endsWith`, `contains` with a literal: each string of the batch is looked at once.
+func testStrings(
+  _ method: StringMethod, _ a: inout ValueVector, _ literal: Literal, _ rows: some RowSource, _ scratch: inout EvaluationScratch
+) {
+  let count = a.count
+  scratch.resetNotes()
+  var notes = scratch.notes
+  scratch.notes = []
+  var failed = 0
+  literal.bytes.withUnsafeBytes { part in
+    notes.withUnsafeMutableBufferPointer { notes in
+      _ = a.withColumns { kinds, bits in
+        for row in 0..<count {
+          guard kinds[row] == .string else {
+            kinds[row] = .error
+            failed &+= 1
+            continue
+          }
+          let code = Int(bits[row])
+          var holds = false
+          if code < notes.count, notes[code] != EvaluationScratch.unknownNote {
+            holds = notes[code] != 0
+          } else {
+            holds = scratch.withString(code, over: rows) { method.holds($0, part) }
+            if code < notes.count { notes[code] = holds ? 1 : 0 }
+          }
+          bits[row] = holds ? 1 : 0
+          kinds[row] = .bool
+        }
+      }
+    }
+  }
+  scratch.notes = notes
+  a.uniformKind = failed == 0 ? .bool : nil
+}
+
+/// The same with an argument of its own a row.
+func testStrings(
+  _ method: StringMethod, _ a: inout ValueVector, _ b: ValueVector, _ rows: some RowSource, _ scratch: EvaluationScratch
+) {
+  let count = a.count
+  var failed = 0
+  _ = a.withColumns { aKinds, aBits in
+    b.withColumns { bKinds, bBits in
+      for row in 0..<count {
+        guard aKinds[row] == .string, bKinds[row] == .string else {
+          aKinds[row] = .error
+          failed &+= 1
+          continue
+        }
+        let holds = scratch.withString(Int(aBits[row]), over: rows) { text in
+          scratch.withString(Int(bBits[row]), over: rows) { part in method.holds(text, part) }
+        }
+        aBits[row] = holds ? 1 : 0
+        aKinds[row] = .bool
+      }
+    }
+  }
+  a.uniformKind = failed == 0 ? .bool : nil
+}
+
+/// `size()`: code points.
+func measureStrings(_ a: inout ValueVector, _ rows: some RowSource, _ scratch: EvaluationScratch) {
+  let count = a.count
+  var failed = 0
+  _ = a.withColumns { kinds, bits in
+    for row in 0..<count {
+      guard kinds[row] == .string else {
+        kinds[row] = .error
+        failed &+= 1
+        continue
+      }
+      bits[row] = UInt64(scratch.withString(Int(bits[row]), over: rows) { codePointCount($0) })
+      kinds[row] = .int
+    }
+  }
+  a.uniformKind = failed == 0 ? .int : nil
+}
+
+/// The code of `a` and `b` joined; nil when the scratch is full.
+func concatenate(_ a: UInt64, _ b: UInt64, _ rows: some RowSource, _ scratch: inout EvaluationScratch) -> UInt64? {
+  // Out of the scratch first: it grows while they are appended.
+  let first = scratch.withString(Int(a), over: rows) { Array($0) }
+  let second = scratch.withString(Int(b), over: rows) { Array($0) }
+  return first.withUnsafeBytes { first in
+    second.withUnsafeBytes { second in scratch.addString(first, second).map { UInt64($0) } }
+  }
+}
