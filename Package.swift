@@ -42,7 +42,10 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Compute",
-      dependencies: ["Events", "Views", .product(name: "GRDB", package: "GRDB.swift"), logging, metrics],
+      dependencies: [
+        "Events", "Views", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "GRDBSQLite", package: "GRDB.swift"),
+        logging, metrics,
+      ],
       swiftSettings: strict),
     .target(
       name: "Query",

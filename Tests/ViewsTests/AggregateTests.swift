@@ -18,7 +18,9 @@ private func vector(_ cells: [TableRows.Cell]) -> ValueVector {
 private func vector(_ values: [Double]) -> ValueVector { vector(values.map { .double($0) }) }
 
 /// Folds rows, cut into batches after each of `cuts`, into one state for each slot.
-private func fold(_ values: ValueVector, slots: [Int32]? = nil, slotCount: Int = 1, cuts: [Int] = [], layout: StateLayout = layout) -> [UInt64] {
+private func fold(
+  _ values: ValueVector, slots: [Int32]? = nil, slotCount: Int = 1, cuts: [Int] = [], layout: StateLayout = layout
+) -> [UInt64] {
   var states = Array(repeating: layout.initialWords, count: slotCount).flatMap { $0 }
   let slots = slots ?? Array(repeating: 0, count: values.count)
   var start = 0
@@ -88,7 +90,10 @@ func skipping() {
 
 @Test("computed values that are infinite or no number are left out by the loop for doubles too")
 func uniformNonFinite() {
-  #expect(results(fold(vector([1, .infinity, .nan, -.infinity, 2]))) == [.int(5), .int(5), .double(3), .double(1.5), .double(1), .double(2)])
+  #expect(
+    results(fold(vector([1, .infinity, .nan, -.infinity, 2]))) == [
+      .int(5), .int(5), .double(3), .double(1.5), .double(1), .double(2),
+    ])
 }
 
 @Test("rows go to their slots, and slot −1 leaves them out")
@@ -130,7 +135,10 @@ func sums(_ index: Int) throws {
   #expect(abs(sum - exact) <= exact.ulp + scale * 0x1p-100, "\(name): \(sum) and \(exact)")
 }
 
-private struct TestFailure: Error { let text: String; init(_ text: String) { self.text = text } }
+private struct TestFailure: Error {
+  let text: String
+  init(_ text: String) { self.text = text }
+}
 
 @Test("a sum beyond the range of doubles is null, in whatever order, and never NaN")
 func overflow() {
@@ -167,7 +175,9 @@ func batchSplits(seed: UInt64) {
   var random = SeededGenerator(seed)
   let count = Int.random(in: 1...300, using: &random)
   // Stretches of doubles alone among the rest, so that both loops take part in one sum.
-  let cells: [TableRows.Cell] = (0..<count).map { $0 % 60 < 30 ? .double(Double.random(in: -1e9...1e9, using: &random)) : randomCell(&random) }
+  let cells: [TableRows.Cell] = (0..<count).map {
+    $0 % 60 < 30 ? .double(Double.random(in: -1e9...1e9, using: &random)) : randomCell(&random)
+  }
   let slots = (0..<count).map { _ in Int32.random(in: -1...3, using: &random) }
   let whole = fold(vector(cells), slots: slots, slotCount: 4)
   for _ in 0..<10 {
@@ -177,7 +187,9 @@ func batchSplits(seed: UInt64) {
   #expect(fold(vector(cells), slots: slots, slotCount: 4, cuts: Array(1..<count)) == whole, "seed \(seed), one at a time")
 }
 
-@Test("merging is commutative and associative: exactly for counts, min and max, to the last places for sums", arguments: 1...40 as ClosedRange<UInt64>)
+@Test(
+  "merging is commutative and associative: exactly for counts, min and max, to the last places for sums",
+  arguments: 1...40 as ClosedRange<UInt64>)
 func merging(seed: UInt64) {
   var random = SeededGenerator(seed)
   var all: [Double] = []
@@ -187,13 +199,15 @@ func merging(seed: UInt64) {
     return fold(vector(values))
   }
   let ways = [
-    merged(merged(parts[0], parts[1]), parts[2]), merged(parts[0], merged(parts[1], parts[2])), merged(merged(parts[2], parts[0]), parts[1]),
+    merged(merged(parts[0], parts[1]), parts[2]), merged(parts[0], merged(parts[1], parts[2])),
+    merged(merged(parts[2], parts[0]), parts[1]),
     fold(vector(all)),
   ]
   let exact = exactSum(all)
   let scale = all.map(abs).reduce(0, +)
   for way in ways {
-    let values = results(way), first = results(ways[0])
+    let values = results(way)
+    let first = results(ways[0])
     for column in [0, 1, 4, 5] { #expect(values[column] == first[column], "seed \(seed)") }
     if case .double(let sum) = values[2] { #expect(abs(sum - exact) <= exact.ulp + scale * 0x1p-100, "seed \(seed)") }
   }
@@ -225,7 +239,9 @@ func stateHash() {
     var hash = StateHash()
     for row in rows {
       row.key.withUnsafeBytes { key in
-        row.state.withUnsafeBufferPointer { hash.add(partition: PartitionID(row.partition), windowStart: row.start, key: key, state: $0) }
+        row.state.withUnsafeBufferPointer {
+          hash.add(partition: PartitionID(row.partition), windowStart: row.start, key: key, state: $0)
+        }
       }
     }
     return hash

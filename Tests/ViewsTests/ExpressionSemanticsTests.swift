@@ -54,8 +54,10 @@ private let yes: [String] = [
   // strings
   #"source.startsWith("station/")"#, #"!source.startsWith("tation")"#, #"source.endsWith("EWR")"#, #"source.contains("ion/E")"#,
   #"source.contains("")"#, #"source.startsWith("")"#, #"!source.contains("station/EWRx")"#, "size(data.site) == 8",
-  "data.site.size() == 8", #"size("") == 0"#, #"size("é😀") == 2"#, #"data.site.contains(data.site)"#, #"("a" + source).endsWith(source)"#,
-  #""\x41\u00e9\101\n" == "AéA\n""#, #"r"\n" == "\\n""#, #"R'a"b' == 'a"b'"#, "\"\"\"a\"b\nc\"\"\" == \"a\\\"b\\nc\"", #"'''it's''' == "it's""#,
+  "data.site.size() == 8", #"size("") == 0"#, #"size("é😀") == 2"#, #"data.site.contains(data.site)"#,
+  #"("a" + source).endsWith(source)"#,
+  #""\x41\u00e9\101\n" == "AéA\n""#, #"r"\n" == "\\n""#, #"R'a"b' == 'a"b'"#, "\"\"\"a\"b\nc\"\"\" == \"a\\\"b\\nc\"",
+  #"'''it's''' == "it's""#,
   // conditional
   "data.yes ? true : false", "(data.no ? 1 : 2) == 2", "true ? true : data.absent == 1", "false ? data.absent == 1 : true",
   "data.whole > 10 ? data.temp > 39 : false", "false ? false : true ? true : false",
@@ -66,10 +68,12 @@ private let errors: [String] = [
   "data.absent == 1", "data.absent", "data.absent != null", "data.at.lon == 1", "subject == null", "data.absent in [1]",
   "1 < data.site", "data.site < 1", "data.none < 1", "data.yes < 1", "data.list < data.list", "data.list == data.list",
   "data.at == data.list", "data.at == data.at", "data.huge == 1", "data.huge in [1]", "data.at < 1", "data.temp < data.site",
-  "time < data.temp", "data.max + 1", "data.min - 1", "data.max * 2", "-data.min", "data.min / -1", "data.min % -1", "1 / data.zero",
+  "time < data.temp", "data.max + 1", "data.min - 1", "data.max * 2", "-data.min", "data.min / -1", "data.min % -1",
+  "1 / data.zero",
   "1 % data.zero", "data.whole / 0", "data.temp % 2", "data.site - 1", "data.site + 1", "data.none + 1", "data.yes + 1",
   "data.temp + data.absent", "!data.temp", "!data.absent", "data.temp && true", "true && data.temp", "data.absent == 1 || false",
-  "false || data.absent == 1", "true && data.absent == 1", "data.absent == 1 && true", "data.temp ? 1 : 2", "true ? data.absent : 1",
+  "false || data.absent == 1", "true && data.absent == 1", "data.absent == 1 && true", "data.temp ? 1 : 2",
+  "true ? data.absent : 1",
   "data.temp.startsWith(\"3\")", "data.temp.size()", "size(data.list)", "data.site.contains(data.temp)", "has(data.temp.x)",
   "has(data.none.x)", "has(data.list.x)", "has(data.absent.x)", "-data.site", "data.absent.size()", "data.at + 1",
 ]
@@ -90,7 +94,8 @@ func selection() throws {
   let rows = TableRows(["data.x": [.int(1), .int(5), .null, .missing, .string("a"), .double(9.5), .bool(true)]])
   var scratch = EvaluationScratch()
   var mask: [UInt8] = []
-  #expect(try Expression(parsing: "data.x > 4").select(from: rows, using: &scratch, into: &mask) == Selection(matched: 2, errors: 4))
+  #expect(
+    try Expression(parsing: "data.x > 4").select(from: rows, using: &scratch, into: &mask) == Selection(matched: 2, errors: 4))
   #expect(mask == [0, 1, 0, 0, 0, 1, 0])
   #expect(try Expression(parsing: "data.x").select(from: rows, using: &scratch, into: &mask) == Selection(matched: 1, errors: 6))
   #expect(mask == [0, 0, 0, 0, 0, 0, 1])
@@ -105,7 +110,7 @@ func barePath() throws {
   let rows = TableRows(["data.x": [.missing, .null, .raw("18446744073709551616"), .raw("[1]"), .object, .raw("-1e400")]])
   #expect(
     outcomes(try Expression(parsing: "data.x"), rows)
-      == [.missing, .value(.null), .value(.double(18446744073709551616)), .raw("[1]"), .object, .failed])
+      == [.missing, .value(.null), .value(.double(18_446_744_073_709_551_616)), .raw("[1]"), .object, .failed])
 }
 
 @Test("an event without data counts as one whose data is empty when asked what it has")
@@ -134,7 +139,8 @@ func scratchIsReusable() throws {
 @Test("strings of one text are equal whether or not they share a code", arguments: [true, false])
 func stringCodes(sharesCodes: Bool) throws {
   let names = ["a", "b", "a", "", "ab"]
-  let rows = TableRows(["data.x": names.map { .string($0) }, "data.y": names.reversed().map { .string($0) }], sharesCodes: sharesCodes)
+  let rows = TableRows(
+    ["data.x": names.map { .string($0) }, "data.y": names.reversed().map { .string($0) }], sharesCodes: sharesCodes)
   let expected = zip(names, names.reversed()).map { Outcome.bool($0 == $1) }
   #expect(outcomes(try Expression(parsing: "data.x == data.y"), rows) == expected)
   #expect(outcomes(try Expression(parsing: #"data.x == "a""#), rows) == names.map { .bool($0 == "a") })
@@ -152,15 +158,18 @@ func leastDoubles() {
 
 @Test("a literal beside an operator and the same literal computed agree for every pair of values and every operator")
 func literalsAgree() throws {
-  let literals = ["null", "true", "false", "0", "1", "-1", "9007199254740993", "9223372036854775807", "1.0", "9007199254740992.0",
-    "0.5", "-1.5", "1e300", #""""#, #""a""#, #""b""#, #"timestamp("2013-01-01T00:00:00Z")"#]
+  let literals = [
+    "null", "true", "false", "0", "1", "-1", "9007199254740993", "9223372036854775807", "1.0", "9007199254740992.0",
+    "0.5", "-1.5", "1e300", #""""#, #""a""#, #""b""#, #"timestamp("2013-01-01T00:00:00Z")"#,
+  ]
   let rows = TableRows(["data.yes": [.bool(true), .bool(true)]])
   var compared = 0
   for a in literals {
     for b in literals {
       for op in ["==", "!=", "<", "<=", ">", ">="] {
         // Not a literal any more, so the general loop runs; `data.yes ?` also hides the type from the check at load.
-        let left = "(data.yes ? \(a) : 0)", right = "(data.yes ? \(b) : 0)"
+        let left = "(data.yes ? \(a) : 0)"
+        let right = "(data.yes ? \(b) : 0)"
         let general = outcomes(try Expression(parsing: "\(left) \(op) \(right)"), rows)
         for text in ["\(left) \(op) \(b)", "\(a) \(op) \(right)"] {
           guard let fused = try? Expression(parsing: text) else { continue }  // refused at load
@@ -193,7 +202,8 @@ func exactComparison() {
 /// The sign of `int − double`, through 128-bit integers.
 private func exactDifference(_ int: Int64, _ double: Double) -> Int {
   let scaled = Int128(int) << 54
-  let whole = Int128(double.rounded(.down)), fraction = double - double.rounded(.down)
+  let whole = Int128(double.rounded(.down))
+  let fraction = double - double.rounded(.down)
   let other = (whole << 54) + Int128(fraction * 0x1p54)
   return scaled < other ? -1 : scaled > other ? 1 : 0
 }

@@ -5,24 +5,33 @@ import Testing
 
 /// In ascending order, each different from the next.
 private let ascending: [ResultValue] = [
-  .null, .bool(false), .bool(true), .double(-.greatestFiniteMagnitude), .double(-1e300), .double(-9223372036854777856), .int(.min),
-  .int(.min + 1), .int(.min + 1023), .int(-9_007_199_254_740_993), .int(-9_007_199_254_740_992), .double(-1.5), .int(-1), .double(-0.5),
-  .double(-.leastNonzeroMagnitude), .int(0), .double(.leastNonzeroMagnitude), .double(0.5), .double(1.0.nextDown), .int(1), .double(1.0.nextUp), .int(2), .int(255), .int(256),
-  .int(9_007_199_254_740_991), .int(9_007_199_254_740_992), .int(9_007_199_254_740_993), .int(9_007_199_254_740_994), .int(.max - 1024),
-  .int(.max - 1), .int(.max), .double(9223372036854775808), .double(1e300), .double(.greatestFiniteMagnitude),
+  .null, .bool(false), .bool(true), .double(-.greatestFiniteMagnitude), .double(-1e300), .double(-9_223_372_036_854_777_856),
+  .int(.min),
+  .int(.min + 1), .int(.min + 1023), .int(-9_007_199_254_740_993), .int(-9_007_199_254_740_992), .double(-1.5), .int(-1),
+  .double(-0.5),
+  .double(-.leastNonzeroMagnitude), .int(0), .double(.leastNonzeroMagnitude), .double(0.5), .double(1.0.nextDown), .int(1),
+  .double(1.0.nextUp), .int(2), .int(255), .int(256),
+  .int(9_007_199_254_740_991), .int(9_007_199_254_740_992), .int(9_007_199_254_740_993), .int(9_007_199_254_740_994),
+  .int(.max - 1024),
+  .int(.max - 1), .int(.max), .double(9_223_372_036_854_775_808), .double(1e300), .double(.greatestFiniteMagnitude),
   .time(Timestamp(nanoseconds: .min)), .time(Timestamp(nanoseconds: -1)), .time(Timestamp(nanoseconds: 0)),
-  .time(Timestamp(nanoseconds: .max)), .string(""), .string("\0"), .string("\0\0"), .string("\0a"), .string("\u{1}"), .string("A"),
-  .string("a"), .string("a\0"), .string("a\0b"), .string("aa"), .string("ab"), .string("b"), .string("é"), .string("\u{FFFF}"), .string("😀"),
+  .time(Timestamp(nanoseconds: .max)), .string(""), .string("\0"), .string("\0\0"), .string("\0a"), .string("\u{1}"),
+  .string("A"),
+  .string("a"), .string("a\0"), .string("a\0b"), .string("aa"), .string("ab"), .string("b"), .string("é"), .string("\u{FFFF}"),
+  .string("😀"),
 ]
 
 @Test("the order of the bytes is the order of the values, alone and as the first of two")
 func order() {
   for (i, a) in ascending.enumerated() {
     for (j, b) in ascending.enumerated() {
-      let x = KeyCodec.encode([a]), y = KeyCodec.encode([b])
+      let x = KeyCodec.encode([a])
+      let y = KeyCodec.encode([b])
       #expect(x.lexicographicallyPrecedes(y) == (i < j), "\(a) and \(b)")
       #expect((a < b) == (i < j), "\(a) and \(b)")
-      #expect(KeyCodec.encode([a, .string("z")]).lexicographicallyPrecedes(KeyCodec.encode([b, .null])) == (i < j), "\(a), z and \(b), null")
+      #expect(
+        KeyCodec.encode([a, .string("z")]).lexicographicallyPrecedes(KeyCodec.encode([b, .null])) == (i < j),
+        "\(a), z and \(b), null")
     }
   }
 }
@@ -39,7 +48,10 @@ func roundTrip() {
     }
   }
   #expect(KeyCodec.decode([]) == [])
-  #expect(KeyCodec.decode(KeyCodec.encode([.double(1), .double(-0.0), .double(1e15)])) == [.int(1), .int(0), .int(1_000_000_000_000_000)])
+  #expect(
+    KeyCodec.decode(KeyCodec.encode([.double(1), .double(-0.0), .double(1e15)])) == [
+      .int(1), .int(0), .int(1_000_000_000_000_000),
+    ])
   #expect(KeyCodec.encode([.int(1)]) == KeyCodec.encode([.double(1)]))
   #expect(KeyCodec.encode([.double(.nan), .double(.infinity)]) == KeyCodec.encode([.null, .null]))
 }
@@ -52,8 +64,10 @@ func randomNumbers(seed: UInt64) {
       let int = Int64.random(in: .min ... .max, using: &random) >> Int64.random(in: 0..<64, using: &random)
       return Bool.random(using: &random) ? .int(int) : .double(Double(int) + (Bool.random(using: &random) ? 0 : 0.25))
     }
-    let a = number(), b = number()
-    let x = KeyCodec.encode([a]), y = KeyCodec.encode([b])
+    let a = number()
+    let b = number()
+    let x = KeyCodec.encode([a])
+    let y = KeyCodec.encode([b])
     #expect(x.lexicographicallyPrecedes(y) == (a < b), "seed \(seed): \(a) and \(b)")
     if case .int = a { #expect(KeyCodec.decode(x) == [a], "seed \(seed)") }
   }
@@ -72,13 +86,18 @@ func fromVector() {
     KeyCodec.append(vector.kinds[row], vector.bits[row], rows, to: &key)
     return KeyCodec.decode(key)
   }
-  #expect(keys == [[.null], [.null], [.null], [.null], [.bool(true)], [.int(5)], [.int(5)], [.double(2.5)], [.string("a\0b")],
-    [.time(Timestamp(nanoseconds: 7))]])
+  #expect(
+    keys == [
+      [.null], [.null], [.null], [.null], [.bool(true)], [.int(5)], [.int(5)], [.double(2.5)], [.string("a\0b")],
+      [.time(Timestamp(nanoseconds: 7))],
+    ])
 }
 
 @Test("damaged bytes are refused or read as something, never trap", arguments: [21] as [UInt64])
 func damaged(seed: UInt64) {
-  let key = KeyCodec.encode([.int(.max), .string("a\0b"), .time(Timestamp(nanoseconds: 5)), .double(.greatestFiniteMagnitude), .null])
+  let key = KeyCodec.encode([
+    .int(.max), .string("a\0b"), .time(Timestamp(nanoseconds: 5)), .double(.greatestFiniteMagnitude), .null,
+  ])
   for cut in 0..<key.count { _ = KeyCodec.decode(Array(key[..<cut])) }
   for at in key.indices {
     for byte: UInt8 in 0...255 {

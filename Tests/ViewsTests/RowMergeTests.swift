@@ -4,7 +4,8 @@ import Testing
 @testable import Views
 
 private let layout = StateLayout([
-  .init(function: .countRows, argument: nil), .init(function: .sum, argument: 0), .init(function: .min, argument: 0), .init(function: .max, argument: 0),
+  .init(function: .countRows, argument: nil), .init(function: .sum, argument: 0), .init(function: .min, argument: 0),
+  .init(function: .max, argument: 0),
 ])
 
 private struct Row: Hashable {
@@ -22,10 +23,12 @@ private func rows(_ rows: [Row], size: Int64 = 10) -> PartialRows {
     var state = layout.initialWords
     state.withUnsafeMutableBufferPointer { state in
       _ = layout.update(
-        states: state.baseAddress!, slots: Array(repeating: 0, count: row.values.count), rows: row.values.count, arguments: [vector])
+        states: state.baseAddress!, slots: Array(repeating: 0, count: row.values.count), rows: row.values.count,
+        arguments: [vector])
       KeyCodec.encode(row.keys).withUnsafeBytes { key in
         result.append(
-          partition: PartitionID(row.partition), windowStart: row.start, windowEnd: row.start + size, key: key, state: state.baseAddress!)
+          partition: PartitionID(row.partition), windowStart: row.start, windowEnd: row.start + size, key: key,
+          state: state.baseAddress!)
       }
     }
   }
@@ -35,7 +38,8 @@ private func rows(_ rows: [Row], size: Int64 = 10) -> PartialRows {
 private func described(_ rows: PartialRows) -> [String] {
   (0..<rows.count).map { row in
     let values = rows.withState(row) { layout.values(of: $0) }
-    return ([rows.windowStarts[row].description, rows.windowEnds[row].description] + (rows.keys(row) + values).map(\.plainText)).joined(separator: " ")
+    return ([rows.windowStarts[row].description, rows.windowEnds[row].description] + (rows.keys(row) + values).map(\.plainText))
+      .joined(separator: " ")
   }
 }
 
@@ -49,25 +53,29 @@ private let sample: [Row] = [
 
 @Test("rows of one window and key become one, in order of window and key")
 func mergesPartitions() {
-  #expect(described(rows(sample).merged(layout: layout)) == [
-    "0 10 a 1 1 4.0 4.0 4.0", "10 20 a 2 3 0.0 -3.0 2.0", "10 20 b 1 1 5.0 5.0 5.0", "20 30  1 1 7.0 7.0 7.0",
-  ])
+  #expect(
+    described(rows(sample).merged(layout: layout)) == [
+      "0 10 a 1 1 4.0 4.0 4.0", "10 20 a 2 3 0.0 -3.0 2.0", "10 20 b 1 1 5.0 5.0 5.0", "20 30  1 1 7.0 7.0 7.0",
+    ])
 }
 
 @Test("fewer keys merge rows across them, and none merges all of a window")
 func fewerKeys() {
-  #expect(described(rows(sample).merged(layout: layout, keptKeys: [1])) == [
-    "0 10 1 1 4.0 4.0 4.0", "10 20 1 1 5.0 5.0 5.0", "10 20 2 3 0.0 -3.0 2.0", "20 30 1 1 7.0 7.0 7.0",
-  ])
-  #expect(described(rows(sample).merged(layout: layout, keptKeys: [])) == [
-    "0 10 1 4.0 4.0 4.0", "10 20 4 5.0 -3.0 5.0", "20 30 1 7.0 7.0 7.0",
-  ])
+  #expect(
+    described(rows(sample).merged(layout: layout, keptKeys: [1])) == [
+      "0 10 1 1 4.0 4.0 4.0", "10 20 1 1 5.0 5.0 5.0", "10 20 2 3 0.0 -3.0 2.0", "20 30 1 1 7.0 7.0 7.0",
+    ])
+  #expect(
+    described(rows(sample).merged(layout: layout, keptKeys: [])) == [
+      "0 10 1 4.0 4.0 4.0", "10 20 4 5.0 -3.0 5.0", "20 30 1 7.0 7.0 7.0",
+    ])
   #expect(described(rows([sample[0]]).merged(layout: layout, keptKeys: [1, 0])) == ["10 20 1 b 1 5.0 5.0 5.0"])
 }
 
 @Test("a step merges windows, aligned to the epoch")
 func steps() {
-  #expect(described(rows(sample).merged(layout: layout, keptKeys: [], step: 20)) == ["0 20 5 9.0 -3.0 5.0", "20 40 1 7.0 7.0 7.0"])
+  #expect(
+    described(rows(sample).merged(layout: layout, keptKeys: [], step: 20)) == ["0 20 5 9.0 -3.0 5.0", "20 40 1 7.0 7.0 7.0"])
   let before = [Row(partition: 0, start: -10, keys: [], values: [1]), Row(partition: 0, start: 0, keys: [], values: [2])]
   #expect(described(rows(before).merged(layout: layout, step: 20)) == ["-20 0 1 1.0 1.0 1.0", "0 20 1 2.0 2.0 2.0"])
 }
@@ -78,11 +86,14 @@ func orderOfRows(seed: UInt64) {
   var all: Set<Row> = []
   var taken: Set<[Int]> = []
   for _ in 0..<200 {
-    let (partition, start, key) = (Int.random(in: 0..<4, using: &random), Int.random(in: 0..<5, using: &random), Int.random(in: 0..<6, using: &random))
+    let (partition, start, key) = (
+      Int.random(in: 0..<4, using: &random), Int.random(in: 0..<5, using: &random), Int.random(in: 0..<6, using: &random)
+    )
     // A store has one row for a partition, window and key.
     guard taken.insert([partition, start, key]).inserted else { continue }
     let values = (0..<3).map { _ in Double.random(in: -1e9...1e9, using: &random) }
-    all.insert(Row(partition: partition, start: Int64(start) * 10, keys: [.int(Int64(key)), .string("k\(key % 2)")], values: values))
+    all.insert(
+      Row(partition: partition, start: Int64(start) * 10, keys: [.int(Int64(key)), .string("k\(key % 2)")], values: values))
   }
   let ordered = Array(all)
   for (keys, step) in [(nil, nil), ([1], nil), ([], 20), (nil, 50)] as [([Int]?, Int64?)] {
@@ -106,7 +117,10 @@ func appending() {
 
 @Test("errors of a store say what there is")
 func storeErrors() {
-  #expect(ViewStoreError.unknownView("dayly", known: ["daily", "activity"]).description == "there is no view 'dayly': did you mean daily?")
+  #expect(
+    ViewStoreError.unknownView("dayly", known: ["daily", "activity"]).description
+      == "there is no view 'dayly': did you mean daily?")
   #expect(ViewStoreError.unknownView("x", known: []).description == "there is no view 'x': there are none")
-  #expect(ViewStoreError.missingPartitions([PartitionID(1), PartitionID(3)]).description == "no worker answers for partition 1, 3")
+  #expect(
+    ViewStoreError.missingPartitions([PartitionID(1), PartitionID(3)]).description == "no worker answers for partition 1, 3")
 }

@@ -30,17 +30,20 @@ func rightFile() throws {
   let catalog = try ViewCatalog(yaml: view(["key": "{station: source, site: 'data[\"a b\"]'}"]), file: "views.yaml")
   let definition = try #require(catalog["daily"])
   #expect(definition.filter?.canonicalText == "data.temp != null")
-  #expect(definition.keys == [KeyColumn(name: "station", path: .attribute("source")), KeyColumn(name: "site", path: .data(["a b"]))])
+  #expect(
+    definition.keys == [KeyColumn(name: "station", path: .attribute("source")), KeyColumn(name: "site", path: .data(["a b"]))])
   #expect(definition.window == .tumble(size: 86_400_000_000_000))
   #expect(definition.watermarkDelay == 3_600_000_000_000)
   #expect(definition.allowedLateness == 86_400_000_000_000)
   #expect(definition.retention == Int64(34_560_000_000_000_000))
   #expect(definition.aggregates.map(\.canonicalText) == ["count()", "avg(data.temp)"])
   #expect(definition.arguments.map(\.canonicalText) == ["data.temp"])
-  #expect(definition.schema.columns.map { "\($0.name) \($0.type) \($0.role)" } == [
-    "window_start timestamp window", "window_end timestamp window", "final boolean window", "station string key", "site any key",
-    "n int64 aggregate", "temp_avg double aggregate",
-  ])
+  #expect(
+    definition.schema.columns.map { "\($0.name) \($0.type) \($0.role)" } == [
+      "window_start timestamp window", "window_end timestamp window", "final boolean window", "station string key",
+      "site any key",
+      "n int64 aggregate", "temp_avg double aggregate",
+    ])
   #expect(catalog["hourly"] == nil)
 }
 
@@ -61,54 +64,56 @@ func leastView() throws {
   #expect(try ViewCatalog(yaml: view(["retention": "null"]), file: "f").views[0].retention == nil)
 }
 
-@Test("each mistake is found on its line, under its key, with what to do", arguments: [
-  (["where": "type = \"x\""], 9, "where", "expected '=='"),
-  (["where": "wind_gust > 1"], 9, "where", "did you mean data.wind_gust?"),
-  (["where": "1 + 2"], 9, "where", "expected a condition"),
-  (["where": "!has(data.x)"], 9, "where", "quotes around the whole"),
-  (["where": "[1]"], 9, "where", "expected a condition"),
-  (["where": "''"], 9, "where", "empty"),
-  (["where": ""], 9, "where", "empty"),
-  (["key": "source"], 9, "key", "expected a list"),
-  (["key": "[source, source]"], 2, "key", "two columns are named 'source'"),
-  (["key": "[data]"], 9, "key", "a key is a field"),
-  (["key": "[data.a + 1]"], 9, "key", "a key is a field"),
-  (["key": "[data.windDir]"], 9, "key", "as {winddir: data.windDir}"),
-  (["key": "{Site: data.site}"], 9, "key", "no name for a key"),
-  (["key": "{n: data.site}"], 2, "aggregates", "two columns are named 'n'"),
-  (["key": "{final: data.site}"], 2, "key", "already"),
-  (["key": "[a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r]"], 9, "key", "at most 16"),
-  (["window": "-"], 2, "window", "missing"),
-  (["window": "1d"], 9, "window", "expected the kind"),
-  (["window": "{ tumbel: 1d }"], 9, "window", "did you mean tumble?"),
-  (["window": "{ tumble: 1 day }"], 9, "window.tumble", "expected a duration"),
-  (["window": "{ tumble: 1us }"], 9, "window.tumble", "out of bounds: 1ms to 3650d"),
-  (["window": "{ tumble: 3651d }"], 9, "window.tumble", "out of bounds"),
-  (["window": "{ tumble: 1d, hop: {size: 1h, every: 5m} }"], 9, "window", "one kind"),
-  (["window": "{ hop: {size: 1h, every: 5m} }"], 9, "window", "hop windows come later"),
-  (["window": "{ session: {gap: 10m} }"], 9, "window", "session windows come later"),
-  (["watermark_delay": "-1h"], 9, "watermark_delay", "expected a duration"),
-  (["watermark_delay": "5"], 9, "watermark_delay", "expected a duration"),
-  (["allowed_lateness": "9999d"], 9, "allowed_lateness", "out of bounds"),
-  (["retention": "1h"], 9, "retention", "shorter than the window"),
-  (["aggregates": "-"], 2, "aggregates", "missing"),
-  (["aggregates": "{}"], 9, "aggregates", "expected names"),
-  (["aggregates": "[count()]"], 9, "aggregates", "expected names"),
-  (["aggregates": "{ n: cuont() }"], 9, "aggregates.n", "did you mean count?"),
-  (["aggregates": "{ n: frobnicate(data.x) }"], 9, "aggregates.n", "expected one of count, sum"),
-  (["aggregates": "{ n: 'quantile(data.x, 0.5)' }"], 9, "aggregates.n", "known, but not built yet"),
-  (["aggregates": "{ n: stddev(data.x) }"], 9, "aggregates.n", "known, but not built yet"),
-  (["aggregates": "{ n: sum() }"], 9, "aggregates.n", "needs to know of what"),
-  (["aggregates": "{ n: sum }"], 9, "aggregates.n", "expected sum(…)"),
-  (["aggregates": "{ n: sum(data.x) + 1 }"], 9, "aggregates.n", "expected sum(…)"),
-  (["aggregates": "{ n: sum(source) }"], 9, "aggregates.n", "takes a number"),
-  (["aggregates": "{ n: 'sum(data.x, 1)' }"], 9, "aggregates.n", "found ','"),
-  (["aggregates": "{ n: }"], 9, "aggregates.n", "empty"),
-  (["aggregates": "{ window_start: count() }"], 2, "aggregates", "already"),
-  (["aggregates": "{ 9n: count() }"], 9, "aggregates", "no name for a column"),
-  (["agregates": "{ n: count() }"], 10, nil, "did you mean aggregates?"),
-  (["keys": "[source]"], 10, nil, "did you mean key?"),
-] as [(KeyValuePairs<String, String>, Int, String?, String)])
+@Test(
+  "each mistake is found on its line, under its key, with what to do",
+  arguments: [
+    (["where": "type = \"x\""], 9, "where", "expected '=='"),
+    (["where": "wind_gust > 1"], 9, "where", "did you mean data.wind_gust?"),
+    (["where": "1 + 2"], 9, "where", "expected a condition"),
+    (["where": "!has(data.x)"], 9, "where", "quotes around the whole"),
+    (["where": "[1]"], 9, "where", "expected a condition"),
+    (["where": "''"], 9, "where", "empty"),
+    (["where": ""], 9, "where", "empty"),
+    (["key": "source"], 9, "key", "expected a list"),
+    (["key": "[source, source]"], 2, "key", "two columns are named 'source'"),
+    (["key": "[data]"], 9, "key", "a key is a field"),
+    (["key": "[data.a + 1]"], 9, "key", "a key is a field"),
+    (["key": "[data.windDir]"], 9, "key", "write {winddir: data.windDir}"),
+    (["key": "{Site: data.site}"], 9, "key", "no name for a key"),
+    (["key": "{n: data.site}"], 2, "aggregates", "two columns are named 'n'"),
+    (["key": "{final: data.site}"], 2, "key", "already"),
+    (["key": "[a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r]"], 9, "key", "at most 16"),
+    (["window": "-"], 2, "window", "missing"),
+    (["window": "1d"], 9, "window", "expected the kind"),
+    (["window": "{ tumbel: 1d }"], 9, "window", "did you mean tumble?"),
+    (["window": "{ tumble: 1 day }"], 9, "window.tumble", "expected a duration"),
+    (["window": "{ tumble: 1us }"], 9, "window.tumble", "out of bounds: 1ms to 3650d"),
+    (["window": "{ tumble: 3651d }"], 9, "window.tumble", "out of bounds"),
+    (["window": "{ tumble: 1d, hop: {size: 1h, every: 5m} }"], 9, "window", "one kind"),
+    (["window": "{ hop: {size: 1h, every: 5m} }"], 9, "window", "hop windows come later"),
+    (["window": "{ session: {gap: 10m} }"], 9, "window", "session windows come later"),
+    (["watermark_delay": "-1h"], 9, "watermark_delay", "expected a duration"),
+    (["watermark_delay": "5"], 9, "watermark_delay", "expected a duration"),
+    (["allowed_lateness": "9999d"], 9, "allowed_lateness", "out of bounds"),
+    (["retention": "1h"], 9, "retention", "shorter than the window"),
+    (["aggregates": "-"], 2, "aggregates", "missing"),
+    (["aggregates": "{}"], 9, "aggregates", "expected names"),
+    (["aggregates": "[count()]"], 9, "aggregates", "expected names"),
+    (["aggregates": "{ n: cuont() }"], 9, "aggregates.n", "did you mean count?"),
+    (["aggregates": "{ n: frobnicate(data.x) }"], 9, "aggregates.n", "expected one of count, sum"),
+    (["aggregates": "{ n: 'quantile(data.x, 0.5)' }"], 9, "aggregates.n", "known, but not built yet"),
+    (["aggregates": "{ n: stddev(data.x) }"], 9, "aggregates.n", "known, but not built yet"),
+    (["aggregates": "{ n: sum() }"], 9, "aggregates.n", "needs to know of what"),
+    (["aggregates": "{ n: sum }"], 9, "aggregates.n", "expected sum(…)"),
+    (["aggregates": "{ n: sum(data.x) + 1 }"], 9, "aggregates.n", "expected sum(…)"),
+    (["aggregates": "{ n: sum(source) }"], 9, "aggregates.n", "takes a number"),
+    (["aggregates": "{ n: 'sum(data.x, 1)' }"], 9, "aggregates.n", "found ','"),
+    (["aggregates": "{ n: }"], 9, "aggregates.n", "empty"),
+    (["aggregates": "{ window_start: count() }"], 2, "aggregates", "already"),
+    (["aggregates": "{ 9n: count() }"], 9, "aggregates", "no name for a column"),
+    (["agregates": "{ n: count() }"], 10, nil, "did you mean aggregates?"),
+    (["keys": "[source]"], 10, nil, "did you mean key?"),
+  ] as [(KeyValuePairs<String, String>, Int, String?, String)])
 func mistakes(changes: KeyValuePairs<String, String>, line: Int, key: String?, message: String) throws {
   let found = problems(view(changes))
   #expect(found.count == 1, "\(found)")
@@ -120,16 +125,22 @@ func mistakes(changes: KeyValuePairs<String, String>, line: Int, key: String?, m
   #expect(problem.description.hasPrefix("views.yaml:\(line):"))
 }
 
-@Test("files that are not views at all say so", arguments: [
-  ("", "empty"), ("# nothing", "empty"), ("[]", "expected 'views:'"), ("view: {}", "did you mean views?"), ("views: 5", "below 'views:'"),
-  ("views:\n  a: {window: {tumble: 1s}\n", "not YAML"), ("views:\n  v:\n    where: \"a\" == data.x\n", "needs quotes"),
-  ("views:\n  v:\n    where: 1\n    where: 2\n", "given twice: where"), ("views:\n  Daily: {}\n", "no name for a view"),
-  ("views:\n  v: 5\n", "expected settings"), ("views:\n  v:\n", "expected settings"), ("\u{0}", "not YAML"),
-  ("views:\n" + (0..<65).map { "  v\($0): {window: {tumble: 1s}, aggregates: {n: count()}}\n" }.joined(), "at most 64"),
-  ("views: {v: {window: {tumble: 1s}, aggregates: {" + (0..<65).map { "a\($0): count()" }.joined(separator: ", ") + "}}}", "at most 64"),
-  ("views:\n  \(String(repeating: "v", count: 64)): {}\n", "at most 63"), ("views: &a {v: *a}", "YAML"),
-  ("#" + String(repeating: "x", count: 1 << 20), "at most 1MiB"),
-])
+@Test(
+  "files that are not views at all say so",
+  arguments: [
+    ("", "empty"), ("# nothing", "empty"), ("[]", "expected 'views:'"), ("view: {}", "did you mean views?"),
+    ("views: 5", "below 'views:'"),
+    ("views:\n  a: {window: {tumble: 1s}\n", "not YAML"), ("views:\n  v:\n    where: \"a\" == data.x\n", "needs quotes"),
+    ("views:\n  v:\n    where: 1\n    where: 2\n", "given twice: where"), ("views:\n  Daily: {}\n", "no name for a view"),
+    ("views:\n  v: 5\n", "expected settings"), ("views:\n  v:\n", "expected settings"), ("\u{0}", "not YAML"),
+    ("views:\n" + (0..<65).map { "  v\($0): {window: {tumble: 1s}, aggregates: {n: count()}}\n" }.joined(), "at most 64"),
+    (
+      "views: {v: {window: {tumble: 1s}, aggregates: {" + (0..<65).map { "a\($0): count()" }.joined(separator: ", ") + "}}}",
+      "at most 64"
+    ),
+    ("views:\n  \(String(repeating: "v", count: 64)): {}\n", "at most 63"), ("views: &a {v: *a}", "YAML"),
+    ("#" + String(repeating: "x", count: 1 << 20), "at most 1MiB"),
+  ])
 func wrongFiles(yaml: String, message: String) {
   let found = problems(yaml)
   #expect(found.contains { $0.description.contains(message) }, "\(found)")
@@ -137,7 +148,8 @@ func wrongFiles(yaml: String, message: String) {
 
 @Test("all mistakes of a file are reported at once, in the order of its lines")
 func allAtOnce() {
-  let found = problems("""
+  let found = problems(
+    """
     views:
       a:
         where: 1 +
@@ -165,37 +177,50 @@ func generationHash() throws {
   #expect(base == "126941d2e02305e7dc132197a0b610e2")
   for same in [
     view(["where": "'( data.temp  !=  null )'  # why"]), view(["watermark_delay": "60m"]), view(["retention": "-"]),
-    view(["aggregates": "{ n: 'count( )', temp_avg: avg( (data.temp) ) }"]), view(["key": "{source: source}"]), view(["window": "{tumble: 24h}"]),
+    view(["aggregates": "{ n: 'count( )', temp_avg: avg( (data.temp) ) }"]), view(["key": "{source: source}"]),
+    view(["window": "{tumble: 24h}"]),
   ] { #expect(try hash(same) == base, "\(same)") }
   let others = [
-    view(["where": "data.temp == null"]), view(["where": "-"]), view(["key": "[type]"]), view(["key": "{s: source}"]), view(["key": "-"]),
-    view(["key": "[source, type]"]), view(["key": "[type, source]"]), view(["window": "{tumble: 2d}"]), view(["watermark_delay": "2h"]),
-    view(["allowed_lateness": "2d"]), view(["aggregates": "{ temp_avg: avg(data.temp), n: count() }"]), view(["aggregates": "{ n: count() }"]),
-    view(["aggregates": "{ n: count(), temp_avg: avg(data.dewp) }"]), view(["aggregates": "{ n: count(), temp_avg: sum(data.temp) }"]),
+    view(["where": "data.temp == null"]), view(["where": "-"]), view(["key": "[type]"]), view(["key": "{s: source}"]),
+    view(["key": "-"]),
+    view(["key": "[source, type]"]), view(["key": "[type, source]"]), view(["window": "{tumble: 2d}"]),
+    view(["watermark_delay": "2h"]),
+    view(["allowed_lateness": "2d"]), view(["aggregates": "{ temp_avg: avg(data.temp), n: count() }"]),
+    view(["aggregates": "{ n: count() }"]),
+    view(["aggregates": "{ n: count(), temp_avg: avg(data.dewp) }"]),
+    view(["aggregates": "{ n: count(), temp_avg: sum(data.temp) }"]),
     view(["aggregates": "{ n: count(), temp_mean: avg(data.temp) }"]), view(named: "weekly"),
   ]
   #expect(try Set(others.map(hash) + [base]).count == others.count + 1)
 }
 
-@Test("durations read and write", arguments: [
-  ("500ms", 500_000_000), ("5s", 5_000_000_000), ("1h30m", 5_400_000_000_000), ("7d", 604_800_000_000_000), ("0s", 0), ("90m", 5_400_000_000_000),
-  ("1d2h3m4s5ms6us7ns", 93_784_005_006_007), ("106751d", 9_223_286_400_000_000_000),
-] as [(String, Int64)])
+@Test(
+  "durations read and write",
+  arguments: [
+    ("500ms", 500_000_000), ("5s", 5_000_000_000), ("1h30m", 5_400_000_000_000), ("7d", 604_800_000_000_000), ("0s", 0),
+    ("90m", 5_400_000_000_000),
+    ("1d2h3m4s5ms6us7ns", 93_784_005_006_007), ("106751d", 9_223_286_400_000_000_000),
+  ] as [(String, Int64)])
 func durations(text: String, nanoseconds: Int64) throws {
   #expect(try DurationText.parse(text) == nanoseconds)
   #expect(try DurationText.parse(DurationText.text(nanoseconds)) == nanoseconds)
 }
 
-@Test("what is no duration is refused", arguments: [
-  "", "5", "s", "5 s", "-5s", "+5s", "1.5h", "5S", "1m1h", "1s1s", "106752d", "99999999999999999999s", "5ss", "1h30", "é", "٣s",
-])
+@Test(
+  "what is no duration is refused",
+  arguments: [
+    "", "5", "s", "5 s", "-5s", "+5s", "1.5h", "5S", "1m1h", "1s1s", "106752d", "99999999999999999999s", "5ss", "1h30", "é", "٣s",
+  ])
 func noDurations(text: String) {
   #expect(throws: QuantityError.self) { try DurationText.parse(text) }
 }
 
 @Test("sizes read and write")
 func sizes() throws {
-  for (text, bytes) in [("512B", 512), ("64KiB", 65536), ("1MiB", 1 << 20), ("2GiB", 2 << 30), ("1TiB", 1 << 40), ("1kB", 1000), ("5MB", 5_000_000), ("0B", 0)] {
+  for (text, bytes) in [
+    ("512B", 512), ("64KiB", 65536), ("1MiB", 1 << 20), ("2GiB", 2 << 30), ("1TiB", 1 << 40), ("1kB", 1000), ("5MB", 5_000_000),
+    ("0B", 0),
+  ] {
     #expect(try ByteSizeText.parse(text) == bytes)
     #expect(try ByteSizeText.parse(ByteSizeText.text(bytes)) == bytes)
   }

@@ -77,11 +77,11 @@ private enum Greatest: NumberFold {
   }
 }
 
-/// Adds to (sum, compensation): the compensation gathers, exactly, what rounding took from the sum, so the error of the total does not
-/// grow with the number of values.
+/// Adds to (sum, compensation): the compensation gathers, exactly, what rounding took from the sum, so the error of the total
+/// does not grow with the number of values.
 ///
-/// Source: A. Neumaier 1974, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen"; the rounding error itself by
-/// D. Knuth's TwoSum, which gives the same number as Neumaier's comparison of magnitudes without a branch.
+/// Source: A. Neumaier 1974, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen"; the rounding error
+/// itself by D. Knuth's TwoSum, which gives the same number as Neumaier's comparison of magnitudes without a branch.
 @inline(__always) private func addCompensated(_ state: UnsafeMutablePointer<UInt64>, _ value: Double) {
   let sum = Double(bitPattern: state[0])
   let total = sum + value

@@ -19,8 +19,8 @@ extension StateLayout {
   }
 }
 
-/// A hash of many rows' states that does not depend on the order in which the rows are given: the proof that a replay came to the same
-/// state. The sum of a hash of each row.
+/// A hash of many rows' states that does not depend on the order in which the rows are given: the proof that a replay came to
+/// the same state. The sum of a hash of each row.
 public struct StateHash: Sendable, Hashable, CustomStringConvertible {
   public private(set) var value: UInt64 = 0
   public private(set) var rows = 0

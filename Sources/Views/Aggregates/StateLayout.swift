@@ -7,8 +7,8 @@ import Events
 /// sum, avg           3 words  sum, compensation (doubles), values summed (Int64); shared by sum and avg of the same argument
 /// min, max           1 word   the value so far; +∞ (min) or −∞ (max) while there is none
 /// ```
-/// State is kept per view and partition and folded in the order of offsets. Each update looks at one row at a time, in order, so any
-/// split of the same rows into batches leaves the same words.
+/// State is kept per view and partition and folded in the order of offsets. Each update looks at one row at a time, in order,
+/// so any split of the same rows into batches leaves the same words.
 public struct StateLayout: Sendable, Hashable {
   public struct Column: Sendable, Hashable {
     public var function: AggregateFunction
@@ -89,8 +89,8 @@ public struct StateLayout: Sendable, Hashable {
   ///   - slots: The state's number for each of the batch's rows; −1 leaves the row out.
   ///   - rows: Rows of the batch.
   ///   - arguments: One vector for each of the view's distinct arguments, each with `rows` values.
-  /// - Returns: Values that could not be used: an error, or no number where one is needed. Each is counted once for each cell that
-  ///   wanted it; missing fields and nulls are left out silently, as in SQL.
+  /// - Returns: Values that could not be used: an error, or no number where one is needed. Each is counted once for each cell
+  ///   that wanted it; missing fields and nulls are left out silently, as in SQL.
   @discardableResult
   public func update(
     states: UnsafeMutablePointer<UInt64>, slots: UnsafePointer<Int32>, rows: Int, arguments: [ValueVector]
@@ -110,11 +110,12 @@ public struct StateLayout: Sendable, Hashable {
 
   /// Adds the events that `source` has seen to `target`.
   ///
-  /// Counts, min and max are the same in whatever order states are merged. Sums are compensated and so all but: merge in the order of
-  /// partitions, then the same states always give the same words.
+  /// Counts, min and max are the same in whatever order states are merged. Sums are compensated and so all but: merge in the
+  /// order of partitions, then the same states always give the same words.
   public func merge(into target: UnsafeMutablePointer<UInt64>, from source: UnsafePointer<UInt64>) {
     for cell in cells {
-      let a = target + cell.offset, b = source + cell.offset
+      let a = target + cell.offset
+      let b = source + cell.offset
       switch cell.kind {
       case .rows, .present: a[0] &+= b[0]
       case .sum: mergeSums(a, b)

@@ -78,7 +78,8 @@ extension ViewReader {
       let text = line.drop { $0 == " " }
       let hint =
         text.hasPrefix("where:") || text.contains("(")
-        ? "; an expression that begins with a quote, '!', '&' or '[', or has ': ' or ' #' in it, needs quotes around all of it" : ""
+        ? "; an expression that begins with a quote, '!', '&' or '[', or has ': ' or ' #' in it, needs quotes around all of it"
+        : ""
       report("not YAML: \(problem)\(hint)", line: mark.line, column: mark.column)
     case .duplicatedKeysInMapping(let names, let context):
       report("given twice: \(names.sorted().joined(separator: ", "))", line: context.mark.line, column: context.mark.column)

@@ -44,8 +44,9 @@ public struct ViewDefinition: Sendable, Hashable {
       })
   }
 
-  /// A text that is equal for definitions that compute the same: comments, spaces, quotes and the order of a view's settings do not
-  /// matter, the order of keys and aggregates does. `retention` is left out: it changes which rows are kept, not what they hold.
+  /// A text that is equal for definitions that compute the same: comments, spaces, quotes and the order of a view's settings do
+  /// not matter, the order of keys and aggregates does. `retention` is left out: it changes which rows are kept, not what they
+  /// hold.
   public var canonicalText: String {
     var lines = ["penstock view 1", "name \(name)", "where \(filter?.canonicalText ?? "true")"]
     lines += keys.map { "key \($0.name) \($0.path.expressionText)" }
@@ -55,7 +56,8 @@ public struct ViewDefinition: Sendable, Hashable {
   }
 
   /// 32 hexadecimal digits of a hash of `canonicalText`: what one generation of the view is known by, on every machine.
-  /// Two FNV-1a hashes with different starts; enough to tell definitions apart, no defence against someone who wants them to collide.
+  /// Two FNV-1a hashes with different starts; enough to tell definitions apart, no defence against someone who wants them to
+  /// collide.
   public var generationHash: String {
     var text = canonicalText
     return text.withUTF8 { bytes in

@@ -79,7 +79,8 @@ struct ViewReader {
     checkColumns(keys, aggregates, at: nameNode)
     guard problems.count == problemsBefore, let window else { return nil }
     return ViewDefinition(
-      name: name, filter: filter, keys: keys, window: window, watermarkDelay: delay, allowedLateness: lateness, retention: retention,
+      name: name, filter: filter, keys: keys, window: window, watermarkDelay: delay, allowedLateness: lateness,
+      retention: retention,
       aggregates: aggregates)
   }
 
@@ -203,7 +204,7 @@ struct ViewReader {
         guard let path = keyPath(element) else { continue }
         guard isName(path.lastPart) else {
           report(
-            "'\(path.lastPart)' cannot name a column: give it a name, as {\(suggestedName(path.lastPart)): \(path.expressionText)}",
+            "'\(path.lastPart)' cannot name a column: write {\(suggestedName(path.lastPart)): \(path.expressionText)}",
             key: "key", at: element)
           continue
         }

@@ -7,7 +7,8 @@ func compare(
 ) {
   if literal.kind == .string { return compareStrings(&a, with: literal, table, rows, &scratch) }
   let count = a.count
-  let truth = table.truth, failure = table.failure
+  let truth = table.truth
+  let failure = table.failure
   var failed = 0
   let uniform = a.uniformKind
   _ = a.withColumns { kinds, bits in
@@ -41,7 +42,8 @@ private func compareStrings(
   _ scratch: inout EvaluationScratch
 ) {
   let count = a.count
-  let truth = table.truth, failure = table.failure
+  let truth = table.truth
+  let failure = table.failure
   var failed = 0
   scratch.resetNotes()
   var notes = scratch.notes
@@ -78,10 +80,12 @@ private func compareStrings(
 
 /// Compares two vectors row by row; the result takes the place of `a`.
 func compare(
-  _ a: inout ValueVector, with b: ValueVector, _ table: ComparisonTable, _ rows: some RowSource, _ scratch: inout EvaluationScratch
+  _ a: inout ValueVector, with b: ValueVector, _ table: ComparisonTable, _ rows: some RowSource,
+  _ scratch: inout EvaluationScratch
 ) {
   let count = a.count
-  let truth = table.truth, failure = table.failure
+  let truth = table.truth
+  let failure = table.failure
   var failed = 0
   _ = a.withColumns { aKinds, aBits in
     b.withColumns { bKinds, bBits in

@@ -16,8 +16,9 @@ public struct Selection: Sendable, Hashable {
 extension Expression {
   /// Computes one value a row.
   ///
-  /// A row on which the expression fails becomes `.error`; `.missing` and `.object` come only from an expression that is a bare path.
-  /// String codes from the row source's count upwards are computed strings: read them with `EvaluationScratch.withString`.
+  /// A row on which the expression fails becomes `.error`; `.missing` and `.object` come only from an expression that is a bare
+  /// path. String codes from the row source's count upwards are computed strings: read them with
+  /// `EvaluationScratch.withString`.
   /// - Parameters:
   ///   - scratch: Kept from call to call; its computed strings last until the next call.
   ///   - result: Its storage is reused; on return it has `rows.rowCount` rows.

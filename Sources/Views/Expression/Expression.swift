@@ -44,7 +44,8 @@ public struct Expression: Sendable {
   /// - Throws: `ExpressionError` that says what it is instead.
   public func requireBoolean() throws(ExpressionError) {
     guard type == .boolean || type == .any else {
-      throw ExpressionError("expected a condition, true or false, but this is a \(type.noun)", in: text, at: nodes.last?.position ?? 0)
+      throw ExpressionError(
+        "expected a condition, true or false, but this is a \(type.noun)", in: text, at: nodes.last?.position ?? 0)
     }
   }
 }

@@ -1,7 +1,7 @@
 import Events
 
-/// A node of an expression's tree. Nodes lie in one array, children before parents, so every walk over them is a loop: no text, however
-/// nested, can exhaust the stack after the parser bounded it.
+/// A node of an expression's tree. Nodes lie in one array, children before parents, so every walk over them is a loop: no text,
+/// however nested, can exhaust the stack after the parser bounded it.
 struct ExpressionNode: Sendable, Hashable {
   enum Kind: Sendable, Hashable {
     case literal(ResultValue)

@@ -37,7 +37,8 @@ struct ExpressionParser {
 
   private init(_ text: String, _ scope: ExpressionScope) throws(ExpressionError) {
     guard text.utf8.count <= ExpressionParser.textBytesMax else {
-      throw ExpressionError("an expression has at most \(ExpressionParser.textBytesMax) bytes", in: String(text.prefix(80)), at: 0)
+      throw ExpressionError(
+        "an expression has at most \(ExpressionParser.textBytesMax) bytes", in: String(text.prefix(80)), at: 0)
     }
     self.text = text
     self.scope = scope

@@ -2,8 +2,8 @@ import Events
 
 /// An expression's tree as a row of instructions for a stack of value vectors.
 ///
-/// A literal beside an operator is part of the operator's instruction, so that it is never spread over the rows; everything else follows
-/// the tree in post-order.
+/// A literal beside an operator is part of the operator's instruction, so that it is never spread over the rows; everything
+/// else follows the tree in post-order.
 struct ExpressionProgram: Sendable {
   enum Instruction: Sendable {
     /// Pushes a path's values.

@@ -1,6 +1,7 @@
 import Events
 
-/// The check at load: finds what would fail on every row, so that a typing error shows when the view is read and not as a count of errors.
+/// The check at load: finds what would fail on every row, so that a typing error shows when the view is read and not as a count
+/// of errors.
 enum ExpressionTypes {
   /// The type of the whole expression.
   static func check(_ nodes: [ExpressionNode], text: String, scope: ExpressionScope) throws(ExpressionError) -> ColumnType {

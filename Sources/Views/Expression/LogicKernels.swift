@@ -19,7 +19,8 @@ func joinBooleans(_ a: inout ValueVector, _ b: ValueVector, deciding: UInt64) {
   _ = a.withColumns { aKinds, aBits in
     b.withColumns { bKinds, bBits in
       for row in 0..<count {
-        let isBoolA = aKinds[row] == .bool, isBoolB = bKinds[row] == .bool
+        let isBoolA = aKinds[row] == .bool
+        let isBoolB = bKinds[row] == .bool
         let isDecided = isBoolA && aBits[row] == deciding || isBoolB && bBits[row] == deciding
         let holds = isDecided || isBoolA && isBoolB
         aBits[row] = isDecided ? deciding : 1 - deciding

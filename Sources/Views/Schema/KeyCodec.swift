@@ -1,7 +1,7 @@
 import Events
 
-/// The tuple of a row's key values as bytes whose order under memcmp is the order of the values, so that rows sort, group and compare
-/// without being decoded.
+/// The tuple of a row's key values as bytes whose order under memcmp is the order of the values, so that rows sort, group and
+/// compare without being decoded.
 ///
 /// ```
 /// null    01                       false  02            true  03
@@ -10,8 +10,8 @@ import Events
 /// time    05 | 8 bytes             nanoseconds, sign bit flipped, big-endian
 /// string  06 | UTF-8 | 00 00       a byte 00 in it is written 00 FF
 /// ```
-/// null < false < true < numbers < times < strings; a tuple that is a prefix of another comes first. An int and the double equal to it
-/// are one key, and are read back as the int where there is one; −0 is 0.
+/// null < false < true < numbers < times < strings; a tuple that is a prefix of another comes first. An int and the double
+/// equal to it are one key, and are read back as the int where there is one; −0 is 0.
 public enum KeyCodec {
   private static let null: UInt8 = 1, no: UInt8 = 2, yes: UInt8 = 3, number: UInt8 = 4, time: UInt8 = 5, string: UInt8 = 6
 

@@ -75,8 +75,8 @@ public enum ResultValue: Sendable, Hashable {
 }
 
 extension ResultValue: Comparable {
-  /// The order of results: null < false < true < numbers < times < strings. Numbers compare exactly across int and double, with NaN
-  /// after all others; strings compare by code point.
+  /// The order of results: null < false < true < numbers < times < strings. Numbers compare exactly across int and double, with
+  /// NaN after all others; strings compare by code point.
   public static func < (a: Self, b: Self) -> Bool {
     switch (a, b) {
     case (.bool(let x), .bool(let y)): !x && y

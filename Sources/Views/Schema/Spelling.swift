@@ -10,7 +10,8 @@ func nearest(to word: String, among names: [String]) -> String? {
 /// Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`.
 /// Source: the optimal string alignment distance, F. Damerau 1964, R. Wagner and M. Fischer 1974.
 private func editDistance(_ a: String, _ b: String) -> Int {
-  let a = Array(a.utf8), b = Array(b.utf8)
+  let a = Array(a.utf8)
+  let b = Array(b.utf8)
   var before: [Int] = []
   var above = Array(0...b.count)
   for i in 1...max(a.count, 1) where i <= a.count {

@@ -3,14 +3,14 @@ import Events
 extension PartialRows {
   /// Merges rows: those of the same window and key become one, and with fewer keys or longer windows, so do more of them.
   ///
-  /// States are merged in the order of their own window, then partition, then their own key, whatever the order of the rows: the same
-  /// rows always give the same bytes.
+  /// States are merged in the order of their own window, then partition, then their own key, whatever the order of the rows:
+  /// the same rows always give the same bytes.
   /// - Parameters:
   ///   - layout: The view's.
   ///   - keptKeys: Numbers of the key columns to keep, in the order the result has them; nil keeps all.
   ///   - step: Nanoseconds; windows that begin in the same multiple of it become one. Nil leaves the windows.
-  /// - Returns: Rows in the order of window start, then key, each with the lowest partition that contributed. With `step`, a window is
-  ///   the step's.
+  /// - Returns: Rows in the order of window start, then key, each with the lowest partition that contributed. With `step`, a
+  ///   window is the step's.
   /// - Complexity: A sort of the rows.
   public func merged(layout: StateLayout, keptKeys: [Int]? = nil, step: Int64? = nil) -> PartialRows {
     precondition(layout.stride == stride, "rows of one view have one stride")
@@ -51,7 +51,8 @@ extension PartialRows {
           key.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[ranges[index]]))
         }
       }
-      var start = windowStarts[row], end = windowEnds[row]
+      var start = windowStarts[row]
+      var end = windowEnds[row]
       if let step {
         start = WindowDefinition.tumbleStart(of: start, size: step)
         end = Swift.max(WindowDefinition.end(of: start, size: step), end)

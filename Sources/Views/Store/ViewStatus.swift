@@ -22,8 +22,8 @@ public struct ViewStatus: Sendable {
   public var lagEvents: Int { partitions.reduce(0) { $0 + $1.lagEvents } }
 }
 
-/// How far one partition of a view has come. appended = applied + filtered + late + pending, counted from offset 0 or, when the log had
-/// been trimmed before the view began, from `firstOffset`.
+/// How far one partition of a view has come. appended = applied + filtered + late + pending, counted from offset 0 or, when the
+/// log had been trimmed before the view began, from `firstOffset`.
 public struct PartitionProgress: Sendable, Hashable {
   public var partition: PartitionID
   /// Where this generation began to read.

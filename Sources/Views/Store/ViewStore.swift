@@ -9,8 +9,8 @@ public protocol ViewStore: Sendable {
 
   /// The rows of a view, one for each partition, window and key, with aggregates still open to merging.
   ///
-  /// The rows of one partition are all as of the offset that `PartialResult.asOf` has for it: no event before it is missing, none from
-  /// it on is counted.
+  /// The rows of one partition are all as of the offset that `PartialResult.asOf` has for it: no event before it is missing,
+  /// none from it on is counted.
   /// - Throws: `ViewStoreError.timeout` when `request.after` is not reached in time; `.missingPartitions` when no one owns some
   ///   partition: never a smaller sum instead.
   nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult
