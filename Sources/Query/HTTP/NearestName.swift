@@ -11,12 +11,19 @@ func nearestName(to word: String, among names: [String]) -> String? {
   return best.name
 }
 
-/// Insertions, deletions and substitutions that turn `a` into `b`. Source: R. Wagner and M. Fischer 1974.
+/// Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`.
+/// Source: the optimal string alignment distance, F. Damerau 1964, R. Wagner and M. Fischer 1974.
 private func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
+  var before: [Int] = []
   var above = Array(0...b.count)
   for (i, x) in a.enumerated() {
     var row = [i + 1]
-    for (j, y) in b.enumerated() { row.append(min(above[j + 1] + 1, row[j] + 1, above[j] + (x == y ? 0 : 1))) }
+    for (j, y) in b.enumerated() {
+      var cost = min(above[j + 1] + 1, row[j] + 1, above[j] + (x == y ? 0 : 1))
+      if i > 0, j > 0, x == b[j - 1], a[i - 1] == y { cost = min(cost, before[j - 1] + 1) }
+      row.append(cost)
+    }
+    before = above
     above = row
   }
   return above[b.count]
