@@ -29,11 +29,12 @@ func openLog(_ fileSystem: any FileSystem, _ configuration: LogConfiguration = t
 }
 
 func event(
-  _ source: String = "s", sequence: UInt64? = nil, epoch: UInt64? = nil, id: String? = nil, seconds: Int64 = 0, value: Int64 = 0
+  _ source: String = "s", sequence: UInt64? = nil, epoch: UInt64? = nil, id: String? = nil, seconds: Int64 = 0, value: Int64 = 0,
+  text: String? = nil
 ) -> Event {
   Event(
     source: source, type: "t", id: id, time: Timestamp(nanoseconds: seconds * 1_000_000_000), sequence: sequence, epoch: epoch,
-    data: .int(value))
+    attributes: text.map { ["text": .string($0)] } ?? [:], data: .int(value))
 }
 
 func batch(_ events: [Event], partition: Int = 0) -> ColumnBatch { ColumnBatch(events: events, partition: PartitionID(partition)) }
