@@ -5,6 +5,14 @@ import Testing
 
 @testable import Log
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
 /// A clock that tests move.
 final class TestClock: Sendable {
   private let value: Atomic<Int64>
@@ -89,4 +97,19 @@ func eventually(_ condition: () async throws -> Bool) async rethrows -> Bool {
     await Task.yield()
   }
   return try await condition()
+}
+
+func temporaryDirectory() throws -> String {
+  let parent = getenv("TMPDIR").map { String(cString: $0) } ?? P_tmpdir
+  var template = Array("\(parent)/penstock-log-XXXXXX".utf8CString)
+  let made = template.withUnsafeMutableBufferPointer { buffer in
+    buffer.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) }
+  }
+  return try #require(made)
+}
+
+func removeRecursively(_ path: String) {
+  let files = PosixFileSystem()
+  for name in (try? files.list(path)) ?? [] { removeRecursively("\(path)/\(name)") }
+  if unlink(path) != 0 { rmdir(path) }
 }
