@@ -14,9 +14,11 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
   ],
   targets: [
+    .systemLibrary(name: "CLinux"),
     .executableTarget(
       name: "bench",
       dependencies: [
+        "CLinux",
         .product(name: "PenstockParts", package: "penstock"),
         .product(name: "PenstockClient", package: "penstock"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

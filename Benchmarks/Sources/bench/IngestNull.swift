@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import Events
 import Glibc
 import Ingest
@@ -53,7 +54,7 @@ final class NullLog: EventLog {
     thread.submit { [self] _ in
       while true {
         var number: UInt64 = 0
-        _ = read(wakeUp, &number, 8)
+        _ = Glibc.read(wakeUp, &number, 8)
         let taken = state.withLock { state in
           defer { state.waiting = [] }
           return state.waiting
@@ -80,7 +81,7 @@ final class NullLog: EventLog {
     }
     if isFirst {
       var one: UInt64 = 1
-      _ = write(wakeUp, &one, 8)
+      _ = Glibc.write(wakeUp, &one, 8)
     }
   }
 

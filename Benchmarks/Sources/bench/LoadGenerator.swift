@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import PenstockClient
 
@@ -160,7 +161,7 @@ struct LoadGenerator: ~Copyable {
         }
         left -= 1
       } while left > 0 && used + frameBytes <= outgoing.count
-      let written = Glibc.send(connections[index].socket, outgoing.baseAddress, used, Int32(MSG_NOSIGNAL.rawValue))
+      let written = Glibc.send(connections[index].socket, outgoing.baseAddress, used, Int32(MSG_NOSIGNAL))
       if written < used {
         guard written >= 0 || errno == EAGAIN else { throw BenchError("connection \(index) broke while writing") }
         connections[index].unwritten = Array(outgoing[max(0, written)..<used])
@@ -173,7 +174,7 @@ struct LoadGenerator: ~Copyable {
   private mutating func flush(_ index: Int) throws {
     let count = connections[index].unwritten.count
     let written = connections[index].unwritten.withUnsafeBytes {
-      Glibc.send(connections[index].socket, $0.baseAddress, count, Int32(MSG_NOSIGNAL.rawValue))
+      Glibc.send(connections[index].socket, $0.baseAddress, count, Int32(MSG_NOSIGNAL))
     }
     guard written >= 0 || errno == EAGAIN else { throw BenchError("connection \(index) broke while writing") }
     connections[index].unwritten.removeFirst(max(0, written))

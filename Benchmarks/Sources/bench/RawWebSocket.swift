@@ -53,7 +53,7 @@ enum RawWebSocket {
   static func writeAll(_ socket: Int32, _ bytes: [UInt8]) throws {
     var at = 0
     while at < bytes.count {
-      let count = bytes.withUnsafeBytes { send(socket, $0.baseAddress! + at, $0.count - at, Int32(MSG_NOSIGNAL.rawValue)) }
+      let count = bytes.withUnsafeBytes { send(socket, $0.baseAddress! + at, $0.count - at, Int32(MSG_NOSIGNAL)) }
       guard count > 0 else { throw BenchError("the connection broke while writing") }
       at += count
     }
