@@ -52,7 +52,7 @@ let package = Package(
       dependencies: ["Events", "Views", .product(name: "Hummingbird", package: "hummingbird"), nioCore, logging, metrics],
       swiftSettings: strict),
     .target(
-      name: "PenstockClient", dependencies: ["WebSocket", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
+      name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
     .executableTarget(
       name: "Penstock",
       dependencies: [
@@ -76,7 +76,9 @@ let package = Package(
     .testTarget(name: "ViewsTests", dependencies: ["Views", "Events"], swiftSettings: strict),
     .testTarget(name: "LogTests", dependencies: ["Log", "Events"], swiftSettings: strict),
     .testTarget(
-      name: "IngestTests", dependencies: ["Ingest", "Log", "Events", "PenstockClient"], swiftSettings: strict),
+      name: "IngestTests",
+      dependencies: ["Ingest", "Events", .product(name: "NIOEmbedded", package: "swift-nio")],
+      swiftSettings: strict),
     .testTarget(name: "ComputeTests", dependencies: ["Compute", "Log", "Views", "Events"], swiftSettings: strict),
     .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events"], swiftSettings: strict),
     .testTarget(name: "PenstockTests", dependencies: ["Penstock"], swiftSettings: strict),

@@ -1,5 +1,6 @@
-import Log
 import Synchronization
+
+@testable import Log
 
 #if canImport(Glibc)
 import Glibc
@@ -485,7 +486,8 @@ final class FaultyFileSystem: FileSystem {
 struct SeededGenerator: RandomNumberGenerator {
   private var state: UInt64
 
-  init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 &+ 0x1234_5678_9abc_def1 }
+  /// Seeds are spread: counting up by one state a number, neighbours would else run through the same numbers.
+  init(seed: UInt64) { state = mixed(seed &+ 0x1234_5678_9abc_def1) }
 
   mutating func next() -> UInt64 {
     state &+= 0x9e37_79b9_7f4a_7c15

@@ -35,6 +35,9 @@ struct ProducerState {
     return exceptions
   }
 
+  /// Forgets ids that are older than the dedup window.
+  mutating func expire(at now: Timestamp) { identities.expire(at: now) }
+
   /// The last sequence of a source; nil when it never sent one.
   func position(of source: String) -> ProducerPosition? {
     var copy = source

@@ -11,7 +11,7 @@ enum Services {
     let service = EmbeddedRun(settings: settings, catalog: catalog, registry: bootstrapMetrics(), logger: logger)
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
-        services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet()))
+        services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: lifecycleLogger()))
     try await group.run()
   }
 
@@ -23,7 +23,7 @@ enum Services {
   }
 
   /// The lifecycle's own steps are of interest when something hangs, not each time.
-  private static func quiet() -> Logger {
+  static func lifecycleLogger() -> Logger {
     var logger = Logger(label: "penstock.lifecycle")
     logger.logLevel = .warning
     return logger
