@@ -1,1 +1,53 @@
-@main struct PenstockCommand { static func main() {} }
+import ArgumentParser
+import Foundation
+
+/// The exit codes of the contract: 0 done, 1 failed, 2 usage or configuration, 3 verification found a difference.
+@main
+enum Main {
+  static func main() async {
+    ignoreBrokenPipes()
+    let code = await run(Array(CommandLine.arguments.dropFirst()))
+    exit(code)
+  }
+
+  static func run(_ arguments: [String]) async -> Int32 {
+    do {
+      var command = try PenstockCommand.parseAsRoot(arguments)
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+      return 0
+    } catch {
+      return report(error)
+    }
+  }
+
+  /// Prints what there is to say about an error, and gives the exit code.
+  private static func report(_ error: any Error) -> Int32 {
+    switch error {
+    case is OutputClosed: return 0
+    case let error as CommandFailure:
+      StandardStream.error.note("penstock: \(error)")
+      return error.exitCode.rawValue
+    case let error as ConfigurationError:
+      StandardStream.error.note("penstock: \(error)")
+      return CommandFailure.Code.usage.rawValue
+    default: break
+    }
+    let message = PenstockCommand.fullMessage(for: error)
+    switch PenstockCommand.exitCode(for: error) {
+    case .success:
+      // Help and version are what was asked for, so they are data.
+      if !message.isEmpty { StandardStream.output.note(message) }
+      return 0
+    case .validationFailure:
+      StandardStream.error.note(message)
+      return CommandFailure.Code.usage.rawValue
+    case let code:
+      if !message.isEmpty { StandardStream.error.note("penstock: \(error)") }
+      return code.rawValue
+    }
+  }
+}

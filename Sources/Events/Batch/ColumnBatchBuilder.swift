@@ -3,222 +3,30 @@ public final class ColumnBatchBuilder {
   /// A batch is full when the text of its events reaches this; it bounds memory, and the payload with it.
   public static let textBytesTarget = 1 << 20
 
-  private enum BuiltIn {
-    static let time = 0, source = 1, type = 2, id = 3, subject = 4, sequence = 5, epoch = 6
-    static let count = 7
-  }
-
   public let partition: PartitionID
-  /// Events since the last seal, 0 ... 65,536.
-  public private(set) var count = 0
-  private var textBytes = 0
-  private var strings = StringTableBuilder()
-  private var columns: UnsafeMutablePointer<ColumnAccumulator>
-  private var columnCount = 0
-  private var columnCapacity = 64
-  /// path × kinds → column + 1, 0 for none.
-  private var columnOfPath = GrowableBuffer<Int32>(capacity: 1024)
-  private var pathGeneration = 0
-  private var lastSource: UInt32 = .max
-  private var lastType: UInt32 = .max
-  private var output = GrowableBuffer<UInt8>(capacity: 64 * 1024)
-  private var directory = GrowableBuffer<UInt8>(capacity: 1024)
-
-  private static let kinds = 8
+  // A struct inside a class: the class's one access check a call stands for all the reads and writes within.
+  private var columns: BatchColumns
 
   public init(partition: PartitionID) {
     self.partition = partition
-    columns = .allocate(capacity: columnCapacity)
-    addColumn(ColumnAccumulator(field: .time, type: .int))
-    addColumn(ColumnAccumulator(field: .source, type: .string))
-    addColumn(ColumnAccumulator(field: .type, type: .string))
-    addColumn(ColumnAccumulator(field: .id, type: .text))
-    addColumn(ColumnAccumulator(field: .subject, type: .string))
-    addColumn(ColumnAccumulator(field: .sequence, type: .unsigned))
-    addColumn(ColumnAccumulator(field: .epoch, type: .unsigned))
-    columnOfPath.setCount(1024)
+    columns = BatchColumns(partition: partition)
   }
 
-  deinit {
-    columns.deinitialize(count: columnCount)
-    columns.deallocate()
-  }
-
-  public var isEmpty: Bool { count == 0 }
+  /// Events since the last seal, 0 ... 65,536.
+  public var count: Int { columns.count }
+  public var isEmpty: Bool { columns.count == 0 }
   /// Whether the batch must be sealed before another event is appended.
-  public var isFull: Bool {
-    count >= BatchHeader.countMax || textBytes >= ColumnBatchBuilder.textBytesTarget
-      || columnCount >= BatchLayout.columnsMax - EventReader.leavesMax - 64
-  }
+  public var isFull: Bool { columns.isFull }
 
   /// Appends the reader's present event.
   public func append(_ reader: EventReader) {
-    precondition(!isFull)
-    let row = count
-    if pathGeneration != reader.pathGeneration {
-      precondition(row == 0, "paths were reset while rows were waiting")
-      forgetPaths()
-      pathGeneration = reader.pathGeneration
-    }
-    append(reader.tape, reader.paths, row: row)
-    count = row + 1
-    textBytes += reader.eventBytes
-  }
-
-  private func append(_ tape: borrowing EventTape, _ paths: borrowing PathTable, row: Int) {
-    guard let source = tape.source, let type = tape.type else { preconditionFailure("the reader checked both") }
-    columns[BuiltIn.time].append(UInt64(bitPattern: tape.time), row: row)
-    if row == 0 || !strings.matches(Int(lastSource), source.start, source.count) {
-      lastSource = strings.code(of: source.start, source.count)
-    }
-    columns[BuiltIn.source].append(UInt64(lastSource), row: row)
-    if row == 0 || !strings.matches(Int(lastType), type.start, type.count) {
-      lastType = strings.code(of: type.start, type.count)
-    }
-    columns[BuiltIn.type].append(UInt64(lastType), row: row)
-    if let id = tape.id { columns[BuiltIn.id].appendText(id, row: row) }
-    if let subject = tape.subject {
-      columns[BuiltIn.subject].append(UInt64(strings.code(of: subject.start, subject.count)), row: row)
-    }
-    if tape.hasSequence { columns[BuiltIn.sequence].append(tape.sequence, row: row) }
-    if tape.hasEpoch { columns[BuiltIn.epoch].append(tape.epoch, row: row) }
-    append(tape.leaves, field: .data, row: row)
-    if tape.attributes.count > 0 { append(tape.attributes, field: .attribute, row: row) }
-  }
-
-  @inline(__always) private func append(_ leaves: borrowing GrowableBuffer<EventTape.Leaf>, field: BatchLayout.Field, row: Int) {
-    for index in 0..<leaves.count {
-      let leaf = leaves[index]
-      let slot = Int(leaf.path) &* ColumnBatchBuilder.kinds &+ Int(leaf.kind.rawValue & 7)
-      var column = slot < columnOfPath.count ? Int(columnOfPath[slot]) &- 1 : -1
-      if column < 0 { column = addColumn(field: field, kind: leaf.kind, path: leaf.path, slot: slot) }
-      switch leaf.kind {
-      case .string, .raw:
-        columns[column].append(UInt64(strings.code(of: leaf.start, Int(leaf.count))), row: row)
-      default: columns[column].append(leaf.bits, row: row)
-      }
-    }
-  }
-
-  @inline(never) private func addColumn(field: BatchLayout.Field, kind: ValueKind, path: Int32, slot: Int) -> Int {
-    if slot >= columnOfPath.count {
-      columnOfPath.reserve(slot + 1)
-      columnOfPath.setCount(columnOfPath.capacity)
-    }
-    let type: BatchLayout.ColumnType =
-      switch kind {
-      case .null: .null
-      case .bool: .bool
-      case .int: .int
-      case .double: .double
-      case .raw: .raw
-      default: .string
-      }
-    addColumn(ColumnAccumulator(field: field, type: type, path: path, lookupSlot: slot))
-    columnOfPath[slot] = Int32(columnCount)
-    return columnCount - 1
-  }
-
-  private func addColumn(_ column: consuming ColumnAccumulator) {
-    if columnCount == columnCapacity {
-      let larger = UnsafeMutablePointer<ColumnAccumulator>.allocate(capacity: columnCapacity * 2)
-      larger.moveInitialize(from: columns, count: columnCount)
-      columns.deallocate()
-      columns = larger
-      columnCapacity *= 2
-    }
-    (columns + columnCount).initialize(to: column)
-    columnCount += 1
-  }
-
-  private func forgetPaths() {
-    for column in BuiltIn.count..<columnCount { columnOfPath[columns[column].lookupSlot] = 0 }
-    (columns + BuiltIn.count).deinitialize(count: columnCount - BuiltIn.count)
-    columnCount = BuiltIn.count
+    reader.withScanner { columns.append($0) }
   }
 
   /// Encodes what was collected and begins anew.
   /// - Parameter reader: The one that read the events.
   /// - Returns: A batch with base offset 0 and append time 0, to be placed by the log; nil when there is no event.
   public func seal(_ reader: EventReader) -> ColumnBatch? {
-    guard count > 0 else { return nil }
-    let batch = encode(reader.paths)
-    count = 0
-    textBytes = 0
-    strings.removeAll()
-    // Columns stay, with their storage, for the next batch of the same devices; seldom-seen ones would pile up.
-    if columnCount > 256 { forgetPaths() }
-    for column in 0..<columnCount { columns[column].removeAll() }
-    return batch
-  }
-
-  private func encode(_ paths: borrowing PathTable) -> ColumnBatch {
-    // Names join the string table last, so that the codes of values stay small.
-    var names = GrowableBuffer<UInt32>(capacity: columnCount)
-    var name = GrowableBuffer<UInt8>(capacity: 256)
-    var present = 0
-    for column in 0..<columnCount {
-      guard columns[column].rows.count > 0 else {
-        names.append(0)
-        continue
-      }
-      present += 1
-      name.removeAll()
-      switch columns[column].field {
-      case .data: paths.writeDataPath(columns[column].path, to: &name)
-      case .attribute:
-        let bytes = paths.name(columns[column].path)
-        if let base = bytes.bindMemory(to: UInt8.self).baseAddress { name.append(base, count: bytes.count) }
-      default:
-        names.append(0)
-        continue
-      }
-      names.append(strings.code(of: name.base, name.count))
-    }
-
-    output.removeAll(keepingAtMost: 4 << 20)
-    directory.removeAll()
-    for _ in 0..<BatchHeader.byteCount { output.append(0) }
-    let payloadStart = output.count
-    output.appendBytes(of: UInt32(strings.count))
-    output.appendBytes(of: UInt32(strings.bytes.count))
-    output.appendBytes(of: UInt32(present))
-    output.appendBytes(of: UInt32(0))
-    var lengths = GrowableBuffer<UInt64>(capacity: max(strings.count, 1))
-    for code in 0..<strings.count { lengths.append(UInt64(strings.length(code))) }
-    let lengthWidth = IntegerEncoding.encode(lengths.base, count: lengths.count, isSigned: false, to: &output)
-    output.base[payloadStart + 12] = lengthWidth
-    output.append(strings.bytes.base, count: strings.bytes.count)
-    let directoryStart = output.count
-    output.reserve(directoryStart + present * BatchLayout.entryBytes)
-    output.setCount(directoryStart + present * BatchLayout.entryBytes)
-    for column in 0..<columnCount where columns[column].rows.count > 0 {
-      columns[column].encode(rowCount: count, name: names[column], to: &output, directory: &directory)
-    }
-    // Positions were counted from the output's start; the directory has them from the payload's.
-    for entry in 0..<present {
-      let at = UnsafeMutableRawPointer(directory.base + entry * BatchLayout.entryBytes + 8)
-      at.storeBytes(of: at.loadUnaligned(as: UInt32.self) - UInt32(payloadStart), as: UInt32.self)
-    }
-    (output.base + directoryStart).update(from: directory.base, count: directory.count)
-
-    let times = UnsafeBufferPointer(start: columns[BuiltIn.time].values.base, count: count)
-    var first = Int64.max, last = Int64.min
-    for time in times {
-      first = min(first, Int64(bitPattern: time))
-      last = max(last, Int64(bitPattern: time))
-    }
-    let bytes = UnsafeMutableRawBufferPointer(start: output.base, count: output.count)
-    let payload = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[payloadStart...])
-    let header = BatchHeader(
-      partition: partition, baseOffset: .zero, count: count, codec: .none, firstEventTime: Timestamp(nanoseconds: first),
-      lastEventTime: Timestamp(nanoseconds: last), appendTime: Timestamp(nanoseconds: 0), storedBytes: payload.count,
-      inflatedBytes: payload.count, payloadChecksum: checksum(payload))
-    header.write(to: bytes)
-    do {
-      return try ColumnBatch(encoded: Array(bytes), isTrusted: true)
-    } catch {
-      preconditionFailure("the builder made a batch that does not decode: \(error)")
-    }
+    reader.withScanner { columns.seal($0) }
   }
 }

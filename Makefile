@@ -1,0 +1,31 @@
+# What developers type. On a bare machine, ops/quickstart and ops/test install what is missing first.
+.PHONY: check test bench demo torture format clean
+N ?= 100
+
+# Builds with warnings shown, and holds the sources to .swift-format.
+check:
+	swift build
+	@if swift format --version >/dev/null 2>&1; then \
+	  swift format lint --strict --recursive --parallel Sources Tests Package.swift; \
+	else \
+	  echo "swift format is not in this toolchain: sources are not linted" >&2; \
+	fi
+
+test:
+	ops/test
+
+bench:
+	swift run -c release --package-path Benchmarks
+
+demo:
+	ops/quickstart --once
+
+# make torture N=1000
+torture:
+	ops/torture $(N)
+
+format:
+	swift format --in-place --recursive --parallel Sources Tests Package.swift
+
+clean:
+	rm -rf .build .venv

@@ -1,0 +1,463 @@
+/// Scans a message's events onto a tape, one after the other: what `EventReader` is made of.
+struct EventScanner: ~Copyable {
+  typealias Framing = EventReader.Framing
+  typealias Step = EventReader.Step
+
+  private enum State { case start, element, afterElement, lines, ended }
+
+  var paths = PathTable()
+  var tape = EventTape()
+  private var arena = GrowableBuffer<UInt8>(capacity: 4096)
+  private var defaultSource = GrowableBuffer<UInt8>(capacity: 256)
+  private var hasDefaultSource = false
+  private var lastSource = GrowableBuffer<UInt8>(capacity: 256)
+  private var lastSourceHash: UInt64 = 0
+  private var cursor: JSONCursor
+  private var state = State.ended
+  private var index = 0
+  private var arrival: Int64 = 0
+  private var framing = Framing.json
+  /// What is wrong with the present event in itself, though its JSON is sound so far; thrown when all of it has been read.
+  private var pending: EventReject?
+
+  init() {
+    // The arena's first bytes stand in until a message begins.
+    cursor = JSONCursor(UnsafePointer(arena.base), count: 0)
+  }
+
+  /// Changes with each reset; builders compare it, so that they never use another table's numbers.
+  private(set) var pathGeneration = 0
+
+  mutating func resetPaths() {
+    paths = PathTable()
+    pathGeneration += 1
+  }
+
+  mutating func begin(message: UnsafeRawBufferPointer, framing: Framing, arrival: Timestamp, defaultSource source: [UInt8]?) {
+    self.framing = framing
+    self.arrival = arrival.nanoseconds
+    hasDefaultSource = source != nil
+    if let source {
+      defaultSource.removeAll()
+      for byte in source { defaultSource.append(byte) }
+    }
+    // Unescaped text is never longer than the message, so the arena cannot move while the tape points into it.
+    arena.removeAll(keepingAtMost: 1 << 20)
+    arena.reserve(message.count)
+    cursor = JSONCursor(message.bindMemory(to: UInt8.self).baseAddress ?? UnsafePointer(arena.base), count: message.count)
+    index = 0
+    state = framing == .lines ? .lines : .start
+  }
+
+  /// Reads the next event; nil at the message's end.
+  mutating func next() -> Step? {
+    switch state {
+    case .ended: return nil
+    case .start:
+      cursor.skipSpace()
+      if cursor.p.pointee == 0x5B, framing == .json {
+        cursor.p += 1
+        cursor.skipSpace()
+        if cursor.take(0x5D) { return endOfMessage() }
+        state = .element
+        return element()
+      }
+      return wholeMessage()
+    case .element: return element()
+    case .afterElement:
+      cursor.skipSpace()
+      if cursor.take(0x2C) { return element() }
+      if cursor.take(0x5D) { return endOfMessage() }
+      state = .ended
+      return .reject(
+        index: index, malformed(cursor.unexpected, "expected ',' or ']' after an event; what follows was not read"))
+    case .lines: return line()
+    }
+  }
+
+  private mutating func endOfMessage() -> Step? {
+    cursor.skipSpace()
+    state = .ended
+    guard cursor.p == cursor.end else {
+      return .reject(index: index, malformed(.trailingCharacters, "what follows was not read"))
+    }
+    return nil
+  }
+
+  private mutating func wholeMessage() -> Step {
+    state = .ended
+    guard cursor.p.pointee == 0x7B else {
+      let expected = framing == .json ? "a JSON object, or an array of them" : "a JSON object"
+      var probe = cursor
+      do throws(JSONProblem) {
+        try probe.skipValue(depth: 0)
+        return .reject(index: nil, EventReject(.invalidEvent, "an event is \(expected)"))
+      } catch {
+        return .reject(index: nil, malformed(error, "expected \(expected)", at: probe.position))
+      }
+    }
+    do throws(EventReject) {
+      try scanEvent()
+      cursor.skipSpace()
+      guard cursor.p == cursor.end else { throw malformed(.trailingCharacters, "send events as an array") }
+      return .event(index: 0)
+    } catch {
+      return .reject(index: error.code == .malformedJSON ? nil : 0, error)
+    }
+  }
+
+  private mutating func element() -> Step {
+    state = .afterElement
+    let elementStart = cursor.p
+    defer { index += 1 }
+    cursor.skipSpace()
+    do throws(EventReject) {
+      try scanEvent()
+      cursor.skipSpace()
+      // Checked here too: a missing comma or bracket makes this event's own end doubtful.
+      guard cursor.p.pointee == 0x2C || cursor.p.pointee == 0x5D else {
+        throw malformed(cursor.unexpected, "expected ',' or ']' after the event")
+      }
+      return .event(index: index)
+    } catch {
+      var reject = error
+      if !cursor.resynchronise(after: elementStart) {
+        state = .ended
+        reject.detail += "; what follows in the message was not read"
+        if index == 0 { return .reject(index: nil, reject) }
+      }
+      return .reject(index: index, reject)
+    }
+  }
+
+  private mutating func line() -> Step? {
+    let messageEnd = cursor.end
+    while cursor.p < messageEnd {
+      let lineStart = cursor.p
+      var lineEnd = lineStart
+      while lineEnd < messageEnd, lineEnd.pointee != 0x0A { lineEnd += 1 }
+      cursor.skipSpace()
+      if cursor.p > lineEnd || cursor.p == messageEnd {
+        // Only white space up to the line's end.
+        cursor.p = min(lineEnd + 1, messageEnd)
+        continue
+      }
+      defer {
+        cursor.p = min(lineEnd + 1, messageEnd)
+        index += 1
+      }
+      do throws(EventReject) {
+        try scanEvent()
+        while cursor.p < lineEnd, cursor.p.pointee == 0x20 || cursor.p.pointee == 0x0D || cursor.p.pointee == 0x09 { cursor.p += 1 }
+        guard cursor.p == lineEnd else { throw malformed(.trailingCharacters, "a line holds one event") }
+        return .event(index: index)
+      } catch {
+        return .reject(index: index, error)
+      }
+    }
+    state = .ended
+    return nil
+  }
+
+  // MARK: one event
+
+  private func malformed(_ problem: JSONProblem, _ hint: String? = nil, at position: Int? = nil) -> EventReject {
+    let code: RejectCode =
+      switch problem {
+      case .tooDeep: .tooDeep
+      case .numberOutOfRange: .numberOutOfRange
+      case .loneSurrogate: .invalidString
+      case .duplicateMember: .duplicateMember
+      default: .malformedJSON
+      }
+    return EventReject(
+      code, "\(problem.text) at byte \(position ?? cursor.position)" + (hint.map { "; \($0)" } ?? ""))
+  }
+
+  private mutating func scanEvent() throws(EventReject) {
+    let eventStart = cursor.p
+    tape.reset(arrival: arrival)
+    pending = nil
+    arena.removeAll()
+    paths.beginEvent()
+    guard cursor.take(0x7B) else {
+      let problem = cursor.unexpected
+      do throws(JSONProblem) { try cursor.skipValue(depth: 1) } catch { throw malformed(error) }
+      throw problem == .unexpectedEnd ? malformed(problem) : EventReject(.invalidEvent, "an event is a JSON object")
+    }
+    var hasDataBase64 = false
+    do throws(JSONProblem) {
+      cursor.skipSpace()
+      if !cursor.take(0x7D) {
+        var previous: Int32 = -1
+        repeat {
+          let path = try member(parent: PathTable.Known.event, previous: previous)
+          previous = path
+          try readAttribute(path, hasDataBase64: &hasDataBase64)
+          cursor.skipSpace()
+        } while cursor.take(0x2C)
+        guard cursor.take(0x7D) else { throw cursor.unexpected }
+      }
+    } catch {
+      throw malformed(error)
+    }
+    if let pending { throw pending }
+    tape.textBytes = cursor.p - eventStart
+    try checkRequired(hasDataBase64: hasDataBase64)
+  }
+
+  private mutating func checkRequired(hasDataBase64: Bool) throws(EventReject) {
+    if tape.source == nil {
+      guard hasDefaultSource else {
+        throw EventReject(.missingSource, "'source' is missing, and the connection names none with ?source=")
+      }
+      tape.source = EventTape.Slice(start: UnsafePointer(defaultSource.base), count: defaultSource.count)
+    }
+    guard tape.type != nil else { throw EventReject(.missingType, "'type' is missing") }
+    if hasDataBase64, tape.leaves.count > 0 {
+      throw EventReject(.invalidData, "'data' and 'data_base64' are both there; send one of them")
+    }
+    hashSource()
+  }
+
+  private mutating func hashSource() {
+    guard let source = tape.source else { return }
+    if source.count == lastSource.count, equalPadded(source.start, lastSource.base, source.count) {
+      tape.sourceHash = lastSourceHash
+      return
+    }
+    lastSource.removeAll()
+    lastSource.append(source.start, count: source.count)
+    lastSourceHash = stableHash(source.bytes)
+    tape.sourceHash = lastSourceHash
+  }
+
+  /// Reads `"name":` and gives the path's number.
+  @inline(__always) private mutating func member(parent: Int32, previous: Int32) throws(JSONProblem) -> Int32 {
+    cursor.skipSpace()
+    guard cursor.take(0x22) else { throw cursor.unexpected }
+    let name = text(try cursor.string())
+    let path = paths.path(parent: parent, previous: previous, name.start, name.count)
+    guard paths.mark(path) else { throw .duplicateMember }
+    cursor.skipSpace()
+    guard cursor.take(0x3A) else { throw cursor.unexpected }
+    cursor.skipSpace()
+    return path
+  }
+
+  @inline(__always) private mutating func text(_ token: JSONCursor.StringToken) -> EventTape.Slice {
+    token.isEscaped ? unescaped(token) : EventTape.Slice(start: token.start, count: token.count)
+  }
+
+  @inline(never) private mutating func unescaped(_ token: JSONCursor.StringToken) -> EventTape.Slice {
+    // `begin` made room for the whole message, so the arena stays where it is.
+    precondition(arena.count + token.count <= arena.capacity)
+    let start = arena.base + arena.count
+    let count = JSONCursor.unescape(token, into: start)
+    arena.setCount(arena.count + count)
+    return EventTape.Slice(start: UnsafePointer(start), count: count)
+  }
+
+  private mutating func readAttribute(_ path: Int32, hasDataBase64: inout Bool) throws(JSONProblem) {
+    switch path {
+    case PathTable.Known.data: try readData(path, depth: 1)
+    case PathTable.Known.source: tape.source = try attributeText(.invalidSource, "source")
+    case PathTable.Known.type: tape.type = try attributeText(.invalidType, "type")
+    case PathTable.Known.id: tape.id = try attributeText(.invalidID, "id")
+    case PathTable.Known.subject: tape.subject = try attributeText(.invalidSubject, "subject")
+    case PathTable.Known.time:
+      guard let text = try attributeText(.invalidTime, "time") else { return }
+      if let time = Timestamp.parse(text.bytes) {
+        tape.time = time.nanoseconds
+      } else {
+        note(
+          .invalidTime,
+          "'time' is no RFC 3339 date-time within 1677-09-21 to 2262-04-11, as 2013-01-01T06:00:00Z: \(Self.excerpt(text))")
+      }
+    case PathTable.Known.sequence:
+      if let value = try unsigned(.invalidSequence, "sequence") {
+        tape.sequence = value
+        tape.hasSequence = true
+      }
+    case PathTable.Known.epoch:
+      if let value = try unsigned(.invalidEpoch, "epoch") {
+        tape.epoch = value
+        tape.hasEpoch = true
+      }
+    case PathTable.Known.specversion:
+      if let text = try attributeText(.invalidSpecversion, "specversion"), !text.bytes.elementsEqual("1.0".utf8) {
+        note(.invalidSpecversion, "'specversion' is \(Self.excerpt(text)); this is CloudEvents \"1.0\"")
+      }
+    case PathTable.Known.dataBase64:
+      hasDataBase64 = try readBase64(path)
+    default: try readExtension(path)
+    }
+  }
+
+  /// Notes the first thing wrong with the event; reading goes on, so that the next event is found.
+  @inline(never) private mutating func note(_ code: RejectCode, _ detail: @autoclosure () -> String) {
+    if pending == nil { pending = EventReject(code, detail()) }
+  }
+
+  private static func excerpt(_ text: EventTape.Slice) -> String {
+    let shown = String(decoding: text.bytes.prefix(64), as: UTF8.self)
+    return "\"\(shown)\"" + (text.count > 64 ? "…" : "")
+  }
+
+  /// A string attribute; nil when it is null, which CloudEvents takes as absent.
+  @inline(__always) private mutating func attributeText(_ code: RejectCode, _ name: StaticString) throws(JSONProblem) -> EventTape.Slice? {
+    guard cursor.take(0x22) else {
+      if cursor.p.pointee == 0x6E, try cursor.literal() == .null { return nil }
+      try cursor.skipValue(depth: 1)
+      note(code, "'\(name)' is not a string")
+      return nil
+    }
+    let text = text(try cursor.string())
+    if text.count == 0 {
+      note(code, "'\(name)' is empty")
+    } else if text.count > EventReader.attributeBytesMax {
+      note(.stringTooLong, "'\(name)' has \(text.count) bytes; the most is \(EventReader.attributeBytesMax)")
+    }
+    return text
+  }
+
+  /// An unsigned 64-bit number, as a JSON number or, as CloudEvents' sequence extension has it, a string of digits.
+  private mutating func unsigned(_ code: RejectCode, _ name: StaticString) throws(JSONProblem) -> UInt64? {
+    var digits = UnsafeRawBufferPointer(start: cursor.p, count: 0)
+    switch cursor.p.pointee {
+    case 0x22:
+      cursor.p += 1
+      digits = try cursor.string().bytes
+    case 0x30...0x39:
+      let first = cursor.p
+      let number = try cursor.number()
+      if case .int(let value) = number { return UInt64(value) }
+      digits = UnsafeRawBufferPointer(start: first, count: cursor.p - first)
+    case 0x6E:
+      _ = try cursor.literal()
+      return nil
+    default: try cursor.skipValue(depth: 1)
+    }
+    let value = digits.first == 0x2B ? nil : UInt64(String(decoding: digits, as: UTF8.self))
+    if value == nil { note(code, "'\(name)' is no whole number from 0 to 18446744073709551615") }
+    return value
+  }
+
+  private mutating func readBase64(_ path: Int32) throws(JSONProblem) -> Bool {
+    guard cursor.take(0x22) else {
+      if cursor.p.pointee == 0x6E, try cursor.literal() == .null { return false }
+      try cursor.skipValue(depth: 1)
+      note(.invalidData, "'data_base64' is not a string")
+      return true
+    }
+    let text = text(try cursor.string())
+    if text.count > EventReader.stringBytesMax {
+      note(.stringTooLong, "'data_base64' has \(text.count) bytes; the most is \(EventReader.stringBytesMax)")
+    }
+    let isBase64 = text.count % 4 == 0 && text.bytes.allSatisfy {
+      switch $0 {
+      case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2B, 0x2F, 0x3D: true
+      default: false
+      }
+    }
+    if !isBase64 { note(.invalidData, "'data_base64' is no base64 (RFC 4648, section 4, with padding)") }
+    tape.attributes.append(EventTape.Leaf(path: path, kind: .string, slice: text))
+    return true
+  }
+
+  private mutating func readExtension(_ path: Int32) throws(JSONProblem) {
+    let name = paths.name(path)
+    let isNamed = !name.isEmpty && name.count <= EventReader.attributeNameBytesMax && name.allSatisfy {
+      0x61...0x7A ~= $0 || 0x30...0x39 ~= $0
+    }
+    if !isNamed {
+      let shown = Self.excerpt(EventTape.Slice(start: name.bindMemory(to: UInt8.self).baseAddress ?? cursor.p, count: name.count))
+      note(
+        .invalidAttribute,
+        "\(shown) is no attribute name: use a-z and 0-9, \(EventReader.attributeNameBytesMax) at most; values belong in 'data'")
+    }
+    if tape.attributes.count >= 64 { note(.tooManyMembers, "more than 64 extension attributes") }
+    switch cursor.p.pointee {
+    case 0x22:
+      cursor.p += 1
+      let text = text(try cursor.string())
+      if text.count > EventReader.attributeBytesMax {
+        note(.stringTooLong, "an attribute has \(text.count) bytes; the most is \(EventReader.attributeBytesMax)")
+      }
+      tape.attributes.append(EventTape.Leaf(path: path, kind: .string, slice: text))
+    case 0x2D, 0x30...0x39:
+      if case .int(let value) = try cursor.number() {
+        tape.attributes.append(EventTape.Leaf(path: path, kind: .int, bits: UInt64(bitPattern: value)))
+      } else {
+        note(.invalidAttribute, "attribute '\(String(decoding: name, as: UTF8.self))' is a number, but no whole one of 64 bits")
+      }
+    case 0x5B, 0x7B:
+      try cursor.skipValue(depth: 1)
+      note(
+        .invalidAttribute,
+        "attribute '\(String(decoding: name, as: UTF8.self))' is no string, boolean or whole number; structures belong in 'data'")
+    default:
+      switch try cursor.literal() {
+      case .null: break
+      case .yes: tape.attributes.append(EventTape.Leaf(path: path, kind: .bool, bits: 1))
+      case .no: tape.attributes.append(EventTape.Leaf(path: path, kind: .bool, bits: 0))
+      }
+    }
+  }
+
+  /// Reads a value of `data`: an object's members become leaves of their own, everything else one leaf.
+  private mutating func readData(_ path: Int32, depth: Int) throws(JSONProblem) {
+    switch cursor.p.pointee {
+    case 0x22:
+      cursor.p += 1
+      let text = text(try cursor.string())
+      if text.count > EventReader.stringBytesMax {
+        note(.stringTooLong, "a string in 'data' has \(text.count) bytes; the most is \(EventReader.stringBytesMax)")
+      }
+      append(EventTape.Leaf(path: path, kind: .string, slice: text))
+    case 0x2D, 0x30...0x39:
+      switch try cursor.number() {
+      case .int(let value): append(EventTape.Leaf(path: path, kind: .int, bits: UInt64(bitPattern: value)))
+      case .double(let value): append(EventTape.Leaf(path: path, kind: .double, bits: value.bitPattern))
+      case .beyond(let start, let count):
+        append(EventTape.Leaf(path: path, kind: .raw, slice: EventTape.Slice(start: start, count: count)))
+      }
+    case 0x7B:
+      guard depth < JSONCursor.depthMax else { throw .tooDeep }
+      let objectStart = cursor.p
+      cursor.p += 1
+      cursor.skipSpace()
+      if cursor.take(0x7D) {
+        append(EventTape.Leaf(path: path, kind: .raw, slice: EventTape.Slice(start: objectStart, count: cursor.p - objectStart)))
+        return
+      }
+      var previous: Int32 = -1
+      repeat {
+        let child = try member(parent: path, previous: previous)
+        previous = child
+        if paths.hasZero(child) { note(.invalidData, "a member's name in 'data' holds U+0000") }
+        try readData(child, depth: depth + 1)
+        cursor.skipSpace()
+      } while cursor.take(0x2C)
+      guard cursor.take(0x7D) else { throw cursor.unexpected }
+    case 0x5B:
+      let start = cursor.p
+      try cursor.skipValue(depth: depth)
+      append(EventTape.Leaf(path: path, kind: .raw, slice: EventTape.Slice(start: start, count: cursor.p - start)))
+    default:
+      switch try cursor.literal() {
+      case .null: append(EventTape.Leaf(path: path, kind: .null))
+      case .yes: append(EventTape.Leaf(path: path, kind: .bool, bits: 1))
+      case .no: append(EventTape.Leaf(path: path, kind: .bool, bits: 0))
+      }
+    }
+  }
+
+  @inline(__always) private mutating func append(_ leaf: EventTape.Leaf) {
+    if tape.leaves.count < EventReader.leavesMax {
+      tape.leaves.append(leaf)
+    } else {
+      note(.tooManyMembers, "more than \(EventReader.leavesMax) values in 'data'")
+    }
+  }
+}

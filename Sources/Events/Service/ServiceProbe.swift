@@ -1,0 +1,64 @@
+/// What every service's operational endpoints answer with.
+public struct ServiceProbe: Sendable {
+  public struct Readiness: Sendable, Hashable {
+    /// Each dependency asked, and what is wrong with it; nil where all is well.
+    public var checks: [(name: String, problem: String?)]
+
+    public init(_ checks: [(name: String, problem: String?)]) { self.checks = checks }
+
+    public var isReady: Bool { checks.allSatisfy { $0.problem == nil } }
+
+    /// `{"status":"ready","checks":{"log":"ok"}}`
+    public var json: JSONValue {
+      var members = JSONObject()
+      for (name, problem) in checks { members[name] = .string(problem ?? "ok") }
+      return ["status": .string(isReady ? "ready" : "not ready"), "checks": .object(members)]
+    }
+
+    public static func == (a: Self, b: Self) -> Bool { a.json == b.json }
+    public func hash(into hasher: inout Hasher) { hasher.combine(json) }
+  }
+
+  /// `/readyz`: asks the dependencies.
+  public var readiness: @Sendable () async -> Readiness
+  /// `/metrics`: Prometheus text.
+  public var metrics: @Sendable () -> String
+
+  public init(readiness: @escaping @Sendable () async -> Readiness, metrics: @escaping @Sendable () -> String) {
+    self.readiness = readiness
+    self.metrics = metrics
+  }
+}
+
+/// An RFC 9457 problem: what every error answer over HTTP is.
+public struct HTTPProblem: Error, Sendable, Hashable {
+  public var status: Int
+  /// Stable, for programs.
+  public var code: String
+  /// For people: what, where, and what to do.
+  public var detail: String
+  public var headers: [String: String]
+
+  public init(status: Int, code: String, detail: String, headers: [String: String] = [:]) {
+    self.status = status
+    self.code = code
+    self.detail = detail
+    self.headers = headers
+  }
+
+  public static let contentType = "application/problem+json"
+
+  /// The body, with `extra` members after the problem's own.
+  public func body(extra: JSONObject = JSONObject()) -> [UInt8] {
+    var members = JSONObject()
+    members["type"] = .string("about:blank")
+    members["title"] = .string(code.split(separator: "_").joined(separator: " "))
+    members["status"] = .int(Int64(status))
+    members["code"] = .string(code)
+    members["detail"] = .string(detail)
+    for member in extra { members[member.name] = member.value }
+    var bytes: [UInt8] = []
+    JSONValue.object(members).write(to: &bytes)
+    return bytes
+  }
+}

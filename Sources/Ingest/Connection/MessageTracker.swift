@@ -1,0 +1,108 @@
+import Events
+
+/// A connection's messages that are not yet answered for, and its totals: received = appended + duplicates + rejected.
+///
+/// Belongs to one event loop. Events of one message go to several partitions, whose batches sync in any order; a message is answered when all of
+/// its events are, and only after every message before it. Subclasses say what is done with the answers.
+class MessageTracker {
+  struct Totals: Equatable {
+    var messages = 0
+    var appended = 0
+    var duplicates = 0
+    var rejected = 0
+  }
+
+  private struct Message {
+    /// Events given to a partition and not yet synced.
+    var outstanding = 0
+    var appended = 0
+    var duplicates = 0
+    var rejected = 0
+    /// Nanoseconds, of a clock that only rises.
+    var receivedAt: UInt64
+  }
+
+  /// Of the answered messages.
+  private(set) var totals = Totals()
+  /// Partition → next offset after the synced events, in the order of the partitions.
+  private(set) var offsets: [(partition: PartitionID, next: Offset)] = []
+  /// Set once the log failed one of the connection's events: nothing more will be acknowledged.
+  private(set) var failure: LogError?
+  /// When the newest answered message was received.
+  private(set) var lastReceivedAt: UInt64 = 0
+  /// The oldest message, at `openStart`, is number `totals.messages + 1`.
+  private var open: [Message] = []
+  private var openStart = 0
+
+  var openCount: Int { open.count - openStart }
+
+  /// Begins the next message and gives its number, counting from 1.
+  func beginMessage(receivedAt: UInt64) -> Int {
+    // One outstanding event stands for those not yet read.
+    open.append(Message(outstanding: 1, receivedAt: receivedAt))
+    return totals.messages + openCount
+  }
+
+  private func index(of message: Int) -> Int { openStart + message - totals.messages - 1 }
+
+  /// All of the message's events have been read.
+  func endMessage(_ message: Int, queued: Int, rejected: Int) {
+    let at = index(of: message)
+    open[at].outstanding += queued - 1
+    open[at].rejected += rejected
+  }
+
+  func noteSynced(message: Int, rows: Int, duplicates: Int, fenced: Int, partition: PartitionID, next: Offset) {
+    let at = index(of: message)
+    open[at].outstanding -= rows
+    open[at].appended += rows - duplicates - fenced
+    open[at].duplicates += duplicates
+    open[at].rejected += fenced
+    if let place = offsets.firstIndex(where: { $0.partition >= partition }) {
+      if offsets[place].partition == partition {
+        offsets[place].next = max(offsets[place].next, next)
+      } else {
+        offsets.insert((partition, next), at: place)
+      }
+    } else {
+      offsets.append((partition, next))
+    }
+  }
+
+  func noteFailed(_ error: LogError) {
+    if failure == nil { failure = error }
+  }
+
+  /// Moves messages that are answered for, from the oldest on, into the totals.
+  /// - Returns: Whether there were any.
+  func advance() -> Bool {
+    var index = openStart
+    while index < open.count, open[index].outstanding == 0 {
+      totals.messages += 1
+      totals.appended += open[index].appended
+      totals.duplicates += open[index].duplicates
+      totals.rejected += open[index].rejected
+      lastReceivedAt = open[index].receivedAt
+      index += 1
+    }
+    guard index > openStart else { return false }
+    openStart = index
+    if openStart == open.count {
+      open.removeAll(keepingCapacity: true)
+      openStart = 0
+    } else if openStart > 1024 {
+      open.removeFirst(openStart)
+      openStart = 0
+    }
+    return true
+  }
+
+  /// Called on the loop when `advance()` may have something to move, once for each group of syncs.
+  func answersMayBeReady() {}
+
+  /// An event was left out by the log because its epoch is fenced.
+  func fenced(message: Int, event: Int, currentEpoch: UInt64) {}
+
+  /// The pipeline reads again after it had stopped.
+  func pipelineResumed() {}
+}

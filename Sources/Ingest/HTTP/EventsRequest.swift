@@ -1,0 +1,99 @@
+import Events
+import NIOHTTP1
+import WebSocket
+
+/// What a `POST /v1/events` asks for, from its headers.
+struct EventsRequest {
+  enum Mode {
+    case framed(EventReader.Framing)
+    /// The attributes are in `ce-` headers and the body is the data.
+    case binary(contentType: String?)
+  }
+
+  var mode: Mode
+  var isGzip: Bool
+
+  init(_ head: HTTPRequestHead) throws(HTTPProblem) {
+    switch head.headers["content-encoding"].joined(separator: ",").lowercased() {
+    case "", "identity": isGzip = false
+    case "gzip", "x-gzip": isGzip = true
+    case let other:
+      throw HTTPProblem(
+        status: 415, code: "unsupported_encoding", detail: "Content-Encoding '\(other)' is not taken: send gzip or none",
+        headers: ["Accept-Encoding": "gzip"])
+    }
+    let contentType = head.headers.first(name: "content-type")
+    let mediaType = contentType.map(EventsRequest.mediaType)
+    switch mediaType {
+    case "application/cloudevents+json": mode = .framed(.single)
+    case "application/cloudevents-batch+json": mode = .framed(.json)
+    case "application/x-ndjson": mode = .framed(.lines)
+    // In binary mode the content type is the data's own.
+    case _ where head.headers.contains(name: "ce-type") || head.headers.contains(name: "ce-specversion"):
+      mode = .binary(contentType: contentType)
+    case "application/json": mode = .framed(.json)
+    default:
+      throw HTTPProblem(
+        status: 415, code: "unsupported_media_type",
+        detail: (mediaType.map { "Content-Type '\($0)' is not taken" } ?? "Content-Type is missing")
+          + ": send application/cloudevents+json, application/cloudevents-batch+json, application/json, application/x-ndjson, "
+          + "or ce- headers with any type of data")
+    }
+  }
+
+  static func mediaType(_ contentType: String) -> String {
+    let type = contentType.prefix { $0 != ";" }
+    return type.filter { $0 != " " && $0 != "\t" }.lowercased()
+  }
+
+  /// The event of a binary-mode request as JSON text, to be read as any other.
+  static func structured(_ head: HTTPRequestHead, contentType: String?, body: UnsafeRawBufferPointer) throws(EventReject)
+    -> [UInt8]
+  {
+    var text: [UInt8] = [0x7B]
+    func member(_ name: String, _ write: (inout [UInt8]) -> Void) {
+      if text.count > 1 { text.append(0x2C) }
+      JSONValue.writeString(name, to: &text)
+      text.append(0x3A)
+      write(&text)
+    }
+    for (name, value) in head.headers {
+      let lowercased = name.lowercased()
+      guard lowercased.hasPrefix("ce-") else { continue }
+      // As the CloudEvents HTTP binding encodes header values.
+      let decoded = PercentCoding.decode(value)
+      member(String(lowercased.dropFirst(3))) { JSONValue.writeString(decoded, to: &$0) }
+    }
+    if let contentType { member("datacontenttype") { JSONValue.writeString(contentType, to: &$0) } }
+    if !body.isEmpty {
+      let type = contentType.map(mediaType) ?? "application/json"
+      if type == "application/json" || type.hasSuffix("+json") {
+        // Checked by itself first: else text after the value could pass for more members of the event.
+        do throws(JSONError) { _ = try JSONValue(parsing: body) } catch {
+          throw EventReject(.malformedJSON, "the body is said to be \(type): \(error)")
+        }
+        member("data") { $0.append(contentsOf: body) }
+      } else if type.hasPrefix("text/"), UTF8Check.isValid(body) {
+        member("data") { JSONValue.writeString(body, to: &$0) }
+      } else {
+        let encoded = base64(body)
+        member("data_base64") { JSONValue.writeString(encoded, to: &$0) }
+      }
+    }
+    text.append(0x7D)
+    return text
+  }
+
+  private static func base64(_ bytes: UnsafeRawBufferPointer) -> String {
+    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    var output: [UInt8] = []
+    output.reserveCapacity((bytes.count + 2) / 3 * 4)
+    for start in stride(from: 0, to: bytes.count, by: 3) {
+      let count = min(3, bytes.count - start)
+      var word: UInt32 = 0
+      for i in 0..<3 { word = word << 8 | (i < count ? UInt32(bytes[start + i]) : 0) }
+      for i in 0..<4 { output.append(i <= count ? alphabet[Int(word >> UInt32(18 - 6 * i)) & 63] : 0x3D) }
+    }
+    return String(decoding: output, as: UTF8.self)
+  }
+}

@@ -1,0 +1,315 @@
+import Events
+import NIOCore
+import NIOHTTP1
+import WebSocket
+
+/// Ingest's HTTP: events, and the endpoints every service has. A WebSocket handshake passes it by, unless it is refused.
+final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler {
+  typealias InboundIn = HTTPServerRequestPart
+  typealias OutboundOut = HTTPServerResponsePart
+
+  /// Between a request's first byte and its last: slower clients are cut off.
+  private static let requestTimeout = TimeAmount.seconds(30)
+
+  private let ingest: IngestLoop
+  private var head: HTTPRequestHead?
+  private var events: EventsRequest?
+  private var body = ByteBuffer()
+  private var refusal: WebSocketRefusal?
+  /// The answer went out before the request had come whole: the rest is dropped, the connection then closed.
+  private var isAnsweredEarly = false
+  private var timeout: Scheduled<Void>?
+
+  private var context: ChannelHandlerContext?
+  private var isAnswering = false
+
+  init(ingest: IngestLoop) { self.ingest = ingest }
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    ingest.add(self)
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) {
+    timeout?.cancel()
+    self.context = nil
+    ingest.remove(self)
+  }
+
+  /// Closes the connection if no request is being read or answered; else its answer will.
+  func finish() {
+    if head == nil, !isAnswering { context?.close(promise: nil) }
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    switch unwrapInboundIn(data) {
+    case .head(let head): begin(context, head)
+    case .body(var part):
+      guard !isAnsweredEarly else { return }
+      guard body.readableBytes + part.readableBytes <= ingest.configuration.messageBytesMax else {
+        refuseEarly(context, tooLarge())
+        return
+      }
+      body.writeBuffer(&part)
+    case .end:
+      timeout?.cancel()
+      timeout = nil
+      guard !isAnsweredEarly, let head else { return }
+      self.head = nil
+      isAnswering = true
+      route(context, head)
+    }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    if let refusal = error as? WebSocketRefusal {
+      self.refusal = refusal
+    } else {
+      // Not HTTP, or the connection broke: there is nobody to answer.
+      context.close(promise: nil)
+    }
+  }
+
+  private func begin(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
+    self.head = head
+    body.clear()
+    events = nil
+    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    timeout?.cancel()
+    timeout = context.eventLoop.scheduleTask(in: IngestHTTPHandler.requestTimeout) { bound.value.close(promise: nil) }
+    guard head.method == .POST, IngestHTTPHandler.path(of: head) == "/v1/events" else { return }
+    do throws(HTTPProblem) {
+      events = try EventsRequest(head)
+      if let length = head.headers.first(name: "content-length").flatMap({ Int($0) }),
+        length > ingest.configuration.messageBytesMax
+      {
+        throw tooLarge()
+      }
+    } catch {
+      refuseEarly(context, error)
+      return
+    }
+    if head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
+      context.writeAndFlush(
+        wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
+    }
+  }
+
+  private func tooLarge() -> HTTPProblem {
+    HTTPProblem(
+      status: 413, code: "too_large",
+      detail: "a body has \(ingest.configuration.messageBytesMax) bytes at most (ingest.message_bytes_max); send several")
+  }
+
+  static func path(of head: HTTPRequestHead) -> Substring { head.uri.prefix { $0 != "?" } }
+
+  private func route(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
+    if let refusal {
+      self.refusal = nil
+      let code = refusal.status == .notFound ? "not_found" : "handshake_refused"
+      var headers: [String: String] = [:]
+      for (name, value) in refusal.headers where name.lowercased() != "connection" { headers[name] = value }
+      answer(
+        context, head, HTTPProblem(status: Int(refusal.status.code), code: code, detail: refusal.detail, headers: headers))
+      return
+    }
+    switch (head.method, IngestHTTPHandler.path(of: head)) {
+    case (.POST, "/v1/events"): take(context, head)
+    case (.GET, "/livez"), (.HEAD, "/livez"): answer(context, head, .ok, "application/json", Array(#"{"status":"alive"}"#.utf8))
+    case (.GET, "/readyz"), (.GET, "/health"), (.HEAD, "/readyz"), (.HEAD, "/health"): answerReadiness(context, head)
+    case (.GET, "/metrics"):
+      answer(context, head, .ok, "text/plain; version=0.0.4; charset=utf-8", Array(ingest.probe.metrics().utf8))
+    case (.GET, "/openapi.json"): answer(context, head, .ok, "application/json", Array(IngestOpenAPI.document.utf8))
+    case (_, "/v1/events"), (_, "/livez"), (_, "/readyz"), (_, "/health"), (_, "/metrics"), (_, "/openapi.json"):
+      let allowed = IngestHTTPHandler.path(of: head) == "/v1/events" ? "POST" : "GET"
+      answer(
+        context, head,
+        HTTPProblem(
+          status: 405, code: "method_not_allowed", detail: "\(head.method) is not taken here: use \(allowed)",
+          headers: ["Allow": allowed]))
+    case (_, "/v1/stream"):
+      answer(context, head, WebSocketHandshake.refusal(of: .upgradeMissing).problem)
+    default:
+      answer(
+        context, head,
+        HTTPProblem(
+          status: 404, code: "not_found",
+          detail: "no such path; ingest has POST /v1/events and WebSocket /v1/stream, queries go to the query service"))
+    }
+  }
+
+  // MARK: events
+
+  private func take(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
+    guard let events else { return }
+    guard !ingest.isDraining, !ingest.pipeline.isPaused else {
+      answer(
+        context, head,
+        HTTPProblem(
+          status: 503, code: ingest.isDraining ? "shutting_down" : "overloaded", detail: "try again later",
+          headers: ["Retry-After": "1"]))
+      return
+    }
+    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    let tracker = RequestTracker { [self] tracker in answer(bound.value, head, tracker) }
+    let bytesMax = ingest.configuration.messageBytesMax
+    let message = tracker.beginMessage(receivedAt: NIODeadline.now().uptimeNanoseconds)
+    do throws(HTTPProblem) {
+      var text = try inflated(events.isGzip, bytesMax)
+      var framing = EventReader.Framing.json
+      switch events.mode {
+      case .framed(let wanted): framing = wanted
+      case .binary(let contentType):
+        framing = .single
+        text = try structured(head, contentType, text)
+      }
+      let count = text.count
+      text.append(contentsOf: repeatElement(0, count: EventReader.padding))
+      text.withUnsafeBytes { bytes in
+        let bytesOfMessage = UnsafeRawBufferPointer(rebasing: bytes[..<count])
+        if UTF8Check.isValid(bytesOfMessage) {
+          submit(bytesOfMessage, framing, tracker, message)
+        } else {
+          rejectAll(tracker, message, "the body is not UTF-8")
+        }
+      }
+    } catch {
+      if error.code == RejectCode.malformedJSON.rawValue {
+        rejectAll(tracker, message, error.detail)
+      } else {
+        answer(context, head, error)
+        return
+      }
+    }
+    tracker.answersMayBeReady()
+  }
+
+  private func submit(
+    _ text: UnsafeRawBufferPointer, _ framing: EventReader.Framing, _ tracker: RequestTracker, _ message: Int
+  ) {
+    ingest.pipeline.submit(
+      text, framing: framing, arrival: .now(), defaultSource: nil, tracker: tracker, message: message
+    ) { event, reject in tracker.reject(event: event, code: reject.code, detail: reject.detail) }
+  }
+
+  private func rejectAll(_ tracker: RequestTracker, _ message: Int, _ detail: String) {
+    tracker.reject(event: nil, code: .malformedJSON, detail: detail)
+    tracker.endMessage(message, queued: 0, rejected: 1)
+    ingest.counters.received(events: 1, bytes: body.readableBytes)
+    ingest.counters.rejected(.malformedJSON)
+  }
+
+  private func inflated(_ isGzip: Bool, _ bytesMax: Int) throws(HTTPProblem) -> [UInt8] {
+    guard isGzip else { return Array(body.readableBytesView) }
+    let input = Array(body.readableBytesView)
+    let result = input.withUnsafeBytes { bytes -> Result<[UInt8], GzipInflater.Failure> in
+      do throws(GzipInflater.Failure) {
+        return .success(try GzipInflater.inflate(bytes, bytesMax: bytesMax))
+      } catch {
+        return .failure(error)
+      }
+    }
+    switch result {
+    case .success(let output): return output
+    case .failure(.tooLarge): throw tooLarge()
+    case .failure(.corrupt): throw HTTPProblem(status: 400, code: "malformed_gzip", detail: "the body is no gzip stream")
+    }
+  }
+
+  private func structured(_ head: HTTPRequestHead, _ contentType: String?, _ data: [UInt8]) throws(HTTPProblem) -> [UInt8] {
+    let result = data.withUnsafeBytes { bytes -> Result<[UInt8], EventReject> in
+      do throws(EventReject) {
+        return .success(try EventsRequest.structured(head, contentType: contentType, body: bytes))
+      } catch {
+        return .failure(error)
+      }
+    }
+    switch result {
+    case .success(let text): return text
+    case .failure(let reject): throw HTTPProblem(status: 422, code: reject.code.rawValue, detail: reject.detail)
+    }
+  }
+
+  // MARK: answers
+
+  private func answer(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ tracker: RequestTracker) {
+    if let failure = tracker.failure {
+      ingest.logger.error("answering 503: \(failure)")
+      answer(
+        context, head,
+        HTTPProblem(
+          status: 503, code: "log_\(failure.code.rawValue)",
+          detail: "not all events were made durable; send them again, with the same id or sequence", headers: ["Retry-After": "5"]))
+      return
+    }
+    if tracker.isEveryEventRejected {
+      let problem = HTTPProblem(
+        status: 422, code: "all_rejected", detail: "every event was rejected; 'rejected' says why for each")
+      answer(context, head, .unprocessableEntity, HTTPProblem.contentType, problem.body(extra: tracker.result))
+      return
+    }
+    var bytes: [UInt8] = []
+    JSONValue.object(tracker.result).write(to: &bytes)
+    answer(context, head, .ok, "application/json", bytes)
+  }
+
+  private func answerReadiness(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
+    let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+    let eventLoop = context.eventLoop, probe = ingest.probe, isDraining = ingest.isDraining
+    Task {
+      var readiness = await probe.readiness()
+      if isDraining { readiness.checks.append(("ingest", "shutting down")) }
+      let answer = readiness
+      eventLoop.execute {
+        var bytes: [UInt8] = []
+        answer.json.write(to: &bytes)
+        bound.value.handler.answer(
+          bound.value.context, head, answer.isReady ? .ok : .serviceUnavailable, "application/json", bytes)
+      }
+    }
+  }
+
+  private func refuseEarly(_ context: ChannelHandlerContext, _ problem: HTTPProblem) {
+    isAnsweredEarly = true
+    var problem = problem
+    problem.headers["Connection"] = "close"
+    guard var head else { return }
+    head.headers.replaceOrAdd(name: "connection", value: "close")
+    answer(context, head, problem)
+  }
+
+  private func answer(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ problem: HTTPProblem) {
+    answer(
+      context, head, HTTPResponseStatus(statusCode: problem.status), HTTPProblem.contentType, problem.body(),
+      headers: problem.headers)
+  }
+
+  private func answer(
+    _ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ status: HTTPResponseStatus, _ contentType: String,
+    _ bytes: [UInt8], headers: [String: String] = [:]
+  ) {
+    isAnswering = false
+    guard context.channel.isActive else { return }
+    var response = HTTPResponseHead(version: head.version, status: status)
+    response.headers.add(name: "Content-Type", value: contentType)
+    response.headers.add(name: "Content-Length", value: String(bytes.count))
+    for (name, value) in headers.sorted(by: { $0.key < $1.key }) { response.headers.replaceOrAdd(name: name, value: value) }
+    let isLast = !head.isKeepAlive || ingest.isDraining
+    if isLast { response.headers.replaceOrAdd(name: "Connection", value: "close") }
+    context.write(wrapOutboundOut(.head(response)), promise: nil)
+    if head.method != .HEAD { context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: bytes)))), promise: nil) }
+    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    context.writeAndFlush(wrapOutboundOut(.end(nil))).assumeIsolated().whenComplete { _ in
+      // The output first: to close with bytes unread would send a reset, which can overtake the answer.
+      if isLast { bound.value.close(mode: .output, promise: nil) }
+    }
+  }
+}
+
+extension WebSocketRefusal {
+  fileprivate var problem: HTTPProblem {
+    var headers: [String: String] = [:]
+    for (name, value) in self.headers where name.lowercased() != "connection" { headers[name] = value }
+    return HTTPProblem(status: Int(status.code), code: "upgrade_required", detail: detail, headers: headers)
+  }
+}

@@ -1,0 +1,33 @@
+import Events
+import Metrics
+
+/// What ingest counts, for `/metrics`: received = appended + duplicates + rejected, once nothing is in flight.
+struct IngestCounters: Sendable {
+  private let eventsReceived = Counter(label: "penstock_ingest_events_received_total")
+  private let bytesReceived = Counter(label: "penstock_ingest_bytes_received_total")
+  private let eventsAppended = Counter(label: "penstock_ingest_events_appended_total")
+  private let eventsDuplicate = Counter(label: "penstock_ingest_events_duplicate_total")
+  private let eventsRejected: [RejectCode: Counter]
+  let connections = Gauge(label: "penstock_ingest_connections")
+  let ackLatency = Timer(label: "penstock_ingest_ack_seconds")
+
+  init() {
+    var rejected: [RejectCode: Counter] = [:]
+    for code in RejectCode.allCases {
+      rejected[code] = Counter(label: "penstock_ingest_events_rejected_total", dimensions: [("code", code.rawValue)])
+    }
+    eventsRejected = rejected
+  }
+
+  func received(events: Int, bytes: Int) {
+    eventsReceived.increment(by: events)
+    bytesReceived.increment(by: bytes)
+  }
+
+  func rejected(_ code: RejectCode) { eventsRejected[code]?.increment() }
+
+  func synced(appended: Int, duplicates: Int) {
+    if appended > 0 { eventsAppended.increment(by: appended) }
+    if duplicates > 0 { eventsDuplicate.increment(by: duplicates) }
+  }
+}

@@ -1,0 +1,220 @@
+import Events
+import NIOCore
+import Synchronization
+
+/// One event loop's way from messages to the log: a reader, and a lane with a builder for each partition.
+///
+/// While a lane's batches are being synced, its builder collects the next one: the busier the log, the larger the batches. Everything here
+/// belongs to the event loop; only `Inbox` is shared with the log's threads.
+final class IngestPipeline {
+  /// Batches of one lane given to the log and not yet synced, before the builder is left to fill.
+  static let batchesInFlightMax = 2
+  /// Batches of one lane given to the log, at which connections are not read until half of them are synced.
+  static let batchesWaitingMax = 5
+
+  private struct Run {
+    var tracker: MessageTracker
+    var message: Int
+    var rows: Int
+  }
+
+  private struct Lane {
+    let builder: ColumnBatchBuilder
+    /// Whose rows the builder holds, in order.
+    var runs: [Run] = []
+    /// Each row's number in its message.
+    var eventIndexes: [UInt32] = []
+    var submitted: [Submission] = []
+    var isDirty = false
+  }
+
+  private struct Submission {
+    var runs: [Run]
+    var eventIndexes: [UInt32]
+  }
+
+  /// Completions on their way from the log's threads to the loop; one wake-up for as many as have come.
+  private final class Inbox: Sendable {
+    private let completions = Mutex<[(lane: Int, result: Result<AppendReceipt, LogError>)]>([])
+
+    /// Returns whether the loop must be woken.
+    func push(_ lane: Int, _ result: Result<AppendReceipt, LogError>) -> Bool {
+      completions.withLock {
+        $0.append((lane, result))
+        return $0.count == 1
+      }
+    }
+
+    func takeAll() -> [(lane: Int, result: Result<AppendReceipt, LogError>)] {
+      completions.withLock {
+        var taken: [(lane: Int, result: Result<AppendReceipt, LogError>)] = []
+        swap(&taken, &$0)
+        return taken
+      }
+    }
+  }
+
+  let eventLoop: any EventLoop
+  private let log: any EventLog
+  private let counters: IngestCounters
+  private let reader = EventReader()
+  // A pointer, not an array: each event touches its lane several times, and an array in a class is checked at each.
+  private let lanes: UnsafeMutablePointer<Lane>
+  private let laneCount: Int
+  private var dirty: [Int] = []
+  private var isFlushScheduled = false
+  private(set) var isPaused = false
+  private var paused: [MessageTracker] = []
+  private let inbox = Inbox()
+
+  init(log: any EventLog, eventLoop: any EventLoop, counters: IngestCounters) {
+    self.log = log
+    self.eventLoop = eventLoop
+    self.counters = counters
+    laneCount = log.partitionCount
+    lanes = .allocate(capacity: laneCount)
+    for lane in 0..<laneCount {
+      (lanes + lane).initialize(to: Lane(builder: ColumnBatchBuilder(partition: PartitionID(lane))))
+    }
+  }
+
+  deinit {
+    lanes.deinitialize(count: laneCount)
+    lanes.deallocate()
+  }
+
+  /// Reads one message's events into the lanes.
+  /// - Parameters:
+  ///   - bytes: Valid UTF-8 with `EventReader.padding` readable zero bytes after it.
+  ///   - message: Begun with `tracker.beginMessage()`; ended here.
+  ///   - onReject: Told of each event, or the message (nil), that was not taken.
+  func submit(
+    _ bytes: UnsafeRawBufferPointer, framing: EventReader.Framing, arrival: Timestamp, defaultSource: [UInt8]?,
+    tracker: MessageTracker, message: Int, onReject: (Int?, EventReject) -> Void
+  ) {
+    var queued = 0, rejected = 0
+    let partitions = UInt64(laneCount)
+    reader.begin(message: bytes, framing: framing, arrival: arrival, defaultSource: defaultSource)
+    while let step = reader.next() {
+      switch step {
+      case .event(let index):
+        let lane = Int(truncatingIfNeeded: reader.sourceHash % partitions)
+        if lanes[lane].builder.isFull { seal(lane) }
+        append(to: lane, tracker, message, index)
+        queued += 1
+      case .reject(let index, let reject):
+        rejected += 1
+        counters.rejected(reject.code)
+        onReject(index, reject)
+      }
+    }
+    tracker.endMessage(message, queued: queued, rejected: rejected)
+    counters.received(events: queued + rejected, bytes: bytes.count)
+    if reader.needsReset {
+      for lane in 0..<laneCount { seal(lane) }
+      reader.resetPaths()
+    }
+    scheduleFlush()
+  }
+
+  @inline(__always) private func append(to lane: Int, _ tracker: MessageTracker, _ message: Int, _ index: Int) {
+    lanes[lane].builder.append(reader)
+    lanes[lane].eventIndexes.append(UInt32(truncatingIfNeeded: index))
+    let last = lanes[lane].runs.count - 1
+    if last >= 0, lanes[lane].runs[last].message == message, lanes[lane].runs[last].tracker === tracker {
+      lanes[lane].runs[last].rows += 1
+    } else {
+      lanes[lane].runs.append(Run(tracker: tracker, message: message, rows: 1))
+    }
+    if !lanes[lane].isDirty {
+      lanes[lane].isDirty = true
+      dirty.append(lane)
+    }
+  }
+
+  /// Seals what the lane holds and gives it to the log.
+  private func seal(_ lane: Int) {
+    guard let batch = lanes[lane].builder.seal(reader) else { return }
+    lanes[lane].submitted.append(Submission(runs: lanes[lane].runs, eventIndexes: lanes[lane].eventIndexes))
+    lanes[lane].runs = []
+    lanes[lane].eventIndexes = []
+    lanes[lane].eventIndexes.reserveCapacity(min(batch.count, 4096))
+    if lanes[lane].submitted.count >= IngestPipeline.batchesWaitingMax { isPaused = true }
+    let inbox = inbox, eventLoop = eventLoop
+    let drain = NIOLoopBound(self, eventLoop: eventLoop)
+    log.append(batch) { result in
+      if inbox.push(lane, result) { eventLoop.execute { drain.value.drainInbox() } }
+    }
+  }
+
+  /// Flushes once all that this turn of the loop has read is in the builders.
+  private func scheduleFlush() {
+    guard !isFlushScheduled else { return }
+    isFlushScheduled = true
+    let bound = NIOLoopBound(self, eventLoop: eventLoop)
+    eventLoop.execute { bound.value.flush() }
+  }
+
+  private func flush() {
+    isFlushScheduled = false
+    var still: [Int] = []
+    for lane in dirty {
+      if lanes[lane].submitted.count < IngestPipeline.batchesInFlightMax {
+        lanes[lane].isDirty = false
+        seal(lane)
+      } else {
+        still.append(lane)
+      }
+    }
+    dirty = still
+  }
+
+  private func drainInbox() {
+    var touched: [ObjectIdentifier: MessageTracker] = [:]
+    for (lane, result) in inbox.takeAll() {
+      // The log completes a partition's batches in the order given.
+      let submission = lanes[lane].submitted.removeFirst()
+      switch result {
+      case .success(let receipt): settle(submission, receipt, PartitionID(lane))
+      case .failure(let error): for run in submission.runs { run.tracker.noteFailed(error) }
+      }
+      for run in submission.runs { touched[ObjectIdentifier(run.tracker)] = run.tracker }
+    }
+    flush()
+    for tracker in touched.values { tracker.answersMayBeReady() }
+    if isPaused, (0..<laneCount).allSatisfy({ lanes[$0].submitted.count <= IngestPipeline.batchesInFlightMax }) {
+      isPaused = false
+      let resumed = paused
+      paused = []
+      for tracker in resumed { tracker.pipelineResumed() }
+    }
+  }
+
+  private func settle(_ submission: Submission, _ receipt: AppendReceipt, _ partition: PartitionID) {
+    var row = 0, exception = 0, appendedBefore = 0
+    for run in submission.runs {
+      let end = row + run.rows
+      var duplicates = 0, fenced = 0
+      while exception < receipt.exceptions.count, receipt.exceptions[exception].row < end {
+        switch receipt.exceptions[exception].reason {
+        case .duplicate: duplicates += 1
+        case .fenced(let currentEpoch):
+          fenced += 1
+          counters.rejected(.fenced)
+          let index = Int(submission.eventIndexes[receipt.exceptions[exception].row])
+          run.tracker.fenced(message: run.message, event: index, currentEpoch: currentEpoch)
+        }
+        exception += 1
+      }
+      let appended = run.rows - duplicates - fenced
+      appendedBefore += appended
+      run.tracker.noteSynced(
+        message: run.message, rows: run.rows, duplicates: duplicates, fenced: fenced, partition: partition, next: receipt.baseOffset.advanced(by: appendedBefore))
+      counters.synced(appended: appended, duplicates: duplicates)
+      row = end
+    }
+  }
+
+  /// To be told through `pipelineResumed()` when reading may go on.
+  func waitForResume(_ tracker: MessageTracker) { paused.append(tracker) }
+}

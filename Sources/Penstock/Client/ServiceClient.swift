@@ -1,0 +1,115 @@
+import Foundation
+
+#if canImport(FoundationNetworking)
+  import FoundationNetworking
+#endif
+
+/// Asks a Penstock service over HTTP and says, where it fails, what to do.
+struct ServiceClient: Sendable {
+  /// A larger answer is refused. The services page theirs far below.
+  static let answerBytesMax = 256 << 20
+
+  struct Answer: Sendable {
+    var status: Int
+    var body: Data
+  }
+
+  /// Sends a GET and returns what came, whatever its status; throws what the network throws.
+  typealias Transport = @Sendable (URL) async throws -> Answer
+
+  /// As given, without a slash at the end.
+  let baseURL: String
+  private let transport: Transport
+
+  init(baseURL: String, timeout: Duration = .seconds(60)) throws {
+    let configuration = URLSessionConfiguration.ephemeral
+    configuration.timeoutIntervalForRequest = Double(timeout.components.seconds)
+    // The services are on loopback or named outright; a proxy of the environment would not find them.
+    configuration.connectionProxyDictionary = [:]
+    let session = URLSession(configuration: configuration)
+    try self.init(baseURL: baseURL) { url in
+      var request = URLRequest(url: url)
+      request.setValue("application/json", forHTTPHeaderField: "Accept")
+      let (body, response) = try await session.data(for: request)
+      return Answer(status: (response as? HTTPURLResponse)?.statusCode ?? 0, body: body)
+    }
+  }
+
+  init(baseURL: String, transport: @escaping Transport) throws {
+    var trimmed = baseURL[...]
+    while trimmed.last == "/" { trimmed.removeLast() }
+    guard trimmed.hasPrefix("http://") || trimmed.hasPrefix("https://"), let url = URL(string: String(trimmed)),
+      url.host?.isEmpty == false
+    else {
+      throw CommandFailure("--url: expected an address as http://127.0.0.1:8080, not '\(baseURL)'", exitCode: .usage)
+    }
+    self.baseURL = String(trimmed)
+    self.transport = transport
+  }
+
+  /// - Parameters:
+  ///   - path: Segments below the base; each is percent-encoded.
+  ///   - query: Names and values; percent-encoded.
+  /// - Throws: `CommandFailure` that says what to do.
+  func get(_ path: [String], query: [(name: String, value: String)] = []) async throws -> RawJSON {
+    var text = baseURL + path.map { "/" + percentEncoded($0) }.joined()
+    if !query.isEmpty {
+      text += "?" + query.map { "\(percentEncoded($0.name))=\(percentEncoded($0.value))" }.joined(separator: "&")
+    }
+    guard let url = URL(string: text) else { throw CommandFailure("cannot make an address of \(text)") }
+
+    let answer: Answer
+    do {
+      answer = try await transport(url)
+    } catch let error as URLError {
+      throw failure(error)
+    }
+    guard answer.body.count <= Self.answerBytesMax else {
+      throw CommandFailure("\(baseURL) answered with more than \(ByteCount(Self.answerBytesMax)): lower --limit")
+    }
+    guard answer.status == 200 else { throw problem(answer) }
+    do {
+      return try RawJSON(parsing: answer.body)
+    } catch {
+      throw CommandFailure("\(baseURL) answered with something that is no JSON; is that Penstock's query service? (\(error))")
+    }
+  }
+
+  private func failure(_ error: URLError) -> CommandFailure {
+    switch error.code {
+    case .cannotConnectToHost, .cannotFindHost, .dnsLookupFailed, .networkConnectionLost:
+      CommandFailure("no Penstock answers at \(baseURL): start it with `penstock up`, or pass --url")
+    case .timedOut:
+      CommandFailure("\(baseURL) did not answer in time: is it overloaded? Its /metrics and log tell")
+    default:
+      CommandFailure("\(baseURL) cannot be asked: \(error.localizedDescription)")
+    }
+  }
+
+  /// Says what an RFC 9457 answer says, and its code.
+  private func problem(_ answer: Answer) -> CommandFailure {
+    guard let problem = try? RawJSON(parsing: answer.body), let detail = (problem["detail"] ?? problem["title"])?.string
+    else {
+      let text = String(decoding: answer.body.prefix(200), as: UTF8.self)
+      return CommandFailure("\(baseURL) answered with status \(answer.status)" + (text.isEmpty ? "" : ": \(text)"))
+    }
+    let code = problem["code"]?.string ?? "status \(answer.status)"
+    return CommandFailure("\(detail) (\(code))")
+  }
+}
+
+/// All but RFC 3986's unreserved characters, so that `+`, `&` and `"` arrive as they are.
+func percentEncoded(_ text: String) -> String {
+  var out = ""
+  for byte in text.utf8 {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+      UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
+      out.unicodeScalars.append(Unicode.Scalar(byte))
+    default:
+      let hex = String(byte, radix: 16, uppercase: true)
+      out += hex.count == 1 ? "%0\(hex)" : "%\(hex)"
+    }
+  }
+  return out
+}

@@ -1,0 +1,63 @@
+import ArgumentParser
+
+struct SendCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "send",
+    abstract: "Send events as a device does: over WebSocket, waiting for acks, resuming after a drop.",
+    discussion: """
+      FILE holds one CloudEvent a line (NDJSON), gzipped where it ends in .gz; - reads standard input. Events of one source go \
+      over one connection, in order. Events with a `sequence` are neither lost nor doubled by a dropped connection.
+      """)
+
+  @Argument(help: ArgumentHelp("The file to send, or - for standard input.", valueName: "file"))
+  var file: String
+
+  @Option(help: ArgumentHelp("Where ingest listens.", valueName: "url"))
+  var url = "ws://127.0.0.1:4000/v1/stream"
+
+  @Option(help: ArgumentHelp("Connections to send over, 1 to 1024.", valueName: "n"))
+  var connections = 1
+
+  @Option(help: ArgumentHelp("Events in one message, 1 to 10000.", valueName: "n"))
+  var batch = 100
+
+  @Option(help: ArgumentHelp("Events a second over all connections (default: as fast as acks allow).", valueName: "r"))
+  var rate: Double?
+
+  @OptionGroup var outputOptions: OutputOptions
+  @OptionGroup var log: LogOptions
+
+  func validate() throws {
+    guard (1...1024).contains(connections) else { throw ValidationError("--connections: expected 1 to 1024, not \(connections)") }
+    guard (1...10_000).contains(batch) else { throw ValidationError("--batch: expected 1 to 10000, not \(batch)") }
+    if let rate, !(rate > 0 && rate.isFinite) { throw ValidationError("--rate: expected more than 0, not \(rate)") }
+    guard url.hasPrefix("ws://") else { throw ValidationError("--url: expected ws://HOST:PORT/v1/stream, not '\(url)'") }
+  }
+
+  func run() async throws {
+    try log.bootstrap(default: .warning)
+    let counts = try await SendRun.run(request)
+    try StandardStream.output.write(table(counts).text(outputOptions.output, color: outputOptions.color))
+    guard counts.sent == counts.appended + counts.duplicates + counts.rejected else {
+      throw CommandFailure("\(counts.sent) events were sent, but not all were answered for")
+    }
+    if counts.rejected > 0 { throw CommandFailure("\(counts.rejected) of \(counts.sent) events were rejected") }
+  }
+
+  var request: SendRequest {
+    SendRequest(file: file, url: url, connections: connections, eventsPerMessage: batch, rate: rate)
+  }
+
+  func table(_ counts: SendCounts) -> Table {
+    let seconds = Double(counts.elapsed.components.seconds) + Double(counts.elapsed.components.attoseconds) / 1e18
+    var table = Table(
+      ["sent", "appended", "duplicates", "rejected", "resumed", "seconds", "events_per_second"].map {
+        Table.Column($0, isNumber: true)
+      })
+    let rate = seconds > 0 ? Int(Double(counts.sent) / seconds) : 0
+    table.append(
+      [counts.sent, counts.appended, counts.duplicates, counts.rejected, counts.resumed].map { .number("\($0)") }
+        + [.number("\((seconds * 1000).rounded() / 1000)"), .number("\(rate)")])
+    return table
+  }
+}

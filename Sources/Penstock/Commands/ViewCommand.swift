@@ -1,0 +1,63 @@
+import ArgumentParser
+import Views
+
+struct ViewCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "view", abstract: "The life of views.", subcommands: [ViewListCommand.self, ViewCheckCommand.self])
+}
+
+struct ViewListCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "list", abstract: "Print every view: its generation, window, lag and columns.")
+
+  @OptionGroup var service: ServiceOptions
+  @OptionGroup var outputOptions: OutputOptions
+
+  func run() async throws {
+    let answer = try await service.client().get(["v1", "views"])
+    guard let views = answer["views"]?.array else {
+      throw CommandFailure("the answer has no views: is --url that of Penstock's query service?")
+    }
+    if outputOptions.output == .json {
+      try StandardStream.output.write(answer.text + "\n")
+      return
+    }
+    try StandardStream.output.write(Self.table(views).text(outputOptions.output, color: outputOptions.color))
+  }
+
+  /// `{"name":…,"generation":1,"window":…,"lag":{"events":0,"seconds":0},"columns":[{"name":…,"type":…}]}` each.
+  static func table(_ views: [RawJSON]) -> Table {
+    var table = Table([
+      Table.Column("name"), Table.Column("generation", isNumber: true), Table.Column("window"),
+      Table.Column("lag_events", isNumber: true), Table.Column("lag_seconds", isNumber: true), Table.Column("columns"),
+    ])
+    for view in views {
+      let columns = (view["columns"]?.array ?? []).map { "\($0["name"]?.cell ?? "?"):\($0["type"]?.cell ?? "?")" }
+      table.append([
+        view["name"] ?? .null, view["generation"] ?? .null, .string(view["window"]?.cell ?? ""),
+        view["lag"]?["events"] ?? .null, view["lag"]?["seconds"] ?? .null, .string(columns.joined(separator: " ")),
+      ])
+    }
+    return table
+  }
+}
+
+struct ViewCheckCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "check", abstract: "Check a file of views without running them.",
+    discussion: "Prints each view it defines; what is wrong is told with its line, and the exit code is then 2.")
+
+  @Argument(help: ArgumentHelp("The file of views (default: config/views.yaml).", valueName: "file"))
+  var file = "config/views.yaml"
+
+  @OptionGroup var outputOptions: OutputOptions
+
+  func run() throws {
+    var table = Table([Table.Column("name"), Table.Column("window"), Table.Column("columns")])
+    for view in try readViews(file).views {
+      let columns = view.schema.columns.filter { $0.role != .window }.map { "\($0.name):\($0.type)" }
+      table.append([.string(view.name), .string(view.window.summary), .string(columns.joined(separator: " "))])
+    }
+    try StandardStream.output.write(table.text(outputOptions.output, color: outputOptions.color))
+  }
+}

@@ -1,0 +1,158 @@
+/// One key of the configuration, declared once: its name, default, bounds and meaning. Reading, `penstock config check` and
+/// docs/configuration.md all follow from it.
+struct Setting<Value: Sendable>: Sendable {
+  /// As written in the file, sections joined by dots: `log.segment_bytes_max`.
+  let name: String
+  let defaultValue: Value
+  /// Ends the sentence "expected …": the kind and its bounds.
+  let expected: String
+  /// What it does, in one sentence.
+  let help: String
+  let isSecret: Bool
+  /// The value of a text, nil when it is none; `null` and the empty text come as nil.
+  let parse: @Sendable (String?) -> Value?
+  let format: @Sendable (Value) -> String?
+}
+
+/// A `Setting` whose value's type does not matter.
+struct SettingDeclaration: Sendable {
+  let name: String
+  /// Nil stands for `null`.
+  let defaultText: String?
+  let expected: String
+  let help: String
+  let isSecret: Bool
+  /// `PENSTOCK_LOG__RETENTION__AGE`
+  let environmentVariable: String
+
+  init<Value>(_ setting: Setting<Value>) {
+    name = setting.name
+    defaultText = setting.format(setting.defaultValue)
+    expected = setting.expected
+    help = setting.help
+    isSecret = setting.isSecret
+    environmentVariable = "PENSTOCK_" + setting.name.uppercased().split(separator: ".").joined(separator: "__")
+  }
+}
+
+extension Setting where Value == String {
+  static func path(_ name: String, default defaultValue: String, help: String) -> Self {
+    Setting(
+      name: name, defaultValue: defaultValue, expected: "a path, relative to the working directory or absolute", help: help,
+      isSecret: false, parse: { $0?.isEmpty == false ? $0 : nil }, format: { $0 })
+  }
+}
+
+extension Setting where Value == String? {
+  /// A value that is masked wherever it is shown. Set it by `…_FILE`, so that `ps` and the environment do not carry it.
+  static func secret(_ name: String, help: String) -> Self {
+    Setting(
+      name: name, defaultValue: nil, expected: "a secret of 1 to 4096 bytes", help: help, isSecret: true,
+      parse: { text in
+        guard let text else { return .some(nil) }
+        // Not `? text : nil`, whose nil would be a value that is absent instead of no value.
+        guard (1...4096).contains(text.utf8.count) else { return nil }
+        return .some(text)
+      },
+      format: { $0 })
+  }
+}
+
+extension Setting where Value == ListenAddress {
+  static func address(_ name: String, default defaultText: StaticString, help: String) -> Self {
+    guard let address = ListenAddress(parsing: "\(defaultText)") else {
+      preconditionFailure("\(name): the default is no address: \(defaultText)")
+    }
+    return Setting(
+      name: name, defaultValue: address, expected: "an address and a port, as 127.0.0.1:4000 or [::1]:4000", help: help,
+      isSecret: false, parse: { $0.flatMap(ListenAddress.init(parsing:)) }, format: { $0.description })
+  }
+}
+
+extension Setting where Value == Int {
+  static func count(_ name: String, default defaultValue: Int, in bounds: ClosedRange<Int>, help: String) -> Self {
+    precondition(bounds.contains(defaultValue), "\(name): the default is out of bounds")
+    return Setting(
+      name: name, defaultValue: defaultValue, expected: "a whole number from \(bounds.lowerBound) to \(bounds.upperBound)",
+      help: help, isSecret: false,
+      parse: { text in
+        guard let text, text.utf8.allSatisfy({ (48...57).contains($0) || $0 == 45 }), let number = Int(text),
+          bounds.contains(number)
+        else { return nil }
+        return number
+      },
+      format: { "\($0)" })
+  }
+
+  /// The value is in bytes.
+  static func size(
+    _ name: String, default defaultValue: ByteCount, in bounds: ClosedRange<ByteCount>, help: String
+  ) -> Self {
+    precondition(bounds.contains(defaultValue), "\(name): the default is out of bounds")
+    return Setting(
+      name: name, defaultValue: defaultValue.bytes,
+      expected: "a size from \(bounds.lowerBound) to \(bounds.upperBound), as 64KiB or 1MiB", help: help, isSecret: false,
+      parse: { text in
+        guard let text, let size = ByteCount(parsing: text), bounds.contains(size) else { return nil }
+        return size.bytes
+      },
+      format: { ByteCount($0).description })
+  }
+}
+
+extension Setting where Value == Int? {
+  /// The value is in bytes; `null`, the default, stands for no limit.
+  static func optionalSize(_ name: String, in bounds: ClosedRange<ByteCount>, help: String) -> Self {
+    Setting(
+      name: name, defaultValue: nil, expected: "null, or a size from \(bounds.lowerBound) to \(bounds.upperBound)",
+      help: help, isSecret: false,
+      parse: { text in
+        guard let text else { return .some(nil) }
+        guard let size = ByteCount(parsing: text), bounds.contains(size) else { return nil }
+        return size.bytes
+      },
+      format: { $0.map { ByteCount($0).description } })
+  }
+}
+
+extension Setting where Value == Duration {
+  static func duration(
+    _ name: String, default defaultValue: Duration, in bounds: ClosedRange<Duration>, help: String
+  ) -> Self {
+    precondition(bounds.contains(defaultValue), "\(name): the default is out of bounds")
+    return Setting(
+      name: name, defaultValue: defaultValue,
+      expected: "a duration from \(bounds.lowerBound.settingText) to \(bounds.upperBound.settingText), as 500ms or 1h30m",
+      help: help, isSecret: false,
+      parse: { text in
+        guard let text, let duration = Duration(settingText: text), bounds.contains(duration) else { return nil }
+        return duration
+      },
+      format: { $0.settingText })
+  }
+}
+
+extension Setting where Value == Duration? {
+  /// `null`, the default, stands for no limit.
+  static func optionalDuration(_ name: String, in bounds: ClosedRange<Duration>, help: String) -> Self {
+    Setting(
+      name: name, defaultValue: nil,
+      expected: "null, or a duration from \(bounds.lowerBound.settingText) to \(bounds.upperBound.settingText)", help: help,
+      isSecret: false,
+      parse: { text in
+        guard let text else { return .some(nil) }
+        guard let duration = Duration(settingText: text), bounds.contains(duration) else { return nil }
+        return .some(duration)
+      },
+      format: { $0?.settingText })
+  }
+}
+
+extension Setting where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
+  static func choice(_ name: String, default defaultValue: Value, help: String) -> Self {
+    Setting(
+      name: name, defaultValue: defaultValue,
+      expected: "one of " + Value.allCases.map(\.rawValue).joined(separator: ", "), help: help, isSecret: false,
+      parse: { $0.flatMap(Value.init(rawValue:)) }, format: { $0.rawValue })
+  }
+}

@@ -1,0 +1,53 @@
+/// Turns the texts of all layers into values, and keeps what is wrong with them.
+struct SettingsReader {
+  /// One key as it stands: what `penstock config check` prints.
+  struct Entry: Hashable, Sendable {
+    var key: String
+    /// Masked where secret; nil stands for `null`.
+    var value: String?
+    var origin: SettingOrigin
+  }
+
+  private let texts: [String: SettingText]
+  private(set) var entries: [Entry] = []
+  private(set) var problems: [ConfigurationProblem] = []
+
+  init(texts: [String: SettingText]) { self.texts = texts }
+
+  /// The value given last for a key, or its default. A text that is no value of the key is recorded, and the default stands in.
+  mutating func value<Value>(_ setting: Setting<Value>) -> Value {
+    guard let given = texts[setting.name] else {
+      record(setting, setting.defaultValue, .builtIn)
+      return setting.defaultValue
+    }
+    guard let value = setting.parse(given.text) else {
+      // Even a secret that cannot be one is not repeated.
+      let shown = setting.isSecret ? "the value given" : given.text.map { "'\($0.prefix(64))'" } ?? "null"
+      problems.append(
+        ConfigurationProblem(origin: given.origin, detail: "\(setting.name): expected \(setting.expected), not \(shown)"))
+      return setting.defaultValue
+    }
+    record(setting, value, given.origin)
+    return value
+  }
+
+  /// An address to listen on. Without auth, which is not there yet, nobody beyond this machine may reach it.
+  mutating func loopback(_ setting: Setting<ListenAddress>) -> ListenAddress {
+    let address = value(setting)
+    if !address.isLoopback {
+      problems.append(
+        ConfigurationProblem(
+          origin: texts[setting.name]?.origin,
+          detail: """
+            \(setting.name): \(address.host) can be reached from beyond this machine, and auth is not available in this \
+            version: bind to 127.0.0.1, [::1] or localhost
+            """))
+    }
+    return address
+  }
+
+  private mutating func record<Value>(_ setting: Setting<Value>, _ value: Value, _ origin: SettingOrigin) {
+    let text = setting.format(value)
+    entries.append(Entry(key: setting.name, value: setting.isSecret && text != nil ? "********" : text, origin: origin))
+  }
+}

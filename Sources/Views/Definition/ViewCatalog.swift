@@ -1,0 +1,90 @@
+import Yams
+
+/// The views of one file.
+public struct ViewCatalog: Sendable {
+  public static let viewsMax = 64
+  public static let fileBytesMax = 1 << 20
+
+  /// In the order of the file; names are distinct.
+  public let views: [ViewDefinition]
+
+  /// - Precondition: Names are distinct.
+  public init(views: [ViewDefinition]) {
+    precondition(Set(views.map(\.name)).count == views.count, "view names are distinct")
+    self.views = views
+  }
+
+  public subscript(name: String) -> ViewDefinition? { views.first { $0.name == name } }
+
+  /// Reads a file of views; docs/views.md describes it.
+  /// - Parameters:
+  ///   - yaml: The text, at most 1 MiB.
+  ///   - file: Its name, for error messages.
+  /// - Throws: `ViewCatalogError` with every problem found, not only the first.
+  public init(yaml: String, file: String) throws(ViewCatalogError) {
+    var reader = ViewReader(file: file)
+    let views = reader.views(in: yaml)
+    guard reader.problems.isEmpty else { throw ViewCatalogError(problems: reader.problems) }
+    self.views = views
+  }
+}
+
+extension ViewReader {
+  /// All views that are right; `problems` has what is wrong with the others.
+  mutating func views(in yaml: String) -> [ViewDefinition] {
+    guard yaml.utf8.count <= ViewCatalog.fileBytesMax else {
+      report("a file of views has at most \(ByteSizeText.text(ViewCatalog.fileBytesMax))", at: nil)
+      return []
+    }
+    guard let root = compose(yaml) else { return [] }
+    guard let top = root.mapping else {
+      report("expected 'views:' with a view's name and its settings below", at: root)
+      return []
+    }
+    checkKeys(top, among: ["views"], what: "setting")
+    guard let node = top["views"] else {
+      report("'views:' is missing: write the views' names below it", at: root)
+      return []
+    }
+    guard let mapping = node.mapping else {
+      if !isNull(node) { report("expected a view's name and its settings below 'views:'", at: node) }
+      return []
+    }
+    if mapping.count > ViewCatalog.viewsMax {
+      report("\(mapping.count) views: at most \(ViewCatalog.viewsMax) are allowed", at: node)
+      return []
+    }
+    return mapping.compactMap { name, settings in view(name, settings) }
+  }
+
+  /// The document's tree; nil, with the problem reported, when the text is no YAML.
+  private mutating func compose(_ yaml: String) -> Node? {
+    do {
+      if let root = try Yams.compose(yaml: yaml) { return root }
+      report("the file is empty: expected 'views:'", at: nil)
+    } catch let error as YamlError {
+      report(error, in: yaml)
+    } catch {
+      report("\(error)", at: nil)
+    }
+    return nil
+  }
+
+  private mutating func report(_ error: YamlError, in yaml: String) {
+    switch error {
+    case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
+      let lines = yaml.split(separator: "\n", omittingEmptySubsequences: false)
+      let line = lines.indices.contains(mark.line - 1) ? String(lines[mark.line - 1]) : ""
+      let text = line.drop { $0 == " " }
+      let hint =
+        text.hasPrefix("where:") || text.contains("(")
+        ? "; an expression that begins with a quote, '!', '&' or '[', or has ': ' or ' #' in it, needs quotes around all of it"
+        : ""
+      report("not YAML: \(problem)\(hint)", line: mark.line, column: mark.column)
+    case .duplicatedKeysInMapping(let names, let context):
+      report("given twice: \(names.sorted().joined(separator: ", "))", line: context.mark.line, column: context.mark.column)
+    case .reader(let problem, _, _, _): report("not YAML: \(problem)", at: nil)
+    default: report("not YAML: \(error)", at: nil)
+    }
+  }
+}

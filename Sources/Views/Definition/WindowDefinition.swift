@@ -1,0 +1,39 @@
+import Events
+
+/// How a view cuts event time. Lengths are nanoseconds.
+public enum WindowDefinition: Sendable, Hashable {
+  /// Windows of one size, one after the other, aligned to the epoch; each event is in exactly one.
+  case tumble(size: Int64)
+  /// Overlapping windows; known to the reader of view files, not built yet.
+  case hop(size: Int64, every: Int64)
+  /// Windows that end with a gap in a key's events; known to the reader of view files, not built yet.
+  case session(gap: Int64)
+
+  /// 1 ms.
+  public static let lengthMin: Int64 = 1_000_000
+  /// Ten years of 365 days.
+  public static let lengthMax: Int64 = 3650 * 86_400_000_000_000
+
+  /// Half-open and epoch-aligned.
+  /// - Returns: The start of the tumbling window that holds `time`; `Int64.min` when that start lies before the range of times.
+  @inlinable public static func tumbleStart(of time: Int64, size: Int64) -> Int64 {
+    var remainder = time % size
+    if remainder < 0 { remainder += size }
+    let (start, overflow) = time.subtractingReportingOverflow(remainder)
+    return overflow ? Int64.min : start
+  }
+
+  /// A start's end; the end of the range of times when it would lie beyond it.
+  @inlinable public static func end(of start: Int64, size: Int64) -> Int64 {
+    let (end, overflow) = start.addingReportingOverflow(size)
+    return overflow ? Int64.max : end
+  }
+
+  var canonicalText: String {
+    switch self {
+    case .tumble(let size): "tumble \(size)"
+    case .hop(let size, let every): "hop \(size) \(every)"
+    case .session(let gap): "session \(gap)"
+    }
+  }
+}

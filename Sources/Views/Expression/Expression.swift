@@ -1,0 +1,60 @@
+import Events
+
+/// What the names in an expression stand for.
+public enum ExpressionScope: Sendable {
+  /// An event's attributes and `data`.
+  case event
+  /// A result's columns, by name; any other name is an error.
+  case columns([SchemaColumn])
+}
+
+/// An expression of the CEL subset described in docs/views.md: parsed, checked and ready to run over rows.
+///
+/// At most 4,096 bytes of text, 512 parts, 32 levels; so neither reading nor running one can exhaust the stack.
+public struct Expression: Sendable {
+  /// The text it was read from.
+  public let text: String
+  /// The same expression as this module writes it: equal for equal trees, whatever the spaces, quotes and brackets.
+  public let canonicalText: String
+  /// The paths it reads, each once, in the order of their first appearance.
+  public let paths: [ValuePath]
+  /// What kind of value it has, as far as its text tells; `.any` when the rows decide.
+  public let type: ColumnType
+
+  let nodes: [ExpressionNode]
+  let program: ExpressionProgram
+
+  /// - Parameter scope: What names stand for.
+  /// - Throws: `ExpressionError` for what does not parse and for what cannot succeed on any row, such as `"a" - 1`.
+  public init(parsing text: String, scope: ExpressionScope = .event) throws(ExpressionError) {
+    self.text = text
+    nodes = try ExpressionParser.nodes(of: text, scope: scope)
+    type = try ExpressionTypes.check(nodes, text: text, scope: scope)
+    canonicalText = nodes.canonicalText
+    program = ExpressionProgram(compiling: nodes)
+    paths = program.paths
+  }
+
+  /// The path, when the expression is nothing else.
+  public var path: ValuePath? {
+    if case .path(let path)? = nodes.last?.kind { path } else { nil }
+  }
+
+  /// Refuses an expression that can never be true or false.
+  /// - Throws: `ExpressionError` that says what it is instead.
+  public func requireBoolean() throws(ExpressionError) {
+    guard type == .boolean || type == .any else {
+      throw ExpressionError(
+        "expected a condition, true or false, but this is a \(type.noun)", in: text, at: nodes.last?.position ?? 0)
+    }
+  }
+}
+
+extension Expression: Hashable {
+  public static func == (a: Self, b: Self) -> Bool { a.canonicalText == b.canonicalText }
+  public func hash(into hasher: inout Hasher) { hasher.combine(canonicalText) }
+}
+
+extension Expression: CustomStringConvertible {
+  public var description: String { canonicalText }
+}

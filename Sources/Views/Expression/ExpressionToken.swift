@@ -1,0 +1,31 @@
+/// A token of the expression language and the bytes it came from.
+struct ExpressionToken: Equatable {
+  enum Kind: Equatable {
+    case identifier(String)
+    /// The magnitude; a sign is an operator of its own.
+    case int(UInt64)
+    case double(Double)
+    case string(String)
+    /// An operator or a bracket.
+    case symbol(String)
+    case end
+  }
+
+  var kind: Kind
+  /// First byte.
+  var start: Int
+  /// One past the last byte.
+  var end: Int
+
+  /// The token as an error message names it.
+  var name: String {
+    switch kind {
+    case .identifier(let name): "'\(name.prefix(40))'"
+    case .int(let value): "the number \(value)"
+    case .double(let value): "the number \(value)"
+    case .string: "a string"
+    case .symbol(let symbol): "'\(symbol)'"
+    case .end: "the end"
+    }
+  }
+}

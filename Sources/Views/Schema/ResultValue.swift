@@ -1,0 +1,93 @@
+import Events
+
+/// One value of a result row, of a key, or of a literal in an expression.
+public enum ResultValue: Sendable, Hashable {
+  case null
+  case bool(Bool)
+  case int(Int64)
+  case double(Double)
+  case string(String)
+  case time(Timestamp)
+
+  /// Appends the JSON form: doubles in the shortest text that reads back as the same double, times as RFC 3339 strings.
+  /// JSON has no NaN and no infinity, so those become `null`.
+  public func writeJSON(to output: inout [UInt8]) {
+    switch self {
+    case .null: output.append(contentsOf: "null".utf8)
+    case .bool(let value): output.append(contentsOf: (value ? "true" : "false").utf8)
+    case .int(let value): output.append(contentsOf: value.description.utf8)
+    case .double(let value): output.append(contentsOf: (value.isFinite ? value.description : "null").utf8)
+    case .string(let value): ResultValue.writeJSONString(value, to: &output)
+    case .time(let value): ResultValue.writeJSONString(value.description, to: &output)
+    }
+  }
+
+  /// Appends `text` as a JSON string: quotes, backslashes and control characters escaped, all else as UTF-8.
+  public static func writeJSONString(_ text: String, to output: inout [UInt8]) {
+    let digits = Array("0123456789abcdef".utf8)
+    output.append(0x22)
+    for byte in text.utf8 {
+      switch byte {
+      case 0x22: output.append(contentsOf: [0x5C, 0x22])
+      case 0x5C: output.append(contentsOf: [0x5C, 0x5C])
+      case 0x08: output.append(contentsOf: [0x5C, 0x62])
+      case 0x0C: output.append(contentsOf: [0x5C, 0x66])
+      case 0x0A: output.append(contentsOf: [0x5C, 0x6E])
+      case 0x0D: output.append(contentsOf: [0x5C, 0x72])
+      case 0x09: output.append(contentsOf: [0x5C, 0x74])
+      case 0..<0x20:
+        output.append(contentsOf: [0x5C, 0x75, 0x30, 0x30, digits[Int(byte >> 4)], digits[Int(byte & 15)]])
+      default: output.append(byte)
+      }
+    }
+    output.append(0x22)
+  }
+
+  /// The JSON form as a string.
+  public var json: String {
+    var bytes: [UInt8] = []
+    writeJSON(to: &bytes)
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// The value as a table or a CSV cell shows it, unquoted; empty for null and for doubles JSON cannot write.
+  public var plainText: String {
+    switch self {
+    case .null: ""
+    case .bool(let value): value ? "true" : "false"
+    case .int(let value): value.description
+    case .double(let value): value.isFinite ? value.description : ""
+    case .string(let value): value
+    case .time(let value): value.description
+    }
+  }
+
+  /// Where the kind comes when values of several kinds are sorted; the same as in `KeyCodec`.
+  var rank: Int {
+    switch self {
+    case .null: 0
+    case .bool: 1
+    case .int, .double: 2
+    case .time: 3
+    case .string: 4
+    }
+  }
+}
+
+extension ResultValue: Comparable {
+  /// The order of results: null < false < true < numbers < times < strings. Numbers compare exactly across int and double, with
+  /// NaN after all others; strings compare by code point.
+  public static func < (a: Self, b: Self) -> Bool {
+    switch (a, b) {
+    case (.bool(let x), .bool(let y)): !x && y
+    case (.int(let x), .int(let y)): x < y
+    case (.double(let x), .double(let y)): x < y || (y.isNaN && !x.isNaN)
+    case (.int(let x), .double(let y)): y.isNaN || Order.of(x, y) == Order.less
+    case (.double(let x), .int(let y)): Order.of(y, x) == Order.greater
+    case (.time(let x), .time(let y)): x < y
+    // A comparison of UTF-8 is one of code points; Swift's own `<` would compare normalised forms.
+    case (.string(let x), .string(let y)): x.utf8.lexicographicallyPrecedes(y.utf8)
+    default: a.rank < b.rank
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import Events
+
+/// The seam between those who answer for views and those who keep them: the workers of this process, or workers over the wire.
+///
+/// A store answers for the partitions it owns; whoever asks several merges what they say.
+public protocol ViewStore: Sendable {
+  /// Every view with its generation and how far each partition has come.
+  nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus]
+
+  /// The rows of a view, one for each partition, window and key, with aggregates still open to merging.
+  ///
+  /// The rows of one partition are all as of the offset that `PartialResult.asOf` has for it: no event before it is missing,
+  /// none from it on is counted.
+  /// - Throws: `ViewStoreError.timeout` when `request.after` is not reached in time; `.missingPartitions` when no one owns some
+  ///   partition: never a smaller sum instead.
+  nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult
+}
+
+/// What rows to read.
+public struct ViewReadRequest: Sendable, Hashable {
+  public var view: String
+  /// The live generation when nil.
+  public var generation: Int?
+  /// On `window_start`, inclusive.
+  public var from: Timestamp?
+  /// On `window_start`, exclusive.
+  public var to: Timestamp?
+  /// Wait until these offsets are counted.
+  public var after: OffsetVector?
+  /// How long to wait for `after`, and for the answer.
+  public var timeout: Duration
+  /// A condition over the key columns. A store may use it to send less; it need not, so the asker applies it again.
+  public var keyFilter: Expression?
+
+  public init(
+    view: String, generation: Int? = nil, from: Timestamp? = nil, to: Timestamp? = nil, after: OffsetVector? = nil,
+    timeout: Duration = .seconds(5), keyFilter: Expression? = nil
+  ) {
+    self.view = view
+    self.generation = generation
+    self.from = from
+    self.to = to
+    self.after = after
+    self.timeout = timeout
+    self.keyFilter = keyFilter
+  }
+}
+
+/// Why a store could not answer.
+public enum ViewStoreError: Error, Sendable, Hashable, CustomStringConvertible {
+  case unknownView(String, known: [String])
+  case unknownGeneration(Int, view: String, known: [Int])
+  /// `after` was not reached: how far the partitions had come.
+  case timeout(reached: OffsetVector)
+  /// Nobody owns these.
+  case missingPartitions([PartitionID])
+  /// The store is stopping, or not ready yet: try again.
+  case unavailable(String)
+  /// Something broke; says what.
+  case failed(String)
+
+  public var description: String {
+    switch self {
+    case .unknownView(let name, let known):
+      let hint =
+        nearest(to: name, among: known).map { "did you mean \($0)?" }
+        ?? (known.isEmpty ? "there are none" : "there are \(known.joined(separator: ", "))")
+      return "there is no view '\(name.prefix(64))': \(hint)"
+    case .unknownGeneration(let generation, let view, let known):
+      return "view \(view) has no generation \(generation): it has \(known.map(String.init).joined(separator: ", "))"
+    case .timeout(let reached): return "the offsets asked for were not reached in time; reached were \(reached)"
+    case .missingPartitions(let partitions):
+      return "no worker answers for partition \(partitions.map(\.description).joined(separator: ", "))"
+    case .unavailable(let detail): return "views are not available now: \(detail)"
+    case .failed(let detail): return "reading the view failed: \(detail)"
+    }
+  }
+}

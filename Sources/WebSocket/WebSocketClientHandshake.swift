@@ -1,0 +1,107 @@
+import NIOCore
+import NIOHTTP1
+
+/// The client's half of one opening handshake: builds the request, checks the response.
+public struct WebSocketClientHandshake: Sendable {
+  public let key: String
+  public let subprotocols: [String]
+  /// What compression to offer; nil for none.
+  public let deflate: WebSocketDeflateSettings?
+
+  /// - Parameter subprotocols: In order of preference; if any, the server must choose one.
+  public init(subprotocols: [String] = [], deflate: WebSocketDeflateSettings? = nil) {
+    var generator = SystemRandomNumberGenerator()
+    self.init(
+      subprotocols: subprotocols, deflate: deflate,
+      key: Base64.encode((0..<16).map { _ in UInt8.random(in: 0...255, using: &generator) }))
+  }
+
+  /// - Parameter key: 16 random bytes in base64.
+  init(subprotocols: [String], deflate: WebSocketDeflateSettings?, key: String) {
+    self.subprotocols = subprotocols
+    self.deflate = deflate
+    self.key = key
+  }
+
+  /// - Parameters:
+  ///   - uri: Path and query.
+  ///   - host: With the port if it is not the scheme's.
+  ///   - headers: Added to the handshake's own.
+  public func requestHead(uri: String, host: String, headers: HTTPHeaders = [:]) -> HTTPRequestHead {
+    var all: HTTPHeaders = ["Host": host, "Upgrade": "websocket", "Connection": "Upgrade"]
+    all.add(contentsOf: handshakeHeaders)
+    all.add(contentsOf: headers)
+    return HTTPRequestHead(version: .http1_1, method: .GET, uri: uri, headers: all)
+  }
+
+  /// The request's `Sec-WebSocket-…` headers.
+  public var handshakeHeaders: HTTPHeaders {
+    var headers: HTTPHeaders = ["Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key]
+    if !subprotocols.isEmpty {
+      headers.add(name: "Sec-WebSocket-Protocol", value: subprotocols.joined(separator: ", "))
+    }
+    if let deflate { headers.add(name: "Sec-WebSocket-Extensions", value: deflate.offer) }
+    return headers
+  }
+
+  /// Checks the server's response (RFC 6455, section 4.1).
+  public func check(_ response: HTTPResponseHead) throws(WebSocketHandshakeError) -> WebSocketAgreement {
+    guard response.status == .switchingProtocols else { throw .status(response.status.code) }
+    let headers = response.headers
+    guard WebSocketHandshake.hasToken("websocket", in: headers, "upgrade"),
+      WebSocketHandshake.hasToken("upgrade", in: headers, "connection")
+    else { throw .responseHeaders }
+    guard headers["sec-websocket-accept"] == [WebSocketHandshake.acceptKey(for: key)] else { throw .acceptKey }
+
+    let chosen = WebSocketHandshake.subprotocols(headers)
+    guard chosen.count <= 1, chosen.allSatisfy(subprotocols.contains), chosen.isEmpty == subprotocols.isEmpty else {
+      throw .subprotocol
+    }
+    let responses = headers["sec-websocket-extensions"]
+    if deflate == nil && !responses.isEmpty { throw .extensions }
+    return WebSocketAgreement(subprotocol: chosen.first, deflate: try deflate?.agreed(responses))
+  }
+}
+
+/// Upgrades an HTTP/1.1 client's connection to WebSocket, by NIO's `NIOHTTPClientUpgradeHandler`; one per channel.
+///
+/// Add NIO's handlers with `leftOverBytesStrategy: .forwardBytes`: else a frame that comes in one read with the response, as a
+/// server's first often does, is lost.
+///
+/// When the response is not an acceptable 101, `failure` says why and NIO passes the response on to the next handler.
+public final class WebSocketClientUpgrader: NIOHTTPClientProtocolUpgrader {
+  public let supportedProtocol = "websocket"
+  public let requiredUpgradeHeaders: [String] = []
+  public private(set) var failure: WebSocketHandshakeError?
+
+  private let handshake: WebSocketClientHandshake
+  private let upgradePipelineHandler: (ChannelHandlerContext, WebSocketAgreement) -> EventLoopFuture<Void>
+  private var agreement = WebSocketAgreement()
+
+  public init(
+    _ handshake: WebSocketClientHandshake,
+    upgradePipelineHandler: @escaping (ChannelHandlerContext, WebSocketAgreement) -> EventLoopFuture<Void>
+  ) {
+    self.handshake = handshake
+    self.upgradePipelineHandler = upgradePipelineHandler
+  }
+
+  /// Adds the handshake's headers: send a plain GET head, with Host, through the pipeline.
+  public func addCustom(upgradeRequestHeaders: inout HTTPHeaders) {
+    upgradeRequestHeaders.add(contentsOf: handshake.handshakeHeaders)
+  }
+
+  public func shouldAllowUpgrade(upgradeResponse: HTTPResponseHead) -> Bool {
+    do throws(WebSocketHandshakeError) {
+      agreement = try handshake.check(upgradeResponse)
+      return true
+    } catch {
+      failure = error
+      return false
+    }
+  }
+
+  public func upgrade(context: ChannelHandlerContext, upgradeResponse: HTTPResponseHead) -> EventLoopFuture<Void> {
+    upgradePipelineHandler(context, agreement)
+  }
+}

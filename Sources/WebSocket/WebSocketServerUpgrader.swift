@@ -1,0 +1,87 @@
+import NIOCore
+import NIOHTTP1
+
+/// What a server does with a handshake that is well-formed.
+public enum WebSocketUpgradeDecision: Sendable {
+  /// - Parameters:
+  ///   - subprotocol: One of those the request names, or nil.
+  ///   - headers: Added to the 101 response.
+  case accept(subprotocol: String?, headers: HTTPHeaders = [:])
+  /// The request goes on to the next HTTP handler; see `WebSocketServerUpgrader`.
+  case refuse(WebSocketRefusal)
+}
+
+/// Upgrades an HTTP/1.1 server's connection to WebSocket, by NIO's `HTTPServerUpgradeHandler`.
+///
+/// One per channel, made in its initialiser: it remembers what its request agreed on, and is not Sendable.
+///
+/// A request that is refused, by `shouldUpgrade` or because it is malformed, is not answered here: the next handler gets the
+/// `WebSocketRefusal` by `errorCaught`, then the request as if it asked for no upgrade, and answers with the refusal.
+public final class WebSocketServerUpgrader: HTTPServerProtocolUpgrader {
+  /// Looks at path, query and headers; called on the channel's event loop.
+  public typealias ShouldUpgrade = (any Channel, HTTPRequestHead) -> EventLoopFuture<WebSocketUpgradeDecision>
+  /// Adds the handlers that speak WebSocket; all bytes that arrive until it is done are kept for them.
+  public typealias UpgradePipeline = (ChannelHandlerContext, WebSocketAgreement, HTTPRequestHead) -> EventLoopFuture<Void>
+
+  public let supportedProtocol = "websocket"
+  // NIO wants names given here in the request's Connection header, where clients name Upgrade only.
+  public let requiredUpgradeHeaders: [String] = []
+
+  private let deflate: WebSocketDeflateSettings?
+  private let shouldUpgrade: ShouldUpgrade
+  private let upgradePipelineHandler: UpgradePipeline
+  private var agreement = WebSocketAgreement()
+
+  /// - Parameter deflate: What compression to accept; nil for none.
+  public init(
+    deflate: WebSocketDeflateSettings?, shouldUpgrade: @escaping ShouldUpgrade,
+    upgradePipelineHandler: @escaping UpgradePipeline
+  ) {
+    self.deflate = deflate
+    self.shouldUpgrade = shouldUpgrade
+    self.upgradePipelineHandler = upgradePipelineHandler
+  }
+
+  public func buildUpgradeResponse(
+    channel: any Channel, upgradeRequest: HTTPRequestHead, initialResponseHeaders: HTTPHeaders
+  ) -> EventLoopFuture<HTTPHeaders> {
+    let key: String
+    do throws(WebSocketHandshakeError) {
+      key = try WebSocketHandshake.check(upgradeRequest)
+    } catch {
+      return channel.eventLoop.makeFailedFuture(WebSocketHandshake.refusal(of: error))
+    }
+    return shouldUpgrade(channel, upgradeRequest).assumeIsolated().flatMapThrowing { decision in
+      switch decision {
+      case .refuse(let refusal):
+        throw refusal
+      case .accept(let subprotocol, let headers):
+        return self.response(
+          to: upgradeRequest, key: key, subprotocol: subprotocol, initial: initialResponseHeaders, added: headers)
+      }
+    }.nonisolated()
+  }
+
+  private func response(
+    to request: HTTPRequestHead, key: String, subprotocol: String?, initial: HTTPHeaders, added: HTTPHeaders
+  ) -> HTTPHeaders {
+    var headers = initial
+    headers.add(name: "Sec-WebSocket-Accept", value: WebSocketHandshake.acceptKey(for: key))
+    if let subprotocol {
+      precondition(
+        WebSocketHandshake.subprotocols(request.headers).contains(subprotocol), "subprotocol not in the request")
+      headers.add(name: "Sec-WebSocket-Protocol", value: subprotocol)
+    }
+    agreement.subprotocol = subprotocol
+    if let accepted = deflate?.accept(request.headers["sec-websocket-extensions"]) {
+      headers.add(name: "Sec-WebSocket-Extensions", value: accepted.response)
+      agreement.deflate = accepted.parameters
+    }
+    headers.add(contentsOf: added)
+    return headers
+  }
+
+  public func upgrade(context: ChannelHandlerContext, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Void> {
+    upgradePipelineHandler(context, agreement, upgradeRequest)
+  }
+}

@@ -1,0 +1,113 @@
+import Foundation
+import Testing
+
+/// Who may import whom. docs/architecture.md has the same in words; docs/decisions/0001-modules.md says why.
+private let allowedImports: [String: Set<String>] = [
+  "Events": ["CZlib"],
+  "Views": ["Events", "Yams"],
+  "Log": ["Events", "CZlib", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
+  "WebSocket": ["CZlib", "NIOCore", "NIOHTTP1"],
+  "Ingest": [
+    "Events", "WebSocket", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics",
+    "CoreMetrics",
+  ],
+  "Compute": ["Events", "Views", "GRDB", "GRDBSQLite", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
+  "Query": [
+    "Events", "Views", "Hummingbird", "HummingbirdCore", "HTTPTypes", "NIOCore", "ServiceLifecycle", "Logging", "Metrics",
+    "CoreMetrics",
+  ],
+  "PenstockClient": ["WebSocket", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
+  "websocket-echo": ["WebSocket", "NIOCore", "NIOPosix", "NIOHTTP1", "ArgumentParser"],
+]
+
+/// Part of the language's own library or of the system's; every module may.
+private let systemImports: Set<String> = ["Swift", "Synchronization", "Glibc", "Musl", "Darwin"]
+
+/// Foundation costs start-up time and memory: only where something needs it.
+private let foundationImporters: Set<String> = ["Penstock", "Compute", "Query", "Ingest", "PenstockClient"]
+private let foundationImports: Set<String> = ["Foundation", "FoundationEssentials"]
+
+/// See all, as the executable does, or hold no Swift.
+private let unrestricted: Set<String> = ["Penstock", "CZlib"]
+
+@Suite struct ImportTableTests {
+  private var sources: URL { URL(filePath: repositoryRoot).appending(path: "Sources") }
+
+  private var modules: [String] {
+    get throws { try FileManager.default.contentsOfDirectory(atPath: sources.path).filter { !$0.hasPrefix(".") }.sorted() }
+  }
+
+  @Test("every module is in the table")
+  func complete() throws {
+    #expect(try Set(modules).subtracting(unrestricted).subtracting(allowedImports.keys) == [])
+  }
+
+  @Test("every module imports only what the table allows")
+  func table() throws {
+    var filesSeen = 0
+    for module in try modules where !unrestricted.contains(module) {
+      var allowed = (allowedImports[module] ?? []).union(systemImports)
+      if foundationImporters.contains(module) { allowed.formUnion(foundationImports) }
+      for file in try swiftFiles(of: module) {
+        filesSeen += 1
+        for (line, imported) in imports(of: try String(contentsOf: file, encoding: .utf8)) where !allowed.contains(imported) {
+          Issue.record("\(module) may not import \(imported): \(file.lastPathComponent):\(line)")
+        }
+      }
+    }
+    #expect(filesSeen > 5)
+  }
+
+  @Test("only the executable imports the log, and only Compute the database")
+  func narrow() throws {
+    for (module, allowed) in allowedImports {
+      #expect(!allowed.contains("Log"), "\(module)")
+      #expect(!allowed.contains("GRDB") || module == "Compute", "\(module)")
+      #expect(!(module == "Log" || module == "Events") || !allowed.contains { $0.hasPrefix("NIO") }, "\(module)")
+    }
+  }
+
+  @Test("imports are found in all their spellings")
+  func spellings() {
+    let text = """
+      import A
+      @testable import B
+      @preconcurrency import struct C.D
+        import E  // indented, after #if
+      public import F.G
+      // import H
+      let text = "import I"
+      @_exported import class J.K; import L
+      """
+    #expect(imports(of: text).map(\.module) == ["A", "B", "C", "E", "F", "J", "L"])
+    #expect(imports(of: text).map(\.line) == [1, 2, 3, 4, 5, 8, 8])
+  }
+
+  private func swiftFiles(of module: String) throws -> [URL] {
+    let folder = sources.appending(path: module)
+    let files = try #require(FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil))
+    return files.compactMap { $0 as? URL }.filter { $0.pathExtension == "swift" }
+  }
+}
+
+/// The module of every import, with its line, counted from 1.
+private func imports(of text: String) -> [(line: Int, module: String)] {
+  let kinds: Set<Substring> = ["struct", "class", "enum", "protocol", "func", "var", "let", "typealias", "actor"]
+  var found: [(line: Int, module: String)] = []
+  for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+    for statement in line.split(separator: ";") {
+      var words = statement.split(whereSeparator: \.isWhitespace)[...]
+      while let word = words.first,
+        word.hasPrefix("@") || ["public", "internal", "package", "private", "fileprivate"].contains(word)
+      {
+        words = words.dropFirst()
+      }
+      guard words.first == "import" else { continue }
+      words = words.dropFirst()
+      if let word = words.first, kinds.contains(word) { words = words.dropFirst() }
+      guard let path = words.first, let module = path.split(separator: ".").first else { continue }
+      found.append((index + 1, String(module)))
+    }
+  }
+  return found
+}

@@ -1,0 +1,143 @@
+import Events
+
+@testable import Views
+
+/// Rows in memory: columns of values by path, strings interned as a column batch does.
+struct TableRows: RowSource {
+  enum Cell {
+    case missing, null, object
+    case bool(Bool)
+    case int(Int64)
+    case double(Double)
+    case string(String)
+    case raw(String)
+    case time(Int64)
+  }
+
+  private(set) var rowCount: Int
+  private var columns: [ValuePath: ValueVector] = [:]
+  private var strings: [[UInt8]] = []
+  private var codes: [String: Int] = [:]
+  /// Gives every string a code of its own, as `RowSource` allows.
+  var sharesCodes = true
+
+  init(rowCount: Int, sharesCodes: Bool = true) {
+    self.rowCount = rowCount
+    self.sharesCodes = sharesCodes
+  }
+
+  /// One column from `data.` paths or attributes, by their text.
+  init(_ columns: KeyValuePairs<String, [Cell]>, sharesCodes: Bool = true) {
+    self.init(rowCount: columns.first?.value.count ?? 0, sharesCodes: sharesCodes)
+    for (name, cells) in columns { self[name] = cells }
+  }
+
+  subscript(name: String) -> [Cell] {
+    get { [] }
+    set {
+      precondition(newValue.count == rowCount)
+      let parts = name.split(separator: ".").map(String.init)
+      let path: ValuePath = parts[0] == "data" ? .data(Array(parts.dropFirst())) : .attribute(name)
+      var vector = ValueVector(repeating: .missing, count: rowCount)
+      for (row, cell) in newValue.enumerated() { (vector.kinds[row], vector.bits[row]) = encode(cell) }
+      vector.uniformKind = vector.kinds.dropFirst().allSatisfy { $0 == vector.kinds[0] } ? vector.kinds.first : nil
+      columns[path] = vector
+    }
+  }
+
+  private mutating func encode(_ cell: Cell) -> (ValueKind, UInt64) {
+    switch cell {
+    case .missing: (.missing, 0)
+    case .null: (.null, 0)
+    case .object: (.object, 0)
+    case .bool(let value): (.bool, value ? 1 : 0)
+    case .int(let value): (.int, UInt64(bitPattern: value))
+    case .double(let value): (.double, value.bitPattern)
+    case .string(let value): (.string, UInt64(code(value)))
+    case .raw(let value): (.raw, UInt64(code(value)))
+    case .time(let value): (.time, UInt64(bitPattern: value))
+    }
+  }
+
+  private mutating func code(_ text: String) -> Int {
+    if sharesCodes, let known = codes[text] { return known }
+    strings.append(Array(text.utf8))
+    codes[text] = strings.count - 1
+    return strings.count - 1
+  }
+
+  func load(_ path: ValuePath, into vector: inout ValueVector) {
+    if let known = columns[path] {
+      vector = known
+      return
+    }
+    vector.reset(to: .missing, count: rowCount)
+    // As in a column batch: a path above a member with a value is an object.
+    guard case .data(let members) = path else { return }
+    for case (.data(let other), let column) in columns where other.count > members.count && other.starts(with: members) {
+      for row in 0..<rowCount where column.kinds[row] != .missing { vector.kinds[row] = .object }
+    }
+    vector.uniformKind = vector.kinds.dropFirst().allSatisfy { $0 == vector.kinds[0] } ? vector.kinds.first : nil
+  }
+
+  var stringCount: Int { strings.count }
+
+  func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    try strings[code].withUnsafeBytes(body)
+  }
+}
+
+/// A value of an evaluation, for tests to compare.
+enum Outcome: Equatable, CustomStringConvertible {
+  case missing, failed, object
+  case raw(String)
+  case value(ResultValue)
+
+  var description: String {
+    switch self {
+    case .missing: "missing"
+    case .failed: "error"
+    case .object: "object"
+    case .raw(let text): "raw \(text)"
+    case .value(let value): "\(value)"
+    }
+  }
+
+  static func bool(_ value: Bool) -> Outcome { .value(.bool(value)) }
+}
+
+func outcomes(_ expression: Expression, _ rows: TableRows) -> [Outcome] {
+  var scratch = EvaluationScratch()
+  var result = ValueVector()
+  expression.evaluate(over: rows, using: &scratch, into: &result)
+  if let uniform = result.uniformKind { precondition(result.kinds.allSatisfy { $0 == uniform }, "uniformKind lies") }
+  return (0..<result.count).map { row in
+    let bits = result.bits[row]
+    func text() -> String { scratch.withString(Int(bits), over: rows) { String(decoding: $0, as: UTF8.self) } }
+    switch result.kinds[row] {
+    case .missing: return .missing
+    case .error: return .failed
+    case .object: return .object
+    case .null: return .value(.null)
+    case .bool: return .bool(bits != 0)
+    case .int: return .value(.int(Int64(bitPattern: bits)))
+    case .double: return .value(.double(Double(bitPattern: bits)))
+    case .string: return .value(.string(text()))
+    case .raw: return .raw(text())
+    case .time: return .value(.time(Timestamp(nanoseconds: Int64(bitPattern: bits))))
+    }
+  }
+}
+
+/// A seeded source of randomness. Source: S. Vigna, splitmix64.
+struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+  init(_ seed: UInt64) { state = seed }
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
