@@ -84,7 +84,7 @@ let package = Package(
     .testTarget(name: "PenstockTests", dependencies: ["Penstock"], swiftSettings: strict),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["PenstockClient", .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: ["PenstockClient", "Penstock", "websocket-echo", nioPosix, logging],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
