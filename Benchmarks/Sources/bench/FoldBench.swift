@@ -32,7 +32,7 @@ struct FoldBench: AsyncParsableCommand {
         window: { tumble: 1m }
         watermark_delay: 1h
         allowed_lateness: 1d
-        retention: 36500d
+        retention: 3650d
         aggregates:
           number: count()
           total: sum(data.value)
