@@ -1,4 +1,5 @@
 import Foundation
+
 @testable import PenstockClient
 
 /// The bundled observations, and what a day and station must come to: computed here, by none of the code under test.

@@ -29,7 +29,8 @@ struct TextTests {
     arguments: [
       "", " ", "17", "[]", "{", "}", #"{"a"}"#, #"{"a":}"#, #"{"a":1,}"#, #"{"a":01}"#, #"{"a":1.}"#, #"{"a":-}"#, #"{"a":1e}"#,
       #"{"a":"\x"}"#, #"{"a":"\u12g4"}"#, "{\"a\":\"\n\"}", #"{"a":1}{"b":2}"#, #"{"a":1} x"#, #"{"a":tru}"#, #"{"a":NaN}"#,
-      #"{"sequence":}"#, #"{"source":"#, "{\"a\":" + String(repeating: "[", count: 600) + String(repeating: "]", count: 600) + "}",
+      #"{"sequence":}"#, #"{"source":"#,
+      "{\"a\":" + String(repeating: "[", count: 600) + String(repeating: "]", count: 600) + "}",
     ])
   func malformed(text: String) { #expect(scan(text) == nil) }
 
@@ -56,7 +57,9 @@ struct TextTests {
       var text = text
       return text.withUTF8 { ServerMessage(UnsafeRawBufferPointer($0)) }
     }
-    let welcome = #"{"resume":{"a \"b\"":{"sequence":18446744073709551615,"epoch":2}},"limits":{"unacked_messages":7,"message_bytes":9},"heartbeat":"30s","kind":"welcome"}"#
+    let welcome =
+      #"{"resume":{"a \"b\"":{"sequence":18446744073709551615,"epoch":2}},"limits":{"unacked_messages":7,"message_bytes":9},"#
+      + #""heartbeat":"30s","kind":"welcome"}"#
     #expect(
       read(welcome)
         == .welcome(

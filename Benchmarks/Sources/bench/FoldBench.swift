@@ -60,7 +60,8 @@ struct FoldBench: AsyncParsableCommand {
     }
     let total = Double(8 * events * repeats)
     print(
-      "fold  \(8 * keys) sources, batches of \(events), \(workers) workers  \(fixed(total / median(seconds) / 1e6, 2)) M events/s  "
+      "fold  \(8 * keys) sources, batches of \(events), \(workers) workers  "
+        + "\(fixed(total / median(seconds) / 1e6, 2)) M events/s  "
         + "(\(fixed(total / 1e6, 1)) M events in \(fixed(median(seconds), 2)) s)")
   }
 }
