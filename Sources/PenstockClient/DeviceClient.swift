@@ -1,7 +1,8 @@
 import Logging
 import NIOCore
 
-/// A device's side of `penstock.v1`: sends messages over one WebSocket, and comes back after a lost connection until everything is acknowledged.
+/// A device's side of `penstock.v1`: sends messages over one WebSocket, and comes back after a lost connection until everything
+/// is acknowledged.
 ///
 /// ```swift
 /// let client = DeviceClient(DeviceClientConfiguration(port: 4000), eventLoop: group.next(), logger: logger)
@@ -9,7 +10,8 @@ import NIOCore
 /// for event in events { try await client.send(DeviceMessage(event.utf8, line: 0)) }
 /// let totals = try await client.finish()
 /// ```
-/// Messages go out in the order given, also after a reconnection, so a source's events keep theirs. What was sent and not acknowledged is sent
+/// Messages go out in the order given, also after a reconnection, so a source's events keep theirs. What was sent and not
+/// acknowledged is sent
 /// again: the server leaves out what has a `sequence`, or an `id`, that it knows; events with neither can be appended twice.
 public final class DeviceClient: Sendable {
   private let outbox: Outbox

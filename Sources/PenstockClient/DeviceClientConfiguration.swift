@@ -3,7 +3,8 @@ public struct DeviceClientConfiguration: Sendable {
   public var host: String
   public var port: Int
   public var path = "/v1/stream"
-  /// Named in the handshake: the welcome says where they are (`DeviceTotals.resume`). One alone is also the source of events without one.
+  /// Named in the handshake: the welcome says where they are (`DeviceTotals.resume`). One alone is also the source of events
+  /// without one.
   public var sources: [String] = []
   /// Sent with the handshake, `Authorization` for one.
   public var headers: [(name: String, value: String)] = []
@@ -19,7 +20,8 @@ public struct DeviceClientConfiguration: Sendable {
   public var connectTimeout = Duration.seconds(5)
   /// How long to go on without an acknowledgement while the connection is down; nil for ever.
   public var retryFor: Duration? = .seconds(60)
-  /// Before the first further try: doubled for each that follows, up to `backoffMax`; the wait is a random part of it, half at least.
+  /// Before the first further try: doubled for each that follows, up to `backoffMax`; the wait is a random part of it, half at
+  /// least.
   public var backoffMin = Duration.milliseconds(50)
   public var backoffMax = Duration.seconds(5)
   /// For the jitter; give each client its own, so that a fleet does not come back at once.

@@ -157,7 +157,8 @@ final class DeviceSession {
       fail(
         DeviceClientError(
           .unreachable,
-          "no acknowledgement from \(configuration.host):\(configuration.port) for \(down.nanoseconds / 1_000_000_000) s: \(reason); "
+          "no acknowledgement from \(configuration.host):\(configuration.port) for "
+            + "\(down.nanoseconds / 1_000_000_000) s: \(reason); "
             + "is the ingest service running there?"))
       return
     }
@@ -165,7 +166,8 @@ final class DeviceSession {
     failedTries += 1
     outbox.update { $0.reconnects += 1 }
     let wait = backoff()
-    logger.debug("connection lost, trying again", metadata: ["reason": "\(reason)", "wait": "\(wait.nanoseconds / 1_000_000) ms"])
+    logger.debug(
+      "connection lost, trying again", metadata: ["reason": "\(reason)", "wait": "\(wait.nanoseconds / 1_000_000) ms"])
     let bound = NIOLoopBound(self, eventLoop: eventLoop)
     retry = eventLoop.scheduleTask(in: wait) {
       guard bound.value.state == .waiting else { return }
@@ -280,7 +282,8 @@ final class DeviceSession {
       ack.rejected >= lastAck.rejected
     else {
       fail(
-        DeviceClientError(.protocolViolation, "an acknowledgement of \(ack.messages) messages, of which \(window.sentCount) more were sent"))
+        DeviceClientError(
+          .protocolViolation, "an acknowledgement of \(ack.messages) messages, of which \(window.sentCount) more were sent"))
       return
     }
     let now = NIODeadline.now().uptimeNanoseconds
@@ -324,7 +327,11 @@ final class DeviceSession {
     var line = 0
     window.update(index) { message in
       line = message.marks[min(reject.event ?? 0, message.marks.count - 1)].line
-      if let event = reject.event { message.markRejected(event) } else { for event in message.marks.indices { message.markRejected(event) } }
+      if let event = reject.event {
+        message.markRejected(event)
+      } else {
+        for event in message.marks.indices { message.markRejected(event) }
+      }
     }
     outbox.update { totals in
       guard totals.rejects.count < configuration.rejectsKeptMax else { return }

@@ -27,7 +27,8 @@ final class EventInputReader: Sendable {
     var isGzip: Bool?
     /// Compressed bytes in `raw` that are not inflated.
     var pending = 0..<0
-    var stream = z_stream()
+    /// At one address: zlib refuses a stream that has moved.
+    let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
     var isStreamOpen = false
     /// Between two members of a gzip file, where it may end.
     var isMemberEnd = false
@@ -62,7 +63,8 @@ final class EventInputReader: Sendable {
 
   deinit {
     state.withLock { state in
-      if state.isStreamOpen { inflateEnd(&state.stream) }
+      if state.isStreamOpen { inflateEnd(state.stream) }
+      state.stream.deallocate()
       if state.isOwned { close(state.file) }
     }
   }
@@ -129,30 +131,30 @@ final class EventInputReader: Sendable {
 
   private func inflate(_ state: inout State) throws(DeviceClientError) -> [UInt8] {
     if !state.isStreamOpen {
+      state.stream.initialize(to: z_stream())
       // 16 above the largest window: gzip's header and trailer.
-      guard czlib_inflate_init(&state.stream, 15 + 16) == Z_OK else { throw DeviceClientError(.input, "no memory to inflate") }
+      guard czlib_inflate_init(state.stream, 15 + 16) == Z_OK else { throw DeviceClientError(.input, "no memory to inflate") }
       state.isStreamOpen = true
     }
     if state.isMemberEnd {
       // A gzip file may have several members.
       state.isMemberEnd = false
-      inflateReset(&state.stream)
+      inflateReset(state.stream)
     }
     var status = Z_OK
     let pending = state.pending
-    var stream = state.stream
+    let stream = state.stream
     let output = [UInt8](unsafeUninitializedCapacity: EventInputReader.chunkBytes) { target, made in
       state.raw.withUnsafeMutableBufferPointer { raw in
-        stream.next_in = raw.baseAddress! + pending.lowerBound
-        stream.avail_in = UInt32(pending.count)
-        stream.next_out = target.baseAddress
-        stream.avail_out = UInt32(target.count)
-        status = CZlib.inflate(&stream, Z_NO_FLUSH)
+        stream.pointee.next_in = raw.baseAddress! + pending.lowerBound
+        stream.pointee.avail_in = UInt32(pending.count)
+        stream.pointee.next_out = target.baseAddress
+        stream.pointee.avail_out = UInt32(target.count)
+        status = CZlib.inflate(stream, Z_NO_FLUSH)
       }
-      made = target.count - Int(stream.avail_out)
+      made = target.count - Int(stream.pointee.avail_out)
     }
-    state.pending = pending.upperBound - Int(stream.avail_in)..<pending.upperBound
-    state.stream = stream
+    state.pending = pending.upperBound - Int(stream.pointee.avail_in)..<pending.upperBound
     switch status {
     case Z_OK, Z_BUF_ERROR: break
     case Z_STREAM_END: state.isMemberEnd = true

@@ -129,7 +129,8 @@ struct JSONWalker {
     }
   }
 
-  /// Passes a value and gives it if it is an unsigned integer written with digits alone, at most `UInt64.max`; nil for any other value.
+  /// Passes a value and gives it if it is an unsigned integer written with digits alone, at most `UInt64.max`; nil for any other
+  /// value.
   /// - Returns: Nil outside if the value is malformed.
   mutating func takeUnsigned() -> UInt64?? {
     skipSpace()

@@ -6,7 +6,8 @@ struct EndToEndError: Error, CustomStringConvertible {
   init(_ description: String) { self.description = description }
 }
 
-/// A folder with configuration and data, and the `penstock up` that runs on it: killed and started again as often as wanted, on the same ports.
+/// A folder with configuration and data, and the `penstock up` that runs on it: killed and started again as often as wanted, on
+/// the same ports.
 actor PenstockProcess {
   static let deadline = Duration.seconds(60)
 
@@ -135,7 +136,9 @@ private final class ListeningLines: Sendable {
   func port(of name: String) -> Int? {
     for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast() {
       let words = line.split(separator: " ")
-      if words.count == 3, words[0] == "listening", words[1] == name { return words[2].split(separator: ":").last.flatMap { Int($0) } }
+      if words.count == 3, words[0] == "listening", words[1] == name {
+        return words[2].split(separator: ":").last.flatMap { Int($0) }
+      }
     }
     return nil
   }

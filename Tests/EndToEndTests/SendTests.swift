@@ -21,9 +21,11 @@ struct SendTests {
     let first = try await sender.run(.file(Weather.path)).totals
     #expect((first.sent, first.appended, first.duplicates, first.rejected) == (weather.events.count, weather.events.count, 0, 0))
     let second = try await sender.run(.file(Weather.path)).totals
-    #expect((second.sent, second.appended, second.duplicates, second.rejected) == (weather.events.count, 0, weather.events.count, 0))
+    #expect(
+      (second.sent, second.appended, second.duplicates, second.rejected) == (weather.events.count, 0, weather.events.count, 0))
 
-    let checks = WeatherChecks(weather: weather, api: QueryAPI(port: await penstock.queryPort), comment: "compressed: \(isCompressed)")
+    let checks = WeatherChecks(
+      weather: weather, api: QueryAPI(port: await penstock.queryPort), comment: "compressed: \(isCompressed)")
     try await checks.run(after: first.offsets)
     #expect(try await penstock.terminate() == 0)
   }
@@ -36,7 +38,7 @@ struct SendTests {
       #"{"source":"s","type":"t","sequence":1}"#, "{", "", #"{"source":"s","type":"t","time":"never","sequence":2}"#, "17",
       #"{"type":"t"}"#, #"{"source":"s","type":"t","sequence":3}"#,
     ]
-    let file = await penstock.folder.appendingPathComponent("lines.ndjson")
+    let file = penstock.folder.appendingPathComponent("lines.ndjson")
     try lines.joined(separator: "\n").write(to: file, atomically: true, encoding: .utf8)
     let sender = EventFileSender(
       EventFileSender.Configuration(client: DeviceClientConfiguration(port: await penstock.ingestPort)),

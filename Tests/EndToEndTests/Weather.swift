@@ -1,4 +1,5 @@
 import Foundation
+
 @testable import PenstockClient
 
 /// The bundled observations, and what a day and station must come to: computed here, by none of the code under test.
@@ -39,7 +40,7 @@ struct Weather {
         window: { tumble: 1d }
         watermark_delay: 1h
         allowed_lateness: 400d      # stations run ahead of each other here, and none is to be late
-        retention: 36500d
+        retention: 3650d
         aggregates:
           observations: count()
           gusts: count(data.wind_gust)

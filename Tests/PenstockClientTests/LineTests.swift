@@ -53,7 +53,9 @@ struct LineTests {
   func filtered() {
     var message = DeviceMessage()
     for line in 0..<5 {
-      Array(#"{"source":"s\#(line)","sequence":\#(line)}"#.utf8).withUnsafeBytes { message.append($0, EventFacts($0), line: line) }
+      Array(#"{"source":"s\#(line)","sequence":\#(line)}"#.utf8).withUnsafeBytes {
+        message.append($0, EventFacts($0), line: line)
+      }
     }
     var rest = message.filtered { $0.line % 2 == 1 }
     #expect(rest.marks.map { rest.source(of: $0) } == ["s1", "s3"])

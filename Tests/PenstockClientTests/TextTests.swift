@@ -4,7 +4,7 @@ import Testing
 
 @Suite("A client's reading of JSON text")
 struct TextTests {
-  private func facts(_ text: String) -> EventFacts? {
+  private func scan(_ text: String) -> EventFacts? {
     var text = text
     return text.withUTF8 { EventFacts(UnsafeRawBufferPointer($0)) }
   }
@@ -12,7 +12,7 @@ struct TextTests {
   @Test("source, sequence and epoch are found at the top level, wherever they stand")
   func found() throws {
     let text = #" {"data":{"source":"no","sequence":1},"sequence":18446744073709551615,"é":[1,{}],"epoch" : 3 ,"source":"a/b"} "#
-    let facts = try #require(facts(text))
+    let facts = try #require(scan(text))
     let bytes = Array(text.utf8)
     #expect(String(decoding: bytes[facts.source], as: UTF8.self) == "a/b")
     #expect((facts.sequence, facts.epoch) == (.max, 3))
@@ -20,8 +20,8 @@ struct TextTests {
 
   @Test("a source written with escapes goes the same way as the same one written plainly")
   func escaped() throws {
-    #expect(try #require(facts(#"{"source":"\u0061\/b"}"#)).sourceHash == #require(facts(#"{"source":"a/b"}"#)).sourceHash)
-    #expect(try #require(facts(#"{"source":"\u0061\/b"}"#)).source.isEmpty)
+    #expect(try #require(scan(#"{"source":"\u0061\/b"}"#)).sourceHash == #require(scan(#"{"source":"a/b"}"#)).sourceHash)
+    #expect(try #require(scan(#"{"source":"\u0061\/b"}"#)).source.isEmpty)
   }
 
   @Test(
@@ -29,9 +29,10 @@ struct TextTests {
     arguments: [
       "", " ", "17", "[]", "{", "}", #"{"a"}"#, #"{"a":}"#, #"{"a":1,}"#, #"{"a":01}"#, #"{"a":1.}"#, #"{"a":-}"#, #"{"a":1e}"#,
       #"{"a":"\x"}"#, #"{"a":"\u12g4"}"#, "{\"a\":\"\n\"}", #"{"a":1}{"b":2}"#, #"{"a":1} x"#, #"{"a":tru}"#, #"{"a":NaN}"#,
-      #"{"sequence":}"#, #"{"source":"#, "{\"a\":" + String(repeating: "[", count: 600) + String(repeating: "]", count: 600) + "}",
+      #"{"sequence":}"#, #"{"source":"#,
+      "{\"a\":" + String(repeating: "[", count: 600) + String(repeating: "]", count: 600) + "}",
     ])
-  func malformed(text: String) { #expect(facts(text) == nil) }
+  func malformed(text: String) { #expect(scan(text) == nil) }
 
   @Test(
     "what is well formed is taken, be it a good event or not",
@@ -39,7 +40,7 @@ struct TextTests {
       "{}", #"{"a":[1,-0.5e+3,null,true,false,"\"\\\/\b\f\n\r\t\u00e9",{"b":[]}]}"#, #"{"sequence":-1}"#, #"{"sequence":"7"}"#,
       #"{"sequence":18446744073709551616}"#, #"{"source":7}"#,
     ])
-  func wellFormed(text: String) throws { #expect(try #require(facts(text)).sequence == nil) }
+  func wellFormed(text: String) throws { #expect(try #require(scan(text)).sequence == nil) }
 
   @Test("a cut of a well-formed event at any byte is malformed")
   func cut() {
@@ -56,7 +57,9 @@ struct TextTests {
       var text = text
       return text.withUTF8 { ServerMessage(UnsafeRawBufferPointer($0)) }
     }
-    let welcome = #"{"resume":{"a \"b\"":{"sequence":18446744073709551615,"epoch":2}},"limits":{"unacked_messages":7,"message_bytes":9},"heartbeat":"30s","kind":"welcome"}"#
+    let welcome =
+      #"{"resume":{"a \"b\"":{"sequence":18446744073709551615,"epoch":2}},"limits":{"unacked_messages":7,"message_bytes":9},"#
+      + #""heartbeat":"30s","kind":"welcome"}"#
     #expect(
       read(welcome)
         == .welcome(

@@ -27,7 +27,7 @@ views:
     window: { tumble: 1d }
     watermark_delay: 1h
     allowed_lateness: 400d
-    retention: 36500d
+    retention: 3650d
     aggregates:
       observations: count()
       gusts: count(data.wind_gust)

@@ -8,7 +8,7 @@ import math
 import urllib.parse
 
 import pytest
-from conftest import receive, wait_for_ack
+from conftest import Penstock, receive, wait_for_ack
 from test_http import request
 
 
@@ -55,6 +55,14 @@ def assert_same(row, expected):
             assert row[name] == pytest.approx(value, rel=1e-12), (name, row)
         else:
             assert row[name] == value, (name, row)
+
+
+@pytest.fixture(scope="module")
+def penstock(tmp_path_factory):
+    """One of its own: after the others' events of 2024, all of 2013 would be late."""
+    service = Penstock(tmp_path_factory.mktemp("query"))
+    yield service
+    assert service.stop() == 0, "".join(service.lines)
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,8 @@ struct AppendBench: AsyncParsableCommand {
     await log.close()
     let (latency, events, bytes) = results.withLock { $0 }
     print(
-      "append  \(partitions) partitions, batches of \(self.events), \(inFlight) on their way  \(fixed(Double(events) / elapsed, 0)) events/s  "
+      "append  \(partitions) partitions, batches of \(self.events), \(inFlight) on their way  "
+        + "\(fixed(Double(events) / elapsed, 0)) events/s  "
         + "\(fixed(Double(bytes) / elapsed / 1e6, 1)) MB/s  append p50 \(milliseconds(latency.quantile(0.5))) "
         + "p99 \(milliseconds(latency.quantile(0.99))) max \(milliseconds(latency.max)) ms  (batches are made meanwhile)")
   }
@@ -85,7 +86,8 @@ extension BatchMaker {
     template += Array("0000000000}".utf8) + Array(repeating: 0, count: EventReader.padding)
     for index in 0..<events {
       // In ten digits, the first not 0.
-      template.replaceSubrange(digits..<digits + 10, with: EventTemplate.digits(UInt64(1_000_000_000 + number * events + index), 10))
+      template.replaceSubrange(
+        digits..<digits + 10, with: EventTemplate.digits(UInt64(1_000_000_000 + number * events + index), 10))
       template.withUnsafeBytes { bytes in
         reader.begin(
           message: UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - EventReader.padding)]), framing: .single,

@@ -10,9 +10,12 @@ enum BatchMaker {
       let builder = ColumnBatchBuilder(partition: PartitionID(partition))
       for index in 0..<events {
         let time = EventTemplate.timeText(milliseconds: 1_700_000_000_000 + Int64(index) * 600_000 / Int64(events))
-        let text = Array(
-          (#"{"source":"device/\#(partition)-\#(index % keys)","type":"reading","time":"\#(String(decoding: time, as: UTF8.self))","#
-            + #""sequence":\#(sequence + index),"data":{"value":\#(Double(index % 4000) / 100),"site":"ams-\#(index % 7)"}}"#).utf8)
+        let text =
+          Array(
+            (#"{"source":"device/\#(partition)-\#(index % keys)","type":"reading","#
+              + #""time":"\#(String(decoding: time, as: UTF8.self))","#
+              + #""sequence":\#(sequence + index),"data":{"value":\#(Double(index % 4000) / 100),"site":"ams-\#(index % 7)"}}"#)
+              .utf8)
           + Array(repeating: 0, count: EventReader.padding)
         text.withUnsafeBytes { bytes in
           reader.begin(

@@ -1,6 +1,7 @@
 import Glibc
 
-/// A masked WebSocket frame with one message of events, in which only digits change from one message to the next. A digit is changed by
+/// A masked WebSocket frame with one message of events, in which only digits change from one message to the next. A digit is
+/// changed by
 /// exclusive-or with the difference of old and new, which is right whatever the mask key.
 struct EventTemplate {
   private static let sequenceDigits = 16
@@ -70,7 +71,8 @@ struct EventTemplate {
     return digits
   }
 
-  /// Changes the message to the next: sequences from `sequence` on, sources in turn out of `sourceBase ..< sourceBase + sourceCount`.
+  /// Changes the message to the next: sequences from `sequence` on, sources in turn out of `sourceBase ..< sourceBase +
+  /// sourceCount`.
   mutating func advance(sequence: UInt64, sourceBase: UInt64, sourceCount: UInt64, time now: [UInt8]) {
     var timeChanges: [(Int, UInt8)] = []
     if now != time {

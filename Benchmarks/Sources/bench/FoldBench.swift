@@ -32,7 +32,7 @@ struct FoldBench: AsyncParsableCommand {
         window: { tumble: 1m }
         watermark_delay: 1h
         allowed_lateness: 1d
-        retention: 36500d
+        retention: 3650d
         aggregates:
           number: count()
           total: sum(data.value)
@@ -60,7 +60,8 @@ struct FoldBench: AsyncParsableCommand {
     }
     let total = Double(8 * events * repeats)
     print(
-      "fold  \(8 * keys) sources, batches of \(events), \(workers) workers  \(fixed(total / median(seconds) / 1e6, 2)) M events/s  "
+      "fold  \(8 * keys) sources, batches of \(events), \(workers) workers  "
+        + "\(fixed(total / median(seconds) / 1e6, 2)) M events/s  "
         + "(\(fixed(total / 1e6, 1)) M events in \(fixed(median(seconds), 2)) s)")
   }
 }

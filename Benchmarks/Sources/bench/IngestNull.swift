@@ -34,7 +34,8 @@ struct IngestNull: AsyncParsableCommand {
   }
 }
 
-/// Forgets what it is given, after the time that a sync takes. One thread stands for all partitions, as their syncs go in parallel.
+/// Forgets what it is given, after the time that a sync takes. One thread stands for all partitions, as their syncs go in
+/// parallel.
 final class NullLog: EventLog {
   private struct State {
     var waiting: [(batch: ColumnBatch, completion: @Sendable (Result<AppendReceipt, LogError>) -> Void)] = []

@@ -34,7 +34,9 @@ struct JSONBench: ParsableCommand {
     (0..<eventCount / batch).map { message in
       let events = (0..<batch).map { index in
         let n = message * batch + index + 1
-        return #"{"id":"\#(n)","source":"device/\#(n % 100)","type":"reading","time":"2024-05-01T12:\#(10 + n % 50):\#(10 + n % 40).123Z","#
+        return
+          #"{"id":"\#(n)","source":"device/\#(n % 100)","type":"reading","#
+          + #""time":"2024-05-01T12:\#(10 + n % 50):\#(10 + n % 40).123Z","#
           + #""sequence":\#(n),"data":{"value":\#(Double(n % 4000) / 100),"site":"ams-\#(n % 7)"}}"#
       }
       let text = batch == 1 ? events[0] : "[" + events.joined(separator: ",") + "]"

@@ -58,7 +58,8 @@ struct Load: ParsableCommand {
     let counts = generator.counts
     var line = "load  \(options.connections) connections, batch \(options.batch), pipeline \(options.pipeline)"
     if options.rate > 0 { line += ", \(fixed(options.rate, 0))/s wanted" }
-    line += "  \(fixed(Double(counts.ackedMessages * options.batch) / elapsed, 0)) events/s acked  \(generator.eventBytes) B/event"
+    line +=
+      "  \(fixed(Double(counts.ackedMessages * options.batch) / elapsed, 0)) events/s acked  \(generator.eventBytes) B/event"
     line += "  ack p50 \(milliseconds(counts.latency.quantile(0.5))) p99 \(milliseconds(counts.latency.quantile(0.99)))"
     line += " max \(milliseconds(counts.latency.max)) ms"
     if counts.rejects > 0 { line += "  \(counts.rejects) REJECTED" }

@@ -2,7 +2,8 @@ import CLinux
 import Glibc
 import PenstockClient
 
-/// Many connections' load out of one thread, by epoll and plain sockets: it shares the machine with the server, so it must cost little.
+/// Many connections' load out of one thread, by epoll and plain sockets: it shares the machine with the server, so it must cost
+/// little.
 struct LoadGenerator: ~Copyable {
   struct Settings: Sendable {
     var port: Int
@@ -123,7 +124,8 @@ struct LoadGenerator: ~Copyable {
     }
   }
 
-  /// Round robin over the connections, as far as the rate allows. What could not be sent because all windows were full is not made up for beyond
+  /// Round robin over the connections, as far as the rate allows. What could not be sent because all windows were full is not
+  /// made up for beyond
   /// a tenth of a second.
   private mutating func sendAllowed(_ now: UInt64) throws {
     allowedEvents += Double(now - allowedSince) / 1e9 * settings.rate
@@ -156,7 +158,9 @@ struct LoadGenerator: ~Copyable {
         connections[index].sent += 1
         counts.sentMessages += 1
         if frameBytes <= outgoing.count {
-          connections[index].template.frame.withUnsafeBytes { outgoing.baseAddress?.advanced(by: used).copyMemory(from: $0.baseAddress!, byteCount: frameBytes) }
+          connections[index].template.frame.withUnsafeBytes {
+            outgoing.baseAddress?.advanced(by: used).copyMemory(from: $0.baseAddress!, byteCount: frameBytes)
+          }
           used += frameBytes
         }
         left -= 1
@@ -224,7 +228,8 @@ struct LoadGenerator: ~Copyable {
           counts.rejects += 1
           if counts.rejects == 1 { complain(String(decoding: text, as: UTF8.self)) }
         }
-      case 8: throw BenchError("the server closed connection \(index) with \(text.count >= 2 ? Int(text[0]) << 8 | Int(text[1]) : 0)")
+      case 8:
+        throw BenchError("the server closed connection \(index) with \(text.count >= 2 ? Int(text[0]) << 8 | Int(text[1]) : 0)")
       case 9: try RawWebSocket.writeAll(connections[index].socket, RawWebSocket.pong(text))
       default: break
       }

@@ -52,7 +52,8 @@ struct Visible: ParsableCommand {
     }
     while !load.isFinished { usleep(1000) }
     print(
-      "visible  \(visible.count) probes  send to answer p50 \(milliseconds(visible.quantile(0.5))) p99 \(milliseconds(visible.quantile(0.99))) "
+      "visible  \(visible.count) probes  send to answer p50 \(milliseconds(visible.quantile(0.5))) "
+        + "p99 \(milliseconds(visible.quantile(0.99))) "
         + "max \(milliseconds(visible.max)) ms  of it send to ack p50 \(milliseconds(acked.quantile(0.5))) "
         + "p99 \(milliseconds(acked.quantile(0.99))) ms")
   }
@@ -117,7 +118,9 @@ private struct Probe {
     while true {
       if let end = RawWebSocket.headEnd(bytes) {
         let head = String(decoding: bytes[..<end], as: UTF8.self)
-        guard head.hasPrefix("HTTP/1.1 200") else { throw BenchError("the query service answered: \(String(decoding: bytes, as: UTF8.self))") }
+        guard head.hasPrefix("HTTP/1.1 200") else {
+          throw BenchError("the query service answered: \(String(decoding: bytes, as: UTF8.self))")
+        }
         if let line = head.lowercased().split(separator: "\r\n").first(where: { $0.hasPrefix("content-length:") }),
           let length = Int(line.dropFirst(15).filter(\.isNumber))
         {
