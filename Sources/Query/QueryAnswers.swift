@@ -50,7 +50,10 @@ final class QueryAnswers: Sendable {
       answer = try await self.answer(route, view, query, accept)
     } catch {
       if error.problem.status >= 500 {
-        logger.warning("answering \(error.problem.status) \(error.problem.code) to \(route.rawValue): \(error.problem.detail)")
+        // What is missing or late is its owner's to log; what is broken is found here.
+        logger.log(
+          level: error.problem.status == 500 ? .error : .debug,
+          "answering \(error.problem.status) \(error.problem.code) to \(route.rawValue): \(error.problem.detail)")
       }
       answer = Answer(error)
     }

@@ -89,21 +89,39 @@ public final class QueryService: Sendable {
     guard let running else { return }
     answers.drain()
     let logger = logger
-    let closing = Task {
+    let (ended, end) = AsyncStream.makeStream(of: Void.self)
+    Task {
+      if case .failure(let error) = await running.task.result { logger.warning("query: server ended: \(error)") }
+      end.finish()
+    }
+    Task {
       do {
         try await running.server.shutdownGracefully()
       } catch {
         logger.warning("query: closing connections: \(error)")
       }
     }
-    let cut = Task {
-      do { try await Task.sleep(for: timeout) } catch { return }  // all closed in time
-      logger.warning("query: requests still run after \(timeout); closing their connections")
-      running.task.cancel()
+    if await QueryService.finishes(ended, within: timeout) { return }
+    logger.warning("query: requests still run after \(timeout); closing their connections")
+    running.task.cancel()
+    // A request that does not heed its cancellation must not keep the process from ending.
+    if await !QueryService.finishes(ended, within: .seconds(1)) { logger.warning("query: left requests behind") }
+  }
+
+  private static func finishes(_ stream: AsyncStream<Void>, within timeout: Duration) async -> Bool {
+    await withTaskGroup(of: Bool.self) { group in
+      group.addTask {
+        for await _ in stream {}
+        return !Task.isCancelled
+      }
+      group.addTask {
+        // Cancelled when the stream has finished first.
+        try? await Task.sleep(for: timeout)
+        return false
+      }
+      defer { group.cancelAll() }
+      return await group.next() ?? false
     }
-    if case .failure(let error) = await running.task.result { logger.warning("query: server ended: \(error)") }
-    cut.cancel()
-    closing.cancel()
   }
 
   /// The framework's own announcements are not the operator's concern.

@@ -107,6 +107,28 @@ func pinnedAndFollowing() async throws {
   #expect(try none.string("next_cursor") != nil)
 }
 
+@Test("following waits for the first event that is wanted, and no longer than it was told")
+func followingWaits() async throws {
+  let asking = Asking()
+  asking.log.append(events(8, count: 20))
+  let first = await asking.get("/v1/events", [("follow", "true"), ("limit", "100"), ("type", "new")])
+  let cursor = ("cursor", try #require(try first.string("next_cursor")))
+  let parameters = [("follow", "true"), ("type", "new"), cursor]
+  let none = await asking.get("/v1/events", parameters + [("timeout", "20ms")])
+  #expect(none.status == 200)
+  #expect(try none.array("events") == [])
+  let waiting = Task { await asking.get("/v1/events", parameters + [("timeout", "60s")]) }
+  // Not wanted: it waits on.
+  asking.log.append(events(9, count: 5))
+  let before = asking.log.waits.withLock { $0 }
+  let deadline = ContinuousClock.now + .seconds(10)
+  while asking.log.waits.withLock({ $0 }) == before, ContinuousClock.now < deadline { await Task.yield() }
+  asking.log.append([Event(source: "s1", type: "new", id: "wanted", time: Timestamp(nanoseconds: 0))])
+  #expect(try await waiting.value.array("events").map { $0["id"]?.string } == ["wanted"])
+  #expect(await asking.get("/v1/events", [("timeout", "1s")]).status == 400)
+  #expect(await asking.get("/v1/events", [("timeout", "61s"), ("follow", "true")]).status == 400)
+}
+
 @Test("following in small pages sees every event once, in order by partition, and no partition waits for another to end")
 func followingIsFair() async throws {
   let asking = Asking()

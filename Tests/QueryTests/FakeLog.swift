@@ -12,6 +12,8 @@ final class FakeLog: EventLog {
   }
 
   let partitionCount: Int
+  /// How often someone has found nothing new.
+  let waits = Mutex(0)
   let partitions: Mutex<[Partition]>
 
   init(partitionCount: Int = 4) {
@@ -64,7 +66,16 @@ final class FakeLog: EventLog {
     return PartitionBounds(startOffset: partition.start, highWatermark: partition.end)
   }
 
-  nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {}
+  nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
+    while !Task.isCancelled {
+      let isPast = partitions.withLock { partitions in
+        positions.offsets.contains { partitions[$0.key.index].end > $0.value }
+      }
+      if isPast { return }
+      waits.withLock { $0 += 1 }
+      await Task.yield()
+    }
+  }
 
   nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] {
     [:]

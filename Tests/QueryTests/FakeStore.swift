@@ -30,6 +30,7 @@ final class FakeStore: ViewStore {
       return (state.results[request.view], state.readError)
     }
     if let error { throw error }
+    if let from = request.from, let to = request.to { precondition(from < to, "a range has room") }
     guard var result else { throw .unknownView(request.view, known: []) }
     if let after = request.after, !result.asOf.reaches(after) { throw .timeout(reached: result.asOf) }
     var rows = PartialRows(stride: result.rows.stride)

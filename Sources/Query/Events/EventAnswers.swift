@@ -13,11 +13,16 @@ struct EventAnswers: Sendable {
   func answer(_ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
     let parameters = try QueryParameters(query, known: EventsQuery.parameterNames)
     let format = try OutputFormat.choose(parameters["format"], accept: accept, among: [.json, .ndjson])
-    let query = try EventsQuery(parameters, partitionCount: log.partitionCount, rowsMax: rowsMax)
+    var query = try EventsQuery(parameters, partitionCount: log.partitionCount, rowsMax: rowsMax)
     var page = EventsPage(query, format: format, bytesMax: answerBytesMax)
-    let place: EventsPlace
+    let deadline = ContinuousClock.now + query.timeout
+    var place: EventsPlace
     do throws(LogError) {
       place = try await fill(&page, query)
+      while page.isEmpty, query.timeout > .zero, try await waitForAppend(past: place.next, until: deadline) {
+        query.place = place
+        place = try await fill(&page, query)
+      }
     } catch {
       throw QueryFailure(error)
     }
@@ -29,6 +34,31 @@ struct EventAnswers: Sendable {
       if let cursor { answer.headers.append((.penstockNextCursor, cursor)) }
     }
     return answer
+  }
+
+  /// - Returns: Whether something was appended before the deadline.
+  private func waitForAppend(past positions: OffsetVector, until deadline: ContinuousClock.Instant) async throws(LogError) -> Bool
+  {
+    guard ContinuousClock.now < deadline, !Task.isCancelled else { return false }
+    let log = log
+    let result = await withTaskGroup(of: Result<Bool, LogError>.self) { group in
+      group.addTask {
+        do throws(LogError) {
+          try await log.waitForAppend(past: positions)
+          return .success(!Task.isCancelled)
+        } catch {
+          return .failure(error)
+        }
+      }
+      group.addTask {
+        // Cancelled when an append was first.
+        try? await Task.sleep(until: deadline)
+        return .success(false)
+      }
+      defer { group.cancelAll() }
+      return await group.next() ?? .success(false)
+    }
+    return try result.get()
   }
 
   /// Reads partition by partition until the page is full, enough was looked through, or all is read.
@@ -116,6 +146,7 @@ struct EventsPage: Sendable {
     if format == .json { output.append(contentsOf: #"{"events":["#.utf8) }
   }
 
+  var isEmpty: Bool { count == 0 }
   var isFull: Bool { count >= limit || output.count >= bytesMax }
 
   /// Writes the events wanted, as far as there is room.

@@ -3,7 +3,7 @@ import Views
 
 /// What `GET /v1/events` asks for.
 struct EventsQuery: Sendable {
-  static let parameterNames = ["source", "type", "from", "to", "limit", "cursor", "follow", "format"]
+  static let parameterNames = ["source", "type", "from", "to", "limit", "cursor", "follow", "timeout", "format"]
   static let limitDefault = 100
   /// Raw events are larger than rows, and each is written alone.
   static let limitMax = 10_000
@@ -17,6 +17,8 @@ struct EventsQuery: Sendable {
   var limit: Int
   /// There is always a next page: what comes later.
   var isFollowing: Bool
+  /// How long to wait for the first event; only of queries that follow.
+  var timeout: Duration
   var place: EventsPlace?
 
   init(_ parameters: QueryParameters, partitionCount: Int, rowsMax: Int) throws(QueryFailure) {
@@ -26,6 +28,8 @@ struct EventsQuery: Sendable {
     let limitMax = min(EventsQuery.limitMax, rowsMax)
     limit = try parameters.integer("limit", default: min(EventsQuery.limitDefault, limitMax), in: 1...limitMax)
     isFollowing = try parameters.boolean("follow")
+    timeout = try parameters.timeout(default: .zero)
+    guard isFollowing || timeout == .zero else { throw .parameter("timeout", "there is nothing to wait for without follow=true") }
     if let text = parameters["cursor"] {
       place = try EventsPlace(text, fingerprint: fingerprint, partitionCount: partitionCount, isFollowing: isFollowing)
     }

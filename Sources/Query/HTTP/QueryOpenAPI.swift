@@ -31,7 +31,10 @@ enum QueryOpenAPI {
     "summary":"Raw events from the log, by partition and offset","operationId":"readEvents","parameters":[{"name":"source",
     "in":"query","schema":{"type":"string"}},{"name":"type","in":"query","schema":{"type":"string"}},{
     "$ref":"#/components/parameters/from"},{"$ref":"#/components/parameters/to"},{"name":"limit","in":"query","schema":{
-    "type":"integer","minimum":1,"maximum":10000,"default":100}},{"$ref":"#/components/parameters/cursor"},{"name":"follow",
+    "type":"integer","minimum":1,"maximum":10000,"default":100}},{"$ref":"#/components/parameters/cursor"},{"name":"timeout",
+    "in":"query",
+    "description":"With follow=true, how long to wait for an event; at most 60s","schema":{"type":"string","default":"0s"}},{
+    "name":"follow",
     "in":"query","description":"Always give a next_cursor, for events that come later","schema":{"type":"boolean",
     "default":false}},{"name":"format","in":"query","schema":{"type":"string","enum":["json","ndjson"],"default":"json"}}],
     "responses":{"200":{"description":"Events","headers":{"Penstock-As-Of":{"description":"Offset vector; ndjson","schema":{

@@ -80,6 +80,13 @@ struct QueryParameters: Sendable {
     }
   }
 
+  /// `timeout`: how long an answer may be waited for, a minute at most.
+  func timeout(default fallback: Duration) throws(QueryFailure) -> Duration {
+    guard let timeout = try duration("timeout") else { return fallback }
+    guard timeout <= 60_000_000_000 else { throw .parameter("timeout", "it is at most 1m") }
+    return .nanoseconds(timeout)
+  }
+
   /// Nanoseconds.
   func duration(_ name: String) throws(QueryFailure) -> Int64? {
     guard let text = self[name] else { return nil }

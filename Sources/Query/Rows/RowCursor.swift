@@ -24,6 +24,10 @@ enum RowCursor {
     guard fingerprint == String(query.fingerprint, radix: 16), values.count == query.order.count else {
       throw CursorText.foreign("the view's definition, from, to, where, group_by, step and order")
     }
+    // No row lies outside the range, so no cursor does that was given out here; a store is never asked for a range turned round.
+    guard windowStart < query.to ?? .max, WindowDefinition.end(of: windowStart, size: query.step ?? 1) > query.from ?? .min else {
+      throw CursorText.invalid
+    }
     return RowPlace(values: values, windowStart: windowStart, key: key)
   }
 }

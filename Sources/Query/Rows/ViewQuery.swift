@@ -7,9 +7,6 @@ struct ViewQuery: Sendable {
     "from", "to", "where", "group_by", "step", "order", "limit", "cursor", "after", "timeout", "format",
   ]
   static let limitDefault = 1000
-  static let timeoutDefault: Int64 = 5_000_000_000
-  /// A minute.
-  static let timeoutMax: Int64 = 60_000_000_000
 
   var definition: ViewDefinition
   var generation: Int
@@ -52,11 +49,7 @@ struct ViewQuery: Sendable {
     if let text = parameters["order"] { order = try OrderTerm.parse(text, columns: columns) }
     limit = try parameters.integer("limit", default: min(ViewQuery.limitDefault, rowsMax), in: 1...rowsMax)
     after = try ViewQuery.after(parameters, partitionCount)
-    let timeout = try parameters.duration("timeout") ?? ViewQuery.timeoutDefault
-    guard timeout <= ViewQuery.timeoutMax else {
-      throw .parameter("timeout", "it is at most \(DurationText.text(ViewQuery.timeoutMax))")
-    }
-    self.timeout = .nanoseconds(timeout)
+    timeout = try parameters.timeout(default: .seconds(5))
     if let text = parameters["cursor"] { place = try RowCursor.decode(text, for: self) }
   }
 
