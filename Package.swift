@@ -42,21 +42,25 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Compute",
-      dependencies: ["Events", "Views", .product(name: "GRDB", package: "GRDB.swift"), logging, metrics],
+      dependencies: [
+        "Events", "Views", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "GRDBSQLite", package: "GRDB.swift"),
+        logging, metrics,
+      ],
       swiftSettings: strict),
     .target(
       name: "Query",
-      dependencies: ["Events", "Views", .product(name: "Hummingbird", package: "hummingbird"), logging, metrics],
+      dependencies: ["Events", "Views", .product(name: "Hummingbird", package: "hummingbird"), nioCore, logging, metrics],
       swiftSettings: strict),
     .target(
-      name: "PenstockClient", dependencies: ["WebSocket", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
+      name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", yams, logging, metrics, nioPosix,
+        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", yams, logging, metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
+      resources: [.copy("Resources/weather-2013.ndjson.gz"), .copy("Resources/demo-views.yaml")],
       swiftSettings: strict),
     .executableTarget(
       name: "websocket-echo",
@@ -72,7 +76,9 @@ let package = Package(
     .testTarget(name: "ViewsTests", dependencies: ["Views", "Events"], swiftSettings: strict),
     .testTarget(name: "LogTests", dependencies: ["Log", "Events"], swiftSettings: strict),
     .testTarget(
-      name: "IngestTests", dependencies: ["Ingest", "Log", "Events", "PenstockClient"], swiftSettings: strict),
+      name: "IngestTests",
+      dependencies: ["Ingest", "Events", .product(name: "NIOEmbedded", package: "swift-nio")],
+      swiftSettings: strict),
     .testTarget(name: "ComputeTests", dependencies: ["Compute", "Log", "Views", "Events"], swiftSettings: strict),
     .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events"], swiftSettings: strict),
     .testTarget(name: "PenstockTests", dependencies: ["Penstock"], swiftSettings: strict),

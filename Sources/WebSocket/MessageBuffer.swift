@@ -40,7 +40,7 @@ struct MessageBuffer: ~Copyable {
     return storage.base
   }
 
-  private var capacity: Int { storage?.capacity ?? 0 }
+  var capacity: Int { storage?.capacity ?? 0 }
 
   var freeBytes: Int { capacity - count }
   var end: UnsafeMutableRawPointer { base + count }

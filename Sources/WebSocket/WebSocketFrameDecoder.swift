@@ -68,6 +68,9 @@ public struct WebSocketFrameDecoder: ~Copyable {
   /// Whether a message has begun and not ended: the end of the connection now would cut it.
   public var isInsideMessage: Bool { fragments > 0 || state == .data }
 
+  // For tests: what an idle connection costs.
+  var messageStorageBytes: Int { buffer.capacity }
+
   /// Takes the next event out of `received`, moving its reader index past the bytes used.
   public mutating func next(
     _ received: inout ByteBuffer, _ scratch: WebSocketScratch
@@ -204,7 +207,7 @@ public struct WebSocketFrameDecoder: ~Copyable {
       utf8.reset()
     }
     fragments += 1
-    if fragments > limits.fragmentsMax { throw .tooManyFragments }
+    if !frame.isFinal && fragments > limits.fragmentsMax { throw .tooManyFragments }
     let wireBytesMax = isCompressed ? limits.compressedBytesMax : limits.messageBytesMax
     if frame.payloadBytes > wireBytesMax - wireBytes { throw .messageTooBig }
     wireBytes += frame.payloadBytes

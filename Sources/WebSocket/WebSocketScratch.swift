@@ -40,6 +40,8 @@ public final class WebSocketScratch {
     base = .allocate(byteCount: capacity + Self.paddingBytes, alignment: 64)
   }
 
+  var keptBytes: Int { kept.reduce(0) { $0 + $1.capacity } }
+
   func lend(to buffer: inout MessageBuffer) {
     buffer.adopt(kept.popLast() ?? MessageBuffer.Storage(capacity: Self.firstBytes))
   }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Views
 
 struct ViewCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -52,14 +53,10 @@ struct ViewCheckCommand: ParsableCommand {
   @OptionGroup var outputOptions: OutputOptions
 
   func run() throws {
-    let yaml: String
-    switch readText(file, bytesMax: ConfigurationFile.bytesMax) {
-    case .success(let text): yaml = text
-    case .failure(let failure): throw CommandFailure("\(file): \(failure)", exitCode: .usage)
-    }
     var table = Table([Table.Column("name"), Table.Column("window"), Table.Column("columns")])
-    for view in try checkedViews(yaml: yaml, file: file) {
-      table.append([.string(view.name), .string(view.window), .string(view.columns.joined(separator: " "))])
+    for view in try readViews(file).views {
+      let columns = view.schema.columns.filter { $0.role != .window }.map { "\($0.name):\($0.type)" }
+      table.append([.string(view.name), .string(view.window.summary), .string(columns.joined(separator: " "))])
     }
     try StandardStream.output.write(table.text(outputOptions.output, color: outputOptions.color))
   }

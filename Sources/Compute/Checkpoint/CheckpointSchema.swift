@@ -1,0 +1,37 @@
+import GRDB
+
+/// The tables of a worker's `state.sqlite`.
+///
+/// ```
+/// meta      format version
+/// view      id, name, hash of the definition, generation
+/// progress  view, partition, offsets, largest event time, counts
+/// state     view, partition, window_start, key (KeyCodec), state (StateLayout) of each row
+/// late      view, partition, offset, event_time, window_start of each late event
+/// ```
+enum CheckpointSchema {
+  static let formatVersion = 1
+
+  static func create(_ db: Database) throws {
+    try db.execute(
+      sql: """
+        CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS view (
+          id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, generation INTEGER NOT NULL, UNIQUE (name, hash));
+        CREATE TABLE IF NOT EXISTS progress (
+          view INTEGER NOT NULL, partition INTEGER NOT NULL, first_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,
+          event_time_max INTEGER, last_append_time INTEGER, applied INTEGER NOT NULL, filtered INTEGER NOT NULL,
+          late INTEGER NOT NULL, where_errors INTEGER NOT NULL, argument_errors INTEGER NOT NULL,
+          PRIMARY KEY (view, partition)) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS state (
+          view INTEGER NOT NULL, partition INTEGER NOT NULL, window_start INTEGER NOT NULL, key BLOB NOT NULL,
+          state BLOB NOT NULL, PRIMARY KEY (view, partition, window_start, key)) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS late (
+          view INTEGER NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, event_time INTEGER NOT NULL,
+          window_start INTEGER NOT NULL, PRIMARY KEY (view, partition, offset)) WITHOUT ROWID;
+        """)
+    try db.execute(sql: "INSERT OR IGNORE INTO meta VALUES ('format', ?)", arguments: [formatVersion])
+  }
+
+  static func version(_ db: Database) throws -> Int? { try Int.fetchOne(db, sql: "SELECT value FROM meta WHERE name = 'format'") }
+}

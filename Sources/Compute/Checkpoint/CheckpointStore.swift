@@ -1,0 +1,269 @@
+import Events
+import Foundation
+import GRDB
+import GRDBSQLite
+import Logging
+import Views
+
+/// A worker's SQLite file: changed rows and next offsets, written together in one transaction.
+///
+/// One writer, the worker; readers see rows that can change no more, so they need no more isolation than SQLite's own.
+final class CheckpointStore: Sendable {
+  static let fileName = "state.sqlite"
+
+  let pool: DatabasePool
+  let worker: Int
+  let path: String
+  let logger: Logger
+
+  /// Opens or makes the file. One that is no SQLite database, or damaged, is put aside and begun anew: the log has every event.
+  init(directory: String, worker: Int, logger: Logger) throws(ComputeError) {
+    self.worker = worker
+    self.logger = logger
+    let path = directory + "/" + CheckpointStore.fileName
+    self.path = path
+    do {
+      pool = try CheckpointStore.open(path)
+    } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
+      let aside = path + ".damaged"
+      logger.error("\(path) is damaged (\(error)); it is kept as \(aside), and the views are computed anew from the log")
+      for suffix in ["", "-wal", "-shm"] { rename(path + suffix, aside + suffix) }
+      do { pool = try CheckpointStore.open(path) } catch { throw CheckpointStore.failure(error, worker) }
+    } catch {
+      throw CheckpointStore.failure(error, worker)
+    }
+    let version: Int?
+    do { version = try pool.read { try CheckpointSchema.version($0) } } catch { throw CheckpointStore.failure(error, worker) }
+    guard version == CheckpointSchema.formatVersion else {
+      throw ComputeError(
+        .incompatible, worker: worker,
+        "\(path) has format \(version ?? 0), this program reads \(CheckpointSchema.formatVersion); move it away to compute the views anew")
+    }
+  }
+
+  private static func open(_ path: String) throws -> DatabasePool {
+    var configuration = Configuration()
+    configuration.busyMode = .timeout(5)
+    configuration.maximumReaderCount = 4
+    let pool = try DatabasePool(path: path, configuration: configuration)
+    try pool.writeWithoutTransaction { db in
+      // The pool sets NORMAL after opening; a checkpoint that a power loss takes back could lie before the log's start.
+      try db.execute(sql: "PRAGMA synchronous = FULL")
+      guard try Int.fetchOne(db, sql: "PRAGMA synchronous") == 2 else {
+        throw DatabaseError(resultCode: .SQLITE_MISUSE, message: "synchronous is not FULL")
+      }
+      try CheckpointSchema.create(db)
+    }
+    return pool
+  }
+
+  static func failure(_ error: any Error, _ worker: Int) -> ComputeError {
+    ComputeError(.checkpoint, worker: worker, "SQLite: \(error)")
+  }
+
+  /// Runs `body` with errors as `ComputeError`.
+  func typed<R>(_ body: () throws -> R) throws(ComputeError) -> R {
+    do { return try body() } catch let error as ComputeError { throw error } catch {
+      throw CheckpointStore.failure(error, worker)
+    }
+  }
+
+  // MARK: generations
+
+  /// Every definition the file knows: name, hash, generation.
+  func generations() throws(ComputeError) -> [(name: String, hash: String, generation: Int)] {
+    try typed {
+      try pool.read { db in
+        try Row.fetchAll(db, sql: "SELECT name, hash, generation FROM view").map { ($0[0], $0[1], $0[2]) }
+      }
+    }
+  }
+
+  /// Makes the file's views those given: adds new ones, drops the others with all they hold.
+  /// - Returns: Each view's id, in the order given.
+  func setViews(_ views: [(definition: ViewDefinition, generation: Int)]) throws(ComputeError) -> [Int64] {
+    try typed {
+      try pool.write { db in
+        var ids: [Int64] = []
+        for (definition, generation) in views {
+          try db.execute(
+            sql: "INSERT INTO view (name, hash, generation) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET generation = excluded.generation",
+            arguments: [definition.name, definition.generationHash, generation])
+          let id = try Int64.fetchOne(
+            db, sql: "SELECT id FROM view WHERE name = ? AND hash = ?", arguments: [definition.name, definition.generationHash])
+          ids.append(id ?? 0)
+        }
+        let kept = ids.map(String.init).joined(separator: ",")
+        for table in ["progress", "state", "late"] { try db.execute(sql: "DELETE FROM \(table) WHERE view NOT IN (\(kept))") }
+        try db.execute(sql: "DELETE FROM view WHERE id NOT IN (\(kept))")
+        return ids
+      }
+    }
+  }
+
+  // MARK: loading
+
+  /// A view's fold of one partition as it was at the last checkpoint; nil when there is none.
+  func load(_ definition: ViewDefinition, view: Int64, partition: PartitionID) throws(ComputeError) -> FoldBox? {
+    try typed {
+      try pool.read { db -> FoldBox? in
+        guard
+          let row = try Row.fetchOne(
+            db, sql: "SELECT * FROM progress WHERE view = ? AND partition = ?", arguments: [view, partition.index])
+        else { return nil }
+        var progress = PartitionProgress(
+          partition: partition, firstOffset: Offset(row["first_offset"]), nextOffset: Offset(row["next_offset"]))
+        progress.lastAppendTime = (row["last_append_time"] as Int64?).map { Timestamp(nanoseconds: $0) }
+        progress.applied = row["applied"]
+        progress.filtered = row["filtered"]
+        progress.late = row["late"]
+        progress.whereErrors = row["where_errors"]
+        progress.argumentErrors = row["argument_errors"]
+        let box = FoldBox(ViewFold(restoring: definition, progress: progress, eventTimeMax: row["event_time_max"]))
+        let rows = try Row.fetchCursor(
+          db, sql: "SELECT window_start, key, state FROM state WHERE view = ? AND partition = ? AND window_start > ?",
+          arguments: [view, partition.index, box.fold.evictedThrough])
+        while let row = try rows.next() {
+          let isRestored = try row.withUnsafeData(atIndex: 1) { key in
+            try row.withUnsafeData(atIndex: 2) { state in
+              box.restore(window: row[0], key: key.map { Array($0) } ?? [], state: state.map { Array($0) } ?? [])
+            }
+          }
+          guard isRestored else {
+            throw ComputeError(
+              .incompatible, worker: self.worker, partition: partition, "a stored row of view \(definition.name) has another layout")
+          }
+        }
+        return box
+      }
+    }
+  }
+
+  // MARK: checkpoint
+
+  /// Writes what changed in the folds and how far they are, in one transaction; then tells the folds so.
+  /// - Returns: Rows written.
+  func checkpoint(_ folds: [(view: Int64, box: FoldBox)]) throws(ComputeError) -> Int {
+    let written = try typed {
+      try pool.write { db -> Int in
+        guard let connection = db.sqliteConnection else { throw DatabaseError(resultCode: .SQLITE_MISUSE) }
+        let upsert = try StatementHandle(
+          connection, "INSERT INTO state VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET state = excluded.state")
+        var written = 0
+        for (view, box) in folds {
+          written += try box.fold.writeChanged(view: view, to: upsert)
+          for late in box.fold.late {
+            try db.execute(
+              sql: "INSERT OR IGNORE INTO late VALUES (?, ?, ?, ?, ?)",
+              arguments: [
+                view, box.fold.progress.partition.index, late.offset.rawValue, late.eventTime, late.windowStart,
+              ])
+          }
+          try CheckpointStore.writeProgress(db, view: view, box)
+        }
+        return written
+      }
+    }
+    for (_, box) in folds { box.fold.checkpointed() }
+    return written
+  }
+
+  private static func writeProgress(_ db: Database, view: Int64, _ box: FoldBox) throws {
+    let progress = box.fold.progress
+    try db.execute(
+      sql: "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      arguments: [
+        view, progress.partition.index, progress.firstOffset.rawValue, progress.nextOffset.rawValue,
+        box.fold.eventTimeMax, progress.lastAppendTime?.nanoseconds, progress.applied, progress.filtered,
+        progress.late, progress.whereErrors, progress.argumentErrors,
+      ])
+    if let expired = box.fold.expiredThrough {
+      try db.execute(
+        sql: "DELETE FROM state WHERE view = ? AND partition = ? AND window_start <= ?",
+        arguments: [view, progress.partition.index, expired])
+    }
+  }
+
+  // MARK: reading
+
+  /// What a read takes from the file: rows that can change no more.
+  struct StoredRange: Sendable {
+    var view: Int64
+    var partition: PartitionID
+    /// Inclusive, on the window's start.
+    var from: Int64
+    /// Inclusive: the last that is in the file only.
+    var through: Int64
+  }
+
+  func read(_ ranges: [StoredRange], _ definition: ViewDefinition, into rows: PartialRows) async throws(ComputeError) -> PartialRows {
+    do {
+      return try await pool.read { db in
+        var rows = rows
+        var words = [UInt64](repeating: 0, count: definition.layout.stride)
+        for range in ranges {
+          let cursor = try Row.fetchCursor(
+            db,
+            sql: "SELECT window_start, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?",
+            arguments: [range.view, range.partition.index, range.from, range.through])
+          while let row = try cursor.next() {
+            let start: Int64 = row[0]
+            let key: [UInt8] = try row.withUnsafeData(atIndex: 1) { $0.map { Array($0) } ?? [] }
+            let state: [UInt8] = try row.withUnsafeData(atIndex: 2) { $0.map { Array($0) } ?? [] }
+            let isDecoded = words.withUnsafeMutableBufferPointer { words in
+              state.withUnsafeBytes { state in words.baseAddress.map { definition.layout.decode(state, into: $0) } ?? false }
+            }
+            guard isDecoded else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a row of another layout") }
+            key.withUnsafeBytes { key in
+              words.withUnsafeBufferPointer { words in
+                guard let state = words.baseAddress else { return }
+                rows.append(
+                  partition: range.partition, windowStart: start, windowEnd: definition.windowEnd(of: start), key: key,
+                  state: state)
+              }
+            }
+          }
+        }
+        return rows
+      }
+    } catch {
+      throw CheckpointStore.failure(error, worker)
+    }
+  }
+
+  func close() throws(ComputeError) { try typed { try pool.close() } }
+}
+
+/// A prepared statement on a connection, bound and stepped through SQLite's own interface: rows are written by the hundred thousand.
+final class StatementHandle {
+  private let statement: OpaquePointer
+  private let connection: OpaquePointer
+
+  init(_ connection: OpaquePointer, _ sql: String) throws {
+    var prepared: OpaquePointer?
+    guard sqlite3_prepare_v2(connection, sql, -1, &prepared, nil) == SQLITE_OK, let prepared else {
+      throw DatabaseError(resultCode: .SQLITE_ERROR, message: String(cString: sqlite3_errmsg(connection)))
+    }
+    statement = prepared
+    self.connection = connection
+  }
+
+  deinit { sqlite3_finalize(statement) }
+
+  /// Writes one row of state. The bytes are read before this returns.
+  func upsert(
+    view: Int64, partition: PartitionID, window: Int64, key: UnsafeRawBufferPointer, state: UnsafeRawBufferPointer
+  ) throws {
+    sqlite3_bind_int64(statement, 1, view)
+    sqlite3_bind_int64(statement, 2, Int64(partition.index))
+    sqlite3_bind_int64(statement, 3, window)
+    // A null pointer would bind NULL: a view without keys has an empty key.
+    if key.isEmpty { sqlite3_bind_zeroblob(statement, 4, 0) } else { sqlite3_bind_blob(statement, 4, key.baseAddress, Int32(key.count), nil) }
+    sqlite3_bind_blob(statement, 5, state.baseAddress, Int32(state.count), nil)
+    let status = sqlite3_step(statement)
+    sqlite3_reset(statement)
+    guard status == SQLITE_DONE else {
+      throw DatabaseError(resultCode: ResultCode(rawValue: status), message: String(cString: sqlite3_errmsg(connection)))
+    }
+  }
+}

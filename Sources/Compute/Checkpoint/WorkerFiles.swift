@@ -1,0 +1,64 @@
+import Events
+import Foundation
+import Logging
+import Views
+
+/// The files of all workers, at start: which generation each view has, and whose file holds each partition.
+struct WorkerFiles {
+  let stores: [CheckpointStore]
+  /// Files of workers there were more of before: their partitions move to the present ones.
+  private let surplus: [CheckpointStore]
+
+  init(directory: String, workers: Int, logger: Logger) throws(ComputeError) {
+    let files = FileManager.default
+    var stores: [CheckpointStore] = []
+    for worker in 0..<workers {
+      let folder = "\(directory)/\(worker)"
+      do { try files.createDirectory(atPath: folder, withIntermediateDirectories: true) } catch {
+        throw ComputeError(.checkpoint, worker: worker, "making the folder \(folder): \(error.localizedDescription)")
+      }
+      stores.append(try CheckpointStore(directory: folder, worker: worker, logger: logger))
+    }
+    self.stores = stores
+    var surplus: [CheckpointStore] = []
+    var worker = workers
+    while files.fileExists(atPath: "\(directory)/\(worker)/\(CheckpointStore.fileName)") {
+      surplus.append(try CheckpointStore(directory: "\(directory)/\(worker)", worker: worker, logger: logger))
+      worker += 1
+    }
+    self.surplus = surplus
+  }
+
+  /// Each view's generation: the one its definition had, or one more than the name's last.
+  func generations(of catalog: ViewCatalog) throws(ComputeError) -> [(definition: ViewDefinition, generation: Int)] {
+    var known: [(name: String, hash: String, generation: Int)] = []
+    for store in stores + surplus { known += try store.generations() }
+    return catalog.views.map { definition in
+      let ofName = known.filter { $0.name == definition.name }
+      let same = ofName.filter { $0.hash == definition.generationHash }.map(\.generation).max()
+      return (definition, same ?? (ofName.map(\.generation).max() ?? 0) + 1)
+    }
+  }
+
+  /// Brings each partition's state into its worker's file, when the number of workers has changed. A crash in between leaves copies; the one that
+  /// has come furthest counts.
+  func assign(_ views: [(definition: ViewDefinition, generation: Int)], partitionCount: Int) throws(ComputeError) {
+    let all = stores + surplus
+    for view in views {
+      for partition in 0..<partitionCount {
+        let owner = partition % stores.count
+        var best: (store: Int, next: Int64)?
+        for index in [owner] + all.indices.filter({ $0 != owner }) {
+          let next = try all[index].nextOffset(of: view.definition, PartitionID(partition))
+          if let next, next > best?.next ?? -1 { best = (index, next) }
+        }
+        guard let best else { continue }
+        if best.store != owner {
+          try stores[owner].take(view.definition, view.generation, PartitionID(partition), from: all[best.store])
+        }
+        for index in all.indices where index != owner { try all[index].forget(view.definition, PartitionID(partition)) }
+      }
+    }
+    for store in surplus { try store.close() }
+  }
+}

@@ -1,0 +1,61 @@
+/// The keys of one view and partition that are in memory, numbered: open addressing over their encoded bytes.
+struct KeyTable {
+  private(set) var bytes: [UInt8] = []
+  /// One past each key's last byte.
+  private(set) var ends: [Int] = []
+  private var hashes: [UInt32] = []
+  /// Number + 1, 0 for none; a power of two of them.
+  private var slots = [UInt32](repeating: 0, count: 64)
+
+  var count: Int { ends.count }
+
+  func range(_ key: Int) -> Range<Int> { (key == 0 ? 0 : ends[key - 1])..<ends[key] }
+
+  func withKey<R>(_ key: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    let range = range(key)
+    return try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+  }
+
+  /// The key's number; a new one if it is not there.
+  mutating func number(of key: UnsafeRawBufferPointer) -> Int {
+    let hash = KeyTable.hash(key)
+    let mask = slots.count - 1
+    var slot = Int(hash) & mask
+    while case let entry = slots[slot], entry != 0 {
+      let number = Int(entry) - 1
+      if hashes[number] == hash, matches(number, key) { return number }
+      slot = (slot + 1) & mask
+    }
+    let number = ends.count
+    bytes.append(contentsOf: key)
+    ends.append(bytes.count)
+    hashes.append(hash)
+    slots[slot] = UInt32(number) + 1
+    if ends.count * 2 > slots.count { rehash() }
+    return number
+  }
+
+  private func matches(_ number: Int, _ key: UnsafeRawBufferPointer) -> Bool {
+    let range = range(number)
+    guard range.count == key.count else { return false }
+    return bytes.withUnsafeBytes { UnsafeRawBufferPointer(rebasing: $0[range]).elementsEqual(key) }
+  }
+
+  private mutating func rehash() {
+    slots = [UInt32](repeating: 0, count: slots.count * 2)
+    let mask = slots.count - 1
+    for number in 0..<ends.count {
+      var slot = Int(hashes[number]) & mask
+      while slots[slot] != 0 { slot = (slot + 1) & mask }
+      slots[slot] = UInt32(number) + 1
+    }
+  }
+
+  /// FNV-1a, folded to 32 bits; in memory only.
+  private static func hash(_ key: UnsafeRawBufferPointer) -> UInt32 {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in key { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    hash ^= hash &>> 29
+    return UInt32(truncatingIfNeeded: hash ^ hash &>> 32)
+  }
+}

@@ -1,0 +1,209 @@
+import Events
+import Views
+
+/// One generation of a view over one partition: folds batches in the order of their offsets.
+///
+/// Deterministic: what it holds depends on the events up to `progress.nextOffset` alone, not on how they were batched, nor on any clock.
+struct ViewFold: ~Copyable {
+  let definition: ViewDefinition
+  private let windowSize: Int64
+  private(set) var table: WindowTable
+  var progress: PartitionProgress
+  /// Largest event time seen; nil before the first event.
+  private(set) var eventTimeMax: Int64?
+  /// Rows whose window starts at or before this are in SQLite only.
+  private(set) var evictedThrough = Int64.min
+  /// Late events since the last checkpoint.
+  private(set) var late: [LateEvent] = []
+
+  private var mask: [UInt8] = []
+  private var rowOfEvent: [Int32] = []
+  private var arguments: [ValueVector]
+  private var keyVectors: [ValueVector]
+  private var keyOfCode: [Int32] = []
+  private var keyBytes: [UInt8] = []
+
+  struct LateEvent: Sendable, Hashable {
+    var offset: Offset
+    var eventTime: Int64
+    var windowStart: Int64
+  }
+
+  init(definition: ViewDefinition, progress: PartitionProgress, eventTimeMax: Int64? = nil) {
+    guard case .tumble(let size) = definition.window else { preconditionFailure("view files are checked for windows not built") }
+    self.definition = definition
+    windowSize = size
+    table = WindowTable(layout: definition.layout)
+    self.progress = progress
+    self.eventTimeMax = eventTimeMax
+    arguments = definition.arguments.map { _ in ValueVector() }
+    keyVectors = definition.keys.map { _ in ValueVector() }
+    self.progress.eventTimeWatermark = eventTimeWatermark
+  }
+
+  var eventTimeWatermark: Timestamp? {
+    eventTimeMax.map { Timestamp(nanoseconds: ViewFold.saturating($0, minus: definition.watermarkDelay)) }
+  }
+
+  private static func saturating(_ a: Int64, minus b: Int64) -> Int64 {
+    let (difference, overflow) = a.subtractingReportingOverflow(b)
+    return overflow ? .min : difference
+  }
+
+  /// Folds the batch's events from `progress.nextOffset` on.
+  /// - Parameters:
+  ///   - batch: Holds the event at `progress.nextOffset`, or only earlier ones, which are passed over.
+  ///   - times: `batch.times()`, taken once for all views.
+  mutating func fold(_ batch: ColumnBatch, times: [Int64], scratch: inout EvaluationScratch) {
+    let first = max(0, batch.baseOffset.distance(to: progress.nextOffset))
+    guard first < batch.count else { return }
+    precondition(batch.baseOffset <= progress.nextOffset, "a batch was left out")
+    if let filter = definition.filter {
+      filterRows(filter, batch, first: first, scratch: &scratch)
+    } else {
+      mask.removeAll(keepingCapacity: true)
+    }
+    loadKeys(batch)
+    placeRows(batch, times: times, first: first)
+    for index in definition.arguments.indices {
+      definition.arguments[index].evaluate(over: batch, using: &scratch, into: &arguments[index])
+    }
+    progress.argumentErrors += rowOfEvent.withUnsafeBufferPointer { rows in
+      guard let base = rows.baseAddress else { return 0 }
+      return definition.layout.update(states: table.states, slots: base, rows: batch.count, arguments: arguments)
+    }
+    progress.nextOffset = batch.endOffset
+    progress.lastAppendTime = batch.header.appendTime
+    progress.eventTimeWatermark = eventTimeWatermark
+  }
+
+  private mutating func filterRows(_ filter: Expression, _ batch: ColumnBatch, first: Int, scratch: inout EvaluationScratch) {
+    let selection = filter.select(from: batch, using: &scratch, into: &mask)
+    var errors = selection.errors
+    if first > 0 {
+      // Rows already counted are in the batch too: count again, without them.
+      errors = 0
+      var values = ValueVector()
+      filter.evaluate(over: batch, using: &scratch, into: &values)
+      for row in first..<batch.count where values.kinds[row] != .bool { errors += 1 }
+    }
+    progress.whereErrors += errors
+  }
+
+  private mutating func loadKeys(_ batch: ColumnBatch) {
+    for index in definition.keys.indices { batch.load(definition.keys[index].path, into: &keyVectors[index]) }
+    if keyVectors.count == 1 {
+      keyOfCode.removeAll(keepingCapacity: true)
+      keyOfCode.append(contentsOf: repeatElement(-1, count: batch.stringCount))
+    }
+  }
+
+  /// Finds each event's row: −1 for those that are filtered, late, or counted already.
+  private mutating func placeRows(_ batch: ColumnBatch, times: [Int64], first: Int) {
+    let count = batch.count
+    rowOfEvent.removeAll(keepingCapacity: true)
+    rowOfEvent.append(contentsOf: repeatElement(-1, count: count))
+    let hasMask = !mask.isEmpty
+    let isOneStringKey = keyVectors.count == 1 && keyVectors[0].uniformKind == .string
+    let noKey: Int32 = keyVectors.isEmpty ? table.keyNumber(UnsafeRawBufferPointer(start: nil, count: 0)) : -1
+    var greatest = eventTimeMax ?? .min
+    var windowStart = Int64.min, windowEnd = Int64.min
+    var closedThrough = closed(through: greatest)
+    var applied = 0, filtered = 0
+    for row in first..<count {
+      let time = times[row]
+      if time > greatest {
+        greatest = time
+        closedThrough = closed(through: greatest)
+      }
+      if hasMask, mask[row] == 0 {
+        filtered &+= 1
+        continue
+      }
+      if time < windowStart || time >= windowEnd || windowEnd == .min {
+        windowStart = WindowDefinition.tumbleStart(of: time, size: windowSize)
+        windowEnd = WindowDefinition.end(of: windowStart, size: windowSize)
+      }
+      if windowStart <= closedThrough {
+        late.append(
+          LateEvent(offset: batch.baseOffset.advanced(by: row), eventTime: time, windowStart: windowStart))
+        continue
+      }
+      let key: Int32
+      if isOneStringKey {
+        let code = Int(truncatingIfNeeded: keyVectors[0].bits[row])
+        let known = keyOfCode[code]
+        key = known >= 0 ? known : internKey(batch, row, code: code)
+      } else {
+        key = noKey >= 0 ? noKey : internKey(batch, row, code: nil)
+      }
+      rowOfEvent[row] = table.row(window: windowStart, key: key)
+      applied &+= 1
+    }
+    eventTimeMax = greatest
+    progress.applied += applied
+    progress.filtered += filtered
+    progress.late += count - first - applied - filtered
+  }
+
+  /// The largest window start that is closed when the largest event time is `greatest`: the event-time watermark has passed the window's end
+  /// and the allowed lateness.
+  private func closed(through greatest: Int64) -> Int64 {
+    guard greatest != .min else { return .min }
+    let eventTimeWatermark = ViewFold.saturating(greatest, minus: definition.watermarkDelay)
+    return ViewFold.saturating(ViewFold.saturating(eventTimeWatermark, minus: definition.allowedLateness), minus: windowSize)
+  }
+
+  @inline(never) private mutating func internKey(_ batch: ColumnBatch, _ row: Int, code: Int?) -> Int32 {
+    keyBytes.removeAll(keepingCapacity: true)
+    for vector in keyVectors { KeyCodec.append(vector.kinds[row], vector.bits[row], batch, to: &keyBytes) }
+    let number = keyBytes.withUnsafeBytes { table.keyNumber($0) }
+    if let code { keyOfCode[code] = number }
+    return number
+  }
+
+  // MARK: checkpoints
+
+  /// What is to be stored is stored: forget which rows changed, and let go of those that can change no more.
+  mutating func checkpointed() {
+    table.clearChanged()
+    late.removeAll()
+    guard let greatest = eventTimeMax else { return }
+    let bound = closed(through: greatest)
+    // A scan costs as much as there are rows, so only when a window more has closed.
+    guard bound > evictedThrough, let first = table.firstWindowStart, first <= bound else { return }
+    table.compact(removingThrough: bound)
+    evictedThrough = max(evictedThrough, bound)
+  }
+
+  /// After a restart: rows of closed windows stay in SQLite.
+  mutating func noteStoredRows() {
+    if let greatest = eventTimeMax { evictedThrough = closed(through: greatest) }
+  }
+
+  mutating func restore(window: Int64, key: UnsafeRawBufferPointer, state: UnsafeRawBufferPointer) -> Bool {
+    let layout = definition.layout
+    return table.restore(window: window, key: key) { layout.decode(state, into: $0) }
+  }
+
+  /// Window starts at or before this are past the view's retention.
+  var expiredThrough: Int64? {
+    guard let retention = definition.retention, let greatest = eventTimeMax else { return nil }
+    let eventTimeWatermark = ViewFold.saturating(greatest, minus: definition.watermarkDelay)
+    let bound = ViewFold.saturating(ViewFold.saturating(eventTimeWatermark, minus: retention), minus: windowSize)
+    return bound == .min ? nil : bound
+  }
+
+  /// The rows in memory within the bounds, in no order.
+  func copyRows(from: Int64, to: Int64, into rows: inout PartialRows) {
+    for row in 0..<table.count {
+      let start = table.windowStarts[row]
+      guard start >= from, start < to else { continue }
+      table.keys.withKey(Int(table.keyNumbers[row])) { key in
+        rows.append(
+          partition: progress.partition, windowStart: start, windowEnd: WindowDefinition.end(of: start, size: windowSize), key: key,
+          state: table.states + row * table.stride)
+      }
+    }
+  }
+}

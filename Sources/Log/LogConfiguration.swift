@@ -1,0 +1,77 @@
+import Events
+
+/// What a log is opened with. Values outside of their bounds are a programmer's mistake: whoever reads settings checks them first.
+public struct LogConfiguration: Sendable {
+  /// When an append counts as done.
+  public enum SyncPolicy: Sendable, Hashable {
+    /// After its bytes are synced. Nothing acknowledged is lost, whatever crashes.
+    case always
+    /// After its bytes are written; a sync follows within this time. A power loss takes back what was acknowledged since. Readers see
+    /// only what is synced.
+    case interval(Duration)
+    /// After its bytes are written; the kernel syncs when it pleases. Readers see what is written, so after a power loss a reader may be
+    /// ahead of the log.
+    case never
+  }
+
+  public struct Retention: Sendable, Hashable {
+    /// Segments whose last append is older may go; nil keeps all.
+    public var age: Duration?
+    /// The most bytes a partition keeps; whole segments go, oldest first, until it holds no more; nil keeps all.
+    public var bytes: Int?
+
+    public init(age: Duration? = nil, bytes: Int? = nil) {
+      self.age = age
+      self.bytes = bytes
+    }
+  }
+
+  public static let segmentBytesRange = 1 << 20...4 << 30
+  public static let dedupIdentitiesRange = 1...1 << 24
+
+  /// The data folder; the log lives in its `log` subfolder.
+  public var directory: String
+  /// 1 ... `PartitionID.countMax`. Fixed for the life of the folder.
+  public var partitions = 8
+  public var sync = SyncPolicy.always
+  /// A segment is full when the next batch would make it larger.
+  public var segmentBytesMax = 64 << 20
+  public var codec = BatchHeader.Codec.none
+  public var retention = Retention()
+  /// How long (source, id) of events without a sequence is remembered, by append time.
+  public var dedupWindow = Duration.seconds(3600)
+  /// The most (source, id) remembered per partition; the oldest are forgotten first, early ones are counted.
+  public var dedupIdentitiesMax = 262_144
+  /// What may wait in memory, per partition; more is refused with `.unavailable`. One batch is always taken.
+  public var pendingBytesMax = 16 << 20
+  public var pendingBatchesMax = 4096
+  /// The most that is written between two syncs.
+  public var groupBytesMax = 16 << 20
+  /// The latest batches kept in memory for readers at the tail, per partition; 0 keeps none.
+  public var recentBytesMax = 1 << 20
+
+  public init(directory: String) { self.directory = directory }
+
+  var logDirectory: String { directory + "/log" }
+  /// Bytes of a segment between two entries of its index: about a thousand entries a segment, however large.
+  var indexIntervalBytes: Int { max(64 << 10, segmentBytesMax >> 10) }
+
+  func checkBounds() {
+    precondition((1...PartitionID.countMax).contains(partitions), "partitions")
+    // Tests roll with a few kilobytes; users' settings are held to segmentBytesRange where they are read.
+    precondition(segmentBytesMax >= 1024 && segmentBytesMax <= LogConfiguration.segmentBytesRange.upperBound, "segmentBytesMax")
+    precondition(LogConfiguration.dedupIdentitiesRange.contains(dedupIdentitiesMax), "dedupIdentitiesMax")
+    precondition(dedupWindow >= .zero && pendingBytesMax > 0 && pendingBatchesMax > 0 && groupBytesMax > 0 && recentBytesMax >= 0)
+    if case .interval(let interval) = sync { precondition(interval > .zero, "sync interval") }
+  }
+}
+
+extension Duration {
+  /// Whole nanoseconds, held to what 64 bits carry.
+  var nanoseconds: Int64 {
+    let (seconds, attoseconds) = components
+    let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    let (total, overflowAgain) = scaled.addingReportingOverflow(attoseconds / 1_000_000_000)
+    return overflow || overflowAgain ? (seconds < 0 ? .min : .max) : total
+  }
+}

@@ -1,0 +1,232 @@
+import Events
+import Logging
+
+/// Opens one partition for writing: finds what is durable, cuts what never was, refuses what is damaged, and rebuilds the producer state.
+///
+/// Reads the active segment, and of the sealed ones only the first 64 bytes of their indexes; more only if the producer snapshot of the
+/// active segment, or an index, is missing or damaged.
+struct PartitionRecovery {
+  /// A partition ready for its writer and readers.
+  struct Recovered {
+    var sealed: [SegmentSummary]
+    var active: SparseIndex
+    var activeFile: any File
+    var markerFile: any File
+    var producers: ProducerState
+    var lastAppendTime: Timestamp
+    var report: PartitionReport
+  }
+
+  let files: PartitionFiles
+  let configuration: LogConfiguration
+
+  private var logDirectory: String { configuration.logDirectory }
+  private var partition: PartitionID { files.partition }
+  private var paths: PartitionPaths { files.paths }
+  private var fileSystem: any FileSystem { files.fileSystem }
+  private var logger: Logger { files.logger }
+
+  func run() throws(LogError) -> Recovered {
+    try placing(partition) { () throws(IOFailure) in
+      _ = try fileSystem.createDirectory(paths.directory)
+      try fileSystem.syncDirectory(logDirectory)
+    }
+    let marker = try files.marker()
+    let names = try placing(partition) { () throws(IOFailure) in try fileSystem.list(paths.directory) }
+    try removeLeftovers(names)
+    let bases = files.bases(names, suffix: ".segment")
+    let activeBase = try checkSegments(bases, marker)
+    if bases.isEmpty {
+      try placing(partition, activeBase) { () throws(IOFailure) in
+        _ = try fileSystem.open(paths.segment(activeBase), .create)
+      }
+    }
+    var sealed: [SegmentSummary] = []
+    for (base, next) in zip(bases, bases.dropFirst()) { sealed.append(try files.summary(base, next: next)) }
+
+    var report = PartitionReport(partition: partition)
+    var rebuild = try restoreProducers(names, sealed: sealed, activeBase: activeBase, report: &report)
+    let file = try placing(partition, activeBase) { () throws(IOFailure) in try fileSystem.open(paths.segment(activeBase), .readWrite) }
+    let size = try placing(partition, activeBase) { () throws(IOFailure) in try file.size() }
+    var active = SparseIndex(base: activeBase)
+    let interval = files.indexIntervalBytes
+    var markerFits = marker?.segment != activeBase || marker?.highWatermark == activeBase
+    let stop = try placing(partition, activeBase) { () throws(IOFailure) in
+      try SegmentScan.batches(file, partition: partition, base: activeBase, limit: size) { batch in
+        rebuild.take(batch)
+        active.append(batch.header, interval: interval)
+        if active.end == marker?.highWatermark, active.segmentBytes == marker?.position { markerFits = true }
+      }
+    }
+    report.bytesScanned += stop.position
+    // Of an older segment the marker says nothing here: the active one was begun since.
+    let durableBytes = marker.map { $0.segment == activeBase ? $0.position : 0 }
+    try cutTail(file, stop: stop, size: size, durableBytes: durableBytes, marker: marker, report: &report)
+    guard markerFits else {
+      throw .corrupt(
+        partition, segment: activeBase, position: marker?.position,
+        "no batch ends at offset \(marker?.highWatermark ?? .zero) there, which was the high watermark")
+    }
+    try makeDurable(file, from: durableBytes ?? 0, to: stop.position, base: activeBase)
+    let markerFile = try writeMarker(active, isNew: !names.contains("high-watermark") || bases.isEmpty)
+    return Recovered(
+      sealed: sealed, active: active, activeFile: file, markerFile: markerFile, producers: rebuild.producers,
+      lastAppendTime: max(rebuild.lastAppendTime, sealed.last?.lastAppendTime ?? rebuild.lastAppendTime), report: report)
+  }
+
+  /// Producer state under reconstruction.
+  private struct Rebuild {
+    var producers: ProducerState
+    var lastAppendTime = Timestamp(nanoseconds: 0)
+
+    mutating func take(_ batch: ColumnBatch) {
+      lastAppendTime = max(lastAppendTime, batch.header.appendTime)
+      // Rows in the log were admitted once; what they are judged now does not matter, only what is remembered of them.
+      _ = producers.admit(batch, at: lastAppendTime)
+    }
+  }
+
+  /// Files that were being made when the process died.
+  private func removeLeftovers(_ names: [String]) throws(LogError) {
+    for name in names where name.hasSuffix(temporarySuffix) {
+      try placing(partition) { () throws(IOFailure) in try fileSystem.remove("\(paths.directory)/\(name)") }
+    }
+  }
+
+  /// - Returns: The active segment's base.
+  private func checkSegments(_ bases: [Offset], _ marker: HighWatermarkMarker?) throws(LogError) -> Offset {
+    guard let active = bases.last else {
+      if let marker, marker.highWatermark > .zero {
+        throw .corrupt(partition, "no segment is there, where offsets below \(marker.highWatermark) were durable")
+      }
+      return .zero
+    }
+    // One older than the first kept is what a power loss after retention leaves.
+    if let marker, marker.segment >= bases[0], !bases.contains(marker.segment) {
+      throw .corrupt(partition, segment: marker.segment, "the segment is missing, where \(marker.position) bytes were durable")
+    }
+    return active
+  }
+
+  /// The state before the active segment: from its snapshot, or else from an older one and the segments since.
+  private func restoreProducers(
+    _ names: [String], sealed: [SegmentSummary], activeBase: Offset, report: inout PartitionReport
+  ) throws(LogError) -> Rebuild {
+    func empty() -> Rebuild {
+      Rebuild(
+        producers: ProducerState(dedupWindow: configuration.dedupWindow, identitiesMax: configuration.dedupIdentitiesMax))
+    }
+    var rebuild = empty()
+    let snapshots = files.bases(names, suffix: ".producers").reversed()
+    var from = sealed.first?.base ?? activeBase
+    for base in snapshots {
+      // One beyond the active segment was written for a segment that was never begun.
+      guard base <= activeBase else {
+        try placing(partition, base) { () throws(IOFailure) in try fileSystem.remove(paths.producers(base)) }
+        continue
+      }
+      let file = try placing(partition, base) { () throws(IOFailure) in
+        try fileSystem.contents(of: paths.producers(base), bytesMax: ProducerSnapshot.bytesMax)
+      }
+      do throws(RecordDamage) {
+        guard let file else { continue }
+        rebuild.lastAppendTime = try ProducerSnapshot.decode(file, partition: partition, base: base, into: &rebuild.producers)
+        from = base
+        break
+      } catch {
+        logger.warning(
+          "producer snapshot is damaged; an older one is used, and the segments since are read",
+          metadata: files.place("snapshot", "\(base)", "damage", "\(error)"))
+        rebuild = empty()
+      }
+    }
+    guard from < activeBase else { return rebuild }
+    logger.warning("producer state is rebuilt from sealed segments", metadata: files.place("from", "\(from)"))
+    for segment in sealed where segment.base >= from {
+      let (file, size) = try placing(partition, segment.base) { () throws(IOFailure) in
+        let file = try fileSystem.open(paths.segment(segment.base), .read)
+        return (file, try file.size())
+      }
+      let stop = try placing(partition, segment.base) { () throws(IOFailure) in
+        try SegmentScan.batches(file, partition: partition, base: segment.base, limit: size) { rebuild.take($0) }
+      }
+      report.bytesScanned += stop.position
+      if let damage = stop.damage {
+        throw .corrupt(partition, segment: segment.base, position: stop.position, "\(damage), in a sealed segment")
+      }
+    }
+    report.sealedSegmentsScanned = sealed.count { $0.base >= from }
+    let state = ProducerSnapshot.encoded(
+      rebuild.producers, partition: partition, base: activeBase, lastAppendTime: rebuild.lastAppendTime)
+    try placing(partition, activeBase) { () throws(IOFailure) in
+      try fileSystem.replace(paths.producers(activeBase), with: state)
+      try fileSystem.syncDirectory(paths.directory)
+    }
+    return rebuild
+  }
+
+  private func cutTail(
+    _ file: any File, stop: SegmentScan.Stop, size: Int, durableBytes: Int?, marker: HighWatermarkMarker?,
+    report: inout PartitionReport
+  ) throws(LogError) {
+    let base = stop.segment
+    let tail = SegmentTail(
+      file: file, partition: partition, size: size, durableBytes: durableBytes, isRelaxed: marker?.isRelaxed ?? false)
+    let end = try placing(partition, base) { () throws(IOFailure) in try tail.judge(stop) }
+    switch end {
+    case .clean:
+      break
+    case .torn(let position):
+      try placing(partition, base) { () throws(IOFailure) in
+        try file.truncate(to: position)
+        try file.syncData()
+      }
+      report.tornBytes = size - position
+      logger.notice(
+        "torn tail is cut: bytes that were never acknowledged",
+        metadata: files.place("segment", "\(base)", "position", "\(position)", "bytes", "\(size - position)"))
+    case .corrupt(let position, let why):
+      throw .corrupt(partition, segment: base, position: position, why)
+    }
+  }
+
+  /// Writes bytes beyond the marker once more, and syncs them. They may be only in the kernel's memory, even marked clean after a sync that
+  /// failed; read back whole they would count as durable, and go with the next power loss.
+  private func makeDurable(_ file: any File, from start: Int, to end: Int, base: Offset) throws(LogError) {
+    guard start < end else { return }
+    try placing(partition, base) { () throws(IOFailure) in
+      var position = start
+      while position < end {
+        let bytes = try file.readFull(min(1 << 20, end - position), at: position)
+        guard !bytes.isEmpty else { throw IOFailure("pread", file.path, errno: ioErrno) }
+        try file.writeAll(bytes, at: position)
+        position += bytes.count
+      }
+      try file.syncData()
+    }
+  }
+
+  /// Written and synced before the first append, so that a power loss finds the sync policy of the writer, whatever else it finds.
+  private func writeMarker(_ active: SparseIndex, isNew: Bool) throws(LogError) -> any File {
+    let marker = HighWatermarkMarker(
+      highWatermark: active.end, segment: active.base, position: active.segmentBytes, isRelaxed: configuration.sync != .always)
+    return try placing(partition, active.base) { () throws(IOFailure) in
+      let file = try fileSystem.open(paths.marker, isNew ? .create : .readWrite)
+      try file.writeAll(marker.encoded(partition), at: 0)
+      try file.syncData()
+      try fileSystem.syncDirectory(paths.directory)
+      return file
+    }
+  }
+}
+
+/// What start-up found in a partition.
+public struct PartitionReport: Sendable, Hashable {
+  public let partition: PartitionID
+  /// Bytes of an unacknowledged tail that were cut.
+  public internal(set) var tornBytes = 0
+  /// Bytes of batches read to rebuild the producer state and find the end.
+  public internal(set) var bytesScanned = 0
+  /// 0 unless producer snapshots were missing or damaged.
+  public internal(set) var sealedSegmentsScanned = 0
+}

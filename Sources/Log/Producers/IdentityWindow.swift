@@ -1,0 +1,139 @@
+import Events
+
+/// A 128-bit digest of (source, id), as the batch gives it.
+struct IdentityDigest: Hashable {
+  var high: UInt64
+  var low: UInt64
+}
+
+/// The (source, id) digests appended within the dedup window, the oldest first: a ring in order of age, and a set over it.
+///
+/// Age is the append time of the batch, as it stands in the log, so that a window rebuilt from the log is the same one.
+/// At most 24 bytes an identity.
+struct IdentityWindow {
+  /// `count` identities in a row that were appended at one time.
+  struct Run: Hashable {
+    var appendTime: Timestamp
+    var count: Int
+  }
+
+  let window: Int64
+  let identitiesMax: Int
+  private(set) var count = 0
+  /// Identities dropped because of `identitiesMax` before their time.
+  private(set) var forgottenEarly = 0
+
+  /// A power of two long; what lies outside of the `count` from `oldest` means nothing.
+  private var ring: [IdentityDigest] = []
+  private var oldest = 0
+  /// Place in the ring + 1, 0 where empty. Linear probing, at most half full.
+  private var slots: [UInt32] = []
+  private var runs: [Run] = []
+  private var oldestRun = 0
+  /// Keeps a sender from choosing ids that share a slot.
+  private let seed = UInt64.random(in: .min ... .max)
+
+  /// - Parameter identitiesMax: 1 ... 2^24.
+  init(window: Duration, identitiesMax: Int) {
+    precondition(LogConfiguration.dedupIdentitiesRange.contains(identitiesMax))
+    self.window = window.nanoseconds
+    self.identitiesMax = identitiesMax
+  }
+
+  /// Forgets what was appended `window` or more before `now`.
+  mutating func expire(at now: Timestamp) {
+    let (difference, overflow) = now.nanoseconds.subtractingReportingOverflow(window)
+    let cutoff = overflow ? Int64.min : difference
+    while oldestRun < runs.count, runs[oldestRun].appendTime.nanoseconds <= cutoff { forgetOldest(runs[oldestRun].count) }
+  }
+
+  func contains(_ identity: IdentityDigest) -> Bool {
+    guard count > 0 else { return false }
+    var slot = firstSlot(identity)
+    while slots[slot] != 0 {
+      if ring[Int(slots[slot]) - 1] == identity { return true }
+      slot = (slot + 1) & (slots.count - 1)
+    }
+    return false
+  }
+
+  /// Remembers an identity.
+  /// - Parameter appendTime: Not before that of any inserted earlier.
+  /// - Returns: False when it is remembered already; then nothing changes.
+  mutating func insert(_ identity: IdentityDigest, at appendTime: Timestamp) -> Bool {
+    if contains(identity) { return false }
+    if count == identitiesMax {
+      forgetOldest(1)
+      forgottenEarly += 1
+    }
+    if count == ring.count { grow() }
+    let place = (oldest + count) & (ring.count - 1)
+    ring[place] = identity
+    count += 1
+    occupy(identity, place)
+    if oldestRun < runs.count, runs[runs.count - 1].appendTime == appendTime {
+      runs[runs.count - 1].count += 1
+    } else {
+      runs.append(Run(appendTime: appendTime, count: 1))
+    }
+    return true
+  }
+
+  /// What is remembered, oldest first.
+  var remembered: (runs: ArraySlice<Run>, identities: [IdentityDigest]) {
+    (runs[oldestRun...], (0..<count).map { ring[(oldest + $0) & (ring.count - 1)] })
+  }
+
+  private func firstSlot(_ identity: IdentityDigest) -> Int {
+    Int(truncatingIfNeeded: mixed(identity.low ^ mixed(identity.high ^ seed))) & (slots.count - 1)
+  }
+
+  private mutating func occupy(_ identity: IdentityDigest, _ place: Int) {
+    var slot = firstSlot(identity)
+    while slots[slot] != 0 { slot = (slot + 1) & (slots.count - 1) }
+    slots[slot] = UInt32(place + 1)
+  }
+
+  private mutating func forgetOldest(_ number: Int) {
+    for _ in 0..<number {
+      vacate(ring[oldest], oldest)
+      oldest = (oldest + 1) & (ring.count - 1)
+      count -= 1
+      runs[oldestRun].count -= 1
+      if runs[oldestRun].count == 0 { oldestRun += 1 }
+    }
+    // Amortised: the front is cut off once it is half of the array.
+    if oldestRun * 2 > runs.count {
+      runs.removeFirst(oldestRun)
+      oldestRun = 0
+    }
+  }
+
+  /// Empties the slot of a place, and moves those behind it up so that no probe meets a gap. Source: Knuth, TAOCP 3, 6.4, algorithm R.
+  private mutating func vacate(_ identity: IdentityDigest, _ place: Int) {
+    let mask = slots.count - 1
+    var gap = firstSlot(identity)
+    while slots[gap] != UInt32(place + 1) { gap = (gap + 1) & mask }
+    var slot = gap
+    while true {
+      slot = (slot + 1) & mask
+      guard slots[slot] != 0 else { break }
+      let home = firstSlot(ring[Int(slots[slot]) - 1])
+      // A digest may move into the gap only if its home does not lie behind the gap.
+      if (slot - home) & mask >= (slot - gap) & mask {
+        slots[gap] = slots[slot]
+        gap = slot
+      }
+    }
+    slots[gap] = 0
+  }
+
+  private mutating func grow() {
+    let kept = remembered.identities
+    let capacity = max(64, ring.count * 2)
+    ring = kept + Array(repeating: IdentityDigest(high: 0, low: 0), count: capacity - kept.count)
+    oldest = 0
+    slots = Array(repeating: 0, count: capacity * 2)
+    for (place, identity) in kept.enumerated() { occupy(identity, place) }
+  }
+}

@@ -1,0 +1,70 @@
+import Events
+
+/// What makes appends exactly once: who sent what last, and which ids were seen lately. A function of the log's batches alone.
+struct ProducerState {
+  private(set) var table = ProducerTable()
+  private(set) var identities: IdentityWindow
+  /// Entry of each source code of the batch at hand, -1 where not looked up; kept for its storage.
+  private var entryOfCode: [Int32] = []
+
+  init(dedupWindow: Duration, identitiesMax: Int) {
+    identities = IdentityWindow(window: dedupWindow, identitiesMax: identitiesMax)
+  }
+
+  /// Judges a batch's rows in order and takes the admitted ones as appended at `appendTime`.
+  /// - Parameter appendTime: Not before that of any batch admitted earlier.
+  /// - Returns: The rows not admitted, ascending; empty as a rule.
+  /// - Complexity: One table lookup a distinct source, one compare a row.
+  mutating func admit(_ batch: ColumnBatch, at appendTime: Timestamp) -> [AppendReceipt.Exception] {
+    let columns = batch.producers()
+    var exceptions: [AppendReceipt.Exception] = []
+    let everyRow = columns.hasSequence.isEmpty
+    if everyRow || columns.hasSequence.contains(true) {
+      lookUp(batch, columns)
+      table.judge(columns, rows: batch.count, entryOfCode: entryOfCode, exceptions: &exceptions)
+    }
+    identities.expire(at: appendTime)
+    guard !columns.identities.isEmpty else { return exceptions }
+    precondition(columns.identities.count == batch.count)
+    let sequenceExceptions = exceptions.count
+    for row in 0..<batch.count where !everyRow && !columns.hasSequence[row] {
+      guard let identity = columns.identities[row] else { continue }
+      if !identities.insert(IdentityDigest(high: identity.high, low: identity.low), at: appendTime) { exceptions.append(.init(row: row, reason: .duplicate)) }
+    }
+    if sequenceExceptions > 0, exceptions.count > sequenceExceptions { exceptions.sort { $0.row < $1.row } }
+    return exceptions
+  }
+
+  /// Forgets ids that are older than the dedup window.
+  mutating func expire(at now: Timestamp) { identities.expire(at: now) }
+
+  /// The last sequence of a source; nil when it never sent one.
+  func position(of source: String) -> ProducerPosition? {
+    var copy = source
+    return copy.withUTF8 { table.find(UnsafeRawBufferPointer($0)).map(table.position) }
+  }
+
+  mutating func restore(source: UnsafeRawBufferPointer, _ position: ProducerPosition) {
+    table.set(table.entry(for: source), position)
+  }
+
+  mutating func restore(_ identity: IdentityDigest, at appendTime: Timestamp) {
+    _ = identities.insert(identity, at: appendTime)
+  }
+
+  private mutating func lookUp(_ batch: ColumnBatch, _ columns: ProducerColumns) {
+    let codes = batch.stringCount
+    if entryOfCode.count < codes { entryOfCode = Array(repeating: -1, count: codes) }
+    for code in 0..<codes { entryOfCode[code] = -1 }
+    let everyRow = columns.hasSequence.isEmpty
+    var previous = UInt32.max
+    for row in 0..<columns.sources.count where everyRow || columns.hasSequence[row] {
+      let code = columns.sources[row]
+      if code == previous { continue }
+      previous = code
+      if entryOfCode[Int(code)] < 0 {
+        entryOfCode[Int(code)] = batch.withString(Int(code)) { Int32(truncatingIfNeeded: table.entry(for: $0)) }
+      }
+    }
+  }
+}

@@ -1,0 +1,230 @@
+import Dispatch
+import Events
+import Logging
+import Synchronization
+
+/// The log on local disk: partitions of segments, each partition with a writer of its own.
+///
+/// A damaged partition does not keep the others from opening: it answers appends and reads with its error, and `status` lists it, so that a
+/// readiness check can say so. Memory per partition: `pendingBytesMax` + `recentBytesMax` + at most 1 MiB to gather writes in, the producer
+/// table (about 50 bytes a source and its name), at most 24 bytes × `dedupIdentitiesMax`, 16 open segments with their indexes.
+public final class SegmentedLog: EventLog, Sendable {
+  private enum Partition: Sendable {
+    case open(OpenPartition)
+    case failed(LogError)
+  }
+
+  private struct OpenPartition: Sendable {
+    let queue: AppendQueue
+    let published: PublishedLog
+    let writer: PartitionWriter
+  }
+
+  public let partitionCount: Int
+  /// What start-up found, a report for each partition that opened.
+  public let reports: [PartitionReport]
+
+  private let configuration: LogConfiguration
+  private let partitions: [Partition]
+  private let waiters: AppendWaiters
+  private let metrics: LogMetrics
+  private let lock: any FileLock
+
+  /// Opens a log for writing, making it if there is none. Partitions are opened in parallel.
+  /// - Parameters:
+  ///   - configuration: Within its bounds. The folder above `directory` exists.
+  ///   - now: The clock that append times come from.
+  /// - Throws: `.locked` when another process has it open, `.incompatible` when it was made with another partition count or by a later
+  ///   version, `.corrupt` when its meta file is damaged, `.io`. A damaged partition does not throw: see `status`.
+  public static func open(
+    _ configuration: LogConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
+    logger: Logger = Logger(label: "penstock.log"), now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
+  ) async throws(LogError) -> SegmentedLog {
+    configuration.checkBounds()
+    let folder = LogFolder(directory: configuration.directory, fileSystem: fileSystem)
+    let lock = try folder.openForWriting(partitionCount: configuration.partitions)
+    let waiters = AppendWaiters()
+    let metrics = LogMetrics()
+    let results = Mutex([(Partition, PartitionReport?)?](repeating: nil, count: configuration.partitions))
+    // Recovery blocks its thread with reads: not one of Swift's few.
+    await withCheckedContinuation { continuation in
+      DispatchQueue.global().async {
+        DispatchQueue.concurrentPerform(iterations: configuration.partitions) { index in
+          let files = PartitionFiles(
+            partition: PartitionID(index), paths: folder.paths.partition(PartitionID(index)), fileSystem: fileSystem,
+            indexIntervalBytes: configuration.indexIntervalBytes, mayWriteIndexes: true, logger: logger)
+          let result = open(files, configuration, waiters, metrics, now)
+          results.withLock { $0[index] = result }
+        }
+        continuation.resume()
+      }
+    }
+    let opened = results.withLock { $0.compactMap { $0 } }
+    precondition(opened.count == configuration.partitions)
+    return SegmentedLog(
+      configuration, partitions: opened.map(\.0), reports: opened.compactMap(\.1), waiters: waiters, metrics: metrics, lock: lock)
+  }
+
+  private static func open(
+    _ files: PartitionFiles, _ configuration: LogConfiguration, _ waiters: AppendWaiters, _ metrics: LogMetrics,
+    _ now: @escaping @Sendable () -> Timestamp
+  ) -> (Partition, PartitionReport?) {
+    do throws(LogError) {
+      let recovered = try PartitionRecovery(files: files, configuration: configuration).run()
+      let queue = AppendQueue(
+        partition: files.partition, bytesMax: configuration.pendingBytesMax, batchesMax: configuration.pendingBatchesMax)
+      let published = PublishedLog(
+        files: files, sealed: recovered.sealed, active: recovered.active, activeFile: recovered.activeFile,
+        recentBytesMax: configuration.recentBytesMax)
+      let writer = PartitionWriter(
+        recovered, configuration: configuration, files: files, queue: queue, published: published, waiters: waiters,
+        metrics: metrics, now: now)
+      metrics.segments.increment(by: Double(recovered.sealed.count + 1))
+      metrics.tornBytes.increment(by: recovered.report.tornBytes)
+      return (.open(OpenPartition(queue: queue, published: published, writer: writer)), recovered.report)
+    } catch {
+      metrics.failed.increment()
+      files.logger.error("partition does not open", metadata: files.place("failure", "\(error)"))
+      return (.failed(error), nil)
+    }
+  }
+
+  private init(
+    _ configuration: LogConfiguration, partitions: [Partition], reports: [PartitionReport], waiters: AppendWaiters,
+    metrics: LogMetrics, lock: any FileLock
+  ) {
+    self.configuration = configuration
+    partitionCount = partitions.count
+    self.partitions = partitions
+    self.reports = reports
+    self.waiters = waiters
+    self.metrics = metrics
+    self.lock = lock
+  }
+
+  /// Refuses new appends, writes and syncs what waits, wakes all who wait, and gives the lock back. Reads still work.
+  public func close() async {
+    for case .open(let partition) in partitions {
+      partition.queue.close(LogError(.unavailable, partition: partition.published.partition, "the log is shut down"))
+    }
+    for case .open(let partition) in partitions { await partition.writer.close() }
+    waiters.close()
+    lock.release()
+  }
+
+  // MARK: EventLog
+
+  public func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
+    let partition: OpenPartition
+    do throws(LogError) { partition = try open(batch.partition) } catch { return completion(.failure(error)) }
+    switch partition.queue.offer(PendingAppend(batch, completion)) {
+    case .taken: break
+    case .takenFirst: partition.writer.schedule()
+    case .refused(let error):
+      metrics.refused.increment()
+      completion(.failure(error))
+    }
+  }
+
+  /// Blocks the caller's thread while it reads, unless the batches are still in memory.
+  public nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
+    -> [ColumnBatch]
+  {
+    try open(partition).published.read(from: start, bytesMax: bytesMax)
+  }
+
+  public nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
+    try open(partition).published.bounds
+  }
+
+  public nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
+    var watched: [(log: PublishedLog, offset: Offset)] = []
+    for (partition, offset) in positions.sorted { watched.append((try open(partition).published, offset)) }
+    await waiters.wait(past: positions) { [watched] in watched.contains { $0.log.highWatermark > $0.offset } }
+    if waiters.isClosed { throw LogError(.unavailable, "the log is shut down") }
+  }
+
+  public nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] {
+    var byPartition: [PartitionID: [String]] = [:]
+    for source in sources { byPartition[partition(of: source), default: []].append(source) }
+    var result: [String: ProducerPosition] = [:]
+    for (partition, sources) in byPartition {
+      for (source, position) in try await open(partition).writer.positions(of: sources) { result[source] = position }
+    }
+    return result
+  }
+
+  public nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
+    -> Offset?
+  {
+    try open(partition).published.firstOffset(atOrAfter: time)
+  }
+
+  // MARK: Operating
+
+  /// The state of every partition, in the order of their numbers.
+  public func status() -> [PartitionStatus] {
+    partitions.enumerated().map { index, partition in
+      switch partition {
+      case .failed(let error):
+        PartitionStatus(partition: PartitionID(index), state: .failed(error), bounds: nil, segments: 0, bytes: 0)
+      case .open(let open):
+        PartitionStatus(
+          partition: PartitionID(index), state: open.queue.refusal.map { .refusing($0) } ?? .open,
+          bounds: open.published.bounds, segments: open.published.segments.count,
+          bytes: open.published.segments.reduce(0) { $0 + $1.bytes })
+      }
+    }
+  }
+
+  /// Removes whole segments that are too old or too many, as `retention` says: never the active one, never one with events from the
+  /// offsets in `keeping` on.
+  /// - Parameter keeping: What is still to be read; a partition that is not named has nothing to keep.
+  /// - Returns: How many segments were removed.
+  @discardableResult
+  public func enforceRetention(keeping: OffsetVector, now: Timestamp) async throws(LogError) -> Int {
+    let retention = configuration.retention
+    guard retention.age != nil || retention.bytes != nil else { return 0 }
+    var removed = 0
+    for case .open(let partition) in partitions {
+      let kept = keeping[partition.published.partition]
+      removed += try await partition.writer.removeSegments { segment, bytes in
+        if let kept, segment.end > kept { return false }
+        if let age = retention.age {
+          let (past, overflow) = now.nanoseconds.subtractingReportingOverflow(age.nanoseconds)
+          if !overflow, segment.lastAppendTime.nanoseconds < past { return true }
+        }
+        return retention.bytes.map { bytes > $0 } ?? false
+      }
+    }
+    return removed
+  }
+
+  private func open(_ partition: PartitionID) throws(LogError) -> OpenPartition {
+    guard partition.index < partitions.count else {
+      throw LogError(.unknownPartition, partition: partition, "the log has partitions 0 to \(partitions.count - 1)")
+    }
+    switch partitions[partition.index] {
+    case .open(let open): return open
+    case .failed(let error): throw error
+    }
+  }
+}
+
+/// One partition, as `/readyz` and tools show it.
+public struct PartitionStatus: Sendable, Hashable {
+  public enum State: Sendable, Hashable {
+    case open
+    /// Reads go on, appends are refused: poisoned, or shut down.
+    case refusing(LogError)
+    /// Did not open.
+    case failed(LogError)
+  }
+
+  public let partition: PartitionID
+  public let state: State
+  /// Nil when it did not open.
+  public let bounds: PartitionBounds?
+  public let segments: Int
+  public let bytes: Int
+}

@@ -1,0 +1,154 @@
+import Events
+
+/// Answers `GET /v1/events` from a log.
+struct EventAnswers: Sendable {
+  /// Bytes of one read from the log.
+  private static let readBytes = 1 << 20
+
+  let log: any EventLog
+  let scanBytesMax: Int
+  let answerBytesMax: Int
+
+  func answer(_ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
+    let parameters = try QueryParameters(query, known: EventsQuery.parameterNames)
+    let format = try OutputFormat.choose(parameters["format"], accept: accept, among: [.json, .ndjson])
+    let query = try EventsQuery(parameters, partitionCount: log.partitionCount)
+    var page = EventsPage(query, format: format, bytesMax: answerBytesMax)
+    let place: EventsPlace
+    do throws(LogError) {
+      place = try await fill(&page, query)
+    } catch {
+      throw QueryFailure(error)
+    }
+    let isAtEnd = place.ends.map { place.next.reaches($0) } ?? false
+    let cursor = isAtEnd ? nil : place.text(fingerprint: query.fingerprint)
+    var answer = Answer(200, format.contentType, page.finish(cursor: cursor, asOf: place.next))
+    if format == .ndjson {
+      answer.headers.append((.penstockAsOf, place.next.description))
+      if let cursor { answer.headers.append((.penstockNextCursor, cursor)) }
+    }
+    return answer
+  }
+
+  /// Reads partition by partition until the page is full, enough was looked through, or all is read.
+  private func fill(_ page: inout EventsPage, _ query: EventsQuery) async throws(LogError) -> EventsPlace {
+    let partitions = query.source.map { [log.partition(of: $0)] } ?? (0..<log.partitionCount).map { PartitionID($0) }
+    var place: EventsPlace
+    if let known = query.place { place = known } else { place = try await begin(partitions, query) }
+    // A query that follows goes round, beginning with the partition after the one that filled the page before.
+    let first = query.isFollowing ? partitions.firstIndex(of: place.partition) ?? 0 : 0
+    var budget = scanBytesMax
+    for number in partitions.indices {
+      let index = (first + number) % partitions.count
+      let partition = partitions[index]
+      let end: Offset
+      if let ends = place.ends { end = ends[partition] ?? .zero } else { end = try await log.bounds(of: partition).highWatermark }
+      var next = place.next[partition] ?? .zero
+      while next < end, !page.isFull, budget > 0 {
+        try await read(partition, &next, end, &page, &budget)
+      }
+      place.next[partition] = next
+      if page.isFull || budget <= 0 {
+        place.partition = partitions[(index + (query.isFollowing ? 1 : 0)) % partitions.count]
+        break
+      }
+    }
+    return place
+  }
+
+  /// One read's worth of a partition.
+  private func read(
+    _ partition: PartitionID, _ next: inout Offset, _ end: Offset, _ page: inout EventsPage, _ budget: inout Int
+  ) async throws(LogError) {
+    let batches: [ColumnBatch]
+    do throws(LogError) {
+      batches = try await log.read(partition, from: next, bytesMax: min(EventAnswers.readBytes, budget))
+    } catch {
+      // Retention may have taken what lay here since the cursor was given out.
+      guard error.code == .outOfRange else { throw error }
+      let start = try await log.bounds(of: partition).startOffset
+      guard start > next else { throw error }
+      next = min(start, end)
+      return
+    }
+    guard !batches.isEmpty else {
+      throw LogError(.unavailable, partition: partition, "nothing to read at offset \(next), below the high watermark \(end)")
+    }
+    for batch in batches where batch.endOffset > next {
+      next = min(end, page.take(batch, from: next, to: end))
+      budget -= batch.encoded.count
+      guard next < end, !page.isFull, budget > 0 else { return }
+    }
+  }
+
+  /// Where a first page begins, and where its pages end.
+  private func begin(_ partitions: [PartitionID], _ query: EventsQuery) async throws(LogError) -> EventsPlace {
+    var place = EventsPlace(next: OffsetVector(), ends: query.isFollowing ? nil : OffsetVector(), partition: partitions[0])
+    for partition in partitions {
+      let bounds = try await log.bounds(of: partition)
+      var start = bounds.startOffset
+      if let from = query.from {
+        let found = try await log.firstOffset(of: partition, atOrAfter: Timestamp(nanoseconds: from))
+        start = min(max(start, found ?? bounds.highWatermark), bounds.highWatermark)
+      }
+      place.next[partition] = start
+      place.ends?[partition] = bounds.highWatermark
+    }
+    return place
+  }
+}
+
+/// A page of raw events as it is written.
+struct EventsPage: Sendable {
+  private let selection: EventSelection
+  private let format: OutputFormat
+  private let limit: Int
+  private let bytesMax: Int
+  private var count = 0
+  private var output: [UInt8] = []
+
+  init(_ query: EventsQuery, format: OutputFormat, bytesMax: Int) {
+    selection = EventSelection(query)
+    limit = query.limit
+    self.format = format
+    self.bytesMax = bytesMax
+    if format == .json { output.append(contentsOf: #"{"events":["#.utf8) }
+  }
+
+  var isFull: Bool { count >= limit || output.count >= bytesMax }
+
+  /// Writes the events wanted, as far as there is room.
+  /// - Parameters:
+  ///   - start: Events before it are left out, as are those from `end` on.
+  /// - Returns: The first offset not looked at.
+  mutating func take(_ batch: ColumnBatch, from start: Offset, to end: Offset) -> Offset {
+    let first = max(0, batch.baseOffset.distance(to: start))
+    let last = min(batch.count, batch.baseOffset.distance(to: end))
+    guard first < last, !selection.skips(batch.header) else { return batch.endOffset }
+    let rows = selection.rows(of: batch, in: first..<last, limit: limit - count)
+    guard let lowest = rows.first, let highest = rows.last else { return batch.endOffset }
+    let events = batch.events(lowest..<highest + 1)
+    for row in rows {
+      if format == .json, count > 0 { output.append(0x2C) }
+      let offset = batch.baseOffset.advanced(by: row)
+      events[row - lowest].writeJSON(
+        to: &output,
+        extra: [("logpartition", .int(Int64(batch.partition.rawValue))), ("logoffset", .int(offset.rawValue))])
+      if format == .ndjson { output.append(0x0A) }
+      count += 1
+      if isFull { return offset.advanced(by: 1) }
+    }
+    return batch.endOffset
+  }
+
+  /// The whole answer.
+  mutating func finish(cursor: String?, asOf: OffsetVector) -> [UInt8] {
+    guard format == .json else { return output }
+    output.append(contentsOf: #"],"next_cursor":"#.utf8)
+    if let cursor { JSONValue.writeString(cursor, to: &output) } else { output.append(contentsOf: "null".utf8) }
+    output.append(contentsOf: #","as_of":"#.utf8)
+    output.append(contentsOf: asOf.description.utf8)
+    output.append(0x7D)
+    return output
+  }
+}

@@ -1,0 +1,128 @@
+import Events
+import Views
+
+/// A request's query parameters: decoded, each known and given once.
+struct QueryParameters: Sendable {
+  private var values: [(name: String, value: String)] = []
+
+  /// - Parameters:
+  ///   - query: What follows the `?`, still encoded.
+  ///   - known: The names there may be.
+  init(_ query: Substring, known: [String]) throws(QueryFailure) {
+    var start = query.utf8.startIndex
+    while start < query.utf8.endIndex {
+      let end = query.utf8[start...].firstIndex(of: 0x26) ?? query.utf8.endIndex
+      let pair = query.utf8[start..<end]
+      start = end == query.utf8.endIndex ? end : query.utf8.index(after: end)
+      guard !pair.isEmpty else { continue }
+      let equals = pair.firstIndex(of: 0x3D) ?? pair.endIndex
+      let rest = equals == pair.endIndex ? pair[equals...] : pair[pair.index(after: equals)...]
+      guard let name = PercentText.decode(pair[..<equals], plusIsSpace: true) else {
+        throw QueryFailure(400, "invalid_parameter", "a parameter's name is no percent-encoded UTF-8")
+      }
+      guard known.contains(name) else {
+        let hint = nearestName(to: name, among: known).map { "did you mean \($0)?" }
+        throw .parameter(
+          String(name.prefix(64)), "there is no such parameter here: \(hint ?? "known are \(known.joined(separator: ", "))")",
+          code: "unknown_parameter")
+      }
+      guard let value = PercentText.decode(rest, plusIsSpace: true) else {
+        throw .parameter(name, "the value is no percent-encoded UTF-8")
+      }
+      guard self[name] == nil else {
+        throw .parameter(name, "given twice: it takes one value", code: "duplicate_parameter")
+      }
+      values.append((name, value))
+    }
+  }
+
+  subscript(_ name: String) -> String? { values.first { $0.name == name }?.value }
+
+  /// An RFC 3339 time, or a date for its first instant in UTC.
+  func time(_ name: String) throws(QueryFailure) -> Int64? {
+    guard var text = self[name] else { return nil }
+    if text.utf8.count == 10 { text += "T00:00:00Z" }
+    // An offset's plus, not percent-encoded, has become a space.
+    if let space = text.lastIndex(of: " "), text[space...].utf8.count == 6, text.utf8.count > 20 {
+      text.replaceSubrange(space...space, with: "+")
+    }
+    guard let time = Timestamp(rfc3339: text) else {
+      throw .parameter(
+        name, "expected a time as 2013-01-01T00:00:00Z, or a date as 2013-01-01, found '\(text.prefix(64))'")
+    }
+    return time.nanoseconds
+  }
+
+  /// A pair of times of which the second comes later.
+  func timeRange() throws(QueryFailure) -> (from: Int64?, to: Int64?) {
+    let from = try time("from")
+    let to = try time("to")
+    if let from, let to, from >= to {
+      throw .parameter("from", "it is not before 'to': 'from' is inclusive, 'to' exclusive, so nothing lies between them")
+    }
+    return (from, to)
+  }
+
+  func integer(_ name: String, default fallback: Int, in bounds: ClosedRange<Int>) throws(QueryFailure) -> Int {
+    guard let text = self[name] else { return fallback }
+    guard let value = Int(text), bounds.contains(value) else {
+      throw .parameter(
+        name, "expected a whole number, \(bounds.lowerBound) to \(bounds.upperBound), found '\(text.prefix(40))'")
+    }
+    return value
+  }
+
+  func boolean(_ name: String) throws(QueryFailure) -> Bool {
+    switch self[name] {
+    case nil, "false": return false
+    case "true": return true
+    case .some(let text): throw .parameter(name, "expected true or false, found '\(text.prefix(40))'")
+    }
+  }
+
+  /// Nanoseconds.
+  func duration(_ name: String) throws(QueryFailure) -> Int64? {
+    guard let text = self[name] else { return nil }
+    do {
+      return try DurationText.parse(text)
+    } catch {
+      throw .parameter(name, error.description)
+    }
+  }
+}
+
+/// Percent-encoding, RFC 3986.
+enum PercentText {
+  /// - Returns: Nil when a `%` has no two hexadecimal digits after it, or the bytes are not UTF-8.
+  static func decode(_ text: Substring.UTF8View, plusIsSpace: Bool) -> String? {
+    // Most have nothing to decode.
+    if !text.contains(0x25), !(plusIsSpace && text.contains(0x2B)) { return String(text) }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(text.count)
+    var index = text.startIndex
+    while index < text.endIndex {
+      let byte = text[index]
+      index = text.index(after: index)
+      switch byte {
+      case 0x25:
+        guard index < text.endIndex, let high = digit(text[index]) else { return nil }
+        index = text.index(after: index)
+        guard index < text.endIndex, let low = digit(text[index]) else { return nil }
+        index = text.index(after: index)
+        bytes.append(high << 4 | low)
+      case 0x2B where plusIsSpace: bytes.append(0x20)
+      default: bytes.append(byte)
+      }
+    }
+    return String(validating: bytes, as: UTF8.self)
+  }
+
+  private static func digit(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case 0x30...0x39: byte - 0x30
+    case 0x41...0x46: byte - 0x41 + 10
+    case 0x61...0x66: byte - 0x61 + 10
+    default: nil
+    }
+  }
+}

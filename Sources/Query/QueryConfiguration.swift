@@ -1,0 +1,29 @@
+/// What the query service is told. Bounds are checked where the settings are read.
+public struct QueryConfiguration: Sendable {
+  public var host: String
+  /// 0 takes a free one.
+  public var port: Int
+  /// Connections beyond it wait in the backlog; a connection has one request at a time, so it bounds those too.
+  public var connectionsMax: Int
+  /// A connection that sends nothing for so long is closed.
+  public var idleTimeout: Duration
+  /// A partition to which nothing was appended for so long holds back no result's `final`.
+  public var partitionIdleAfter: Duration
+  /// Bytes of the log that one request for raw events looks through before it answers with a cursor.
+  public var eventsScanBytesMax: Int
+  /// Bytes of raw events in one answer, give or take one event.
+  public var eventsAnswerBytesMax: Int
+
+  public init(
+    host: String = "127.0.0.1", port: Int = 8080, connectionsMax: Int = 4096, idleTimeout: Duration = .seconds(75),
+    partitionIdleAfter: Duration = .seconds(60), eventsScanBytesMax: Int = 64 << 20, eventsAnswerBytesMax: Int = 8 << 20
+  ) {
+    self.host = host
+    self.port = port
+    self.connectionsMax = connectionsMax
+    self.idleTimeout = idleTimeout
+    self.partitionIdleAfter = partitionIdleAfter
+    self.eventsScanBytesMax = eventsScanBytesMax
+    self.eventsAnswerBytesMax = eventsAnswerBytesMax
+  }
+}

@@ -1,0 +1,133 @@
+import Events
+import HTTPTypes
+import HummingbirdCore
+import Logging
+import NIOCore
+import Synchronization
+import Views
+
+/// The analysts' HTTP API: results of views from a store, raw events from a log.
+public final class QueryService: Sendable {
+  /// Why the service could not start.
+  public enum StartError: Error, CustomStringConvertible {
+    case alreadyStarted
+    /// The server ended before it listened.
+    case stopped
+
+    public var description: String {
+      switch self {
+      case .alreadyStarted: "query: started twice"
+      case .stopped: "query: stopped before it listened"
+      }
+    }
+  }
+
+  private struct Running: Sendable {
+    var server: Server<HTTP1Channel>
+    var task: Task<Void, any Error>
+  }
+
+  private let configuration: QueryConfiguration
+  private let answers: QueryAnswers
+  private let group: any EventLoopGroup
+  private let logger: Logger
+  private let running = Mutex<Running?>(nil)
+  private let date = Mutex(DateText())
+
+  /// - Parameters:
+  ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
+  ///   - group: Whose loops serve the connections; not shut down here.
+  public init(
+    configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe,
+    group: any EventLoopGroup, logger: Logger
+  ) {
+    self.configuration = configuration
+    self.group = group
+    self.logger = logger
+    answers = QueryAnswers(configuration: configuration, store: store, log: log, probe: probe, logger: logger)
+  }
+
+  /// Listens.
+  /// - Returns: The address listened on.
+  /// - Throws: What binding throws, such as an address in use.
+  public func start() async throws -> (host: String, port: Int) {
+    guard running.withLock({ $0 == nil }) else { throw StartError.alreadyStarted }
+    let (addresses, listening) = AsyncStream.makeStream(of: SocketAddress?.self)
+    let configuration = configuration
+    let server = Server(
+      childChannelSetup: HTTP1Channel(
+        responder: { [self] request, writer, _ in try await respond(to: request, writer) },
+        configuration: HTTP1Channel.Configuration(idleTimeout: .nanoseconds(configuration.idleTimeout.nanoseconds))),
+      configuration: ServerConfiguration(
+        address: .hostname(configuration.host, port: configuration.port), backlog: 1024,
+        availableConnectionsDelegate: MaximumAvailableConnections(configuration.connectionsMax, logger: logger)),
+      onServerRunning: { channel in
+        listening.yield(channel.localAddress)
+        listening.finish()
+      },
+      eventLoopGroup: group, logger: quietLogger)
+    let task = Task {
+      defer { listening.finish() }
+      try await server.run()
+    }
+    running.withLock { $0 = Running(server: server, task: task) }
+    for await address in addresses {
+      return (address?.ipAddress ?? configuration.host, address?.port ?? configuration.port)
+    }
+    running.withLock { $0 = nil }
+    try await task.value
+    throw StartError.stopped
+  }
+
+  /// Stops accepting, finishes the requests that are under way, closes the connections.
+  /// - Parameter timeout: After which connections are cut.
+  public func shutDown(timeout: Duration = .seconds(10)) async {
+    let running = running.withLock { running in
+      defer { running = nil }
+      return running
+    }
+    guard let running else { return }
+    answers.drain()
+    let logger = logger
+    let closing = Task {
+      do {
+        try await running.server.shutdownGracefully()
+      } catch {
+        logger.warning("query: closing connections: \(error)")
+      }
+    }
+    let cut = Task {
+      do { try await Task.sleep(for: timeout) } catch { return }  // all closed in time
+      logger.warning("query: requests still run after \(timeout); closing their connections")
+      running.task.cancel()
+    }
+    if case .failure(let error) = await running.task.result { logger.warning("query: server ended: \(error)") }
+    cut.cancel()
+    closing.cancel()
+  }
+
+  /// The framework's own announcements are not the operator's concern.
+  private var quietLogger: Logger {
+    var quiet = logger
+    if quiet.logLevel < .notice { quiet.logLevel = .notice }
+    return quiet
+  }
+
+  private func respond(to request: Request, _ writer: consuming ResponseWriter) async throws {
+    let answer = await answers.answer(request.method, request.head.path ?? "/", accept: request.headers[.accept])
+    var head = HTTPResponse(status: HTTPResponse.Status(code: answer.status))
+    head.headerFields[.contentType] = answer.contentType
+    for (name, value) in answer.headers { head.headerFields[name] = value }
+    head.headerFields[.date] = date.withLock { $0.text(at: Timestamp.now()) }
+    if case .bytes(let bytes) = answer.body { head.headerFields[.contentLength] = String(bytes.count) }
+    switch answer.body {
+    case _ where request.method == .head: try await writer.writeResponse(head)
+    case .bytes(let bytes): try await writer.write(response: head, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+    case .rows(let first, var rest):
+      var body = try await writer.writeHead(head)
+      try await body.write(ByteBuffer(bytes: first))
+      while let piece = rest.piece() { try await body.write(ByteBuffer(bytes: piece)) }
+      try await body.finish(nil)
+    }
+  }
+}

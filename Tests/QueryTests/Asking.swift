@@ -1,0 +1,95 @@
+import Events
+import HTTPTypes
+import Logging
+import Views
+
+@testable import Query
+
+/// A query service without sockets, over fakes.
+struct Asking: Sendable {
+  let store: FakeStore
+  let log: FakeLog
+  let answers: QueryAnswers
+  /// The wall clock stands still at the second day of 2020.
+  static let now = Timestamp(nanoseconds: 1_577_923_200_000_000_000)
+
+  init(
+    store: FakeStore = FakeStore(), log: FakeLog = FakeLog(), configuration: QueryConfiguration = QueryConfiguration(),
+    problem: String? = nil
+  ) {
+    self.store = store
+    self.log = log
+    let probe = ServiceProbe(readiness: { ServiceProbe.Readiness([("log", problem)]) }, metrics: { "penstock_up 1\n" })
+    answers = QueryAnswers(
+      configuration: configuration, store: store, log: log, probe: probe, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+      now: { Asking.now })
+  }
+
+  func raw(_ target: String, accept: String? = nil, method: HTTPRequest.Method = .get) async -> Reply {
+    let answer = await answers.answer(method, target, accept: accept)
+    var headers: [String: String] = [:]
+    for (name, value) in answer.headers { headers[name.rawName] = value }
+    var body: [UInt8]
+    switch answer.body {
+    case .bytes(let bytes): body = bytes
+    case .rows(let first, var rest):
+      body = first
+      while let piece = rest.piece() { body += piece }
+    }
+    return Reply(status: answer.status, contentType: answer.contentType, headers: headers, text: String(decoding: body, as: UTF8.self))
+  }
+
+  /// - Parameter parameters: Encoded here.
+  func get(_ path: String, _ parameters: [(String, String)] = [], accept: String? = nil) async -> Reply {
+    await raw(path + (parameters.isEmpty ? "" : "?") + Asking.encode(parameters), accept: accept)
+  }
+
+  static func encode(_ parameters: [(String, String)]) -> String {
+    parameters.map { name, value in name + "=" + percentEncoded(value) }.joined(separator: "&")
+  }
+
+  private static func percentEncoded(_ text: String) -> String {
+    let digits = Array("0123456789ABCDEF")
+    return text.utf8.map { byte in
+      let character = Character(UnicodeScalar(byte))
+      if character.isASCII, character.isLetter || character.isNumber { return String(character) }
+      return "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
+    }.joined()
+  }
+}
+
+struct Reply: Sendable {
+  var status: Int
+  var contentType: String
+  var headers: [String: String]
+  var text: String
+
+  var json: JSONValue {
+    get throws { try JSONValue(parsing: text) }
+  }
+
+  func member(_ name: String) throws -> JSONValue? { try json[name] }
+
+  func string(_ name: String) throws -> String? {
+    if case .string(let text)? = try json[name] { text } else { nil }
+  }
+
+  func array(_ name: String) throws -> [JSONValue] {
+    if case .array(let elements)? = try json[name] { elements } else { [] }
+  }
+}
+
+extension JSONValue {
+  /// Numbers as doubles, so that 1 and 1.0 compare.
+  var number: Double? {
+    switch self {
+    case .int(let value): Double(value)
+    case .double(let value): value
+    default: nil
+    }
+  }
+
+  var string: String? {
+    if case .string(let text) = self { text } else { nil }
+  }
+}

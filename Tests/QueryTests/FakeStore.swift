@@ -1,0 +1,145 @@
+import Events
+import Synchronization
+import Views
+
+/// A store whose answers a test decides.
+final class FakeStore: ViewStore {
+  struct State: Sendable {
+    var statuses: [ViewStatus] = []
+    var results: [String: PartialResult] = [:]
+    var readError: ViewStoreError?
+    var viewsError: ViewStoreError?
+    var requests: [ViewReadRequest] = []
+    var viewsAsked = 0
+  }
+
+  let state = Mutex(State())
+
+  nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus] {
+    let (statuses, error) = state.withLock { state in
+      state.viewsAsked += 1
+      return (state.statuses, state.viewsError)
+    }
+    if let error { throw error }
+    return statuses
+  }
+
+  nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
+    let (result, error) = state.withLock { state in
+      state.requests.append(request)
+      return (state.results[request.view], state.readError)
+    }
+    if let error { throw error }
+    guard var result else { throw .unknownView(request.view, known: []) }
+    if let after = request.after, !result.asOf.reaches(after) { throw .timeout(reached: result.asOf) }
+    var rows = PartialRows(stride: result.rows.stride)
+    for row in 0..<result.rows.count {
+      let start = result.rows.windowStarts[row]
+      if let from = request.from, start < from.nanoseconds { continue }
+      if let to = request.to, start >= to.nanoseconds { continue }
+      result.rows.withKey(row) { key in
+        result.rows.withState(row) { state in
+          rows.append(
+            partition: result.rows.partitions[row], windowStart: start, windowEnd: result.rows.windowEnds[row], key: key, state: state)
+        }
+      }
+    }
+    result.rows = rows
+    return result
+  }
+}
+
+/// One row of a store: what was seen of a key in a window in a partition.
+struct Seen: Hashable, Sendable {
+  var partition: Int
+  /// Hours since the epoch.
+  var hour: Int
+  var source: String
+  var site: ResultValue
+  var values: [Double]
+}
+
+enum Hours {
+  static let hour: Int64 = 3_600_000_000_000
+
+  /// Keys `source` and `site`, one-hour windows, `n`, `total`, `mean`, `low`, `high` of `data.v`.
+  static func definition(
+    name: String = "hourly", allowedLateness: Int64 = hour, keysOnSource: Bool = true
+  ) throws -> ViewDefinition {
+    let value = try Expression(parsing: "data.v")
+    return ViewDefinition(
+      name: name,
+      keys: [
+        KeyColumn(name: "source", path: keysOnSource ? .attribute("source") : .data(["source"])),
+        KeyColumn(name: "site", path: .data(["site"])),
+      ],
+      window: .tumble(size: hour), watermarkDelay: 0, allowedLateness: allowedLateness,
+      aggregates: [
+        AggregateColumn(name: "n", function: .countRows), AggregateColumn(name: "total", function: .sum, argument: value),
+        AggregateColumn(name: "mean", function: .avg, argument: value), AggregateColumn(name: "low", function: .min, argument: value),
+        AggregateColumn(name: "high", function: .max, argument: value),
+      ])
+  }
+
+  static func rows(_ seen: [Seen], _ definition: ViewDefinition) -> PartialRows {
+    let layout = definition.layout
+    var result = PartialRows(stride: layout.stride)
+    for row in seen {
+      var vector = ValueVector(repeating: .double, count: row.values.count)
+      vector.bits = row.values.map(\.bitPattern)
+      var state = layout.initialWords
+      state.withUnsafeMutableBufferPointer { state in
+        guard let base = state.baseAddress else { return }
+        _ = layout.update(
+          states: base, slots: Array(repeating: 0, count: row.values.count), rows: row.values.count, arguments: [vector])
+        KeyCodec.encode([.string(row.source), row.site]).withUnsafeBytes { key in
+          result.append(
+            partition: PartitionID(row.partition), windowStart: Int64(row.hour) * hour, windowEnd: Int64(row.hour + 1) * hour,
+            key: key, state: base)
+        }
+      }
+    }
+    return result
+  }
+
+  static func text(_ hour: Int) -> String { Timestamp(nanoseconds: Int64(hour) * Hours.hour).description }
+}
+
+extension FakeStore {
+  /// Puts a view's rows there, with partitions that count all there is.
+  /// - Parameter watermarks: Hours by partition.
+  func put(
+    _ seen: [Seen], _ definition: ViewDefinition, generation: Int = 1, watermarks: [Int: Int] = [0: 0],
+    lastAppend: [Int: Timestamp] = [:]
+  ) {
+    let times = watermarks.map { (PartitionID($0), Timestamp(nanoseconds: Int64($1) * Hours.hour)) }
+    let progress = watermarks.keys.sorted().map { partition in
+      PartitionProgress(
+        partition: PartitionID(partition), nextOffset: Offset(10), highWatermark: Offset(10),
+        eventTimeWatermark: Timestamp(nanoseconds: Int64(watermarks[partition] ?? 0) * Hours.hour),
+        lastAppendTime: lastAppend[partition], applied: 8, filtered: 1, late: 1)
+    }
+    let status = ViewStatus(definition: definition, generation: generation, partitions: progress)
+    let result = PartialResult(
+      definition: definition, generation: generation, asOf: status.offsets,
+      eventTimeWatermarks: Dictionary(uniqueKeysWithValues: times), rows: Hours.rows(seen, definition))
+    state.withLock { state in
+      state.statuses.removeAll { $0.definition.name == definition.name }
+      state.statuses.append(status)
+      state.results[definition.name] = result
+    }
+  }
+}
+
+/// A seeded source of randomness. Source: S. Vigna, splitmix64.
+struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+  init(_ seed: UInt64) { state = seed }
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}

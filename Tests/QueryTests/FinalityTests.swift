@@ -1,0 +1,77 @@
+import Events
+import Testing
+import Views
+
+@testable import Query
+
+/// Source a lies in partition 0, b in partition 1; each has hours 0 to 5. One hour of lateness is allowed.
+private func finals(
+  _ watermarks: [Int: Int], idle: Set<Int> = [], lag: Bool = false, _ parameters: [(String, String)] = [], keysOnSource: Bool = true
+) async throws -> [String: [Bool]] {
+  let seen = (0..<6).flatMap { hour in
+    [Seen(partition: 0, hour: hour, source: "a", site: .null, values: [1]), Seen(partition: 1, hour: hour, source: "b", site: .null, values: [1])]
+  }
+  let asking = Asking()
+  let minute: Int64 = 60_000_000_000
+  let appended = Dictionary(uniqueKeysWithValues: watermarks.keys.map { partition in
+    (partition, Timestamp(nanoseconds: Asking.now.nanoseconds - (idle.contains(partition) ? minute : minute - 1)))
+  })
+  asking.store.put(seen, try Hours.definition(keysOnSource: keysOnSource), watermarks: watermarks, lastAppend: appended)
+  if lag {
+    asking.store.state.withLock { state in
+      for index in state.statuses[0].partitions.indices { state.statuses[0].partitions[index].highWatermark = Offset(11) }
+    }
+  }
+  var result: [String: [Bool]] = [:]
+  for row in try await asking.get("/v1/views/hourly", parameters).array("rows") {
+    result[row["source"]?.string ?? "all", default: []].append(row["final"] == .bool(true))
+  }
+  return result
+}
+
+private func first(_ count: Int, of total: Int = 6) -> [Bool] { (0..<total).map { $0 < count } }
+
+@Test("a row keyed by source is final when its own partition has passed its window and the lateness")
+func ownPartition() async throws {
+  #expect(try await finals([0: 3, 1: 6]) == ["a": first(2), "b": first(5)])
+  #expect(try await finals([0: 1, 1: 6]) == ["a": first(0), "b": first(5)])
+  #expect(try await finals([0: 7, 1: 7]) == ["a": first(6), "b": first(6)])
+}
+
+@Test("a row without source is final when all partitions that saw events have passed")
+func allPartitions() async throws {
+  #expect(try await finals([0: 3, 1: 6], [("group_by", "")]) == ["all": first(2)])
+  #expect(try await finals([0: 3, 1: 6, 3: 2], [("group_by", "site")]) == ["all": first(1)])
+  // A key named source that is not the attribute says nothing of partitions.
+  #expect(try await finals([0: 3, 1: 6], keysOnSource: false) == ["a": first(2), "b": first(2)])
+}
+
+@Test("with a step, a row is final when the step's end is")
+func steps() async throws {
+  #expect(try await finals([0: 4, 1: 4], [("step", "3h")]) == ["a": first(1, of: 2), "b": first(1, of: 2)])
+  #expect(try await finals([0: 6, 1: 7], [("step", "3h")]) == ["a": first(1, of: 2), "b": first(2, of: 2)])
+}
+
+@Test("a partition that is idle and counted holds nothing back, and is as far as the slowest that is not")
+func idle() async throws {
+  #expect(try await finals([0: 1, 1: 5], idle: [0], [("group_by", "")]) == ["all": first(4)])
+  #expect(try await finals([0: 1, 1: 5], idle: [0]) == ["a": first(4), "b": first(4)])
+  // Were it ahead, it stays ahead for its own rows.
+  #expect(try await finals([0: 6, 1: 3], idle: [0]) == ["a": first(5), "b": first(2)])
+  // When all are idle, the furthest counts: the end of the data is not final for being the end.
+  #expect(try await finals([0: 1, 1: 5], idle: [0, 1], [("group_by", "")]) == ["all": first(4)])
+  // What is not counted yet may still close nothing.
+  #expect(try await finals([0: 1, 1: 5], idle: [0], lag: true, [("group_by", "")]) == ["all": first(0)])
+}
+
+@Test("with no partition's time known, nothing is final, and at the ends of time nothing overflows")
+func extremes() throws {
+  let definition = try Hours.definition(allowedLateness: WindowDefinition.lengthMax)
+  let none = Finality(definition: definition, keptKeys: nil, eventTimeWatermarks: [:])
+  #expect(!none.isFinal(partition: PartitionID(0), windowEnd: 0))
+  let early = Finality(definition: definition, keptKeys: [], eventTimeWatermarks: [PartitionID(0): Timestamp(nanoseconds: .min)])
+  #expect(!early.isFinal(partition: PartitionID(0), windowEnd: .min + 1))
+  let late = Finality(definition: definition, keptKeys: nil, eventTimeWatermarks: [PartitionID(0): Timestamp(nanoseconds: .max)])
+  #expect(!late.isFinal(partition: PartitionID(0), windowEnd: .max))
+  #expect(!late.isFinal(partition: PartitionID(1023), windowEnd: 0))
+}

@@ -1,0 +1,160 @@
+import Events
+import Testing
+import Views
+
+@testable import Query
+
+private func random(_ seed: UInt64, count: Int) -> [Seen] {
+  var random = SeededGenerator(seed)
+  var taken: Set<[Int]> = []
+  return (0..<count).compactMap { _ in
+    let (hour, source, site) = (Int.random(in: 0..<12, using: &random), Int.random(in: 0..<5, using: &random), Int.random(in: 0..<4, using: &random))
+    // A source has one partition, a store one row for a partition, window and key.
+    guard taken.insert([hour, source, site]).inserted else { return nil }
+    let sites: [ResultValue] = [.null, .int(1), .double(1.5), .string("s\u{0}é")]
+    let values = (0..<Int.random(in: 0..<4, using: &random)).map { _ in Double(Int.random(in: -3...3, using: &random)) }
+    return Seen(partition: source % 3, hour: hour - 6, source: "s\(source)", site: sites[site], values: values)
+  }
+}
+
+@Test("all pages together are the whole, each row once, for any order and limit", arguments: 1...40 as ClosedRange<UInt64>)
+func pages(seed: UInt64) async throws {
+  var random = SeededGenerator(seed &* 77)
+  let asking = Asking()
+  asking.store.put(QueryTests.random(seed, count: 120), try Hours.definition(), watermarks: [0: 2, 1: 4, 2: -3])
+  var parameters: [(String, String)] = []
+  var columns = ["window_start", "window_end", "final", "source", "site", "n", "total", "mean", "low", "high"]
+  if Bool.random(using: &random) {
+    let kept = [[], ["source"], ["site"], ["site", "source"]].randomElement(using: &random) ?? []
+    parameters.append(("group_by", kept.joined(separator: ",")))
+    columns.removeAll { ["source", "site"].contains($0) && !kept.contains($0) }
+  }
+  if Bool.random(using: &random) { parameters.append(("step", ["2h", "3h", "1d"].randomElement(using: &random) ?? "2h")) }
+  if Bool.random(using: &random) { parameters.append(("from", Hours.text(Int.random(in: -6..<0, using: &random)))) }
+  let order = columns.shuffled(using: &random).prefix(Int.random(in: 0...3, using: &random)).map { (Bool.random(using: &random) ? "-" : "") + $0 }
+  parameters.append(("order", order.joined(separator: ",")))
+  let whole = try await asking.get("/v1/views/hourly", parameters + [("limit", "1000")]).array("rows")
+  #expect(Set(whole.map(\.text)).count == whole.count)
+  let limit = Int.random(in: 1...20, using: &random)
+  var paged: [JSONValue] = []
+  var cursor: String?
+  repeat {
+    let page = await asking.get("/v1/views/hourly", parameters + [("limit", "\(limit)")] + (cursor.map { [("cursor", $0)] } ?? []))
+    try #require(page.status == 200, "seed \(seed): \(page.text)")
+    let rows = try page.array("rows")
+    paged += rows
+    cursor = try page.string("next_cursor")
+    #expect(rows.count == limit || cursor == nil, "seed \(seed): a page that is not the last is full")
+    try #require(paged.count <= whole.count, "seed \(seed), \(parameters)")
+  } while cursor != nil
+  #expect(paged == whole, "seed \(seed), limit \(limit), \(parameters)")
+}
+
+@Test("merging by group_by and step gives what a plain computation gives", arguments: 1...30 as ClosedRange<UInt64>)
+func merging(seed: UInt64) async throws {
+  let seen = random(seed, count: 150)
+  let asking = Asking()
+  asking.store.put(seen, try Hours.definition())
+  for keys in [["source", "site"], ["source"], ["site"], []] {
+    for step in [1, 2, 5, 24] {
+      struct Group: Hashable {
+        var start: Int
+        var keys: [JSONValue]
+      }
+      var groups: [Group: [Double]] = [:]
+      for row in seen {
+        let start = Int((Double(row.hour) / Double(step)).rounded(.down)) * step
+        let named = try ["source": JSONValue.string(row.source), "site": JSONValue(parsing: row.site.json)]
+        groups[Group(start: start, keys: keys.compactMap { named[$0] }), default: []] += row.values
+      }
+      let parameters = [("group_by", keys.joined(separator: ",")), ("step", "\(step)h")]
+      let rows = try await asking.get("/v1/views/hourly", parameters).array("rows")
+      #expect(rows.count == groups.count, "seed \(seed), \(parameters)")
+      for row in rows {
+        let start = try #require(row["window_start"]?.string.flatMap { Timestamp(rfc3339: $0) }).nanoseconds / Hours.hour
+        let values = try #require(groups[Group(start: Int(start), keys: keys.compactMap { row[$0] })], "seed \(seed): \(row.text)")
+        let sum = values.reduce(0, +)
+        #expect(row["n"]?.number == Double(values.count), "seed \(seed)")
+        #expect(row["total"]?.number == (values.isEmpty ? nil : sum), "seed \(seed)")
+        #expect(row["mean"]?.number == (values.isEmpty ? nil : sum / Double(values.count)), "seed \(seed)")
+        #expect(row["low"]?.number == values.min(), "seed \(seed)")
+        #expect(row["high"]?.number == values.max(), "seed \(seed)")
+        #expect(row["window_end"]?.string == Hours.text(Int(start) + step))
+      }
+    }
+  }
+}
+
+@Test("a cursor goes with its query only")
+func foreignCursors() async throws {
+  let asking = Asking()
+  asking.store.put(random(1, count: 50), try Hours.definition())
+  let cursor = try #require(try await asking.get("/v1/views/hourly", [("limit", "3"), ("order", "-n")]).string("next_cursor"))
+  for other in [[], [("order", "n")], [("order", "-n"), ("from", "1969-12-31")], [("order", "-n"), ("group_by", "source")], [("order", "-n"), ("where", "true")], [("order", "-n"), ("step", "2h")]] {
+    let reply = await asking.get("/v1/views/hourly", other + [("cursor", cursor)])
+    #expect(reply.status == 400)
+    #expect(try reply.string("code") == "invalid_cursor", "\(other)")
+  }
+  #expect(await asking.get("/v1/views/hourly", [("order", "-n"), ("limit", "9"), ("format", "csv"), ("cursor", cursor)]).status == 200)
+  // Nor with another generation, whose rows are others.
+  asking.store.put(random(1, count: 50), try Hours.definition(), generation: 2)
+  #expect(await asking.get("/v1/views/hourly", [("order", "-n"), ("cursor", cursor)]).status == 400)
+}
+
+@Test("a damaged cursor is refused or pages on, and never traps")
+func damagedCursors() async throws {
+  let asking = Asking()
+  asking.store.put(random(2, count: 50), try Hours.definition())
+  let cursor = Array(try #require(try await asking.get("/v1/views/hourly", [("limit", "3"), ("order", "-n,site")]).string("next_cursor")))
+  for index in cursor.indices {
+    for damaged in [Array(cursor[..<index]), cursor[..<index] + [cursor[index] == "A" ? "B" : "A"] + cursor[(index + 1)...]] {
+      let reply = await asking.get("/v1/views/hourly", [("order", "-n,site"), ("cursor", String(damaged))])
+      #expect(reply.status == 400 || reply.status == 200, "byte \(index)")
+    }
+  }
+}
+
+@Test("a page in the order of windows does not ask for the windows before it")
+func pagesReadLittle() async throws {
+  let asking = Asking()
+  asking.store.put(random(3, count: 100), try Hours.definition())
+  for order in ["window_start", "-window_start,n"] {
+    let first = await asking.get("/v1/views/hourly", [("limit", "30"), ("order", order)])
+    let last = try #require(try first.array("rows").last?["window_start"]?.string)
+    let cursor = try #require(try first.string("next_cursor"))
+    _ = await asking.get("/v1/views/hourly", [("limit", "30"), ("order", order), ("cursor", cursor)])
+    let request = try #require(asking.store.state.withLock { $0.requests.last })
+    let bound = order.hasPrefix("-") ? request.to.map { Timestamp(nanoseconds: $0.nanoseconds - 1) } : request.from
+    #expect(bound?.description == last)
+  }
+}
+
+@Test("large answers come in pieces that make one whole")
+func pieces() async throws {
+  let asking = Asking()
+  let seen = (0..<2000).map { Seen(partition: 0, hour: $0, source: "s", site: .string(String(repeating: "x", count: $0 % 90)), values: [Double($0)]) }
+  asking.store.put(seen, try Hours.definition())
+  for format in ["json", "ndjson", "csv"] {
+    let answer = await asking.answers.answer(.get, "/v1/views/hourly?limit=100000&format=\(format)", accept: nil)
+    guard case .rows(let first, var rest) = answer.body else {
+      Issue.record("\(format): in one piece")
+      continue
+    }
+    var bytes = first
+    while let piece = rest.piece() {
+      #expect(piece.count < PageWriter.pieceBytes + 1024)
+      bytes += piece
+    }
+    let text = String(decoding: bytes, as: UTF8.self)
+    switch format {
+    case "json":
+      guard case .array(let rows)? = try JSONValue(parsing: text)["rows"] else {
+        Issue.record("no rows")
+        continue
+      }
+      #expect(rows.map { $0["high"]?.number } == (0..<2000).map { Double($0) })
+    case "csv": #expect(text.split(separator: "\r\n").count == 2001)
+    default: #expect(text.split(separator: "\n").count == 2000)
+    }
+  }
+}
