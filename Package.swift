@@ -71,7 +71,7 @@ let package = Package(
     .testTarget(name: "EventsTests", dependencies: ["Events"], swiftSettings: strict),
     .testTarget(
       name: "WebSocketTests",
-      dependencies: ["WebSocket", .product(name: "NIOEmbedded", package: "swift-nio")],
+      dependencies: ["WebSocket", "CZlib", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
     .testTarget(name: "ViewsTests", dependencies: ["Views", "Events"], swiftSettings: strict),
     .testTarget(name: "LogTests", dependencies: ["Log", "Events"], swiftSettings: strict),
@@ -84,7 +84,7 @@ let package = Package(
     .testTarget(name: "PenstockTests", dependencies: ["Penstock"], swiftSettings: strict),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["PenstockClient", .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: ["PenstockClient", "Penstock", "websocket-echo", nioPosix, logging],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -110,7 +110,8 @@ final class DeviceSession {
       if sources.count == 1 { sources.append(sources[0]) }
     }
     guard !sources.isEmpty else { return configuration.path }
-    return configuration.path + "?" + sources.map { "source=" + DeviceHandshake.percentEncoded($0) }.joined(separator: "&")
+    let separator = configuration.path.contains("?") ? "&" : "?"
+    return configuration.path + separator + sources.map { "source=" + DeviceHandshake.percentEncoded($0) }.joined(separator: "&")
   }
 
   /// The handshake was refused: what comes of it is decided when the connection has ended.

@@ -18,9 +18,11 @@ final class QueryAnswers: Sendable {
     now: @escaping @Sendable () -> Timestamp = { Timestamp.now() }
   ) {
     views = ViewAnswers(
-      store: store, partitionCount: log.partitionCount, idleAfter: configuration.partitionIdleAfter, now: now)
+      store: store, partitionCount: log.partitionCount, rowsMax: configuration.rowsMax,
+      idleAfter: configuration.partitionIdleAfter, now: now)
     events = EventAnswers(
-      log: log, scanBytesMax: configuration.eventsScanBytesMax, answerBytesMax: configuration.eventsAnswerBytesMax)
+      log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,
+      answerBytesMax: configuration.eventsAnswerBytesMax)
     self.probe = probe
     self.logger = logger
   }

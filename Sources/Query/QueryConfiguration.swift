@@ -7,6 +7,8 @@ public struct QueryConfiguration: Sendable {
   public var connectionsMax: Int
   /// A connection that sends nothing for so long is closed.
   public var idleTimeout: Duration
+  /// What `limit` may be at most; of raw events never above 10,000.
+  public var rowsMax: Int
   /// A partition to which nothing was appended for so long holds back no result's `final`.
   public var partitionIdleAfter: Duration
   /// Bytes of the log that one request for raw events looks through before it answers with a cursor.
@@ -15,11 +17,13 @@ public struct QueryConfiguration: Sendable {
   public var eventsAnswerBytesMax: Int
 
   public init(
-    host: String = "127.0.0.1", port: Int = 8080, connectionsMax: Int = 4096, idleTimeout: Duration = .seconds(75),
-    partitionIdleAfter: Duration = .seconds(60), eventsScanBytesMax: Int = 64 << 20, eventsAnswerBytesMax: Int = 8 << 20
+    host: String = "127.0.0.1", port: Int = 8080, rowsMax: Int = 100_000, connectionsMax: Int = 4096,
+    idleTimeout: Duration = .seconds(75), partitionIdleAfter: Duration = .seconds(60), eventsScanBytesMax: Int = 64 << 20,
+    eventsAnswerBytesMax: Int = 8 << 20
   ) {
     self.host = host
     self.port = port
+    self.rowsMax = rowsMax
     self.connectionsMax = connectionsMax
     self.idleTimeout = idleTimeout
     self.partitionIdleAfter = partitionIdleAfter

@@ -196,6 +196,10 @@ struct ComputeServiceTests {
     let rows = try await fixture.rows(service, "readings", after: end)
     await service.shutDown()
     let path = fixture.directory + "/compute/0/state.sqlite"
+    // The write-ahead log too: with it SQLite would make the file whole again.
+    for suffix in ["-wal", "-shm"] where FileManager.default.fileExists(atPath: path + suffix) {
+      try FileManager.default.removeItem(atPath: path + suffix)
+    }
     try Data(repeating: 0x55, count: 8192).write(to: URL(fileURLWithPath: path))
     service = try await fixture.start(Self.views, workers: 1)
     #expect(Set(try await fixture.rows(service, "readings", after: end)) == Set(rows))

@@ -23,7 +23,7 @@ actor PenstockProcess {
   }
 
   deinit {
-    if let process, process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    if let process, process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) }
     do {
       try FileManager.default.removeItem(at: folder)
     } catch {

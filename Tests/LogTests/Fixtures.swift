@@ -30,9 +30,9 @@ func testConfiguration(partitions: Int = 1, segmentBytesMax: Int = 64 << 20) -> 
   return configuration
 }
 
-func openLog(_ fileSystem: any FileSystem, _ configuration: LogConfiguration = testConfiguration(), clock: TestClock = TestClock())
-  async throws(LogError) -> SegmentedLog
-{
+func openLog(
+  _ fileSystem: any FileSystem, _ configuration: LogConfiguration = testConfiguration(), clock: TestClock = TestClock()
+) async throws(LogError) -> SegmentedLog {
   try await SegmentedLog.open(configuration, fileSystem: fileSystem, logger: quiet, now: { clock.now })
 }
 
@@ -45,7 +45,9 @@ func event(
     attributes: text.map { ["text": .string($0)] } ?? [:], data: .int(value))
 }
 
-func batch(_ events: [Event], partition: Int = 0) -> ColumnBatch { ColumnBatch(events: events, partition: PartitionID(partition)) }
+func batch(_ events: [Event], partition: Int = 0) -> ColumnBatch {
+  ColumnBatch(events: events, partition: PartitionID(partition))
+}
 
 /// Sequences `range` of one source, as one batch.
 func batch(_ range: ClosedRange<UInt64>, of source: String = "s", partition: Int = 0) -> ColumnBatch {

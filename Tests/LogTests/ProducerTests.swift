@@ -29,7 +29,8 @@ struct ProducerTests {
     var time: Int64 = 0
     for step in 0..<2000 {
       time += Int64.random(in: 0...3, using: &random) / 3 * Int64.random(in: 1...(step % 500 == 0 ? 60 : 2), using: &random)
-      let identity = IdentityDigest(high: UInt64.random(in: 0..<200, using: &random), low: UInt64.random(in: 0..<2, using: &random))
+      let identity = IdentityDigest(
+        high: UInt64.random(in: 0..<200, using: &random), low: UInt64.random(in: 0..<2, using: &random))
       window.expire(at: Timestamp(nanoseconds: time))
       let isNew = window.insert(identity, at: Timestamp(nanoseconds: time))
       #expect(isNew == naive.insert(identity, at: time), "seed \(seed) step \(step)")
@@ -72,10 +73,12 @@ struct ProducerTests {
     let file = ProducerSnapshot.encoded(state, partition: PartitionID(3), base: base, lastAppendTime: Timestamp(nanoseconds: 99))
     var restored = ProducerState(dedupWindow: .seconds(10), identitiesMax: 100)
     #expect(try ProducerSnapshot.decode(file, partition: PartitionID(3), base: base, into: &restored).nanoseconds == 99)
-    #expect(
-      ProducerSnapshot.encoded(restored, partition: PartitionID(3), base: base, lastAppendTime: Timestamp(nanoseconds: 99)) == file)
+    let again = ProducerSnapshot.encoded(
+      restored, partition: PartitionID(3), base: base, lastAppendTime: Timestamp(nanoseconds: 99))
+    #expect(again == file)
     for position in file.indices {
-      for damaged in [file.enumerated().map { $0.offset == position ? $0.element ^ 2 : $0.element }, Array(file.prefix(position))] {
+      let flipped = file.enumerated().map { $0.offset == position ? $0.element ^ 2 : $0.element }
+      for damaged in [flipped, Array(file.prefix(position))] {
         var target = ProducerState(dedupWindow: .seconds(10), identitiesMax: 100)
         #expect(throws: RecordDamage.self) {
           try ProducerSnapshot.decode(damaged, partition: PartitionID(3), base: base, into: &target)
@@ -105,7 +108,8 @@ struct ProducerTests {
     lived.expire(at: Timestamp(nanoseconds: 2000))
     replayed.expire(at: Timestamp(nanoseconds: 2000))
     func encoded(_ state: ProducerState) -> [[UInt64]] {
-      (0..<3).compactMap { state.position(of: "s\($0)").map { [$0.epoch, $0.sequence] } } + state.identities.remembered.identities.map { [$0.high, $0.low] }
+      (0..<3).compactMap { state.position(of: "s\($0)").map { [$0.epoch, $0.sequence] } }
+        + state.identities.remembered.identities.map { [$0.high, $0.low] }
     }
     #expect(encoded(lived) == encoded(replayed))
   }

@@ -120,7 +120,8 @@ struct SegmentedLogTests {
     await log.close()
   }
 
-  @Test("segments roll, and a read may begin in the middle of any batch", arguments: [BatchHeader.Codec.none, .deflate], [0, 1 << 20])
+  @Test(
+    "segments roll, and a read may begin in the middle of any batch", arguments: [BatchHeader.Codec.none, .deflate], [0, 1 << 20])
   func rolling(_ codec: BatchHeader.Codec, recentBytesMax: Int) async throws {
     var configuration = testConfiguration(segmentBytesMax: 3000)
     configuration.codec = codec
@@ -282,7 +283,7 @@ struct SegmentedLogTests {
     await log.close()
   }
 
-  @Test("sync: interval acknowledges before the sync, shows only what is synced, and keeps that through a power loss", arguments: 0..<20)
+  @Test("sync: interval shows only what is synced, and keeps that through a power loss", arguments: 0..<20)
   func interval(seed: Int) async throws {
     let files = FaultyFileSystem(seed: UInt64(seed))
     var configuration = testConfiguration(segmentBytesMax: 3000)
@@ -300,7 +301,9 @@ struct SegmentedLogTests {
     await again.close()
   }
 
-  @Test("sync: interval and never write everything on close", arguments: [LogConfiguration.SyncPolicy.interval(.seconds(60)), .never])
+  @Test(
+    "sync: interval and never write everything on close",
+    arguments: [LogConfiguration.SyncPolicy.interval(.seconds(60)), .never])
   func relaxedClose(_ sync: LogConfiguration.SyncPolicy) async throws {
     let files = FaultyFileSystem()
     var configuration = testConfiguration()

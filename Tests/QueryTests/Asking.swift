@@ -21,7 +21,8 @@ struct Asking: Sendable {
     self.log = log
     let probe = ServiceProbe(readiness: { ServiceProbe.Readiness([("log", problem)]) }, metrics: { "penstock_up 1\n" })
     answers = QueryAnswers(
-      configuration: configuration, store: store, log: log, probe: probe, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+      configuration: configuration, store: store, log: log, probe: probe,
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
       now: { Asking.now })
   }
 
@@ -36,7 +37,8 @@ struct Asking: Sendable {
       body = first
       while let piece = rest.piece() { body += piece }
     }
-    return Reply(status: answer.status, contentType: answer.contentType, headers: headers, text: String(decoding: body, as: UTF8.self))
+    return Reply(
+      status: answer.status, contentType: answer.contentType, headers: headers, text: String(decoding: body, as: UTF8.self))
   }
 
   /// - Parameter parameters: Encoded here.

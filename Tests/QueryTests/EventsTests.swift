@@ -7,7 +7,8 @@ private func events(_ seed: UInt64, count: Int) -> [Event] {
   var random = SeededGenerator(seed)
   return (0..<count).map { index in
     Event(
-      source: "s\(Int.random(in: 0..<6, using: &random))", type: ["up", "down", "left"].randomElement(using: &random) ?? "up", id: "e\(index)",
+      source: "s\(Int.random(in: 0..<6, using: &random))", type: ["up", "down", "left"].randomElement(using: &random) ?? "up",
+      id: "e\(index)",
       time: Timestamp(nanoseconds: Int64(Int.random(in: 0..<100, using: &random)) * Hours.hour), sequence: UInt64(index),
       data: ["v": .int(Int64(index))])
   }
@@ -38,10 +39,11 @@ func eventShape() async throws {
   let partition = asking.log.partition(of: "station/EWR")
   let reply = await asking.get("/v1/events")
   let list = try reply.array("events")
-  let expected: JSONValue = try JSONValue(parsing: """
-    {"specversion":"1.0","id":"1","source":"station/EWR","type":"weather","time":"1970-01-01T00:00:00Z","subject":"s","sequence":5,"epoch":2,\
-    "trace":"t","logpartition":\(partition),"logoffset":0,"data":{"temp":1.5,"site":{"a":true}}}
-    """)
+  let expected: JSONValue = try JSONValue(
+    parsing: """
+      {"specversion":"1.0","id":"1","source":"station/EWR","type":"weather","time":"1970-01-01T00:00:00Z","subject":"s",\
+      "sequence":5,"epoch":2,"trace":"t","logpartition":\(partition),"logoffset":0,"data":{"temp":1.5,"site":{"a":true}}}
+      """)
   #expect(list == [expected])
   #expect(try reply.member("next_cursor") == .null)
   #expect(try reply.member("as_of")?[partition.description] == .int(1))
@@ -52,7 +54,8 @@ func eventPages(seed: UInt64) async throws {
   var random = SeededGenerator(seed &* 31)
   let all = events(seed, count: 300)
   let configuration = QueryConfiguration(
-    eventsScanBytesMax: Bool.random(using: &random) ? 1500 : 1 << 20, eventsAnswerBytesMax: Bool.random(using: &random) ? 600 : 1 << 20)
+    eventsScanBytesMax: Bool.random(using: &random) ? 1500 : 1 << 20,
+    eventsAnswerBytesMax: Bool.random(using: &random) ? 600 : 1 << 20)
   let asking = Asking(configuration: configuration)
   asking.log.append(all, batchSize: Int.random(in: 1...40, using: &random))
   var parameters: [(String, String)] = [("limit", "\(Int.random(in: 1...60, using: &random))")]
@@ -74,7 +77,8 @@ func eventPages(seed: UInt64) async throws {
     expected.removeAll { $0.time.nanoseconds >= 60 * Hours.hour }
   }
   let found = try await pages(asking, parameters)
-  let byPartition = Dictionary(grouping: expected) { asking.log.partition(of: $0.source) }.sorted { $0.key < $1.key }.flatMap(\.value)
+  let byPartition = Dictionary(grouping: expected) { asking.log.partition(of: $0.source) }.sorted { $0.key < $1.key }.flatMap(
+    \.value)
   #expect(found.map { $0["id"]?.string } == byPartition.map(\.id), "seed \(seed), \(parameters)")
 }
 
@@ -95,7 +99,8 @@ func pinnedAndFollowing() async throws {
     cursor = next
   }
   #expect(count == 50)
-  let more = await asking.get("/v1/events", [("limit", "10000"), ("follow", "true"), ("cursor", try #require(try following.string("next_cursor")))])
+  let more = await asking.get(
+    "/v1/events", [("limit", "10000"), ("follow", "true"), ("cursor", try #require(try following.string("next_cursor")))])
   #expect(try more.array("events").count == 30)
   let none = await asking.get("/v1/events", [("follow", "true"), ("cursor", try #require(try more.string("next_cursor")))])
   #expect(try none.array("events") == [])
@@ -180,8 +185,10 @@ func corruptPartition() async throws {
 @Test(
   "what is wrong with a query for events is refused",
   arguments: [
-    ("limit=0", "invalid_parameter"), ("limit=10001", "invalid_parameter"), ("from=x", "invalid_parameter"), ("follow=yes", "invalid_parameter"),
-    ("sourse=a", "unknown_parameter"), ("where=true", "unknown_parameter"), ("type=a&type=b", "duplicate_parameter"), ("cursor=AAAA", "invalid_cursor"),
+    ("limit=0", "invalid_parameter"), ("limit=10001", "invalid_parameter"), ("from=x", "invalid_parameter"),
+    ("follow=yes", "invalid_parameter"),
+    ("sourse=a", "unknown_parameter"), ("where=true", "unknown_parameter"), ("type=a&type=b", "duplicate_parameter"),
+    ("cursor=AAAA", "invalid_cursor"),
     ("from=2020-01-02&to=2020-01-01", "invalid_parameter"),
   ])
 func eventRefusals(query: String, code: String) async throws {
@@ -195,7 +202,10 @@ func eventCursors() async throws {
   let asking = Asking()
   asking.log.append(events(7, count: 60))
   let cursor = try #require(try await asking.get("/v1/events", [("limit", "3"), ("type", "up")]).string("next_cursor"))
-  for other in [[], [("type", "down")], [("type", "up"), ("source", "s1")], [("type", "up"), ("follow", "true")], [("type", "up"), ("to", "2020-01-01")]] {
+  for other in [
+    [], [("type", "down")], [("type", "up"), ("source", "s1")], [("type", "up"), ("follow", "true")],
+    [("type", "up"), ("to", "2020-01-01")],
+  ] {
     #expect(try await asking.get("/v1/events", other + [("cursor", cursor)]).string("code") == "invalid_cursor", "\(other)")
   }
   let characters = Array(cursor)

@@ -45,7 +45,8 @@ final class FakeLog: EventLog {
     return known
   }
 
-  nonisolated(nonsending) func read(_ id: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError) -> [ColumnBatch] {
+  nonisolated(nonsending) func read(_ id: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError) -> [ColumnBatch]
+  {
     let partition = try partition(id)
     guard start >= partition.start, start <= partition.end else { throw LogError(.outOfRange, partition: id, "no such offset") }
     var result: [ColumnBatch] = []
@@ -65,7 +66,9 @@ final class FakeLog: EventLog {
 
   nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {}
 
-  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] { [:] }
+  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] {
+    [:]
+  }
 
   nonisolated(nonsending) func firstOffset(of id: PartitionID, atOrAfter time: Timestamp) async throws(LogError) -> Offset? {
     let partition = try partition(id)

@@ -40,7 +40,8 @@ final class FakeStore: ViewStore {
       result.rows.withKey(row) { key in
         result.rows.withState(row) { state in
           rows.append(
-            partition: result.rows.partitions[row], windowStart: start, windowEnd: result.rows.windowEnds[row], key: key, state: state)
+            partition: result.rows.partitions[row], windowStart: start, windowEnd: result.rows.windowEnds[row], key: key,
+            state: state)
         }
       }
     }
@@ -76,7 +77,8 @@ enum Hours {
       window: .tumble(size: hour), watermarkDelay: 0, allowedLateness: allowedLateness,
       aggregates: [
         AggregateColumn(name: "n", function: .countRows), AggregateColumn(name: "total", function: .sum, argument: value),
-        AggregateColumn(name: "mean", function: .avg, argument: value), AggregateColumn(name: "low", function: .min, argument: value),
+        AggregateColumn(name: "mean", function: .avg, argument: value),
+        AggregateColumn(name: "low", function: .min, argument: value),
         AggregateColumn(name: "high", function: .max, argument: value),
       ])
   }

@@ -6,16 +6,21 @@ import Views
 
 /// Source a lies in partition 0, b in partition 1; each has hours 0 to 5. One hour of lateness is allowed.
 private func finals(
-  _ watermarks: [Int: Int], idle: Set<Int> = [], lag: Bool = false, _ parameters: [(String, String)] = [], keysOnSource: Bool = true
+  _ watermarks: [Int: Int], idle: Set<Int> = [], lag: Bool = false, _ parameters: [(String, String)] = [],
+  keysOnSource: Bool = true
 ) async throws -> [String: [Bool]] {
   let seen = (0..<6).flatMap { hour in
-    [Seen(partition: 0, hour: hour, source: "a", site: .null, values: [1]), Seen(partition: 1, hour: hour, source: "b", site: .null, values: [1])]
+    [
+      Seen(partition: 0, hour: hour, source: "a", site: .null, values: [1]),
+      Seen(partition: 1, hour: hour, source: "b", site: .null, values: [1]),
+    ]
   }
   let asking = Asking()
   let minute: Int64 = 60_000_000_000
-  let appended = Dictionary(uniqueKeysWithValues: watermarks.keys.map { partition in
-    (partition, Timestamp(nanoseconds: Asking.now.nanoseconds - (idle.contains(partition) ? minute : minute - 1)))
-  })
+  let appended = Dictionary(
+    uniqueKeysWithValues: watermarks.keys.map { partition in
+      (partition, Timestamp(nanoseconds: Asking.now.nanoseconds - (idle.contains(partition) ? minute : minute - 1)))
+    })
   asking.store.put(seen, try Hours.definition(keysOnSource: keysOnSource), watermarks: watermarks, lastAppend: appended)
   if lag {
     asking.store.state.withLock { state in

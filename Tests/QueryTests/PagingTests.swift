@@ -8,7 +8,9 @@ private func random(_ seed: UInt64, count: Int) -> [Seen] {
   var random = SeededGenerator(seed)
   var taken: Set<[Int]> = []
   return (0..<count).compactMap { _ in
-    let (hour, source, site) = (Int.random(in: 0..<12, using: &random), Int.random(in: 0..<5, using: &random), Int.random(in: 0..<4, using: &random))
+    let (hour, source, site) = (
+      Int.random(in: 0..<12, using: &random), Int.random(in: 0..<5, using: &random), Int.random(in: 0..<4, using: &random)
+    )
     // A source has one partition, a store one row for a partition, window and key.
     guard taken.insert([hour, source, site]).inserted else { return nil }
     let sites: [ResultValue] = [.null, .int(1), .double(1.5), .string("s\u{0}é")]
@@ -31,7 +33,9 @@ func pages(seed: UInt64) async throws {
   }
   if Bool.random(using: &random) { parameters.append(("step", ["2h", "3h", "1d"].randomElement(using: &random) ?? "2h")) }
   if Bool.random(using: &random) { parameters.append(("from", Hours.text(Int.random(in: -6..<0, using: &random)))) }
-  let order = columns.shuffled(using: &random).prefix(Int.random(in: 0...3, using: &random)).map { (Bool.random(using: &random) ? "-" : "") + $0 }
+  let order = columns.shuffled(using: &random).prefix(Int.random(in: 0...3, using: &random)).map {
+    (Bool.random(using: &random) ? "-" : "") + $0
+  }
   parameters.append(("order", order.joined(separator: ",")))
   let whole = try await asking.get("/v1/views/hourly", parameters + [("limit", "1000")]).array("rows")
   #expect(Set(whole.map(\.text)).count == whole.count)
@@ -39,7 +43,8 @@ func pages(seed: UInt64) async throws {
   var paged: [JSONValue] = []
   var cursor: String?
   repeat {
-    let page = await asking.get("/v1/views/hourly", parameters + [("limit", "\(limit)")] + (cursor.map { [("cursor", $0)] } ?? []))
+    let page = await asking.get(
+      "/v1/views/hourly", parameters + [("limit", "\(limit)")] + (cursor.map { [("cursor", $0)] } ?? []))
     try #require(page.status == 200, "seed \(seed): \(page.text)")
     let rows = try page.array("rows")
     paged += rows
@@ -72,7 +77,8 @@ func merging(seed: UInt64) async throws {
       #expect(rows.count == groups.count, "seed \(seed), \(parameters)")
       for row in rows {
         let start = try #require(row["window_start"]?.string.flatMap { Timestamp(rfc3339: $0) }).nanoseconds / Hours.hour
-        let values = try #require(groups[Group(start: Int(start), keys: keys.compactMap { row[$0] })], "seed \(seed): \(row.text)")
+        let values = try #require(
+          groups[Group(start: Int(start), keys: keys.compactMap { row[$0] })], "seed \(seed): \(row.text)")
         let sum = values.reduce(0, +)
         #expect(row["n"]?.number == Double(values.count), "seed \(seed)")
         #expect(row["total"]?.number == (values.isEmpty ? nil : sum), "seed \(seed)")
@@ -90,12 +96,16 @@ func foreignCursors() async throws {
   let asking = Asking()
   asking.store.put(random(1, count: 50), try Hours.definition())
   let cursor = try #require(try await asking.get("/v1/views/hourly", [("limit", "3"), ("order", "-n")]).string("next_cursor"))
-  for other in [[], [("order", "n")], [("order", "-n"), ("from", "1969-12-31")], [("order", "-n"), ("group_by", "source")], [("order", "-n"), ("where", "true")], [("order", "-n"), ("step", "2h")]] {
+  for other in [
+    [], [("order", "n")], [("order", "-n"), ("from", "1969-12-31")], [("order", "-n"), ("group_by", "source")],
+    [("order", "-n"), ("where", "true")], [("order", "-n"), ("step", "2h")],
+  ] {
     let reply = await asking.get("/v1/views/hourly", other + [("cursor", cursor)])
     #expect(reply.status == 400)
     #expect(try reply.string("code") == "invalid_cursor", "\(other)")
   }
-  #expect(await asking.get("/v1/views/hourly", [("order", "-n"), ("limit", "9"), ("format", "csv"), ("cursor", cursor)]).status == 200)
+  #expect(
+    await asking.get("/v1/views/hourly", [("order", "-n"), ("limit", "9"), ("format", "csv"), ("cursor", cursor)]).status == 200)
   // Nor with another generation, whose rows are others.
   asking.store.put(random(1, count: 50), try Hours.definition(), generation: 2)
   #expect(await asking.get("/v1/views/hourly", [("order", "-n"), ("cursor", cursor)]).status == 400)
@@ -105,7 +115,8 @@ func foreignCursors() async throws {
 func damagedCursors() async throws {
   let asking = Asking()
   asking.store.put(random(2, count: 50), try Hours.definition())
-  let cursor = Array(try #require(try await asking.get("/v1/views/hourly", [("limit", "3"), ("order", "-n,site")]).string("next_cursor")))
+  let cursor = Array(
+    try #require(try await asking.get("/v1/views/hourly", [("limit", "3"), ("order", "-n,site")]).string("next_cursor")))
   for index in cursor.indices {
     for damaged in [Array(cursor[..<index]), cursor[..<index] + [cursor[index] == "A" ? "B" : "A"] + cursor[(index + 1)...]] {
       let reply = await asking.get("/v1/views/hourly", [("order", "-n,site"), ("cursor", String(damaged))])
@@ -132,7 +143,9 @@ func pagesReadLittle() async throws {
 @Test("large answers come in pieces that make one whole")
 func pieces() async throws {
   let asking = Asking()
-  let seen = (0..<2000).map { Seen(partition: 0, hour: $0, source: "s", site: .string(String(repeating: "x", count: $0 % 90)), values: [Double($0)]) }
+  let seen = (0..<2000).map {
+    Seen(partition: 0, hour: $0, source: "s", site: .string(String(repeating: "x", count: $0 % 90)), values: [Double($0)])
+  }
   asking.store.put(seen, try Hours.definition())
   for format in ["json", "ndjson", "csv"] {
     let answer = await asking.answers.answer(.get, "/v1/views/hourly?limit=100000&format=\(format)", accept: nil)
@@ -157,4 +170,14 @@ func pieces() async throws {
     default: #expect(text.split(separator: "\n").count == 2000)
     }
   }
+}
+
+@Test("limit is bounded by the configuration, by default too")
+func rowsMax() async throws {
+  let asking = Asking(configuration: QueryConfiguration(rowsMax: 5))
+  asking.store.put(random(4, count: 50), try Hours.definition())
+  #expect(try await asking.get("/v1/views/hourly").array("rows").count == 5)
+  #expect(await asking.get("/v1/views/hourly", [("limit", "5")]).status == 200)
+  #expect(try await asking.get("/v1/views/hourly", [("limit", "6")]).string("detail")?.contains("1 to 5") == true)
+  #expect(await asking.get("/v1/events", [("limit", "6")]).status == 400)
 }

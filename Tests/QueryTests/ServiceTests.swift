@@ -1,6 +1,6 @@
 import Events
-import FoundationNetworking
 import Foundation
+import FoundationNetworking
 import Logging
 import NIOPosix
 import Testing
@@ -20,14 +20,18 @@ func listing() async throws {
   #expect(reply.status == 200)
   #expect(
     reply.text == """
-      {"views":[{"name":"hourly","generation":1,"where":null,"keys":["source","site"],"window":{"tumble":"1h"},"watermark_delay":"0s",\
+      {"views":[{"name":"hourly","generation":1,"where":null,"keys":["source","site"],"window":{"tumble":"1h"},\
+      "watermark_delay":"0s",\
       "allowed_lateness":"1h","retention":null,"columns":[{"name":"window_start","type":"timestamp","role":"window"},\
       {"name":"window_end","type":"timestamp","role":"window"},{"name":"final","type":"boolean","role":"window"},\
-      {"name":"source","type":"string","role":"key"},{"name":"site","type":"any","role":"key"},{"name":"n","type":"int64","role":"aggregate"},\
+      {"name":"source","type":"string","role":"key"},{"name":"site","type":"any","role":"key"},\
+      {"name":"n","type":"int64","role":"aggregate"},\
       {"name":"total","type":"double","role":"aggregate"},{"name":"mean","type":"double","role":"aggregate"},\
-      {"name":"low","type":"double","role":"aggregate"},{"name":"high","type":"double","role":"aggregate"}],"offsets":{"0":10,"2":10},\
+      {"name":"low","type":"double","role":"aggregate"},{"name":"high","type":"double","role":"aggregate"}],\
+      "offsets":{"0":10,"2":10},\
       "high_watermarks":{"0":10,"2":15},"event_time_watermarks":{"0":"1970-01-01T03:00:00Z","2":"1970-01-01T04:00:00Z"},\
-      "lag":{"events":5,"seconds":2.5},"counts":{"applied":16,"filtered":2,"late":2,"pending":5,"where_errors":0,"argument_errors":0}}]}
+      "lag":{"events":5,"seconds":2.5},"counts":{"applied":16,"filtered":2,"late":2,"pending":5,\
+      "where_errors":0,"argument_errors":0}}]}
       """)
   #expect(await asking.get("/v1/views", [("limit", "1")]).status == 400)
 }
@@ -35,7 +39,9 @@ func listing() async throws {
 @Test("paths that are not are 404, methods that are not 405")
 func paths() async throws {
   let asking = Asking()
-  for path in ["/v1/views/", "/v1/views/a/live", "/v1/views/a/late", "/v1/ledger", "/v1/sql", "/x", "/livez/", "//", "/v1/views/a/"] {
+  for path in [
+    "/v1/views/", "/v1/views/a/live", "/v1/views/a/late", "/v1/ledger", "/v1/sql", "/x", "/livez/", "//", "/v1/views/a/",
+  ] {
     let reply = await asking.raw(path)
     #expect(reply.status == 404, "\(path)")
     #expect(try reply.string("code") == "not_found")
@@ -70,7 +76,9 @@ func openAPI() async throws {
     return
   }
   #expect(Set(paths.map(\.name)) == Set(Route.allCases.filter { $0 != .unknown }.map(\.rawValue)))
-  func resolve(_ reference: String) -> JSONValue? { reference.dropFirst(2).split(separator: "/").reduce(document) { $0?[String($1)] } }
+  func resolve(_ reference: String) -> JSONValue? {
+    reference.dropFirst(2).split(separator: "/").reduce(document) { $0?[String($1)] }
+  }
   var references = 0
   func check(_ value: JSONValue) {
     switch value {
@@ -122,7 +130,8 @@ private func withService(
 ) async throws {
   let probe = ServiceProbe(readiness: { ServiceProbe.Readiness([]) }, metrics: { "" })
   let service = QueryService(
-    configuration: QueryConfiguration(port: 0), store: store, log: log, probe: probe, group: MultiThreadedEventLoopGroup.singleton,
+    configuration: QueryConfiguration(port: 0), store: store, log: log, probe: probe,
+    group: MultiThreadedEventLoopGroup.singleton,
     logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
   let (host, port) = try await service.start()
   do {
@@ -179,7 +188,8 @@ func draining() async throws {
   store.inner.put([], try Hours.definition())
   let probe = ServiceProbe(readiness: { ServiceProbe.Readiness([]) }, metrics: { "" })
   let service = QueryService(
-    configuration: QueryConfiguration(port: 0), store: store, log: FakeLog(), probe: probe, group: MultiThreadedEventLoopGroup.singleton,
+    configuration: QueryConfiguration(port: 0), store: store, log: FakeLog(), probe: probe,
+    group: MultiThreadedEventLoopGroup.singleton,
     logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
   let (host, port) = try await service.start()
   let url = "http://\(host):\(port)"
@@ -204,7 +214,8 @@ func portTaken() async throws {
     let port = try #require(URL(string: url)?.port)
     let probe = ServiceProbe(readiness: { ServiceProbe.Readiness([]) }, metrics: { "" })
     let second = QueryService(
-      configuration: QueryConfiguration(port: port), store: FakeStore(), log: FakeLog(), probe: probe, group: MultiThreadedEventLoopGroup.singleton,
+      configuration: QueryConfiguration(port: port), store: FakeStore(), log: FakeLog(), probe: probe,
+      group: MultiThreadedEventLoopGroup.singleton,
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     await #expect(throws: (any Error).self) { try await second.start() }
     await second.shutDown()

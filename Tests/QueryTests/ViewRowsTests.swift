@@ -29,8 +29,8 @@ func shape() async throws {
       {"name":"window_end","type":"timestamp"},{"name":"final","type":"boolean"},{"name":"source","type":"string"},\
       {"name":"site","type":"any"},{"name":"n","type":"int64"},{"name":"total","type":"double"},{"name":"mean","type":"double"},\
       {"name":"low","type":"double"},{"name":"high","type":"double"}],"rows":[{"window_start":"1970-01-01T00:00:00Z",\
-      "window_end":"1970-01-01T01:00:00Z","final":true,"source":"a","site":"x","n":2,"total":3.0,"mean":1.5,"low":1.0,"high":2.0}],\
-      "next_cursor":null}
+      "window_end":"1970-01-01T01:00:00Z","final":true,"source":"a","site":"x","n":2,"total":3.0,"mean":1.5,\
+      "low":1.0,"high":2.0}],"next_cursor":null}
       """)
 }
 
@@ -46,7 +46,10 @@ private func described(_ reply: Reply) throws -> [String] {
 func range() async throws {
   let asking = try asking()
   #expect(try described(await asking.get("/v1/views/hourly")) == ["00 a x 2", "01 a x 1", "01 b null 1", "01 b x 2", "05 b 7 1"])
-  #expect(try described(await asking.get("/v1/views/hourly", [("from", "1970-01-01T01:00:00Z"), ("to", "1970-01-01T05:00:00Z")])) == ["01 a x 1", "01 b null 1", "01 b x 2"])
+  #expect(
+    try described(await asking.get("/v1/views/hourly", [("from", "1970-01-01T01:00:00Z"), ("to", "1970-01-01T05:00:00Z")])) == [
+      "01 a x 1", "01 b null 1", "01 b x 2",
+    ])
   #expect(try described(await asking.get("/v1/views/hourly", [("from", "1970-01-01"), ("to", "1970-01-02")])).count == 5)
   #expect(try described(await asking.get("/v1/views/hourly", [("from", "1970-01-02")])) == [])
   // A plus that nobody encoded.
@@ -56,7 +59,8 @@ func range() async throws {
 @Test(
   "where chooses by keys",
   arguments: [
-    (#"source == "b""#, ["01 b null 1", "01 b x 2", "05 b 7 1"]), (#"site == 7"#, ["05 b 7 1"]), (#"site == null"#, ["01 b null 1"]),
+    (#"source == "b""#, ["01 b null 1", "01 b x 2", "05 b 7 1"]), (#"site == 7"#, ["05 b 7 1"]),
+    (#"site == null"#, ["01 b null 1"]),
     (#"source in ["a", "c"] && site == "x""#, ["00 a x 2", "01 a x 1"]), (#"source.startsWith("z")"#, []),
     (#"site > 5 || source == "a""#, ["00 a x 2", "01 a x 1", "05 b 7 1"]),
   ])
@@ -69,7 +73,8 @@ func filter(expression: String, expected: [String]) async throws {
 @Test("group_by keeps keys in the order named, none when empty, and step merges windows")
 func grouping() async throws {
   let asking = try asking()
-  #expect(try described(await asking.get("/v1/views/hourly", [("group_by", "source")])) == ["00 a 2", "01 a 1", "01 b 3", "05 b 1"])
+  #expect(
+    try described(await asking.get("/v1/views/hourly", [("group_by", "source")])) == ["00 a 2", "01 a 1", "01 b 3", "05 b 1"])
   #expect(try described(await asking.get("/v1/views/hourly", [("group_by", "")])) == ["00 2", "01 4", "05 1"])
   #expect(try described(await asking.raw("/v1/views/hourly?group_by")) == ["00 2", "01 4", "05 1"])
   #expect(try described(await asking.get("/v1/views/hourly", [("group_by", ""), ("step", "4h")])) == ["00 6", "04 1"])
@@ -84,7 +89,9 @@ func grouping() async throws {
 @Test("rows are sorted by any columns, up or down, with ties in the order of window and keys")
 func ordering() async throws {
   let asking = try asking()
-  func sorted(_ order: String) async throws -> [String] { try described(await asking.get("/v1/views/hourly", [("order", order)])) }
+  func sorted(_ order: String) async throws -> [String] {
+    try described(await asking.get("/v1/views/hourly", [("order", order)]))
+  }
   #expect(try await sorted("-n") == ["00 a x 2", "01 b x 2", "01 a x 1", "01 b null 1", "05 b 7 1"])
   #expect(try await sorted("-high") == ["05 b 7 1", "01 b null 1", "01 b x 2", "01 a x 1", "00 a x 2"])
   #expect(try await sorted("site,-window_start") == ["01 b null 1", "05 b 7 1", "01 a x 1", "01 b x 2", "00 a x 2"])
@@ -97,25 +104,34 @@ func ordering() async throws {
   "what is wrong is refused, with a code and a hint",
   arguments: [
     ("form=2013-01-01", "unknown_parameter", "form: there is no such parameter here: did you mean from?"),
-    ("qqqqqqqq=1", "unknown_parameter", "known are from, to, where"), ("limit=1&limit=2", "duplicate_parameter", "limit: given twice"),
-    ("from=yesterday", "invalid_parameter", "from: expected a time"), ("to=2013-13-01", "invalid_parameter", "to: expected a time"),
+    ("qqqqqqqq=1", "unknown_parameter", "known are from, to, where"),
+    ("limit=1&limit=2", "duplicate_parameter", "limit: given twice"),
+    ("from=yesterday", "invalid_parameter", "from: expected a time"),
+    ("to=2013-13-01", "invalid_parameter", "to: expected a time"),
     ("from=2013-01-02&to=2013-01-02", "invalid_parameter", "from: it is not before 'to'"),
     ("from=2013-01-03&to=2013-01-02", "invalid_parameter", "from: it is not before 'to'"),
     ("where=source%20=%20%22a%22", "invalid_expression", "^"), ("where=", "invalid_expression", "where"),
     ("where=sorce%20==%20%22a%22", "invalid_expression", "did you mean source?"),
-    ("where=n%20%3E%203", "invalid_expression", "where is over key columns, here source, site; 'n' is an aggregate\n  n > 3\n  ^"),
-    ("where=final", "invalid_expression", "'final' is the window's"), ("where=source", "invalid_expression", "expected a condition"),
+    (
+      "where=n%20%3E%203", "invalid_expression", "where is over key columns, here source, site; 'n' is an aggregate\n  n > 3\n  ^"
+    ),
+    ("where=final", "invalid_expression", "'final' is the window's"),
+    ("where=source", "invalid_expression", "expected a condition"),
     ("group_by=town", "invalid_parameter", "there is no key 'town': the view's are source, site"),
     ("group_by=source,source", "invalid_parameter", "named twice"), ("group_by=,", "invalid_parameter", "there is no key ''"),
     ("step=90m", "invalid_parameter", "step: 1h30m is not a multiple of the view's window, 1h"),
-    ("step=0s", "invalid_parameter", "not a multiple"), ("step=4000d", "invalid_parameter", "up to 3650d"), ("step=day", "invalid_parameter", "expected a duration"),
+    ("step=0s", "invalid_parameter", "not a multiple"), ("step=4000d", "invalid_parameter", "up to 3650d"),
+    ("step=day", "invalid_parameter", "expected a duration"),
     ("order=hihg", "invalid_parameter", "did you mean high?"), ("order=n,-n", "invalid_parameter", "named twice"),
     ("order=site&group_by=source", "invalid_parameter", "the result has no column 'site'"),
-    ("limit=0", "invalid_parameter", "1 to 100000"), ("limit=100001", "invalid_parameter", "1 to 100000"), ("limit=ten", "invalid_parameter", "found 'ten'"),
-    ("after=7", "invalid_parameter", "after: expected a JSON object"), ("after=%7B%224%22:1%7D", "invalid_parameter", "there is no partition 4: the log has 4"),
+    ("limit=0", "invalid_parameter", "1 to 100000"), ("limit=100001", "invalid_parameter", "1 to 100000"),
+    ("limit=ten", "invalid_parameter", "found 'ten'"),
+    ("after=7", "invalid_parameter", "after: expected a JSON object"),
+    ("after=%7B%224%22:1%7D", "invalid_parameter", "there is no partition 4: the log has 4"),
     ("timeout=61s", "invalid_parameter", "at most 1m"), ("timeout=5", "invalid_parameter", "expected a duration"),
     ("format=xml", "invalid_parameter", "expected one of json, csv, ndjson"), ("cursor=abc", "invalid_cursor", "no cursor"),
-    ("cursor=%21", "invalid_cursor", "no cursor"), ("from=%zz", "invalid_parameter", "percent-encoded"), ("%ff=1", "invalid_parameter", "percent-encoded"),
+    ("cursor=%21", "invalid_cursor", "no cursor"), ("from=%zz", "invalid_parameter", "percent-encoded"),
+    ("%ff=1", "invalid_parameter", "percent-encoded"),
   ])
 func refusals(query: String, code: String, detail: String) async throws {
   let reply = try await asking().raw("/v1/views/hourly?" + query)
@@ -130,9 +146,11 @@ func refusals(query: String, code: String, detail: String) async throws {
 func formats() async throws {
   let asking = try asking([sample[0]])
   for (format, accept, type) in [
-    (nil, nil, "application/json"), (nil, "*/*", "application/json"), (nil, "text/csv", "text/csv; charset=utf-8; header=present"),
+    (nil, nil, "application/json"), (nil, "*/*", "application/json"),
+    (nil, "text/csv", "text/csv; charset=utf-8; header=present"),
     (nil, "application/x-ndjson", "application/x-ndjson"), ("csv", "application/json", "text/csv; charset=utf-8; header=present"),
-    (nil, "text/html,application/xhtml+xml,*/*;q=0.8", "application/json"), (nil, "application/json;q=0.1, Text/CSV ; q=0.9", "text/csv; charset=utf-8; header=present"),
+    (nil, "text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
+    (nil, "application/json;q=0.1, Text/CSV ; q=0.9", "text/csv; charset=utf-8; header=present"),
     ("json", "text/csv", "application/json"),
   ] as [(String?, String?, String)] {
     let reply = await asking.get("/v1/views/hourly", format.map { [("format", $0)] } ?? [], accept: accept)
@@ -146,7 +164,8 @@ func formats() async throws {
 @Test("CSV quotes what must be quoted, NDJSON has a row a line, and headers carry the rest")
 func csv() async throws {
   let odd = [
-    Seen(partition: 0, hour: 0, source: "a,\"b\"\r\n", site: .string(""), values: [1]), Seen(partition: 0, hour: 0, source: "é", site: .null, values: [0.1]),
+    Seen(partition: 0, hour: 0, source: "a,\"b\"\r\n", site: .string(""), values: [1]),
+    Seen(partition: 0, hour: 0, source: "é", site: .null, values: [0.1]),
     Seen(partition: 0, hour: 0, source: "z", site: .bool(true), values: []),
   ]
   let asking = try asking(odd, watermarks: [0: 0])
@@ -164,10 +183,14 @@ func csv() async throws {
   #expect(lines.headers["Penstock-Next-Cursor"] != nil)
 }
 
-@Test("a store's errors become problems", arguments: [
-  (ViewStoreError.timeout(reached: OffsetVector([PartitionID(0): Offset(7)])), 504, "timeout"), (.missingPartitions([PartitionID(2)]), 503, "missing_partitions"),
-  (.unavailable("stopping"), 503, "unavailable"), (.failed("disk"), 500, "failed"), (.unknownView("hourly", known: []), 404, "unknown_view"),
-])
+@Test(
+  "a store's errors become problems",
+  arguments: [
+    (ViewStoreError.timeout(reached: OffsetVector([PartitionID(0): Offset(7)])), 504, "timeout"),
+    (.missingPartitions([PartitionID(2)]), 503, "missing_partitions"),
+    (.unavailable("stopping"), 503, "unavailable"), (.failed("disk"), 500, "failed"),
+    (.unknownView("hourly", known: []), 404, "unknown_view"),
+  ])
 func storeErrors(error: ViewStoreError, status: Int, code: String) async throws {
   let asking = try asking()
   asking.store.state.withLock { $0.readError = error }

@@ -6,13 +6,14 @@ struct EventAnswers: Sendable {
   private static let readBytes = 1 << 20
 
   let log: any EventLog
+  let rowsMax: Int
   let scanBytesMax: Int
   let answerBytesMax: Int
 
   func answer(_ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
     let parameters = try QueryParameters(query, known: EventsQuery.parameterNames)
     let format = try OutputFormat.choose(parameters["format"], accept: accept, among: [.json, .ndjson])
-    let query = try EventsQuery(parameters, partitionCount: log.partitionCount)
+    let query = try EventsQuery(parameters, partitionCount: log.partitionCount, rowsMax: rowsMax)
     var page = EventsPage(query, format: format, bytesMax: answerBytesMax)
     let place: EventsPlace
     do throws(LogError) {

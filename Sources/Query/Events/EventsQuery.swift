@@ -5,6 +5,7 @@ import Views
 struct EventsQuery: Sendable {
   static let parameterNames = ["source", "type", "from", "to", "limit", "cursor", "follow", "format"]
   static let limitDefault = 100
+  /// Raw events are larger than rows, and each is written alone.
   static let limitMax = 10_000
 
   var source: String?
@@ -18,11 +19,12 @@ struct EventsQuery: Sendable {
   var isFollowing: Bool
   var place: EventsPlace?
 
-  init(_ parameters: QueryParameters, partitionCount: Int) throws(QueryFailure) {
+  init(_ parameters: QueryParameters, partitionCount: Int, rowsMax: Int) throws(QueryFailure) {
     source = parameters["source"]
     type = parameters["type"]
     (from, to) = try parameters.timeRange()
-    limit = try parameters.integer("limit", default: EventsQuery.limitDefault, in: 1...EventsQuery.limitMax)
+    let limitMax = min(EventsQuery.limitMax, rowsMax)
+    limit = try parameters.integer("limit", default: min(EventsQuery.limitDefault, limitMax), in: 1...limitMax)
     isFollowing = try parameters.boolean("follow")
     if let text = parameters["cursor"] {
       place = try EventsPlace(text, fingerprint: fingerprint, partitionCount: partitionCount, isFollowing: isFollowing)

@@ -3,13 +3,13 @@ import Views
 
 /// Which rows can no longer change.
 ///
-/// A window is closed in a partition once the partition's event-time watermark has reached window end + allowed lateness. A row is
-/// final when its window is closed in every partition that can still bring events for it:
+/// A window is closed in a partition once the partition's event-time watermark has reached window end + allowed lateness. A row
+/// is final when its window is closed in every partition that can still bring events for it:
 /// - where `source` is one of the result's keys, that is the source's own partition;
 /// - else it is every partition that has seen an event.
 ///
-/// An idle partition holds nothing back for ever: it counts as far along as the slowest partition that is not idle; when all are, as
-/// the furthest. Should it wake up, a row that was final may change after all.
+/// An idle partition holds nothing back for ever: it counts as far along as the slowest partition that is not idle; when all are,
+/// as the furthest. Should it wake up, a row that was final may change after all.
 struct Finality: Sendable {
   /// Ends of windows up to which rows are final, whatever their partition; nil where the partition decides.
   private var closedEnd: Int64?

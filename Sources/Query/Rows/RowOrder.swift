@@ -122,7 +122,7 @@ extension PartialRows {
   }
 }
 
-/// The first index for which `belongs` holds; it must not hold before one for which it does not. The range's end when there is none.
+/// The first index for which `belongs` holds, and from which on it does; the range's end when there is none.
 private func partitioningIndex(of range: Range<Int>, where belongs: (Int) -> Bool) -> Int {
   var low = range.lowerBound
   var high = range.upperBound

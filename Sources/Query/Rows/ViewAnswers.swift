@@ -11,20 +11,22 @@ final class ViewAnswers: Sendable {
 
   private let store: any ViewStore
   private let partitionCount: Int
+  private let rowsMax: Int
   private let idleAfter: Int64
   private let now: @Sendable () -> Timestamp
   private let known = Mutex<Known>(Known())
 
-  /// What the store last said of all views. A read needs a definition before it asks, and this saves it a question: every answer says
-  /// which generation it is of, so a definition that is no longer the view's is noticed.
+  /// What the store last said of all views. A read needs a definition before it asks, and this saves it a question: every answer
+  /// says which generation it is of, so a definition that is no longer the view's is noticed.
   private struct Known {
     var views: [ViewStatus] = []
     var at: ContinuousClock.Instant?
   }
 
-  init(store: any ViewStore, partitionCount: Int, idleAfter: Duration, now: @escaping @Sendable () -> Timestamp) {
+  init(store: any ViewStore, partitionCount: Int, rowsMax: Int, idleAfter: Duration, now: @escaping @Sendable () -> Timestamp) {
     self.store = store
     self.partitionCount = partitionCount
+    self.rowsMax = rowsMax
     self.idleAfter = idleAfter.nanoseconds
     self.now = now
   }
@@ -38,7 +40,8 @@ final class ViewAnswers: Sendable {
     for _ in 0..<ViewAnswers.attemptsMax {
       let query: ViewQuery
       do throws(QueryFailure) {
-        query = try ViewQuery(parameters, definition: definition, generation: generation, partitionCount: partitionCount)
+        query = try ViewQuery(
+          parameters, definition: definition, generation: generation, partitionCount: partitionCount, rowsMax: rowsMax)
       } catch {
         // It may be right for a definition that is newer than the one known here.
         guard !isFresh else { throw error }

@@ -7,7 +7,6 @@ struct ViewQuery: Sendable {
     "from", "to", "where", "group_by", "step", "order", "limit", "cursor", "after", "timeout", "format",
   ]
   static let limitDefault = 1000
-  static let limitMax = 100_000
   static let timeoutDefault: Int64 = 5_000_000_000
   /// A minute.
   static let timeoutMax: Int64 = 60_000_000_000
@@ -31,9 +30,11 @@ struct ViewQuery: Sendable {
   var after: OffsetVector?
   var timeout: Duration
 
-  /// - Parameter partitionCount: Of the log.
+  /// - Parameters:
+  ///   - partitionCount: Of the log.
+  ///   - rowsMax: What `limit` may be at most.
   init(
-    _ parameters: QueryParameters, definition: ViewDefinition, generation: Int, partitionCount: Int
+    _ parameters: QueryParameters, definition: ViewDefinition, generation: Int, partitionCount: Int, rowsMax: Int
   ) throws(QueryFailure) {
     let schema = definition.schema
     self.definition = definition
@@ -49,7 +50,7 @@ struct ViewQuery: Sendable {
     columns += schema.aggregates
     order = []
     if let text = parameters["order"] { order = try OrderTerm.parse(text, columns: columns) }
-    limit = try parameters.integer("limit", default: ViewQuery.limitDefault, in: 1...ViewQuery.limitMax)
+    limit = try parameters.integer("limit", default: min(ViewQuery.limitDefault, rowsMax), in: 1...rowsMax)
     after = try ViewQuery.after(parameters, partitionCount)
     let timeout = try parameters.duration("timeout") ?? ViewQuery.timeoutDefault
     guard timeout <= ViewQuery.timeoutMax else {
