@@ -83,6 +83,10 @@ let package = Package(
     .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events"], swiftSettings: strict),
     .testTarget(name: "PenstockTests", dependencies: ["Penstock"], swiftSettings: strict),
     .testTarget(
+      name: "PenstockClientTests",
+      dependencies: ["PenstockClient", "WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging],
+      swiftSettings: strict),
+    .testTarget(
       name: "EndToEndTests",
       dependencies: ["PenstockClient", "Penstock", "websocket-echo", nioPosix, logging],
       swiftSettings: strict),

@@ -65,6 +65,7 @@ final class IngestPipeline {
   private var isFlushScheduled = false
   private(set) var isPaused = false
   private var paused: [MessageTracker] = []
+  private var touched: [MessageTracker] = []
   private let inbox = Inbox()
 
   init(log: any EventLog, eventLoop: any EventLoop, counters: IngestCounters) {
@@ -88,19 +89,22 @@ final class IngestPipeline {
   ///   - bytes: Valid UTF-8 with `EventReader.padding` readable zero bytes after it.
   ///   - message: Begun with `tracker.beginMessage()`; ended here.
   ///   - onReject: Told of each event, or the message (nil), that was not taken.
+  /// - Returns: Events that wait for the log; with none the message can be answered at once.
+  @discardableResult
   func submit(
     _ bytes: UnsafeRawBufferPointer, framing: EventReader.Framing, arrival: Timestamp, defaultSource: [UInt8]?,
     tracker: MessageTracker, message: Int, onReject: (Int?, EventReject) -> Void
-  ) {
+  ) -> Int {
     var queued = 0, rejected = 0
     let partitions = UInt64(laneCount)
+    let reader = reader, lanes = lanes
     reader.begin(message: bytes, framing: framing, arrival: arrival, defaultSource: defaultSource)
     while let step = reader.next() {
       switch step {
       case .event(let index):
         let lane = Int(truncatingIfNeeded: reader.sourceHash % partitions)
         if lanes[lane].builder.isFull { seal(lane) }
-        append(to: lane, tracker, message, index)
+        append(to: lanes + lane, lane, reader, tracker, message, index)
         queued += 1
       case .reject(let index, let reject):
         rejected += 1
@@ -115,20 +119,24 @@ final class IngestPipeline {
       reader.resetPaths()
     }
     scheduleFlush()
+    return queued
   }
 
-  @inline(__always) private func append(to lane: Int, _ tracker: MessageTracker, _ message: Int, _ index: Int) {
-    lanes[lane].builder.append(reader)
-    lanes[lane].eventIndexes.append(UInt32(truncatingIfNeeded: index))
-    let last = lanes[lane].runs.count - 1
-    if last >= 0, lanes[lane].runs[last].message == message, lanes[lane].runs[last].tracker === tracker {
-      lanes[lane].runs[last].rows += 1
+  @inline(__always) private func append(
+    to lane: UnsafeMutablePointer<Lane>, _ number: Int, _ reader: EventReader, _ tracker: MessageTracker, _ message: Int,
+    _ index: Int
+  ) {
+    lane.pointee.builder.append(reader)
+    lane.pointee.eventIndexes.append(UInt32(truncatingIfNeeded: index))
+    let last = lane.pointee.runs.count - 1
+    if last >= 0, lane.pointee.runs[last].message == message, lane.pointee.runs[last].tracker === tracker {
+      lane.pointee.runs[last].rows += 1
     } else {
-      lanes[lane].runs.append(Run(tracker: tracker, message: message, rows: 1))
+      lane.pointee.runs.append(Run(tracker: tracker, message: message, rows: 1))
     }
-    if !lanes[lane].isDirty {
-      lanes[lane].isDirty = true
-      dirty.append(lane)
+    if !lane.pointee.isDirty {
+      lane.pointee.isDirty = true
+      dirty.append(number)
     }
   }
 
@@ -170,7 +178,6 @@ final class IngestPipeline {
   }
 
   private func drainInbox() {
-    var touched: [ObjectIdentifier: MessageTracker] = [:]
     for (lane, result) in inbox.takeAll() {
       // The log completes a partition's batches in the order given.
       let submission = lanes[lane].submitted.removeFirst()
@@ -178,10 +185,17 @@ final class IngestPipeline {
       case .success(let receipt): settle(submission, receipt, PartitionID(lane))
       case .failure(let error): for run in submission.runs { run.tracker.noteFailed(error) }
       }
-      for run in submission.runs { touched[ObjectIdentifier(run.tracker)] = run.tracker }
+      for run in submission.runs where !run.tracker.isTouched {
+        run.tracker.isTouched = true
+        touched.append(run.tracker)
+      }
     }
     flush()
-    for tracker in touched.values { tracker.answersMayBeReady() }
+    for tracker in touched {
+      tracker.isTouched = false
+      tracker.answersMayBeReady()
+    }
+    touched.removeAll(keepingCapacity: true)
     if isPaused, (0..<laneCount).allSatisfy({ lanes[$0].submitted.count <= IngestPipeline.batchesInFlightMax }) {
       isPaused = false
       let resumed = paused

@@ -4,29 +4,35 @@ public final class ColumnBatchBuilder {
   public static let textBytesTarget = 1 << 20
 
   public let partition: PartitionID
-  // A struct inside a class: the class's one access check a call stands for all the reads and writes within.
-  private var columns: BatchColumns
+  // Behind a pointer, as the reader's scanner is.
+  private let columns: UnsafeMutablePointer<BatchColumns>
 
   public init(partition: PartitionID) {
     self.partition = partition
-    columns = BatchColumns(partition: partition)
+    columns = .allocate(capacity: 1)
+    columns.initialize(to: BatchColumns(partition: partition))
+  }
+
+  deinit {
+    columns.deinitialize(count: 1)
+    columns.deallocate()
   }
 
   /// Events since the last seal, 0 ... 65,536.
-  public var count: Int { columns.count }
-  public var isEmpty: Bool { columns.count == 0 }
+  public var count: Int { columns.pointee.count }
+  public var isEmpty: Bool { columns.pointee.count == 0 }
   /// Whether the batch must be sealed before another event is appended.
-  public var isFull: Bool { columns.isFull }
+  public var isFull: Bool { columns.pointee.isFull }
 
   /// Appends the reader's present event.
   public func append(_ reader: EventReader) {
-    reader.withScanner { columns.append($0) }
+    reader.withScanner { columns.pointee.append($0) }
   }
 
   /// Encodes what was collected and begins anew.
   /// - Parameter reader: The one that read the events.
   /// - Returns: A batch with base offset 0 and append time 0, to be placed by the log; nil when there is no event.
   public func seal(_ reader: EventReader) -> ColumnBatch? {
-    reader.withScanner { columns.seal($0) }
+    reader.withScanner { columns.pointee.seal($0) }
   }
 }

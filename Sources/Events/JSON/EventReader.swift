@@ -38,19 +38,27 @@ public final class EventReader {
     case reject(index: Int?, EventReject)
   }
 
-  // A struct inside a class: the class's one access check a call stands for all the reads and writes within.
-  private var scanner = EventScanner()
+  // Behind a pointer: a stored property of a class would be checked for overlapping access at each call, once or more an event.
+  private let scanner: UnsafeMutablePointer<EventScanner>
 
-  public init() {}
+  public init() {
+    scanner = .allocate(capacity: 1)
+    scanner.initialize(to: EventScanner())
+  }
+
+  deinit {
+    scanner.deinitialize(count: 1)
+    scanner.deallocate()
+  }
 
   /// FNV-1a of the present event's source: modulo the partition count it is the partition.
-  public var sourceHash: UInt64 { scanner.tape.sourceHash }
+  public var sourceHash: UInt64 { scanner.pointee.tape.sourceHash }
   /// Bytes the present event took in its message.
-  public var eventBytes: Int { scanner.tape.textBytes }
+  public var eventBytes: Int { scanner.pointee.tape.textBytes }
   /// Whether the path table has reached its bound: call `resetPaths()` when no builder holds unsealed rows.
-  public var needsReset: Bool { scanner.paths.needsReset }
+  public var needsReset: Bool { scanner.pointee.paths.needsReset }
 
-  public func resetPaths() { scanner.resetPaths() }
+  public func resetPaths() { scanner.pointee.resetPaths() }
 
   /// Begins a message.
   /// - Parameters:
@@ -58,12 +66,12 @@ public final class EventReader {
   ///   - arrival: The time of events that bring none.
   ///   - defaultSource: The source of events that bring none; at most `attributeBytesMax` bytes.
   public func begin(message: UnsafeRawBufferPointer, framing: Framing, arrival: Timestamp, defaultSource: [UInt8]?) {
-    scanner.begin(message: message, framing: framing, arrival: arrival, defaultSource: defaultSource)
+    scanner.pointee.begin(message: message, framing: framing, arrival: arrival, defaultSource: defaultSource)
   }
 
   /// Reads the next event; nil at the message's end.
-  public func next() -> Step? { scanner.next() }
+  public func next() -> Step? { scanner.pointee.next() }
 
   /// Lends the scanner to a builder.
-  @inline(__always) func withScanner<R>(_ body: (borrowing EventScanner) -> R) -> R { body(scanner) }
+  @inline(__always) func withScanner<R>(_ body: (borrowing EventScanner) -> R) -> R { body(scanner.pointee) }
 }

@@ -97,6 +97,9 @@ class MessageTracker {
     return true
   }
 
+  /// Used by the pipeline: whether it will call `answersMayBeReady` at the end of this group of syncs.
+  var isTouched = false
+
   /// Called on the loop when `advance()` may have something to move, once for each group of syncs.
   func answersMayBeReady() {}
 

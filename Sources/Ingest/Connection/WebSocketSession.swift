@@ -31,6 +31,8 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
   private static let silentBeatsMax = 2
 
   private let ingest: IngestLoop
+  private let pipeline: IngestPipeline
+  private let unackedMessagesMax: Int
   private let subprotocol: Subprotocol
   private let sources: [String]
   private let defaultSource: [UInt8]?
@@ -40,15 +42,21 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
   /// What was read and not decoded: of one read at most.
   private var received = ByteBuffer()
   private var outgoing = ByteBuffer()
+  /// As the channel last said: to ask it costs more than a small message does.
+  private var isWritable = true
   private var isReadWanted = false
   private var isWaitingForPipeline = false
   private var isAckWanted = false
+  /// A message had no event for the log: empty, or all rejected. No sync will answer for it.
+  private var isAnsweredAtOnce = false
   private var silentBeats = 0
   private var heartbeat: RepeatedTask?
   private var closeTask: Scheduled<Void>?
 
   init(ingest: IngestLoop, subprotocol: Subprotocol, sources: [String], deflate: WebSocketDeflateParameters?) {
     self.ingest = ingest
+    pipeline = ingest.pipeline
+    unackedMessagesMax = ingest.configuration.unackedMessagesMax
     self.subprotocol = subprotocol
     self.sources = sources
     defaultSource = sources.count == 1 ? Array(sources[0].utf8) : nil
@@ -120,8 +128,8 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
 
   /// Whether bytes may be taken from the peer now.
   private var mayRead: Bool {
-    guard state == .open, let context else { return state == .closing }
-    return openCount < ingest.configuration.unackedMessagesMax && !ingest.pipeline.isPaused && context.channel.isWritable
+    guard state == .open else { return state == .closing }
+    return openCount < unackedMessagesMax && isWritable && !pipeline.isPaused
   }
 
   func read(context: ChannelHandlerContext) {
@@ -168,20 +176,23 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
       return
     }
     if bytes.readableBytes > 0, !decoder.isEnded { received = bytes }
-    if ingest.pipeline.isPaused, !isWaitingForPipeline {
+    if pipeline.isPaused, !isWaitingForPipeline {
       isWaitingForPipeline = true
-      ingest.pipeline.waitForResume(self)
+      pipeline.waitForResume(self)
     }
-    // A message whose events were all rejected has nothing to wait for.
-    answersMayBeReady()
+    if isAnsweredAtOnce {
+      isAnsweredAtOnce = false
+      answersMayBeReady()
+    }
   }
 
   private func take(_ payload: UnsafeRawBufferPointer, arrival: Timestamp, receivedAt: UInt64) {
     let message = beginMessage(receivedAt: receivedAt)
-    ingest.pipeline.submit(
+    let queued = pipeline.submit(
       payload, framing: subprotocol == .penstock ? .json : .single, arrival: arrival, defaultSource: defaultSource,
       tracker: self, message: message
     ) { event, reject in writeReject(message: message, event: event, code: reject.code, detail: reject.detail) }
+    if queued == 0 { isAnsweredAtOnce = true }
   }
 
   private func resumeReading() {
@@ -200,7 +211,8 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
-    if context.channel.isWritable {
+    isWritable = context.channel.isWritable
+    if isWritable {
       if isAckWanted { writeAck() }
       resumeReading()
       flushOutgoing()
@@ -241,8 +253,8 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
 
   /// Acknowledgements are cumulative, so one that the peer has no room for is left out: the next says all.
   private func writeAck() {
-    guard subprotocol == .penstock, let context else { return }
-    guard context.channel.isWritable else {
+    guard subprotocol == .penstock, context != nil else { return }
+    guard isWritable else {
       isAckWanted = true
       return
     }

@@ -105,15 +105,15 @@ private struct DemoRun: Service {
       """)
     try await show(
       client, "Daily temperatures, °F, in the first days of July",
-      [(name: "from", value: "2013-07-01"), (name: "to", value: "2013-07-04")])
-    try await show(client, "The windiest days, mph", [(name: "order", value: "-wind_max"), (name: "limit", value: "5")])
+      [(name: "from", value: "2013-07-01"), (name: "to", value: "2013-07-04")], limit: 9)
+    try await show(client, "The windiest days, mph", [(name: "order", value: "-wind_max")], limit: 5)
     try await show(
       client, "The busiest half-years: most observations",
-      [(name: "step", value: "182d"), (name: "order", value: "-observations"), (name: "limit", value: "3")])
+      [(name: "step", value: "182d"), (name: "order", value: "-observations")], limit: 3)
   }
 
-  private func show(_ client: ServiceClient, _ title: String, _ query: [(name: String, value: String)]) async throws {
-    var pages = ViewPages(client: client, view: "station_daily", query: query, limit: 12)
+  private func show(_ client: ServiceClient, _ title: String, _ query: [(name: String, value: String)], limit: Int) async throws {
+    var pages = ViewPages(client: client, view: "station_daily", query: query, limit: limit)
     let (first, rows) = try await pages.all()
     let columns = first.columns.filter { !["window_end", "final"].contains($0.name) }
     var table = Table(columns)
