@@ -49,17 +49,18 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Query",
-      dependencies: ["Events", "Views", .product(name: "Hummingbird", package: "hummingbird"), logging, metrics],
+      dependencies: ["Events", "Views", .product(name: "Hummingbird", package: "hummingbird"), nioCore, logging, metrics],
       swiftSettings: strict),
     .target(
-      name: "PenstockClient", dependencies: ["WebSocket", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
+      name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", yams, logging, metrics, nioPosix,
+        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", yams, logging, metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
+      resources: [.copy("Resources/weather-2013.ndjson.gz"), .copy("Resources/demo-views.yaml")],
       swiftSettings: strict),
     .executableTarget(
       name: "websocket-echo",
@@ -70,18 +71,20 @@ let package = Package(
     .testTarget(name: "EventsTests", dependencies: ["Events"], swiftSettings: strict),
     .testTarget(
       name: "WebSocketTests",
-      dependencies: ["WebSocket", .product(name: "NIOEmbedded", package: "swift-nio")],
+      dependencies: ["WebSocket", "CZlib", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
     .testTarget(name: "ViewsTests", dependencies: ["Views", "Events"], swiftSettings: strict),
     .testTarget(name: "LogTests", dependencies: ["Log", "Events"], swiftSettings: strict),
     .testTarget(
-      name: "IngestTests", dependencies: ["Ingest", "Log", "Events", "PenstockClient"], swiftSettings: strict),
+      name: "IngestTests",
+      dependencies: ["Ingest", "Events", .product(name: "NIOEmbedded", package: "swift-nio")],
+      swiftSettings: strict),
     .testTarget(name: "ComputeTests", dependencies: ["Compute", "Log", "Views", "Events"], swiftSettings: strict),
     .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events"], swiftSettings: strict),
     .testTarget(name: "PenstockTests", dependencies: ["Penstock"], swiftSettings: strict),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["PenstockClient", .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: ["PenstockClient", "Penstock", "websocket-echo", nioPosix, logging],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -9,8 +9,8 @@ import Synchronization
 final class IngestPipeline {
   /// Batches of one lane given to the log and not yet synced, before the builder is left to fill.
   static let batchesInFlightMax = 2
-  /// Full batches beyond those in flight, at which connections are not read.
-  static let batchesWaitingMax = 16
+  /// Batches of one lane given to the log, at which connections are not read until half of them are synced.
+  static let batchesWaitingMax = 5
 
   private struct Run {
     var tracker: MessageTracker
@@ -63,11 +63,9 @@ final class IngestPipeline {
   private let laneCount: Int
   private var dirty: [Int] = []
   private var isFlushScheduled = false
-  private var waiting = 0
   private(set) var isPaused = false
   private var paused: [MessageTracker] = []
   private let inbox = Inbox()
-  private var pauseAt: Int { laneCount * IngestPipeline.batchesInFlightMax + IngestPipeline.batchesWaitingMax }
 
   init(log: any EventLog, eventLoop: any EventLoop, counters: IngestCounters) {
     self.log = log
@@ -141,8 +139,7 @@ final class IngestPipeline {
     lanes[lane].runs = []
     lanes[lane].eventIndexes = []
     lanes[lane].eventIndexes.reserveCapacity(min(batch.count, 4096))
-    waiting += 1
-    if waiting >= pauseAt { isPaused = true }
+    if lanes[lane].submitted.count >= IngestPipeline.batchesWaitingMax { isPaused = true }
     let inbox = inbox, eventLoop = eventLoop
     let drain = NIOLoopBound(self, eventLoop: eventLoop)
     log.append(batch) { result in
@@ -177,7 +174,6 @@ final class IngestPipeline {
     for (lane, result) in inbox.takeAll() {
       // The log completes a partition's batches in the order given.
       let submission = lanes[lane].submitted.removeFirst()
-      waiting -= 1
       switch result {
       case .success(let receipt): settle(submission, receipt, PartitionID(lane))
       case .failure(let error): for run in submission.runs { run.tracker.noteFailed(error) }
@@ -186,7 +182,7 @@ final class IngestPipeline {
     }
     flush()
     for tracker in touched.values { tracker.answersMayBeReady() }
-    if isPaused, waiting < pauseAt / 2 {
+    if isPaused, (0..<laneCount).allSatisfy({ lanes[$0].submitted.count <= IngestPipeline.batchesInFlightMax }) {
       isPaused = false
       let resumed = paused
       paused = []

@@ -8,6 +8,10 @@ import WebSocket
 
 /// Takes events from devices over WebSocket and HTTP, and gives them to the log.
 public final class IngestService: Sendable {
+  /// The most bytes one event loop gives to one partition before the first of them is synced: batches are of about 1 MiB of text, and what
+  /// was read already is still taken when reading stops.
+  public static let pendingBytesPerLoopMax = (IngestPipeline.batchesWaitingMax + 2) << 20
+
   private let configuration: IngestConfiguration
   private let group: any EventLoopGroup
   private let loops: [ObjectIdentifier: NIOLoopBoundBox<IngestLoop>]

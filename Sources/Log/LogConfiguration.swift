@@ -1,16 +1,17 @@
 import Events
 
-/// What a log is opened with. Values outside of their bounds are a programmer's mistake: whoever reads settings checks them first.
+/// What a log is opened with. Values outside of their bounds are a programmer's mistake: whoever reads settings checks them
+/// first.
 public struct LogConfiguration: Sendable {
   /// When an append counts as done.
   public enum SyncPolicy: Sendable, Hashable {
     /// After its bytes are synced. Nothing acknowledged is lost, whatever crashes.
     case always
-    /// After its bytes are written; a sync follows within this time. A power loss takes back what was acknowledged since. Readers see
-    /// only what is synced.
+    /// After its bytes are written; a sync follows within this time. A power loss takes back what was acknowledged since. Readers
+    /// see only what is synced.
     case interval(Duration)
-    /// After its bytes are written; the kernel syncs when it pleases. Readers see what is written, so after a power loss a reader may be
-    /// ahead of the log.
+    /// After its bytes are written; the kernel syncs when it pleases. Readers see what is written, so after a power loss a reader
+    /// may be ahead of the log.
     case never
   }
 

@@ -5,9 +5,10 @@ import Synchronization
 
 /// The log on local disk: partitions of segments, each partition with a writer of its own.
 ///
-/// A damaged partition does not keep the others from opening: it answers appends and reads with its error, and `status` lists it, so that a
-/// readiness check can say so. Memory per partition: `pendingBytesMax` + `recentBytesMax` + at most 1 MiB to gather writes in, the producer
-/// table (about 50 bytes a source and its name), at most 24 bytes × `dedupIdentitiesMax`, 16 open segments with their indexes.
+/// A damaged partition does not keep the others from opening: it answers appends and reads with its error, and `status` lists it,
+/// so that a readiness check can say so. Memory per partition: `pendingBytesMax` + `recentBytesMax` + at most 1 MiB to gather
+/// writes in, the producer table (about 50 bytes a source and its name), at most 24 bytes × `dedupIdentitiesMax`, 16 open
+/// segments with their indexes.
 public final class SegmentedLog: EventLog, Sendable {
   private enum Partition: Sendable {
     case open(OpenPartition)
@@ -34,8 +35,8 @@ public final class SegmentedLog: EventLog, Sendable {
   /// - Parameters:
   ///   - configuration: Within its bounds. The folder above `directory` exists.
   ///   - now: The clock that append times come from.
-  /// - Throws: `.locked` when another process has it open, `.incompatible` when it was made with another partition count or by a later
-  ///   version, `.corrupt` when its meta file is damaged, `.io`. A damaged partition does not throw: see `status`.
+  /// - Throws: `.locked` when another process has it open, `.incompatible` when it was made with another partition count or by a
+  ///   later version, `.corrupt` when its meta file is damaged, `.io`. A damaged partition does not throw: see `status`.
   public static func open(
     _ configuration: LogConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
     logger: Logger = Logger(label: "penstock.log"), now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
@@ -144,7 +145,9 @@ public final class SegmentedLog: EventLog, Sendable {
     if waiters.isClosed { throw LogError(.unavailable, "the log is shut down") }
   }
 
-  public nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] {
+  public nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError)
+    -> [String: ProducerPosition]
+  {
     var byPartition: [PartitionID: [String]] = [:]
     for source in sources { byPartition[partition(of: source), default: []].append(source) }
     var result: [String: ProducerPosition] = [:]
@@ -177,8 +180,8 @@ public final class SegmentedLog: EventLog, Sendable {
     }
   }
 
-  /// Removes whole segments that are too old or too many, as `retention` says: never the active one, never one with events from the
-  /// offsets in `keeping` on.
+  /// Removes whole segments that are too old or too many, as `retention` says: never the active one, never one with events from
+  /// the offsets in `keeping` on.
   /// - Parameter keeping: What is still to be read; a partition that is not named has nothing to keep.
   /// - Returns: How many segments were removed.
   @discardableResult

@@ -65,6 +65,9 @@ public struct WebSocketClientHandshake: Sendable {
 
 /// Upgrades an HTTP/1.1 client's connection to WebSocket, by NIO's `NIOHTTPClientUpgradeHandler`; one per channel.
 ///
+/// Add NIO's handlers with `leftOverBytesStrategy: .forwardBytes`: else a frame that comes in one read with the response, as a
+/// server's first often does, is lost.
+///
 /// When the response is not an acceptable 101, `failure` says why and NIO passes the response on to the next handler.
 public final class WebSocketClientUpgrader: NIOHTTPClientProtocolUpgrader {
   public let supportedProtocol = "websocket"

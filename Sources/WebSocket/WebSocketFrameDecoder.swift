@@ -207,7 +207,7 @@ public struct WebSocketFrameDecoder: ~Copyable {
       utf8.reset()
     }
     fragments += 1
-    if fragments > limits.fragmentsMax { throw .tooManyFragments }
+    if !frame.isFinal && fragments > limits.fragmentsMax { throw .tooManyFragments }
     let wireBytesMax = isCompressed ? limits.compressedBytesMax : limits.messageBytesMax
     if frame.payloadBytes > wireBytesMax - wireBytes { throw .messageTooBig }
     wireBytes += frame.payloadBytes

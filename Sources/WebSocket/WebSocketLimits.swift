@@ -2,7 +2,7 @@
 public struct WebSocketLimits: Equatable, Sendable {
   /// A message's bytes, inflated. What comes compressed may take twice that and 1 KiB on the wire.
   public var messageBytesMax: Int
-  /// Frames of one message, empty ones included.
+  /// Frames of one message before its last, empty ones included.
   public var fragmentsMax: Int
 
   /// - Parameters:

@@ -20,7 +20,8 @@ public enum WebSocketUpgradeDecision: Sendable {
 public final class WebSocketServerUpgrader: HTTPServerProtocolUpgrader {
   /// Looks at path, query and headers; called on the channel's event loop.
   public typealias ShouldUpgrade = (any Channel, HTTPRequestHead) -> EventLoopFuture<WebSocketUpgradeDecision>
-  /// Adds the handlers that speak WebSocket; all bytes that arrive until it is done are kept for them.
+  /// Adds the handlers that speak WebSocket and removes those that speak HTTP and NIO doesn't know of; all bytes that arrive
+  /// until it is done are kept for them.
   public typealias UpgradePipeline = (ChannelHandlerContext, WebSocketAgreement, HTTPRequestHead) -> EventLoopFuture<Void>
 
   public let supportedProtocol = "websocket"

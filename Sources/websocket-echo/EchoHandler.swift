@@ -101,6 +101,8 @@ final class EchoHandler: ChannelDuplexHandler {
     }
     if isPaused { received = bytes }
     writeOutgoing(context)
+    // The last of it may have filled the channel's write buffer too; its flush, on read complete, then wakes us.
+    isPaused = isPaused || !context.channel.isWritable
   }
 
   private func writeOutgoing(_ context: ChannelHandlerContext) {

@@ -19,7 +19,7 @@ struct Echo: AsyncParsableCommand {
   @Option(help: "The largest message taken, in bytes.")
   var messageBytesMax = 16 << 20
 
-  @Option(help: "The most frames of one message.")
+  @Option(help: "The most frames of one message before its last.")
   var fragmentsMax = 65_536
 
   func validate() throws {

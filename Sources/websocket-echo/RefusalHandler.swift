@@ -28,7 +28,8 @@ final class RefusalHandler: ChannelInboundHandler, RemovableChannelHandler {
     headers.replaceOrAdd(name: "Content-Type", value: "text/plain; charset=utf-8")
     headers.replaceOrAdd(name: "Content-Length", value: String(body.readableBytes))
     headers.add(name: "Connection", value: "close")
-    context.write(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: refusal.status, headers: headers))), promise: nil)
+    let head = HTTPResponseHead(version: .http1_1, status: refusal.status, headers: headers)
+    context.write(wrapOutboundOut(.head(head)), promise: nil)
     context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
     let loopBound = NIOLoopBound(context, eventLoop: context.eventLoop)
     context.writeAndFlush(wrapOutboundOut(.end(nil))).assumeIsolated().whenComplete { _ in

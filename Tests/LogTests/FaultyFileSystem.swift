@@ -1,5 +1,6 @@
-import Log
 import Synchronization
+
+@testable import Log
 
 #if canImport(Glibc)
 import Glibc
@@ -13,15 +14,17 @@ import Darwin
 ///
 /// The fault model:
 /// - A file is sectors of 512 bytes. Writes go to the cache; `syncData` makes a file's dirty sectors and its size durable.
-/// - Power loss: each dirty sector is, on its own, as it was or as it was written. The file has its old size or a new one large enough for
-///   the sectors kept; what was never written in between reads as zeros. A cut that was not synced may be undone.
-/// - A failed sync: the sectors count as clean. They read as written, but no later sync makes them durable unless they are written again.
-/// - Names: creating, renaming and removing are, per directory, kept in order; a power loss keeps some first part of those since the
-///   directory was last synced. A file whose name is lost is lost.
+/// - Power loss: each dirty sector is, on its own, as it was or as it was written. The file has its old size or a new one large
+///   enough for the sectors kept; what was never written in between reads as zeros. A cut that was not synced may be undone.
+/// - A failed sync: the sectors count as clean. They read as written, but no later sync makes them durable unless they are
+///   written again.
+/// - Names: creating, renaming and removing are, per directory, kept in order; a power loss keeps some first part of those since
+///   the directory was last synced. A file whose name is lost is lost.
 /// - A kill: everything written stays in the cache, clean or dirty as it was.
-/// - Any call may fail with any error; a failing write may have written a part first. Writes and reads may be short, or interrupted.
-/// - Not modelled: sectors that rot by themselves (tests flip bits in files instead), a disk that lies about syncs, pages that are dropped from
-///   the cache after a failed sync while the process lives.
+/// - Any call may fail with any error; a failing write may have written a part first. Writes and reads may be short, or
+///   interrupted.
+/// - Not modelled: sectors that rot by themselves (tests flip bits in files instead), a disk that lies about syncs, pages that
+///   are dropped from the cache after a failed sync while the process lives.
 final class FaultyFileSystem: FileSystem {
   static let sectorBytes = 512
 
@@ -202,7 +205,8 @@ final class FaultyFileSystem: FileSystem {
         if node.bytes.count < node.durable.count {
           if isNewSize { result.bytes.removeLast(node.durable.count - node.bytes.count) }
         } else if isNewSize {
-          let size = Bool.random(using: &random) ? node.bytes.count : Int.random(in: node.durable.count...node.bytes.count, using: &random)
+          let between = Int.random(in: node.durable.count...node.bytes.count, using: &random)
+          let size = Bool.random(using: &random) ? node.bytes.count : between
           result.bytes += Array(repeating: 0, count: size - result.bytes.count)
         }
       }
@@ -240,7 +244,9 @@ final class FaultyFileSystem: FileSystem {
   }
 
   /// Counts a call, and lets it fail if it is its turn.
-  private func call<R>(_ name: String, _ path: String, _ body: (inout State, _ fault: Int32?) -> Outcome<R>) throws(IOFailure) -> R {
+  private func call<R>(
+    _ name: String, _ path: String, _ body: (inout State, _ fault: Int32?) -> Outcome<R>
+  ) throws(IOFailure) -> R {
     let outcome: Outcome<R> = with { state in
       if state.isStopped { return .failed(EIO) }
       state.calls += 1
@@ -350,7 +356,9 @@ final class FaultyFileSystem: FileSystem {
     node.dirty = node.dirty.filter { $0 * sectorBytes < size }
   }
 
-  fileprivate func write(_ node: Node, _ path: String, _ bytes: UnsafeRawBufferPointer, at position: Int) throws(IOFailure) -> Int {
+  fileprivate func write(
+    _ node: Node, _ path: String, _ bytes: UnsafeRawBufferPointer, at position: Int
+  ) throws(IOFailure) -> Int {
     let node = UnsafeBox(value: node)
     return try call("pwrite", path) { state, fault in
       var count = bytes.count
@@ -375,7 +383,9 @@ final class FaultyFileSystem: FileSystem {
     }
   }
 
-  fileprivate func read(_ node: Node, _ path: String, _ bytes: UnsafeMutableRawBufferPointer, at position: Int) throws(IOFailure) -> Int {
+  fileprivate func read(
+    _ node: Node, _ path: String, _ bytes: UnsafeMutableRawBufferPointer, at position: Int
+  ) throws(IOFailure) -> Int {
     let node = UnsafeBox(value: node)
     return try call("pread", path) { state, fault in
       if let fault { return .failed(fault) }
@@ -485,7 +495,8 @@ final class FaultyFileSystem: FileSystem {
 struct SeededGenerator: RandomNumberGenerator {
   private var state: UInt64
 
-  init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 &+ 0x1234_5678_9abc_def1 }
+  /// Seeds are spread: counting up by one state a number, neighbours would else run through the same numbers.
+  init(seed: UInt64) { state = mixed(seed &+ 0x1234_5678_9abc_def1) }
 
   mutating func next() -> UInt64 {
     state &+= 0x9e37_79b9_7f4a_7c15

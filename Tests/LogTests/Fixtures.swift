@@ -5,6 +5,14 @@ import Testing
 
 @testable import Log
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
 /// A clock that tests move.
 final class TestClock: Sendable {
   private let value: Atomic<Int64>
@@ -22,21 +30,24 @@ func testConfiguration(partitions: Int = 1, segmentBytesMax: Int = 64 << 20) -> 
   return configuration
 }
 
-func openLog(_ fileSystem: any FileSystem, _ configuration: LogConfiguration = testConfiguration(), clock: TestClock = TestClock())
-  async throws(LogError) -> SegmentedLog
-{
+func openLog(
+  _ fileSystem: any FileSystem, _ configuration: LogConfiguration = testConfiguration(), clock: TestClock = TestClock()
+) async throws(LogError) -> SegmentedLog {
   try await SegmentedLog.open(configuration, fileSystem: fileSystem, logger: quiet, now: { clock.now })
 }
 
 func event(
-  _ source: String = "s", sequence: UInt64? = nil, epoch: UInt64? = nil, id: String? = nil, seconds: Int64 = 0, value: Int64 = 0
+  _ source: String = "s", sequence: UInt64? = nil, epoch: UInt64? = nil, id: String? = nil, seconds: Int64 = 0, value: Int64 = 0,
+  text: String? = nil
 ) -> Event {
   Event(
     source: source, type: "t", id: id, time: Timestamp(nanoseconds: seconds * 1_000_000_000), sequence: sequence, epoch: epoch,
-    data: .int(value))
+    attributes: text.map { ["text": .string($0)] } ?? [:], data: .int(value))
 }
 
-func batch(_ events: [Event], partition: Int = 0) -> ColumnBatch { ColumnBatch(events: events, partition: PartitionID(partition)) }
+func batch(_ events: [Event], partition: Int = 0) -> ColumnBatch {
+  ColumnBatch(events: events, partition: PartitionID(partition))
+}
 
 /// Sequences `range` of one source, as one batch.
 func batch(_ range: ClosedRange<UInt64>, of source: String = "s", partition: Int = 0) -> ColumnBatch {
@@ -88,4 +99,19 @@ func eventually(_ condition: () async throws -> Bool) async rethrows -> Bool {
     await Task.yield()
   }
   return try await condition()
+}
+
+func temporaryDirectory() throws -> String {
+  let parent = getenv("TMPDIR").map { String(cString: $0) } ?? P_tmpdir
+  var template = Array("\(parent)/penstock-log-XXXXXX".utf8CString)
+  let made = template.withUnsafeMutableBufferPointer { buffer in
+    buffer.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) }
+  }
+  return try #require(made)
+}
+
+func removeRecursively(_ path: String) {
+  let files = PosixFileSystem()
+  for name in (try? files.list(path)) ?? [] { removeRecursively("\(path)/\(name)") }
+  if unlink(path) != 0 { rmdir(path) }
 }

@@ -3,6 +3,14 @@ import Testing
 
 @testable import Log
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
 /// What a partition should do, told as simply as possible.
 struct PartitionModel {
   var events: [Event] = []
@@ -41,8 +49,8 @@ struct PartitionModel {
 
 /// Random appends, reads, restarts, kills, power losses and failing calls, against the model.
 ///
-/// Holds throughout: acknowledged means readable, in order, once, after whatever happens (I1); offsets are dense (I2); no (source, epoch,
-/// sequence) is there twice (I3); crashes and failing calls alone never make a partition refuse to open.
+/// Holds throughout: acknowledged means readable, in order, once, after whatever happens (I1); offsets are dense (I2); no
+/// (source, epoch, sequence) is there twice (I3); crashes and failing calls alone never make a partition refuse to open.
 @Suite("Partition log against a model")
 struct ModelTests {
   struct Plan: Sendable, CustomTestStringConvertible {
@@ -51,12 +59,14 @@ struct ModelTests {
     var testDescription: String { "seed \(seed), \(codec)" }
   }
 
-  static let plans = (0..<60).map { Plan(seed: $0, codec: $0 % 5 == 4 ? .deflate : .none) }
+  /// `PENSTOCK_MODEL_SEEDS=5000` for as many as one likes.
+  static let seeds = getenv("PENSTOCK_MODEL_SEEDS").flatMap { UInt64(String(cString: $0)) } ?? 24
+  static let plans = (0..<seeds).map { Plan(seed: $0, codec: $0 % 5 == 4 ? .deflate : .none) }
 
   @Test("what is acknowledged is there, in order, once, whatever crashes or fails", arguments: plans)
   func randomOperations(_ plan: Plan) async throws {
     var run = try await ModelRun(plan)
-    for _ in 0..<60 { try await run.step() }
+    for _ in 0..<50 { try await run.step() }
     try await run.restart(.kill)
   }
 }
@@ -95,13 +105,14 @@ struct ModelRun {
       steps.append("flaky")
       files.makeFlaky()
     case 14..<16:
-      if !isBroken {
-        let stop = Bool.random(using: &random)
-        let calls = Int.random(in: 1...25, using: &random)
-        steps.append(stop ? "stop after \(calls)" : "fail after \(calls)")
-        files.inject(stop ? .stop : .fail([5, 28, 122].randomElement(using: &random) ?? 5), after: calls)
-      }
-      try await append()
+      guard !isBroken else { return }
+      let stop = Bool.random(using: &random)
+      // Most often one of the next group's calls, sometimes one of a roll.
+      let calls = Int.random(in: 1...(Bool.random(using: &random) ? 3 : 20), using: &random)
+      steps.append(stop ? "stop after \(calls)" : "fail after \(calls)")
+      files.inject(stop ? .stop : .fail([5, 28, 122].randomElement(using: &random) ?? 5), after: calls)
+      for _ in 0..<8 where !isBroken { try await append() }
+      files.clearFaults()
     case 16: try await restart(nil)
     case 17: try await restart(.kill)
     case 18: try await restart(.dropAll)
@@ -117,9 +128,13 @@ struct ModelRun {
       switch Int.random(in: 0..<10, using: &random) {
       case 0: return event(source, id: "id \(Int.random(in: 0..<40, using: &random))", value: counter)
       case 1: return event(source, value: counter)
+      case 2:
+        // Long enough to fill sectors of its own.
+        return event(source, value: counter, text: String(repeating: "x", count: Int.random(in: 0...1500, using: &random)))
       default:
         let last = model.positions[source] ?? ProducerPosition(epoch: 0, sequence: 0)
-        let epoch = Int.random(in: 0..<20, using: &random) == 0 ? UInt64.random(in: 0...(last.epoch + 1), using: &random) : last.epoch
+        let isOtherEpoch = Int.random(in: 0..<20, using: &random) == 0
+        let epoch = isOtherEpoch ? UInt64.random(in: 0...(last.epoch + 1), using: &random) : last.epoch
         let back = min(last.sequence, UInt64.random(in: 0..<3, using: &random))
         let sequence = last.sequence - back + UInt64.random(in: 0..<8, using: &random)
         return event(source, sequence: sequence, epoch: epoch == 0 ? nil : epoch, value: counter)
@@ -149,7 +164,6 @@ struct ModelRun {
   mutating func read() async throws {
     // A poisoned log still reads; a stopped machine does not.
     guard !files.isStopped else { return }
-    files.clearFaults()
     let bounds = try await log.bounds(of: PartitionID(0))
     try #require(bounds.startOffset == .zero && bounds.highWatermark.rawValue == model.events.count, note("bounds"))
     let start = Int.random(in: 0...model.events.count, using: &random)

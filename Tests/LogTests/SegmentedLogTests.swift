@@ -1,4 +1,5 @@
 import Events
+import Synchronization
 import Testing
 
 @testable import Log
@@ -19,5 +20,356 @@ struct SegmentedLogTests {
     let again = try await openLog(files)
     #expect(try await readAll(again) == expected)
     #expect(try await again.append(batch(6...6)).baseOffset == Offset(5))
+  }
+
+  @Test("real files behave as those in memory do")
+  func posix() async throws {
+    let directory = try temporaryDirectory()
+    defer { removeRecursively(directory) }
+    var configuration = testConfiguration(partitions: 3, segmentBytesMax: 4096)
+    configuration.directory = directory + "/data"
+    let log = try await SegmentedLog.open(configuration, logger: quiet)
+    for at in 0..<60 { _ = try await log.append(batch(1...4, of: "s\(at)", partition: at % 3)) }
+    await #expect(throws: LogError.self) { try await SegmentedLog.open(configuration, logger: quiet) }
+    let before = try await readAll(log, 1)
+    #expect(before.count == 80)
+    await log.close()
+    let again = try await SegmentedLog.open(configuration, logger: quiet)
+    #expect(try await readAll(again, 1, bytesMax: 1) == before)
+    #expect(again.reports.map(\.tornBytes) == [0, 0, 0] && again.reports.map(\.sealedSegmentsScanned) == [0, 0, 0])
+    #expect(try await again.append(batch(4...5, of: "s1", partition: 1)).exceptions == [.init(row: 0, reason: .duplicate)])
+    await again.close()
+  }
+
+  @Test("one group of appends is one write and one sync")
+  func groupCommit() async throws {
+    let files = FaultyFileSystem()
+    let log = try await openLog(files)
+    let calls = Mutex<(atHold: Int, release: Bool)>((0, false))
+    // The first completion holds the writer until the others wait.
+    let others = (1...50).map { batch(UInt64($0 * 10)...UInt64($0 * 10 + 3)) }
+    let done = Atomic<Int>(0)
+    log.append(batch(1...1)) { _ in
+      while !calls.withLock({ $0.release }) {}
+      done.add(1, ordering: .relaxed)
+    }
+    for other in others { log.append(other) { _ in done.add(1, ordering: .relaxed) } }
+    let before = files.calls
+    let syncs = files.syncs
+    calls.withLock { $0.release = true }
+    #expect(await eventually { done.load(ordering: .relaxed) == 51 })
+    // At most the first group's and the others': on a busy machine the first may still have been on its way.
+    #expect(files.calls - before <= 6)
+    #expect(files.syncs - syncs <= 2)
+    await log.close()
+  }
+
+  @Test("sequences, epochs and ids: duplicates and fenced rows are left out, the rest is kept", arguments: [false, true])
+  func exactlyOnce(isRestarted: Bool) async throws {
+    let files = FaultyFileSystem()
+    var log = try await openLog(files)
+    func restart() async throws {
+      guard isRestarted else { return }
+      await log.close()
+      log = try await openLog(files)
+    }
+    _ = try await log.append(batch([event(sequence: 5), event(sequence: 7, epoch: 0), event("other", sequence: 1, epoch: 3)]))
+    try await restart()
+    let receipt = try await log.append(
+      batch([
+        event(sequence: 7), event(sequence: 8), event(sequence: 8), event("other", sequence: 9, epoch: 2),
+        event("other", sequence: 1, epoch: 4), event(id: "a"), event(id: "a"), event("other", id: "a"), event(), event(),
+      ]))
+    #expect(receipt.baseOffset == Offset(3) && receipt.endOffset == Offset(9))
+    #expect(
+      receipt.exceptions == [
+        .init(row: 0, reason: .duplicate), .init(row: 2, reason: .duplicate), .init(row: 3, reason: .fenced(currentEpoch: 3)),
+        .init(row: 6, reason: .duplicate),
+      ])
+    try await restart()
+    let nothing = try await log.append(batch([event(sequence: 1), event(id: "a")]))
+    #expect(nothing.baseOffset == Offset(9) && nothing.endOffset == Offset(9) && nothing.exceptions.count == 2)
+    #expect(
+      try await log.producerPositions(of: ["s", "other", "none"]) == [
+        "s": ProducerPosition(epoch: 0, sequence: 8), "other": ProducerPosition(epoch: 4, sequence: 1),
+      ])
+    #expect(try await readAll(log).map(\.sequence) == [5, 7, 1, 8, 1, nil, nil, nil, nil])
+    await log.close()
+  }
+
+  @Test("ids are forgotten after the dedup window, by append time, also across a restart")
+  func dedupWindow() async throws {
+    let files = FaultyFileSystem()
+    let clock = TestClock()
+    var configuration = testConfiguration(segmentBytesMax: 2000)
+    configuration.dedupWindow = .seconds(60)
+    var log = try await openLog(files, configuration, clock: clock)
+    func append(_ id: String) async throws -> Bool { try await log.append(batch([event(id: id)])).exceptions.isEmpty }
+    for at in 0..<20 { #expect(try await append("id \(at)")) }
+    clock.advance(.seconds(30))
+    #expect(try await append("late"))
+    clock.advance(.seconds(29))
+    #expect(try await append("id 3") == false)
+    await log.close()
+    log = try await openLog(files, configuration, clock: clock)
+    #expect(log.status()[0].segments > 1)
+    #expect(try await append("id 19") == false)
+    clock.advance(.seconds(2))
+    #expect(try await append("id 3"))
+    #expect(try await append("late") == false)
+    await log.close()
+  }
+
+  @Test(
+    "segments roll, and a read may begin in the middle of any batch", arguments: [BatchHeader.Codec.none, .deflate], [0, 1 << 20])
+  func rolling(_ codec: BatchHeader.Codec, recentBytesMax: Int) async throws {
+    var configuration = testConfiguration(segmentBytesMax: 3000)
+    configuration.codec = codec
+    configuration.recentBytesMax = recentBytesMax
+    let files = FaultyFileSystem()
+    let log = try await openLog(files, configuration)
+    let events = (0..<300).map { event("source/\($0 % 7)", sequence: UInt64($0), seconds: Int64($0), value: Int64($0)) }
+    for at in stride(from: 0, to: events.count, by: 10) { _ = try await log.append(batch(Array(events[at..<at + 10]))) }
+    #expect(log.status()[0].segments > (codec == .none ? 3 : 2))
+    for (path, size) in files.paths.map({ ($0, files.contents($0)?.count ?? 0) }) where path.hasSuffix(".segment") {
+      #expect(size <= 3000)
+    }
+    for start in 0...300 {
+      for bytesMax in [1, 1000, 1 << 20] {
+        let batches = try await log.read(PartitionID(0), from: Offset(Int64(start)), bytesMax: bytesMax)
+        if start == 300 {
+          #expect(batches.isEmpty)
+        } else {
+          let first = try #require(batches.first)
+          let base = first.baseOffset
+          try #require(base.rawValue <= start && base.rawValue > start - 10)
+          try #require(batches.count == 1 || batches.reduce(0) { $0 + $1.encoded.count } <= bytesMax)
+          let found = batches.flatMap { $0.events() }
+          try #require(found == Array(events[Int(base.rawValue)..<Int(base.rawValue) + found.count]))
+        }
+      }
+      for time in [min(start, 299), 0] {
+        let offset = try await log.firstOffset(of: PartitionID(0), atOrAfter: Timestamp(nanoseconds: Int64(time) * 1_000_000_000))
+        let found = try #require(offset)
+        try #require(found.rawValue <= time)
+      }
+    }
+    await log.close()
+    let again = try await openLog(files, configuration)
+    #expect(try await readAll(again) == events)
+    await again.close()
+  }
+
+  @Test("an offset below the first kept or above the high watermark is out of range; an unknown partition is said to be so")
+  func outOfRange() async throws {
+    let log = try await openLog(FaultyFileSystem())
+    _ = try await log.append(batch(1...3))
+    for offset in [-1, 4, Int64.max] {
+      do {
+        _ = try await log.read(PartitionID(0), from: Offset(offset), bytesMax: 1)
+        Issue.record("read from \(offset)")
+      } catch { #expect(error.code == .outOfRange) }
+    }
+    do {
+      _ = try await log.append(batch(1...1, partition: 1))
+      Issue.record("appended")
+    } catch { #expect(error.code == .unknownPartition) }
+    await log.close()
+  }
+
+  @Test("start-up reads at most one segment a partition, and nothing but the indexes' first bytes of the others")
+  func startUpReads() async throws {
+    let files = FaultyFileSystem()
+    let configuration = testConfiguration(segmentBytesMax: 4000)
+    let log = try await openLog(files, configuration)
+    for at in 0..<200 { _ = try await log.append(batch(UInt64(at * 5 + 1)...UInt64(at * 5 + 5), of: "s\(at % 9)")) }
+    #expect(log.status()[0].segments > 10)
+    await log.close()
+    files.resetAccounting()
+    let again = try await openLog(files, configuration)
+    #expect(files.bytesRead(suffix: ".segment") <= 4000)
+    #expect(files.bytesRead(suffix: ".index") == 64 * (again.status()[0].segments - 1))
+    #expect(again.reports[0].sealedSegmentsScanned == 0)
+    await again.close()
+  }
+
+  @Test("a second writer is refused until the first has closed")
+  func lock() async throws {
+    let files = FaultyFileSystem()
+    let log = try await openLog(files)
+    do {
+      _ = try await openLog(files)
+      Issue.record("opened twice")
+    } catch { #expect(error.code == .locked) }
+    await log.close()
+    await (try openLog(files)).close()
+  }
+
+  @Test("another partition count is refused, with what to do")
+  func partitionCount() async throws {
+    let files = FaultyFileSystem()
+    await (try openLog(files, testConfiguration(partitions: 4))).close()
+    do {
+      _ = try await openLog(files, testConfiguration(partitions: 8))
+      Issue.record("opened")
+    } catch {
+      #expect(error.code == .incompatible)
+      #expect(error.detail.contains("set log.partitions to 4"))
+    }
+    await (try openLog(files, testConfiguration(partitions: 4))).close()
+  }
+
+  @Test("a log of a later format version is refused")
+  func laterVersion() async throws {
+    let files = FaultyFileSystem()
+    await (try openLog(files)).close()
+    var record = try #require(files.contents("/data/log/meta"))
+    record[4] = 2
+    let sum = record.withUnsafeBytes { checksum(UnsafeRawBufferPointer(rebasing: $0[0..<60])) }
+    record.replaceSubrange(60..<64, with: withUnsafeBytes(of: sum.littleEndian) { Array($0) })
+    files.set("/data/log/meta", record)
+    do {
+      _ = try await openLog(files)
+      Issue.record("opened")
+    } catch { #expect(error.code == .incompatible) }
+  }
+
+  @Test("a full queue refuses, and takes again once it is drained")
+  func backpressure() async throws {
+    var configuration = testConfiguration()
+    configuration.pendingBatchesMax = 3
+    let log = try await openLog(FaultyFileSystem(), configuration)
+    let isHeld = Atomic(true)
+    let isHolding = Atomic(false)
+    log.append(batch(1...1)) { _ in
+      isHolding.store(true, ordering: .releasing)
+      while isHeld.load(ordering: .acquiring) {}
+    }
+    #expect(await eventually { isHolding.load(ordering: .acquiring) })
+    let codes = Mutex<[LogError.Code?]>([])
+    for at in 2...7 {
+      log.append(batch(UInt64(at)...UInt64(at))) { result in
+        codes.withLock { codes in
+          if case .failure(let error) = result { codes.append(error.code) } else { codes.append(nil) }
+        }
+      }
+    }
+    #expect(codes.withLock { $0 } == [.unavailable, .unavailable, .unavailable])
+    isHeld.store(false, ordering: .releasing)
+    #expect(await eventually { codes.withLock { $0.count } == 6 })
+    #expect(codes.withLock { $0.suffix(3) } == [nil, nil, nil])
+    _ = try await log.append(batch(9...9))
+    await log.close()
+  }
+
+  @Test("append times rise from group to group, whatever the clock does")
+  func appendTimes() async throws {
+    let clock = TestClock()
+    let files = FaultyFileSystem()
+    var log = try await openLog(files, clock: clock)
+    var last = Timestamp(nanoseconds: 0)
+    for at in 1...6 {
+      if at == 4 {
+        await log.close()
+        log = try await openLog(files, clock: clock)
+      }
+      let receipt = try await log.append(batch(UInt64(at)...UInt64(at)))
+      let read = try await log.read(PartitionID(0), from: receipt.baseOffset, bytesMax: 1)
+      let time = try #require(read.first).header.appendTime
+      #expect(time > last)
+      last = time
+      clock.advance(.seconds(at % 2 == 0 ? -10 : 3))
+    }
+    await log.close()
+  }
+
+  @Test("sync: interval shows only what is synced, and keeps that through a power loss", arguments: 0..<20)
+  func interval(seed: Int) async throws {
+    let files = FaultyFileSystem(seed: UInt64(seed))
+    var configuration = testConfiguration(segmentBytesMax: 3000)
+    configuration.sync = .interval(.milliseconds(1))
+    let log = try await openLog(files, configuration)
+    for at in 1...30 { _ = try await log.append(batch(UInt64(at * 3)...UInt64(at * 3 + 2))) }
+    let seen = try await readAll(log)
+    let after = files.afterCrash(.arbitrary, seed: UInt64(seed))
+    await log.close()
+    let again = try await openLog(after, configuration)
+    try #require(again.status()[0].state == .open, "seed \(seed): \(again.status()[0].state)")
+    let kept = try await readAll(again)
+    #expect(kept.count >= seen.count && Array(kept.prefix(seen.count)) == seen)
+    #expect(kept.map(\.sequence) == (3..<3 + UInt64(kept.count)).map { $0 })
+    await again.close()
+  }
+
+  @Test(
+    "sync: interval and never write everything on close",
+    arguments: [LogConfiguration.SyncPolicy.interval(.seconds(60)), .never])
+  func relaxedClose(_ sync: LogConfiguration.SyncPolicy) async throws {
+    let files = FaultyFileSystem()
+    var configuration = testConfiguration()
+    configuration.sync = sync
+    let log = try await openLog(files, configuration)
+    _ = try await log.append(batch(1...5))
+    #expect(try await log.bounds(of: PartitionID(0)).highWatermark == Offset(sync == .never ? 5 : 0))
+    await log.close()
+    let again = try await openLog(files.afterCrash(.dropAll, seed: 1), configuration)
+    #expect(try await readAll(again).count == 5)
+    await again.close()
+  }
+
+  @Test("retention removes whole segments by bytes and age, and never what is still to be read")
+  func retention() async throws {
+    let clock = TestClock()
+    let files = FaultyFileSystem()
+    var configuration = testConfiguration(segmentBytesMax: 2000)
+    configuration.retention = .init(age: .seconds(100), bytes: 8000)
+    let log = try await openLog(files, configuration, clock: clock)
+    for at in 0..<100 {
+      clock.advance(.seconds(1))
+      _ = try await log.append(batch(UInt64(at * 3 + 1)...UInt64(at * 3 + 3)))
+    }
+    let all = try await readAll(log)
+    let segments = log.status()[0].segments
+    #expect(try await log.enforceRetention(keeping: OffsetVector([PartitionID(0): Offset(0)]), now: clock.now) == 0)
+    let removed = try await log.enforceRetention(keeping: OffsetVector([PartitionID(0): Offset(290)]), now: clock.now)
+    #expect(removed > 0 && log.status()[0].segments == segments - removed && log.status()[0].bytes <= 8000)
+    let start = try await log.bounds(of: PartitionID(0)).startOffset
+    #expect(start > .zero && start <= Offset(290))
+    #expect(try await readAll(log) == Array(all[Int(start.rawValue)...]))
+    do {
+      _ = try await log.read(PartitionID(0), from: .zero, bytesMax: 1)
+      Issue.record("read what is gone")
+    } catch { #expect(error.code == .outOfRange) }
+    await log.close()
+    let again = try await openLog(files.afterCrash(.dropAll, seed: 0), configuration, clock: clock)
+    #expect(try await again.bounds(of: PartitionID(0)).startOffset == start)
+    #expect(try await again.append(batch(1...3)).exceptions.count == 3)
+    clock.advance(.seconds(1000))
+    _ = try await again.enforceRetention(keeping: OffsetVector(), now: clock.now)
+    #expect(again.status()[0].segments == 1)
+    await again.close()
+  }
+
+  @Test("firstOffset never passes over an event that late, however events are ordered")
+  func firstOffset() async throws {
+    var random = SeededGenerator(seed: 3)
+    let log = try await openLog(FaultyFileSystem(), testConfiguration(segmentBytesMax: 2500))
+    var times: [Int64] = []
+    for at in 0..<60 {
+      let group = (0..<3).map { _ in Int64(at * 10) + Int64.random(in: -80...80, using: &random) }
+      times += group
+      _ = try await log.append(batch(group.map { event(seconds: $0) }))
+    }
+    for time in Int64(-100)...700 {
+      let first = times.firstIndex { $0 >= time }
+      let offset = try await log.firstOffset(of: PartitionID(0), atOrAfter: Timestamp(nanoseconds: time * 1_000_000_000))
+      if let first {
+        let found = try #require(offset)
+        try #require(found.rawValue <= first, "time \(time)")
+      } else {
+        try #require(offset == nil)
+      }
+    }
+    await log.close()
   }
 }

@@ -156,8 +156,9 @@ private func page(_ rows: ClosedRange<Int>, cursor: String?, asOf: Int) -> (stat
   @Test("views are listed with window, lag and columns")
   func viewList() throws {
     let answer = try json(
-      #"[{"name":"daily","generation":2,"window":"tumble 1d","lag":{"events":3,"seconds":0.5},"#
-        + #""columns":[{"name":"n","type":"int64"},{"name":"t","type":"double"}]}]"#
+      #"[{"name":"daily","generation":2,"window":{"tumble":"1d"},"lag":{"events":3,"seconds":0.5},"#
+        + #""columns":[{"name":"final","type":"boolean","role":"window"},"#
+        + #"{"name":"n","type":"int64","role":"aggregate"},{"name":"t","type":"double"}]}]"#
     )
     #expect(
       ViewListCommand.table(answer.array ?? []).rendered() == """

@@ -113,7 +113,7 @@ private func problems(
     "bounds are part of the range, and one beyond them is not",
     arguments: [
       ("log.partitions", ["1", "1024"], ["0", "1025", "-1", "1.5", "8x", "", "1_0", "٣"]),
-      ("log.segment_bytes_max", ["1MiB", "4GiB", "1048576"], ["1048575", "4294967297", "1MB", "-1MiB", "9223372036854775808"]),
+      ("log.segment_bytes_max", ["1MiB", "4GiB", "1048576"], ["1048575", "4294967297", "1mib", "-1MiB", "9223372036854775808"]),
       ("compute.checkpoint_interval", ["10ms", "10m", "1m30s"], ["9ms", "10m1ns", "5", "s", "1s1m", "1s1s", "-1s", "1.5s"]),
       ("log.retention.age", ["null", "1m", "365d"], ["59s", "never", "300000000000d"]),
       ("log.retention.bytes", ["null", "1MiB"], ["0", "-1"]),

@@ -16,7 +16,7 @@ private let allowedImports: [String: Set<String>] = [
     "Events", "Views", "Hummingbird", "HummingbirdCore", "HTTPTypes", "NIOCore", "ServiceLifecycle", "Logging", "Metrics",
     "CoreMetrics",
   ],
-  "PenstockClient": ["WebSocket", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
+  "PenstockClient": ["WebSocket", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
   "websocket-echo": ["WebSocket", "NIOCore", "NIOPosix", "NIOHTTP1", "ArgumentParser"],
 ]
 

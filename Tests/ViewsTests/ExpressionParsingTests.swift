@@ -150,7 +150,7 @@ func randomText(seed: UInt64) throws {
     "data.a": [.int(1), .missing], "data.b": [.string("s"), .null], "source": [.string("s"), .string("t")],
   ])
   var parsed = 0
-  for _ in 0..<20_000 {
+  for _ in 0..<5000 {
     let text = (0..<Int.random(in: 1...9, using: &random)).map { _ in parts.randomElement(using: &random)! }.joined()
     guard let expression = try? Expression(parsing: text) else { continue }
     parsed += 1
@@ -158,5 +158,5 @@ func randomText(seed: UInt64) throws {
     #expect(again.canonicalText == expression.canonicalText, "seed \(seed): \(text)")
     #expect(outcomes(again, rows) == outcomes(expression, rows), "seed \(seed): \(text)")
   }
-  #expect(parsed > 500, "seed \(seed)")
+  #expect(parsed > 125, "seed \(seed)")
 }

@@ -124,3 +124,35 @@ func storeErrors() {
   #expect(
     ViewStoreError.missingPartitions([PartitionID(1), PartitionID(3)]).description == "no worker answers for partition 1, 3")
 }
+
+@Test("a condition over keys and windows keeps the rows for which it is true")
+func filtering() throws {
+  let definition = ViewDefinition(
+    name: "v", keys: [KeyColumn(name: "site", path: .data(["site"])), KeyColumn(name: "floor", path: .data(["floor"]))],
+    window: .tumble(size: 10), aggregates: [AggregateColumn(name: "n", function: .countRows)])
+  var scratch = EvaluationScratch()
+  for (text, kept) in [
+    (#"site == "a""#, [1, 2, 3]), ("site == null", [4]), ("floor > 1", [1, 3]), (#"site > "a""#, [0]), ("floor == 2.0", [1, 3]),
+    (#"window_start >= timestamp("1970-01-01T00:00:00.00000002Z")"#, [4]), ("true", [0, 1, 2, 3, 4]),
+    ("site.size() == 1", [0, 1, 2, 3]),
+  ] as [(String, [Int])] {
+    let condition = try Expression(parsing: text, scope: definition.schema.keyScope)
+    let result = rows(sample).filtered(by: condition, keys: definition.keys.map(\.name), using: &scratch)
+    #expect(described(result) == kept.flatMap { described(rows([sample[$0]])) }, "\(text)")
+  }
+  for text in ["n > 1", "final", "data.site == 1"] {
+    #expect(throws: ExpressionError.self) { try Expression(parsing: text, scope: definition.schema.keyScope) }
+  }
+}
+
+@Test("a window is closed once the event-time watermark has passed its end and the allowed lateness")
+func closing() {
+  let definition = ViewDefinition(
+    name: "v", window: .tumble(size: 10), watermarkDelay: 3, allowedLateness: 5,
+    aggregates: [AggregateColumn(name: "n", function: .countRows)])
+  #expect(definition.eventTimeWatermark(ofLargest: 18) == 15)
+  #expect(definition.eventTimeWatermark(ofLargest: .min) == .min)
+  #expect(!definition.isClosed(windowEnd: 10, at: 14))
+  #expect(definition.isClosed(windowEnd: 10, at: 15))
+  #expect(!definition.isClosed(windowEnd: .max, at: .max))
+}

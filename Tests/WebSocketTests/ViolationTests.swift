@@ -68,6 +68,9 @@ struct ViolationTests {
       add("text \(bytes) in the second fragment", frame(0x01, padded) + frame(0x80, bytes), .textNotUTF8, 1007)
     }
     add("a character cut by the end of fragments", frame(0x01, [0xE2]) + frame(0x80, [0x82]), .textNotUTF8, 1007)
+    add(
+      "a character interrupted by a fragment of ASCII", frame(0x01, [0xE2]) + frame(0x00, [65]) + frame(0x80, [0x82, 0xAC]),
+      .textNotUTF8, 1007)
     add("a header over the limit", frame(0x82, length: (1 << 20) + 1), .messageTooBig, 1009)
     add("fragments over the limit", frame(0x02, [1]) + frame(0x80, length: 1 << 20), .messageTooBig, 1009)
     add("corrupt deflate", frame(0xC2, [0xFF, 0xFF, 0xFF]), .deflateCorrupt, 1007, deflate: deflate)
@@ -145,12 +148,12 @@ struct ViolationTests {
     }
   }
 
-  @Test("as many fragments as allowed are taken, one more is not")
+  @Test("as many fragments before the last as allowed are taken, one more is not")
   func fragmentCount() {
     let limits = WebSocketLimits(messageBytesMax: 1000, fragmentsMax: 7)
     for count in [6, 7, 8] {
       var bytes = frame(0x01)
-      for _ in 0..<(count - 2) { bytes += frame(0x00) }
+      for _ in 0..<(count - 1) { bytes += frame(0x00) }
       bytes += frame(0x80)
       let outcome = decode([bytes], limits: limits)
       #expect(outcome.violation == (count > 7 ? .tooManyFragments : nil))

@@ -68,6 +68,8 @@ struct BatchLayout: Sendable {
   /// Start of each string from `stringsPosition`, and the end of the last.
   var stringStarts: [UInt32]
   var columns: [Column]
+  /// Start of each row's id in the payload, and the end of the last: an id's length is the distance to the next. Empty without ids.
+  var idStarts: [UInt32] = []
   var time = 0
   var source = 0
   var type = 0
@@ -151,6 +153,48 @@ struct BatchLayout: Sendable {
       throw BatchError(.layout, at: directory)
     }
     (self.time, self.source, self.type) = (time, source, type)
+    if let id { idStarts = BatchLayout.textStarts(columns[id], rows: rows, base) }
+  }
+
+  /// Where each row's text starts, of a checked text column; rows without one have no length.
+  private static func textStarts(_ column: Column, rows: Int, _ payload: UnsafeRawPointer) -> [UInt32] {
+    let first = column.valuesPosition + IntegerEncoding.bytes(width: column.width, count: column.values)
+    var starts = [UInt32](repeating: 0, count: rows + 1)
+    starts.withUnsafeMutableBufferPointer { starts in
+      // Lengths first, each behind its row's start; then their running sum.
+      withUnsafeTemporaryAllocation(of: UInt32.self, capacity: max(column.values, 1)) { lengths in
+        guard let target = lengths.baseAddress else { return }
+        IntegerEncoding.decode(payload + column.valuesPosition, width: column.width, count: column.values, into: target)
+        column.forEachPresent(payload, rows: rows) { row, value in starts[row + 1] = lengths[value] }
+      }
+      starts[0] = UInt32(first)
+      for row in 0..<rows { starts[row + 1] += starts[row] }
+    }
+    return starts
+  }
+}
+
+extension BatchLayout.Column {
+  /// Calls `body(row, value's number)` for each present row, in order.
+  @inline(__always) func forEachPresent(_ payload: UnsafeRawPointer, rows: Int, _ body: (Int, Int) -> Void) {
+    switch presence {
+    case .all: for row in 0..<values { body(row, row) }
+    case .bitmap:
+      var value = 0
+      for byte in 0..<(rows + 7) / 8 {
+        var bits = (payload + position).load(fromByteOffset: byte, as: UInt8.self)
+        while bits != 0 {
+          body(byte &* 8 &+ bits.trailingZeroBitCount, value)
+          value &+= 1
+          bits &= bits &- 1
+        }
+      }
+    case .rows:
+      for value in 0..<values {
+        let row = UInt16(littleEndian: payload.loadUnaligned(fromByteOffset: position + value * 2, as: UInt16.self))
+        body(Int(row), value)
+      }
+    }
   }
 }
 

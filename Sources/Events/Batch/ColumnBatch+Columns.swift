@@ -23,28 +23,7 @@ extension ColumnBatch {
 
   /// Calls `body(row, value's number)` for each present row, in order.
   @inline(__always) func forEachPresent(_ column: BatchLayout.Column, _ body: (Int, Int) -> Void) {
-    switch column.presence {
-    case .all: for row in 0..<column.values { body(row, row) }
-    case .bitmap:
-      withPayload { payload in
-        var value = 0
-        for byte in 0..<(count + 7) / 8 {
-          var bits = (payload + column.position).load(fromByteOffset: byte, as: UInt8.self)
-          while bits != 0 {
-            body(byte &* 8 &+ bits.trailingZeroBitCount, value)
-            value &+= 1
-            bits &= bits &- 1
-          }
-        }
-      }
-    case .rows:
-      withPayload { payload in
-        for value in 0..<column.values {
-          let row = UInt16(littleEndian: payload.loadUnaligned(fromByteOffset: column.position + value * 2, as: UInt16.self))
-          body(Int(row), value)
-        }
-      }
-    }
+    withPayload { column.forEachPresent($0, rows: count, body) }
   }
 
   /// What the producer table needs, a value a row.
@@ -83,33 +62,33 @@ extension ColumnBatch {
   /// Digests of (source, id) for rows that have an id and no sequence.
   private func identities(besides hasSequence: [Bool]) -> [EventIdentity?] {
     guard let index = layout.id else { return [] }
-    let column = layout.columns[index]
     var result = [EventIdentity?](repeating: nil, count: count)
     let sources = sourceCodes()
-    forEachText(column) { row, text in
+    forEachPresent(layout.columns[index]) { row, _ in
       guard !hasSequence[row] else { return }
-      result[row] = withString(Int(sources[row])) { EventIdentity(source: $0, id: text) }
+      result[row] = withString(Int(sources[row])) { source in withID(ofRow: row) { EventIdentity(source: source, id: $0) } }
     }
     return result
   }
 
-  /// Calls `body` with each present row's text, in order.
-  private func forEachText(_ column: BatchLayout.Column, _ body: (Int, UnsafeRawBufferPointer) -> Void) {
-    let lengths: [UInt64] = integers(column)
-    withPayload { payload in
-      var position = column.valuesPosition + IntegerEncoding.bytes(width: column.width, count: column.values)
-      forEachPresent(column) { row, value in
-        body(row, UnsafeRawBufferPointer(start: payload + position, count: Int(lengths[value])))
-        position += Int(lengths[value])
-      }
+  /// The UTF-8 of a row's id; empty where the event has none.
+  func withID<R>(ofRow row: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    let start = Int(layout.idStarts[row]), end = Int(layout.idStarts[row + 1])
+    if let inflated {
+      return try inflated.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
+    }
+    return try encoded.withUnsafeBytes {
+      try body(UnsafeRawBufferPointer(rebasing: $0[BatchHeader.byteCount + start..<BatchHeader.byteCount + end]))
     }
   }
 
-  /// The texts of the id column, one a row; nil where the event has none.
+  /// The ids, one a row; nil where the event has none.
   func ids() -> [String?] {
     var result = [String?](repeating: nil, count: count)
     guard let index = layout.id else { return result }
-    forEachText(layout.columns[index]) { row, text in result[row] = String(decoding: text, as: UTF8.self) }
+    forEachPresent(layout.columns[index]) { row, _ in
+      result[row] = withID(ofRow: row) { String(decoding: $0, as: UTF8.self) }
+    }
     return result
   }
 

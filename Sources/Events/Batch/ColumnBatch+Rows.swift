@@ -16,11 +16,6 @@ extension ColumnBatch: RowSource {
     }
   }
 
-  private func withID<R>(ofRow row: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-    var id = ids()[row] ?? ""
-    return try id.withUTF8 { try body(UnsafeRawBufferPointer($0)) }
-  }
-
   public func load(_ path: ValuePath, into vector: inout ValueVector) {
     vector.reset(to: .missing, count: count)
     switch path {

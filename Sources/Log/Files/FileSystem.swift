@@ -13,7 +13,8 @@ public protocol FileSystem: Sendable {
   func remove(_ path: String) throws(IOFailure)
   /// Makes the names in a directory durable: those created, renamed and removed so far.
   func syncDirectory(_ path: String) throws(IOFailure)
-  /// Takes the exclusive lock of a file, made if need be, until the result is released. Fails with `EWOULDBLOCK` when another holds it.
+  /// Takes the exclusive lock of a file, made if need be, until the result is released. Fails with `EWOULDBLOCK` when another
+  /// holds it.
   func lock(_ path: String) throws(IOFailure) -> any FileLock
 }
 

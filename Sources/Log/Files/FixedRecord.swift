@@ -1,6 +1,7 @@
 import Events
 
-/// The 64 bytes that are, or begin, every file of the log but the segments: meta, marker, index, producer snapshot. Little-endian.
+/// The 64 bytes that are, or begin, every file of the log but the segments: meta, marker, index, producer snapshot.
+/// Little-endian.
 ///
 /// ```
 ///  0  u32  magic               8 ..< 60  the file's own

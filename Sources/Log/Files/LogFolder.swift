@@ -50,8 +50,8 @@ struct LogFolder: Sendable {
         throw LogError(
           .incompatible,
           """
-          \(paths.root) was made with \(meta.partitionCount) partitions, the configuration says \(partitionCount). A source's partition \
-          depends on the count, so it is fixed: set log.partitions to \(meta.partitionCount), or use another data folder
+          \(paths.root) was made with \(meta.partitionCount) partitions, the configuration says \(partitionCount). A source's \
+          partition depends on the count, so it is fixed: set log.partitions to \(meta.partitionCount), or use another data folder
           """)
       }
       return lock

@@ -35,7 +35,8 @@ final class AppendWaiters: Sendable {
         }
         if isClosed { return continuation.resume() }
         count.add(1, ordering: .sequentiallyConsistent)
-        // A writer that stored its high watermark before it could see us here, or a cancellation before we were in the table, woke nobody.
+        // A writer that stored its high watermark before it could see us here, or a cancellation before we were in the table,
+        // woke nobody.
         if isPassed() || Task.isCancelled { resume(id) }
       }
     } onCancel: {

@@ -1,10 +1,11 @@
 import Events
 import Logging
 
-/// Opens one partition for writing: finds what is durable, cuts what never was, refuses what is damaged, and rebuilds the producer state.
+/// Opens one partition for writing: finds what is durable, cuts what never was, refuses what is damaged, and rebuilds the
+/// producer state.
 ///
-/// Reads the active segment, and of the sealed ones only the first 64 bytes of their indexes; more only if the producer snapshot of the
-/// active segment, or an index, is missing or damaged.
+/// Reads the active segment, and of the sealed ones only the first 64 bytes of their indexes; more only if the producer snapshot
+/// of the active segment, or an index, is missing or damaged.
 struct PartitionRecovery {
   /// A partition ready for its writer and readers.
   struct Recovered {
@@ -46,7 +47,9 @@ struct PartitionRecovery {
 
     var report = PartitionReport(partition: partition)
     var rebuild = try restoreProducers(names, sealed: sealed, activeBase: activeBase, report: &report)
-    let file = try placing(partition, activeBase) { () throws(IOFailure) in try fileSystem.open(paths.segment(activeBase), .readWrite) }
+    let file = try placing(partition, activeBase) { () throws(IOFailure) in
+      try fileSystem.open(paths.segment(activeBase), .readWrite)
+    }
     let size = try placing(partition, activeBase) { () throws(IOFailure) in try file.size() }
     var active = SparseIndex(base: activeBase)
     let interval = files.indexIntervalBytes
@@ -190,8 +193,8 @@ struct PartitionRecovery {
     }
   }
 
-  /// Writes bytes beyond the marker once more, and syncs them. They may be only in the kernel's memory, even marked clean after a sync that
-  /// failed; read back whole they would count as durable, and go with the next power loss.
+  /// Writes bytes beyond the marker once more, and syncs them. They may be only in the kernel's memory, even marked clean after a
+  /// sync that failed; read back whole they would count as durable, and go with the next power loss.
   private func makeDurable(_ file: any File, from start: Int, to end: Int, base: Offset) throws(LogError) {
     guard start < end else { return }
     try placing(partition, base) { () throws(IOFailure) in
@@ -206,7 +209,8 @@ struct PartitionRecovery {
     }
   }
 
-  /// Written and synced before the first append, so that a power loss finds the sync policy of the writer, whatever else it finds.
+  /// Written and synced before the first append, so that a power loss finds the sync policy of the writer, whatever else it
+  /// finds.
   private func writeMarker(_ active: SparseIndex, isNew: Bool) throws(LogError) -> any File {
     let marker = HighWatermarkMarker(
       highWatermark: active.end, segment: active.base, position: active.segmentBytes, isRelaxed: configuration.sync != .always)

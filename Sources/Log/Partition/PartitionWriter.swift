@@ -3,8 +3,8 @@ import Logging
 
 /// The one who writes a partition: takes all that waits, writes it, syncs once, publishes and acknowledges it.
 ///
-/// Lives on a serial queue of its own and blocks it with system calls, never holding a lock meanwhile. After any failure of a write or
-/// sync it acknowledges nothing more: what is on disk is unknown until the partition is opened anew.
+/// Lives on a serial queue of its own and blocks it with system calls, never holding a lock meanwhile. After any failure of a
+/// write or sync it acknowledges nothing more: what is on disk is unknown until the partition is opened anew.
 actor PartitionWriter {
   /// Batches written and synced together.
   private struct Group {
@@ -51,8 +51,9 @@ actor PartitionWriter {
   private var logger: Logger { files.logger }
 
   init(
-    _ recovered: consuming PartitionRecovery.Recovered, configuration: LogConfiguration, files: PartitionFiles, queue: AppendQueue,
-    published: PublishedLog, waiters: AppendWaiters, metrics: LogMetrics, now: @escaping @Sendable () -> Timestamp
+    _ recovered: consuming PartitionRecovery.Recovered, configuration: LogConfiguration, files: PartitionFiles,
+    queue: AppendQueue, published: PublishedLog, waiters: AppendWaiters, metrics: LogMetrics,
+    now: @escaping @Sendable () -> Timestamp
   ) {
     executor = WriterExecutor(label: "penstock.log.\(files.partition)")
     self.configuration = configuration

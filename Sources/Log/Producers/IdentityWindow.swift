@@ -109,7 +109,8 @@ struct IdentityWindow {
     }
   }
 
-  /// Empties the slot of a place, and moves those behind it up so that no probe meets a gap. Source: Knuth, TAOCP 3, 6.4, algorithm R.
+  /// Empties the slot of a place, and moves those behind it up so that no probe meets a gap. Source: Knuth, TAOCP 3, 6.4,
+  /// algorithm R.
   private mutating func vacate(_ identity: IdentityDigest, _ place: Int) {
     let mask = slots.count - 1
     var gap = firstSlot(identity)

@@ -1,7 +1,7 @@
 import Events
 
-/// `<base offset>.producers`: the producer state just before the event at that offset, written when its segment begins, so that start-up
-/// reads that segment and no other.
+/// `<base offset>.producers`: the producer state just before the event at that offset, written when its segment begins, so that
+/// start-up reads that segment and no other.
 ///
 /// ```
 ///  0  FixedRecord, magic "PNP1"     24  u64  runs            40  i64  append time of the last batch before

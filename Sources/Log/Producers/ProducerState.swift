@@ -29,11 +29,16 @@ struct ProducerState {
     let sequenceExceptions = exceptions.count
     for row in 0..<batch.count where !everyRow && !columns.hasSequence[row] {
       guard let identity = columns.identities[row] else { continue }
-      if !identities.insert(IdentityDigest(high: identity.high, low: identity.low), at: appendTime) { exceptions.append(.init(row: row, reason: .duplicate)) }
+      if !identities.insert(IdentityDigest(high: identity.high, low: identity.low), at: appendTime) {
+        exceptions.append(.init(row: row, reason: .duplicate))
+      }
     }
     if sequenceExceptions > 0, exceptions.count > sequenceExceptions { exceptions.sort { $0.row < $1.row } }
     return exceptions
   }
+
+  /// Forgets ids that are older than the dedup window.
+  mutating func expire(at now: Timestamp) { identities.expire(at: now) }
 
   /// The last sequence of a source; nil when it never sent one.
   func position(of source: String) -> ProducerPosition? {

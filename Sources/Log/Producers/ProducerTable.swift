@@ -2,8 +2,8 @@ import Events
 
 /// The last sequence of every source of a partition.
 ///
-/// Open addressing over hashes, with the names in one blob: 36 bytes a source, 6 to 12 in the slots, and its name. Sources are never
-/// forgotten: forgetting one would take its duplicates in again.
+/// Open addressing over hashes, with the names in one blob: 36 bytes a source, 6 to 12 in the slots, and its name. Sources are
+/// never forgotten: forgetting one would take its duplicates in again.
 struct ProducerTable {
   /// Entries are numbered in the order in which their sources came; a number stays valid.
   private(set) var epochs: [UInt64] = []

@@ -7,13 +7,14 @@ import Events
 ///  8  i64  high watermark            32  u32  flags: bit 0, not every group is synced before the next is written
 /// 16  i64  base of its segment
 /// ```
-/// After a kill it is exact, for the kernel has it; after a power loss it may be an older one. Either way it never says more than was
-/// durable, so damage below it is loss of acknowledged data, and never a torn write.
+/// After a kill it is exact, for the kernel has it; after a power loss it may be an older one. Either way it never says more than
+/// was durable, so damage below it is loss of acknowledged data, and never a torn write.
 struct HighWatermarkMarker: Hashable {
   var highWatermark: Offset
   var segment: Offset
   var position: Int
-  /// Whether the writer's sync policy is other than `always`: then damage at the tail says nothing of what was acknowledged as synced.
+  /// Whether the writer's sync policy is other than `always`: then damage at the tail says nothing of what was acknowledged as
+  /// synced.
   var isRelaxed: Bool
 
   init(highWatermark: Offset, segment: Offset, position: Int, isRelaxed: Bool) {

@@ -1,8 +1,8 @@
 import Events
 import Logging
 
-/// A partition's files as they lie on disk, for whoever reads them: start-up, readers, tools. Changes nothing but indexes, which are
-/// rebuildable, and those only when `mayWriteIndexes`.
+/// A partition's files as they lie on disk, for whoever reads them: start-up, readers, tools. Changes nothing but indexes, which
+/// are rebuildable, and those only when `mayWriteIndexes`.
 struct PartitionFiles: Sendable {
   let partition: PartitionID
   let paths: PartitionPaths

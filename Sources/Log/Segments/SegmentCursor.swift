@@ -2,7 +2,8 @@ import Events
 
 /// Walks through a segment's batches from a position up to a limit.
 ///
-/// Reads ahead through a window, so that small batches share a system call and large ones are read straight into the array they stay in.
+/// Reads ahead through a window, so that small batches share a system call and large ones are read straight into the array they
+/// stay in.
 struct SegmentCursor: ~Copyable {
   /// What lies at the cursor.
   enum Header {

@@ -40,7 +40,8 @@ struct SegmentTail {
       return .corrupt(at: stop.position, why: "a batch is damaged, yet two groups written after it are whole")
     }
     if stop.header == nil, durableBytes == nil {
-      return .corrupt(at: stop.position, why: "a batch is damaged, a later one whole, and no high-watermark file says which was durable")
+      let why = "a batch is damaged, a later one whole, and no high-watermark file says which was durable"
+      return .corrupt(at: stop.position, why: why)
     }
     return .torn(at: stop.position)
   }

@@ -1,6 +1,7 @@
 import Events
 
-/// Where in a segment some of its batches begin: about a thousand entries, however large the segment. Rebuildable from the segment.
+/// Where in a segment some of its batches begin: about a thousand entries, however large the segment. Rebuildable from the
+/// segment.
 ///
 /// File: `FixedRecord` with magic "PNX1", then the entries.
 /// ```
@@ -22,8 +23,8 @@ struct SparseIndex: Sendable, Hashable {
     static let byteCount = 24
   }
 
-  /// Entries a file may claim, so that a damaged one costs nothing: a 4 GiB segment has at most 4 × 1024 by intervals of 1 MiB, one with
-  /// other settings 64 KiB each.
+  /// Entries a file may claim, so that a damaged one costs nothing: a 4 GiB segment has at most 4 × 1024 by intervals of 1 MiB,
+  /// one with other settings 64 KiB each.
   static let entriesMax = 1 << 17
 
   let base: Offset

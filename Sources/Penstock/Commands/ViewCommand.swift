@@ -1,4 +1,5 @@
 import ArgumentParser
+import Views
 
 struct ViewCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -24,20 +25,30 @@ struct ViewListCommand: AsyncParsableCommand {
     try StandardStream.output.write(Self.table(views).text(outputOptions.output, color: outputOptions.color))
   }
 
-  /// `{"name":…,"generation":1,"window":…,"lag":{"events":0,"seconds":0},"columns":[{"name":…,"type":…}]}` each.
+  /// Each `{"name":…,"generation":1,"window":{"tumble":"1d"},"lag":{"events":0,"seconds":0},"columns":[…]}`, a column
+  /// `{"name":…,"type":…,"role":…}`.
   static func table(_ views: [RawJSON]) -> Table {
     var table = Table([
       Table.Column("name"), Table.Column("generation", isNumber: true), Table.Column("window"),
       Table.Column("lag_events", isNumber: true), Table.Column("lag_seconds", isNumber: true), Table.Column("columns"),
     ])
     for view in views {
-      let columns = (view["columns"]?.array ?? []).map { "\($0["name"]?.cell ?? "?"):\($0["type"]?.cell ?? "?")" }
+      // Every view has the window's own columns.
+      let columns = (view["columns"]?.array ?? []).filter { $0["role"]?.string != "window" }.map {
+        "\($0["name"]?.cell ?? "?"):\($0["type"]?.cell ?? "?")"
+      }
       table.append([
-        view["name"] ?? .null, view["generation"] ?? .null, .string(view["window"]?.cell ?? ""),
+        view["name"] ?? .null, view["generation"] ?? .null, .string(view["window"].map(windowText) ?? ""),
         view["lag"]?["events"] ?? .null, view["lag"]?["seconds"] ?? .null, .string(columns.joined(separator: " ")),
       ])
     }
     return table
+  }
+
+  /// `{"tumble":"1d"}` as `tumble 1d`; another shape as it is.
+  private static func windowText(_ window: RawJSON) -> String {
+    guard case .object(let members) = window else { return window.cell }
+    return members.map { "\($0.name) \($0.value.cell)" }.joined(separator: " ")
   }
 }
 
@@ -52,14 +63,10 @@ struct ViewCheckCommand: ParsableCommand {
   @OptionGroup var outputOptions: OutputOptions
 
   func run() throws {
-    let yaml: String
-    switch readText(file, bytesMax: ConfigurationFile.bytesMax) {
-    case .success(let text): yaml = text
-    case .failure(let failure): throw CommandFailure("\(file): \(failure)", exitCode: .usage)
-    }
     var table = Table([Table.Column("name"), Table.Column("window"), Table.Column("columns")])
-    for view in try checkedViews(yaml: yaml, file: file) {
-      table.append([.string(view.name), .string(view.window), .string(view.columns.joined(separator: " "))])
+    for view in try readViews(file).views {
+      let columns = view.schema.columns.filter { $0.role != .window }.map { "\($0.name):\($0.type)" }
+      table.append([.string(view.name), .string(view.window.summary), .string(columns.joined(separator: " "))])
     }
     try StandardStream.output.write(table.text(outputOptions.output, color: outputOptions.color))
   }

@@ -8,10 +8,7 @@ enum SettingKeys {
       "ingest.listen", default: "127.0.0.1:4000", help: "Where devices connect, by WebSocket and HTTP.")
     static let messageBytesMax = Setting<Int>.size(
       "ingest.message_bytes_max", default: .mebibytes(1), in: .kibibytes(1) ... .mebibytes(16),
-      help: "The largest WebSocket message, after inflating; a larger one closes the connection with 1009.")
-    static let bodyBytesMax = Setting<Int>.size(
-      "ingest.body_bytes_max", default: .mebibytes(16), in: .kibibytes(1) ... .mebibytes(256),
-      help: "The largest body of POST /v1/events, after inflating; a larger one is answered with 413.")
+      help: "The largest WebSocket message or HTTP body, after inflating; a larger one is closed with 1009 or answered with 413.")
     static let unackedMessagesMax = Setting<Int>.count(
       "ingest.unacked_messages_max", default: 1024, in: 1...65_536,
       help: "Messages a connection may have unacknowledged before the server stops reading from it.")
@@ -44,7 +41,7 @@ enum SettingKeys {
     static let codec = Setting<BatchCodec>.choice(
       "log.codec", default: .none, help: "How batches are stored: none, or deflate, which trades CPU for space.")
     static let dedupIdentitiesMax = Setting<Int>.count(
-      "log.dedup_identities_max", default: 1_000_000, in: 1...100_000_000,
+      "log.dedup_identities_max", default: 262_144, in: 1...16_777_216,
       help: "(source, id) pairs a partition remembers at most; the oldest are forgotten first, even within the dedup window.")
     static let retentionAge = Setting<Duration?>.optionalDuration(
       "log.retention.age", in: .seconds(60) ... .seconds(36_500 * 86_400),
@@ -62,9 +59,9 @@ enum SettingKeys {
     static let checkpointInterval = Setting<Duration>.duration(
       "compute.checkpoint_interval", default: .seconds(1), in: .milliseconds(10) ... .seconds(600),
       help: "Time between checkpoints: how much a crash makes a worker read again.")
-    static let checkpointEventsMax = Setting<Int>.count(
-      "compute.checkpoint_events_max", default: 5_000_000, in: 1000...1_000_000_000,
-      help: "A checkpoint is made after this many events even if the interval has not passed.")
+    static let changedRowsMax = Setting<Int>.count(
+      "compute.changed_rows_max", default: 200_000, in: 1000...100_000_000,
+      help: "A worker checkpoints when it has changed this many rows even if the interval has not passed: bounds its memory.")
   }
 
   enum Query {
@@ -78,14 +75,14 @@ enum SettingKeys {
   /// together.
   static let all: [SettingDeclaration] = [
     SettingDeclaration(data), SettingDeclaration(views),
-    SettingDeclaration(Ingest.listen), SettingDeclaration(Ingest.messageBytesMax), SettingDeclaration(Ingest.bodyBytesMax),
+    SettingDeclaration(Ingest.listen), SettingDeclaration(Ingest.messageBytesMax),
     SettingDeclaration(Ingest.unackedMessagesMax), SettingDeclaration(Ingest.connectionsMax),
     SettingDeclaration(Ingest.heartbeat), SettingDeclaration(Ingest.dedupWindow),
     SettingDeclaration(Log.listen), SettingDeclaration(Log.partitions), SettingDeclaration(Log.sync),
     SettingDeclaration(Log.syncInterval), SettingDeclaration(Log.segmentBytesMax), SettingDeclaration(Log.codec),
     SettingDeclaration(Log.dedupIdentitiesMax), SettingDeclaration(Log.retentionAge), SettingDeclaration(Log.retentionBytes),
     SettingDeclaration(Compute.listen), SettingDeclaration(Compute.workers), SettingDeclaration(Compute.checkpointInterval),
-    SettingDeclaration(Compute.checkpointEventsMax),
+    SettingDeclaration(Compute.changedRowsMax),
     SettingDeclaration(Query.listen), SettingDeclaration(Query.rowsMax),
   ]
 }

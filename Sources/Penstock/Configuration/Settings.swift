@@ -36,10 +36,8 @@ extension Settings {
 
 struct IngestSettings: Sendable, Hashable {
   var listen: ListenAddress
-  /// Inflated bytes of one WebSocket message.
+  /// Inflated bytes of one WebSocket message or HTTP body.
   var messageBytesMax: Int
-  /// Inflated bytes of one HTTP body.
-  var bodyBytesMax: Int
   var unackedMessagesMax: Int
   var connectionsMax: Int
   var heartbeat: Duration
@@ -48,7 +46,6 @@ struct IngestSettings: Sendable, Hashable {
   init(from reader: inout SettingsReader) {
     listen = reader.loopback(SettingKeys.Ingest.listen)
     messageBytesMax = reader.value(SettingKeys.Ingest.messageBytesMax)
-    bodyBytesMax = reader.value(SettingKeys.Ingest.bodyBytesMax)
     unackedMessagesMax = reader.value(SettingKeys.Ingest.unackedMessagesMax)
     connectionsMax = reader.value(SettingKeys.Ingest.connectionsMax)
     heartbeat = reader.value(SettingKeys.Ingest.heartbeat)
@@ -101,13 +98,13 @@ struct ComputeSettings: Sendable, Hashable {
   /// 0: one per core.
   var workers: Int
   var checkpointInterval: Duration
-  var checkpointEventsMax: Int
+  var changedRowsMax: Int
 
   init(from reader: inout SettingsReader) {
     listen = reader.loopback(SettingKeys.Compute.listen)
     workers = reader.value(SettingKeys.Compute.workers)
     checkpointInterval = reader.value(SettingKeys.Compute.checkpointInterval)
-    checkpointEventsMax = reader.value(SettingKeys.Compute.checkpointEventsMax)
+    changedRowsMax = reader.value(SettingKeys.Compute.changedRowsMax)
   }
 }
 

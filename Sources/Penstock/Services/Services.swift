@@ -1,50 +1,45 @@
 import Logging
-
-// The seam between the commands and the services. Each function here is called by one command and is wired to the services later.
+import Metrics
+import ServiceLifecycle
+import Views
 
 enum Services {
   /// Runs all four services in this process until SIGTERM or SIGINT, then drains them.
   static func up(_ settings: Settings) async throws {
-    throw CommandFailure("`penstock up` is not wired yet")
+    let catalog = try readViews(settings.views)
+    let logger = Logger(label: "penstock")
+    let service = EmbeddedRun(settings: settings, catalog: catalog, registry: bootstrapMetrics(), logger: logger)
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: lifecycleLogger()))
+    try await group.run()
+  }
+
+  /// The process's metrics, which all modules count into from here on.
+  static func bootstrapMetrics() -> PrometheusRegistry {
+    let registry = PrometheusRegistry()
+    MetricsSystem.bootstrap(registry)
+    return registry
+  }
+
+  /// The lifecycle's own steps are of interest when something hangs, not each time.
+  static func lifecycleLogger() -> Logger {
+    var logger = Logger(label: "penstock.lifecycle")
+    logger.logLevel = .warning
+    return logger
   }
 }
 
-enum Demo {
-  /// `up` in a temporary folder, the bundled weather data through it, and its results.
-  /// - Parameter once: Whether to end after the results instead of serving on.
-  static func run(_ settings: Settings, once: Bool) async throws {
-    throw CommandFailure("`penstock demo` is not wired yet")
+/// `penstock up` as a service of its own: starts, waits for the signal, drains.
+private struct EmbeddedRun: Service {
+  let settings: Settings
+  let catalog: ViewCatalog
+  let registry: PrometheusRegistry
+  let logger: Logger
+
+  func run() async throws {
+    let services = try await EmbeddedServices.start(settings, catalog: catalog, registry: registry, logger: logger)
+    try await gracefulShutdown()
+    await services.shutDown()
   }
-}
-
-/// What `penstock send` was asked for.
-struct SendRequest: Sendable, Hashable {
-  /// A path, or `-` for standard input.
-  var file: String
-  /// `ws://HOST:PORT/v1/stream`
-  var url: String
-  /// 1...1,024
-  var connections: Int
-  /// Events in one message, 1...10,000.
-  var eventsPerMessage: Int
-  /// Events a second over all connections; nil as fast as acks allow.
-  var rate: Double?
-}
-
-enum SendRun {
-  /// Sends every event and returns once all are answered for. Progress goes to `ProgressBar`.
-  static func run(_ request: SendRequest) async throws -> SendCounts {
-    throw CommandFailure("`penstock send` is not wired yet")
-  }
-}
-
-/// What became of the events of one `send`: `sent = appended + duplicates + rejected`.
-struct SendCounts: Sendable, Hashable {
-  var sent = 0
-  var appended = 0
-  var duplicates = 0
-  var rejected = 0
-  /// Connections that dropped and were resumed.
-  var resumed = 0
-  var elapsed: Duration = .zero
 }

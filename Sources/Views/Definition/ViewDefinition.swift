@@ -66,6 +66,18 @@ public struct ViewDefinition: Sendable, Hashable {
     }
   }
 
+  /// The event-time watermark of a partition whose largest event time is this. Nanoseconds.
+  @inlinable public func eventTimeWatermark(ofLargest eventTime: Int64) -> Int64 {
+    let (value, overflow) = eventTime.subtractingReportingOverflow(watermarkDelay)
+    return overflow ? Int64.min : value
+  }
+
+  /// Whether a window takes no more events: what comes for it is late, and its row is final. Nanoseconds.
+  @inlinable public func isClosed(windowEnd: Int64, at eventTimeWatermark: Int64) -> Bool {
+    let (closing, overflow) = windowEnd.addingReportingOverflow(allowedLateness)
+    return !overflow && closing <= eventTimeWatermark
+  }
+
   public static func == (a: Self, b: Self) -> Bool { a.canonicalText == b.canonicalText && a.retention == b.retention }
 
   public func hash(into hasher: inout Hasher) { hasher.combine(canonicalText) }

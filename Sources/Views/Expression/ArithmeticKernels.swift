@@ -3,7 +3,7 @@ import Events
 /// `+ - * / %`; the result takes the place of `a`. Ints are checked: overflow and division by zero are errors. An int beside a
 /// double becomes a double first, since JSON writes both 20 and 20.5 for one field; CEL itself would call that an error.
 func compute(
-  _ op: BinaryOperator, _ a: inout ValueVector, _ b: ValueVector, _ rows: some RowSource, _ scratch: inout EvaluationScratch
+  _ op: BinaryOperator, _ a: inout ValueVector, _ b: ValueVector, _ rows: some RowSource, _ computed: inout ComputedStrings
 ) {
   let count = a.count
   if a.uniformKind == .double, b.uniformKind == .double, op != .remainder {
@@ -20,7 +20,9 @@ func compute(
       for row in 0..<count {
         var result: (kind: ValueKind, bits: UInt64) = (.error, 0)
         if aKinds[row] == .string, bKinds[row] == .string {
-          if op == .add, let code = concatenate(aBits[row], bBits[row], rows, &scratch) { result = (.string, code) }
+          if op == .add, let code = computed.add(Int(aBits[row]), Int(bBits[row]), rows) {
+            result = (.string, UInt64(code))
+          }
         } else {
           result = number(op, aKinds[row], aBits[row], bKinds[row], bBits[row])
         }

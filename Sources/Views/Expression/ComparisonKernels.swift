@@ -14,13 +14,13 @@ func compare(
   _ = a.withColumns { kinds, bits in
     if uniform == .double, let number = literal.exactDouble {
       for row in 0..<count {
-        bits[row] = UInt64(truth >> Order.of(Double(bitPattern: bits[row]), number) & 1)
+        bits[row] = table.holds(Double(bitPattern: bits[row]), number)
         kinds[row] = .bool
       }
     } else if uniform == .int || uniform == .time, literal.kind == uniform {
       let number = Int64(bitPattern: literal.bits)
       for row in 0..<count {
-        bits[row] = UInt64(truth >> Order.of(Int64(bitPattern: bits[row]), number) & 1)
+        bits[row] = table.holds(Int64(bitPattern: bits[row]), number)
         kinds[row] = .bool
       }
     } else {
@@ -48,6 +48,7 @@ private func compareStrings(
   scratch.resetNotes()
   var notes = scratch.notes
   scratch.notes = []
+  let computed = scratch.computed
   literal.bytes.withUnsafeBytes { wanted in
     notes.withUnsafeMutableBufferPointer { notes in
       _ = a.withColumns { kinds, bits in
@@ -63,7 +64,7 @@ private func compareStrings(
                 notes[code] = order
               }
             } else {
-              order = scratch.withString(code, over: rows) { Order.of($0, wanted) }
+              order = computed.withString(code, rows) { Order.of($0, wanted) }
             }
           }
           let isFailed = failure >> order & 1 != 0
@@ -81,7 +82,7 @@ private func compareStrings(
 /// Compares two vectors row by row; the result takes the place of `a`.
 func compare(
   _ a: inout ValueVector, with b: ValueVector, _ table: ComparisonTable, _ rows: some RowSource,
-  _ scratch: inout EvaluationScratch
+  _ computed: ComputedStrings
 ) {
   let count = a.count
   let truth = table.truth
@@ -91,7 +92,7 @@ func compare(
     b.withColumns { bKinds, bBits in
       for row in 0..<count {
         var order = Order.of(aKinds[row], aBits[row], bKinds[row], bBits[row])
-        if order == Order.strings { order = orderOfStrings(aBits[row], bBits[row], rows, scratch) }
+        if order == Order.strings { order = orderOfStrings(aBits[row], bBits[row], rows, computed) }
         let isFailed = failure >> order & 1 != 0
         aBits[row] = UInt64(truth >> order & 1)
         aKinds[row] = isFailed ? .error : .bool
@@ -103,9 +104,9 @@ func compare(
 }
 
 /// Two strings of different codes; codes may differ and the strings be equal.
-private func orderOfStrings(_ a: UInt64, _ b: UInt64, _ rows: some RowSource, _ scratch: EvaluationScratch) -> UInt8 {
-  scratch.withString(Int(a), over: rows) { first in
-    scratch.withString(Int(b), over: rows) { second in Order.of(first, second) }
+private func orderOfStrings(_ a: UInt64, _ b: UInt64, _ rows: some RowSource, _ computed: ComputedStrings) -> UInt8 {
+  computed.withString(Int(a), rows) { first in
+    computed.withString(Int(b), rows) { second in Order.of(first, second) }
   }
 }
 
@@ -115,6 +116,7 @@ func findMembers(_ a: inout ValueVector, _ list: [Literal], _ rows: some RowSour
   scratch.resetNotes()
   var notes = scratch.notes
   scratch.notes = []
+  let computed = scratch.computed
   let strings = list.filter { $0.kind == .string }
   let others = list.filter { $0.kind != .string }
   var failed = 0
@@ -128,7 +130,7 @@ func findMembers(_ a: inout ValueVector, _ list: [Literal], _ rows: some RowSour
           if code < notes.count, notes[code] != EvaluationScratch.unknownNote {
             isMember = notes[code] != 0
           } else {
-            isMember = scratch.withString(code, over: rows) { text in
+            isMember = computed.withString(code, rows) { text in
               strings.contains { $0.bytes.withUnsafeBytes { bytesEqual($0, text) } }
             }
             if code < notes.count { notes[code] = isMember ? 1 : 0 }

@@ -51,11 +51,12 @@ extension Expression {
       values.kinds.withUnsafeBufferPointer { kinds in
         values.bits.withUnsafeBufferPointer { bits in
           for row in 0..<count {
-            let isBool = kinds[row] == .bool
-            let isTrue = isBool && bits[row] != 0
-            mask[row] = isTrue ? 1 : 0
-            selection.matched &+= isTrue ? 1 : 0
-            selection.errors &+= isBool ? 0 : 1
+            // No branch: which rows match is what a processor cannot guess. A bool's bits are 0 or 1.
+            let isBool: UInt64 = kinds[row] == .bool ? 1 : 0
+            let isTrue = isBool & bits[row]
+            mask[row] = UInt8(truncatingIfNeeded: isTrue)
+            selection.matched &+= Int(truncatingIfNeeded: isTrue)
+            selection.errors &+= Int(truncatingIfNeeded: 1 &- isBool)
           }
         }
       }
@@ -80,7 +81,7 @@ extension Expression {
         let literal = program.literals[index]
         var bits = literal.bits
         if literal.kind == .string {
-          let code = literal.bytes.withUnsafeBytes { scratch.addString($0, UnsafeRawBufferPointer(start: nil, count: 0)) }
+          let code = literal.bytes.withUnsafeBytes { scratch.computed.add($0) }
           bits = UInt64(code ?? 0)  // at most 4 KiB of literals: always room
         }
         scratch.registers[top].fill(literal.kind, bits, count: count)
@@ -92,7 +93,7 @@ extension Expression {
         top -= 1
         var a = scratch.take(top)
         let b = scratch.take(top + 1)
-        compare(&a, with: b, table, rows, &scratch)
+        compare(&a, with: b, table, rows, scratch.computed)
         scratch.put(a, top)
         scratch.put(b, top + 1)
       case .member(let list):
@@ -111,7 +112,7 @@ extension Expression {
         top -= 1
         var a = scratch.take(top)
         let b = scratch.take(top + 1)
-        compute(op, &a, b, rows, &scratch)
+        compute(op, &a, b, rows, &scratch.computed)
         scratch.put(a, top)
         scratch.put(b, top + 1)
       case .methodLiteral(let method, let index):
@@ -122,12 +123,12 @@ extension Expression {
         top -= 1
         var a = scratch.take(top)
         let b = scratch.take(top + 1)
-        testStrings(method, &a, b, rows, scratch)
+        testStrings(method, &a, b, rows, scratch.computed)
         scratch.put(a, top)
         scratch.put(b, top + 1)
       case .size:
         var a = scratch.take(top)
-        measureStrings(&a, rows, scratch)
+        measureStrings(&a, rows, scratch.computed)
         scratch.put(a, top)
       case .select:
         top -= 2

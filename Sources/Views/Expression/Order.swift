@@ -80,6 +80,7 @@ struct ComparisonTable: Sendable {
   let truth: UInt8
   /// Orders for which it is an error.
   let failure: UInt8
+  private let isTrueIfLess, isTrueIfEqual, isTrueIfGreater, isTrueIfUnordered: UInt64
 
   init(_ op: BinaryOperator) {
     func bits(_ orders: UInt8...) -> UInt8 { orders.reduce(0) { $0 | 1 << $1 } }
@@ -92,6 +93,19 @@ struct ComparisonTable: Sendable {
     case .greaterOrEqual: truth = bits(Order.greater, Order.equal)
     default: preconditionFailure("\(op.rawValue) is no comparison")
     }
+    isTrueIfLess = UInt64(truth >> Order.less & 1)
+    isTrueIfEqual = UInt64(truth >> Order.equal & 1)
+    isTrueIfGreater = UInt64(truth >> Order.greater & 1)
+    isTrueIfUnordered = UInt64(truth >> Order.unordered & 1)
     failure = op.isEquality ? bits(Order.failed) : bits(Order.failed, Order.different, Order.bothNull)
+  }
+
+  /// 1 when the comparison holds, else 0; without a branch, since data of no pattern would miss it every other row.
+  @inline(__always) func holds<T: Comparable>(_ a: T, _ b: T) -> UInt64 {
+    let less: UInt64 = a < b ? 1 : 0
+    let equal: UInt64 = a == b ? 1 : 0
+    let greater: UInt64 = a > b ? 1 : 0
+    return less & isTrueIfLess | equal & isTrueIfEqual | greater & isTrueIfGreater
+      | (1 ^ (less | equal | greater)) & isTrueIfUnordered
   }
 }

@@ -8,6 +8,7 @@ func testStrings(
   scratch.resetNotes()
   var notes = scratch.notes
   scratch.notes = []
+  let computed = scratch.computed
   var failed = 0
   literal.bytes.withUnsafeBytes { part in
     notes.withUnsafeMutableBufferPointer { notes in
@@ -23,7 +24,7 @@ func testStrings(
           if code < notes.count, notes[code] != EvaluationScratch.unknownNote {
             holds = notes[code] != 0
           } else {
-            holds = scratch.withString(code, over: rows) { method.holds($0, part) }
+            holds = computed.withString(code, rows) { method.holds($0, part) }
             if code < notes.count { notes[code] = holds ? 1 : 0 }
           }
           bits[row] = holds ? 1 : 0
@@ -38,7 +39,7 @@ func testStrings(
 
 /// The same with an argument of its own a row.
 func testStrings(
-  _ method: StringMethod, _ a: inout ValueVector, _ b: ValueVector, _ rows: some RowSource, _ scratch: EvaluationScratch
+  _ method: StringMethod, _ a: inout ValueVector, _ b: ValueVector, _ rows: some RowSource, _ computed: ComputedStrings
 ) {
   let count = a.count
   var failed = 0
@@ -50,8 +51,8 @@ func testStrings(
           failed &+= 1
           continue
         }
-        let holds = scratch.withString(Int(aBits[row]), over: rows) { text in
-          scratch.withString(Int(bBits[row]), over: rows) { part in method.holds(text, part) }
+        let holds = computed.withString(Int(aBits[row]), rows) { text in
+          computed.withString(Int(bBits[row]), rows) { part in method.holds(text, part) }
         }
         aBits[row] = holds ? 1 : 0
         aKinds[row] = .bool
@@ -62,7 +63,7 @@ func testStrings(
 }
 
 /// `size()`: code points.
-func measureStrings(_ a: inout ValueVector, _ rows: some RowSource, _ scratch: EvaluationScratch) {
+func measureStrings(_ a: inout ValueVector, _ rows: some RowSource, _ computed: ComputedStrings) {
   let count = a.count
   var failed = 0
   _ = a.withColumns { kinds, bits in
@@ -72,19 +73,9 @@ func measureStrings(_ a: inout ValueVector, _ rows: some RowSource, _ scratch: E
         failed &+= 1
         continue
       }
-      bits[row] = UInt64(scratch.withString(Int(bits[row]), over: rows) { codePointCount($0) })
+      bits[row] = UInt64(computed.withString(Int(bits[row]), rows) { codePointCount($0) })
       kinds[row] = .int
     }
   }
   a.uniformKind = failed == 0 ? .int : nil
-}
-
-/// The code of `a` and `b` joined; nil when the scratch is full.
-func concatenate(_ a: UInt64, _ b: UInt64, _ rows: some RowSource, _ scratch: inout EvaluationScratch) -> UInt64? {
-  // Out of the scratch first: it grows while they are appended.
-  let first = scratch.withString(Int(a), over: rows) { Array($0) }
-  let second = scratch.withString(Int(b), over: rows) { Array($0) }
-  return first.withUnsafeBytes { first in
-    second.withUnsafeBytes { second in scratch.addString(first, second).map { UInt64($0) } }
-  }
 }

@@ -100,7 +100,8 @@ public enum KeyCodec {
     withUnsafeBytes(of: (UInt64(bitPattern: value) ^ 1 << 63).bigEndian) { key.append(contentsOf: $0) }
   }
 
-  private static func append(string value: UnsafeRawBufferPointer, to key: inout [UInt8]) {
+  /// Appends a string, by its UTF-8.
+  public static func append(string value: UnsafeRawBufferPointer, to key: inout [UInt8]) {
     key.append(string)
     if value.contains(0) {
       for byte in value {

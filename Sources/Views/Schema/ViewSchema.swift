@@ -37,6 +37,11 @@ public struct ViewSchema: Sendable, Hashable {
 
   public var keys: [SchemaColumn] { columns.filter { $0.role == .key } }
   public var aggregates: [SchemaColumn] { columns.filter { $0.role == .aggregate } }
+
+  /// What a condition over rows may name: the keys, `window_start` and `window_end`; see `KeyColumns`.
+  public var keyScope: ExpressionScope {
+    .columns(columns.filter { $0.role == .key || $0.role == .window && $0.type == .timestamp })
+  }
 }
 
 extension KeyColumn {

@@ -68,18 +68,26 @@ extension PartialRows {
 
   /// Row numbers by window start and key; within those by the window start, partition and key before regrouping.
   private func mergeOrder(before original: PartialRows) -> [Int] {
-    keyBytes.withUnsafeBytes { bytes in
-      original.keyBytes.withUnsafeBytes { originalBytes in
-        (0..<count).sorted { a, b in
-          if windowStarts[a] != windowStarts[b] { return windowStarts[a] < windowStarts[b] }
-          let keys = Order.of(
-            UnsafeRawBufferPointer(rebasing: bytes[keyRange(a)]), UnsafeRawBufferPointer(rebasing: bytes[keyRange(b)]))
-          if keys != Order.equal { return keys == Order.less }
-          if original.windowStarts[a] != original.windowStarts[b] { return original.windowStarts[a] < original.windowStarts[b] }
-          if partitions[a] != partitions[b] { return partitions[a] < partitions[b] }
-          return Order.of(
-            UnsafeRawBufferPointer(rebasing: originalBytes[original.keyRange(a)]),
-            UnsafeRawBufferPointer(rebasing: originalBytes[original.keyRange(b)])) == Order.less
+    // All memory is held still around the sort, so that comparing two rows is arithmetic on addresses.
+    keyBytes.withUnsafeBytes { keys in
+      keyEnds.withUnsafeBufferPointer { ends in
+        original.keyBytes.withUnsafeBytes { originalKeys in
+          original.keyEnds.withUnsafeBufferPointer { originalEnds in
+            windowStarts.withUnsafeBufferPointer { starts in
+              original.windowStarts.withUnsafeBufferPointer { originalStarts in
+                partitions.withUnsafeBufferPointer { partitions in
+                  (0..<starts.count).sorted { a, b in
+                    if starts[a] != starts[b] { return starts[a] < starts[b] }
+                    let byKey = Order.of(slice(keys, ends, a), slice(keys, ends, b))
+                    if byKey != Order.equal { return byKey == Order.less }
+                    if originalStarts[a] != originalStarts[b] { return originalStarts[a] < originalStarts[b] }
+                    if partitions[a] != partitions[b] { return partitions[a] < partitions[b] }
+                    return Order.of(slice(originalKeys, originalEnds, a), slice(originalKeys, originalEnds, b)) == Order.less
+                  }
+                }
+              }
+            }
+          }
         }
       }
     }
@@ -98,4 +106,11 @@ extension PartialRows {
       other.withState(row) { layout.merge(into: states.baseAddress! + last * stride, from: $0) }
     }
   }
+}
+
+/// A row's bytes.
+@inline(__always) private func slice(
+  _ bytes: UnsafeRawBufferPointer, _ ends: UnsafeBufferPointer<Int>, _ row: Int
+) -> UnsafeRawBufferPointer {
+  UnsafeRawBufferPointer(rebasing: bytes[(row == 0 ? 0 : ends[row - 1])..<ends[row]])
 }

@@ -1,0 +1,4 @@
+#pragma once
+// What the Glibc module leaves out.
+#include <sys/epoll.h>
+#include <sys/eventfd.h>

@@ -1,0 +1,125 @@
+import ArgumentParser
+import Compute
+import Events
+import Foundation
+import Logging
+import Views
+
+struct FoldBench: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "fold",
+    abstract: "Batches from memory into a view by source and minute: count, sum, min, max; checkpoints included.")
+
+  @Option(help: "Workers, each on one core.")
+  var workers = 1
+
+  @Option(help: "Sources in each of 8 partitions.")
+  var keys = 125
+
+  @Option(help: "Events in a batch.")
+  var events = 8192
+
+  @Option(help: "Times that each partition's batch is read.")
+  var repeats = 400
+
+  @Option(help: "Runs, of which the median is given.")
+  var runs = 3
+
+  private static let views = """
+    views:
+      per_minute:
+        key: [source]
+        window: { tumble: 1m }
+        watermark_delay: 1h
+        allowed_lateness: 1d
+        retention: 3650d
+        aggregates:
+          number: count()
+          total: sum(data.value)
+          least: min(data.value)
+          most: max(data.value)
+    """
+
+  func run() async throws {
+    let log = RepeatingLog(
+      try BatchMaker.batches(partitions: 8, events: events, keys: keys), repeats: repeats)
+    let catalog = try ViewCatalog(yaml: FoldBench.views, file: "bench")
+    var logger = Logger(label: "bench")
+    logger.logLevel = .warning
+    var seconds: [Double] = []
+    for _ in 0..<runs {
+      let folder = NSTemporaryDirectory() + "/penstock-bench-\(UUID().uuidString)"
+      let compute = try await ComputeService(
+        configuration: ComputeConfiguration(directory: folder, workers: workers), catalog: catalog, log: log, logger: logger)
+      let started = monotonicNow()
+      compute.start()
+      _ = try await compute.read(ViewReadRequest(view: "per_minute", after: log.end, timeout: .seconds(600)))
+      seconds.append(Double(monotonicNow() - started) / 1e9)
+      await compute.shutDown()
+      try FileManager.default.removeItem(atPath: folder)
+    }
+    let total = Double(8 * events * repeats)
+    print(
+      "fold  \(8 * keys) sources, batches of \(events), \(workers) workers  "
+        + "\(fixed(total / median(seconds) / 1e6, 2)) M events/s  "
+        + "(\(fixed(total / 1e6, 1)) M events in \(fixed(median(seconds), 2)) s)")
+  }
+}
+
+/// A log that is full from the beginning: one batch a partition, again and again.
+private final class RepeatingLog: EventLog {
+  private let batches: [ColumnBatch]
+  private let repeats: Int
+  let partitionCount: Int
+  let end: OffsetVector
+
+  init(_ batches: [ColumnBatch], repeats: Int) {
+    self.batches = batches
+    self.repeats = repeats
+    partitionCount = batches.count
+    end = OffsetVector(
+      Dictionary(uniqueKeysWithValues: batches.map { ($0.partition, Offset(Int64($0.count * repeats))) }))
+  }
+
+  func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
+    completion(.failure(LogError(.unavailable, "this log is only read")))
+  }
+
+  nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
+    -> [ColumnBatch]
+  {
+    var batch = batches[partition.index]
+    let number = Int(start.rawValue) / batch.count
+    var read: [ColumnBatch] = []
+    var bytes = 0
+    for index in number..<max(number, repeats) where bytes == 0 || bytes + batch.encoded.count <= bytesMax {
+      batch.place(
+        partition: partition, baseOffset: Offset(Int64(index * batch.count)), appendTime: Timestamp(nanoseconds: 0))
+      bytes += batch.encoded.count
+      read.append(batch)
+    }
+    return read
+  }
+
+  nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
+    PartitionBounds(startOffset: .zero, highWatermark: Offset(Int64(batches[partition.index].count * repeats)))
+  }
+
+  nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
+    for batch in batches where (positions[batch.partition] ?? .zero) < Offset(Int64(batch.count * repeats)) { return }
+    do {
+      try await Task.sleep(for: .seconds(3600))
+    } catch {
+      // Cancelled: the protocol says to return.
+      return
+    }
+  }
+
+  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] {
+    [:]
+  }
+
+  nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
+    -> Offset?
+  { .zero }
+}

@@ -1,0 +1,148 @@
+import Compute
+import Events
+import Foundation
+import Ingest
+import Log
+import Logging
+import NIOCore
+import NIOPosix
+import Query
+import Views
+
+/// All four services in this process, each handed the next one's protocol: no socket lies between them.
+struct EmbeddedServices: Sendable {
+  let log: SegmentedLog
+  let compute: ComputeService
+  let ingest: IngestService
+  let query: QueryService
+  let ingestAddress: ListenAddress
+  let queryAddress: ListenAddress
+  private let group: MultiThreadedEventLoopGroup
+  private let logger: Logger
+
+  /// Opens what is on disk, then the listeners; `listening NAME ADDRESS` goes to standard error for each.
+  /// - Parameter catalog: The views to keep.
+  static func start(_ settings: Settings, catalog: ViewCatalog, registry: PrometheusRegistry, logger: Logger) async throws
+    -> EmbeddedServices
+  {
+    try makeFolder(settings.data)
+    let loops = ProcessInfo.processInfo.activeProcessorCount
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
+    let log = try await SegmentedLog.open(LogConfiguration(settings, ingestLoops: loops), logger: logger)
+    var started: [@Sendable () async -> Void] = [{ await log.close() }]
+    do {
+      let compute = try await ComputeService(
+        configuration: ComputeConfiguration(settings), catalog: catalog, log: log, logger: logger)
+      compute.start()
+      started.append { await compute.shutDown() }
+      let probe = ServiceProbe(
+        readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
+      let query = QueryService(
+        configuration: QueryConfiguration(settings), store: compute, log: log, probe: probe, group: group, logger: logger)
+      let queryAddress = try await listening("query", settings.query.listen) {
+        let bound = try await query.start()
+        return ListenAddress(host: bound.host, port: bound.port)
+      }
+      started.append { await query.shutDown(timeout: .seconds(10)) }
+      let ingest = IngestService(
+        configuration: IngestConfiguration(settings), log: log, group: group, probe: probe, logger: logger)
+      let ingestAddress = try await listening("ingest", settings.ingest.listen) {
+        let address = try await ingest.start()
+        return ListenAddress(host: address?.ipAddress ?? settings.ingest.listen.host, port: address?.port ?? 0)
+      }
+      return EmbeddedServices(
+        log: log, compute: compute, ingest: ingest, query: query, ingestAddress: ingestAddress, queryAddress: queryAddress,
+        group: group, logger: logger)
+    } catch {
+      for stop in started.reversed() { await stop() }
+      try await group.shutdownGracefully()
+      throw error
+    }
+  }
+
+  /// Drains in the direction of the data: no new events, what came is synced, views checkpoint, then queries end.
+  func shutDown() async {
+    logger.notice("shutting down")
+    await ingest.shutDown()
+    await compute.shutDown()
+    await query.shutDown(timeout: .seconds(10))
+    await log.close()
+    do { try await group.shutdownGracefully() } catch { logger.error("stopping the event loops: \(error)") }
+  }
+
+  private static func listening(_ name: String, _ wanted: ListenAddress, _ bind: () async throws -> ListenAddress) async throws
+    -> ListenAddress
+  {
+    let address: ListenAddress
+    do {
+      address = try await bind()
+    } catch let error as IOError where error.errnoCode == EADDRINUSE {
+      throw CommandFailure(
+        "\(name) cannot listen on \(wanted): another process does; stop it, or set \(name).listen to another port (0 takes a free one)")
+    }
+    StandardStream.error.note("listening \(name) \(address)")
+    return address
+  }
+
+  private static func makeFolder(_ path: String) throws {
+    do {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    } catch {
+      throw CommandFailure("cannot make the data folder \(path): \(error.localizedDescription); name another with --data")
+    }
+  }
+
+  private static func readiness(_ log: SegmentedLog, _ compute: ComputeService) async -> ServiceProbe.Readiness {
+    let broken = log.status().compactMap { status -> String? in
+      switch status.state {
+      case .open: nil
+      case .failed(let error), .refusing(let error): error.description
+      }
+    }
+    return ServiceProbe.Readiness([
+      (name: "log", problem: broken.first), (name: "compute", problem: await compute.problem()),
+    ])
+  }
+}
+
+extension LogConfiguration {
+  init(_ settings: Settings, ingestLoops: Int) {
+    self.init(directory: settings.data)
+    partitions = settings.log.partitions
+    sync =
+      switch settings.log.sync {
+      case .always: .always
+      case .interval: .interval(settings.log.syncInterval)
+      case .never: .never
+      }
+    segmentBytesMax = settings.log.segmentBytesMax
+    codec = settings.log.codec == .deflate ? .deflate : .none
+    dedupWindow = settings.ingest.dedupWindow
+    dedupIdentitiesMax = settings.log.dedupIdentitiesMax
+    // Each loop may have this much under way to one partition before it stops reading.
+    pendingBytesMax = max(pendingBytesMax, ingestLoops * IngestService.pendingBytesPerLoopMax)
+  }
+}
+
+extension ComputeConfiguration {
+  init(_ settings: Settings) {
+    self.init(
+      directory: settings.data + "/compute", workers: settings.compute.workers,
+      checkpointInterval: settings.compute.checkpointInterval, changedRowsMax: settings.compute.changedRowsMax)
+  }
+}
+
+extension IngestConfiguration {
+  init(_ settings: Settings) {
+    self.init(
+      host: settings.ingest.listen.host, port: settings.ingest.listen.port, messageBytesMax: settings.ingest.messageBytesMax,
+      unackedMessagesMax: settings.ingest.unackedMessagesMax, heartbeat: settings.ingest.heartbeat,
+      connectionsMax: settings.ingest.connectionsMax)
+  }
+}
+
+extension QueryConfiguration {
+  init(_ settings: Settings) {
+    self.init(host: settings.query.listen.host, port: settings.query.listen.port)
+  }
+}

@@ -1,0 +1,67 @@
+import Logging
+import NIOCore
+
+/// A device's side of `penstock.v1`: sends messages over one WebSocket, and comes back after a lost connection until everything
+/// is acknowledged.
+///
+/// ```swift
+/// let client = DeviceClient(DeviceClientConfiguration(port: 4000), eventLoop: group.next(), logger: logger)
+/// client.start()
+/// for event in events { try await client.send(DeviceMessage(event.utf8, line: 0)) }
+/// let totals = try await client.finish()
+/// ```
+/// Messages go out in the order given, also after a reconnection, so a source's events keep theirs. What was sent and not
+/// acknowledged is sent
+/// again: the server leaves out what has a `sequence`, or an `id`, that it knows; events with neither can be appended twice.
+public final class DeviceClient: Sendable {
+  private let outbox: Outbox
+  private let eventLoop: any EventLoop
+  private let session: NIOLoopBoundBox<DeviceSession>
+
+  /// - Parameter eventLoop: The connection's.
+  public init(_ configuration: DeviceClientConfiguration, eventLoop: any EventLoop, logger: Logger) {
+    let outbox = Outbox(messagesMax: configuration.queuedMessagesMax, bytesMax: configuration.queuedBytesMax)
+    self.outbox = outbox
+    self.eventLoop = eventLoop
+    session = NIOLoopBoundBox.makeBoxSendingValue(
+      DeviceSession(configuration, outbox: outbox, eventLoop: eventLoop, logger: logger), eventLoop: eventLoop)
+  }
+
+  /// Connects, in the background. Once.
+  public func start() {
+    eventLoop.execute { [session] in session.value.start() }
+  }
+
+  /// Gives a message to the client. Returns when it is queued; waits while the queue is full.
+  /// - Parameter message: One event at least.
+  /// - Throws: Why the client gave up, if it has.
+  public func send(_ message: DeviceMessage) async throws(DeviceClientError) {
+    precondition(message.eventCount > 0, "a message without events")
+    while true {
+      switch outbox.offer(message) {
+      case .taken(let mustTellLoop):
+        if mustTellLoop { eventLoop.execute { [session] in session.value.pump() } }
+        return
+      case .full: await outbox.waitForRoom()
+      case .failed(let error): throw error
+      }
+    }
+  }
+
+  /// Waits until everything given is acknowledged, and closes the connection. Nothing may be sent afterwards.
+  public func finish() async throws(DeviceClientError) -> DeviceTotals {
+    outbox.finish()
+    eventLoop.execute { [session] in session.value.pump() }
+    await outbox.waitForEnd()
+    if let failure = outbox.failure { throw failure }
+    return outbox.totals
+  }
+
+  /// Drops the connection and whatever is queued; whoever waits gets an error with the code `.cancelled`.
+  public func cancel() {
+    eventLoop.execute { [session] in session.value.fail(DeviceClientError(.cancelled, "sending was cancelled")) }
+  }
+
+  /// As of now.
+  public var totals: DeviceTotals { outbox.totals }
+}

@@ -1,0 +1,130 @@
+import NIOCore
+import NIOHTTP1
+import WebSocket
+
+/// The opening handshake: asks for the upgrade, and makes an error of any other answer.
+final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
+  typealias InboundIn = HTTPClientResponsePart
+  typealias OutboundOut = HTTPClientRequestPart
+
+  /// Of a refusal's body.
+  private static let detailBytesMax = 4096
+
+  private let uri: String
+  private let configuration: DeviceClientConfiguration
+  private let session: DeviceSession
+  private let attempt: Int
+  private var upgrader: WebSocketClientUpgrader?
+  private var status: HTTPResponseStatus?
+  private var detail = ByteBuffer()
+  private var failure = "the connection was closed in the handshake"
+  private var isUpgraded = false
+
+  private init(uri: String, configuration: DeviceClientConfiguration, session: DeviceSession, attempt: Int) {
+    self.uri = uri
+    self.configuration = configuration
+    self.session = session
+    self.attempt = attempt
+  }
+
+  /// Sets up a channel that is about to connect.
+  static func configure(
+    _ channel: any Channel, uri: String, configuration: DeviceClientConfiguration, session: DeviceSession, attempt: Int
+  ) throws {
+    let handler = DeviceHandshake(uri: uri, configuration: configuration, session: session, attempt: attempt)
+    let upgrader = WebSocketClientUpgrader(
+      WebSocketClientHandshake(
+        subprotocols: ["penstock.v1"], deflate: configuration.deflate ? WebSocketDeflateSettings() : nil)
+    ) { context, agreement in
+      handler.isUpgraded = true
+      let operations = context.pipeline.syncOperations
+      do {
+        try operations.addHandler(DeviceHandler(session: session, attempt: attempt, agreement: agreement))
+      } catch {
+        return context.eventLoop.makeFailedFuture(error)
+      }
+      return operations.removeHandler(handler)
+    }
+    handler.upgrader = upgrader
+    let operations = channel.pipeline.syncOperations
+    try operations.addHTTPClientHandlers(
+      leftOverBytesStrategy: .forwardBytes, withClientUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
+    try operations.addHandler(handler)
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    var headers: HTTPHeaders = ["Host": "\(configuration.host):\(configuration.port)"]
+    for (name, value) in configuration.headers { headers.add(name: name, value: value) }
+    context.write(
+      wrapOutboundOut(.head(HTTPRequestHead(version: .http1_1, method: .GET, uri: uri, headers: headers))), promise: nil)
+    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+    let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+    context.eventLoop.scheduleTask(in: .nanoseconds(Int64(configuration.connectTimeout / .nanoseconds(1)))) {
+      guard !bound.value.handler.isUpgraded else { return }
+      bound.value.handler.failure = "the server did not answer the handshake"
+      bound.value.context.close(promise: nil)
+    }
+    context.fireChannelActive()
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    switch unwrapInboundIn(data) {
+    case .head(let head): status = head.status
+    case .body(var part):
+      if detail.readableBytes < DeviceHandshake.detailBytesMax { detail.writeBuffer(&part) }
+    case .end:
+      refuse()
+      context.close(promise: nil)
+    }
+  }
+
+  private func refuse() {
+    guard let status else { return }
+    let said = String(buffer: detail).trimmingSuffix { $0.isWhitespace }
+    failure = "the server answered \(status.code)" + (said.isEmpty ? "" : ": \(said)")
+    switch status.code {
+    // Overloaded, starting, behind a proxy that has no backend yet: later may be better.
+    case 408, 425, 429, 500...599: break
+    case 101:
+      let reason = upgrader?.failure.map { "\($0)" } ?? "unknown"
+      session.refused(attempt, DeviceClientError(.refused, "the server's handshake is not WebSocket's (\(reason))"))
+    default:
+      session.refused(
+        attempt, DeviceClientError(.refused, "\(failure). Is \(configuration.host):\(configuration.port) the ingest service?"))
+    }
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    if !isUpgraded {
+      refuse()
+      session.connectionEnded(attempt, failure)
+    }
+    context.fireChannelInactive()
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    failure = "\(error)"
+    context.close(promise: nil)
+  }
+
+  /// As `application/x-www-form-urlencoded` wants it.
+  static func percentEncoded(_ text: String) -> String {
+    let digits = Array("0123456789ABCDEF".utf8)
+    var bytes: [UInt8] = []
+    for byte in text.utf8 {
+      switch byte {
+      case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x2F, 0x5F, 0x7E: bytes.append(byte)
+      default: bytes += [0x25, digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+extension String {
+  fileprivate func trimmingSuffix(_ isTrimmed: (Character) -> Bool) -> String {
+    var text = self[...]
+    while let last = text.last, isTrimmed(last) { text.removeLast() }
+    return String(text)
+  }
+}

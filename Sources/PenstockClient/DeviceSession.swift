@@ -1,0 +1,437 @@
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import WebSocket
+
+/// A client's connections, one after the other, and what is not acknowledged. Belongs to one event loop.
+final class DeviceSession {
+  private enum State {
+    case idle
+    case connecting
+    /// Until the next try.
+    case waiting
+    /// The handshake is done, the welcome not there.
+    case welcoming
+    case open
+    /// All is acknowledged, and our close frame on its way.
+    case closing
+    case ended
+  }
+
+  /// Written to the channel at the latest when it has grown to this.
+  private static let outgoingBytesMax = 128 * 1024
+  /// How long a server may take for its part of the closing handshake.
+  private static let closeTimeout = TimeAmount.seconds(2)
+  /// Most sources to ask the welcome about; with more, everything is sent again.
+  private static let resumeSourcesMax = 200
+
+  private let configuration: DeviceClientConfiguration
+  private let outbox: Outbox
+  private let eventLoop: any EventLoop
+  private let logger: Logger
+  private let scratch = WebSocketScratch()
+  private var random: SeededGenerator
+  private var state = State.idle
+
+  private var window = MessageWindow()
+  private var messageBytesMax = 1 << 20
+  private var unackedMessagesMax = 1
+
+  // The present connection.
+  /// Callbacks of an earlier connection carry an earlier number.
+  private var attempt = 0
+  private var context: ChannelHandlerContext?
+  private var encoder = WebSocketMessageEncoder(role: .client)
+  private var outgoing = ByteBuffer()
+  private var lastAck = ServerMessage.Ack()
+  private var heartbeat: RepeatedTask?
+  private var silentBeats = 0
+  private var refusal: DeviceClientError?
+
+  // Between connections.
+  private var failedTries = 0
+  private var lastProgress = NIODeadline.now()
+  private var retry: Scheduled<Void>?
+
+  init(_ configuration: DeviceClientConfiguration, outbox: Outbox, eventLoop: any EventLoop, logger: Logger) {
+    self.configuration = configuration
+    self.outbox = outbox
+    self.eventLoop = eventLoop
+    self.logger = logger
+    random = SeededGenerator(seed: configuration.seed)
+  }
+
+  // MARK: connecting
+
+  func start() {
+    guard state == .idle else { return }
+    lastProgress = .now()
+    connect()
+  }
+
+  private func connect() {
+    state = .connecting
+    attempt += 1
+    refusal = nil
+    let attempt = attempt, uri = uri(), configuration = configuration
+    let bound = NIOLoopBound(self, eventLoop: eventLoop)
+    ClientBootstrap(group: eventLoop)
+      .channelOption(.socketOption(.tcp_nodelay), value: 1)
+      .channelOption(.writeBufferWaterMark, value: .init(low: 256 * 1024, high: 1024 * 1024))
+      .connectTimeout(.nanoseconds(Int64(configuration.connectTimeout / .nanoseconds(1))))
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try DeviceHandshake.configure(
+            channel, uri: uri, configuration: configuration, session: bound.value, attempt: attempt)
+        }
+      }
+      .connect(host: configuration.host, port: configuration.port)
+      .whenFailure { error in
+        // On the loop: the bootstrap's futures are the channel's.
+        bound.value.connectionEnded(attempt, "\(error)")
+      }
+  }
+
+  private func uri() -> String {
+    var sources = configuration.sources
+    if sources.count != 1 {
+      // Where are those whose acknowledgement may have been lost? None on the first connection.
+      var pending: Set<String> = []
+      window.forEach { message in
+        guard message.wasSent, pending.count <= DeviceSession.resumeSourcesMax else { return }
+        for mark in message.marks where mark.sequence != nil && mark.sourceEnd > mark.sourceStart {
+          pending.insert(message.source(of: mark))
+        }
+      }
+      pending.subtract(sources)
+      if pending.count <= DeviceSession.resumeSourcesMax { sources += pending.sorted() }
+      // Twice, because one named alone would become the source of events that have none.
+      if sources.count == 1 { sources.append(sources[0]) }
+    }
+    guard !sources.isEmpty else { return configuration.path }
+    let separator = configuration.path.contains("?") ? "&" : "?"
+    return configuration.path + separator + sources.map { "source=" + DeviceHandshake.percentEncoded($0) }.joined(separator: "&")
+  }
+
+  /// The handshake was refused: what comes of it is decided when the connection has ended.
+  func refused(_ attempt: Int, _ error: DeviceClientError?) {
+    guard attempt == self.attempt else { return }
+    refusal = error
+  }
+
+  func upgraded(_ attempt: Int, _ context: ChannelHandlerContext, _ agreement: WebSocketAgreement) {
+    guard attempt == self.attempt, state == .connecting else {
+      context.close(promise: nil)
+      return
+    }
+    state = .welcoming
+    self.context = context
+    var settings = WebSocketDeflateSettings()
+    settings.compressBytesMin = 64
+    encoder = WebSocketMessageEncoder(role: .client, deflate: agreement.deflate, settings: settings)
+    outgoing = ByteBuffer()
+    lastAck = ServerMessage.Ack()
+    silentBeats = 0
+    watchSilence(milliseconds: 30_000)
+  }
+
+  /// The connection is gone, or never was.
+  func connectionEnded(_ attempt: Int, _ reason: String) {
+    guard attempt == self.attempt, state != .ended, state != .waiting else { return }
+    context = nil
+    heartbeat?.cancel()
+    heartbeat = nil
+    outbox.update { $0.isConnected = false }
+    if state == .closing {
+      end(nil)
+      return
+    }
+    if let refusal {
+      fail(refusal)
+      return
+    }
+    window.markUnsent()
+    let down = NIODeadline.now() - lastProgress
+    if let retryFor = configuration.retryFor, down >= .nanoseconds(Int64(retryFor / .nanoseconds(1))) {
+      fail(
+        DeviceClientError(
+          .unreachable,
+          "no acknowledgement from \(configuration.host):\(configuration.port) for "
+            + "\(down.nanoseconds / 1_000_000_000) s: \(reason); "
+            + "is the ingest service running there?"))
+      return
+    }
+    state = .waiting
+    failedTries += 1
+    outbox.update { $0.reconnects += 1 }
+    let wait = backoff()
+    logger.debug(
+      "connection lost, trying again", metadata: ["reason": "\(reason)", "wait": "\(wait.nanoseconds / 1_000_000) ms"])
+    let bound = NIOLoopBound(self, eventLoop: eventLoop)
+    retry = eventLoop.scheduleTask(in: wait) {
+      guard bound.value.state == .waiting else { return }
+      bound.value.connect()
+    }
+  }
+
+  private func backoff() -> TimeAmount {
+    let least = Int64(configuration.backoffMin / .nanoseconds(1)), most = Int64(configuration.backoffMax / .nanoseconds(1))
+    let full = min(most, least << Int64(min(failedTries - 1, 20)))
+    return .nanoseconds(.random(in: full / 2...max(full, 1), using: &random))
+  }
+
+  private func watchSilence(milliseconds: Int) {
+    heartbeat?.cancel()
+    let beat = TimeAmount.milliseconds(Int64(max(milliseconds, 10)))
+    let bound = NIOLoopBound(self, eventLoop: eventLoop)
+    heartbeat = eventLoop.scheduleRepeatedTask(initialDelay: beat, delay: beat) { _ in
+      let session = bound.value
+      session.silentBeats += 1
+      // The server pings each beat; it is given three.
+      if session.silentBeats > 3 { session.context?.close(promise: nil) }
+    }
+  }
+
+  // MARK: what comes in
+
+  func received(_ attempt: Int, _ event: WebSocketEvent) {
+    guard attempt == self.attempt, state != .ended else { return }
+    silentBeats = 0
+    switch event {
+    case .message(let message): received(message.payload)
+    case .ping(let payload):
+      outgoing.writeWebSocketFrame(.pong, payload, maskKey: encoder.nextMaskKey())
+    case .pong: break
+    case .close(let close): closed(close)
+    }
+  }
+
+  private func received(_ text: UnsafeRawBufferPointer) {
+    switch ServerMessage(text) {
+    case .welcome(let welcome) where state == .welcoming: begin(welcome)
+    case .ack(let ack) where state == .open: acknowledge(ack)
+    case .reject(let reject) where state == .open: note(reject)
+    case .other: break
+    default:
+      fail(
+        DeviceClientError(
+          .protocolViolation, "the server said what is not expected here: \(String(decoding: text.prefix(200), as: UTF8.self))"))
+    }
+  }
+
+  private func closed(_ close: WebSocketClose) {
+    guard state != .closing else { return }
+    outgoing.writeWebSocketClose(close.code, maskKey: encoder.nextMaskKey())
+    flush()
+    switch close.code?.rawValue {
+    case 1002, 1003, 1007, 1008, 1009, 4001:
+      fail(
+        DeviceClientError(
+          .closed, "the server closed the connection with \(close.code?.rawValue ?? 0): \(close.reason)"))
+    default:
+      // Going away, restarting, overloaded, or gone wrong: later may be better.
+      logger.debug("the server closed", metadata: ["code": "\(close.code?.rawValue ?? 0)", "reason": "\(close.reason)"])
+      context?.close(promise: nil)
+    }
+  }
+
+  func violated(_ attempt: Int, _ violation: WebSocketViolation) {
+    guard attempt == self.attempt, state != .ended else { return }
+    fail(DeviceClientError(.protocolViolation, "the server broke the WebSocket protocol: \(violation)"))
+  }
+
+  private func begin(_ welcome: ServerMessage.Welcome) {
+    state = .open
+    messageBytesMax = max(1, welcome.messageBytesMax ?? 1 << 20)
+    unackedMessagesMax = max(1, min(configuration.unackedMessagesMax, welcome.unackedMessagesMax ?? 1024))
+    if let beat = welcome.heartbeatMilliseconds { watchSilence(milliseconds: beat) }
+    var recovered = 0, rejected = 0, resent = 0
+    window.rewrite { message in
+      guard message.wasSent else { return message }
+      let rest = message.filtered { mark in
+        if mark.isRejected {
+          rejected += 1
+          return false
+        }
+        if let sequence = mark.sequence, mark.sourceEnd > mark.sourceStart, !welcome.resume.isEmpty,
+          let position = welcome.resume[message.source(of: mark)], mark.epoch == position.epoch, sequence <= position.sequence
+        {
+          recovered += 1
+          return false
+        }
+        return true
+      }
+      resent += rest.eventCount
+      return rest
+    }
+    outbox.update { totals in
+      totals.isConnected = true
+      totals.resume.merge(welcome.resume) { $1 }
+      totals.appended += recovered
+      totals.recovered += recovered
+      totals.rejected += rejected
+      totals.resent += resent
+    }
+    pump()
+  }
+
+  private func acknowledge(_ ack: ServerMessage.Ack) {
+    let number = ack.messages - lastAck.messages
+    guard (0...window.sentCount).contains(number), ack.appended >= lastAck.appended, ack.duplicates >= lastAck.duplicates,
+      ack.rejected >= lastAck.rejected
+    else {
+      fail(
+        DeviceClientError(
+          .protocolViolation, "an acknowledgement of \(ack.messages) messages, of which \(window.sentCount) more were sent"))
+      return
+    }
+    let now = NIODeadline.now().uptimeNanoseconds
+    outbox.update { totals in
+      var events = 0, line = 0
+      window.acknowledge(number) { message in
+        events += message.eventCount
+        line = message.marks.first?.line ?? 0
+        totals.ackLatency.record(nanoseconds: now &- message.sentAt)
+      }
+      totals.appended += ack.appended - lastAck.appended
+      totals.duplicates += ack.duplicates - lastAck.duplicates
+      totals.rejected += ack.rejected - lastAck.rejected
+      for (partition, next) in ack.offsets { totals.offsets[partition] = max(totals.offsets[partition] ?? 0, next) }
+      // One event at most can be answered for by more than one: an array of events that was a line of its own.
+      let answered = ack.appended + ack.duplicates + ack.rejected - lastAck.appended - lastAck.duplicates - lastAck.rejected
+      if answered > events { totals.sent += answered - events }
+      if answered < events {
+        // The server stopped reading a message in the middle.
+        totals.rejected += events - answered
+        if totals.rejects.count < configuration.rejectsKeptMax {
+          totals.rejects.append(
+            DeviceReject(line: line, code: "not_read", detail: "\(events - answered) events after a bad one were not read"))
+        }
+      }
+    }
+    lastAck = ack
+    if number > 0 {
+      failedTries = 0
+      lastProgress = .now()
+    }
+    pump()
+  }
+
+  private func note(_ reject: ServerMessage.Reject) {
+    let index = reject.message - lastAck.messages - 1
+    guard (0..<window.sentCount).contains(index) else {
+      fail(DeviceClientError(.protocolViolation, "a reject of message \(reject.message), which is not on its way"))
+      return
+    }
+    var line = 0
+    window.update(index) { message in
+      line = message.marks[min(reject.event ?? 0, message.marks.count - 1)].line
+      if let event = reject.event {
+        message.markRejected(event)
+      } else {
+        for event in message.marks.indices { message.markRejected(event) }
+      }
+    }
+    outbox.update { totals in
+      guard totals.rejects.count < configuration.rejectsKeptMax else { return }
+      totals.rejects.append(DeviceReject(line: line, code: reject.code, detail: reject.detail))
+    }
+  }
+
+  // MARK: what goes out
+
+  /// Sends what there is to send, as far as the bounds allow.
+  func pump() {
+    guard state == .open, let context else {
+      // Also while there is no connection: finishing with nothing to send needs none.
+      if state == .idle || state == .waiting || state == .connecting { finishIfDone() }
+      return
+    }
+    let messagesMax = unackedMessagesMax, bytesMax = configuration.unackedBytesMax
+    outbox.take(into: &window) { $0.count < messagesMax && ($0.byteCount < bytesMax || $0.count == 0) }
+    let now = NIODeadline.now().uptimeNanoseconds
+    var events = 0, bytes = 0, messages = 0
+    // What is left from a connection before may be more than this server allows on its way.
+    while window.unsentCount > 0, window.sentCount < messagesMax, context.channel.isWritable {
+      guard window.nextUnsent.byteCount <= messageBytesMax else {
+        splitNext()
+        continue
+      }
+      window.sendNext { message in
+        if !message.wasSent { events += message.eventCount }
+        message.wasSent = true
+        message.sentAt = now
+        messages += 1
+        bytes += message.byteCount
+        message.withPayload { encoder.write(.text, $0, compress: configuration.deflate, scratch, into: &outgoing) }
+      }
+      if outgoing.readableBytes >= DeviceSession.outgoingBytesMax { flush() }
+    }
+    if messages > 0 {
+      outbox.update {
+        $0.sent += events
+        $0.messages += messages
+        $0.bytes += bytes
+      }
+    }
+    flush()
+    finishIfDone()
+  }
+
+  /// The next message is larger than the server takes: into single events, and those that are still too large are rejected here.
+  private func splitNext() {
+    let message = window.nextUnsent
+    var parts: [DeviceMessage] = []
+    for mark in message.marks {
+      let part = message.filtered { $0.start == mark.start }
+      if part.byteCount <= messageBytesMax {
+        parts.append(part)
+        continue
+      }
+      outbox.update { totals in
+        if !message.wasSent { totals.sent += 1 }
+        totals.rejected += 1
+        guard totals.rejects.count < configuration.rejectsKeptMax else { return }
+        totals.rejects.append(
+          DeviceReject(
+            line: mark.line, code: "too_big",
+            detail: "\(part.byteCount) bytes: the server takes messages of at most \(messageBytesMax)"))
+      }
+    }
+    window.replaceNextUnsent(with: parts)
+  }
+
+  /// Writes what has gathered. Called by the handler at the end of each read, too.
+  func flush() {
+    guard outgoing.readableBytes > 0, let context else { return }
+    context.writeAndFlush(NIOAny(outgoing), promise: nil)
+    outgoing = ByteBuffer()
+  }
+
+  private func finishIfDone() {
+    guard window.count == 0, outbox.isDrained, state != .ended, state != .closing else { return }
+    guard state == .open, let context else {
+      end(nil)
+      return
+    }
+    state = .closing
+    outgoing.writeWebSocketClose(.normal, maskKey: encoder.nextMaskKey())
+    flush()
+    let bound = NIOLoopBound(context, eventLoop: eventLoop)
+    eventLoop.scheduleTask(in: DeviceSession.closeTimeout) { bound.value.close(promise: nil) }
+  }
+
+  func fail(_ error: DeviceClientError) { end(error) }
+
+  private func end(_ error: DeviceClientError?) {
+    guard state != .ended else { return }
+    state = .ended
+    retry?.cancel()
+    heartbeat?.cancel()
+    heartbeat = nil
+    context?.close(promise: nil)
+    context = nil
+    outbox.end(error)
+  }
+}

@@ -1,0 +1,189 @@
+import Events
+import NIOEmbedded
+import Testing
+
+@testable import Ingest
+
+/// SplitMix64: the same numbers for the same seed, everywhere.
+struct SeededGenerator: RandomNumberGenerator {
+  var state: UInt64
+
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
+
+/// A connection that writes down what it is told.
+final class RecordingTracker: MessageTracker {
+  var fencedEvents: [String] = []
+  var answersSeen: [Totals] = []
+
+  override func fenced(message: Int, event: Int, currentEpoch: UInt64) { fencedEvents.append("\(message)/\(event)") }
+  override func answersMayBeReady() { if advance() { answersSeen.append(totals) } }
+}
+
+@Suite("The ingest pipeline")
+struct IngestPipelineTests {
+  let loop = EmbeddedEventLoop()
+  let log = HeldLog()
+
+  func submit(
+    _ pipeline: IngestPipeline, _ tracker: MessageTracker, _ text: String, rejects: inout [String]
+  ) -> Int {
+    let message = tracker.beginMessage(receivedAt: 0)
+    var bytes = Array(text.utf8)
+    let count = bytes.count
+    bytes.append(contentsOf: repeatElement(0, count: EventReader.padding))
+    bytes.withUnsafeBytes { buffer in
+      pipeline.submit(
+        UnsafeRawBufferPointer(rebasing: buffer[..<count]), framing: .json, arrival: Timestamp(nanoseconds: 0),
+        defaultSource: nil, tracker: tracker, message: message
+      ) { event, reject in rejects.append("\(message)/\(event.map(String.init) ?? "null") \(reject.code.rawValue)") }
+    }
+    return message
+  }
+
+  func makePipeline() -> IngestPipeline { IngestPipeline(log: log, eventLoop: loop, counters: IngestCounters()) }
+
+  @Test("answers for nothing before it is synced, and for messages in their order")
+  func order() {
+    let pipeline = makePipeline(), tracker = RecordingTracker()
+    var rejects: [String] = []
+    _ = submit(pipeline, tracker, #"[{"source":"a","type":"t"},{"source":"b","type":"t"}]"#, rejects: &rejects)
+    loop.run()
+    _ = submit(pipeline, tracker, #"{"source":"a","type":"t"}"#, rejects: &rejects)
+    loop.run()
+    #expect(tracker.advance() == false)
+    let batches = log.heldBatches
+    #expect(batches.map(\.count).reduce(0, +) == 3)
+    // The batches of the second message first, where the two are in different partitions.
+    while log.heldCount > 1 {
+      let partitionsBefore = Set(log.heldBatches.dropLast().map(\.partition))
+      let last = log.heldCount - 1
+      guard let partition = log.heldBatches.last?.partition, !partitionsBefore.contains(partition) else {
+        log.complete(0)
+        loop.run()
+        continue
+      }
+      log.complete(last)
+      loop.run()
+    }
+    log.complete(0)
+    loop.run()
+    #expect(tracker.totals == MessageTracker.Totals(messages: 2, appended: 3, duplicates: 0, rejected: 0))
+    #expect(tracker.answersSeen.map(\.messages) == tracker.answersSeen.map(\.messages).sorted())
+    #expect(tracker.offsets.map { Int($0.next.rawValue) }.reduce(0, +) == 3)
+  }
+
+  @Test("counts duplicates and fenced events for the message and event they came in")
+  func exceptions() {
+    let pipeline = makePipeline(), tracker = RecordingTracker(), other = RecordingTracker()
+    var rejects: [String] = []
+    _ = submit(pipeline, tracker, #"[{"source":"a","type":"t"},{"type":"t"},{"source":"a","type":"t"}]"#, rejects: &rejects)
+    _ = submit(pipeline, other, #"[{"source":"a","type":"t"}]"#, rejects: &rejects)
+    _ = submit(pipeline, tracker, #"[{"source":"a","type":"t"},{"source":"a","type":"t"}]"#, rejects: &rejects)
+    loop.run()
+    #expect(rejects == ["1/1 missing_source"])
+    #expect(log.heldBatches.map(\.count) == [5])
+    log.complete(
+      0,
+      exceptions: [
+        AppendReceipt.Exception(row: 1, reason: .duplicate), AppendReceipt.Exception(row: 2, reason: .duplicate),
+        AppendReceipt.Exception(row: 4, reason: .fenced(currentEpoch: 7)),
+      ])
+    loop.run()
+    #expect(tracker.totals == MessageTracker.Totals(messages: 2, appended: 2, duplicates: 1, rejected: 2))
+    #expect(other.totals == MessageTracker.Totals(messages: 1, appended: 0, duplicates: 1, rejected: 0))
+    #expect(tracker.fencedEvents == ["2/1"])
+    #expect(tracker.offsets.first?.next == Offset(2))
+  }
+
+  @Test("never answers for a message whose events the log failed")
+  func failure() {
+    let pipeline = makePipeline(), tracker = RecordingTracker()
+    var rejects: [String] = []
+    _ = submit(pipeline, tracker, #"{"source":"a","type":"t"}"#, rejects: &rejects)
+    loop.run()
+    log.fail(0, LogError(.poisoned, "sync failed"))
+    loop.run()
+    #expect(tracker.failure?.code == .poisoned)
+    #expect(tracker.totals.messages == 0)
+  }
+
+  @Test("collects into larger batches while the log is busy, and stops reading at its bound")
+  func batching() {
+    let pipeline = makePipeline(), tracker = RecordingTracker()
+    var rejects: [String] = []
+    for _ in 0..<10 {
+      _ = submit(pipeline, tracker, #"{"source":"a","type":"t"}"#, rejects: &rejects)
+      loop.run()
+    }
+    #expect(log.heldBatches.map(\.count) == [1, 1])
+    log.complete(0)
+    loop.run()
+    #expect(log.heldBatches.map(\.count) == [1, 8])
+    // Full batches go to the log at once, up to the bound.
+    let large = "[" + repeatElement(#"{"source":"a","type":"t","data":""# + String(repeating: "x", count: 100_000) + "\"}", count: 9).joined(separator: ",") + "]"
+    var messages = 0
+    while !pipeline.isPaused, messages < 100 {
+      _ = submit(pipeline, tracker, large, rejects: &rejects)
+      messages += 1
+    }
+    #expect(pipeline.isPaused)
+    #expect(log.heldCount == IngestPipeline.batchesWaitingMax)
+    while log.heldCount > 0 {
+      log.complete(0)
+      loop.run()
+    }
+    #expect(!pipeline.isPaused)
+    #expect(tracker.totals.messages == 10 + messages)
+  }
+
+  @Test("accounts for every event, in whatever order partitions sync", arguments: 0..<20)
+  func ledger(seed: UInt64) {
+    var random = SeededGenerator(seed: seed)
+    let pipeline = makePipeline()
+    let trackers = (0..<3).map { _ in RecordingTracker() }
+    var rejects: [String] = []
+    var sent = [0, 0, 0], messages = [0, 0, 0]
+    for _ in 0..<60 {
+      let who = Int.random(in: 0..<3, using: &random)
+      let count = Int.random(in: 0...6, using: &random)
+      let events = (0..<count).map { _ in
+        Int.random(in: 0..<6, using: &random) == 0 ? "{}" : #"{"source":"s\#(Int.random(in: 0..<9, using: &random))","type":"t"}"#
+      }
+      sent[who] += count
+      messages[who] += 1
+      _ = submit(pipeline, trackers[who], "[" + events.joined(separator: ",") + "]", rejects: &rejects)
+      if Bool.random(using: &random) { loop.run() }
+      while log.heldCount > 0, Int.random(in: 0..<3, using: &random) == 0 { completeOne(&random) }
+    }
+    loop.run()
+    while log.heldCount > 0 {
+      completeOne(&random)
+      loop.run()
+    }
+    for (index, tracker) in trackers.enumerated() {
+      // Messages that were all rejects have nothing to wait for.
+      _ = tracker.advance()
+      #expect(tracker.totals.messages == messages[index], "seed \(seed)")
+      #expect(tracker.totals.appended + tracker.totals.duplicates + tracker.totals.rejected == sent[index], "seed \(seed)")
+    }
+  }
+
+  /// Completes the oldest batch of a random partition, some of its rows as duplicates.
+  func completeOne(_ random: inout SeededGenerator) {
+    let batches = log.heldBatches
+    guard let partition = batches.map(\.partition).randomElement(using: &random),
+      let index = batches.firstIndex(where: { $0.partition == partition })
+    else { return }
+    let rows = (0..<batches[index].count).filter { _ in Int.random(in: 0..<4, using: &random) == 0 }
+    log.complete(index, exceptions: rows.map { AppendReceipt.Exception(row: $0, reason: .duplicate) })
+  }
+}

@@ -1,0 +1,163 @@
+"""Starts real processes of the build in PENSTOCK_BUILD_DIR (default: .build/debug), each on free ports, each with a folder of its own."""
+
+import gzip
+import json
+import os
+import pathlib
+import queue
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+from websockets.sync.client import connect
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("PENSTOCK_BUILD_DIR", ROOT / ".build" / "debug"))
+WEATHER = ROOT / "Sources" / "Penstock" / "Resources" / "weather-2013.ndjson.gz"
+DEADLINE = 60
+
+VIEWS = """
+views:
+  weather_daily:
+    where: type == "weather.observed" && data.temp != null
+    key: [source]
+    window: { tumble: 1d }
+    watermark_delay: 1h
+    allowed_lateness: 400d
+    retention: 3650d
+    aggregates:
+      observations: count()
+      gusts: count(data.wind_gust)
+      temp_sum: sum(data.temp)
+      temp_avg: avg(data.temp)
+      temp_min: min(data.temp)
+      temp_max: max(data.temp)
+"""
+
+
+class Service:
+    """A process that prints `listening NAME ADDRESS:PORT` on standard error."""
+
+    def __init__(self, arguments, names):
+        self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.ports = {}
+        self.lines = []
+        self._found = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        deadline = time.monotonic() + DEADLINE
+        while set(names) - set(self.ports):
+            try:
+                found = self._found.get(timeout=max(0.01, deadline - time.monotonic()))
+            except queue.Empty:
+                found = None
+            if found is None:
+                self.stop()
+                raise AssertionError(f"{arguments}: not listening on {names}:\n" + "".join(self.lines))
+            self.ports[found[0]] = int(found[1])
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.lines.append(line)
+            match = re.match(r"listening (\S+) \S+:(\d+)\s*$", line)
+            if match:
+                self._found.put(match.groups())
+        self._found.put(None)
+
+    def stop(self, how=signal.SIGTERM):
+        """Returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(timeout=DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError("did not stop:\n" + "".join(self.lines))
+
+
+class Penstock(Service):
+    def __init__(self, folder, environment=None):
+        views = folder / "views.yaml"
+        views.write_text(VIEWS)
+        config = folder / "penstock.yaml"
+        config.write_text("ingest: { listen: 127.0.0.1:0 }\nquery: { listen: 127.0.0.1:0 }\n")
+        super().__init__(
+            [str(BUILD / "penstock"), "up", "--config", str(config), "--data", str(folder / "data"), "--views", str(views)],
+            ["ingest", "query"],
+        )
+
+    def connect(self, path="/v1/stream", **options):
+        options.setdefault("subprotocols", ["penstock.v1"])
+        options.setdefault("compression", None)
+        options.setdefault("open_timeout", DEADLINE)
+        return connect(f"ws://127.0.0.1:{self.ports['ingest']}{path}", **options)
+
+
+@pytest.fixture(scope="session")
+def penstock(tmp_path_factory):
+    """One for all tests that don't mind what others have sent: each uses sources of its own."""
+    service = Penstock(tmp_path_factory.mktemp("penstock"))
+    yield service
+    assert service.stop() == 0, "".join(service.lines)
+
+
+@pytest.fixture
+def start_penstock(tmp_path):
+    """Starts one in the test's folder, as often as called."""
+    started = []
+
+    def start():
+        started.append(Penstock(tmp_path))
+        return started[-1]
+
+    yield start
+    for service in started:
+        service.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def echo():
+    service = Service([str(BUILD / "websocket-echo"), "--port", "0"], ["websocket-echo"])
+    yield service.ports["websocket-echo"]
+    service.stop()
+
+
+@pytest.fixture(scope="session")
+def weather():
+    """The first 3,000 observations, as lines."""
+    with gzip.open(WEATHER, "rt") as file:
+        return [line.strip() for _, line in zip(range(3000), file)]
+
+
+def receive(ws, kind):
+    """The next message, which must be of that kind."""
+    message = json.loads(ws.recv(timeout=DEADLINE))
+    assert message["kind"] == kind, message
+    return message
+
+
+def wait_for_ack(ws, messages, rejects=None):
+    """Reads until so many messages are acknowledged; rejects are collected where a list is given for them."""
+    last = 0
+    while True:
+        message = json.loads(ws.recv(timeout=DEADLINE))
+        if message["kind"] == "reject" and rejects is not None:
+            rejects.append(message)
+            continue
+        assert message["kind"] == "ack", message
+        assert message["messages"] > last, "acknowledgements rise"
+        last = message["messages"]
+        assert last <= messages, message
+        if last == messages:
+            return message
+
+
+def event(source, sequence=None, **members):
+    result = {"source": source, "type": "test.reading", "time": "2024-05-01T12:00:00Z", "data": {"value": 1.5}}
+    if sequence is not None:
+        result["sequence"] = sequence
+    result.update(members)
+    return result

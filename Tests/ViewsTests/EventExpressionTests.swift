@@ -1,0 +1,74 @@
+import Events
+import Testing
+
+@testable import Views
+
+/// A column batch of events as devices send them.
+private func batch(_ events: [String]) throws -> ColumnBatch {
+  let reader = EventReader()
+  let builder = ColumnBatchBuilder(partition: PartitionID(0))
+  let text = Array("[\(events.joined(separator: ","))]".utf8)
+  let message = text + Array(repeating: 0, count: EventReader.padding)
+  message.withUnsafeBytes { bytes in
+    reader.begin(
+      message: UnsafeRawBufferPointer(rebasing: bytes[..<text.count]), framing: .json, arrival: Timestamp(nanoseconds: 0),
+      defaultSource: nil)
+    while let step = reader.next() {
+      if case .event = step { builder.append(reader) }
+    }
+  }
+  return try #require(builder.seal(reader))
+}
+
+private let events = [
+  #"{"source":"a","type":"t","time":"2013-01-01T00:00:00Z","id":"x","sequence":1,"#
+    + #""data":{"temp":20,"site":"s","at":{"lat":1.5}}}"#,
+  #"{"source":"b","type":"t","time":"2013-01-01T01:00:00Z","data":{"temp":20.5,"site":null,"at":{},"tags":[1,2]}}"#,
+  #"{"source":"a","type":"u","time":"2013-01-02T00:00:00Z","subject":"q","#
+    + #""data":{"temp":null,"site":7,"at":5,"big":99999999999999999999}}"#,
+  #"{"source":"c","type":"t","time":"2013-01-02T00:00:00Z","data":{"temp":"hot","site":true}}"#,
+  #"{"source":"c","type":"v","time":"2013-01-02T00:00:00Z","colour":"red"}"#,
+]
+
+/// T true, F false, E error; a letter an event.
+@Test(
+  "conditions over real events",
+  arguments: [
+    ("data.temp > 20", "FTEEE"), ("data.temp != null", "TTFTE"), ("data.temp == 20", "TFFFE"),
+    (#"type == "t" && data.temp != null"#, "TTFTF"),
+    ("has(data.temp)", "TTTTF"), ("has(data.at)", "TTTFF"), ("has(data.at.lat)", "TFEEE"), ("has(data)", "TTTTF"),
+    ("has(subject)", "FFTFF"),
+    ("has(sequence)", "TFFFF"), ("data.site == null", "FTFFE"), (#"data.site == "s""#, "TFFFE"),
+    ("data.site in [7.0, true]", "FFTTE"),
+    ("data.at == 5", "FFTEE"), ("data.big > 9223372036854775807", "EETEE"), (#"colour == "red""#, "EEEET"),
+    ("data.tags != null", "ETEEE"),
+    (#"time >= timestamp("2013-01-01T01:00:00Z")"#, "FTTTT"), (#"source in ["a", "c"]"#, "TFTTT"), (#"id == "x""#, "TEEEE"),
+    ("data.at.lat + data.temp == 21.5", "TEEEE"), (#"source + type == "at""#, "TFFFF"), ("data.temp == 20 || true", "TTTTT"),
+  ])
+func overEvents(text: String, expected: String) throws {
+  let rows = try batch(events)
+  var scratch = EvaluationScratch()
+  var result = ValueVector()
+  try Expression(parsing: text).evaluate(over: rows, using: &scratch, into: &result)
+  let letters = (0..<result.count).map { result.kinds[$0] != .bool ? "E" : result.bits[$0] != 0 ? "T" : "F" }.joined()
+  #expect(letters == expected)
+}
+
+@Test("aggregates over real events: ints and doubles of one field are one column of numbers")
+func foldEvents() throws {
+  let rows = try batch(events)
+  let layout = StateLayout([
+    .init(function: .countRows, argument: nil), .init(function: .count, argument: 0), .init(function: .sum, argument: 0),
+    .init(function: .avg, argument: 0), .init(function: .min, argument: 0), .init(function: .max, argument: 0),
+  ])
+  var scratch = EvaluationScratch()
+  var values = ValueVector()
+  try Expression(parsing: "data.temp").evaluate(over: rows, using: &scratch, into: &values)
+  var state = layout.initialWords
+  let unusable = state.withUnsafeMutableBufferPointer {
+    layout.update(states: $0.baseAddress!, slots: Array(repeating: 0, count: rows.count), rows: rows.count, arguments: [values])
+  }
+  let results = state.withUnsafeBufferPointer { layout.values(of: $0.baseAddress!) }
+  #expect(results == [.int(5), .int(3), .double(40.5), .double(20.25), .double(20), .double(20.5)])
+  #expect(unusable == 3)
+}
