@@ -71,7 +71,10 @@ final class ViewAnswers: Sendable {
   private func answer(_ query: ViewQuery, _ result: PartialResult, _ format: OutputFormat) async throws(QueryFailure) -> Answer {
     let definition = query.definition
     var rows = result.rows
-    if let filter = query.filter { rows = rows.filtered(by: filter, keys: definition.schema.keys) }
+    if let filter = query.filter {
+      var scratch = EvaluationScratch()
+      rows = rows.filtered(by: filter, keys: definition.keys.map(\.name), using: &scratch)
+    }
     if query.keptKeys != nil || query.step != nil || !rows.isMerged {
       rows = rows.merged(layout: definition.layout, keptKeys: query.keptKeys, step: query.step)
     }
