@@ -173,6 +173,18 @@ func pieces() async throws {
   }
 }
 
+@Test("rows that merging would leave as they are, are known as such, and no others", arguments: 1...20 as ClosedRange<UInt64>)
+func merged(seed: UInt64) throws {
+  let definition = try Hours.definition()
+  let rows = Hours.rows(random(seed, count: 3), definition)
+  let merged = rows.merged(layout: definition.layout)
+  #expect(merged.isMerged)
+  #expect(rows.isMerged == (rows.keyBytes == merged.keyBytes && rows.windowStarts == merged.windowStarts), "seed \(seed)")
+  var twice = merged
+  twice.append(contentsOf: merged)
+  #expect(!twice.isMerged)
+}
+
 @Test("limit is bounded by the configuration, by default too")
 func rowsMax() async throws {
   let asking = Asking(configuration: QueryConfiguration(rowsMax: 5))

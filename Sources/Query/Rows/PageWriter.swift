@@ -41,7 +41,7 @@ struct PageWriter: Sendable {
     labels = named.map { column in
       var label: [UInt8] = [0x2C]
       guard format != .csv else { return label }
-      ResultValue.writeJSONString(column.name, to: &label)
+      JSONValue.writeString(column.name, to: &label)
       label.append(0x3A)
       return label
     }
@@ -80,7 +80,15 @@ struct PageWriter: Sendable {
     let keys = keyCount == 0 ? [] : rows.keys(row)
     for index in 0..<keyCount {
       output.append(contentsOf: labels[index])
-      (index < keys.count ? keys[index] : .null).writeJSON(to: &output)
+      guard index < keys.count else {
+        ResultValue.null.writeJSON(to: &output)
+        continue
+      }
+      if case .string(let text) = keys[index] {
+        JSONValue.writeString(text, to: &output)
+      } else {
+        keys[index].writeJSON(to: &output)
+      }
     }
     rows.withState(row) { state in
       for index in keyCount..<labels.count {

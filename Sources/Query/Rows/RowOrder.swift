@@ -75,6 +75,19 @@ extension PartialRows {
       key: withKey(row) { Array($0) })
   }
 
+  /// Whether the rows are in the order of window start and key, no two alike: then merging them changes nothing.
+  var isMerged: Bool {
+    keyBytes.withUnsafeBytes { bytes in
+      for row in 0..<count where row > 0 {
+        if windowStarts[row - 1] > windowStarts[row] { return false }
+        if windowStarts[row - 1] < windowStarts[row] { continue }
+        let before = UnsafeRawBufferPointer(rebasing: bytes[keyRange(row - 1)])
+        guard before.lexicographicallyPrecedes(UnsafeRawBufferPointer(rebasing: bytes[keyRange(row)])) else { return false }
+      }
+      return true
+    }
+  }
+
   /// Whether a row comes after a place, among rows equal in the order's columns.
   private func isAfter(_ place: RowPlace, row: Int) -> Bool {
     if windowStarts[row] != place.windowStart { return windowStarts[row] > place.windowStart }

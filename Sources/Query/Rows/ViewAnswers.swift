@@ -71,8 +71,13 @@ final class ViewAnswers: Sendable {
   private func answer(_ query: ViewQuery, _ result: PartialResult, _ format: OutputFormat) async throws(QueryFailure) -> Answer {
     let definition = query.definition
     var rows = result.rows
-    if let filter = query.filter { rows = rows.filtered(by: filter, keys: definition.schema.keys) }
-    rows = rows.merged(layout: definition.layout, keptKeys: query.keptKeys, step: query.step)
+    if let filter = query.filter {
+      var scratch = EvaluationScratch()
+      rows = rows.filtered(by: filter, keys: definition.keys.map(\.name), using: &scratch)
+    }
+    if query.keptKeys != nil || query.step != nil || !rows.isMerged {
+      rows = rows.merged(layout: definition.layout, keptKeys: query.keptKeys, step: query.step)
+    }
     let finality = try await finality(of: rows, query, result)
     let page = rows.page(query.order, after: query.place, limit: query.limit, definition.layout, finality)
     var cursor: String?
@@ -108,7 +113,7 @@ final class ViewAnswers: Sendable {
       return (head + CSVText.lineEnd, [])
     case .json:
       head.append(contentsOf: #"{"view":"#.utf8)
-      ResultValue.writeJSONString(query.definition.name, to: &head)
+      JSONValue.writeString(query.definition.name, to: &head)
       head.append(contentsOf: #","generation":"#.utf8)
       head.append(contentsOf: query.generation.description.utf8)
       head.append(contentsOf: #","as_of":"#.utf8)
@@ -117,7 +122,7 @@ final class ViewAnswers: Sendable {
       for (index, column) in query.columns.enumerated() {
         if index > 0 { head.append(0x2C) }
         head.append(contentsOf: #"{"name":"#.utf8)
-        ResultValue.writeJSONString(column.name, to: &head)
+        JSONValue.writeString(column.name, to: &head)
         head.append(contentsOf: #","type":""#.utf8)
         head.append(contentsOf: column.type.rawValue.utf8)
         head.append(contentsOf: #""}"#.utf8)
@@ -125,7 +130,7 @@ final class ViewAnswers: Sendable {
       head.append(contentsOf: #"],"rows":["#.utf8)
       var tail = Array(#"],"next_cursor":"#.utf8)
       if let cursor {
-        ResultValue.writeJSONString(cursor, to: &tail)
+        JSONValue.writeString(cursor, to: &tail)
       } else {
         tail.append(contentsOf: "null".utf8)
       }
