@@ -15,7 +15,7 @@ test:
 	ops/test
 
 bench:
-	swift run -c release --package-path Benchmarks
+	ops/bench
 
 demo:
 	ops/quickstart --once
