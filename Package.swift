@@ -49,7 +49,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Query",
-      dependencies: ["Events", "Views", .product(name: "Hummingbird", package: "hummingbird"), nioCore, logging, metrics],
+      dependencies: ["Events", "Views", .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, metrics],
       swiftSettings: strict),
     .target(
       name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
@@ -81,7 +81,10 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "ComputeTests", dependencies: ["Compute", "Log", "Views", "Events"], swiftSettings: strict),
     .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events"], swiftSettings: strict),
-    .testTarget(name: "PenstockTests", dependencies: ["Penstock"], swiftSettings: strict),
+    .testTarget(
+      name: "PenstockTests",
+      dependencies: ["Penstock", "Views", logging, metrics, .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: strict),
     .testTarget(
       name: "PenstockClientTests",
       dependencies: ["PenstockClient", "WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging],

@@ -68,7 +68,7 @@ enum SettingKeys {
     static let listen = Setting<ListenAddress>.address(
       "query.listen", default: "127.0.0.1:8080", help: "Where analysts connect, by HTTP.")
     static let rowsMax = Setting<Int>.count(
-      "query.rows_max", default: 10_000, in: 1...1_000_000, help: "Rows or events one page holds at most; a cursor leads on.")
+      "query.rows_max", default: 100_000, in: 1...1_000_000, help: "Rows or events one page holds at most; a cursor leads on.")
   }
 
   /// Every declaration, for messages, `config check` and the documentation. `Settings` reads exactly these: a test holds the two

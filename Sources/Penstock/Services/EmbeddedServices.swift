@@ -143,6 +143,6 @@ extension IngestConfiguration {
 
 extension QueryConfiguration {
   init(_ settings: Settings) {
-    self.init(host: settings.query.listen.host, port: settings.query.listen.port)
+    self.init(host: settings.query.listen.host, port: settings.query.listen.port, rowsMax: settings.query.rowsMax)
   }
 }
