@@ -31,7 +31,7 @@ def test_messages_of_every_length_form(echo, compression, size):
 @pytest.mark.parametrize("compression", [None, "deflate"])
 def test_as_many_fragments_as_are_taken(echo, compression):
     # The client ends a message with an empty fragment of its own.
-    fragments = [str(n % 10) for n in range(65_535)]
+    fragments = [str(n % 10) for n in range(65_536)]
     with open_echo(echo, compression) as ws:
         ws.send(iter(fragments))
         assert ws.recv(timeout=DEADLINE) == "".join(fragments)
@@ -40,7 +40,7 @@ def test_as_many_fragments_as_are_taken(echo, compression):
 def test_one_fragment_more_is_refused(echo):
     with open_echo(echo, None) as ws:
         try:
-            ws.send(iter(["x"] * 65_536))
+            ws.send(iter(["x"] * 65_537))
         except ConnectionClosed:
             pass
         with pytest.raises(ConnectionClosed) as caught:
