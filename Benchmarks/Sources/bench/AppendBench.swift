@@ -37,22 +37,22 @@ struct AppendBench: AsyncParsableCommand {
     let log = try await SegmentedLog.open(configuration, logger: logger)
     // Without sequences each append would do less than in use; with the same ones all would be duplicates. So each batch is new.
     let started = monotonicNow(), end = started + UInt64(seconds * 1e9)
-    let results = Mutex((latency: LatencyHistogram(), events: 0, bytes: 0))
+    let results = AppendResults()
     try await withThrowingTaskGroup(of: Void.self) { group in
       for partition in 0..<partitions {
         for lane in 0..<inFlight {
-          let events = events
+          let batchEvents = self.events
           group.addTask {
             var number = 0
             while monotonicNow() < end {
               // Making it is not measured, but takes its share of the machine.
               number += 1
-              let made = try BatchMaker.one(partition: partition, events: events, lane: lane, number: number)
+              let made = try BatchMaker.one(partition: partition, events: batchEvents, lane: lane, number: number)
               let before = monotonicNow()
               let receipt = try await log.append(made)
               let took = monotonicNow() - before
               guard receipt.exceptions.isEmpty else { throw BenchError("events were taken for duplicates") }
-              results.withLock {
+              results.sums.withLock {
                 $0.latency.record(nanoseconds: took)
                 $0.events += made.count
                 $0.bytes += made.encoded.count
@@ -65,13 +65,18 @@ struct AppendBench: AsyncParsableCommand {
     }
     let elapsed = Double(monotonicNow() - started) / 1e9
     await log.close()
-    let (latency, events, bytes) = results.withLock { $0 }
+    let (latency, appended, bytes) = results.sums.withLock { $0 }
     print(
       "append  \(partitions) partitions, batches of \(self.events), \(inFlight) on their way  "
-        + "\(fixed(Double(events) / elapsed, 0)) events/s  "
+        + "\(fixed(Double(appended) / elapsed, 0)) events/s  "
         + "\(fixed(Double(bytes) / elapsed / 1e6, 1)) MB/s  append p50 \(milliseconds(latency.quantile(0.5))) "
         + "p99 \(milliseconds(latency.quantile(0.99))) max \(milliseconds(latency.max)) ms  (batches are made meanwhile)")
   }
+}
+
+/// What all tasks add up to.
+private final class AppendResults: Sendable {
+  let sums = Mutex((latency: LatencyHistogram(), events: 0, bytes: 0))
 }
 
 extension BatchMaker {
