@@ -84,9 +84,10 @@ public final class ComputeService: ViewStore {
     var result = PartialResult(
       definition: view.definition, generation: view.generation, asOf: OffsetVector(), eventTimeWatermarks: [:],
       rows: PartialRows(stride: view.definition.layout.stride))
+    let key = request.keyFilter?.pointKey(view.definition.keys.map(\.name))
     for worker in workers {
       let snapshot = await worker.snapshot(
-        view: index, from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max)
+        view: index, from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max, key: key)
       let rows: PartialRows
       do throws(ComputeError) {
         rows = try await worker.complete(snapshot, view.definition)

@@ -144,6 +144,13 @@ struct ComputeServiceTests {
       let before = try await fixture.rows(service, "readings", after: end, to: middle)
       let after = try await fixture.rows(service, "readings", after: end, from: middle)
       #expect(Set(before).union(after) == Set(rows) && before.count + after.count == rows.count, "seed \(seed)")
+      let site = try Expression(
+        parsing: #"site == "site-1" && source == "device/3""#, scope: .columns(status.definition.schema.keys))
+      let point = try await service.read(ViewReadRequest(view: "readings", after: end, keyFilter: site))
+      #expect(
+        Set((0..<point.rows.count).map { point.rows.windowStarts[$0] })
+          == Set(rows.filter { $0.keys == [.string("device/3"), .string("site-1")] }.map(\.windowStart)), "seed \(seed)")
+      #expect((0..<point.rows.count).allSatisfy { point.rows.keys($0) == [.string("device/3"), .string("site-1")] })
       let all = try await fixture.rows(service, "all", after: end)
       #expect(all.reduce(0) { if case .int(let n) = $1.values[0] { $0 + n } else { $0 } } == Int64(events.count))
       await service.shutDown()

@@ -16,7 +16,7 @@ struct Parts: AsyncParsableCommand {
 
   func run() async throws {
     try JSONBench.parse([]).run()
-    for events in ["100", "1000", "8192"] { try await AppendBench.parse(["--events", events]).run() }
+    for events in ["100", "1000", "6000"] { try await AppendBench.parse(["--events", events]).run() }
     for keys in ["125", "12500"] { try await FoldBench.parse(["--keys", keys]).run() }
   }
 }

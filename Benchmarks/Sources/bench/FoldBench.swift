@@ -17,7 +17,7 @@ struct FoldBench: AsyncParsableCommand {
   var keys = 125
 
   @Option(help: "Events in a batch.")
-  var events = 8192
+  var events = 6000
 
   @Option(help: "Times that each partition's batch is read.")
   var repeats = 400

@@ -194,6 +194,8 @@ final class CheckpointStore: Sendable {
     var from: Int64
     /// Inclusive: the last that is in the file only.
     var through: Int64
+    /// Of this key only.
+    var key: [UInt8]?
   }
 
   func read(_ ranges: [StoredRange], _ definition: ViewDefinition, into rows: PartialRows) async throws(ComputeError) -> PartialRows {
@@ -204,8 +206,10 @@ final class CheckpointStore: Sendable {
         for range in ranges {
           let cursor = try Row.fetchCursor(
             db,
-            sql: "SELECT window_start, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?",
-            arguments: [range.view, range.partition.index, range.from, range.through])
+            sql: "SELECT window_start, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
+              + (range.key == nil ? "" : " AND key = ?"),
+            arguments: [range.view, range.partition.index, range.from, range.through]
+              + (range.key.map { [Data($0)] } ?? []))
           while let row = try cursor.next() {
             let start: Int64 = row[0]
             let key: [UInt8] = try row.withUnsafeData(atIndex: 1) { $0.map { Array($0) } ?? [] }

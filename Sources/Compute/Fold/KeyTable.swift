@@ -16,16 +16,29 @@ struct KeyTable {
     return try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
   }
 
-  /// The key's number; a new one if it is not there.
-  mutating func number(of key: UnsafeRawBufferPointer) -> Int {
-    let hash = KeyTable.hash(key)
+  /// The key's number; nil if it is not there.
+  func find(_ key: UnsafeRawBufferPointer) -> Int? {
+    let entry = slots[slot(of: key, KeyTable.hash(key))]
+    return entry == 0 ? nil : Int(entry) - 1
+  }
+
+  /// Where the key's number is, or would be put.
+  private func slot(of key: UnsafeRawBufferPointer, _ hash: UInt32) -> Int {
     let mask = slots.count - 1
     var slot = Int(hash) & mask
     while case let entry = slots[slot], entry != 0 {
       let number = Int(entry) - 1
-      if hashes[number] == hash, matches(number, key) { return number }
+      if hashes[number] == hash, matches(number, key) { break }
       slot = (slot + 1) & mask
     }
+    return slot
+  }
+
+  /// The key's number; a new one if it is not there.
+  mutating func number(of key: UnsafeRawBufferPointer) -> Int {
+    let hash = KeyTable.hash(key)
+    let slot = slot(of: key, hash)
+    if slots[slot] != 0 { return Int(slots[slot]) - 1 }
     let number = ends.count
     bytes.append(contentsOf: key)
     ends.append(bytes.count)

@@ -195,8 +195,15 @@ struct ViewFold: ~Copyable {
   }
 
   /// The rows in memory within the bounds, in no order.
-  func copyRows(from: Int64, to: Int64, into rows: inout PartialRows) {
+  /// - Parameter key: Those of this key only.
+  func copyRows(from: Int64, to: Int64, key: [UInt8]?, into rows: inout PartialRows) {
+    var wanted: Int32?
+    if let key {
+      guard let number = key.withUnsafeBytes({ table.keys.find($0) }) else { return }
+      wanted = Int32(truncatingIfNeeded: number)
+    }
     for row in 0..<table.count {
+      if let wanted, table.keyNumbers[row] != wanted { continue }
       let start = table.windowStarts[row]
       guard start >= from, start < to else { continue }
       table.keys.withKey(Int(table.keyNumbers[row])) { key in

@@ -233,7 +233,8 @@ actor ComputeWorker {
     var stored: [CheckpointStore.StoredRange] = []
   }
 
-  func snapshot(view: Int, from: Int64, to: Int64) -> Snapshot {
+  /// - Parameter key: Rows of this key only.
+  func snapshot(view: Int, from: Int64, to: Int64, key: [UInt8]?) -> Snapshot {
     var snapshot = Snapshot(rows: PartialRows(stride: views[view].definition.layout.stride))
     for one in owned {
       let box = one.folds[view]
@@ -241,11 +242,12 @@ actor ComputeWorker {
       if let time = box.fold.eventTimeWatermark { snapshot.eventTimeWatermarks[one.partition] = time }
       // Rows past retention may not have been deleted yet; whether a read sees them must not depend on that.
       let kept = max(from, box.fold.expiredThrough.map { $0 + 1 } ?? .min)
-      box.fold.copyRows(from: kept, to: to, into: &snapshot.rows)
+      box.fold.copyRows(from: kept, to: to, key: key, into: &snapshot.rows)
       let through = min(box.fold.evictedThrough, to == .max ? .max : to - 1)
       if kept <= through, box.fold.evictedThrough != .min {
         snapshot.stored.append(
-          CheckpointStore.StoredRange(view: views[view].id, partition: one.partition, from: kept, through: through))
+          CheckpointStore.StoredRange(
+            view: views[view].id, partition: one.partition, from: kept, through: through, key: key))
       }
     }
     return snapshot
