@@ -2,6 +2,7 @@ import Compute
 import Events
 import Foundation
 import Log
+import TestSupport
 import Testing
 import Views
 

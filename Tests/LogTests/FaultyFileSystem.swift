@@ -1,4 +1,5 @@
 import Synchronization
+import TestSupport
 
 @testable import Log
 
@@ -488,21 +489,5 @@ final class FaultyFileSystem: FileSystem {
         return held
       }) { owner.unlock(path) }
     }
-  }
-}
-
-/// SplitMix64: the same numbers for the same seed, everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  /// Seeds are spread: counting up by one state a number, neighbours would else run through the same numbers.
-  init(seed: UInt64) { state = mixed(seed &+ 0x1234_5678_9abc_def1) }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
   }
 }

@@ -1,5 +1,6 @@
 import Events
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Log

@@ -1,10 +1,11 @@
 import Events
+import TestSupport
 import Testing
 
 @testable import Query
 
 private func events(_ seed: UInt64, count: Int) -> [Event] {
-  var random = SeededGenerator(seed)
+  var random = SeededGenerator(seed: seed)
   return (0..<count).map { index in
     Event(
       source: "s\(Int.random(in: 0..<6, using: &random))", type: ["up", "down", "left"].randomElement(using: &random) ?? "up",
@@ -51,7 +52,7 @@ func eventShape() async throws {
 
 @Test("filters and pages give what a plain filter gives, in order", arguments: 1...25 as ClosedRange<UInt64>)
 func eventPages(seed: UInt64) async throws {
-  var random = SeededGenerator(seed &* 31)
+  var random = SeededGenerator(seed: seed &* 31)
   let all = events(seed, count: 300)
   let configuration = QueryConfiguration(
     eventsScanBytesMax: Bool.random(using: &random) ? 1500 : 1 << 20,

@@ -1,11 +1,12 @@
 import Events
+import TestSupport
 import Testing
 import Views
 
 @testable import Query
 
 private func random(_ seed: UInt64, count: Int) -> [Seen] {
-  var random = SeededGenerator(seed)
+  var random = SeededGenerator(seed: seed)
   var taken: Set<[Int]> = []
   return (0..<count).compactMap { _ in
     let (hour, source, site) = (
@@ -21,7 +22,7 @@ private func random(_ seed: UInt64, count: Int) -> [Seen] {
 
 @Test("all pages together are the whole, each row once, for any order and limit", arguments: 1...25 as ClosedRange<UInt64>)
 func pages(seed: UInt64) async throws {
-  var random = SeededGenerator(seed &* 77)
+  var random = SeededGenerator(seed: seed &* 77)
   let asking = Asking()
   asking.store.put(QueryTests.random(seed, count: 120), try Hours.definition(), watermarks: [0: 2, 1: 4, 2: -3])
   var parameters: [(String, String)] = []

@@ -1,4 +1,5 @@
 import Events
+import TestSupport
 import Testing
 
 @testable import Views
@@ -172,7 +173,7 @@ private func randomCell(_ random: inout SeededGenerator) -> TableRows.Cell {
 
 @Test("any split of the rows into batches leaves the same words", arguments: 1...40 as ClosedRange<UInt64>)
 func batchSplits(seed: UInt64) {
-  var random = SeededGenerator(seed)
+  var random = SeededGenerator(seed: seed)
   let count = Int.random(in: 1...300, using: &random)
   // Stretches of doubles alone among the rest, so that both loops take part in one sum.
   let cells: [TableRows.Cell] = (0..<count).map {
@@ -191,7 +192,7 @@ func batchSplits(seed: UInt64) {
   "merging is commutative and associative: exactly for counts, min and max, to the last places for sums",
   arguments: 1...40 as ClosedRange<UInt64>)
 func merging(seed: UInt64) {
-  var random = SeededGenerator(seed)
+  var random = SeededGenerator(seed: seed)
   var all: [Double] = []
   let parts = (0..<3).map { _ in
     let values = (0..<Int.random(in: 0...100, using: &random)).map { _ in Double.random(in: -1e6...1e6, using: &random) }

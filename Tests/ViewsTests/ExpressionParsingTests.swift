@@ -1,4 +1,5 @@
 import Events
+import TestSupport
 import Testing
 
 @testable import Views
@@ -139,7 +140,7 @@ func bounds() throws {
 
 @Test("random text neither traps nor parses into something that does not read back", arguments: [1, 2, 3] as [UInt64])
 func randomText(seed: UInt64) throws {
-  var random = SeededGenerator(seed)
+  var random = SeededGenerator(seed: seed)
   let parts = [
     "data", ".a", ".b", "[\"x\"]", "source", "1", "2.5", "\"s\"", "'", "\"", "\\", "(", ")", "&&", "||", "!", "-", "+", "*", "/",
     "%", "==",

@@ -1,4 +1,5 @@
 import Events
+import TestSupport
 import Testing
 
 @testable import Views
@@ -58,7 +59,7 @@ func roundTrip() {
 
 @Test("random ints and doubles sort as they compare", arguments: [11, 12] as [UInt64])
 func randomNumbers(seed: UInt64) {
-  var random = SeededGenerator(seed)
+  var random = SeededGenerator(seed: seed)
   for _ in 0..<20_000 {
     func number() -> ResultValue {
       let int = Int64.random(in: .min ... .max, using: &random) >> Int64.random(in: 0..<64, using: &random)
@@ -106,7 +107,7 @@ func damaged(seed: UInt64) {
       _ = KeyCodec.decode(copy)
     }
   }
-  var random = SeededGenerator(seed)
+  var random = SeededGenerator(seed: seed)
   for _ in 0..<20_000 {
     let bytes = (0..<Int.random(in: 0...20, using: &random)).map { _ in UInt8.random(in: 0...7, using: &random) }
     _ = KeyCodec.decode(bytes)

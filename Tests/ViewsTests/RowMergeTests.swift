@@ -1,4 +1,5 @@
 import Events
+import TestSupport
 import Testing
 
 @testable import Views
@@ -82,7 +83,7 @@ func steps() {
 
 @Test("the order in which rows come changes nothing, not a bit", arguments: 1...20 as ClosedRange<UInt64>)
 func orderOfRows(seed: UInt64) {
-  var random = SeededGenerator(seed)
+  var random = SeededGenerator(seed: seed)
   var all: Set<Row> = []
   var taken: Set<[Int]> = []
   for _ in 0..<200 {

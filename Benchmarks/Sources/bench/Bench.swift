@@ -5,7 +5,7 @@ struct Bench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Measures the parts of Penstock. Build with -c release.",
     subcommands: [
-      Parts.self, JSONBench.self, AppendBench.self, FoldBench.self, Load.self, Visible.self, IngestNull.self,
+      Parts.self, JSONBench.self, AppendBench.self, FoldBench.self, Load.self, Visible.self, IngestNull.self, SocketFloor.self,
     ],
     defaultSubcommand: Parts.self)
 }

@@ -111,15 +111,6 @@ public struct AggregateColumn: Sendable, Hashable {
   public var canonicalText: String { "\(function.name)(\(argument?.canonicalText ?? ""))" }
 }
 
-/// As `stableHash`, from another start: independent enough of it that the two together identify a text.
-func stableHash(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> UInt64 {
-  var hash = seed
-  for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-  hash = (hash ^ (hash &>> 33)) &* 0xff51_afd7_ed55_8ccd
-  hash = (hash ^ (hash &>> 33)) &* 0xc4ce_b9fe_1a85_ec53
-  return hash ^ (hash &>> 33)
-}
-
 /// Sixteen hexadecimal digits.
 func hexadecimal(_ value: UInt64) -> String {
   let digits = String(value, radix: 16)
