@@ -223,7 +223,8 @@ final class IngestPipeline {
       let appended = run.rows - duplicates - fenced
       appendedBefore += appended
       run.tracker.noteSynced(
-        message: run.message, rows: run.rows, duplicates: duplicates, fenced: fenced, partition: partition, next: receipt.baseOffset.advanced(by: appendedBefore))
+        message: run.message, rows: run.rows, duplicates: duplicates, fenced: fenced, partition: partition,
+        next: receipt.baseOffset.advanced(by: appendedBefore))
       counters.synced(appended: appended, duplicates: duplicates)
       row = end
     }

@@ -45,7 +45,8 @@ public final class IngestService: Sendable {
       // One read a turn of the loop: a second would mostly find nothing, and costs as much as the first.
       .childChannelOption(.maxMessagesPerRead, value: 1)
       .childChannelOption(
-        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 256 * 1024))
+        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 256 * 1024)
+      )
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture { try self.initialise(channel) }
       }
@@ -114,7 +115,9 @@ public final class IngestService: Sendable {
     }
     guard sources(of: head).allSatisfy({ (1...EventReader.attributeBytesMax).contains($0.utf8.count) }),
       sources(of: head).count <= 1024
-    else { return .refuse(WebSocketRefusal(status: .badRequest, detail: "?source= is empty or too long, or there are over 1024")) }
+    else {
+      return .refuse(WebSocketRefusal(status: .badRequest, detail: "?source= is empty or too long, or there are over 1024"))
+    }
     let offered = WebSocketHandshake.subprotocols(head.headers)
     guard !offered.isEmpty else { return .accept(subprotocol: nil) }
     guard let chosen = offered.first(where: { WebSocketSession.Subprotocol(rawValue: $0) != nil }) else {

@@ -5,7 +5,6 @@ import NIOHTTP1
 import NIOPosix
 import WebSocket
 
-
 /// Answers each WebSocket message with itself, so that conformance suites can be run against our frame code.
 @main
 struct Echo: AsyncParsableCommand {

@@ -81,7 +81,9 @@ struct ColumnBatchTests {
       var vector = ValueVector()
       for path in [ValuePath.data([]), .data(["temp"]), .attribute("id"), .attribute("region")] {
         batch.load(path, into: &vector)
-        for row in 0..<vector.count where vector.kinds[row] == .string { _ = batch.withString(Int(vector.bits[row])) { $0.count } }
+        for row in 0..<vector.count where vector.kinds[row] == .string {
+          _ = batch.withString(Int(vector.bits[row])) { $0.count }
+        }
       }
     }
   }

@@ -10,7 +10,9 @@ struct EventGenerator {
   mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &random) < percent }
 
   mutating func text(_ lengths: ClosedRange<Int> = 0...20) -> String {
-    let alphabet: [Character] = ["a", "b", "\"", "\\", "/", "\n", "\u{1}", "é", "漢", "𝄞", "\u{7f}", " ", "0", "\u{FFFD}", "e\u{301}"]
+    let alphabet: [Character] = [
+      "a", "b", "\"", "\\", "/", "\n", "\u{1}", "é", "漢", "𝄞", "\u{7f}", " ", "0", "\u{FFFD}", "e\u{301}",
+    ]
     return String((0..<Int.random(in: lengths, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "x" })
   }
 
@@ -22,7 +24,9 @@ struct EventGenerator {
     case 3: .number("1844674407370955161\(Int.random(in: 6...9, using: &random))000")
     case 4: .number("-98765432109876543210")
     case 5: .double(Double.random(in: -1e6...1e6, using: &random))
-    case 6: .double([0.1, -0.0, 5e-324, 1.7976931348623157e308, 2.2250738585072014e-308, 1e22, 1e23].randomElement(using: &random) ?? 0)
+    case 6:
+      .double(
+        [0.1, -0.0, 5e-324, 1.7976931348623157e308, 2.2250738585072014e-308, 1e22, 1e23].randomElement(using: &random) ?? 0)
     case 7: .double(Double(bitPattern: UInt64.random(in: 0..<0x7FF0_0000_0000_0000, using: &random)))
     default: .double(Double(Int.random(in: -4000...4000, using: &random)) / 100)
     }
@@ -38,7 +42,8 @@ struct EventGenerator {
     default:
       var members = JSONObject()
       for _ in 0..<Int.random(in: 0...4, using: &random) {
-        members[chance(80) ? ["temp", "site", "a", "b", ""].randomElement(using: &random) ?? "" : text()] = value(depth: depth + 1)
+        members[chance(80) ? ["temp", "site", "a", "b", ""].randomElement(using: &random) ?? "" : text()] = value(
+          depth: depth + 1)
       }
       return .object(members)
     }

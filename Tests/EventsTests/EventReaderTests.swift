@@ -40,7 +40,8 @@ struct EventReaderTests {
   func single() {
     let outcome = read(#" {"type":"t","source":"s","data":{"value":21.5,"ok":true}} "#)
     #expect(outcome.rejects == [])
-    #expect(outcome.events == [Event(source: "s", type: "t", time: Self.arrival, data: ["value": .double(21.5), "ok": .bool(true)])])
+    #expect(
+      outcome.events == [Event(source: "s", type: "t", time: Self.arrival, data: ["value": .double(21.5), "ok": .bool(true)])])
   }
 
   @Test("takes an array, an empty one too, and the connection's source as the default")
@@ -57,15 +58,19 @@ struct EventReaderTests {
       ("", "null malformed_json"), ("nonsense", "null malformed_json"), ("{", "null malformed_json"),
       (#"{"type":"t","source":"s"} x"#, "null malformed_json"), ("1", "null invalid_event"), (#""text""#, "null invalid_event"),
       ("[", "null malformed_json"), (#"{"type":"t","source":"s",}"#, "null malformed_json"),
-      (#"{"type":"t","source":"s","data":01}"#, "null malformed_json"), (#"{"type":"t","source":"s","data":+1}"#, "null malformed_json"),
-      (#"{"type":"t","source":"s","data":.5}"#, "null malformed_json"), (#"{"type":"t","source":"s","data":1.}"#, "null malformed_json"),
-      (#"{"type":"t","source":"s","data":1e}"#, "null malformed_json"), (#"{"type":"t","source":"s","data":NaN}"#, "null malformed_json"),
+      (#"{"type":"t","source":"s","data":01}"#, "null malformed_json"),
+      (#"{"type":"t","source":"s","data":+1}"#, "null malformed_json"),
+      (#"{"type":"t","source":"s","data":.5}"#, "null malformed_json"),
+      (#"{"type":"t","source":"s","data":1.}"#, "null malformed_json"),
+      (#"{"type":"t","source":"s","data":1e}"#, "null malformed_json"),
+      (#"{"type":"t","source":"s","data":NaN}"#, "null malformed_json"),
       (#"{"type":"t","source":"s","data":"\x"}"#, "null malformed_json"),
       ("{\"type\":\"t\",\"source\":\"s\",\"data\":\"a\nb\"}", "null malformed_json"),
       (#"{"type":"t"}"#, "0 missing_source"), (#"{"source":"s"}"#, "0 missing_type"), ("{}", "0 missing_source"),
       (#"{"type":1,"source":"s"}"#, "0 invalid_type"), (#"{"type":"t","source":["s"]}"#, "0 invalid_source"),
       (#"{"type":"t","source":""}"#, "0 invalid_source"), (#"{"type":"t","source":"s","id":7}"#, "0 invalid_id"),
-      (#"{"type":"t","source":"s","time":"yesterday"}"#, "0 invalid_time"), (#"{"type":"t","source":"s","time":12}"#, "0 invalid_time"),
+      (#"{"type":"t","source":"s","time":"yesterday"}"#, "0 invalid_time"),
+      (#"{"type":"t","source":"s","time":12}"#, "0 invalid_time"),
       (#"{"type":"t","source":"s","time":"2013-02-29T00:00:00Z"}"#, "0 invalid_time"),
       (#"{"type":"t","source":"s","sequence":-1}"#, "0 invalid_sequence"),
       (#"{"type":"t","source":"s","sequence":1.5}"#, "0 invalid_sequence"),
@@ -138,7 +143,8 @@ struct EventReaderTests {
     #expect(outcome.events.first?.sequence == .max)
     #expect(outcome.events.first?.attributes["x"] == .int(.max))
     let numbers = read(
-      #"{"type":"t","source":"s","data":{"a":18446744073709551616,"b":10.357019999999999,"c":-9223372036854775808,"d":1E+2,"e":0.1e1,"f":123456789012345678901234567890.5}}"#)
+      #"{"type":"t","source":"s","data":{"a":18446744073709551616,"b":10.357019999999999,"c":-9223372036854775808,"d":1E+2,"e":0.1e1,"f":123456789012345678901234567890.5}}"#
+    )
     #expect(
       numbers.events.first?.data
         == [

@@ -115,7 +115,10 @@ struct IngestPipelineTests {
     loop.run()
     #expect(log.heldBatches.map(\.count) == [1, 8])
     // Full batches go to the log at once, up to the bound.
-    let large = "[" + repeatElement(#"{"source":"a","type":"t","data":""# + String(repeating: "x", count: 100_000) + "\"}", count: 9).joined(separator: ",") + "]"
+    let large =
+      "["
+      + repeatElement(#"{"source":"a","type":"t","data":""# + String(repeating: "x", count: 100_000) + "\"}", count: 9).joined(
+        separator: ",") + "]"
     var messages = 0
     while !pipeline.isPaused, messages < 100 {
       _ = submit(pipeline, tracker, large, rejects: &rejects)

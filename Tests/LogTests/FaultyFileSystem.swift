@@ -4,11 +4,11 @@ import TestSupport
 @testable import Log
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #else
-import Darwin
+  import Darwin
 #endif
 
 /// A file system in memory that fails and crashes as it is told to.
@@ -289,7 +289,8 @@ final class FaultyFileSystem: FileSystem {
     try call("list", directory) { state, fault in
       if let fault { return .failed(fault) }
       guard state.directories.contains(directory) else { return .failed(ENOENT) }
-      let all = state.files.keys.filter { FaultyFileSystem.parent($0) == directory }
+      let all =
+        state.files.keys.filter { FaultyFileSystem.parent($0) == directory }
         + state.directories.filter { $0 != "/" && FaultyFileSystem.parent($0) == directory }
       return .done(all.map { String($0.dropFirst(directory == "/" ? 1 : directory.count + 1)) }.shuffled(using: &state.random))
     }
@@ -487,7 +488,9 @@ final class FaultyFileSystem: FileSystem {
       if isHeld.withLock({ held in
         defer { held = false }
         return held
-      }) { owner.unlock(path) }
+      }) {
+        owner.unlock(path)
+      }
     }
   }
 }

@@ -5,11 +5,11 @@ import Testing
 @testable import Log
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #else
-import Darwin
+  import Darwin
 #endif
 
 /// What a partition should do, told as simply as possible.

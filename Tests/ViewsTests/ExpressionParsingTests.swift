@@ -159,5 +159,6 @@ func randomText(seed: UInt64) throws {
     #expect(again.canonicalText == expression.canonicalText, "seed \(seed): \(text)")
     #expect(outcomes(again, rows) == outcomes(expression, rows), "seed \(seed): \(text)")
   }
-  #expect(parsed > 125, "seed \(seed)")
+  // Else the test would say nothing.
+  #expect(parsed > 100, "seed \(seed)")
 }

@@ -187,9 +187,10 @@ struct DeflateTests {
     }
     let outcome = decode([Array(written.readableBytesView)], role: .client, deflate: WebSocketDeflateParameters())
     #expect(outcome.violation == nil)
-    #expect(outcome.events.map { event in
-      if case .message(_, let wasCompressed, _) = event { wasCompressed } else { false }
-    } == [false, false, false, false, true, false, true, false])
+    #expect(
+      outcome.events.map { event in
+        if case .message(_, let wasCompressed, _) = event { wasCompressed } else { false }
+      } == [false, false, false, false, true, false, true, false])
   }
 
   // MARK: - Negotiation

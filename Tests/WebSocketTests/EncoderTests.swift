@@ -47,16 +47,19 @@ struct EncoderTests {
     #expect(seen.count >= 999)
   }
 
-  @Test("random sessions, fragmented, masked, compressed, interleaved and cut anywhere, come out as they went in",
+  @Test(
+    "random sessions, fragmented, masked, compressed, interleaved and cut anywhere, come out as they went in",
     arguments: 0..<40 as Range<UInt64>)
   func roundTrip(round: UInt64) {
     let seed = 0x5EED_1000 + round
     var random = SeededGenerator(seed: seed)
     let role: WebSocketRole = Bool.random(using: &random) ? .server : .client
-    let parameters = Bool.random(using: &random) ? WebSocketDeflateParameters(
-      serverNoContextTakeover: Bool.random(using: &random), clientNoContextTakeover: Bool.random(using: &random),
-      serverMaxWindowBits: Int.random(in: 8...15, using: &random),
-      clientMaxWindowBits: Int.random(in: 8...15, using: &random)) : nil
+    let parameters =
+      Bool.random(using: &random)
+      ? WebSocketDeflateParameters(
+        serverNoContextTakeover: Bool.random(using: &random), clientNoContextTakeover: Bool.random(using: &random),
+        serverMaxWindowBits: Int.random(in: 8...15, using: &random),
+        clientMaxWindowBits: Int.random(in: 8...15, using: &random)) : nil
     var settings = WebSocketDeflateSettings()
     settings.compressBytesMin = Int.random(in: 0...50, using: &random)
     let scratch = WebSocketScratch()
@@ -80,7 +83,8 @@ struct EncoderTests {
         var at = 0
         var isFirst = true
         repeat {
-          let end = Int.random(in: 0..<5, using: &random) == 0
+          let end =
+            Int.random(in: 0..<5, using: &random) == 0
             ? payload.count : Int.random(in: at...payload.count, using: &random)
           let isFinal = end == payload.count
           let opcode: WebSocketOpcode = isFirst ? (isText ? .text : .binary) : .continuation

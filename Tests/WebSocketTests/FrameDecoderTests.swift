@@ -78,8 +78,10 @@ struct FrameDecoderTests {
   func afterClose() {
     let bytes = frame(0x88, closePayload(1000)) + frame(0x81, [65]) + [0xFF, 0xFF, 0xFF]
     #expect(decode([bytes]).events == [.close(WebSocketClose(code: .normal, reason: ""))])
-    #expect(decode(bytewise(bytes)) == Outcome(
-      events: [.close(WebSocketClose(code: .normal, reason: ""))], bytesRead: bytes.count))
+    #expect(
+      decode(bytewise(bytes))
+        == Outcome(
+          events: [.close(WebSocketClose(code: .normal, reason: ""))], bytesRead: bytes.count))
   }
 
   @Test("an empty close frame has no code")
@@ -90,7 +92,8 @@ struct FrameDecoderTests {
   @Test("every close code that may be sent is taken, every other refused with 1002")
   func closeCodes() {
     for code in UInt16.min...UInt16.max {
-      let mayBeSent = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014].contains(code)
+      let mayBeSent =
+        [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014].contains(code)
         || (3000...4999).contains(code)
       // The first 5100 through the decoder, the rest, all refused, by the rule alone.
       #expect(WebSocketCloseCode(rawValue: code).isAllowedOnWire == mayBeSent, "\(code)")

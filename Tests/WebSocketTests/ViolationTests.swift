@@ -74,7 +74,8 @@ struct ViolationTests {
     add("a header over the limit", frame(0x82, length: (1 << 20) + 1), .messageTooBig, 1009)
     add("fragments over the limit", frame(0x02, [1]) + frame(0x80, length: 1 << 20), .messageTooBig, 1009)
     add("corrupt deflate", frame(0xC2, [0xFF, 0xFF, 0xFF]), .deflateCorrupt, 1007, deflate: deflate)
-    add("corrupt deflate, distance too far", frame(0xC2, [0x4B, 0x04, 0x42, 0x00, 0x00]), .deflateCorrupt, 1007, deflate: deflate)
+    add(
+      "corrupt deflate, distance too far", frame(0xC2, [0x4B, 0x04, 0x42, 0x00, 0x00]), .deflateCorrupt, 1007, deflate: deflate)
     return all
   }()
 

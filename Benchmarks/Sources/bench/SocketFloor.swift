@@ -84,12 +84,14 @@ struct SocketFloor: ParsableCommand {
     send(
       file,
       SocketFloor.frame(
-        "{\"kind\":\"ack\",\"messages\":\(connection.messages),\"appended\":\(connection.messages),\"duplicates\":0,\"rejected\":0,\"offsets\":{\"0\":1}}"))
+        "{\"kind\":\"ack\",\"messages\":\(connection.messages),\"appended\":\(connection.messages),\"duplicates\":0,\"rejected\":0,\"offsets\":{\"0\":1}}"
+      ))
   }
 
   private static func frame(_ text: String) -> [UInt8] {
     let bytes = Array(text.utf8)
-    return (bytes.count < 126 ? [0x81, UInt8(bytes.count)] : [0x81, 126, UInt8(bytes.count >> 8), UInt8(bytes.count & 255)]) + bytes
+    return (bytes.count < 126 ? [0x81, UInt8(bytes.count)] : [0x81, 126, UInt8(bytes.count >> 8), UInt8(bytes.count & 255)])
+      + bytes
   }
 
   private func send(_ file: Int32, _ bytes: [UInt8]) { _ = Glibc.send(file, bytes, bytes.count, Int32(MSG_NOSIGNAL)) }

@@ -37,7 +37,8 @@ final class CheckpointStore: Sendable {
     guard version == CheckpointSchema.formatVersion else {
       throw ComputeError(
         .incompatible, worker: worker,
-        "\(path) has format \(version ?? 0), this program reads \(CheckpointSchema.formatVersion); move it away to compute the views anew")
+        "\(path) has format \(version ?? 0), this program reads \(CheckpointSchema.formatVersion); move it away to compute the views anew"
+      )
     }
   }
 
@@ -87,7 +88,8 @@ final class CheckpointStore: Sendable {
         var ids: [Int64] = []
         for (definition, generation) in views {
           try db.execute(
-            sql: "INSERT INTO view (name, hash, generation) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET generation = excluded.generation",
+            sql:
+              "INSERT INTO view (name, hash, generation) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET generation = excluded.generation",
             arguments: [definition.name, definition.generationHash, generation])
           let id = try Int64.fetchOne(
             db, sql: "SELECT id FROM view WHERE name = ? AND hash = ?", arguments: [definition.name, definition.generationHash])
@@ -131,7 +133,8 @@ final class CheckpointStore: Sendable {
           }
           guard isRestored else {
             throw ComputeError(
-              .incompatible, worker: self.worker, partition: partition, "a stored row of view \(definition.name) has another layout")
+              .incompatible, worker: self.worker, partition: partition,
+              "a stored row of view \(definition.name) has another layout")
           }
         }
         return box
@@ -198,7 +201,9 @@ final class CheckpointStore: Sendable {
     var key: [UInt8]?
   }
 
-  func read(_ ranges: [StoredRange], _ definition: ViewDefinition, into rows: PartialRows) async throws(ComputeError) -> PartialRows {
+  func read(_ ranges: [StoredRange], _ definition: ViewDefinition, into rows: PartialRows) async throws(ComputeError)
+    -> PartialRows
+  {
     do {
       return try await pool.read { db in
         var rows = rows
@@ -262,7 +267,11 @@ final class StatementHandle {
     sqlite3_bind_int64(statement, 2, Int64(partition.index))
     sqlite3_bind_int64(statement, 3, window)
     // A null pointer would bind NULL: a view without keys has an empty key.
-    if key.isEmpty { sqlite3_bind_zeroblob(statement, 4, 0) } else { sqlite3_bind_blob(statement, 4, key.baseAddress, Int32(key.count), nil) }
+    if key.isEmpty {
+      sqlite3_bind_zeroblob(statement, 4, 0)
+    } else {
+      sqlite3_bind_blob(statement, 4, key.baseAddress, Int32(key.count), nil)
+    }
     sqlite3_bind_blob(statement, 5, state.baseAddress, Int32(state.count), nil)
     let status = sqlite3_step(statement)
     sqlite3_reset(statement)

@@ -208,7 +208,8 @@ struct ViewFold: ~Copyable {
       guard start >= from, start < to else { continue }
       table.keys.withKey(Int(table.keyNumbers[row])) { key in
         rows.append(
-          partition: progress.partition, windowStart: start, windowEnd: WindowDefinition.end(of: start, size: windowSize), key: key,
+          partition: progress.partition, windowStart: start, windowEnd: WindowDefinition.end(of: start, size: windowSize),
+          key: key,
           state: table.states + row * table.stride)
       }
     }

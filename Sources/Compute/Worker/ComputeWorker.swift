@@ -76,11 +76,12 @@ actor ComputeWorker {
               partition: partition, firstOffset: bounds.startOffset, nextOffset: bounds.startOffset)))
       let next = box.fold.progress.nextOffset
       if problem == nil, next > bounds.highWatermark {
-        problem = ComputeError(
-          .logBehindCheckpoint, worker: number, partition: partition,
-          "view \(view.definition.name) has counted up to offset \(next), but the log ends at \(bounds.highWatermark): "
-            + "acknowledged events were lost, or the state is of another log"
-        ).description
+        problem =
+          ComputeError(
+            .logBehindCheckpoint, worker: number, partition: partition,
+            "view \(view.definition.name) has counted up to offset \(next), but the log ends at \(bounds.highWatermark): "
+              + "acknowledged events were lost, or the state is of another log"
+          ).description
       } else if problem == nil, next < bounds.startOffset {
         problem =
           "view \(view.definition.name) has counted up to offset \(next), but the log now starts at \(bounds.startOffset): "

@@ -79,7 +79,9 @@ struct BatchColumns: ~Copyable {
     if tape.attributes.count > 0 { append(tape.attributes, field: .attribute, row: row) }
   }
 
-  @inline(__always) private mutating func append(_ leaves: borrowing GrowableBuffer<EventTape.Leaf>, field: BatchLayout.Field, row: Int) {
+  @inline(__always) private mutating func append(
+    _ leaves: borrowing GrowableBuffer<EventTape.Leaf>, field: BatchLayout.Field, row: Int
+  ) {
     for index in 0..<leaves.count {
       let leaf = leaves[index]
       let slot = Int(leaf.path) &* BatchColumns.kinds &+ Int(leaf.kind.rawValue & 7)

@@ -98,7 +98,9 @@ public struct BatchHeader: Hashable, Sendable {
   /// - Parameter bytes: At least 64 bytes.
   public func write(to bytes: UnsafeMutableRawBufferPointer) {
     precondition(bytes.count >= BatchHeader.byteCount)
-    func put<T: FixedWidthInteger>(_ value: T, _ at: Int) { bytes.storeBytes(of: value.littleEndian, toByteOffset: at, as: T.self) }
+    func put<T: FixedWidthInteger>(_ value: T, _ at: Int) {
+      bytes.storeBytes(of: value.littleEndian, toByteOffset: at, as: T.self)
+    }
     put(BatchHeader.magic, 0)
     put(BatchHeader.formatVersion, 4)
     put(partition.rawValue, 6)

@@ -47,7 +47,9 @@ extension EventScanner {
   }
 
   /// A string attribute; nil when it is null, which CloudEvents takes as absent.
-  @inline(__always) private mutating func attributeText(_ code: RejectCode, _ name: StaticString) throws(JSONProblem) -> EventTape.Slice? {
+  @inline(__always) private mutating func attributeText(_ code: RejectCode, _ name: StaticString) throws(JSONProblem) -> EventTape
+    .Slice?
+  {
     guard cursor.take(0x22) else {
       if cursor.p.pointee == 0x6E, try cursor.literal() == .null { return nil }
       try cursor.skipValue(depth: 1)
@@ -96,12 +98,14 @@ extension EventScanner {
     if text.count > EventReader.stringBytesMax {
       note(.stringTooLong, "'data_base64' has \(text.count) bytes; the most is \(EventReader.stringBytesMax)")
     }
-    let isBase64 = text.count % 4 == 0 && text.bytes.allSatisfy {
-      switch $0 {
-      case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2B, 0x2F, 0x3D: true
-      default: false
+    let isBase64 =
+      text.count % 4 == 0
+      && text.bytes.allSatisfy {
+        switch $0 {
+        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2B, 0x2F, 0x3D: true
+        default: false
+        }
       }
-    }
     if !isBase64 { note(.invalidData, "'data_base64' is no base64 (RFC 4648, section 4, with padding)") }
     tape.attributes.append(EventTape.Leaf(path: path, kind: .string, slice: text))
     return true
@@ -109,9 +113,11 @@ extension EventScanner {
 
   private mutating func readExtension(_ path: Int32) throws(JSONProblem) {
     let name = paths.name(path)
-    let isNamed = !name.isEmpty && name.count <= EventReader.attributeNameBytesMax && name.allSatisfy {
-      0x61...0x7A ~= $0 || 0x30...0x39 ~= $0
-    }
+    let isNamed =
+      !name.isEmpty && name.count <= EventReader.attributeNameBytesMax
+      && name.allSatisfy {
+        0x61...0x7A ~= $0 || 0x30...0x39 ~= $0
+      }
     if !isNamed {
       let shown = Self.excerpt(EventTape.Slice(start: name.bindMemory(to: UInt8.self).baseAddress ?? cursor.p, count: name.count))
       note(

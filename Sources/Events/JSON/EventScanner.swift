@@ -148,7 +148,9 @@ struct EventScanner: ~Copyable {
       }
       do throws(EventReject) {
         try scanEvent()
-        while cursor.p < lineEnd, cursor.p.pointee == 0x20 || cursor.p.pointee == 0x0D || cursor.p.pointee == 0x09 { cursor.p += 1 }
+        while cursor.p < lineEnd, cursor.p.pointee == 0x20 || cursor.p.pointee == 0x0D || cursor.p.pointee == 0x09 {
+          cursor.p += 1
+        }
         guard cursor.p == lineEnd else { throw malformed(.trailingCharacters, "a line holds one event") }
         return .event(index: index)
       } catch {

@@ -239,7 +239,8 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler {
         context, head,
         HTTPProblem(
           status: 503, code: "log_\(failure.code.rawValue)",
-          detail: "not all events were made durable; send them again, with the same id or sequence", headers: ["Retry-After": "5"]))
+          detail: "not all events were made durable; send them again, with the same id or sequence", headers: ["Retry-After": "5"]
+        ))
       return
     }
     if tracker.isEveryEventRejected {

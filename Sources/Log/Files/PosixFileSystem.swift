@@ -1,12 +1,13 @@
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
 import Events
 import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
 
 let interruptedErrno = EINTR
 let missingErrno = ENOENT
@@ -60,11 +61,11 @@ public struct PosixFileSystem: FileSystem {
 
   public func rename(_ path: String, to newPath: String) throws(IOFailure) {
     #if canImport(Darwin)
-    let result = Darwin.rename(path, newPath)
+      let result = Darwin.rename(path, newPath)
     #elseif canImport(Musl)
-    let result = Musl.rename(path, newPath)
+      let result = Musl.rename(path, newPath)
     #else
-    let result = Glibc.rename(path, newPath)
+      let result = Glibc.rename(path, newPath)
     #endif
     guard result == 0 else { throw IOFailure("rename", path, errno: errno) }
   }
@@ -91,11 +92,11 @@ public struct PosixFileSystem: FileSystem {
 
   private func openDescriptor(_ path: String, _ flags: Int32) throws(IOFailure) -> Int32 {
     #if canImport(Darwin)
-    let descriptor = Darwin.open(path, flags | O_CLOEXEC, 0o644)
+      let descriptor = Darwin.open(path, flags | O_CLOEXEC, 0o644)
     #elseif canImport(Musl)
-    let descriptor = Musl.open(path, flags | O_CLOEXEC, 0o644)
+      let descriptor = Musl.open(path, flags | O_CLOEXEC, 0o644)
     #else
-    let descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o644)
+      let descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o644)
     #endif
     guard descriptor >= 0 else { throw IOFailure("open", path, errno: errno) }
     return descriptor
@@ -129,10 +130,10 @@ final class PosixFile: File {
 
   func syncData() throws(IOFailure) {
     #if os(Linux)
-    let result = fdatasync(descriptor)
+      let result = fdatasync(descriptor)
     #else
-    // fsync leaves data in the drive's cache on Apple systems.
-    let result = fcntl(descriptor, F_FULLFSYNC)
+      // fsync leaves data in the drive's cache on Apple systems.
+      let result = fcntl(descriptor, F_FULLFSYNC)
     #endif
     guard result == 0 else { throw IOFailure("fdatasync", path, errno: errno) }
   }
@@ -157,10 +158,12 @@ final class PosixFileLock: FileLock {
   deinit { release() }
 
   func release() {
-    guard let held = descriptor.withLock({ (value: inout Int32?) -> Int32? in
-      defer { value = nil }
-      return value
-    }) else { return }
+    guard
+      let held = descriptor.withLock({ (value: inout Int32?) -> Int32? in
+        defer { value = nil }
+        return value
+      })
+    else { return }
     close(held)
   }
 }

@@ -64,26 +64,44 @@ enum ProducerSnapshot {
     var damage: RecordDamage?
     file.withUnsafeBytes { all in
       let body = UnsafeRawBufferPointer(rebasing: all[FixedRecord.byteCount...])
-      guard checksum(body) == record.get(UInt32.self, at: 56) else { return damage = .checksum }
+      guard checksum(body) == record.get(UInt32.self, at: 56) else {
+        damage = .checksum
+        return
+      }
       // Counts are held to what the body can hold before anything is made of them.
-      guard sources <= body.count / 20, runs <= body.count / 16, identities <= body.count / 16 else { return damage = .bounds }
+      guard sources <= body.count / 20, runs <= body.count / 16, identities <= body.count / 16 else {
+        damage = .bounds
+        return
+      }
       var at = 0
       func u64(_ position: Int) -> UInt64 { UInt64(littleEndian: body.loadUnaligned(fromByteOffset: position, as: UInt64.self)) }
       for _ in 0..<sources {
-        guard body.count - at >= 20 else { return damage = .bounds }
+        guard body.count - at >= 20 else {
+          damage = .bounds
+          return
+        }
         let length = Int(UInt32(littleEndian: body.loadUnaligned(fromByteOffset: at + 16, as: UInt32.self)))
-        guard body.count - at - 20 >= length else { return damage = .bounds }
+        guard body.count - at - 20 >= length else {
+          damage = .bounds
+          return
+        }
         state.restore(
           source: UnsafeRawBufferPointer(rebasing: body[at + 20..<at + 20 + length]),
           ProducerPosition(epoch: u64(at), sequence: u64(at + 8)))
         at += 20 + length
       }
-      guard body.count - at == (runs + identities) * 16 else { return damage = .bounds }
+      guard body.count - at == (runs + identities) * 16 else {
+        damage = .bounds
+        return
+      }
       var identityAt = at + runs * 16
       for run in 0..<runs {
         let appendTime = Timestamp(nanoseconds: Int64(bitPattern: u64(at + run * 16)))
         let number = u64(at + run * 16 + 8)
-        guard number <= UInt64((body.count - identityAt) / 16) else { return damage = .bounds }
+        guard number <= UInt64((body.count - identityAt) / 16) else {
+          damage = .bounds
+          return
+        }
         for _ in 0..<number {
           state.restore(IdentityDigest(high: u64(identityAt), low: u64(identityAt + 8)), at: appendTime)
           identityAt += 16

@@ -78,7 +78,8 @@ struct EmbeddedServices: Sendable {
       address = try await bind()
     } catch let error as IOError where error.errnoCode == EADDRINUSE {
       throw CommandFailure(
-        "\(name) cannot listen on \(wanted): another process does; stop it, or set \(name).listen to another port (0 takes a free one)")
+        "\(name) cannot listen on \(wanted): another process does; stop it, or set \(name).listen to another port (0 takes a free one)"
+      )
     }
     StandardStream.error.note("listening \(name) \(address)")
     return address

@@ -39,7 +39,8 @@ enum SendRun {
     configuration.batch = request.eventsPerMessage
     configuration.rate = request.rate
     let bar = Mutex<ProgressBar?>(nil)
-    let sender = EventFileSender(configuration, group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "penstock.send"))
+    let sender = EventFileSender(
+      configuration, group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "penstock.send"))
     let report: EventFileSender.Report
     do throws(DeviceClientError) {
       report = try await sender.run(EventInput(argument: request.file)) { progress in
