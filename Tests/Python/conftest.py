@@ -79,13 +79,14 @@ class Service:
 
 
 class Penstock(Service):
-    def __init__(self, folder, environment=None):
+    def __init__(self, folder, *settings):
         views = folder / "views.yaml"
         views.write_text(VIEWS)
         config = folder / "penstock.yaml"
         config.write_text("ingest: { listen: 127.0.0.1:0 }\nquery: { listen: 127.0.0.1:0 }\n")
         super().__init__(
-            [str(BUILD / "penstock"), "up", "--config", str(config), "--data", str(folder / "data"), "--views", str(views)],
+            [str(BUILD / "penstock"), "up", "--config", str(config), "--data", str(folder / "data"), "--views", str(views)]
+            + [argument for setting in settings for argument in ("--set", setting)],
             ["ingest", "query"],
         )
 
@@ -109,8 +110,8 @@ def start_penstock(tmp_path):
     """Starts one in the test's folder, as often as called."""
     started = []
 
-    def start():
-        started.append(Penstock(tmp_path))
+    def start(*settings):
+        started.append(Penstock(tmp_path, *settings))
         return started[-1]
 
     yield start

@@ -370,3 +370,60 @@ def test_after_sigkill_all_that_was_acknowledged_is_there(start_penstock):
         ws.send(dumps([event("killed", n) for n in range(1, 201)]))
         ack = wait_for_ack(ws, 1)
         assert (ack["appended"], ack["duplicates"]) == (200 - durable, durable)
+
+
+def test_a_silent_peer_is_pinged_and_then_closed(start_penstock):
+    service = start_penstock("ingest.heartbeat=100ms")
+    connection, received = raw_handshake(service.ports["ingest"])
+    with connection:
+        # Answers nothing.
+        found = frames(connection, received)
+        assert [opcode for opcode, _ in found] == [1, 9, 9, 8]
+        assert struct.unpack(">H", found[-1][1][:2])[0] == 1001
+
+
+def test_a_peer_that_answers_pings_stays(start_penstock):
+    service = start_penstock("ingest.heartbeat=100ms")
+    connection, received = raw_handshake(service.ports["ingest"])
+    pings = 0
+    with connection:
+        while pings < 8:
+            while len(received) >= 2 and len(received) >= 2 + (received[1] & 127) and received[1] & 127 < 126:
+                opcode, received = received[0] & 15, received[2 + (received[1] & 127) :]
+                if opcode == 9:
+                    pings += 1
+                    connection.sendall(masked(10, b""))
+                assert opcode != 8
+            if len(received) >= 4 and received[1] & 127 == 126:
+                received = received[4 + struct.unpack(">H", received[2:4])[0] :]
+            more = connection.recv(65536)
+            assert more
+            received += more
+
+
+def test_more_messages_than_may_be_unacknowledged_are_all_answered(start_penstock):
+    service = start_penstock("ingest.unacked_messages_max=2")
+    with service.connect() as ws:
+        assert receive(ws, "welcome")["limits"]["unacked_messages"] == 2
+        for sequence in range(1, 201):
+            ws.send(dumps(event("eager", sequence)))
+        assert wait_for_ack(ws, 200)["appended"] == 200
+
+
+def test_what_was_sent_before_sigterm_is_answered_and_then_1001(start_penstock):
+    service = start_penstock()
+    with service.connect() as ws:
+        receive(ws, "welcome")
+        for sequence in range(1, 51):
+            ws.send(dumps(event("leaving", sequence)))
+        assert wait_for_ack(ws, 50)["appended"] == 50
+        assert service.stop() == 0
+        assert close_code(ws) == 1001
+
+
+def test_an_empty_array_is_acknowledged(penstock):
+    with penstock.connect() as ws:
+        receive(ws, "welcome")
+        ws.send("[]")
+        ack = wait_for_ack(ws, 1)
+        assert (ack["appended"], ack["duplicates"], ack["rejected"]) == (0, 0, 0)
