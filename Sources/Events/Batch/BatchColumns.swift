@@ -51,6 +51,9 @@ struct BatchColumns: ~Copyable {
     if pathGeneration != reader.pathGeneration {
       precondition(row == 0, "paths were reset while rows were waiting")
       forgetPaths()
+      // The table was reset because it had grown large; so had this.
+      columnOfPath = GrowableBuffer(capacity: 1024)
+      columnOfPath.setCount(1024)
       pathGeneration = reader.pathGeneration
     }
     append(reader.tape, reader.paths, row: row)
