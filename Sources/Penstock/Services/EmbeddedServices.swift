@@ -60,12 +60,12 @@ struct EmbeddedServices: Sendable {
     }
   }
 
-  /// Drains in the direction of the data: no new events, what came is synced, views checkpoint, then queries end.
+  /// Drains from the edges inwards: no new events, and what came is synced; queries get their answers; views checkpoint; the log closes.
   func shutDown() async {
     logger.notice("shutting down")
     await ingest.shutDown()
-    await compute.shutDown()
     await query.shutDown(timeout: .seconds(10))
+    await compute.shutDown()
     await log.close()
     do { try await group.shutdownGracefully() } catch { logger.error("stopping the event loops: \(error)") }
   }
