@@ -47,7 +47,9 @@ actor PenstockProcess {
   /// Starts the process without waiting for it.
   func launch() throws {
     precondition(process == nil, "started twice")
+    // Checkpoints as often as there can be: a process that lives for half a second must have made some.
     let config = """
+      compute: { checkpoint_interval: 10ms }
       ingest: { listen: 127.0.0.1:\(ingestPort) }
       query: { listen: 127.0.0.1:\(queryPort) }
       """
