@@ -1,14 +1,4 @@
 import Events
-import Glibc
-
-extension Timestamp {
-  /// The wall clock's time.
-  static func now() -> Timestamp {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Timestamp(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
-  }
-}
 
 extension Duration {
   /// Whole nanoseconds; of durations up to 292 years.

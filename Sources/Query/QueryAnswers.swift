@@ -15,7 +15,7 @@ final class QueryAnswers: Sendable {
 
   init(
     configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe, logger: Logger,
-    now: @escaping @Sendable () -> Timestamp = { Timestamp.now() }
+    now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) {
     views = ViewAnswers(
       store: store, partitionCount: log.partitionCount, rowsMax: configuration.rowsMax,

@@ -136,7 +136,7 @@ public final class QueryService: Sendable {
     var head = HTTPResponse(status: HTTPResponse.Status(code: answer.status))
     head.headerFields[.contentType] = answer.contentType
     for (name, value) in answer.headers { head.headerFields[name] = value }
-    head.headerFields[.date] = date.withLock { $0.text(at: Timestamp.now()) }
+    head.headerFields[.date] = date.withLock { $0.text(at: Timestamp.systemNow()) }
     if case .bytes(let bytes) = answer.body { head.headerFields[.contentLength] = String(bytes.count) }
     switch answer.body {
     case _ where request.method == .head: try await writer.writeResponse(head)

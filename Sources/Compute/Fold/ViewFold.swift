@@ -42,7 +42,7 @@ struct ViewFold: ~Copyable {
   }
 
   var eventTimeWatermark: Timestamp? {
-    eventTimeMax.map { Timestamp(nanoseconds: ViewFold.saturating($0, minus: definition.watermarkDelay)) }
+    eventTimeMax.map { Timestamp(nanoseconds: definition.eventTimeWatermark(ofLargest: $0)) }
   }
 
   private static func saturating(_ a: Int64, minus b: Int64) -> Int64 {
@@ -150,8 +150,8 @@ struct ViewFold: ~Copyable {
   /// and the allowed lateness.
   private func closed(through greatest: Int64) -> Int64 {
     guard greatest != .min else { return .min }
-    let eventTimeWatermark = ViewFold.saturating(greatest, minus: definition.watermarkDelay)
-    return ViewFold.saturating(ViewFold.saturating(eventTimeWatermark, minus: definition.allowedLateness), minus: windowSize)
+    let closedEnd = definition.closedEnd(at: definition.eventTimeWatermark(ofLargest: greatest))
+    return ViewFold.saturating(closedEnd, minus: windowSize)
   }
 
   @inline(never) private mutating func internKey(_ batch: ColumnBatch, _ row: Int, code: Int?) -> Int32 {
@@ -189,8 +189,8 @@ struct ViewFold: ~Copyable {
   /// Window starts at or before this are past the view's retention.
   var expiredThrough: Int64? {
     guard let retention = definition.retention, let greatest = eventTimeMax else { return nil }
-    let eventTimeWatermark = ViewFold.saturating(greatest, minus: definition.watermarkDelay)
-    let bound = ViewFold.saturating(ViewFold.saturating(eventTimeWatermark, minus: retention), minus: windowSize)
+    let keptEnd = ViewFold.saturating(definition.eventTimeWatermark(ofLargest: greatest), minus: retention)
+    let bound = ViewFold.saturating(keptEnd, minus: windowSize)
     return bound == .min ? nil : bound
   }
 

@@ -150,6 +150,8 @@ public enum JSONValue: Sendable, Hashable {
       case 0x0A: output.append(contentsOf: [0x5C, 0x6E])
       case 0x0D: output.append(contentsOf: [0x5C, 0x72])
       case 0x09: output.append(contentsOf: [0x5C, 0x74])
+      case 0x08: output.append(contentsOf: [0x5C, 0x62])
+      case 0x0C: output.append(contentsOf: [0x5C, 0x66])
       case 0..<0x20:
         let digits = Array("0123456789abcdef".utf8)
         output.append(contentsOf: [0x5C, 0x75, 0x30, 0x30, digits[Int(byte >> 4)], digits[Int(byte & 15)]])

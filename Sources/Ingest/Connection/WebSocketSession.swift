@@ -154,7 +154,7 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
     // A local copy: an inout access to a property each message would cost a check each time.
     var bytes = received
     received = ByteBuffer()
-    let arrival = Timestamp.now(), now = NIODeadline.now().uptimeNanoseconds
+    let arrival = Timestamp.systemNow(), now = NIODeadline.now().uptimeNanoseconds
     do throws(WebSocketViolation) {
       while mayRead, let event = try decoder.next(&bytes, ingest.scratch) {
         switch event {

@@ -76,24 +76,11 @@ struct EventsRequest {
       } else if type.hasPrefix("text/"), UTF8Check.isValid(body) {
         member("data") { JSONValue.writeString(body, to: &$0) }
       } else {
-        let encoded = base64(body)
+        let encoded = Base64.encode(Array(body))
         member("data_base64") { JSONValue.writeString(encoded, to: &$0) }
       }
     }
     text.append(0x7D)
     return text
-  }
-
-  private static func base64(_ bytes: UnsafeRawBufferPointer) -> String {
-    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-    var output: [UInt8] = []
-    output.reserveCapacity((bytes.count + 2) / 3 * 4)
-    for start in stride(from: 0, to: bytes.count, by: 3) {
-      let count = min(3, bytes.count - start)
-      var word: UInt32 = 0
-      for i in 0..<3 { word = word << 8 | (i < count ? UInt32(bytes[start + i]) : 0) }
-      for i in 0..<4 { output.append(i <= count ? alphabet[Int(word >> UInt32(18 - 6 * i)) & 63] : 0x3D) }
-    }
-    return String(decoding: output, as: UTF8.self)
   }
 }

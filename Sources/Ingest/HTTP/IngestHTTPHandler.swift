@@ -188,7 +188,7 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler {
     _ text: UnsafeRawBufferPointer, _ framing: EventReader.Framing, _ tracker: RequestTracker, _ message: Int
   ) {
     ingest.pipeline.submit(
-      text, framing: framing, arrival: .now(), defaultSource: nil, tracker: tracker, message: message
+      text, framing: framing, arrival: .systemNow(), defaultSource: nil, tracker: tracker, message: message
     ) { event, reject in tracker.reject(event: event, code: reject.code, detail: reject.detail) }
   }
 

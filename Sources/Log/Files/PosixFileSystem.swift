@@ -167,12 +167,3 @@ final class PosixFileLock: FileLock {
     close(held)
   }
 }
-
-extension Timestamp {
-  /// The system's clock.
-  public static func systemNow() -> Timestamp {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Timestamp(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
-  }
-}

@@ -21,7 +21,7 @@ struct QueryParameters: Sendable {
         throw QueryFailure(400, "invalid_parameter", "a parameter's name is no percent-encoded UTF-8")
       }
       guard known.contains(name) else {
-        let hint = nearestName(to: name, among: known).map { "did you mean \($0)?" }
+        let hint = nearest(to: name, among: known).map { "did you mean \($0)?" }
         throw .parameter(
           String(name.prefix(64)), "there is no such parameter here: \(hint ?? "known are \(known.joined(separator: ", "))")",
           code: "unknown_parameter")

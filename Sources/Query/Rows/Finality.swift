@@ -25,10 +25,7 @@ struct Finality: Sendable {
   ) {
     let active = eventTimeWatermarks.filter { !idle.contains($0.key) }
     let reference = active.values.min() ?? eventTimeWatermarks.values.max()
-    func end(_ time: Timestamp) -> Int64 {
-      let (end, overflow) = time.nanoseconds.subtractingReportingOverflow(definition.allowedLateness)
-      return overflow ? Int64.min : end
-    }
+    func end(_ time: Timestamp) -> Int64 { definition.closedEnd(at: time.nanoseconds) }
     let keys = keptKeys ?? Array(definition.keys.indices)
     guard keys.contains(where: { definition.keys[$0].path == .attribute("source") }) else {
       closedEnd = reference.map(end) ?? Int64.min

@@ -25,7 +25,7 @@ struct OrderTerm: Sendable, Hashable {
       let name = String(isDescending ? part.dropFirst() : part)
       guard let index = columns.firstIndex(where: { $0.name == name }) else {
         let names = columns.map(\.name)
-        let hint = nearestName(to: name, among: names).map { "did you mean \($0)?" }
+        let hint = nearest(to: name, among: names).map { "did you mean \($0)?" }
         throw .parameter(
           "order",
           "the result has no column '\(name.prefix(64))': \(hint ?? "it has \(names.joined(separator: ", "))")")

@@ -74,8 +74,13 @@ public struct ViewDefinition: Sendable, Hashable {
 
   /// Whether a window takes no more events: what comes for it is late, and its row is final. Nanoseconds.
   @inlinable public func isClosed(windowEnd: Int64, at eventTimeWatermark: Int64) -> Bool {
-    let (closing, overflow) = windowEnd.addingReportingOverflow(allowedLateness)
-    return !overflow && closing <= eventTimeWatermark
+    windowEnd <= closedEnd(at: eventTimeWatermark)
+  }
+
+  /// Windows that end at or before this are closed. Nanoseconds.
+  @inlinable public func closedEnd(at eventTimeWatermark: Int64) -> Int64 {
+    let (end, overflow) = eventTimeWatermark.subtractingReportingOverflow(allowedLateness)
+    return overflow ? Int64.min : end
   }
 
   public static func == (a: Self, b: Self) -> Bool { a.canonicalText == b.canonicalText && a.retention == b.retention }

@@ -17,30 +17,9 @@ public enum ResultValue: Sendable, Hashable {
     case .bool(let value): output.append(contentsOf: (value ? "true" : "false").utf8)
     case .int(let value): output.append(contentsOf: value.description.utf8)
     case .double(let value): output.append(contentsOf: (value.isFinite ? value.description : "null").utf8)
-    case .string(let value): ResultValue.writeJSONString(value, to: &output)
-    case .time(let value): ResultValue.writeJSONString(value.description, to: &output)
+    case .string(let value): JSONValue.writeString(value, to: &output)
+    case .time(let value): JSONValue.writeString(value.description, to: &output)
     }
-  }
-
-  /// Appends `text` as a JSON string: quotes, backslashes and control characters escaped, all else as UTF-8.
-  public static func writeJSONString(_ text: String, to output: inout [UInt8]) {
-    let digits = Array("0123456789abcdef".utf8)
-    output.append(0x22)
-    for byte in text.utf8 {
-      switch byte {
-      case 0x22: output.append(contentsOf: [0x5C, 0x22])
-      case 0x5C: output.append(contentsOf: [0x5C, 0x5C])
-      case 0x08: output.append(contentsOf: [0x5C, 0x62])
-      case 0x0C: output.append(contentsOf: [0x5C, 0x66])
-      case 0x0A: output.append(contentsOf: [0x5C, 0x6E])
-      case 0x0D: output.append(contentsOf: [0x5C, 0x72])
-      case 0x09: output.append(contentsOf: [0x5C, 0x74])
-      case 0..<0x20:
-        output.append(contentsOf: [0x5C, 0x75, 0x30, 0x30, digits[Int(byte >> 4)], digits[Int(byte & 15)]])
-      default: output.append(byte)
-      }
-    }
-    output.append(0x22)
   }
 
   /// The JSON form as a string.
