@@ -10,6 +10,12 @@ let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+// What only TLS and tokens need costs minutes to build, so a trait holds it: docs/decisions/0004-traits.md.
+let secure = TargetDependencyCondition.when(traits: ["Secure"])
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl", condition: secure)
+let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates", condition: secure)
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto", condition: secure)
+let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit", condition: secure)
 
 let package = Package(
   name: "penstock",
@@ -18,17 +24,25 @@ let package = Package(
     .executable(name: "penstock", targets: ["Penstock"]),
     .executable(name: "websocket-echo", targets: ["websocket-echo"]),
     .library(name: "PenstockClient", targets: ["PenstockClient"]),
-    .library(name: "PenstockParts", targets: ["Events", "Views", "Log", "Ingest", "Compute", "Query", "WebSocket"]),
+    .library(name: "PenstockParts", targets: ["Events", "Views", "Log", "Ingest", "Compute", "Query", "WebSocket", "Wire"]),
+  ],
+  traits: [
+    .trait(name: "Secure", description: "TLS, tokens and the Consul Connect mesh. Without it the executable builds sooner."),
+    .default(enabledTraits: ["Secure"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: ["FullFoundation"]),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
   ],
   targets: [
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
@@ -53,10 +67,14 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
+    .target(name: "Mesh", dependencies: [nioCore, nioPosix, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
+    .target(
+      name: "Wire", dependencies: ["Events", "Views", nioCore, nioPosix, nioHTTP1, logging, metrics], swiftSettings: strict),
+    .target(name: "Identity", dependencies: ["Events", nioCore, nioSSL, x509, crypto, jwtKit, logging], swiftSettings: strict),
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", yams, logging, metrics, nioCore, nioPosix,
+        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", yams, logging, metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
@@ -81,6 +99,14 @@ let package = Package(
       dependencies: ["Ingest", "Events", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
     .testTarget(name: "ComputeTests", dependencies: ["Compute", "Log", "Views", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509], swiftSettings: strict),
+    .testTarget(
+      name: "WireTests", dependencies: ["Wire", "Log", "Compute", "Views", "Events", "TestSupport", nioPosix],
+      swiftSettings: strict),
+    .testTarget(
+      name: "IdentityTests", dependencies: ["Identity", "Events", "TestSupport", nioSSL, x509, crypto, jwtKit],
+      swiftSettings: strict),
     .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "PenstockTests",

@@ -16,6 +16,11 @@ private let allowedImports: [String: Set<String>] = [
     "Events", "Views", "Hummingbird", "HummingbirdCore", "HTTPTypes", "NIOCore", "ServiceLifecycle", "Logging", "Metrics",
     "CoreMetrics",
   ],
+  "Wire": [
+    "Events", "Views", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics", "CoreMetrics",
+  ],
+  "Mesh": ["NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
+  "Identity": ["Events", "NIOCore", "NIOSSL", "X509", "Crypto", "JWTKit", "Logging"],
   "PenstockClient": ["WebSocket", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
   "websocket-echo": ["WebSocket", "NIOCore", "NIOPosix", "NIOHTTP1", "ArgumentParser"],
 ]
@@ -24,7 +29,7 @@ private let allowedImports: [String: Set<String>] = [
 private let systemImports: Set<String> = ["Swift", "Synchronization", "Glibc", "Musl", "Darwin"]
 
 /// Foundation costs start-up time and memory: only where something needs it.
-private let foundationImporters: Set<String> = ["Penstock", "Compute", "Query", "Ingest", "PenstockClient"]
+private let foundationImporters: Set<String> = ["Penstock", "Compute", "Query", "Ingest", "PenstockClient", "Mesh", "Identity"]
 private let foundationImports: Set<String> = ["Foundation", "FoundationEssentials"]
 
 /// See all, as the executable does, or hold no Swift.

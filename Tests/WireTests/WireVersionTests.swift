@@ -1,0 +1,10 @@
+import Testing
+
+@testable import Wire
+
+@Suite struct WireVersionTests {
+  @Test("the wire protocol has a version")
+  func version() {
+    #expect(WireVersion.current > 0)
+  }
+}
