@@ -16,30 +16,49 @@ final class CheckpointStore: Sendable {
   let path: String
   let logger: Logger
 
-  /// Opens or makes the file. One that is no SQLite database, or damaged, is put aside and begun anew: the log has every event.
+  /// Opens or makes the file. One that is no SQLite database, damaged, or of an older format, is put aside and begun anew: the log has every event.
   init(directory: String, worker: Int, logger: Logger) throws(ComputeError) {
     self.worker = worker
     self.logger = logger
     let path = directory + "/" + CheckpointStore.fileName
     self.path = path
+    var pool: DatabasePool
     do {
       pool = try CheckpointStore.open(path)
     } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
-      let aside = path + ".damaged"
+      let aside = CheckpointStore.putAside(path, as: "damaged")
       logger.error("\(path) is damaged (\(error)); it is kept as \(aside), and the views are computed anew from the log")
-      for suffix in ["", "-wal", "-shm"] { rename(path + suffix, aside + suffix) }
       do { pool = try CheckpointStore.open(path) } catch { throw CheckpointStore.failure(error, worker) }
     } catch {
       throw CheckpointStore.failure(error, worker)
     }
-    let version: Int?
-    do { version = try pool.read { try CheckpointSchema.version($0) } } catch { throw CheckpointStore.failure(error, worker) }
-    guard version == CheckpointSchema.formatVersion else {
-      throw ComputeError(
-        .incompatible, worker: worker,
-        "\(path) has format \(version ?? 0), this program reads \(CheckpointSchema.formatVersion); move it away to compute the views anew"
-      )
+    do {
+      let version = try pool.read { try CheckpointSchema.version($0) } ?? 0
+      guard version <= CheckpointSchema.formatVersion else {
+        throw ComputeError(
+          .incompatible, worker: worker,
+          "\(path) has format \(version), this program reads \(CheckpointSchema.formatVersion): it was written by a newer version; move it away to compute the views anew"
+        )
+      }
+      if version < CheckpointSchema.formatVersion {
+        try pool.close()
+        let aside = CheckpointStore.putAside(path, as: "format-\(version)")
+        logger.warning(
+          "\(path) has format \(version), of an older version; it is kept as \(aside), and the views are computed anew from the log")
+        pool = try CheckpointStore.open(path)
+      }
+    } catch let error as ComputeError {
+      throw error
+    } catch {
+      throw CheckpointStore.failure(error, worker)
     }
+    self.pool = pool
+  }
+
+  private static func putAside(_ path: String, as what: String) -> String {
+    let aside = path + "." + what
+    for suffix in ["", "-wal", "-shm"] { rename(path + suffix, aside + suffix) }
+    return aside
   }
 
   private static func open(_ path: String) throws -> DatabasePool {
@@ -48,6 +67,8 @@ final class CheckpointStore: Sendable {
     configuration.maximumReaderCount = 4
     let pool = try DatabasePool(path: path, configuration: configuration)
     try pool.writeWithoutTransaction { db in
+      // An older or newer file stays as it is.
+      if try db.tableExists("meta"), try CheckpointSchema.version(db) != CheckpointSchema.formatVersion { return }
       // The pool sets NORMAL after opening; a checkpoint that a power loss takes back could lie before the log's start.
       try db.execute(sql: "PRAGMA synchronous = FULL")
       guard try Int.fetchOne(db, sql: "PRAGMA synchronous") == 2 else {
@@ -125,16 +146,22 @@ final class CheckpointStore: Sendable {
         let rows = try Row.fetchCursor(
           db, sql: "SELECT window_start, key, state FROM state WHERE view = ? AND partition = ? AND window_start > ?",
           arguments: [view, partition.index, box.fold.evictedThrough])
+        var state: [UInt64] = []
         while let row = try rows.next() {
-          let isRestored = try row.withUnsafeData(atIndex: 1) { key in
-            try row.withUnsafeData(atIndex: 2) { state in
-              box.restore(window: row[0], key: key.map { Array($0) } ?? [], state: state.map { Array($0) } ?? [])
-            }
+          state.removeAll(keepingCapacity: true)
+          let isDecoded = try row.withUnsafeData(atIndex: 2) { bytes in
+            (bytes ?? Data()).withUnsafeBytes { StateCodec.decode($0, definition.layout, appendingTo: &state) }
           }
-          guard isRestored else {
+          guard isDecoded else {
             throw ComputeError(
               .incompatible, worker: self.worker, partition: partition,
               "a stored row of view \(definition.name) has another layout")
+          }
+          let slot: Int64 = row[0]
+          try row.withUnsafeData(atIndex: 1) { key in
+            (key ?? Data()).withUnsafeBytes { key in
+              state.withUnsafeBufferPointer { box.fold.restore(slot: slot, key: key, state: $0) }
+            }
           }
         }
         return box
@@ -151,7 +178,8 @@ final class CheckpointStore: Sendable {
       try pool.write { db -> Int in
         guard let connection = db.sqliteConnection else { throw DatabaseError(resultCode: .SQLITE_MISUSE) }
         let upsert = try StatementHandle(
-          connection, "INSERT INTO state VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET state = excluded.state")
+          connection, "INSERT INTO state (view, partition, window_start, key, window_end, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+              + " ON CONFLICT DO UPDATE SET state = excluded.state")
         var written = 0
         for (view, box) in folds {
           written += try box.fold.writeChanged(view: view, to: upsert)
@@ -193,7 +221,7 @@ final class CheckpointStore: Sendable {
   struct StoredRange: Sendable {
     var view: Int64
     var partition: PartitionID
-    /// Inclusive, on the window's start.
+    /// Inclusive, on the slot.
     var from: Int64
     /// Inclusive: the last that is in the file only.
     var through: Int64
@@ -207,30 +235,28 @@ final class CheckpointStore: Sendable {
     do {
       return try await pool.read { db in
         var rows = rows
-        var words = [UInt64](repeating: 0, count: definition.layout.stride)
         for range in ranges {
           let cursor = try Row.fetchCursor(
             db,
-            sql: "SELECT window_start, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
+            sql: "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
               + (range.key == nil ? "" : " AND key = ?"),
             arguments: [range.view, range.partition.index, range.from, range.through]
               + (range.key.map { [Data($0)] } ?? []))
           while let row = try cursor.next() {
             let start: Int64 = row[0]
-            let key: [UInt8] = try row.withUnsafeData(atIndex: 1) { $0.map { Array($0) } ?? [] }
-            let state: [UInt8] = try row.withUnsafeData(atIndex: 2) { $0.map { Array($0) } ?? [] }
-            let isDecoded = words.withUnsafeMutableBufferPointer { words in
-              state.withUnsafeBytes { state in words.baseAddress.map { definition.layout.decode(state, into: $0) } ?? false }
-            }
-            guard isDecoded else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a row of another layout") }
-            key.withUnsafeBytes { key in
-              words.withUnsafeBufferPointer { words in
-                guard let state = words.baseAddress else { return }
-                rows.append(
-                  partition: range.partition, windowStart: start, windowEnd: definition.windowEnd(of: start), key: key,
-                  state: state)
+            let end: Int64 = row[1]
+            let isDecoded = try row.withUnsafeData(atIndex: 2) { key in
+              try row.withUnsafeData(atIndex: 3) { state in
+                (key ?? Data()).withUnsafeBytes { key in
+                  (state ?? Data()).withUnsafeBytes { state in
+                    rows.append(
+                      partition: range.partition, windowStart: start, windowEnd: end, key: key, stored: state,
+                      layout: definition.layout)
+                  }
+                }
               }
             }
+            guard isDecoded else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a row of another layout") }
           }
         }
         return rows
@@ -261,18 +287,19 @@ final class StatementHandle {
 
   /// Writes one row of state. The bytes are read before this returns.
   func upsert(
-    view: Int64, partition: PartitionID, window: Int64, key: UnsafeRawBufferPointer, state: UnsafeRawBufferPointer
+    view: Int64, partition: PartitionID, slot: Int64, end: Int64, key: UnsafeRawBufferPointer, state: UnsafeRawBufferPointer
   ) throws {
     sqlite3_bind_int64(statement, 1, view)
     sqlite3_bind_int64(statement, 2, Int64(partition.index))
-    sqlite3_bind_int64(statement, 3, window)
+    sqlite3_bind_int64(statement, 3, slot)
     // A null pointer would bind NULL: a view without keys has an empty key.
     if key.isEmpty {
       sqlite3_bind_zeroblob(statement, 4, 0)
     } else {
       sqlite3_bind_blob(statement, 4, key.baseAddress, Int32(key.count), nil)
     }
-    sqlite3_bind_blob(statement, 5, state.baseAddress, Int32(state.count), nil)
+    sqlite3_bind_int64(statement, 5, end)
+    sqlite3_bind_blob(statement, 6, state.baseAddress, Int32(state.count), nil)
     let status = sqlite3_step(statement)
     sqlite3_reset(statement)
     guard status == SQLITE_DONE else {

@@ -8,10 +8,6 @@ final class FoldBox: @unchecked Sendable {
   var fold: ViewFold
 
   init(_ fold: consuming ViewFold) { self.fold = fold }
-
-  func restore(window: Int64, key: [UInt8], state: [UInt8]) -> Bool {
-    key.withUnsafeBytes { key in state.withUnsafeBytes { fold.restore(window: window, key: key, state: $0) } }
-  }
 }
 
 extension ViewFold {
@@ -24,22 +20,20 @@ extension ViewFold {
   /// Writes the rows changed since the last checkpoint.
   /// - Returns: How many.
   func writeChanged(view: Int64, to statement: StatementHandle) throws -> Int {
+    var words: [UInt64] = []
     for row in table.changed {
       let row = Int(row)
-      // Words are stored little-endian; so is this machine's memory, which `StateLayout.encode` would copy word by word.
-      let state = UnsafeRawBufferPointer(start: table.states + row * table.stride, count: table.stride * 8)
+      words.removeAll(keepingCapacity: true)
+      table.states.appendCanonical(row, to: &words)
+      for index in words.indices { words[index] = words[index].littleEndian }
+      let slot = table.slotStarts[row]
       try table.keys.withKey(Int(table.keyNumbers[row])) { key in
-        try statement.upsert(
-          view: view, partition: progress.partition, window: table.windowStarts[row], key: key, state: state)
+        try words.withUnsafeBytes { state in
+          try statement.upsert(
+            view: view, partition: progress.partition, slot: slot, end: definition.window.end(ofSlot: slot), key: key, state: state)
+        }
       }
     }
     return table.changed.count
-  }
-}
-
-extension ViewDefinition {
-  func windowEnd(of start: Int64) -> Int64 {
-    guard case .tumble(let size) = window else { preconditionFailure("view files are checked for windows not built") }
-    return WindowDefinition.end(of: start, size: size)
   }
 }
