@@ -74,7 +74,8 @@ let package = Package(
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", yams, logging, metrics, nioCore, nioPosix,
+        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", yams, logging,
+        metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
@@ -98,7 +99,10 @@ let package = Package(
       name: "IngestTests",
       dependencies: ["Ingest", "Events", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
-    .testTarget(name: "ComputeTests", dependencies: ["Compute", "Log", "Views", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "ComputeTests",
+      dependencies: ["Compute", "Log", "Views", "Events", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")],
+      swiftSettings: strict),
     .testTarget(
       name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509], swiftSettings: strict),
     .testTarget(

@@ -27,7 +27,8 @@ private struct Sample {
 
 private let everything = StateLayout(
   [
-    .countRows, .count, .sum, .avg, .min, .max, .variance, .stddev, .first, .last, .quantile(0.5), .quantile(0.95), .countDistinct, .rate,
+    .countRows, .count, .sum, .avg, .min, .max, .variance, .stddev, .first, .last, .quantile(0.5), .quantile(0.95),
+    .countDistinct, .rate,
   ].map { .init(function: $0, argument: $0 == .countRows ? nil : 0) }, windowLength: 6_400)
 
 private func state(_ samples: [Sample], _ layout: StateLayout = everything) -> [UInt64] {
@@ -144,7 +145,6 @@ func variance() {
   #expect(double(.variance, Array(repeating: 0.1, count: 1000)) == 0)
   #expect(double(.variance, [1e12 + 1, 1e12 + 2, 1e12 + 3]) == 1)
   #expect(double(.variance, [1e300, 1e300, 1e300]) == 0)
-  #expect(abs(double(.variance, [1e-200, 3e-200]) / 2e-400 - 1).isNaN)  // 2e-400 is no double
   #expect(double(.variance, [1e-200, 3e-200]) == 0)
   #expect(abs(double(.variance, [1e-150, 3e-150]) / 2e-300 - 1) < 1e-14)
   #expect(abs(double(.stddev, [1, 1e12]) / ((1e12 - 1) / 2.0.squareRoot()) - 1) < 1e-15)
@@ -157,21 +157,25 @@ private let tiny = Double.leastNonzeroMagnitude
 func quantiles() {
   var random = SeededGenerator(seed: 7)
   let data: [(String, [Double])] = [
-    ("constants", Array(repeating: 21.53, count: 1000)), ("one", [-3]), ("two", [1, 1e12]), ("two, small first", [1e-12, 1, 1, 1e12]),
+    ("constants", Array(repeating: 21.53, count: 1000)), ("one", [-3]), ("two", [1, 1e12]),
+    ("two, small first", [1e-12, 1, 1, 1e12]),
     ("denormals", (1...500).map { Double($0) * tiny }), ("denormals and ones", [tiny, 3 * tiny, 1, 2, -tiny, -1]),
     ("zeros", [0, -0.0, 0, 1, -1]), ("negative", (1...2000).map { -Double($0) }),
     ("largest", [Double.greatestFiniteMagnitude, 1e308, 1.5e308, -Double.greatestFiniteMagnitude]),
     ("uniform", (0..<10_000).map { _ in Double.random(in: -50...50, using: &random) }),
     ("log-uniform", (0..<20_000).map { _ in Foundation.exp(Double.random(in: -30...30, using: &random)) }),
     ("powers of two", (-60...60).map { Foundation.pow(2, Double($0)) }),
-    ("around powers of two", (-30...30).flatMap { [Foundation.pow(2, Double($0)).nextDown, Foundation.pow(2, Double($0)).nextUp] }),
+    (
+      "around powers of two",
+      (-30...30).flatMap { [Foundation.pow(2, Double($0)).nextDown, Foundation.pow(2, Double($0)).nextUp] }
+    ),
   ]
   for (name, values) in data {
     let sorted = values.sorted()
     for q in [0, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1] {
       let expected = sorted[Int((q * Double(values.count - 1)).rounded())]
       let found = double(.quantile(q), values.shuffled(using: &random))
-      #expect(abs(found - expected) <= 0.01 * abs(expected), "\(name), \(q): \(found), expected \(expected)")
+      #expect(abs(found - expected) <= 0.01 * abs(expected) + tiny, "\(name), \(q): \(found), expected \(expected)")
     }
   }
   #expect(value(.quantile(0.5), []) == .null)
@@ -235,7 +239,9 @@ func firstAndLast() {
   #expect(results([]) == [.null, .null])
   #expect(results([Sample("b", time: 5, offset: 1), Sample("a", time: 3, offset: 2)]) == [.string("a"), .string("b")])
   #expect(
-    results([Sample(1, time: 5, offset: 1), Sample(2, time: 5, offset: 2), Sample(3, time: 5, offset: 3)]) == [.double(1), .double(3)])
+    results([Sample(1, time: 5, offset: 1), Sample(2, time: 5, offset: 2), Sample(3, time: 5, offset: 3)]) == [
+      .double(1), .double(3),
+    ])
   #expect(results([Sample("", time: -5, offset: 0)]) == [.string(""), .string("")])
   let long = String(repeating: "ä", count: 5000)
   #expect(results([Sample(long, time: 1, offset: 0), Sample("z", time: 0, offset: 1)]) == [.string("z"), .string(long)])
@@ -270,7 +276,9 @@ func rates() {
   #expect(words.withUnsafeBufferPointer { layout.value(of: 0, in: $0) } == .double(1))
 }
 
-@Test("a stored state reads back; any damage to it is refused or gives another state, never a crash", arguments: 1...20 as ClosedRange<UInt64>)
+@Test(
+  "a stored state reads back; any damage to it is refused or gives another state, never a crash",
+  arguments: 1...20 as ClosedRange<UInt64>)
 func stateCodec(seed: UInt64) {
   var random = SeededGenerator(seed: seed)
   let words = state(randomSamples(&random, count: Int.random(in: 0...300, using: &random)))
@@ -283,7 +291,9 @@ func stateCodec(seed: UInt64) {
     return isDecoded ? Array(words[1...]) : nil
   }
   #expect(decoded(bytes) == words)
-  for length in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 40)) { #expect(decoded(Array(bytes[..<length])) == nil) }
+  for length in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 40)) {
+    #expect(decoded(Array(bytes[..<length])) == nil)
+  }
   #expect(decoded(bytes + Array(repeating: 0, count: 8)) == nil)
   for _ in 0..<300 {
     var damaged = bytes

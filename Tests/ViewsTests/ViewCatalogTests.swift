@@ -94,7 +94,6 @@ func leastView() throws {
     (["window": "{ hop: {size: 1h, every: 7ms} }"], 9, "window.hop", "too fine"),
     (["window": "{ hop: {size: 1h} }"], 9, "window.hop", "'every' is missing"),
     (["window": "{ session: {gap: 10} }"], 9, "window.session.gap", "expected a duration"),
-    (["window": "{ session: {gap: 10m} }"], 9, "window", "session windows come later"),
     (["watermark_delay": "-1h"], 9, "watermark_delay", "expected a duration"),
     (["watermark_delay": "5"], 9, "watermark_delay", "expected a duration"),
     (["allowed_lateness": "9999d"], 9, "allowed_lateness", "out of bounds"),

@@ -1,7 +1,6 @@
 import Events
 import Foundation
 import GRDB
-import GRDBSQLite
 import Logging
 import Views
 
@@ -44,7 +43,8 @@ final class CheckpointStore: Sendable {
         try pool.close()
         let aside = CheckpointStore.putAside(path, as: "format-\(version)")
         logger.warning(
-          "\(path) has format \(version), of an older version; it is kept as \(aside), and the views are computed anew from the log")
+          "\(path) has format \(version), of an older version; it is kept as \(aside), and the views are computed anew from the log"
+        )
         pool = try CheckpointStore.open(path)
       }
     } catch let error as ComputeError {
@@ -143,9 +143,13 @@ final class CheckpointStore: Sendable {
         progress.whereErrors = row["where_errors"]
         progress.argumentErrors = row["argument_errors"]
         let box = FoldBox(ViewFold(restoring: definition, progress: progress, eventTimeMax: row["event_time_max"]))
+        // The rows that can still change: by their slots, and of sessions by their ends.
+        let isSession = box.fold.isSession
         let rows = try Row.fetchCursor(
-          db, sql: "SELECT window_start, key, state FROM state WHERE view = ? AND partition = ? AND window_start > ?",
-          arguments: [view, partition.index, box.fold.evictedThrough])
+          db,
+          sql: "SELECT window_start, key, state, window_end FROM state WHERE view = ? AND partition = ? AND "
+            + (isSession ? "window_end > ?" : "window_start > ?"),
+          arguments: [view, partition.index, isSession ? box.fold.evictedEnd : box.fold.evictedThrough])
         var state: [UInt64] = []
         while let row = try rows.next() {
           state.removeAll(keepingCapacity: true)
@@ -158,9 +162,10 @@ final class CheckpointStore: Sendable {
               "a stored row of view \(definition.name) has another layout")
           }
           let slot: Int64 = row[0]
+          let end: Int64 = row[3]
           try row.withUnsafeData(atIndex: 1) { key in
             (key ?? Data()).withUnsafeBytes { key in
-              state.withUnsafeBufferPointer { box.fold.restore(slot: slot, key: key, state: $0) }
+              state.withUnsafeBufferPointer { box.fold.restore(slot: slot, end: end, key: key, state: $0) }
             }
           }
         }
@@ -177,12 +182,10 @@ final class CheckpointStore: Sendable {
     let written = try typed {
       try pool.write { db -> Int in
         guard let connection = db.sqliteConnection else { throw DatabaseError(resultCode: .SQLITE_MISUSE) }
-        let upsert = try StatementHandle(
-          connection, "INSERT INTO state (view, partition, window_start, key, window_end, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
-              + " ON CONFLICT DO UPDATE SET state = excluded.state")
+        let statements = try StateStatements(connection)
         var written = 0
         for (view, box) in folds {
-          written += try box.fold.writeChanged(view: view, to: upsert)
+          written += try box.fold.writeChanged(view: view, to: statements)
           for late in box.fold.late {
             try db.execute(
               sql: "INSERT OR IGNORE INTO late VALUES (?, ?, ?, ?, ?)",
@@ -208,10 +211,11 @@ final class CheckpointStore: Sendable {
         box.fold.eventTimeMax, progress.lastAppendTime?.nanoseconds, progress.applied, progress.filtered,
         progress.late, progress.whereErrors, progress.argumentErrors,
       ])
-    if let expired = box.fold.expiredThrough {
+    if let expired = box.fold.expiredThrough, let expiredEnd = box.fold.expiredEnd {
+      // Of sessions the end decides; of others it says the same as the slot.
       try db.execute(
-        sql: "DELETE FROM state WHERE view = ? AND partition = ? AND window_start <= ?",
-        arguments: [view, progress.partition.index, expired])
+        sql: "DELETE FROM state WHERE view = ? AND partition = ? AND window_start <= ? AND window_end <= ?",
+        arguments: [view, progress.partition.index, expired, expiredEnd])
     }
   }
 
@@ -225,6 +229,9 @@ final class CheckpointStore: Sendable {
     var from: Int64
     /// Inclusive: the last that is in the file only.
     var through: Int64
+    /// Those with an end in here: of sessions, which are in the file only by their ends.
+    var endAfter = Int64.min
+    var endThrough = Int64.max
     /// Of this key only.
     var key: [UInt8]?
   }
@@ -238,9 +245,11 @@ final class CheckpointStore: Sendable {
         for range in ranges {
           let cursor = try Row.fetchCursor(
             db,
-            sql: "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
+            sql:
+              "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
+              + " AND window_end > ? AND window_end <= ?"
               + (range.key == nil ? "" : " AND key = ?"),
-            arguments: [range.view, range.partition.index, range.from, range.through]
+            arguments: [range.view, range.partition.index, range.from, range.through, range.endAfter, range.endThrough]
               + (range.key.map { [Data($0)] } ?? []))
           while let row = try cursor.next() {
             let start: Int64 = row[0]
@@ -267,43 +276,4 @@ final class CheckpointStore: Sendable {
   }
 
   func close() throws(ComputeError) { try typed { try pool.close() } }
-}
-
-/// A prepared statement on a connection, bound and stepped through SQLite's own interface: rows are written by the hundred thousand.
-final class StatementHandle {
-  private let statement: OpaquePointer
-  private let connection: OpaquePointer
-
-  init(_ connection: OpaquePointer, _ sql: String) throws {
-    var prepared: OpaquePointer?
-    guard sqlite3_prepare_v2(connection, sql, -1, &prepared, nil) == SQLITE_OK, let prepared else {
-      throw DatabaseError(resultCode: .SQLITE_ERROR, message: String(cString: sqlite3_errmsg(connection)))
-    }
-    statement = prepared
-    self.connection = connection
-  }
-
-  deinit { sqlite3_finalize(statement) }
-
-  /// Writes one row of state. The bytes are read before this returns.
-  func upsert(
-    view: Int64, partition: PartitionID, slot: Int64, end: Int64, key: UnsafeRawBufferPointer, state: UnsafeRawBufferPointer
-  ) throws {
-    sqlite3_bind_int64(statement, 1, view)
-    sqlite3_bind_int64(statement, 2, Int64(partition.index))
-    sqlite3_bind_int64(statement, 3, slot)
-    // A null pointer would bind NULL: a view without keys has an empty key.
-    if key.isEmpty {
-      sqlite3_bind_zeroblob(statement, 4, 0)
-    } else {
-      sqlite3_bind_blob(statement, 4, key.baseAddress, Int32(key.count), nil)
-    }
-    sqlite3_bind_int64(statement, 5, end)
-    sqlite3_bind_blob(statement, 6, state.baseAddress, Int32(state.count), nil)
-    let status = sqlite3_step(statement)
-    sqlite3_reset(statement)
-    guard status == SQLITE_DONE else {
-      throw DatabaseError(resultCode: ResultCode(rawValue: status), message: String(cString: sqlite3_errmsg(connection)))
-    }
-  }
 }

@@ -9,11 +9,17 @@ struct ViewFold: ~Copyable {
   /// The length of what a row is kept for: a window, or a hop's pane.
   private let slotLength: Int64
   private(set) var table: WindowTable
+  /// Rows of a view of sessions; else none.
+  private(set) var sessions: SessionTable
+  /// Of a view of sessions, nanoseconds.
+  private let gap: Int64?
   var progress: PartitionProgress
   /// Largest event time seen; nil before the first event.
   private(set) var eventTimeMax: Int64?
   /// Rows whose slot is at or before this are in SQLite only.
   private(set) var evictedThrough = Int64.min
+  /// Sessions that end at or before this are in SQLite only.
+  private(set) var evictedEnd = Int64.min
   /// Late events since the last checkpoint.
   private(set) var late: [LateEvent] = []
 
@@ -34,6 +40,8 @@ struct ViewFold: ~Copyable {
     self.definition = definition
     slotLength = definition.window.slotLength
     table = WindowTable(layout: definition.layout)
+    sessions = SessionTable(layout: definition.layout)
+    if case .session(let gap) = definition.window { self.gap = gap } else { gap = nil }
     self.progress = progress
     self.eventTimeMax = eventTimeMax
     keyVectors = definition.keys.map { _ in ValueVector() }
@@ -63,27 +71,40 @@ struct ViewFold: ~Copyable {
       mask.removeAll(keepingCapacity: true)
     }
     loadKeys(batch)
-    placeRows(batch, times: times, first: first)
-    foldArguments(batch, times: times, scratch: &scratch)
+    if let gap {
+      placeSessions(batch, times: times, first: first, gap: gap)
+      progress.argumentErrors += ViewFold.foldArguments(
+        definition, batch, times: times, rows: rowOfEvent, argument: &argument, scratch: &scratch, into: &sessions.states)
+    } else {
+      placeRows(batch, times: times, first: first)
+      progress.argumentErrors += ViewFold.foldArguments(
+        definition, batch, times: times, rows: rowOfEvent, argument: &argument, scratch: &scratch, into: &table.states)
+    }
     progress.nextOffset = batch.endOffset
     progress.lastAppendTime = batch.header.appendTime
     progress.eventTimeWatermark = eventTimeWatermark
   }
 
   /// Argument by argument: the strings that one evaluation computes last until the next.
-  private mutating func foldArguments(_ batch: ColumnBatch, times: [Int64], scratch: inout EvaluationScratch) {
-    rowOfEvent.withUnsafeBufferPointer { rows in
+  /// - Returns: Values that could not be used.
+  private static func foldArguments(
+    _ definition: ViewDefinition, _ batch: ColumnBatch, times: [Int64], rows: [Int32], argument: inout ValueVector,
+    scratch: inout EvaluationScratch, into states: inout StateRows
+  ) -> Int {
+    var unusable = 0
+    rows.withUnsafeBufferPointer { rows in
       times.withUnsafeBufferPointer { times in
         let batchRows = StateRows.Batch(slots: rows, times: times, baseOffset: batch.baseOffset)
-        table.states.foldRows(batchRows)
+        states.foldRows(batchRows)
         for index in definition.arguments.indices {
           definition.arguments[index].evaluate(over: batch, using: &scratch, into: &argument)
-          progress.argumentErrors += table.states.fold(argument: index, argument, batchRows) { code, body in
+          unusable += states.fold(argument: index, argument, batchRows) { code, body in
             scratch.withString(code, over: batch, body)
           }
         }
       }
     }
+    return unusable
   }
 
   private mutating func filterRows(_ filter: Expression, _ batch: ColumnBatch, first: Int, scratch: inout EvaluationScratch) {
@@ -164,6 +185,40 @@ struct ViewFold: ~Copyable {
     progress.late += count - first - applied - filtered
   }
 
+  /// Finds each event's session, as `placeRows` finds windows.
+  private mutating func placeSessions(_ batch: ColumnBatch, times: [Int64], first: Int, gap: Int64) {
+    let count = batch.count
+    rowOfEvent.removeAll(keepingCapacity: true)
+    rowOfEvent.append(contentsOf: repeatElement(-1, count: count))
+    let hasMask = !mask.isEmpty
+    var greatest = eventTimeMax ?? .min
+    var applied = 0, filtered = 0
+    for row in first..<count {
+      let time = times[row]
+      greatest = max(greatest, time)
+      if hasMask, mask[row] == 0 {
+        filtered &+= 1
+        continue
+      }
+      keyBytes.removeAll(keepingCapacity: true)
+      for vector in keyVectors { KeyCodec.append(vector.kinds[row], vector.bits[row], batch, to: &keyBytes) }
+      let key = keyBytes.withUnsafeBytes { sessions.keyNumber($0) }
+      let session = sessions.row(
+        time: time, end: WindowDefinition.end(of: time, size: gap), key: key, closedEnd: closedEnd(at: greatest))
+      guard session >= 0 else {
+        late.append(LateEvent(offset: batch.baseOffset.advanced(by: row), eventTime: time, windowStart: time))
+        continue
+      }
+      rowOfEvent[row] = session
+      applied &+= 1
+    }
+    sessions.settle(&rowOfEvent)
+    eventTimeMax = greatest
+    progress.applied += applied
+    progress.filtered += filtered
+    progress.late += count - first - applied - filtered
+  }
+
   /// Windows that end at or before this are closed when the largest event time is `greatest`.
   private func closedEnd(at greatest: Int64) -> Int64 {
     greatest == .min ? .min : definition.closedEnd(at: definition.eventTimeWatermark(ofLargest: greatest))
@@ -182,8 +237,14 @@ struct ViewFold: ~Copyable {
   /// What is to be stored is stored: forget which rows changed, and let go of those that can change no more.
   mutating func checkpointed() {
     table.clearChanged()
+    sessions.clearChanged()
     late.removeAll()
     guard let greatest = eventTimeMax else { return }
+    if gap != nil {
+      let bound = closedEnd(at: greatest)
+      if bound > evictedEnd, sessions.compact(removingThrough: bound) { evictedEnd = bound }
+      return
+    }
     let bound = definition.window.lastSlot(endingBy: closedEnd(at: greatest))
     // A scan costs as much as there are rows, so only when a window more has closed.
     guard bound > evictedThrough, let first = table.firstSlot, first <= bound else { return }
@@ -193,17 +254,23 @@ struct ViewFold: ~Copyable {
 
   /// After a restart: rows of closed windows stay in SQLite.
   mutating func noteStoredRows() {
-    if let greatest = eventTimeMax { evictedThrough = definition.window.lastSlot(endingBy: closedEnd(at: greatest)) }
+    guard let greatest = eventTimeMax else { return }
+    evictedEnd = closedEnd(at: greatest)
+    if gap == nil { evictedThrough = definition.window.lastSlot(endingBy: evictedEnd) }
   }
 
   /// Puts a stored row back.
   /// - Parameter state: In canonical form.
-  mutating func restore(slot: Int64, key: UnsafeRawBufferPointer, state: UnsafeBufferPointer<UInt64>) {
-    table.restore(window: slot, key: key, state)
+  mutating func restore(slot: Int64, end: Int64, key: UnsafeRawBufferPointer, state: UnsafeBufferPointer<UInt64>) {
+    if gap != nil {
+      sessions.restore(start: slot, end: end, key: key, state)
+    } else {
+      table.restore(window: slot, key: key, state)
+    }
   }
 
   /// Windows that end at or before this are past the view's retention.
-  private var expiredEnd: Int64? {
+  var expiredEnd: Int64? {
     guard let retention = definition.retention, let greatest = eventTimeMax else { return nil }
     let end = ViewFold.saturating(definition.eventTimeWatermark(ofLargest: greatest), minus: retention)
     return end == .min ? nil : end
@@ -214,7 +281,8 @@ struct ViewFold: ~Copyable {
 
   /// The first window start that retention keeps. Rows past it may not have been deleted yet; whether a read sees them must not depend on that.
   var firstKeptWindow: Int64 {
-    guard let expiredEnd else { return .min }
+    // A session may have begun at any time before.
+    guard let expiredEnd, gap == nil else { return .min }
     let last = ViewFold.saturating(expiredEnd, minus: definition.window.length)
     return last == .min ? .min : last + 1
   }
@@ -222,6 +290,7 @@ struct ViewFold: ~Copyable {
   /// The rows in memory whose slots are within the bounds, in no order: windows, or what `PartialRows.windows` makes windows of.
   /// - Parameter key: Those of this key only.
   func copyRows(from: Int64, to: Int64, key: [UInt8]?, into rows: inout PartialRows) {
+    if gap != nil { return copySessions(from: from, to: to, key: key, into: &rows) }
     var wanted: Int32?
     if let key {
       guard let number = key.withUnsafeBytes({ table.keys.find($0) }) else { return }
@@ -238,4 +307,27 @@ struct ViewFold: ~Copyable {
       }
     }
   }
+
+  private func copySessions(from: Int64, to: Int64, key: [UInt8]?, into rows: inout PartialRows) {
+    var wanted: Int?
+    if let key {
+      guard let number = key.withUnsafeBytes({ sessions.keys.find($0) }) else { return }
+      wanted = number
+    }
+    let keptAfter = expiredEnd ?? .min
+    for row in 0..<sessions.count {
+      let key = Int(sessions.keyNumbers[row])
+      guard key >= 0, wanted.map({ $0 == key }) ?? true else { continue }
+      let (start, end) = (sessions.starts[row], sessions.ends[row])
+      guard start >= from, start < to, end > keptAfter else { continue }
+      sessions.keys.withKey(key) { key in
+        rows.append(partition: progress.partition, windowStart: start, windowEnd: end, key: key) {
+          sessions.states.appendCanonical(row, to: &$0)
+        }
+      }
+    }
+  }
+
+  /// Rows and late events that only memory has.
+  var unsavedCount: Int { table.changed.count + sessions.changed.count + late.count }
 }

@@ -249,12 +249,7 @@ actor ComputeWorker {
       snapshot.from[one.partition] = kept
       let slots = views[view].definition.window.slots(from: kept, to: to)
       box.fold.copyRows(from: slots.from, to: slots.to, key: key, into: &snapshot.rows)
-      let through = min(box.fold.evictedThrough, slots.to == .max ? .max : slots.to - 1)
-      if slots.from <= through, box.fold.evictedThrough != .min {
-        snapshot.stored.append(
-          CheckpointStore.StoredRange(
-            view: views[view].id, partition: one.partition, from: slots.from, through: through, key: key))
-      }
+      if let range = box.fold.storedRange(view: views[view].id, slots.from, slots.to, key: key) { snapshot.stored.append(range) }
     }
     snapshot.to = to
     return snapshot
@@ -300,9 +295,4 @@ actor ComputeWorker {
   private func giveUp(_ id: Int) { waiters.removeValue(forKey: id)?.continuation.resume(returning: false) }
 
   func close() throws(ComputeError) { try store.close() }
-}
-
-extension ViewFold {
-  /// Rows and late events that only memory has.
-  var unsavedCount: Int { table.changed.count + late.count }
 }

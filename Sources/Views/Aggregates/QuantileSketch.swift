@@ -1,6 +1,6 @@
 /// Counts of values in bins whose bounds lie within 1 % of each other: DDSketch, from which every quantile is read.
 ///
-/// Exactness: the relative error of a quantile is at most 1 % (0.99 %), whatever the values; the smallest and the largest value are exact, and so are
+/// Exactness: the relative error of a quantile is at most 1 % (0.99 %; among denormals one of their steps more), whatever the values; the smallest and the largest value are exact, and so are
 /// quantiles of a constant. A row has at most 4,096 bins beside zero: values that span a factor of 10³⁵, or any that fall into that many. Beyond it
 /// those nearest to zero count as zero. What is kept depends on the values alone, not on their order, so merging is exact.
 /// Negative values have bins of their own.
@@ -16,6 +16,8 @@
 /// Canonical: smallest, largest, then the bins in the order of their values.
 enum QuantileSketch {
   static let binsMax = 4096
+  /// In memory there may be more, so that giving up bins is rare; the canonical form has `binsMax`.
+  private static let liveBinsMax = 6000
   /// Bins for a doubling, 0.7 / ln((1 + a) / (1 − a)) for a relative error a of 0.99 %: see `position(of:)` for the 0.7.
   private static let multiplier = 35.36
   private static let countBits: UInt64 = 46
@@ -117,8 +119,11 @@ enum QuantileSketch {
     }
     slots[slot] = key << countBits | count
     block[0] += 1
-    if key != zeroKey, block[0] > UInt64(binsMax) { giveUpBin(block, sizeClass) }
-    if block[0] * 4 > UInt64(3 << sizeClass) { grow(state, sizeClass + 1, &arena) }
+    if block[0] > UInt64(liveBinsMax) {
+      trim(block, sizeClass)
+    } else if block[0] * 4 > UInt64(3 << sizeClass) {
+      grow(state, sizeClass + 1, &arena)
+    }
   }
 
   private static func find(_ slots: UnsafeMutablePointer<UInt64>, _ sizeClass: Int, _ key: UInt64) -> Int {
@@ -143,21 +148,24 @@ enum QuantileSketch {
     state[0] = fresh
   }
 
-  /// Counts the bin nearest to zero as zero, when there are more than there may be.
-  private static func giveUpBin(_ block: UnsafeMutablePointer<UInt64>, _ sizeClass: Int) {
+  private static func trim(_ block: UnsafeMutablePointer<UInt64>, _ sizeClass: Int) {
     let slots = block + StateArena.headerWords
-    var entries = (0..<(1 << sizeClass)).compactMap { slots[$0] == 0 ? nil : slots[$0] }
-    let others = entries.filter { $0 >> countBits != zeroKey }
-    guard others.count > binsMax, let least = others.min(by: { rank($0 >> countBits) < rank($1 >> countBits) }) else { return }
-    entries.removeAll { $0 == least }
-    var zeros = least & countMask
-    if let known = entries.firstIndex(where: { $0 >> countBits == zeroKey }) {
-      zeros = Swift.min(zeros + entries.remove(at: known) & countMask, countMask)
-    }
-    entries.append(zeroKey << countBits | zeros)
+    let kept = kept((0..<(1 << sizeClass)).compactMap { slots[$0] == 0 ? nil : slots[$0] })
     slots.update(repeating: 0, count: 1 << sizeClass)
-    for entry in entries { slots[find(slots, sizeClass, entry >> countBits)] = entry }
-    block[0] = UInt64(entries.count)
+    for entry in kept { slots[find(slots, sizeClass, entry >> countBits)] = entry }
+    block[0] = UInt64(kept.count)
+  }
+
+  /// The bins there may be; those nearest to zero, of more, counted as zero.
+  private static func kept(_ entries: [UInt64]) -> [UInt64] {
+    var others = entries.filter { $0 >> countBits != zeroKey }
+    guard others.count > binsMax else { return entries }
+    others.sort { rank($0 >> countBits) > rank($1 >> countBits) }
+    var zeros: UInt64 = 0
+    for entry in others[binsMax...] + entries.filter({ $0 >> countBits == zeroKey }) {
+      zeros = Swift.min(zeros + entry & countMask, countMask)
+    }
+    return others[..<binsMax] + [zeroKey << countBits | zeros]
   }
 
   // MARK: canonical form
@@ -166,11 +174,8 @@ enum QuantileSketch {
     let block = arena.block(handle)
     words.append(block[1])
     words.append(block[2])
-    let start = words.count
-    for index in 0..<(1 << StateArena.sizeClass(of: handle)) where block[StateArena.headerWords + index] != 0 {
-      words.append(block[StateArena.headerWords + index])
-    }
-    words[start...].sort()
+    let slots = block + StateArena.headerWords
+    words += kept((0..<(1 << StateArena.sizeClass(of: handle))).compactMap { slots[$0] == 0 ? nil : slots[$0] }).sorted()
   }
 
   static func merge(_ state: UnsafeMutablePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>, _ arena: inout StateArena) {

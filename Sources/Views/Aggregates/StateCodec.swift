@@ -11,7 +11,9 @@ public enum StateCodec {
   /// - Returns: False, with nothing appended, when the bytes are no canonical state of the layout: damaged, or stored by another definition. Nothing is
   ///   allocated beyond the bytes' own size.
   public static func decode(_ bytes: UnsafeRawBufferPointer, _ layout: StateLayout, appendingTo words: inout [UInt64]) -> Bool {
-    guard bytes.count % 8 == 0, bytes.count >= layout.stride * 8, bytes.count / 8 <= layout.canonicalWordsMax else { return false }
+    guard bytes.count % 8 == 0, bytes.count >= layout.stride * 8, bytes.count / 8 <= layout.canonicalWordsMax else {
+      return false
+    }
     let start = words.count
     for position in stride(from: 0, to: bytes.count, by: 8) {
       words.append(UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self)))

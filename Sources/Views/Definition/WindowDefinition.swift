@@ -32,6 +32,8 @@ public enum WindowDefinition: Sendable, Hashable {
   /// Windows of a hop that one event may be in.
   public static let overlapMax: Int64 = 10_000
 
+  public var isSession: Bool { if case .session = self { true } else { false } }
+
   /// Of sessions, which have none of their own, the gap.
   public var length: Int64 {
     switch self {

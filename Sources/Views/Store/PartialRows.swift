@@ -120,6 +120,13 @@ public struct PartialRows: Sendable {
     }
   }
 
+  /// The rows whose window start is wanted, in their order.
+  public func filtered(_ isWanted: (_ windowStart: Int64) -> Bool) -> PartialRows {
+    var result = PartialRows(stride: stride)
+    for row in 0..<count where isWanted(windowStarts[row]) { result.append(row, of: self) }
+    return result
+  }
+
   /// The bytes of a row's key in `keyBytes`.
   public func keyRange(_ row: Int) -> Range<Int> { (row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row] }
 

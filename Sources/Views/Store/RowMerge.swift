@@ -1,6 +1,13 @@
 import Events
 
 extension PartialRows {
+  /// The rows of a result: as `merged(layout:keptKeys:step:)`, and sessions of one key that overlap become one.
+  public func merged(for definition: ViewDefinition, keptKeys: [Int]? = nil, step: Int64? = nil) -> PartialRows {
+    guard definition.window.isSession else { return merged(layout: definition.layout, keptKeys: keptKeys, step: step) }
+    let joined = joiningSessions(layout: definition.layout, keptKeys: keptKeys)
+    return joined.merged(layout: definition.layout, step: step)
+  }
+
   /// Merges rows: those of the same window and key become one, and with fewer keys or longer windows, so do more of them.
   ///
   /// The same rows always give the same bytes, whatever their order.
@@ -50,7 +57,7 @@ extension PartialRows {
     }
   }
 
-  private func regrouped(_ keptKeys: [Int]?, _ step: Int64?) -> PartialRows {
+  func regrouped(_ keptKeys: [Int]?, _ step: Int64?) -> PartialRows {
     var result = PartialRows(stride: stride)
     result.reserveCapacity(count)
     var key: [UInt8] = []

@@ -61,7 +61,9 @@ extension PartialRows {
   /// The results' windows that begin in `from..<to`, of rows as they are kept: for a hop, each window's panes merged.
   /// - Parameter from: For each partition, since retention ends at another time in each.
   /// - Complexity: For a hop, a sort of the rows, and size / pane merges for each.
-  public func windows(of definition: ViewDefinition, from: (PartitionID) -> Int64 = { _ in .min }, to: Int64 = .max) -> PartialRows {
+  public func windows(of definition: ViewDefinition, from: (PartitionID) -> Int64 = { _ in .min }, to: Int64 = .max)
+    -> PartialRows
+  {
     guard case .hop(let size, let every) = definition.window, let pane = definition.window.pane else { return self }
     let order = (0..<count).sorted { a, b in
       if partitions[a] != partitions[b] { return partitions[a] < partitions[b] }
