@@ -71,6 +71,8 @@ struct ComputeFixture {
   }
 }
 
+typealias ViewRow = Row
+
 struct Row: Hashable, CustomStringConvertible {
   var windowStart: Int64
   var keys: [ResultValue]

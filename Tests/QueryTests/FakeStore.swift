@@ -90,16 +90,18 @@ enum Hours {
     for row in seen {
       var vector = ValueVector(repeating: .double, count: row.values.count)
       vector.bits = row.values.map(\.bitPattern)
-      var state = layout.initialWords
-      state.withUnsafeMutableBufferPointer { state in
-        guard let base = state.baseAddress else { return }
-        _ = layout.update(
-          states: base, slots: Array(repeating: 0, count: row.values.count), rows: row.values.count, arguments: [vector])
-        KeyCodec.encode([.string(row.source), row.site]).withUnsafeBytes { key in
-          result.append(
-            partition: PartitionID(row.partition), windowStart: Int64(row.hour) * hour, windowEnd: Int64(row.hour + 1) * hour,
-            key: key, state: base)
-        }
+      var states = StateRows(layout: layout)
+      states.append()
+      Array(repeating: Int32(0), count: row.values.count).withUnsafeBufferPointer { slots in
+        let batch = StateRows.Batch(slots: slots, times: UnsafeBufferPointer(start: nil, count: 0), baseOffset: .zero)
+        states.foldRows(batch)
+        if !definition.arguments.isEmpty { states.fold(argument: 0, vector, batch) { _, _ in } }
+      }
+      KeyCodec.encode([.string(row.source), row.site]).withUnsafeBytes { key in
+        result.append(
+          partition: PartitionID(row.partition), windowStart: Int64(row.hour) * hour, windowEnd: Int64(row.hour + 1) * hour,
+          key: key
+        ) { states.appendCanonical(0, to: &$0) }
       }
     }
     return result

@@ -64,11 +64,17 @@ func foldEvents() throws {
   var scratch = EvaluationScratch()
   var values = ValueVector()
   try Expression(parsing: "data.temp").evaluate(over: rows, using: &scratch, into: &values)
-  var state = layout.initialWords
-  let unusable = state.withUnsafeMutableBufferPointer {
-    layout.update(states: $0.baseAddress!, slots: Array(repeating: 0, count: rows.count), rows: rows.count, arguments: [values])
+  var states = StateRows(layout: layout)
+  states.append()
+  var unusable = 0
+  Array(repeating: Int32(0), count: rows.count).withUnsafeBufferPointer { slots in
+    let batch = StateRows.Batch(slots: slots, times: UnsafeBufferPointer(start: nil, count: 0), baseOffset: .zero)
+    states.foldRows(batch)
+    unusable = states.fold(argument: 0, values, batch) { _, _ in }
   }
-  let results = state.withUnsafeBufferPointer { layout.values(of: $0.baseAddress!) }
+  var state: [UInt64] = []
+  states.appendCanonical(0, to: &state)
+  let results = state.withUnsafeBufferPointer { layout.values(of: $0) }
   #expect(results == [.int(5), .int(3), .double(40.5), .double(20.25), .double(20), .double(20.5)])
   #expect(unusable == 3)
 }

@@ -9,6 +9,25 @@ private let layout = StateLayout([
   .init(function: .max, argument: 0),
 ])
 
+/// The canonical state of these values of the only argument.
+func stateWords(_ layout: StateLayout, _ values: [Double]) -> [UInt64] {
+  var vector = ValueVector(repeating: .double, count: values.count)
+  vector.bits = values.map(\.bitPattern)
+  var rows = StateRows(layout: layout)
+  rows.append()
+  let times = values.indices.map { Int64($0) }
+  Array(repeating: Int32(0), count: values.count).withUnsafeBufferPointer { slots in
+    times.withUnsafeBufferPointer { times in
+      let batch = StateRows.Batch(slots: slots, times: times, baseOffset: .zero)
+      rows.foldRows(batch)
+      rows.fold(argument: 0, vector, batch) { _, _ in }
+    }
+  }
+  var words: [UInt64] = []
+  rows.appendCanonical(0, to: &words)
+  return words
+}
+
 private struct Row: Hashable {
   var partition: Int
   var start: Int64
@@ -19,17 +38,10 @@ private struct Row: Hashable {
 private func rows(_ rows: [Row], size: Int64 = 10) -> PartialRows {
   var result = PartialRows(stride: layout.stride)
   for row in rows {
-    var vector = ValueVector(repeating: .double, count: row.values.count)
-    vector.bits = row.values.map(\.bitPattern)
-    var state = layout.initialWords
-    state.withUnsafeMutableBufferPointer { state in
-      _ = layout.update(
-        states: state.baseAddress!, slots: Array(repeating: 0, count: row.values.count), rows: row.values.count,
-        arguments: [vector])
-      KeyCodec.encode(row.keys).withUnsafeBytes { key in
+    KeyCodec.encode(row.keys).withUnsafeBytes { key in
+      stateWords(layout, row.values).withUnsafeBufferPointer {
         result.append(
-          partition: PartitionID(row.partition), windowStart: row.start, windowEnd: row.start + size, key: key,
-          state: state.baseAddress!)
+          partition: PartitionID(row.partition), windowStart: row.start, windowEnd: row.start + size, key: key, state: $0)
       }
     }
   }

@@ -90,8 +90,10 @@ func leastView() throws {
     (["window": "{ tumble: 1us }"], 9, "window.tumble", "out of bounds: 1ms to 3650d"),
     (["window": "{ tumble: 3651d }"], 9, "window.tumble", "out of bounds"),
     (["window": "{ tumble: 1d, hop: {size: 1h, every: 5m} }"], 9, "window", "one kind"),
-    (["window": "{ hop: {size: 1h, every: 5m} }"], 9, "window", "hop windows come later"),
-    (["window": "{ session: {gap: 10m} }"], 9, "window", "session windows come later"),
+    (["window": "{ hop: {size: 5m, every: 1h} }"], 9, "window.hop", "'every' is at most 'size'"),
+    (["window": "{ hop: {size: 1h, every: 7ms} }"], 9, "window.hop", "too fine"),
+    (["window": "{ hop: {size: 1h} }"], 9, "window.hop", "'every' is missing"),
+    (["window": "{ session: {gap: 10} }"], 9, "window.session.gap", "expected a duration"),
     (["watermark_delay": "-1h"], 9, "watermark_delay", "expected a duration"),
     (["watermark_delay": "5"], 9, "watermark_delay", "expected a duration"),
     (["allowed_lateness": "9999d"], 9, "allowed_lateness", "out of bounds"),
@@ -101,8 +103,9 @@ func leastView() throws {
     (["aggregates": "[count()]"], 9, "aggregates", "expected names"),
     (["aggregates": "{ n: cuont() }"], 9, "aggregates.n", "did you mean count?"),
     (["aggregates": "{ n: frobnicate(data.x) }"], 9, "aggregates.n", "expected one of count, sum"),
-    (["aggregates": "{ n: 'quantile(data.x, 0.5)' }"], 9, "aggregates.n", "known, but not built yet"),
-    (["aggregates": "{ n: stddev(data.x) }"], 9, "aggregates.n", "known, but not built yet"),
+    (["aggregates": "{ n: quantile(data.x) }"], 9, "aggregates.n", "which quantile"),
+    (["aggregates": "{ n: 'quantile(data.x, 1.5)' }"], 9, "aggregates.n", "which quantile"),
+    (["aggregates": "{ n: 'quantile(source, 0.5)' }"], 9, "aggregates.n", "takes a number"),
     (["aggregates": "{ n: sum() }"], 9, "aggregates.n", "needs to know of what"),
     (["aggregates": "{ n: sum }"], 9, "aggregates.n", "expected sum(…)"),
     (["aggregates": "{ n: sum(data.x) + 1 }"], 9, "aggregates.n", "expected sum(…)"),
@@ -256,5 +259,5 @@ func shippedFile() throws {
   #expect(catalog.views.map(\.name) == ["station_daily", "activity"])
   let daily = try #require(catalog["station_daily"])
   #expect(daily.aggregates.map(\.name) == ["observations", "temp_avg", "temp_min", "temp_max", "wind_max", "precip_total"])
-  #expect(daily.layout.stride == 1 + 3 + 1 + 1 + 1 + 3)
+  #expect(daily.layout.stride == 1 + 4 + 1 + 1 + 1 + 4)
 }

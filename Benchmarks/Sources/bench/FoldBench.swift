@@ -8,7 +8,7 @@ import Views
 struct FoldBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "fold",
-    abstract: "Batches from memory into a view by source and minute: count, sum, min, max; checkpoints included.")
+    abstract: "Batches from memory into a view by source and minute: count, sum, min, max, or others; checkpoints included.")
 
   @Option(help: "Workers, each on one core.")
   var workers = 1
@@ -22,28 +22,32 @@ struct FoldBench: AsyncParsableCommand {
   @Option(help: "Times that each partition's batch is read.")
   var repeats = 400
 
+  @Option(help: "The view's aggregates, as in a view file.")
+  var aggregates = "{ number: count(), total: sum(data.value), least: min(data.value), most: max(data.value) }"
+
+  @Option(help: "The view's window, as in a view file.")
+  var window = "{ tumble: 1m }"
+
   @Option(help: "Runs, of which the median is given.")
   var runs = 3
 
-  private static let views = """
+  private var views: String {
+    """
     views:
       per_minute:
         key: [source]
-        window: { tumble: 1m }
+        window: \(window)
         watermark_delay: 1h
         allowed_lateness: 1d
         retention: 3650d
-        aggregates:
-          number: count()
-          total: sum(data.value)
-          least: min(data.value)
-          most: max(data.value)
+        aggregates: \(aggregates)
     """
+  }
 
   func run() async throws {
     let log = RepeatingLog(
       try BatchMaker.batches(partitions: 8, events: events, keys: keys), repeats: repeats)
-    let catalog = try ViewCatalog(yaml: FoldBench.views, file: "bench")
+    let catalog = try ViewCatalog(yaml: views, file: "bench")
     var logger = Logger(label: "bench")
     logger.logLevel = .warning
     var seconds: [Double] = []

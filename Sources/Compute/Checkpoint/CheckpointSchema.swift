@@ -6,11 +6,11 @@ import GRDB
 /// meta      format version
 /// view      id, name, hash of the definition, generation
 /// progress  view, partition, offsets, largest event time, counts
-/// state     view, partition, window_start, key (KeyCodec), state (StateLayout) of each row
+/// state     view, partition, window_start (of a hop its slot: WindowRows.swift), key (KeyCodec), window_end, state (StateCodec) of each row
 /// late      view, partition, offset, event_time, window_start of each late event
 /// ```
 enum CheckpointSchema {
-  static let formatVersion = 1
+  static let formatVersion = 2
 
   static func create(_ db: Database) throws {
     try db.execute(
@@ -25,7 +25,8 @@ enum CheckpointSchema {
           PRIMARY KEY (view, partition)) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS state (
           view INTEGER NOT NULL, partition INTEGER NOT NULL, window_start INTEGER NOT NULL, key BLOB NOT NULL,
-          state BLOB NOT NULL, PRIMARY KEY (view, partition, window_start, key)) WITHOUT ROWID;
+          window_end INTEGER NOT NULL, state BLOB NOT NULL,
+          PRIMARY KEY (view, partition, window_start, key, window_end)) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS late (
           view INTEGER NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, event_time INTEGER NOT NULL,
           window_start INTEGER NOT NULL, PRIMARY KEY (view, partition, offset)) WITHOUT ROWID;

@@ -72,7 +72,7 @@ extension CheckpointStore {
 extension CheckpointSchema {
   /// The columns of each table that belong to a view, without the view's id, which differs from file to file.
   static let columnsAfterView = [
-    ("state", "partition, window_start, key, state"), ("late", "partition, offset, event_time, window_start"),
+    ("state", "partition, window_start, key, window_end, state"), ("late", "partition, offset, event_time, window_start"),
     (
       "progress",
       "partition, first_offset, next_offset, event_time_max, last_append_time, applied, filtered, late, where_errors, argument_errors"

@@ -1,7 +1,6 @@
 import Events
 import Foundation
 import GRDB
-import GRDBSQLite
 import Logging
 import Views
 
@@ -16,30 +15,50 @@ final class CheckpointStore: Sendable {
   let path: String
   let logger: Logger
 
-  /// Opens or makes the file. One that is no SQLite database, or damaged, is put aside and begun anew: the log has every event.
+  /// Opens or makes the file. One that is no SQLite database, damaged, or of an older format, is put aside and begun anew: the log has every event.
   init(directory: String, worker: Int, logger: Logger) throws(ComputeError) {
     self.worker = worker
     self.logger = logger
     let path = directory + "/" + CheckpointStore.fileName
     self.path = path
+    var pool: DatabasePool
     do {
       pool = try CheckpointStore.open(path)
     } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
-      let aside = path + ".damaged"
+      let aside = CheckpointStore.putAside(path, as: "damaged")
       logger.error("\(path) is damaged (\(error)); it is kept as \(aside), and the views are computed anew from the log")
-      for suffix in ["", "-wal", "-shm"] { rename(path + suffix, aside + suffix) }
       do { pool = try CheckpointStore.open(path) } catch { throw CheckpointStore.failure(error, worker) }
     } catch {
       throw CheckpointStore.failure(error, worker)
     }
-    let version: Int?
-    do { version = try pool.read { try CheckpointSchema.version($0) } } catch { throw CheckpointStore.failure(error, worker) }
-    guard version == CheckpointSchema.formatVersion else {
-      throw ComputeError(
-        .incompatible, worker: worker,
-        "\(path) has format \(version ?? 0), this program reads \(CheckpointSchema.formatVersion); move it away to compute the views anew"
-      )
+    do {
+      let version = try pool.read { try CheckpointSchema.version($0) } ?? 0
+      guard version <= CheckpointSchema.formatVersion else {
+        throw ComputeError(
+          .incompatible, worker: worker,
+          "\(path) has format \(version), this program reads \(CheckpointSchema.formatVersion): it was written by a newer version; move it away to compute the views anew"
+        )
+      }
+      if version < CheckpointSchema.formatVersion {
+        try pool.close()
+        let aside = CheckpointStore.putAside(path, as: "format-\(version)")
+        logger.warning(
+          "\(path) has format \(version), of an older version; it is kept as \(aside), and the views are computed anew from the log"
+        )
+        pool = try CheckpointStore.open(path)
+      }
+    } catch let error as ComputeError {
+      throw error
+    } catch {
+      throw CheckpointStore.failure(error, worker)
     }
+    self.pool = pool
+  }
+
+  private static func putAside(_ path: String, as what: String) -> String {
+    let aside = path + "." + what
+    for suffix in ["", "-wal", "-shm"] { rename(path + suffix, aside + suffix) }
+    return aside
   }
 
   private static func open(_ path: String) throws -> DatabasePool {
@@ -48,6 +67,8 @@ final class CheckpointStore: Sendable {
     configuration.maximumReaderCount = 4
     let pool = try DatabasePool(path: path, configuration: configuration)
     try pool.writeWithoutTransaction { db in
+      // An older or newer file stays as it is.
+      if try db.tableExists("meta"), try CheckpointSchema.version(db) != CheckpointSchema.formatVersion { return }
       // The pool sets NORMAL after opening; a checkpoint that a power loss takes back could lie before the log's start.
       try db.execute(sql: "PRAGMA synchronous = FULL")
       guard try Int.fetchOne(db, sql: "PRAGMA synchronous") == 2 else {
@@ -122,19 +143,30 @@ final class CheckpointStore: Sendable {
         progress.whereErrors = row["where_errors"]
         progress.argumentErrors = row["argument_errors"]
         let box = FoldBox(ViewFold(restoring: definition, progress: progress, eventTimeMax: row["event_time_max"]))
+        // The rows that can still change: by their slots, and of sessions by their ends.
+        let isSession = box.fold.isSession
         let rows = try Row.fetchCursor(
-          db, sql: "SELECT window_start, key, state FROM state WHERE view = ? AND partition = ? AND window_start > ?",
-          arguments: [view, partition.index, box.fold.evictedThrough])
+          db,
+          sql: "SELECT window_start, key, state, window_end FROM state WHERE view = ? AND partition = ? AND "
+            + (isSession ? "window_end > ?" : "window_start > ?"),
+          arguments: [view, partition.index, isSession ? box.fold.evictedEnd : box.fold.evictedThrough])
+        var state: [UInt64] = []
         while let row = try rows.next() {
-          let isRestored = try row.withUnsafeData(atIndex: 1) { key in
-            try row.withUnsafeData(atIndex: 2) { state in
-              box.restore(window: row[0], key: key.map { Array($0) } ?? [], state: state.map { Array($0) } ?? [])
-            }
+          state.removeAll(keepingCapacity: true)
+          let isDecoded = try row.withUnsafeData(atIndex: 2) { bytes in
+            (bytes ?? Data()).withUnsafeBytes { StateCodec.decode($0, definition.layout, appendingTo: &state) }
           }
-          guard isRestored else {
+          guard isDecoded else {
             throw ComputeError(
               .incompatible, worker: self.worker, partition: partition,
               "a stored row of view \(definition.name) has another layout")
+          }
+          let slot: Int64 = row[0]
+          let end: Int64 = row[3]
+          try row.withUnsafeData(atIndex: 1) { key in
+            (key ?? Data()).withUnsafeBytes { key in
+              state.withUnsafeBufferPointer { box.fold.restore(slot: slot, end: end, key: key, state: $0) }
+            }
           }
         }
         return box
@@ -150,11 +182,10 @@ final class CheckpointStore: Sendable {
     let written = try typed {
       try pool.write { db -> Int in
         guard let connection = db.sqliteConnection else { throw DatabaseError(resultCode: .SQLITE_MISUSE) }
-        let upsert = try StatementHandle(
-          connection, "INSERT INTO state VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET state = excluded.state")
+        let statements = try StateStatements(connection)
         var written = 0
         for (view, box) in folds {
-          written += try box.fold.writeChanged(view: view, to: upsert)
+          written += try box.fold.writeChanged(view: view, to: statements)
           for late in box.fold.late {
             try db.execute(
               sql: "INSERT OR IGNORE INTO late VALUES (?, ?, ?, ?, ?)",
@@ -180,10 +211,11 @@ final class CheckpointStore: Sendable {
         box.fold.eventTimeMax, progress.lastAppendTime?.nanoseconds, progress.applied, progress.filtered,
         progress.late, progress.whereErrors, progress.argumentErrors,
       ])
-    if let expired = box.fold.expiredThrough {
+    if let expired = box.fold.expiredThrough, let expiredEnd = box.fold.expiredEnd {
+      // Of sessions the end decides; of others it says the same as the slot.
       try db.execute(
-        sql: "DELETE FROM state WHERE view = ? AND partition = ? AND window_start <= ?",
-        arguments: [view, progress.partition.index, expired])
+        sql: "DELETE FROM state WHERE view = ? AND partition = ? AND window_start <= ? AND window_end <= ?",
+        arguments: [view, progress.partition.index, expired, expiredEnd])
     }
   }
 
@@ -193,10 +225,13 @@ final class CheckpointStore: Sendable {
   struct StoredRange: Sendable {
     var view: Int64
     var partition: PartitionID
-    /// Inclusive, on the window's start.
+    /// Inclusive, on the slot.
     var from: Int64
     /// Inclusive: the last that is in the file only.
     var through: Int64
+    /// Those with an end in here: of sessions, which are in the file only by their ends.
+    var endAfter = Int64.min
+    var endThrough = Int64.max
     /// Of this key only.
     var key: [UInt8]?
   }
@@ -207,30 +242,30 @@ final class CheckpointStore: Sendable {
     do {
       return try await pool.read { db in
         var rows = rows
-        var words = [UInt64](repeating: 0, count: definition.layout.stride)
         for range in ranges {
           let cursor = try Row.fetchCursor(
             db,
-            sql: "SELECT window_start, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
+            sql:
+              "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
+              + " AND window_end > ? AND window_end <= ?"
               + (range.key == nil ? "" : " AND key = ?"),
-            arguments: [range.view, range.partition.index, range.from, range.through]
+            arguments: [range.view, range.partition.index, range.from, range.through, range.endAfter, range.endThrough]
               + (range.key.map { [Data($0)] } ?? []))
           while let row = try cursor.next() {
             let start: Int64 = row[0]
-            let key: [UInt8] = try row.withUnsafeData(atIndex: 1) { $0.map { Array($0) } ?? [] }
-            let state: [UInt8] = try row.withUnsafeData(atIndex: 2) { $0.map { Array($0) } ?? [] }
-            let isDecoded = words.withUnsafeMutableBufferPointer { words in
-              state.withUnsafeBytes { state in words.baseAddress.map { definition.layout.decode(state, into: $0) } ?? false }
-            }
-            guard isDecoded else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a row of another layout") }
-            key.withUnsafeBytes { key in
-              words.withUnsafeBufferPointer { words in
-                guard let state = words.baseAddress else { return }
-                rows.append(
-                  partition: range.partition, windowStart: start, windowEnd: definition.windowEnd(of: start), key: key,
-                  state: state)
+            let end: Int64 = row[1]
+            let isDecoded = try row.withUnsafeData(atIndex: 2) { key in
+              try row.withUnsafeData(atIndex: 3) { state in
+                (key ?? Data()).withUnsafeBytes { key in
+                  (state ?? Data()).withUnsafeBytes { state in
+                    rows.append(
+                      partition: range.partition, windowStart: start, windowEnd: end, key: key, stored: state,
+                      layout: definition.layout)
+                  }
+                }
               }
             }
+            guard isDecoded else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a row of another layout") }
           }
         }
         return rows
@@ -241,42 +276,4 @@ final class CheckpointStore: Sendable {
   }
 
   func close() throws(ComputeError) { try typed { try pool.close() } }
-}
-
-/// A prepared statement on a connection, bound and stepped through SQLite's own interface: rows are written by the hundred thousand.
-final class StatementHandle {
-  private let statement: OpaquePointer
-  private let connection: OpaquePointer
-
-  init(_ connection: OpaquePointer, _ sql: String) throws {
-    var prepared: OpaquePointer?
-    guard sqlite3_prepare_v2(connection, sql, -1, &prepared, nil) == SQLITE_OK, let prepared else {
-      throw DatabaseError(resultCode: .SQLITE_ERROR, message: String(cString: sqlite3_errmsg(connection)))
-    }
-    statement = prepared
-    self.connection = connection
-  }
-
-  deinit { sqlite3_finalize(statement) }
-
-  /// Writes one row of state. The bytes are read before this returns.
-  func upsert(
-    view: Int64, partition: PartitionID, window: Int64, key: UnsafeRawBufferPointer, state: UnsafeRawBufferPointer
-  ) throws {
-    sqlite3_bind_int64(statement, 1, view)
-    sqlite3_bind_int64(statement, 2, Int64(partition.index))
-    sqlite3_bind_int64(statement, 3, window)
-    // A null pointer would bind NULL: a view without keys has an empty key.
-    if key.isEmpty {
-      sqlite3_bind_zeroblob(statement, 4, 0)
-    } else {
-      sqlite3_bind_blob(statement, 4, key.baseAddress, Int32(key.count), nil)
-    }
-    sqlite3_bind_blob(statement, 5, state.baseAddress, Int32(state.count), nil)
-    let status = sqlite3_step(statement)
-    sqlite3_reset(statement)
-    guard status == SQLITE_DONE else {
-      throw DatabaseError(resultCode: ResultCode(rawValue: status), message: String(cString: sqlite3_errmsg(connection)))
-    }
-  }
 }

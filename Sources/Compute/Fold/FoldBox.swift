@@ -8,10 +8,6 @@ final class FoldBox: @unchecked Sendable {
   var fold: ViewFold
 
   init(_ fold: consuming ViewFold) { self.fold = fold }
-
-  func restore(window: Int64, key: [UInt8], state: [UInt8]) -> Bool {
-    key.withUnsafeBytes { key in state.withUnsafeBytes { fold.restore(window: window, key: key, state: $0) } }
-  }
 }
 
 extension ViewFold {
@@ -23,23 +19,56 @@ extension ViewFold {
 
   /// Writes the rows changed since the last checkpoint.
   /// - Returns: How many.
-  func writeChanged(view: Int64, to statement: StatementHandle) throws -> Int {
-    for row in table.changed {
-      let row = Int(row)
-      // Words are stored little-endian; so is this machine's memory, which `StateLayout.encode` would copy word by word.
-      let state = UnsafeRawBufferPointer(start: table.states + row * table.stride, count: table.stride * 8)
-      try table.keys.withKey(Int(table.keyNumbers[row])) { key in
-        try statement.upsert(
-          view: view, partition: progress.partition, window: table.windowStarts[row], key: key, state: state)
+  func writeChanged(view: Int64, to statements: StateStatements) throws -> Int {
+    var words: [UInt64] = []
+    let partition = progress.partition
+    func write(_ states: borrowing StateRows, _ row: Int, slot: Int64, end: Int64, key: UnsafeRawBufferPointer) throws {
+      words.removeAll(keepingCapacity: true)
+      states.appendCanonical(row, to: &words)
+      for index in words.indices { words[index] = words[index].littleEndian }
+      try words.withUnsafeBytes { state in
+        try statements.upsert(
+          StateRowKey(view: view, partition: partition, slot: slot, end: end), key: key, state: state)
       }
     }
-    return table.changed.count
+    for row in table.changed {
+      let row = Int(row)
+      let slot = table.slotStarts[row]
+      try table.keys.withKey(Int(table.keyNumbers[row])) { key in
+        try write(table.states, row, slot: slot, end: definition.window.end(ofSlot: slot), key: key)
+      }
+    }
+    try sessions.forEachOutdated { known in
+      try sessions.keys.withKey(Int(known.key)) { key in
+        try statements.delete(
+          StateRowKey(view: view, partition: partition, slot: known.start, end: known.end), key: key)
+      }
+    }
+    for row in sessions.changed {
+      let row = Int(row)
+      guard sessions.keyNumbers[row] >= 0 else { continue }
+      try sessions.keys.withKey(Int(sessions.keyNumbers[row])) { key in
+        try write(sessions.states, row, slot: sessions.starts[row], end: sessions.ends[row], key: key)
+      }
+    }
+    return table.changed.count + sessions.changed.count
   }
-}
 
-extension ViewDefinition {
-  func windowEnd(of start: Int64) -> Int64 {
-    guard case .tumble(let size) = window else { preconditionFailure("view files are checked for windows not built") }
-    return WindowDefinition.end(of: start, size: size)
+  var isSession: Bool { definition.window.isSession }
+
+  /// What of a read is in the file only; nil when nothing is.
+  /// - Parameters: Slots, `to` exclusive.
+  func storedRange(view: Int64, _ from: Int64, _ to: Int64, key: [UInt8]?) -> CheckpointStore.StoredRange? {
+    let last = to == .max ? Int64.max : to - 1
+    var range = CheckpointStore.StoredRange(view: view, partition: progress.partition, from: from, through: last, key: key)
+    if isSession {
+      guard evictedEnd != .min else { return nil }
+      range.endAfter = expiredEnd ?? .min
+      range.endThrough = evictedEnd
+    } else {
+      guard evictedThrough != .min else { return nil }
+      range.through = min(last, evictedThrough)
+    }
+    return range.from <= range.through ? range : nil
   }
 }

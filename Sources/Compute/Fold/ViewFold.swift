@@ -6,19 +6,26 @@ import Views
 /// Deterministic: what it holds depends on the events up to `progress.nextOffset` alone, not on how they were batched, nor on any clock.
 struct ViewFold: ~Copyable {
   let definition: ViewDefinition
-  private let windowSize: Int64
+  /// The length of what a row is kept for: a window, or a hop's pane.
+  private let slotLength: Int64
   private(set) var table: WindowTable
+  /// Rows of a view of sessions; else none.
+  private(set) var sessions: SessionTable
+  /// Of a view of sessions, nanoseconds.
+  private let gap: Int64?
   var progress: PartitionProgress
   /// Largest event time seen; nil before the first event.
   private(set) var eventTimeMax: Int64?
-  /// Rows whose window starts at or before this are in SQLite only.
+  /// Rows whose slot is at or before this are in SQLite only.
   private(set) var evictedThrough = Int64.min
+  /// Sessions that end at or before this are in SQLite only.
+  private(set) var evictedEnd = Int64.min
   /// Late events since the last checkpoint.
   private(set) var late: [LateEvent] = []
 
   private var mask: [UInt8] = []
   private var rowOfEvent: [Int32] = []
-  private var arguments: [ValueVector]
+  private var argument = ValueVector()
   private var keyVectors: [ValueVector]
   private var keyOfCode: [Int32] = []
   private var keyBytes: [UInt8] = []
@@ -30,13 +37,13 @@ struct ViewFold: ~Copyable {
   }
 
   init(definition: ViewDefinition, progress: PartitionProgress, eventTimeMax: Int64? = nil) {
-    guard case .tumble(let size) = definition.window else { preconditionFailure("view files are checked for windows not built") }
     self.definition = definition
-    windowSize = size
+    slotLength = definition.window.slotLength
     table = WindowTable(layout: definition.layout)
+    sessions = SessionTable(layout: definition.layout)
+    if case .session(let gap) = definition.window { self.gap = gap } else { gap = nil }
     self.progress = progress
     self.eventTimeMax = eventTimeMax
-    arguments = definition.arguments.map { _ in ValueVector() }
     keyVectors = definition.keys.map { _ in ValueVector() }
     self.progress.eventTimeWatermark = eventTimeWatermark
   }
@@ -64,17 +71,40 @@ struct ViewFold: ~Copyable {
       mask.removeAll(keepingCapacity: true)
     }
     loadKeys(batch)
-    placeRows(batch, times: times, first: first)
-    for index in definition.arguments.indices {
-      definition.arguments[index].evaluate(over: batch, using: &scratch, into: &arguments[index])
-    }
-    progress.argumentErrors += rowOfEvent.withUnsafeBufferPointer { rows in
-      guard let base = rows.baseAddress else { return 0 }
-      return definition.layout.update(states: table.states, slots: base, rows: batch.count, arguments: arguments)
+    if let gap {
+      placeSessions(batch, times: times, first: first, gap: gap)
+      progress.argumentErrors += ViewFold.foldArguments(
+        definition, batch, times: times, rows: rowOfEvent, argument: &argument, scratch: &scratch, into: &sessions.states)
+    } else {
+      placeRows(batch, times: times, first: first)
+      progress.argumentErrors += ViewFold.foldArguments(
+        definition, batch, times: times, rows: rowOfEvent, argument: &argument, scratch: &scratch, into: &table.states)
     }
     progress.nextOffset = batch.endOffset
     progress.lastAppendTime = batch.header.appendTime
     progress.eventTimeWatermark = eventTimeWatermark
+  }
+
+  /// Argument by argument: the strings that one evaluation computes last until the next.
+  /// - Returns: Values that could not be used.
+  private static func foldArguments(
+    _ definition: ViewDefinition, _ batch: ColumnBatch, times: [Int64], rows: [Int32], argument: inout ValueVector,
+    scratch: inout EvaluationScratch, into states: inout StateRows
+  ) -> Int {
+    var unusable = 0
+    rows.withUnsafeBufferPointer { rows in
+      times.withUnsafeBufferPointer { times in
+        let batchRows = StateRows.Batch(slots: rows, times: times, baseOffset: batch.baseOffset)
+        states.foldRows(batchRows)
+        for index in definition.arguments.indices {
+          definition.arguments[index].evaluate(over: batch, using: &scratch, into: &argument)
+          unusable += states.fold(argument: index, argument, batchRows) { code, body in
+            scratch.withString(code, over: batch, body)
+          }
+        }
+      }
+    }
+    return unusable
   }
 
   private mutating func filterRows(_ filter: Expression, _ batch: ColumnBatch, first: Int, scratch: inout EvaluationScratch) {
@@ -107,27 +137,36 @@ struct ViewFold: ~Copyable {
     let isOneStringKey = keyVectors.count == 1 && keyVectors[0].uniformKind == .string
     let noKey: Int32 = keyVectors.isEmpty ? table.keyNumber(UnsafeRawBufferPointer(start: nil, count: 0)) : -1
     var greatest = eventTimeMax ?? .min
-    var windowStart = Int64.min, windowEnd = Int64.min
-    var closedThrough = closed(through: greatest)
+    var slotStart = Int64.min, slotEnd = Int64.min
+    // When the slot's first window closes, and when its last does: of a hop's pane they differ.
+    var firstEnd = Int64.min, lastEnd = Int64.min
+    var closedEnd = closedEnd(at: greatest)
     var applied = 0, filtered = 0
     for row in first..<count {
       let time = times[row]
       if time > greatest {
         greatest = time
-        closedThrough = closed(through: greatest)
+        closedEnd = self.closedEnd(at: greatest)
       }
       if hasMask, mask[row] == 0 {
         filtered &+= 1
         continue
       }
-      if time < windowStart || time >= windowEnd || windowEnd == .min {
-        windowStart = WindowDefinition.tumbleStart(of: time, size: windowSize)
-        windowEnd = WindowDefinition.end(of: windowStart, size: windowSize)
+      if time < slotStart || time >= slotEnd || slotEnd == .min {
+        slotStart = WindowDefinition.tumbleStart(of: time, size: slotLength)
+        slotEnd = WindowDefinition.end(of: slotStart, size: slotLength)
+        firstEnd = definition.window.firstEnd(ofSlot: slotStart)
+        lastEnd = definition.window.end(ofSlot: slotStart)
       }
-      if windowStart <= closedThrough {
-        late.append(
-          LateEvent(offset: batch.baseOffset.advanced(by: row), eventTime: time, windowStart: windowStart))
-        continue
+      var slot = slotStart
+      if firstEnd <= closedEnd {
+        guard lastEnd > closedEnd, case .hop(_, let every) = definition.window else {
+          late.append(
+            LateEvent(
+              offset: batch.baseOffset.advanced(by: row), eventTime: time, windowStart: lastEnd - definition.window.length))
+          continue
+        }
+        slot += (closedEnd - firstEnd) / every + 1
       }
       let key: Int32
       if isOneStringKey {
@@ -137,7 +176,7 @@ struct ViewFold: ~Copyable {
       } else {
         key = noKey >= 0 ? noKey : internKey(batch, row, code: nil)
       }
-      rowOfEvent[row] = table.row(window: windowStart, key: key)
+      rowOfEvent[row] = table.row(window: slot, key: key)
       applied &+= 1
     }
     eventTimeMax = greatest
@@ -146,12 +185,43 @@ struct ViewFold: ~Copyable {
     progress.late += count - first - applied - filtered
   }
 
-  /// The largest window start that is closed when the largest event time is `greatest`: the event-time watermark has passed the window's end
-  /// and the allowed lateness.
-  private func closed(through greatest: Int64) -> Int64 {
-    guard greatest != .min else { return .min }
-    let closedEnd = definition.closedEnd(at: definition.eventTimeWatermark(ofLargest: greatest))
-    return ViewFold.saturating(closedEnd, minus: windowSize)
+  /// Finds each event's session, as `placeRows` finds windows.
+  private mutating func placeSessions(_ batch: ColumnBatch, times: [Int64], first: Int, gap: Int64) {
+    let count = batch.count
+    rowOfEvent.removeAll(keepingCapacity: true)
+    rowOfEvent.append(contentsOf: repeatElement(-1, count: count))
+    let hasMask = !mask.isEmpty
+    var greatest = eventTimeMax ?? .min
+    var applied = 0, filtered = 0
+    for row in first..<count {
+      let time = times[row]
+      greatest = max(greatest, time)
+      if hasMask, mask[row] == 0 {
+        filtered &+= 1
+        continue
+      }
+      keyBytes.removeAll(keepingCapacity: true)
+      for vector in keyVectors { KeyCodec.append(vector.kinds[row], vector.bits[row], batch, to: &keyBytes) }
+      let key = keyBytes.withUnsafeBytes { sessions.keyNumber($0) }
+      let session = sessions.row(
+        time: time, end: WindowDefinition.end(of: time, size: gap), key: key, closedEnd: closedEnd(at: greatest))
+      guard session >= 0 else {
+        late.append(LateEvent(offset: batch.baseOffset.advanced(by: row), eventTime: time, windowStart: time))
+        continue
+      }
+      rowOfEvent[row] = session
+      applied &+= 1
+    }
+    sessions.settle(&rowOfEvent)
+    eventTimeMax = greatest
+    progress.applied += applied
+    progress.filtered += filtered
+    progress.late += count - first - applied - filtered
+  }
+
+  /// Windows that end at or before this are closed when the largest event time is `greatest`.
+  private func closedEnd(at greatest: Int64) -> Int64 {
+    greatest == .min ? .min : definition.closedEnd(at: definition.eventTimeWatermark(ofLargest: greatest))
   }
 
   @inline(never) private mutating func internKey(_ batch: ColumnBatch, _ row: Int, code: Int?) -> Int32 {
@@ -167,36 +237,60 @@ struct ViewFold: ~Copyable {
   /// What is to be stored is stored: forget which rows changed, and let go of those that can change no more.
   mutating func checkpointed() {
     table.clearChanged()
+    sessions.clearChanged()
     late.removeAll()
     guard let greatest = eventTimeMax else { return }
-    let bound = closed(through: greatest)
+    if gap != nil {
+      let bound = closedEnd(at: greatest)
+      if bound > evictedEnd, sessions.compact(removingThrough: bound) { evictedEnd = bound }
+      return
+    }
+    let bound = definition.window.lastSlot(endingBy: closedEnd(at: greatest))
     // A scan costs as much as there are rows, so only when a window more has closed.
-    guard bound > evictedThrough, let first = table.firstWindowStart, first <= bound else { return }
+    guard bound > evictedThrough, let first = table.firstSlot, first <= bound else { return }
     table.compact(removingThrough: bound)
     evictedThrough = max(evictedThrough, bound)
   }
 
   /// After a restart: rows of closed windows stay in SQLite.
   mutating func noteStoredRows() {
-    if let greatest = eventTimeMax { evictedThrough = closed(through: greatest) }
+    guard let greatest = eventTimeMax else { return }
+    evictedEnd = closedEnd(at: greatest)
+    if gap == nil { evictedThrough = definition.window.lastSlot(endingBy: evictedEnd) }
   }
 
-  mutating func restore(window: Int64, key: UnsafeRawBufferPointer, state: UnsafeRawBufferPointer) -> Bool {
-    let layout = definition.layout
-    return table.restore(window: window, key: key) { layout.decode(state, into: $0) }
+  /// Puts a stored row back.
+  /// - Parameter state: In canonical form.
+  mutating func restore(slot: Int64, end: Int64, key: UnsafeRawBufferPointer, state: UnsafeBufferPointer<UInt64>) {
+    if gap != nil {
+      sessions.restore(start: slot, end: end, key: key, state)
+    } else {
+      table.restore(window: slot, key: key, state)
+    }
   }
 
-  /// Window starts at or before this are past the view's retention.
-  var expiredThrough: Int64? {
+  /// Windows that end at or before this are past the view's retention.
+  var expiredEnd: Int64? {
     guard let retention = definition.retention, let greatest = eventTimeMax else { return nil }
-    let keptEnd = ViewFold.saturating(definition.eventTimeWatermark(ofLargest: greatest), minus: retention)
-    let bound = ViewFold.saturating(keptEnd, minus: windowSize)
-    return bound == .min ? nil : bound
+    let end = ViewFold.saturating(definition.eventTimeWatermark(ofLargest: greatest), minus: retention)
+    return end == .min ? nil : end
   }
 
-  /// The rows in memory within the bounds, in no order.
+  /// Slots at or before this are past the view's retention.
+  var expiredThrough: Int64? { expiredEnd.map { definition.window.lastSlot(endingBy: $0) } }
+
+  /// The first window start that retention keeps. Rows past it may not have been deleted yet; whether a read sees them must not depend on that.
+  var firstKeptWindow: Int64 {
+    // A session may have begun at any time before.
+    guard let expiredEnd, gap == nil else { return .min }
+    let last = ViewFold.saturating(expiredEnd, minus: definition.window.length)
+    return last == .min ? .min : last + 1
+  }
+
+  /// The rows in memory whose slots are within the bounds, in no order: windows, or what `PartialRows.windows` makes windows of.
   /// - Parameter key: Those of this key only.
   func copyRows(from: Int64, to: Int64, key: [UInt8]?, into rows: inout PartialRows) {
+    if gap != nil { return copySessions(from: from, to: to, key: key, into: &rows) }
     var wanted: Int32?
     if let key {
       guard let number = key.withUnsafeBytes({ table.keys.find($0) }) else { return }
@@ -204,14 +298,36 @@ struct ViewFold: ~Copyable {
     }
     for row in 0..<table.count {
       if let wanted, table.keyNumbers[row] != wanted { continue }
-      let start = table.windowStarts[row]
-      guard start >= from, start < to else { continue }
+      let slot = table.slotStarts[row]
+      guard slot >= from, slot < to else { continue }
       table.keys.withKey(Int(table.keyNumbers[row])) { key in
         rows.append(
-          partition: progress.partition, windowStart: start, windowEnd: WindowDefinition.end(of: start, size: windowSize),
-          key: key,
-          state: table.states + row * table.stride)
+          partition: progress.partition, windowStart: slot, windowEnd: definition.window.end(ofSlot: slot), key: key
+        ) { table.states.appendCanonical(row, to: &$0) }
       }
     }
   }
+
+  private func copySessions(from: Int64, to: Int64, key: [UInt8]?, into rows: inout PartialRows) {
+    var wanted: Int?
+    if let key {
+      guard let number = key.withUnsafeBytes({ sessions.keys.find($0) }) else { return }
+      wanted = number
+    }
+    let keptAfter = expiredEnd ?? .min
+    for row in 0..<sessions.count {
+      let key = Int(sessions.keyNumbers[row])
+      guard key >= 0, wanted.map({ $0 == key }) ?? true else { continue }
+      let (start, end) = (sessions.starts[row], sessions.ends[row])
+      guard start >= from, start < to, end > keptAfter else { continue }
+      sessions.keys.withKey(key) { key in
+        rows.append(partition: progress.partition, windowStart: start, windowEnd: end, key: key) {
+          sessions.states.appendCanonical(row, to: &$0)
+        }
+      }
+    }
+  }
+
+  /// Rows and late events that only memory has.
+  var unsavedCount: Int { table.changed.count + sessions.changed.count + late.count }
 }

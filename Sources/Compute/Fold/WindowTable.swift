@@ -1,18 +1,14 @@
 import Events
 import Views
 
-/// The rows of one view and partition that are in memory: (window, key) → state words, contiguous, by open addressing.
+/// The rows of one view and partition that are in memory: (slot, key) → state, by open addressing. A slot is a window's start, or a hop's pane: see
+/// `WindowRows.swift`.
 ///
 /// Belongs to one worker. Rows are numbered densely; only `compact` removes any, and renumbers the rest.
 struct WindowTable: ~Copyable {
-  let stride: Int
-  private let initialWords: [UInt64]
   private(set) var keys = KeyTable()
-  private(set) var count = 0
-  private var capacity = 64
-  /// `stride` words a row.
-  private(set) var states: UnsafeMutablePointer<UInt64>
-  private(set) var windowStarts: [Int64] = []
+  var states: StateRows
+  private(set) var slotStarts: [Int64] = []
   private(set) var keyNumbers: [Int32] = []
   private var isChanged: [Bool] = []
   /// Rows changed since the last checkpoint, each once.
@@ -22,13 +18,9 @@ struct WindowTable: ~Copyable {
   /// For each key the row it was last given: most events of a key fall into the window of the one before.
   private var lastRow: [Int32] = []
 
-  init(layout: StateLayout) {
-    stride = layout.stride
-    initialWords = layout.initialWords
-    states = .allocate(capacity: 64 * layout.stride)
-  }
+  init(layout: StateLayout) { states = StateRows(layout: layout) }
 
-  deinit { states.deallocate() }
+  var count: Int { slotStarts.count }
 
   mutating func keyNumber(_ key: UnsafeRawBufferPointer) -> Int32 {
     let number = keys.number(of: key)
@@ -39,7 +31,7 @@ struct WindowTable: ~Copyable {
   /// The row of a window and key, made if it is not there, and marked as changed.
   @inline(__always) mutating func row(window: Int64, key: Int32) -> Int32 {
     let last = lastRow[Int(key)]
-    if last >= 0, windowStarts[Int(last)] == window {
+    if last >= 0, slotStarts[Int(last)] == window {
       if !isChanged[Int(last)] { markChanged(last) }
       return last
     }
@@ -59,37 +51,27 @@ struct WindowTable: ~Copyable {
     var slot = WindowTable.hash(window, key) & mask
     while case let entry = slots[slot], entry != 0 {
       let row = Int(entry) - 1
-      if windowStarts[row] == window, keyNumbers[row] == key { return Int32(truncatingIfNeeded: row) }
+      if slotStarts[row] == window, keyNumbers[row] == key { return Int32(truncatingIfNeeded: row) }
       slot = (slot + 1) & mask
     }
     return insert(window, key, slot)
   }
 
   private mutating func insert(_ window: Int64, _ key: Int32, _ slot: Int) -> Int32 {
-    if count == capacity { grow() }
     let row = count
-    for word in 0..<stride { states[row * stride + word] = initialWords[word] }
-    windowStarts.append(window)
+    states.append()
+    slotStarts.append(window)
     keyNumbers.append(key)
     isChanged.append(false)
-    count += 1
     slots[slot] = UInt32(row) + 1
     if count * 2 > slots.count { rehash(to: slots.count * 2) }
     return Int32(truncatingIfNeeded: row)
   }
 
-  private mutating func grow() {
-    let larger = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity * 2 * stride)
-    larger.update(from: states, count: count * stride)
-    states.deallocate()
-    states = larger
-    capacity *= 2
-  }
-
   private mutating func rehash(to size: Int) {
     slots = [UInt32](repeating: 0, count: size)
     for row in 0..<count {
-      var slot = WindowTable.hash(windowStarts[row], keyNumbers[row]) & (size - 1)
+      var slot = WindowTable.hash(slotStarts[row], keyNumbers[row]) & (size - 1)
       while slots[slot] != 0 { slot = (slot + 1) & (size - 1) }
       slots[slot] = UInt32(row) + 1
     }
@@ -102,9 +84,10 @@ struct WindowTable: ~Copyable {
   }
 
   /// Puts a stored row back.
-  mutating func restore(window: Int64, key: UnsafeRawBufferPointer, _ write: (UnsafeMutablePointer<UInt64>) -> Bool) -> Bool {
+  /// - Parameter state: In canonical form.
+  mutating func restore(window: Int64, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>) {
     let row = find(window: window, key: keyNumber(key))
-    return write(states + Int(row) * stride)
+    states.merge(into: Int(row), state)
   }
 
   /// After a checkpoint: no row differs from what is stored.
@@ -113,37 +96,23 @@ struct WindowTable: ~Copyable {
     changed.removeAll(keepingCapacity: changed.count < 1 << 16)
   }
 
-  /// Lets go of rows whose window starts at or before `bound`. No row may be changed and unsaved.
+  /// Lets go of rows whose slot is at or before `bound`. No row may be changed and unsaved.
   mutating func compact(removingThrough bound: Int64) {
     precondition(changed.isEmpty)
-    let kept = (0..<count).filter { windowStarts[$0] > bound }
+    let kept = (0..<count).filter { slotStarts[$0] > bound }
     guard kept.count < count else { return }
-    var fresh = KeyTable()
-    var newCapacity = 64
-    while newCapacity < kept.count { newCapacity *= 2 }
-    let newStates = UnsafeMutablePointer<UInt64>.allocate(capacity: newCapacity * stride)
-    var newWindows: [Int64] = [], newKeys: [Int32] = []
-    newWindows.reserveCapacity(kept.count)
-    newKeys.reserveCapacity(kept.count)
-    for (index, row) in kept.enumerated() {
-      (newStates + index * stride).update(from: states + row * stride, count: stride)
-      newWindows.append(windowStarts[row])
-      newKeys.append(Int32(truncatingIfNeeded: keys.withKey(Int(keyNumbers[row])) { fresh.number(of: $0) }))
+    var fresh = WindowTable(layout: states.layout)
+    var state: [UInt64] = []
+    for row in kept {
+      state.removeAll(keepingCapacity: true)
+      states.appendCanonical(row, to: &state)
+      keys.withKey(Int(keyNumbers[row])) { key in
+        state.withUnsafeBufferPointer { fresh.restore(window: slotStarts[row], key: key, $0) }
+      }
     }
-    states.deallocate()
-    states = newStates
-    capacity = newCapacity
-    count = kept.count
-    windowStarts = newWindows
-    keyNumbers = newKeys
-    keys = fresh
-    isChanged = [Bool](repeating: false, count: count)
-    lastRow = [Int32](repeating: -1, count: fresh.count)
-    var size = 128
-    while size < count * 2 { size *= 2 }
-    rehash(to: size)
+    self = fresh
   }
 
-  /// The smallest window start in memory.
-  var firstWindowStart: Int64? { windowStarts.min() }
+  /// The smallest slot in memory.
+  var firstSlot: Int64? { slotStarts.min() }
 }

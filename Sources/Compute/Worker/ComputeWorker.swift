@@ -232,6 +232,9 @@ actor ComputeWorker {
     var eventTimeWatermarks: [PartitionID: Timestamp] = [:]
     var rows: PartialRows
     var stored: [CheckpointStore.StoredRange] = []
+    /// Bounds of the windows' starts.
+    var from: [PartitionID: Int64] = [:]
+    var to = Int64.max
   }
 
   /// - Parameter key: Rows of this key only.
@@ -241,22 +244,21 @@ actor ComputeWorker {
       let box = one.folds[view]
       snapshot.asOf[one.partition] = box.fold.progress.nextOffset
       if let time = box.fold.eventTimeWatermark { snapshot.eventTimeWatermarks[one.partition] = time }
-      // Rows past retention may not have been deleted yet; whether a read sees them must not depend on that.
-      let kept = max(from, box.fold.expiredThrough.map { $0 + 1 } ?? .min)
-      box.fold.copyRows(from: kept, to: to, key: key, into: &snapshot.rows)
-      let through = min(box.fold.evictedThrough, to == .max ? .max : to - 1)
-      if kept <= through, box.fold.evictedThrough != .min {
-        snapshot.stored.append(
-          CheckpointStore.StoredRange(
-            view: views[view].id, partition: one.partition, from: kept, through: through, key: key))
-      }
+      let kept = max(from, box.fold.firstKeptWindow)
+      guard kept < to else { continue }
+      snapshot.from[one.partition] = kept
+      let slots = views[view].definition.window.slots(from: kept, to: to)
+      box.fold.copyRows(from: slots.from, to: slots.to, key: key, into: &snapshot.rows)
+      if let range = box.fold.storedRange(view: views[view].id, slots.from, slots.to, key: key) { snapshot.stored.append(range) }
     }
+    snapshot.to = to
     return snapshot
   }
 
   nonisolated func complete(_ snapshot: Snapshot, _ definition: ViewDefinition) async throws(ComputeError) -> PartialRows {
-    guard !snapshot.stored.isEmpty else { return snapshot.rows }
-    return try await store.read(snapshot.stored, definition, into: snapshot.rows)
+    var rows = snapshot.rows
+    if !snapshot.stored.isEmpty { rows = try await store.read(snapshot.stored, definition, into: rows) }
+    return rows.windows(of: definition, from: { snapshot.from[$0] ?? .max }, to: snapshot.to)
   }
 
   /// Waits until the view has counted up to these offsets; those of other workers' partitions are passed over.
@@ -293,9 +295,4 @@ actor ComputeWorker {
   private func giveUp(_ id: Int) { waiters.removeValue(forKey: id)?.continuation.resume(returning: false) }
 
   func close() throws(ComputeError) { try store.close() }
-}
-
-extension ViewFold {
-  /// Rows and late events that only memory has.
-  var unsavedCount: Int { table.changed.count + late.count }
 }

@@ -75,9 +75,7 @@ final class ViewAnswers: Sendable {
       var scratch = EvaluationScratch()
       rows = rows.filtered(by: filter, keys: definition.keys.map(\.name), using: &scratch)
     }
-    if query.keptKeys != nil || query.step != nil || !rows.isMerged {
-      rows = rows.merged(layout: definition.layout, keptKeys: query.keptKeys, step: query.step)
-    }
+    rows = query.result(of: rows)
     let finality = try await finality(of: rows, query, result)
     let page = rows.page(query.order, after: query.place, limit: query.limit, definition.layout, finality)
     var cursor: String?

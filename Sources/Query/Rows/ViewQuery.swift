@@ -70,14 +70,20 @@ struct ViewQuery: Sendable {
 
   private static func step(_ parameters: QueryParameters, _ definition: ViewDefinition) throws(QueryFailure) -> Int64? {
     guard let step = try parameters.duration("step") else { return nil }
-    guard case .tumble(let size) = definition.window else {
-      throw .parameter("step", "view \(definition.name) has no tumbling windows: only those merge")
-    }
+    // Sessions begin at any time.
+    let size = definition.window.isSession ? 1 : definition.window.length
     guard step > 0, step % size == 0, step <= WindowDefinition.lengthMax else {
       throw .parameter(
         "step",
         "\(DurationText.text(step)) is not a multiple of the view's window, \(DurationText.text(size)), up to "
           + DurationText.text(WindowDefinition.lengthMax))
+    }
+    if case .hop(_, let every) = definition.window {
+      guard size % every == 0 else {
+        throw .parameter(
+          "step", "the windows of \(definition.name) overlap and none follow one another without a gap: they do not merge")
+      }
+      return step
     }
     return step == size ? nil : step
   }
@@ -109,9 +115,26 @@ struct ViewQuery: Sendable {
         from = max(from ?? .min, place.windowStart)
       }
     }
+    if definition.joinsSessions(keptKeys: keptKeys) { (from, to) = (nil, nil) }
     return ViewReadRequest(
       view: definition.name, from: from.map { Timestamp(nanoseconds: $0) }, to: to.map { Timestamp(nanoseconds: $0) },
       after: after, timeout: timeout, keyFilter: filter)
+  }
+
+  /// The result's rows of those read: merged, in the order of window start and key.
+  func result(of rows: PartialRows) -> PartialRows {
+    var rows = rows
+    // Of overlapping windows, merging takes those that follow one another: else events would count several times.
+    if step != nil, case .hop(let size, _) = definition.window { rows = rows.filtered { $0 % size == 0 } }
+    if keptKeys != nil || step != nil || definition.joinsSessions(keptKeys: nil) || !rows.isMerged {
+      rows = rows.merged(for: definition, keptKeys: keptKeys, step: step)
+    }
+    if definition.joinsSessions(keptKeys: keptKeys) {
+      let first = from ?? .min
+      let end = to ?? .max
+      rows = rows.filtered { $0 >= first && $0 < end }
+    }
+    return rows
   }
 
   /// Tells queries apart whose pages do not go together.

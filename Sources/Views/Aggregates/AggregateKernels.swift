@@ -1,6 +1,7 @@
 import Events
 
-// One loop over the batch's rows for each cell, in row order: that order is what makes sums the same however rows were batched.
+// One loop over the batch's rows for each cell. The arguments of all: the first row's cell, words from one row to the next, each row's slot (−1 for none).
+// Each returns the values it could not use.
 
 /// `count()`
 func countRows(_ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafePointer<Int32>, _ rows: Int) {
@@ -10,149 +11,193 @@ func countRows(_ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: Uns
   }
 }
 
-/// Every cell that takes an argument. Returns the values it could not use.
+/// Cells of one word that need nothing else: count, min, max.
 func foldCell(
-  _ kind: StateLayout.CellKind, _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafePointer<Int32>,
-  _ values: ValueVector, _ rows: Int
+  _ kind: StateLayout.CellKind, _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafeBufferPointer<Int32>,
+  _ values: ValueVector
 ) -> Int {
-  values.withColumns { kinds, bits in
-    switch kind {
-    case .rows: preconditionFailure("count() takes no argument")
-    case .present: countPresent(base, stride, slots, kinds, rows)
-    case .sum:
-      values.uniformKind == .double
-        ? sumDoubles(base, stride, slots, bits, rows) : fold(Summing.self, base, stride, slots, kinds, bits, rows)
-    case .min:
-      values.uniformKind == .double
-        ? leastOfDoubles(base, stride, slots, bits, rows) : fold(Least.self, base, stride, slots, kinds, bits, rows)
-    case .max:
-      values.uniformKind == .double
-        ? greatestOfDoubles(base, stride, slots, bits, rows) : fold(Greatest.self, base, stride, slots, kinds, bits, rows)
+  switch kind {
+  case .present: return countPresent(base, stride, slots, values)
+  case .min:
+    return foldNumbers(base, stride, slots, values) { state, value in
+      // Adding 0 makes −0 into 0: else which of the two zeros is kept would depend on the order.
+      let value = value + 0
+      if value < Double(bitPattern: state[0]) { state[0] = value.bitPattern }
     }
-  } ?? 0
+  case .max:
+    return foldNumbers(base, stride, slots, values) { state, value in
+      let value = value + 0
+      if value > Double(bitPattern: state[0]) { state[0] = value.bitPattern }
+    }
+  default: preconditionFailure("the cell has a loop of its own")
+  }
 }
 
 /// `count(x)`: whatever is there and not null, numbers or not.
 private func countPresent(
-  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafePointer<Int32>, _ kinds: UnsafePointer<ValueKind>,
-  _ rows: Int
+  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafeBufferPointer<Int32>, _ values: ValueVector
 ) -> Int {
-  var unusable = 0
-  for row in 0..<rows {
-    let slot = Int(slots[row])
-    guard slot >= 0 else { continue }
-    switch kinds[row] {
-    case .missing, .null: break
-    case .error: unusable &+= 1
-    default: base[slot &* stride] &+= 1
+  values.withColumns { kinds, _ in
+    var unusable = 0
+    for row in 0..<slots.count {
+      let slot = Int(slots[row])
+      guard slot >= 0 else { continue }
+      switch kinds[row] {
+      case .missing, .null: break
+      case .error: unusable &+= 1
+      default: base[slot &* stride] &+= 1
+      }
     }
-  }
-  return unusable
+    return unusable
+  } ?? 0
 }
 
-/// One value into one cell.
-private protocol NumberFold {
-  static func apply(_ state: UnsafeMutablePointer<UInt64>, _ value: Double)
-}
-
-private enum Summing: NumberFold {
-  @inline(__always) static func apply(_ state: UnsafeMutablePointer<UInt64>, _ value: Double) {
-    addCompensated(state, value)
-    state[2] &+= 1
-  }
-}
-
-private enum Least: NumberFold {
-  @inline(__always) static func apply(_ state: UnsafeMutablePointer<UInt64>, _ value: Double) {
-    // Adding 0 makes −0 into 0: else which of the two zeros is kept would depend on the order.
-    let value = value + 0
-    if value < Double(bitPattern: state[0]) { state[0] = value.bitPattern }
-  }
-}
-
-private enum Greatest: NumberFold {
-  @inline(__always) static func apply(_ state: UnsafeMutablePointer<UInt64>, _ value: Double) {
-    let value = value + 0
-    if value > Double(bitPattern: state[0]) { state[0] = value.bitPattern }
-  }
-}
-
-/// Adds to (sum, compensation): the compensation gathers, exactly, what rounding took from the sum, so the error of the total
-/// does not grow with the number of values.
-///
-/// Source: A. Neumaier 1974, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen"; the rounding error
-/// itself by D. Knuth's TwoSum, which gives the same number as Neumaier's comparison of magnitudes without a branch.
-@inline(__always) private func addCompensated(_ state: UnsafeMutablePointer<UInt64>, _ value: Double) {
-  let sum = Double(bitPattern: state[0])
-  let total = sum + value
-  let valuePart = total - sum
-  let lost = (sum - (total - valuePart)) + (value - valuePart)
-  state[0] = total.bitPattern
-  state[1] = (Double(bitPattern: state[1]) + lost).bitPattern
-}
-
-/// Merges (sum, compensation, count).
-func mergeSums(_ target: UnsafeMutablePointer<UInt64>, _ source: UnsafePointer<UInt64>) {
-  addCompensated(target, Double(bitPattern: source[0]))
-  target[1] = (Double(bitPattern: target[1]) + Double(bitPattern: source[1])).bitPattern
-  target[2] &+= source[2]
-}
-
-/// Rows of any kinds.
-@inline(__always) private func fold<F: NumberFold>(
-  _: F.Type, _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafePointer<Int32>,
-  _ kinds: UnsafePointer<ValueKind>, _ bits: UnsafePointer<UInt64>, _ rows: Int
+func foldSums(
+  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafeBufferPointer<Int32>, _ values: ValueVector,
+  _ arena: inout StateArena
 ) -> Int {
-  var unusable = 0
-  for row in 0..<rows {
-    let slot = Int(slots[row])
-    guard slot >= 0 else { continue }
-    let value: Double
-    switch kinds[row] {
-    case .double: value = Double(bitPattern: bits[row])
-    case .int: value = Double(Int64(bitPattern: bits[row]))
-    case .missing, .null: continue
-    default:
-      unusable &+= 1
-      continue
-    }
-    // Only computed values can be so: 1.0 / 0.0.
-    guard value.isFinite else {
-      unusable &+= 1
-      continue
-    }
-    F.apply(base + slot &* stride, value)
-  }
-  return unusable
+  foldNumbers(base, stride, slots, values) { ExactSum.add($0, $1, &arena) }
 }
 
-/// Rows that are all doubles.
-@inline(__always) private func foldDoubles<F: NumberFold>(
-  _: F.Type, _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafePointer<Int32>, _ bits: UnsafePointer<UInt64>,
-  _ rows: Int
+func foldSquares(
+  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafeBufferPointer<Int32>, _ values: ValueVector,
+  _ arena: inout StateArena
 ) -> Int {
-  var unusable = 0
-  for row in 0..<rows {
-    let slot = Int(slots[row])
-    let value = Double(bitPattern: bits[row])
-    guard slot >= 0 else { continue }
-    guard value.isFinite else {
-      unusable &+= 1
-      continue
-    }
-    F.apply(base + slot &* stride, value)
-  }
-  return unusable
+  foldNumbers(base, stride, slots, values) { ExactVariance.add($0, $1, &arena) }
 }
 
-private func sumDoubles(
-  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafePointer<Int32>, _ bits: UnsafePointer<UInt64>, _ rows: Int
-) -> Int { foldDoubles(Summing.self, base, stride, slots, bits, rows) }
+func foldQuantiles(
+  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafeBufferPointer<Int32>, _ values: ValueVector,
+  _ arena: inout StateArena
+) -> Int {
+  foldNumbers(base, stride, slots, values) { QuantileSketch.add($0, $1, &arena) }
+}
 
-private func leastOfDoubles(
-  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafePointer<Int32>, _ bits: UnsafePointer<UInt64>, _ rows: Int
-) -> Int { foldDoubles(Least.self, base, stride, slots, bits, rows) }
+func foldDistinct(
+  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafeBufferPointer<Int32>, _ values: ValueVector,
+  _ arena: inout StateArena, _ strings: (Int, (UnsafeRawBufferPointer) -> Void) -> Void
+) -> Int {
+  values.withColumns { kinds, bits in
+    var unusable = 0
+    for row in 0..<slots.count {
+      let slot = Int(slots[row])
+      guard slot >= 0, kinds[row] != .missing, kinds[row] != .null else { continue }
+      guard let hash = DistinctSketch.hash(kinds[row], bits[row], strings) else {
+        unusable &+= 1
+        continue
+      }
+      DistinctSketch.add(base + slot &* stride, hash: hash, &arena)
+    }
+    return unusable
+  } ?? 0
+}
 
-private func greatestOfDoubles(
-  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafePointer<Int32>, _ bits: UnsafePointer<UInt64>, _ rows: Int
-) -> Int { foldDoubles(Greatest.self, base, stride, slots, bits, rows) }
+func foldTimed(
+  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ batch: StateRows.Batch, _ values: ValueVector, isLast: Bool,
+  _ arena: inout StateArena, _ strings: (Int, (UnsafeRawBufferPointer) -> Void) -> Void
+) -> Int {
+  values.withColumns { kinds, bits in
+    var unusable = 0
+    for row in 0..<batch.slots.count {
+      let slot = Int(batch.slots[row])
+      guard slot >= 0 else { continue }
+      switch kinds[row] {
+      case .missing, .null: continue
+      case .error, .raw, .object:
+        unusable &+= 1
+        continue
+      case .double where !Double(bitPattern: bits[row]).isFinite:
+        unusable &+= 1
+        continue
+      case .bool, .int, .double, .time, .string: break
+      }
+      let state = base + slot &* stride
+      let time = batch.times[row]
+      let offset = UInt64(bitPattern: batch.baseOffset.rawValue) &+ UInt64(row) &+ 1
+      guard TimedValue.isBetter(state, time: time, offset: offset, isLast: isLast) else { continue }
+      guard kinds[row] == .string else {
+        TimedValue.set(state, time: time, offset: offset, kind: kinds[row], bits: bits[row], string: nil, &arena)
+        continue
+      }
+      strings(Int(truncatingIfNeeded: bits[row])) { text in
+        if text.count > TimedValue.stringBytesMax {
+          unusable &+= 1
+        } else {
+          TimedValue.set(state, time: time, offset: offset, kind: .string, bits: 0, string: text, &arena)
+        }
+      }
+    }
+    return unusable
+  } ?? 0
+}
+
+func foldRates(
+  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ batch: StateRows.Batch, _ values: ValueVector, width: Int64,
+  _ arena: inout StateArena
+) -> Int {
+  values.withColumns { kinds, bits in
+    var unusable = 0
+    for row in 0..<batch.slots.count {
+      let slot = Int(batch.slots[row])
+      guard slot >= 0 else { continue }
+      let value: Double
+      switch kinds[row] {
+      case .double: value = Double(bitPattern: bits[row])
+      case .int: value = Double(Int64(bitPattern: bits[row]))
+      case .missing, .null: continue
+      default: value = .nan
+      }
+      guard value.isFinite else {
+        unusable &+= 1
+        continue
+      }
+      CounterRate.add(
+        base + slot &* stride, time: batch.times[row], offset: UInt64(bitPattern: batch.baseOffset.rawValue) &+ UInt64(row) &+ 1,
+        value: value, width: width, &arena)
+    }
+    return unusable
+  } ?? 0
+}
+
+/// Every finite number into its row's cell. Two loops: one for rows that are all doubles, one for any kinds.
+@inline(__always) private func foldNumbers(
+  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafeBufferPointer<Int32>, _ values: ValueVector,
+  _ apply: (UnsafeMutablePointer<UInt64>, Double) -> Void
+) -> Int {
+  values.withColumns { kinds, bits in
+    var unusable = 0
+    if values.uniformKind == .double {
+      for row in 0..<slots.count {
+        let slot = Int(slots[row])
+        let value = Double(bitPattern: bits[row])
+        guard slot >= 0 else { continue }
+        guard value.isFinite else {
+          unusable &+= 1
+          continue
+        }
+        apply(base + slot &* stride, value)
+      }
+      return unusable
+    }
+    for row in 0..<slots.count {
+      let slot = Int(slots[row])
+      guard slot >= 0 else { continue }
+      let value: Double
+      switch kinds[row] {
+      case .double: value = Double(bitPattern: bits[row])
+      case .int: value = Double(Int64(bitPattern: bits[row]))
+      case .missing, .null: continue
+      default:
+        unusable &+= 1
+        continue
+      }
+      // Only computed values can be otherwise: 1.0 / 0.0.
+      guard value.isFinite else {
+        unusable &+= 1
+        continue
+      }
+      apply(base + slot &* stride, value)
+    }
+    return unusable
+  } ?? 0
+}

@@ -1,21 +1,26 @@
 import Events
 
-extension StateLayout {
-  /// Appends a state as it is stored: its words, little-endian, `byteCount` bytes.
-  public func encode(_ state: UnsafePointer<UInt64>, to bytes: inout [UInt8]) {
-    for index in 0..<stride {
-      withUnsafeBytes(of: state[index].littleEndian) { bytes.append(contentsOf: $0) }
-    }
+/// A canonical state's words as bytes, in SQLite and on the wire: little-endian, one after the other.
+public enum StateCodec {
+  public static func encode(_ state: UnsafeBufferPointer<UInt64>, to bytes: inout [UInt8]) {
+    bytes.reserveCapacity(bytes.count + state.count * 8)
+    for word in state { withUnsafeBytes(of: word.littleEndian) { bytes.append(contentsOf: $0) } }
   }
 
-  /// Reads a stored state.
-  /// - Returns: False, with nothing written, when `bytes` is not `byteCount` long: stored by another definition.
-  public func decode(_ bytes: UnsafeRawBufferPointer, into state: UnsafeMutablePointer<UInt64>) -> Bool {
-    guard bytes.count == byteCount else { return false }
-    for index in 0..<stride {
-      state[index] = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self))
+  /// Appends a stored state's words.
+  /// - Returns: False, with nothing appended, when the bytes are no canonical state of the layout: damaged, or stored by another definition. Nothing is
+  ///   allocated beyond the bytes' own size.
+  public static func decode(_ bytes: UnsafeRawBufferPointer, _ layout: StateLayout, appendingTo words: inout [UInt64]) -> Bool {
+    guard bytes.count % 8 == 0, bytes.count >= layout.stride * 8, bytes.count / 8 <= layout.canonicalWordsMax else {
+      return false
     }
-    return true
+    let start = words.count
+    for position in stride(from: 0, to: bytes.count, by: 8) {
+      words.append(UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self)))
+    }
+    let isCanonical = words.withUnsafeBufferPointer { layout.isCanonical(UnsafeBufferPointer(rebasing: $0[start...])) }
+    if !isCanonical { words.removeSubrange(start...) }
+    return isCanonical
   }
 }
 
@@ -30,7 +35,7 @@ public struct StateHash: Sendable, Hashable, CustomStringConvertible {
   /// Takes in one row.
   /// - Parameters:
   ///   - key: As `KeyCodec` encodes it.
-  ///   - state: The state's words.
+  ///   - state: In canonical form.
   public mutating func add(
     partition: PartitionID, windowStart: Int64, key: UnsafeRawBufferPointer, state: UnsafeBufferPointer<UInt64>
   ) {

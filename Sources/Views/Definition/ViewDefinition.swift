@@ -41,7 +41,7 @@ public struct ViewDefinition: Sendable, Hashable {
     layout = StateLayout(
       aggregates.map { column in
         StateLayout.Column(function: column.function, argument: column.argument.flatMap { arguments.firstIndex(of: $0) })
-      })
+      }, windowLength: window.length)
   }
 
   /// A text that is equal for definitions that compute the same: comments, spaces, quotes and the order of a view's settings do
@@ -113,7 +113,10 @@ public struct AggregateColumn: Sendable, Hashable {
     self.argument = argument
   }
 
-  public var canonicalText: String { "\(function.name)(\(argument?.canonicalText ?? ""))" }
+  public var canonicalText: String {
+    if case .quantile(let q) = function { return "quantile(\(argument?.canonicalText ?? ""), \(q))" }
+    return "\(function.name)(\(argument?.canonicalText ?? ""))"
+  }
 }
 
 /// Sixteen hexadecimal digits.

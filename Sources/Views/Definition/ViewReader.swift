@@ -66,7 +66,7 @@ struct ViewReader {
     var retention: Int64?
     if let given = mapping["retention"], !isNull(given) {
       retention = duration(given, key: "retention", least: WindowDefinition.lengthMin)
-      if let kept = retention, case .tumble(let size)? = window, kept < size {
+      if let kept = retention, let window, kept < window.length {
         report("shorter than the window: rows would go before their window ends", key: "retention", at: given)
       }
     }
@@ -185,15 +185,30 @@ struct ViewReader {
       return nil
     }
     checkKeys(inner, among: expected, what: "setting", of: "window.\(kind)")
+    let problemsBefore = problems.count
+    var lengths: [Int64] = []
     for name in expected {
       guard let given = inner[name] else {
         report("'\(name)' is missing", key: "window.\(kind)", at: entry.value)
         continue
       }
-      _ = duration(given, key: "window.\(kind).\(name)", least: WindowDefinition.lengthMin)
+      if let length = duration(given, key: "window.\(kind).\(name)", least: WindowDefinition.lengthMin) { lengths.append(length) }
     }
-    report("\(kind) windows come later: this version builds tumble", key: "window", at: entry.key)
-    return nil
+    guard problems.count == problemsBefore, lengths.count == expected.count else { return nil }
+    if kind == "session" { return .session(gap: lengths[0]) }
+    let (size, every) = (lengths[0], lengths[1])
+    guard every <= size else {
+      report("events between two windows would be in none: 'every' is at most 'size'", key: "window.hop", at: entry.value)
+      return nil
+    }
+    let window = WindowDefinition.hop(size: size, every: every)
+    guard let pane = window.pane, pane >= WindowDefinition.lengthMin, size / pane <= WindowDefinition.overlapMax else {
+      report(
+        "too fine: 'size' and 'every' have a common divisor of at least 1ms, and 'size' is at most \(WindowDefinition.overlapMax) times it",
+        key: "window.hop", at: entry.value)
+      return nil
+    }
+    return window
   }
 
   private mutating func keyColumns(_ node: Node) -> [KeyColumn] {
@@ -275,14 +290,11 @@ struct ViewReader {
     let function = String(trimmed.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") })
     var rest = trimmed.dropFirst(function.count).drop { blanks.contains($0) }
     while let last = rest.last, blanks.contains(last) { rest.removeLast() }
-    guard AggregateFunction.builtNames.contains(function) else {
-      let known = AggregateFunction.builtNames + AggregateFunction.laterNames
-      if AggregateFunction.laterNames.contains(function) {
-        report("\(function) is known, but not built yet in this version", key: key, at: node)
-      } else {
-        let hint = nearest(to: function, among: known).map { "did you mean \($0)?" } ?? "expected \(listed(known))"
-        report("there is no aggregate '\(function)': \(hint)", key: key, at: node)
-      }
+    guard AggregateFunction.names.contains(function) else {
+      let hint =
+        nearest(to: function, among: AggregateFunction.names).map { "did you mean \($0)?" }
+        ?? "expected \(listed(AggregateFunction.names))"
+      report("there is no aggregate '\(function)': \(hint)", key: key, at: node)
       return nil
     }
     guard rest.first == "(", rest.last == ")", rest.count >= 2 else {
@@ -295,16 +307,22 @@ struct ViewReader {
       report("\(function)() needs to know of what: write \(function)(data.temp)", key: key, at: node)
       return nil
     }
-    guard let argument = expression(inner, key: key, at: node) else { return nil }
-    let built: AggregateFunction =
-      switch function {
-      case "count": .count
-      case "sum": .sum
-      case "avg": .avg
-      case "min": .min
-      default: .max
+    var argumentText = Substring(inner)
+    var quantile: Double?
+    if function == "quantile" {
+      guard let comma = inner.lastIndex(of: ","),
+        let q = Double(inner[inner.index(after: comma)...].filter { !blanks.contains($0) }), (0...1).contains(q)
+      else {
+        report("quantile takes a number and which quantile of it, 0 to 1: write quantile(data.temp, 0.95)", key: key, at: node)
+        return nil
       }
-    guard built == .count || argument.type == .any || argument.type.isNumber else {
+      quantile = q
+      argumentText = inner[..<comma]
+    }
+    guard let argument = expression(String(argumentText), key: key, at: node),
+      let built = AggregateFunction(name: function, quantile: quantile)
+    else { return nil }
+    guard !built.takesNumbers || argument.type == .any || argument.type.isNumber else {
       report("\(function) takes a number, but \(argument.canonicalText) is a \(argument.type.noun)", key: key, at: node)
       return nil
     }

@@ -4,9 +4,9 @@ import Events
 public enum WindowDefinition: Sendable, Hashable {
   /// Windows of one size, one after the other, aligned to the epoch; each event is in exactly one.
   case tumble(size: Int64)
-  /// Overlapping windows; known to the reader of view files, not built yet.
+  /// Overlapping windows of one size, one beginning at each multiple of `every` since the epoch; `every` ≤ `size`.
   case hop(size: Int64, every: Int64)
-  /// Windows that end with a gap in a key's events; known to the reader of view files, not built yet.
+  /// Windows of one key's events, each less than `gap` after the one before: from the first event's time to the last one's + `gap`, half-open.
   case session(gap: Int64)
 
   /// 1 ms.
@@ -27,6 +27,19 @@ public enum WindowDefinition: Sendable, Hashable {
   @inlinable public static func end(of start: Int64, size: Int64) -> Int64 {
     let (end, overflow) = start.addingReportingOverflow(size)
     return overflow ? Int64.max : end
+  }
+
+  /// Windows of a hop that one event may be in.
+  public static let overlapMax: Int64 = 10_000
+
+  public var isSession: Bool { if case .session = self { true } else { false } }
+
+  /// Of sessions, which have none of their own, the gap.
+  public var length: Int64 {
+    switch self {
+    case .tumble(let size), .hop(let size, _): size
+    case .session(let gap): gap
+    }
   }
 
   var canonicalText: String {

@@ -65,14 +65,7 @@ extension PartialRows {
     var mask: [UInt8] = []
     _ = condition.select(from: KeyColumns(self, names: keys), using: &scratch, into: &mask)
     var result = PartialRows(stride: stride)
-    for row in 0..<count where mask[row] != 0 {
-      withKey(row) { key in
-        withState(row) { state in
-          result.append(
-            partition: partitions[row], windowStart: windowStarts[row], windowEnd: windowEnds[row], key: key, state: state)
-        }
-      }
-    }
+    for row in 0..<count where mask[row] != 0 { result.append(row, of: self) }
     return result
   }
 }

@@ -24,7 +24,7 @@ public struct PartialResult: Sendable {
 
 /// Rows with their aggregates still open to merging: columns side by side, no allocation for a row.
 public struct PartialRows: Sendable {
-  /// Words of state a row: the layout's stride.
+  /// Words of state a row, without tails: the layout's stride.
   public let stride: Int
   public internal(set) var partitions: [PartitionID] = []
   /// Nanoseconds.
@@ -35,7 +35,9 @@ public struct PartialRows: Sendable {
   public internal(set) var keyEnds: [Int] = []
   /// The rows' keys as `KeyCodec` encodes them, one after the other.
   public internal(set) var keyBytes: [UInt8] = []
-  /// `stride` words a row.
+  /// One past each row's last word in `states`.
+  public internal(set) var stateEnds: [Int] = []
+  /// The rows' states in the layout's canonical form, one after the other.
   public internal(set) var states: [UInt64] = []
 
   public init(stride: Int) { self.stride = stride }
@@ -47,50 +49,99 @@ public struct PartialRows: Sendable {
     windowStarts.reserveCapacity(rows)
     windowEnds.reserveCapacity(rows)
     keyEnds.reserveCapacity(rows)
+    stateEnds.reserveCapacity(rows)
     states.reserveCapacity(rows * stride)
   }
 
   /// - Parameters:
   ///   - key: As `KeyCodec` encodes it.
-  ///   - state: `stride` words.
+  ///   - state: In the layout's canonical form.
   public mutating func append(
-    partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer, state: UnsafePointer<UInt64>
+    partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer, state: UnsafeBufferPointer<UInt64>
   ) {
+    precondition(state.count >= stride, "a state has the layout's words")
+    states.append(contentsOf: state)
+    endRow(partition: partition, windowStart: windowStart, windowEnd: windowEnd, key: key)
+  }
+
+  /// Appends the row whose canonical state `write` appends to the states.
+  public mutating func append(
+    partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer,
+    writingState write: (inout [UInt64]) -> Void
+  ) {
+    let start = states.count
+    write(&states)
+    precondition(states.count >= start + stride, "a state has the layout's words")
+    endRow(partition: partition, windowStart: windowStart, windowEnd: windowEnd, key: key)
+  }
+
+  private mutating func endRow(partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer) {
     partitions.append(partition)
     windowStarts.append(windowStart)
     windowEnds.append(windowEnd)
     keyBytes.append(contentsOf: key)
     keyEnds.append(keyBytes.count)
-    states.append(contentsOf: UnsafeBufferPointer(start: state, count: stride))
+    stateEnds.append(states.count)
+  }
+
+  /// Appends a stored row, its state as `StateCodec` encodes it.
+  /// - Returns: False, with nothing appended, when the state is none of the layout.
+  public mutating func append(
+    partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer,
+    stored: UnsafeRawBufferPointer, layout: StateLayout
+  ) -> Bool {
+    guard StateCodec.decode(stored, layout, appendingTo: &states) else { return false }
+    endRow(partition: partition, windowStart: windowStart, windowEnd: windowEnd, key: key)
+    return true
   }
 
   /// All of another's rows after these; of the same view.
   public mutating func append(contentsOf other: PartialRows) {
     precondition(other.stride == stride, "rows of one view have one stride")
     let base = keyBytes.count
+    let stateBase = states.count
     partitions += other.partitions
     windowStarts += other.windowStarts
     windowEnds += other.windowEnds
     keyBytes += other.keyBytes
     keyEnds += other.keyEnds.map { $0 + base }
     states += other.states
+    stateEnds += other.stateEnds.map { $0 + stateBase }
+  }
+
+  /// Appends one row of another's, with another window or key if given.
+  mutating func append(_ row: Int, of other: PartialRows) {
+    other.withKey(row) { key in
+      other.withState(row) { state in
+        append(
+          partition: other.partitions[row], windowStart: other.windowStarts[row], windowEnd: other.windowEnds[row], key: key,
+          state: state)
+      }
+    }
+  }
+
+  /// The rows whose window start is wanted, in their order.
+  public func filtered(_ isWanted: (_ windowStart: Int64) -> Bool) -> PartialRows {
+    var result = PartialRows(stride: stride)
+    for row in 0..<count where isWanted(windowStarts[row]) { result.append(row, of: self) }
+    return result
   }
 
   /// The bytes of a row's key in `keyBytes`.
   public func keyRange(_ row: Int) -> Range<Int> { (row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row] }
+
+  /// The words of a row's state in `states`.
+  public func stateRange(_ row: Int) -> Range<Int> { (row == 0 ? 0 : stateEnds[row - 1])..<stateEnds[row] }
 
   public func withKey<R>(_ row: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     let range = keyRange(row)
     return try keyBytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
   }
 
-  /// The row's state, for `StateLayout.value` and `merge`.
-  public func withState<R>(_ row: Int, _ body: (UnsafePointer<UInt64>) throws -> R) rethrows -> R {
-    precondition(row < count && row >= 0, "the row is one of them")
-    return try states.withUnsafeBufferPointer { states in
-      // A view has an aggregate and so a word a row: the buffer is not empty.
-      try body(states.baseAddress! + row * stride)
-    }
+  /// The row's state, for `StateLayout.value` and `StateRows.merge`.
+  public func withState<R>(_ row: Int, _ body: (UnsafeBufferPointer<UInt64>) throws -> R) rethrows -> R {
+    let range = stateRange(row)
+    return try states.withUnsafeBufferPointer { try body(UnsafeBufferPointer(rebasing: $0[range])) }
   }
 
   /// A row's key values; empty when the view has no keys.

@@ -1,10 +1,16 @@
 import Events
 
 extension PartialRows {
+  /// The rows of a result: as `merged(layout:keptKeys:step:)`, and sessions of one key that overlap become one.
+  public func merged(for definition: ViewDefinition, keptKeys: [Int]? = nil, step: Int64? = nil) -> PartialRows {
+    guard definition.window.isSession else { return merged(layout: definition.layout, keptKeys: keptKeys, step: step) }
+    let joined = joiningSessions(layout: definition.layout, keptKeys: keptKeys)
+    return joined.merged(layout: definition.layout, step: step)
+  }
+
   /// Merges rows: those of the same window and key become one, and with fewer keys or longer windows, so do more of them.
   ///
-  /// States are merged in the order of their own window, then partition, then their own key, whatever the order of the rows:
-  /// the same rows always give the same bytes.
+  /// The same rows always give the same bytes, whatever their order.
   /// - Parameters:
   ///   - layout: The view's.
   ///   - keptKeys: Numbers of the key columns to keep, in the order the result has them; nil keeps all.
@@ -17,28 +23,41 @@ extension PartialRows {
     precondition(step.map { $0 > 0 } ?? true, "a step has a length")
     var rekeyed = self
     if keptKeys != nil || step != nil { rekeyed = regrouped(keptKeys, step) }
-    let order = rekeyed.mergeOrder(before: self)
+    let order = rekeyed.mergeOrder()
     var result = PartialRows(stride: stride)
     result.reserveCapacity(count)
-    var last = -1
-    for row in order {
-      if last >= 0, rekeyed.isSameGroup(last, row) {
-        result.mergeIntoLast(rekeyed, row, layout)
-      } else {
-        rekeyed.withKey(row) { key in
-          rekeyed.withState(row) { state in
-            result.append(
-              partition: rekeyed.partitions[row], windowStart: rekeyed.windowStarts[row], windowEnd: rekeyed.windowEnds[row],
-              key: key, state: state)
-          }
-        }
-        last = row
-      }
+    var merging = StateRows(layout: layout)
+    merging.append()
+    var next = 0
+    while next < order.count {
+      let first = next
+      repeat { next += 1 } while next < order.count && rekeyed.isSameGroup(order[first], order[next])
+      result.append(merging: order[first..<next], of: rekeyed, &merging)
     }
     return result
   }
 
-  private func regrouped(_ keptKeys: [Int]?, _ step: Int64?) -> PartialRows {
+  /// Appends the union of rows, with the first one's start and key, the last end, and the lowest partition.
+  /// - Parameter merging: One row, which is reset.
+  mutating func append(merging group: some Collection<Int>, of other: PartialRows, _ merging: inout StateRows) {
+    guard let first = group.first else { return }
+    guard group.count > 1 else { return append(first, of: other) }
+    merging.reset(0)
+    var partition = other.partitions[first]
+    var end = other.windowEnds[first]
+    for row in group {
+      partition = Swift.min(partition, other.partitions[row])
+      end = Swift.max(end, other.windowEnds[row])
+      other.withState(row) { merging.merge(into: 0, $0) }
+    }
+    other.withKey(first) { key in
+      append(partition: partition, windowStart: other.windowStarts[first], windowEnd: end, key: key) {
+        merging.appendCanonical(0, to: &$0)
+      }
+    }
+  }
+
+  func regrouped(_ keptKeys: [Int]?, _ step: Int64?) -> PartialRows {
     var result = PartialRows(stride: stride)
     result.reserveCapacity(count)
     var key: [UInt8] = []
@@ -66,27 +85,16 @@ extension PartialRows {
     return result
   }
 
-  /// Row numbers by window start and key; within those by the window start, partition and key before regrouping.
-  private func mergeOrder(before original: PartialRows) -> [Int] {
+  /// Row numbers by window start and key. In which order the rows of a group come does not matter: merging is commutative.
+  private func mergeOrder() -> [Int] {
     // All memory is held still around the sort, so that comparing two rows is arithmetic on addresses.
     keyBytes.withUnsafeBytes { keys in
       keyEnds.withUnsafeBufferPointer { ends in
-        original.keyBytes.withUnsafeBytes { originalKeys in
-          original.keyEnds.withUnsafeBufferPointer { originalEnds in
-            windowStarts.withUnsafeBufferPointer { starts in
-              original.windowStarts.withUnsafeBufferPointer { originalStarts in
-                partitions.withUnsafeBufferPointer { partitions in
-                  (0..<starts.count).sorted { a, b in
-                    if starts[a] != starts[b] { return starts[a] < starts[b] }
-                    let byKey = Order.of(slice(keys, ends, a), slice(keys, ends, b))
-                    if byKey != Order.equal { return byKey == Order.less }
-                    if originalStarts[a] != originalStarts[b] { return originalStarts[a] < originalStarts[b] }
-                    if partitions[a] != partitions[b] { return partitions[a] < partitions[b] }
-                    return Order.of(slice(originalKeys, originalEnds, a), slice(originalKeys, originalEnds, b)) == Order.less
-                  }
-                }
-              }
-            }
+        windowStarts.withUnsafeBufferPointer { starts in
+          (0..<starts.count).sorted { a, b in
+            if starts[a] != starts[b] { return starts[a] < starts[b] }
+            let byKey = Order.of(slice(keys, ends, a), slice(keys, ends, b))
+            return byKey != Order.equal ? byKey == Order.less : a < b
           }
         }
       }
@@ -96,15 +104,6 @@ extension PartialRows {
   private func isSameGroup(_ a: Int, _ b: Int) -> Bool {
     guard windowStarts[a] == windowStarts[b] else { return false }
     return withKey(a) { first in withKey(b) { bytesEqual(first, $0) } }
-  }
-
-  private mutating func mergeIntoLast(_ other: PartialRows, _ row: Int, _ layout: StateLayout) {
-    let last = count - 1
-    partitions[last] = Swift.min(partitions[last], other.partitions[row])
-    windowEnds[last] = Swift.max(windowEnds[last], other.windowEnds[row])
-    states.withUnsafeMutableBufferPointer { states in
-      other.withState(row) { layout.merge(into: states.baseAddress! + last * stride, from: $0) }
-    }
   }
 }
 

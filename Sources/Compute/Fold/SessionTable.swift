@@ -1,0 +1,195 @@
+import Events
+import Views
+
+/// The sessions of one view and partition that are in memory: for each key those that can still change, and closed ones that are not let go of yet.
+///
+/// Belongs to one worker. A session grows at both ends, and two become one when an event comes between them; which event came first leaves no trace, but for
+/// sessions that had closed: those are left as they are.
+struct SessionTable: ~Copyable {
+  /// What the state file has of a session.
+  struct Stored {
+    var start: Int64
+    var end: Int64
+    var key: Int32
+  }
+
+  private(set) var keys = KeyTable()
+  var states: StateRows
+  /// Time of the first event.
+  private(set) var starts: [Int64] = []
+  /// Time of the last event + gap.
+  private(set) var ends: [Int64] = []
+  /// −1 for a row that is free.
+  private(set) var keyNumbers: [Int32] = []
+  /// For each key its open session that starts last; from there to earlier ones, −1 at the end.
+  private var lastOpen: [Int32] = []
+  private var earlier: [Int32] = []
+  private var stored: [Stored?] = []
+  private var isChanged: [Bool] = []
+  /// Rows changed since the last checkpoint, each once; free ones among them.
+  private(set) var changed: [Int32] = []
+  /// What the file has of sessions that have become part of others.
+  private var joined: [Stored] = []
+  private var free: [Int32] = []
+  /// Rows that became part of others in this batch, and of which: events placed before may still name them.
+  private var target: [Int32: Int32] = [:]
+  private var scratch: [UInt64] = []
+
+  init(layout: StateLayout) { states = StateRows(layout: layout) }
+
+  var count: Int { starts.count }
+
+  mutating func keyNumber(_ key: UnsafeRawBufferPointer) -> Int32 {
+    let number = keys.number(of: key)
+    if number == lastOpen.count { lastOpen.append(-1) }
+    return Int32(truncatingIfNeeded: number)
+  }
+
+  // MARK: placing events
+
+  /// The row of an event's session: one that is open and less than the gap away, or a new one.
+  /// - Parameter end: The event's time + gap.
+  /// - Returns: −1 when no session is open there, and its own would be closed at once: the event is late.
+  mutating func row(time: Int64, end: Int64, key: Int32, closedEnd: Int64) -> Int32 {
+    var found: Int32 = -1
+    var before: Int32 = -1
+    var row = lastOpen[Int(key)]
+    while row >= 0 {
+      let index = Int(row)
+      if ends[index] <= closedEnd {
+        // Earlier ones have closed too. None of them opens again.
+        link(before, key, -1)
+        break
+      }
+      if time >= ends[index] { break }
+      let next = earlier[index]
+      if starts[index] < end {
+        if found < 0 {
+          found = row
+          before = row
+        } else {
+          absorb(row, into: found)
+          link(before, key, next)
+        }
+      } else {
+        before = row
+      }
+      row = next
+    }
+    if found < 0 {
+      guard end > closedEnd else { return -1 }
+      found = insert(start: time, end: end, key)
+      earlier[Int(found)] = before < 0 ? lastOpen[Int(key)] : earlier[Int(before)]
+      link(before, key, found)
+    } else {
+      if time < starts[Int(found)] { starts[Int(found)] = time }
+      if end > ends[Int(found)] { ends[Int(found)] = end }
+    }
+    markChanged(found)
+    return found
+  }
+
+  private mutating func link(_ before: Int32, _ key: Int32, _ row: Int32) {
+    if before < 0 { lastOpen[Int(key)] = row } else { earlier[Int(before)] = row }
+  }
+
+  private mutating func markChanged(_ row: Int32) {
+    guard !isChanged[Int(row)] else { return }
+    isChanged[Int(row)] = true
+    changed.append(row)
+  }
+
+  private mutating func insert(start: Int64, end: Int64, _ key: Int32) -> Int32 {
+    if let row = free.popLast() {
+      (starts[Int(row)], ends[Int(row)], keyNumbers[Int(row)]) = (start, end, key)
+      return row
+    }
+    states.append()
+    starts.append(start)
+    ends.append(end)
+    keyNumbers.append(key)
+    earlier.append(-1)
+    stored.append(nil)
+    isChanged.append(false)
+    return Int32(truncatingIfNeeded: count - 1)
+  }
+
+  /// Makes one session of two. Events of this batch that lie in the absorbed one are folded into the other, later: states do not depend on the order.
+  private mutating func absorb(_ row: Int32, into other: Int32) {
+    let (a, b) = (Int(row), Int(other))
+    starts[b] = min(starts[b], starts[a])
+    ends[b] = max(ends[b], ends[a])
+    scratch.removeAll(keepingCapacity: true)
+    states.appendCanonical(a, to: &scratch)
+    scratch.withUnsafeBufferPointer { states.merge(into: b, $0) }
+    states.reset(a)
+    if let known = stored[a] { joined.append(known) }
+    stored[a] = nil
+    keyNumbers[a] = -1
+    target[row] = other
+  }
+
+  /// After a batch's events are placed: lets the rows of events in absorbed sessions be those of the sessions they are part of.
+  mutating func settle(_ rows: inout [Int32]) {
+    guard !target.isEmpty else { return }
+    for index in rows.indices {
+      while let other = target[rows[index]] { rows[index] = other }
+    }
+    free.append(contentsOf: target.keys.sorted())
+    target.removeAll(keepingCapacity: true)
+  }
+
+  // MARK: checkpoints
+
+  /// What the file has and should have no longer: of sessions that grew, and of those that became part of others.
+  func forEachOutdated(_ body: (Stored) throws -> Void) rethrows {
+    for known in joined { try body(known) }
+    for row in changed {
+      guard keyNumbers[Int(row)] >= 0, let known = stored[Int(row)] else { continue }
+      if known.start != starts[Int(row)] || known.end != ends[Int(row)] { try body(known) }
+    }
+  }
+
+  /// The file has every change.
+  mutating func clearChanged() {
+    for row in changed {
+      isChanged[Int(row)] = false
+      guard keyNumbers[Int(row)] >= 0 else { continue }
+      stored[Int(row)] = Stored(start: starts[Int(row)], end: ends[Int(row)], key: keyNumbers[Int(row)])
+    }
+    changed.removeAll(keepingCapacity: changed.count < 1 << 16)
+    joined.removeAll()
+  }
+
+  /// Puts a stored session back, which has not closed.
+  /// - Parameter state: In canonical form.
+  mutating func restore(start: Int64, end: Int64, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>) {
+    let key = keyNumber(key)
+    let row = insert(start: start, end: end, key)
+    states.merge(into: Int(row), state)
+    stored[Int(row)] = Stored(start: start, end: end, key: key)
+    var before: Int32 = -1
+    var next = lastOpen[Int(key)]
+    while next >= 0, starts[Int(next)] > start { (before, next) = (next, earlier[Int(next)]) }
+    earlier[Int(row)] = next
+    link(before, key, row)
+  }
+
+  /// Lets go of sessions that end at or before `bound`, when that makes the table a quarter smaller at least. None may be changed and unsaved.
+  /// - Returns: Whether they are gone.
+  mutating func compact(removingThrough bound: Int64) -> Bool {
+    precondition(changed.isEmpty && target.isEmpty)
+    let kept = starts.indices.filter { keyNumbers[$0] >= 0 && ends[$0] > bound }
+    guard kept.count < count - count / 4 else { return false }
+    var fresh = SessionTable(layout: states.layout)
+    for row in kept {
+      scratch.removeAll(keepingCapacity: true)
+      states.appendCanonical(row, to: &scratch)
+      keys.withKey(Int(keyNumbers[row])) { key in
+        scratch.withUnsafeBufferPointer { fresh.restore(start: starts[row], end: ends[row], key: key, $0) }
+      }
+    }
+    self = fresh
+    return true
+  }
+}

@@ -1,0 +1,131 @@
+import Events
+
+// How rows are kept, and the results' windows made of them.
+//
+// tumble   a row for each window
+// session  a row for each session, of each partition
+// hop      a row for each pane of gcd(size, every) that had events, whatever the number of windows that share it. An event that comes when some of its
+//          windows have closed counts in the others only, so it goes to a row of its own: a pane's rows are told apart by how many of its windows,
+//          from the first, were closed. Both are one number, the row's slot: the pane's start + that count, which is less than a pane has nanoseconds.
+
+extension WindowDefinition {
+  /// The length of a hop's panes, nanoseconds; nil for other windows.
+  public var pane: Int64? {
+    guard case .hop(var a, var b) = self else { return nil }
+    while b != 0 { (a, b) = (b, a % b) }
+    return a
+  }
+
+  /// The start of the first of a hop's windows that hold `time`.
+  static func firstHop(of time: Int64, size: Int64, every: Int64) -> Int64 {
+    let (lowest, overflow) = time.subtractingReportingOverflow(size)
+    guard !overflow else { return .min }
+    return end(of: tumbleStart(of: lowest, size: every), size: every)
+  }
+
+  /// The length of what a row is kept for: a window, or a hop's pane. Sessions have none.
+  public var slotLength: Int64 { pane ?? length }
+
+  /// When the first window that holds a slot ends.
+  public func firstEnd(ofSlot slot: Int64) -> Int64 {
+    guard case .hop(let size, let every) = self else { return end(ofSlot: slot) }
+    return WindowDefinition.end(of: WindowDefinition.firstHop(of: slot, size: size, every: every), size: size)
+  }
+
+  /// The slots whose rows make the windows that begin in `from..<to`. Of sessions and tumbling windows, their starts.
+  public func slots(from: Int64, to: Int64) -> (from: Int64, to: Int64) {
+    guard case .hop(let size, _) = self else { return (from, to) }
+    return (from, WindowDefinition.end(of: to, size: size))
+  }
+
+  /// The last slot all of whose windows end at or before this; of sessions, which say so themselves, the last start.
+  public func lastSlot(endingBy end: Int64) -> Int64 {
+    let (start, overflow) = end.subtractingReportingOverflow(length)
+    guard !overflow else { return .min }
+    guard case .hop(_, let every) = self else { return start }
+    return WindowDefinition.end(of: WindowDefinition.tumbleStart(of: start, size: every), size: every - 1)
+  }
+
+  /// When the last window that a slot's row counts in ends.
+  public func end(ofSlot slot: Int64) -> Int64 {
+    switch self {
+    case .tumble(let size): WindowDefinition.end(of: slot, size: size)
+    case .hop(let size, let every):
+      WindowDefinition.end(of: WindowDefinition.tumbleStart(of: slot, size: every), size: size)
+    case .session(let gap): WindowDefinition.end(of: slot, size: gap)
+    }
+  }
+}
+
+extension PartialRows {
+  /// The results' windows that begin in `from..<to`, of rows as they are kept: for a hop, each window's panes merged.
+  /// - Parameter from: For each partition, since retention ends at another time in each.
+  /// - Complexity: For a hop, a sort of the rows, and size / pane merges for each.
+  public func windows(of definition: ViewDefinition, from: (PartitionID) -> Int64 = { _ in .min }, to: Int64 = .max)
+    -> PartialRows
+  {
+    guard case .hop(let size, let every) = definition.window, let pane = definition.window.pane else { return self }
+    let order = (0..<count).sorted { a, b in
+      if partitions[a] != partitions[b] { return partitions[a] < partitions[b] }
+      let byKey = withKey(a) { first in withKey(b) { Order.of(first, $0) } }
+      return byKey != Order.equal ? byKey == Order.less : windowStarts[a] < windowStarts[b]
+    }
+    var result = PartialRows(stride: stride)
+    var merging = StateRows(layout: definition.layout)
+    merging.append()
+    var first = 0
+    while first < order.count {
+      var end = first + 1
+      while end < order.count, partitions[order[end]] == partitions[order[first]],
+        withKey(order[first], { key in withKey(order[end]) { bytesEqual(key, $0) } })
+      { end += 1 }
+      let from = from(partitions[order[first]])
+      if from < to { result.append(hops: order[first..<end], of: self, size, every, pane, from..<to, &merging) }
+      first = end
+    }
+    return result
+  }
+
+  /// Appends one key's windows.
+  /// - Parameter group: Rows of one partition and key, in the order of their slots.
+  private mutating func append(
+    hops group: ArraySlice<Int>, of rows: PartialRows, _ size: Int64, _ every: Int64, _ pane: Int64, _ wanted: Range<Int64>,
+    _ merging: inout StateRows
+  ) {
+    guard let first = group.first, let last = group.last else { return }
+    var start = WindowDefinition.firstHop(
+      of: WindowDefinition.tumbleStart(of: rows.windowStarts[first], size: pane), size: size, every: every)
+    if wanted.lowerBound > start {
+      start = WindowDefinition.tumbleStart(of: wanted.lowerBound, size: every)
+      if start < wanted.lowerBound { start = WindowDefinition.end(of: start, size: every) }
+    }
+    var low = group.startIndex
+    var members: [Int] = []
+    while start < wanted.upperBound, start <= rows.windowStarts[last] {
+      let end = WindowDefinition.end(of: start, size: size)
+      while low < group.endIndex, WindowDefinition.tumbleStart(of: rows.windowStarts[group[low]], size: pane) < start { low += 1 }
+      members.removeAll(keepingCapacity: true)
+      var index = low
+      while index < group.endIndex, rows.windowStarts[group[index]] < end {
+        let slot = rows.windowStarts[group[index]]
+        let paneStart = WindowDefinition.tumbleStart(of: slot, size: pane)
+        // The window's number among those of the pane: rows of events that came after it had closed are not its own.
+        let number = (start - WindowDefinition.firstHop(of: paneStart, size: size, every: every)) / every
+        if number >= slot - paneStart { members.append(group[index]) }
+        index += 1
+      }
+      if !members.isEmpty {
+        append(merging: members, of: rows, &merging)
+        windowStarts[count - 1] = start
+        windowEnds[count - 1] = end
+      } else if low < group.endIndex {
+        // Over a stretch without events.
+        let next = WindowDefinition.firstHop(
+          of: WindowDefinition.tumbleStart(of: rows.windowStarts[group[low]], size: pane), size: size, every: every)
+        start = Swift.max(start, next - every)
+      }
+      guard start <= .max - every else { return }
+      start += every
+    }
+  }
+}
