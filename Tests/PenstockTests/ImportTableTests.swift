@@ -20,7 +20,7 @@ private let allowedImports: [String: Set<String>] = [
     "Events", "Views", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics", "CoreMetrics",
   ],
   "Mesh": ["NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
-  "Identity": ["Events", "NIOCore", "NIOSSL", "X509", "Crypto", "JWTKit", "Logging"],
+  "Identity": ["Events", "NIOCore", "NIOSSL", "Crypto"],
   "PenstockClient": ["WebSocket", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
   "websocket-echo": ["WebSocket", "NIOCore", "NIOPosix", "NIOHTTP1", "ArgumentParser"],
 ]
