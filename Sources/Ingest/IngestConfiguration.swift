@@ -12,10 +12,22 @@ public struct IngestConfiguration: Sendable {
   /// Between pings; a peer silent for two of them is closed.
   public var heartbeat: Duration
   public var connectionsMax: Int
+  /// WebSockets of one device, where tokens tell devices apart.
+  public var deviceConnectionsMax: Int
+  /// Of one device over all its connections and requests; nil for as many as it can.
+  public var deviceEventsPerSecondMax: Int?
+  /// From a connection's beginning, or an answer's end, to the end of the next request's head, and from there to the end of its body.
+  public var requestTimeout: Duration
+
+  /// Of one header, and of the request line: `?source=` may come many times.
+  static let headerBytesMax = 64 << 10
+  static let headersBytesMax = 128 << 10
+  static let headersMax = 100
 
   public init(
     host: String = "127.0.0.1", port: Int = 4000, messageBytesMax: Int = 1 << 20, unackedMessagesMax: Int = 1024,
-    heartbeat: Duration = .seconds(30), connectionsMax: Int = 20_000
+    heartbeat: Duration = .seconds(30), connectionsMax: Int = 20_000, deviceConnectionsMax: Int = 1024,
+    deviceEventsPerSecondMax: Int? = nil, requestTimeout: Duration = .seconds(30)
   ) {
     self.host = host
     self.port = port
@@ -23,5 +35,8 @@ public struct IngestConfiguration: Sendable {
     self.unackedMessagesMax = unackedMessagesMax
     self.heartbeat = heartbeat
     self.connectionsMax = connectionsMax
+    self.deviceConnectionsMax = deviceConnectionsMax
+    self.deviceEventsPerSecondMax = deviceEventsPerSecondMax
+    self.requestTimeout = requestTimeout
   }
 }

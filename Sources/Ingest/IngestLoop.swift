@@ -12,6 +12,8 @@ final class IngestLoop {
   let counters: IngestCounters
   let logger: Logger
   let probe: ServiceProbe
+  let gate: AccessGate
+  let limits: DeviceLimits
   let deflate = WebSocketDeflateSettings()
   private(set) var isDraining = false
   private var sessions: [ObjectIdentifier: WebSocketSession] = [:]
@@ -19,12 +21,14 @@ final class IngestLoop {
 
   init(
     configuration: IngestConfiguration, log: any EventLog, eventLoop: any EventLoop, counters: IngestCounters,
-    probe: ServiceProbe, logger: Logger
+    probe: ServiceProbe, gate: AccessGate, limits: DeviceLimits, logger: Logger
   ) {
     self.configuration = configuration
     self.log = log
     self.counters = counters
     self.probe = probe
+    self.gate = gate
+    self.limits = limits
     self.logger = logger
     pipeline = IngestPipeline(log: log, eventLoop: eventLoop, counters: counters)
   }

@@ -18,18 +18,27 @@ public final class IngestService: Sendable {
   private let counters: IngestCounters
   private let channel = Mutex<(any Channel)?>(nil)
   private let connections = ConnectionCount()
+  private let secure: (@Sendable (any Channel) throws -> Void)?
 
+  /// - Parameters:
+  ///   - gate: Tells who sends.
+  ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
   public init(
-    configuration: IngestConfiguration, log: any EventLog, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger
+    configuration: IngestConfiguration, log: any EventLog, gate: AccessGate = .open,
+    secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger
   ) {
     self.configuration = configuration
+    self.secure = secure
     self.group = group
     counters = IngestCounters()
+    let limits = DeviceLimits(
+      connectionsMax: configuration.deviceConnectionsMax, eventsPerSecondMax: configuration.deviceEventsPerSecondMax)
     var loops: [ObjectIdentifier: NIOLoopBoundBox<IngestLoop>] = [:]
     for eventLoop in group.makeIterator() {
       loops[ObjectIdentifier(eventLoop)] = NIOLoopBoundBox.makeBoxSendingValue(
         IngestLoop(
-          configuration: configuration, log: log, eventLoop: eventLoop, counters: counters, probe: probe, logger: logger),
+          configuration: configuration, log: log, eventLoop: eventLoop, counters: counters, probe: probe, gate: gate,
+          limits: limits, logger: logger),
         eventLoop: eventLoop)
     }
     self.loops = loops
@@ -86,12 +95,14 @@ public final class IngestService: Sendable {
       counters.connections.record(connections.count)
     }
     let handler = IngestHTTPHandler(ingest: loop)
+    let admission = Admission()
+    channel.closeFuture.assumeIsolated().whenComplete { _ in admission.leave(loop) }
     let upgrader = WebSocketServerUpgrader(deflate: loop.deflate) { channel, head in
-      channel.eventLoop.makeSucceededFuture(IngestService.decide(head, isDraining: loop.isDraining))
+      channel.eventLoop.makeSucceededFuture(IngestService.decide(head, loop, admission))
     } upgradePipelineHandler: { context, agreement, head in
       let session = WebSocketSession(
         ingest: loop, subprotocol: agreement.subprotocol.flatMap(WebSocketSession.Subprotocol.init) ?? .penstock,
-        sources: IngestService.sources(of: head), deflate: agreement.deflate)
+        sources: IngestService.sources(of: head), deflate: agreement.deflate, admission: admission)
       let operations = context.pipeline.syncOperations
       do {
         try operations.addHandler(session)
@@ -101,28 +112,44 @@ public final class IngestService: Sendable {
       return operations.removeHandler(handler)
     }
     let operations = channel.pipeline.syncOperations
-    try operations.configureHTTPServerPipeline(withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
+    try secure?(channel)
+    var limits = NIOHTTPDecoderLimitConfiguration()
+    limits.maxHeaderFieldSize = IngestConfiguration.headerBytesMax
+    limits.maxHeaderListSize = IngestConfiguration.headersBytesMax
+    limits.maxHeaderFieldCount = IngestConfiguration.headersMax
+    try operations.configureHTTPServerPipeline(
+      withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }), withDecoderLimitConfiguration: limits)
     try operations.addHandler(handler)
   }
 
-  private static func decide(_ head: HTTPRequestHead, isDraining: Bool) -> WebSocketUpgradeDecision {
+  private static func decide(
+    _ head: HTTPRequestHead, _ ingest: IngestLoop, _ admission: Admission
+  ) -> WebSocketUpgradeDecision {
     guard IngestHTTPHandler.path(of: head) == "/v1/stream" else {
       return .refuse(WebSocketRefusal(status: .notFound, detail: "WebSocket is spoken at /v1/stream"))
     }
-    if isDraining {
+    if ingest.isDraining {
       return .refuse(
         WebSocketRefusal(status: .serviceUnavailable, headers: ["Retry-After": "1"], detail: "shutting down; try again"))
     }
-    guard sources(of: head).allSatisfy({ (1...EventReader.attributeBytesMax).contains($0.utf8.count) }),
-      sources(of: head).count <= 1024
-    else {
+    let sources = sources(of: head)
+    guard sources.allSatisfy({ (1...EventReader.attributeBytesMax).contains($0.utf8.count) }), sources.count <= 1024 else {
       return .refuse(WebSocketRefusal(status: .badRequest, detail: "?source= is empty or too long, or there are over 1024"))
     }
     let offered = WebSocketHandshake.subprotocols(head.headers)
-    guard !offered.isEmpty else { return .accept(subprotocol: nil) }
-    guard let chosen = offered.first(where: { WebSocketSession.Subprotocol(rawValue: $0) != nil }) else {
+    let chosen = offered.first { WebSocketSession.Subprotocol(rawValue: $0) != nil }
+    guard chosen != nil || offered.isEmpty else {
       let known = WebSocketSession.Subprotocol.allCases.map(\.rawValue).joined(separator: ", ")
       return .refuse(WebSocketRefusal(status: .badRequest, detail: "no known subprotocol among those offered; known: \(known)"))
+    }
+    // Last: from here on the device counts as connected.
+    do throws(HTTPProblem) {
+      try admission.admit(head, ingest, sources: sources)
+    } catch {
+      return .refuse(
+        WebSocketRefusal(
+          status: HTTPResponseStatus(statusCode: error.status), headers: HTTPHeaders(error.headers.sorted { $0.key < $1.key }),
+          detail: error.detail, code: error.code))
     }
     return .accept(subprotocol: chosen)
   }

@@ -13,7 +13,8 @@ private let allowedImports: [String: Set<String>] = [
   ],
   "Compute": ["Events", "Views", "GRDB", "GRDBSQLite", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
   "Query": [
-    "Events", "Views", "Hummingbird", "HummingbirdCore", "HTTPTypes", "NIOCore", "ServiceLifecycle", "Logging", "Metrics",
+    "Events", "Views", "Hummingbird", "HummingbirdCore", "HTTPTypes", "NIOHTTPTypes", "NIOCore", "ServiceLifecycle", "Logging",
+    "Metrics",
     "CoreMetrics",
   ],
   "Wire": [

@@ -7,7 +7,7 @@
   public struct KeyFileError: Error, Sendable, Hashable, CustomStringConvertible {
     public var description: String
 
-    init(_ description: String) { self.description = description }
+    public init(_ description: String) { self.description = description }
   }
 
   /// A JSON Web Key Set (RFC 7517).

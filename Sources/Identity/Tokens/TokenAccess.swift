@@ -42,6 +42,9 @@
     /// From now on only these count.
     public func replace(tokens: StaticTokens) { state.withLock { $0.tokens = tokens } }
 
+    /// Whether any JWT can be taken at all.
+    public var hasKeys: Bool { state.withLock { !$0.keys.isEmpty } }
+
     /// Whether a token named a key that is not in the set since this was last asked: the set may have a newer version.
     public func takeUnknownKey() -> Bool { unknownKey.exchange(false, ordering: .relaxed) }
 

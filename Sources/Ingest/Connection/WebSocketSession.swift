@@ -52,8 +52,17 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
   private var silentBeats = 0
   private var heartbeat: RepeatedTask?
   private var closeTask: Scheduled<Void>?
+  private let admission: Admission
+  /// What the close frame says once all that was read is answered for.
+  private var ending = (code: WebSocketCloseCode.goingAway, reason: "shutting down")
+  private var expiry: Scheduled<Void>?
+  /// The device has sent more than its rate: not read until it is paid for.
+  private var throttle: Scheduled<Void>?
 
-  init(ingest: IngestLoop, subprotocol: Subprotocol, sources: [String], deflate: WebSocketDeflateParameters?) {
+  init(
+    ingest: IngestLoop, subprotocol: Subprotocol, sources: [String], deflate: WebSocketDeflateParameters?, admission: Admission
+  ) {
+    self.admission = admission
     self.ingest = ingest
     pipeline = ingest.pipeline
     unackedMessagesMax = ingest.configuration.unackedMessagesMax
@@ -62,6 +71,8 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
     defaultSource = sources.count == 1 ? Array(sources[0].utf8) : nil
     decoder = WebSocketFrameDecoder(
       role: .server, limits: WebSocketLimits(messageBytesMax: ingest.configuration.messageBytesMax), deflate: deflate)
+    super.init()
+    permission = admission.caller?.sources
   }
 
   // MARK: life
@@ -72,6 +83,12 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
     let beat = TimeAmount.nanoseconds(Int64(ingest.configuration.heartbeat / .nanoseconds(1)))
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
     heartbeat = context.eventLoop.scheduleRepeatedTask(initialDelay: beat, delay: beat) { _ in bound.value.sendHeartbeat() }
+    if let end = admission.caller?.expiry {
+      let left = max(0, end.nanoseconds - Timestamp.systemNow().nanoseconds)
+      expiry = context.eventLoop.scheduleTask(in: .nanoseconds(left)) {
+        bound.value.finish(.credentialsExpired, "the token has expired")
+      }
+    }
     guard subprotocol == .penstock else {
       state = .open
       return
@@ -105,15 +122,20 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
     heartbeat = nil
     closeTask?.cancel()
     closeTask = nil
+    expiry?.cancel()
+    expiry = nil
+    throttle?.cancel()
+    throttle = nil
     ingest.remove(self)
   }
 
   /// Stops reading, and closes once what was read is answered for.
-  func finish() {
+  func finish(_ code: WebSocketCloseCode = .goingAway, _ reason: String = "shutting down") {
     guard state == .open || state == .welcoming else { return }
     state = .finishing
     received = ByteBuffer()
-    if openCount == 0 { close(.goingAway, "shutting down") }
+    ending = (code, reason)
+    if openCount == 0 { close(code, reason) }
   }
 
   private func fail(_ error: LogError) {
@@ -129,7 +151,7 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
   /// Whether bytes may be taken from the peer now.
   private var mayRead: Bool {
     guard state == .open else { return state == .closing }
-    return openCount < unackedMessagesMax && isWritable && !pipeline.isPaused
+    return openCount < unackedMessagesMax && isWritable && !pipeline.isPaused && throttle == nil
   }
 
   func read(context: ChannelHandlerContext) {
@@ -193,6 +215,20 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
       tracker: self, message: message
     ) { event, reject in writeReject(message: message, event: event, code: reject.code, detail: reject.detail) }
     if queued == 0 { isAnsweredAtOnce = true }
+    if let meter = admission.meter { pay(meter, events: queued, now: receivedAt) }
+  }
+
+  /// Stops reading for as long as the device is ahead of its rate.
+  private func pay(_ meter: DeviceMeter, events: Int, now: UInt64) {
+    meter.take(events: events, now: now)
+    let wait = meter.wait(now: now)
+    guard wait > 0, throttle == nil, let context else { return }
+    let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+    throttle = context.eventLoop.scheduleTask(in: .nanoseconds(Int64(clamping: wait))) {
+      bound.value.throttle = nil
+      bound.value.resumeReading()
+      bound.value.flushOutgoing()
+    }
   }
 
   private func resumeReading() {
@@ -234,7 +270,7 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
       return
     }
     if state == .finishing, openCount == 0 {
-      close(.goingAway, "shutting down")
+      close(ending.code, ending.reason)
       return
     }
     flushOutgoing()
