@@ -16,8 +16,10 @@ public struct IngestConfiguration: Sendable {
   public var deviceConnectionsMax: Int
   /// Of one device over all its connections and requests; nil for as many as it can.
   public var deviceEventsPerSecondMax: Int?
-  /// From a connection's beginning, or an answer's end, to the end of the next request's head, and from there to the end of its body.
+  /// From a connection's beginning to the end of its first request's head, and from the end of any head to the end of its body.
   public var requestTimeout: Duration
+  /// Threads of our own that carry the devices' streams (Linux only); with 0, NIO's event loops carry all.
+  public var reactors: Int
 
   /// Of one header, and of the request line: `?source=` may come many times.
   static let headerBytesMax = 64 << 10
@@ -27,7 +29,8 @@ public struct IngestConfiguration: Sendable {
   public init(
     host: String = "127.0.0.1", port: Int = 4000, messageBytesMax: Int = 1 << 20, unackedMessagesMax: Int = 1024,
     heartbeat: Duration = .seconds(30), connectionsMax: Int = 20_000, deviceConnectionsMax: Int = 1024,
-    deviceEventsPerSecondMax: Int? = nil, requestTimeout: Duration = .seconds(30)
+    deviceEventsPerSecondMax: Int? = nil, requestTimeout: Duration = .seconds(30),
+    reactors: Int = IngestConfiguration.defaultReactors
   ) {
     self.host = host
     self.port = port
@@ -38,5 +41,12 @@ public struct IngestConfiguration: Sendable {
     self.deviceConnectionsMax = deviceConnectionsMax
     self.deviceEventsPerSecondMax = deviceEventsPerSecondMax
     self.requestTimeout = requestTimeout
+    self.reactors = reactors
   }
+
+  #if os(Linux)
+    public static let defaultReactors = 2
+  #else
+    public static let defaultReactors = 0
+  #endif
 }

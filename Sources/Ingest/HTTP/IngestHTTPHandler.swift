@@ -4,7 +4,7 @@ import NIOHTTP1
 import WebSocket
 
 /// Ingest's HTTP: events, and the endpoints every service has. A WebSocket handshake passes it by, unless it is refused.
-final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler {
+final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, DrainableConnection {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
@@ -88,7 +88,7 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler {
     guard head.method == .POST, IngestHTTPHandler.path(of: head) == "/v1/events" else { return }
     do throws(HTTPProblem) {
       // Before the body: who may not send it need not.
-      caller = try Admission.caller(head, ingest, for: .ingest)
+      caller = try DeviceAdmission.caller(head, ingest, for: .ingest)
       if let caller { try holdToRate(caller) }
       events = try EventsRequest(head)
       if let length = head.headers.first(name: "content-length").flatMap({ Int($0) }),
@@ -145,7 +145,7 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler {
     case (.GET, "/livez"), (.HEAD, "/livez"): answer(context, head, .ok, "application/json", Array(#"{"status":"alive"}"#.utf8))
     case (.GET, "/readyz"), (.GET, "/health"), (.HEAD, "/readyz"), (.HEAD, "/health"): answerReadiness(context, head)
     case (.GET, "/metrics"):
-      do throws(HTTPProblem) { _ = try Admission.caller(head, ingest, for: .query) } catch {
+      do throws(HTTPProblem) { _ = try DeviceAdmission.caller(head, ingest, for: .query) } catch {
         answer(context, head, error)
         return
       }

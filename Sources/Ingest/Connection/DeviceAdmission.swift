@@ -2,16 +2,17 @@ import Events
 import NIOCore
 import NIOHTTP1
 
-/// Who a connection's peer is, once it has told. Belongs to the connection's event loop.
-final class Admission {
+/// Who a connection's peer is, once it has told. Belongs to the connection's loop.
+final class DeviceAdmission {
   /// Nil where nobody is asked.
   private(set) var caller: Caller?
   /// Counts the device's WebSocket until `leave`.
   private(set) var meter: DeviceMeter?
+  private var authorization: [String] = []
 
   /// Lets a device's WebSocket in.
   func admit(_ head: HTTPRequestHead, _ ingest: IngestLoop, sources: [String]) throws(HTTPProblem) {
-    guard let caller = try Admission.caller(head, ingest, for: .ingest) else { return }
+    guard let caller = try DeviceAdmission.caller(head, ingest, for: .ingest) else { return }
     // The welcome tells where a source is: only to who may write it.
     guard let foreign = sources.first(where: { !caller.sources.permits($0) }) else {
       guard let meter = ingest.limits.connect(caller, now: NIODeadline.now().uptimeNanoseconds) else {
@@ -23,10 +24,22 @@ final class Admission {
       }
       self.caller = caller
       self.meter = meter
+      authorization = head.headers["authorization"]
       return
     }
     throw HTTPProblem(
       status: 403, code: "forbidden_source", detail: "the token does not let its holder write as '\(foreign.prefix(200))'")
+  }
+
+  /// Why the connection may not go on: its token has expired, or has been taken back meanwhile. Nil when it may.
+  func denial(_ ingest: IngestLoop) -> AccessDenial? {
+    guard caller != nil else { return nil }
+    do throws(AccessDenial) {
+      _ = try ingest.gate.admit(authorization: authorization, for: .ingest)
+      return nil
+    } catch {
+      return error
+    }
   }
 
   /// The connection is gone.
