@@ -15,7 +15,6 @@ let secure = TargetDependencyCondition.when(traits: ["Secure"])
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl", condition: secure)
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates", condition: secure)
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto", condition: secure)
-let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit", condition: secure)
 
 // The console lies within the executable: there is no folder to lose.
 let consoleFiles = [
@@ -48,7 +47,6 @@ let package = Package(
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: ["FullFoundation"]),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
-    .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
   ],
   targets: [
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
@@ -79,7 +77,7 @@ let package = Package(
     .target(name: "Mesh", dependencies: [nioCore, nioPosix, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
     .target(
       name: "Wire", dependencies: ["Events", "Views", nioCore, nioPosix, nioHTTP1, logging, metrics], swiftSettings: strict),
-    .target(name: "Identity", dependencies: ["Events", nioCore, nioSSL, x509, crypto, jwtKit, logging], swiftSettings: strict),
+    .target(name: "Identity", dependencies: ["Events", nioCore, nioSSL, crypto], swiftSettings: strict),
     .executableTarget(
       name: "Penstock",
       dependencies: [
@@ -119,7 +117,7 @@ let package = Package(
       name: "WireTests", dependencies: ["Wire", "Log", "Compute", "Views", "Events", "TestSupport", nioPosix],
       swiftSettings: strict),
     .testTarget(
-      name: "IdentityTests", dependencies: ["Identity", "Events", "TestSupport", nioSSL, x509, crypto, jwtKit],
+      name: "IdentityTests", dependencies: ["Identity", "Events", "TestSupport", nioCore, nioPosix, nioSSL, x509, crypto],
       swiftSettings: strict),
     .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events", "TestSupport"], swiftSettings: strict),
     .testTarget(

@@ -12,12 +12,24 @@ public struct IngestConfiguration: Sendable {
   /// Between pings; a peer silent for two of them is closed.
   public var heartbeat: Duration
   public var connectionsMax: Int
+  /// WebSockets of one device, where tokens tell devices apart.
+  public var deviceConnectionsMax: Int
+  /// Of one device over all its connections and requests; nil for as many as it can.
+  public var deviceEventsPerSecondMax: Int?
+  /// From a connection's beginning to the end of its first request's head, and from the end of any head to the end of its body.
+  public var requestTimeout: Duration
   /// Threads of our own that carry the devices' streams (Linux only); with 0, NIO's event loops carry all.
   public var reactors: Int
 
+  /// Of one header, and of the request line: `?source=` may come many times.
+  static let headerBytesMax = 64 << 10
+  static let headersBytesMax = 128 << 10
+  static let headersMax = 100
+
   public init(
     host: String = "127.0.0.1", port: Int = 4000, messageBytesMax: Int = 1 << 20, unackedMessagesMax: Int = 1024,
-    heartbeat: Duration = .seconds(30), connectionsMax: Int = 20_000,
+    heartbeat: Duration = .seconds(30), connectionsMax: Int = 20_000, deviceConnectionsMax: Int = 1024,
+    deviceEventsPerSecondMax: Int? = nil, requestTimeout: Duration = .seconds(30),
     reactors: Int = IngestConfiguration.defaultReactors
   ) {
     self.host = host
@@ -26,6 +38,9 @@ public struct IngestConfiguration: Sendable {
     self.unackedMessagesMax = unackedMessagesMax
     self.heartbeat = heartbeat
     self.connectionsMax = connectionsMax
+    self.deviceConnectionsMax = deviceConnectionsMax
+    self.deviceEventsPerSecondMax = deviceEventsPerSecondMax
+    self.requestTimeout = requestTimeout
     self.reactors = reactors
   }
 

@@ -12,19 +12,23 @@ final class IngestLoop {
   let counters: IngestCounters
   let logger: Logger
   let probe: ServiceProbe
+  let gate: AccessGate
+  let limits: DeviceLimits
   let deflate = WebSocketDeflateSettings()
   private(set) var isDraining = false
   private var connections: [ObjectIdentifier: any DrainableConnection] = [:]
 
   init(
     configuration: IngestConfiguration, log: any EventLog, loop: any ConnectionLoop, counters: IngestCounters,
-    probe: ServiceProbe, logger: Logger
+    probe: ServiceProbe, gate: AccessGate, limits: DeviceLimits, logger: Logger
   ) {
     self.loop = loop
     self.configuration = configuration
     self.log = log
     self.counters = counters
     self.probe = probe
+    self.gate = gate
+    self.limits = limits
     self.logger = logger
     pipeline = IngestPipeline(log: log, loop: loop, counters: counters)
   }

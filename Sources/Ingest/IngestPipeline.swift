@@ -96,11 +96,17 @@ final class IngestPipeline {
   ) -> Int {
     var queued = 0, rejected = 0
     let partitions = UInt64(laneCount)
-    let reader = reader, lanes = lanes
+    let reader = reader, lanes = lanes, permission = tracker.permission
     reader.begin(message: bytes, framing: framing, arrival: arrival, defaultSource: defaultSource)
     while let step = reader.next() {
       switch step {
       case .event(let index):
+        if let permission, !reader.withSource({ permission.permits($0) }) {
+          rejected += 1
+          counters.rejected(.forbiddenSource)
+          onReject(index, EventReject(.forbiddenSource, "the token does not let its holder write as this source"))
+          continue
+        }
         let lane = Int(truncatingIfNeeded: reader.sourceHash % partitions)
         if lanes[lane].builder.isFull { seal(lane) }
         append(to: lanes + lane, lane, reader, tracker, message, index)

@@ -22,6 +22,9 @@ public final class IngestService: Sendable {
   private let counters: IngestCounters
   private let log: any EventLog
   private let probe: ServiceProbe
+  private let gate: AccessGate
+  private let limits: DeviceLimits
+  private let secure: (@Sendable (any Channel) throws -> Void)?
   private let logger: Logger
   private let listener = Mutex<Listener?>(nil)
   private let connections = ConnectionCount()
@@ -33,9 +36,18 @@ public final class IngestService: Sendable {
     #endif
   }
 
+  /// - Parameters:
+  ///   - gate: Tells who sends.
+  ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
   public init(
-    configuration: IngestConfiguration, log: any EventLog, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger
+    configuration: IngestConfiguration, log: any EventLog, gate: AccessGate = .open,
+    secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger
   ) {
+    self.gate = gate
+    self.secure = secure
+    let limits = DeviceLimits(
+      connectionsMax: configuration.deviceConnectionsMax, eventsPerSecondMax: configuration.deviceEventsPerSecondMax)
+    self.limits = limits
     self.configuration = configuration
     self.group = group
     self.log = log
@@ -48,7 +60,7 @@ public final class IngestService: Sendable {
       loops[ObjectIdentifier(eventLoop)] = NIOLoopBoundBox.makeBoxSendingValue(
         IngestLoop(
           configuration: configuration, log: log, loop: EventLoopThread(eventLoop), counters: counters, probe: probe,
-          logger: logger),
+          gate: gate, limits: limits, logger: logger),
         eventLoop: eventLoop)
     }
     self.loops = loops
@@ -59,7 +71,8 @@ public final class IngestService: Sendable {
   /// - Throws: `IOError` when the address is not to be had.
   public func start() async throws -> SocketAddress? {
     #if os(Linux)
-      if configuration.reactors > 0 { return try await startReactors() }
+      // The reactors speak plain text.
+      if configuration.reactors > 0, secure == nil { return try await startReactors() }
     #endif
     let bound = try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 4096)
@@ -88,7 +101,8 @@ public final class IngestService: Sendable {
         configuration, logger: logger,
         makeLoop: { loop in
           IngestLoop(
-            configuration: configuration, log: log, loop: loop, counters: counters, probe: probe, logger: logger)
+            configuration: configuration, log: log, loop: loop, counters: counters, probe: probe, gate: gate,
+            limits: limits, logger: logger)
         },
         admit: { self.admit() }, ended: { self.connectionEnded() }, handOver: { self.serveHTTP($0) })
       do {
@@ -156,10 +170,13 @@ public final class IngestService: Sendable {
       preconditionFailure("a channel on a loop that is not of the group")
     }
     let handler = IngestHTTPHandler(ingest: loop)
+    let admission = DeviceAdmission()
+    channel.closeFuture.assumeIsolated().whenComplete { _ in admission.leave(loop) }
     let upgrader = WebSocketServerUpgrader(deflate: loop.deflate) { channel, head in
-      channel.eventLoop.makeSucceededFuture(StreamAdmission.decide(head, isDraining: loop.isDraining))
+      channel.eventLoop.makeSucceededFuture(StreamAdmission.decide(head, loop, admission))
     } upgradePipelineHandler: { context, agreement, head in
-      let session = WebSocketSession(ingest: loop, agreement: agreement, sources: StreamAdmission.sources(of: head))
+      let session = WebSocketSession(
+        ingest: loop, agreement: agreement, sources: StreamAdmission.sources(of: head), admission: admission)
       let operations = context.pipeline.syncOperations
       do {
         try operations.addHandler(NIOTransport(session))
@@ -169,7 +186,13 @@ public final class IngestService: Sendable {
       return operations.removeHandler(handler)
     }
     let operations = channel.pipeline.syncOperations
-    try operations.configureHTTPServerPipeline(withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
+    try secure?(channel)
+    var limits = NIOHTTPDecoderLimitConfiguration()
+    limits.maxHeaderFieldSize = IngestConfiguration.headerBytesMax
+    limits.maxHeaderListSize = IngestConfiguration.headersBytesMax
+    limits.maxHeaderFieldCount = IngestConfiguration.headersMax
+    try operations.configureHTTPServerPipeline(
+      withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }), withDecoderLimitConfiguration: limits)
     try operations.addHandler(handler)
   }
 }

@@ -10,12 +10,14 @@ final class QueryAnswers: Sendable {
   private let events: EventAnswers
   private let overview: OverviewAnswers
   private let probe: ServiceProbe
+  private let gate: AccessGate
   private let counters = QueryCounters()
   private let logger: Logger
   private let draining = Atomic<Bool>(false)
 
   init(
-    configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe, logger: Logger,
+    configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe, gate: AccessGate = .open,
+    logger: Logger,
     now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) {
     views = ViewAnswers(
@@ -26,6 +28,7 @@ final class QueryAnswers: Sendable {
       answerBytesMax: configuration.eventsAnswerBytesMax)
     overview = OverviewAnswers(store: store, log: log, probe: probe, now: now)
     self.probe = probe
+    self.gate = gate
     self.logger = logger
   }
 
@@ -44,6 +47,7 @@ final class QueryAnswers: Sendable {
           "\(request.path.prefix(200)) takes \(match.route.allow), not \(request.method.rawValue.prefix(32))",
           headers: ["Allow": match.route.allow])
       }
+      try admit(request, match.route)
       answer = try await self.route(request, match)
     } catch {
       if error.problem.status >= 500 {
@@ -59,6 +63,19 @@ final class QueryAnswers: Sendable {
     }
     counters.answered(match.route, answer.status, after: ContinuousClock.now - start)
     return answer
+  }
+
+  /// Every request but those for what anybody may see passes here, before anything is done for it.
+  private func admit(_ request: QueryRequest, _ route: Route) throws(QueryFailure) {
+    guard let scope = route.scope(request.method) else { return }
+    do throws(AccessDenial) {
+      let caller = try gate.admit(authorization: request.headers[values: .authorization], for: scope)
+      guard let caller, scope == .admin else { return }
+      logger.notice(
+        "\(request.method.rawValue) \(request.path.prefix(200)) by \(caller.subject)", metadata: ["request": "\(request.id)"])
+    } catch {
+      throw QueryFailure(error.problem)
+    }
   }
 
   private func route(_ request: QueryRequest, _ match: RouteMatch) async throws(QueryFailure) -> Answer {

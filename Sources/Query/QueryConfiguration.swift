@@ -1,5 +1,10 @@
 /// What the query service is told. Bounds are checked where the settings are read.
 public struct QueryConfiguration: Sendable {
+  /// Of one header, and of the request line: expressions and cursors travel in it.
+  static let headerBytesMax = 64 << 10
+  static let headersBytesMax = 128 << 10
+  static let headersMax = 100
+
   public var host: String
   /// 0 takes a free one.
   public var port: Int
@@ -7,6 +12,8 @@ public struct QueryConfiguration: Sendable {
   public var connectionsMax: Int
   /// A connection that sends nothing for so long is closed.
   public var idleTimeout: Duration
+  /// From a connection's beginning to the end of its first request's head, and from the end of any head to the end of its body.
+  public var requestTimeout: Duration
   /// What `limit` may be at most; of raw events never above 10,000.
   public var rowsMax: Int
   /// A partition to which nothing was appended for so long holds back no result's `final`.
@@ -18,7 +25,8 @@ public struct QueryConfiguration: Sendable {
 
   public init(
     host: String = "127.0.0.1", port: Int = 8080, rowsMax: Int = 100_000, connectionsMax: Int = 4096,
-    idleTimeout: Duration = .seconds(75), partitionIdleAfter: Duration = .seconds(60), eventsScanBytesMax: Int = 64 << 20,
+    idleTimeout: Duration = .seconds(75), requestTimeout: Duration = .seconds(30),
+    partitionIdleAfter: Duration = .seconds(60), eventsScanBytesMax: Int = 64 << 20,
     eventsAnswerBytesMax: Int = 8 << 20
   ) {
     self.host = host
@@ -26,6 +34,7 @@ public struct QueryConfiguration: Sendable {
     self.rowsMax = rowsMax
     self.connectionsMax = connectionsMax
     self.idleTimeout = idleTimeout
+    self.requestTimeout = requestTimeout
     self.partitionIdleAfter = partitionIdleAfter
     self.eventsScanBytesMax = eventsScanBytesMax
     self.eventsAnswerBytesMax = eventsAnswerBytesMax

@@ -23,7 +23,7 @@ public final class QueryService: Sendable {
   }
 
   private struct Running: Sendable {
-    var server: Server<HTTP1Channel>
+    var server: Server<GuardedChannel>
     var task: Task<Void, any Error>
   }
 
@@ -34,18 +34,22 @@ public final class QueryService: Sendable {
   private let running = Mutex<Running?>(nil)
   private let date = Mutex(DateText())
   private let departures = ClientDepartures()
+  private let secure: (@Sendable (any Channel) throws -> Void)?
 
   /// - Parameters:
+  ///   - gate: Tells who asks.
+  ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
   ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
   ///   - group: Whose loops serve the connections; not shut down here.
   public init(
-    configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe,
-    group: any EventLoopGroup, logger: Logger
+    configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe, gate: AccessGate = .open,
+    secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, logger: Logger
   ) {
     self.configuration = configuration
+    self.secure = secure
     self.group = group
     self.logger = logger
-    answers = QueryAnswers(configuration: configuration, store: store, log: log, probe: probe, logger: logger)
+    answers = QueryAnswers(configuration: configuration, store: store, log: log, probe: probe, gate: gate, logger: logger)
   }
 
   /// Listens.
@@ -56,9 +60,10 @@ public final class QueryService: Sendable {
     let (addresses, listening) = AsyncStream.makeStream(of: SocketAddress?.self)
     let configuration = configuration
     let server = Server(
-      childChannelSetup: HTTP1Channel(
-        responder: { [self] request, writer, channel in try await respond(to: request, writer, on: channel) },
-        configuration: HTTP1Channel.Configuration(idleTimeout: .nanoseconds(configuration.idleTimeout.nanoseconds))),
+      childChannelSetup: GuardedChannel(
+        base: HTTP1Channel(
+          responder: { [self] request, writer, channel in try await respond(to: request, writer, on: channel) },
+          configuration: QueryService.channelConfiguration(configuration)), secure: secure),
       configuration: ServerConfiguration(
         address: .hostname(configuration.host, port: configuration.port), backlog: 1024,
         availableConnectionsDelegate: MaximumAvailableConnections(configuration.connectionsMax, logger: logger)),
@@ -78,6 +83,16 @@ public final class QueryService: Sendable {
     running.withLock { $0 = nil }
     try await task.value
     throw StartError.stopped
+  }
+
+  private static func channelConfiguration(_ configuration: QueryConfiguration) -> HTTP1Channel.Configuration {
+    let idle = TimeAmount.nanoseconds(configuration.idleTimeout.nanoseconds)
+    let request = TimeAmount.nanoseconds(configuration.requestTimeout.nanoseconds)
+    return HTTP1Channel.Configuration(
+      additionalChannelHandlers: [RequestDeadline(requestTimeout: request, idleTimeout: idle)], idleTimeout: idle,
+      httpDecoderConfiguration: HTTP1Channel.Configuration.DecoderConfiguration(
+        maxHeaderFieldSize: QueryConfiguration.headerBytesMax, maxHeaderListSize: QueryConfiguration.headersBytesMax,
+        maxHeaderFieldCount: QueryConfiguration.headersMax))
   }
 
   /// Stops accepting, finishes the requests that are under way, closes the connections.

@@ -15,6 +15,9 @@ public struct WebSocketCloseCode: RawRepresentable, Hashable, Sendable, CustomSt
   public static let serviceRestart = Self(rawValue: 1012)
   public static let tryAgainLater = Self(rawValue: 1013)
 
+  /// Penstock's own: the token that the connection was opened with has expired.
+  public static let credentialsExpired = Self(rawValue: 4001)
+
   /// Whether the code may stand in a frame: 1004...1006 and 1015 never may, 1016...2999 are not assigned,
   /// 3000...4999 belong to libraries and applications.
   public var isAllowedOnWire: Bool {

@@ -95,11 +95,14 @@ public struct WebSocketRefusal: Error, Equatable, Sendable {
   public var status: HTTPResponseStatus
   public var headers: HTTPHeaders
   public var detail: String
+  /// For programs: what kind of refusal it is, where the status does not say all.
+  public var code: String?
 
-  public init(status: HTTPResponseStatus, headers: HTTPHeaders = [:], detail: String = "") {
+  public init(status: HTTPResponseStatus, headers: HTTPHeaders = [:], detail: String = "", code: String? = nil) {
     self.status = status
     self.headers = headers
     self.detail = detail
+    self.code = code
   }
 }
 

@@ -144,7 +144,16 @@ private func problems(
       let found = try problems(environment: ["PENSTOCK_\(section.uppercased())__LISTEN": address])
       #expect(found.count == 1)
       #expect(found.first?.contains("\(section).listen: ") == true)
-      #expect(found.first?.contains("auth is not available in this version: bind to 127.0.0.1, [::1] or localhost") == true)
+      #expect(found.first?.contains("bind to 127.0.0.1, [::1] or localhost") == true)
+      let namesAuth = found.first?.contains("set auth.tokens, auth.jwks or auth.hs256_secret") == true
+      #expect(namesAuth == ["ingest", "query"].contains(section))
+      // Tokens open the devices' and analysts' listeners, and no other.
+      let withAuth = ["PENSTOCK_\(section.uppercased())__LISTEN": address, "PENSTOCK_AUTH__TOKENS": "tokens.ndjson"]
+      if namesAuth {
+        #expect(throws: Never.self) { try load(environment: withAuth) }
+      } else {
+        #expect(try problems(environment: withAuth).count == 1)
+      }
     }
   }
 
@@ -175,15 +184,43 @@ private func problems(
   @Test("a secret is masked, whether it is right or wrong")
   func secrets() throws {
     let setting = Setting<String?>.secret("auth.token", help: "A token.")
-    var reader = SettingsReader(texts: ["auth.token": SettingText(text: "hunter2", origin: .flag("--set"))])
+    var reader = SettingsReader(texts: ["auth.token": SettingText(text: "hunter2", origin: .environment(variable: "X"))])
     #expect(reader.value(setting) == "hunter2")
     #expect(reader.entries.map(\.value) == ["********"])
 
     let tooLong = String(repeating: "hunter2", count: 1000)
-    reader = SettingsReader(texts: ["auth.token": SettingText(text: tooLong, origin: .flag("--set"))])
+    reader = SettingsReader(texts: ["auth.token": SettingText(text: tooLong, origin: .environment(variable: "X"))])
     #expect(reader.value(setting) == nil)
     #expect(reader.problems.count == 1)
     #expect(!"\(reader.problems)".contains("hunter2"))
+  }
+
+  @Test("a secret is not taken as a flag, which ps would show")
+  func secretFlag() throws {
+    let secret = String(repeating: "hunter2", count: 10)
+    let error = #expect(throws: ConfigurationError.self) { try load(flags: [("auth.hs256_secret", secret, "--set")]) }
+    #expect(error?.problems.count == 1)
+    #expect(error?.description.contains("PENSTOCK_AUTH__HS256_SECRET_FILE") == true)
+    #expect(error?.description.contains("hunter2") == false)
+    try withFile(secret + "\n") { path in
+      let loaded = try load(environment: ["PENSTOCK_AUTH__HS256_SECRET_FILE": path])
+      #expect(loaded.settings.auth.secret == secret)
+      #expect(loaded.entries.first { $0.key == "auth.hs256_secret" }?.value == "********")
+    }
+  }
+
+  @Test("TLS takes a certificate and its key, or neither; keys in plain text come from this machine only")
+  func security() throws {
+    #expect(try problems(flags: [("tls.certificate", "a.pem", "--set")]).count == 1)
+    #expect(try problems(flags: [("tls.key", "a.pem", "--set")]).count == 1)
+    #expect(try problems(flags: [("tls.client_ca", "a.pem", "--set")]).count == 1)
+    #expect(try load(flags: [("tls.certificate", "a.pem", "--set"), ("tls.key", "b.pem", "--set")]).settings.tls.files != nil)
+    for url in ["https://issuer.example/keys", "http://127.0.0.1:9/keys", "http://localhost/keys", "keys.json"] {
+      #expect(throws: Never.self, "\(url)") { try load(flags: [("auth.jwks", url, "--set")]) }
+    }
+    for url in ["http://issuer.example/keys", "http://10.0.0.1:9/keys", "http://127.0.0.1.example/keys"] {
+      #expect(try problems(flags: [("auth.jwks", url, "--set")]).count == 1, "\(url)")
+    }
   }
 
   @Test("variables of others are left alone; a key with single underscores is told of")

@@ -14,14 +14,15 @@ private let allowedImports: [String: Set<String>] = [
   ],
   "Compute": ["Events", "Views", "GRDB", "GRDBSQLite", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
   "Query": [
-    "Events", "Views", "Hummingbird", "HummingbirdCore", "HTTPTypes", "NIOCore", "ServiceLifecycle", "Logging", "Metrics",
+    "Events", "Views", "Hummingbird", "HummingbirdCore", "HTTPTypes", "NIOHTTPTypes", "NIOCore", "ServiceLifecycle", "Logging",
+    "Metrics",
     "CoreMetrics",
   ],
   "Wire": [
     "Events", "Views", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics", "CoreMetrics",
   ],
   "Mesh": ["NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
-  "Identity": ["Events", "NIOCore", "NIOSSL", "X509", "Crypto", "JWTKit", "Logging"],
+  "Identity": ["Events", "NIOCore", "NIOSSL", "Crypto"],
   "PenstockClient": ["WebSocket", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
   "websocket-echo": ["WebSocket", "NIOCore", "NIOPosix", "NIOHTTP1", "ArgumentParser"],
 ]

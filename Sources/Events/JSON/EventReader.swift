@@ -53,6 +53,11 @@ public final class EventReader {
 
   /// FNV-1a of the present event's source: modulo the partition count it is the partition.
   public var sourceHash: UInt64 { scanner.pointee.tape.sourceHash }
+  /// Lends the present event's source, UTF-8.
+  public func withSource<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+    body(scanner.pointee.tape.source?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
+  }
+
   /// Bytes the present event took in its message.
   public var eventBytes: Int { scanner.pointee.tape.textBytes }
   /// Whether the path table has reached its bound: call `resetPaths()` when no builder holds unsealed rows.

@@ -23,6 +23,8 @@ public enum RejectCode: String, Sendable, CaseIterable {
   case stringTooLong = "string_too_long"
   /// A string that stands for no Unicode text: half a surrogate pair.
   case invalidString = "invalid_string"
+  /// The connection's token does not let it write as the event's source.
+  case forbiddenSource = "forbidden_source"
   /// The event's epoch is below its source's present one.
   case fenced
 }

@@ -22,6 +22,8 @@ class MessageTracker {
     var receivedAt: UInt64
   }
 
+  /// What sources its events may be of; nil for any.
+  var permission: SourcePermission?
   /// Of the answered messages.
   private(set) var totals = Totals()
   /// Partition → next offset after the synced events, in the order of the partitions.

@@ -6,11 +6,14 @@ import WebSocket
 enum StreamAdmission {
   static let path = "/v1/stream"
 
-  static func decide(_ head: HTTPRequestHead, isDraining: Bool) -> WebSocketUpgradeDecision {
+  /// - Parameter device: Told who asks; once accepted, the device counts as connected until it leaves.
+  static func decide(
+    _ head: HTTPRequestHead, _ ingest: IngestLoop, _ device: DeviceAdmission
+  ) -> WebSocketUpgradeDecision {
     guard IngestHTTPHandler.path(of: head) == path else {
       return .refuse(WebSocketRefusal(status: .notFound, detail: "WebSocket is spoken at \(path)"))
     }
-    if isDraining {
+    if ingest.isDraining {
       return .refuse(
         WebSocketRefusal(status: .serviceUnavailable, headers: ["Retry-After": "1"], detail: "shutting down; try again"))
     }
@@ -19,10 +22,18 @@ enum StreamAdmission {
       return .refuse(WebSocketRefusal(status: .badRequest, detail: "?source= is empty or too long, or there are over 1024"))
     }
     let offered = WebSocketHandshake.subprotocols(head.headers)
-    guard !offered.isEmpty else { return .accept(subprotocol: nil) }
-    guard let chosen = offered.first(where: { WebSocketSession.Subprotocol(rawValue: $0) != nil }) else {
+    let chosen = offered.first { WebSocketSession.Subprotocol(rawValue: $0) != nil }
+    guard chosen != nil || offered.isEmpty else {
       let known = WebSocketSession.Subprotocol.allCases.map(\.rawValue).joined(separator: ", ")
       return .refuse(WebSocketRefusal(status: .badRequest, detail: "no known subprotocol among those offered; known: \(known)"))
+    }
+    do throws(HTTPProblem) {
+      try device.admit(head, ingest, sources: sources)
+    } catch {
+      return .refuse(
+        WebSocketRefusal(
+          status: HTTPResponseStatus(statusCode: error.status), headers: HTTPHeaders(error.headers.sorted { $0.key < $1.key }),
+          detail: error.detail, code: error.code))
     }
     return .accept(subprotocol: chosen)
   }

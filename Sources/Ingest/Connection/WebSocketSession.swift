@@ -47,11 +47,20 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   /// A message had no event for the log: empty, or all rejected. No sync will answer for it.
   private var isAnsweredAtOnce = false
   private var silentBeats = 0
+  private let admission: DeviceAdmission
+  /// What the close frame says once all that was read is answered for.
+  private var ending = (code: WebSocketCloseCode.goingAway, reason: "shutting down")
+  /// Ends the session when its token does.
+  private var expiry: Task<Void, Never>?
+  /// The device has sent more than its rate: it is not read until this ends.
+  private var throttle: Task<Void, Never>?
 
   /// - Parameters:
   ///   - agreement: Its subprotocol is one of `Subprotocol`, or nil for the default.
   ///   - sources: Of `?source=`.
-  init(ingest: IngestLoop, agreement: WebSocketAgreement, sources: [String]) {
+  ///   - admission: Of the device, which leaves with the session.
+  init(ingest: IngestLoop, agreement: WebSocketAgreement, sources: [String], admission: DeviceAdmission) {
+    self.admission = admission
     self.ingest = ingest
     pipeline = ingest.pipeline
     unackedMessagesMax = ingest.configuration.unackedMessagesMax
@@ -60,6 +69,8 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     defaultSource = sources.count == 1 ? Array(sources[0].utf8) : nil
     decoder = WebSocketFrameDecoder(
       role: .server, limits: WebSocketLimits(messageBytesMax: ingest.configuration.messageBytesMax), deflate: agreement.deflate)
+    super.init()
+    permission = admission.caller?.sources
   }
 
   // MARK: life
@@ -68,6 +79,9 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   func start(on transport: any SessionTransport) {
     self.transport = transport
     ingest.add(self)
+    if let end = admission.caller?.expiry {
+      expiry = after(.nanoseconds(max(0, end.nanoseconds - Timestamp.systemNow().nanoseconds))) { $0.deny(.expired) }
+    }
     guard subprotocol == .penstock else {
       state = .open
       return
@@ -100,16 +114,39 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     transport = nil
     received = ByteBuffer()
     outgoing = ByteBuffer()
+    expiry?.cancel()
+    throttle?.cancel()
+    admission.leave(ingest)
     ingest.remove(self)
   }
 
   /// Stops reading, and closes once what was read is answered for.
-  func finish() {
+  func finish() { finish(.goingAway, "shutting down") }
+
+  private func finish(_ code: WebSocketCloseCode, _ reason: String) {
     guard state == .open || state == .welcoming else { return }
     state = .finishing
     received = ByteBuffer()
-    if openCount == 0 { close(.goingAway, "shutting down") }
+    ending = (code, reason)
+    if openCount == 0 { close(code, reason) }
     transport?.sessionChanged()
+  }
+
+  private func deny(_ denial: AccessDenial) {
+    switch denial {
+    case .expired: finish(.credentialsExpired, "the token has expired")
+    default: finish(.policyViolation, "the token is no longer good")
+    }
+  }
+
+  /// Runs `body` on the loop when `delay` has passed, unless the task is cancelled before.
+  private func after(_ delay: Duration, _ body: @escaping @Sendable (WebSocketSession) -> Void) -> Task<Void, Never> {
+    let bound = LoopBound(self, ingest.loop), loop = ingest.loop
+    return Task {
+      // Cancelled with the session's end.
+      do { try await Task.sleep(for: delay) } catch { return }
+      loop.execute { body(bound.value) }
+    }
   }
 
   private func fail(_ error: LogError) {
@@ -136,7 +173,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   /// Whether bytes may be taken from the peer now.
   var mayRead: Bool {
     guard state == .open else { return state == .closing }
-    return openCount < unackedMessagesMax && isWritable && !pipeline.isPaused
+    return openCount < unackedMessagesMax && isWritable && !pipeline.isPaused && throttle == nil
   }
 
   /// Takes bytes from the peer. What the bounds don't let in now is kept: at most one read, if the transport asks `mayRead` before each.
@@ -205,6 +242,19 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
       tracker: self, message: message
     ) { event, reject in writeReject(message: message, event: event, code: reject.code, detail: reject.detail) }
     if queued == 0 { isAnsweredAtOnce = true }
+    if let meter = admission.meter { pay(meter, events: queued, now: receivedAt) }
+  }
+
+  /// Stops reading for as long as the device is ahead of its rate.
+  private func pay(_ meter: DeviceMeter, events: Int, now: UInt64) {
+    meter.take(events: events, now: now)
+    let wait = meter.wait(now: now)
+    guard wait > 0, throttle == nil else { return }
+    throttle = after(.nanoseconds(Int64(clamping: wait))) { session in
+      session.throttle = nil
+      if session.mayRead { session.decodeReceived() }
+      session.transport?.sessionChanged()
+    }
   }
 
   override func pipelineResumed() {
@@ -239,7 +289,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     if let failure {
       fail(failure)
     } else if state == .finishing, openCount == 0 {
-      close(.goingAway, "shutting down")
+      close(ending.code, ending.reason)
     }
   }
 
@@ -299,6 +349,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
 
   /// A heartbeat has passed: pings the peer, or gives it up.
   func beat() {
+    if let denial = admission.denial(ingest) { return deny(denial) }
     guard state == .open, mayRead else { return }
     if silentBeats >= WebSocketSession.silentBeatsMax {
       close(.goingAway, "nothing was heard for \(silentBeats) heartbeats")

@@ -8,10 +8,11 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
-  /// Between a request's first byte and its last: slower clients are cut off.
-  private static let requestTimeout = TimeAmount.seconds(30)
+  /// From an answer's end to the end of the next request's head.
+  private static let idleTimeout = TimeAmount.seconds(75)
 
   private let ingest: IngestLoop
+  private let requestTimeout: TimeAmount
   private var head: HTTPRequestHead?
   private var events: EventsRequest?
   private var body = ByteBuffer()
@@ -23,11 +24,19 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
   private var context: ChannelHandlerContext?
   private var isAnswering = false
 
-  init(ingest: IngestLoop) { self.ingest = ingest }
+  /// Who sends the present request; nil where nobody is asked.
+  private var caller: Caller?
+
+  init(ingest: IngestLoop) {
+    self.ingest = ingest
+    requestTimeout = .nanoseconds(Int64(ingest.configuration.requestTimeout / .nanoseconds(1)))
+  }
 
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
     ingest.add(self)
+    // TLS's handshake has to be done by then, too.
+    expect(context, within: requestTimeout)
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
@@ -74,11 +83,13 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
     self.head = head
     body.clear()
     events = nil
-    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-    timeout?.cancel()
-    timeout = context.eventLoop.scheduleTask(in: IngestHTTPHandler.requestTimeout) { bound.value.close(promise: nil) }
+    caller = nil
+    expect(context, within: requestTimeout)
     guard head.method == .POST, IngestHTTPHandler.path(of: head) == "/v1/events" else { return }
     do throws(HTTPProblem) {
+      // Before the body: who may not send it need not.
+      caller = try DeviceAdmission.caller(head, ingest, for: .ingest)
+      if let caller { try holdToRate(caller) }
       events = try EventsRequest(head)
       if let length = head.headers.first(name: "content-length").flatMap({ Int($0) }),
         length > ingest.configuration.messageBytesMax
@@ -95,6 +106,22 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
     }
   }
 
+  /// Cuts the connection off unless what is next comes in time, however often it sends a byte.
+  private func expect(_ context: ChannelHandlerContext, within time: TimeAmount) {
+    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    timeout?.cancel()
+    timeout = context.eventLoop.scheduleTask(in: time) { bound.value.close(promise: nil) }
+  }
+
+  private func holdToRate(_ caller: Caller) throws(HTTPProblem) {
+    let now = NIODeadline.now().uptimeNanoseconds
+    let wait = ingest.limits.meter(of: caller, now: now).wait(now: now)
+    guard wait > 0 else { return }
+    throw HTTPProblem(
+      status: 429, code: "rate_limited", detail: "this device sends faster than its events a second",
+      headers: ["Retry-After": String((wait + 999_999_999) / 1_000_000_000)])
+  }
+
   private func tooLarge() -> HTTPProblem {
     HTTPProblem(
       status: 413, code: "too_large",
@@ -106,7 +133,7 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
   private func route(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
     if let refusal {
       self.refusal = nil
-      let code = refusal.status == .notFound ? "not_found" : "handshake_refused"
+      let code = refusal.code ?? (refusal.status == .notFound ? "not_found" : "handshake_refused")
       var headers: [String: String] = [:]
       for (name, value) in refusal.headers where name.lowercased() != "connection" { headers[name] = value }
       answer(
@@ -118,6 +145,10 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
     case (.GET, "/livez"), (.HEAD, "/livez"): answer(context, head, .ok, "application/json", Array(#"{"status":"alive"}"#.utf8))
     case (.GET, "/readyz"), (.GET, "/health"), (.HEAD, "/readyz"), (.HEAD, "/health"): answerReadiness(context, head)
     case (.GET, "/metrics"):
+      do throws(HTTPProblem) { _ = try DeviceAdmission.caller(head, ingest, for: .query) } catch {
+        answer(context, head, error)
+        return
+      }
       answer(context, head, .ok, "text/plain; version=0.0.4; charset=utf-8", Array(ingest.probe.metrics().utf8))
     case (.GET, "/openapi.json"): answer(context, head, .ok, "application/json", Array(IngestOpenAPI.document.utf8))
     case (_, "/v1/events"), (_, "/livez"), (_, "/readyz"), (_, "/health"), (_, "/metrics"), (_, "/openapi.json"):
@@ -152,6 +183,7 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
     }
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
     let tracker = RequestTracker { [self] tracker in answer(bound.value, head, tracker) }
+    tracker.permission = caller?.sources
     let bytesMax = ingest.configuration.messageBytesMax
     let message = tracker.beginMessage(receivedAt: NIODeadline.now().uptimeNanoseconds)
     do throws(HTTPProblem) {
@@ -187,9 +219,12 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
   private func submit(
     _ text: UnsafeRawBufferPointer, _ framing: EventReader.Framing, _ tracker: RequestTracker, _ message: Int
   ) {
-    ingest.pipeline.submit(
+    let queued = ingest.pipeline.submit(
       text, framing: framing, arrival: .systemNow(), defaultSource: nil, tracker: tracker, message: message
     ) { event, reject in tracker.reject(event: event, code: reject.code, detail: reject.detail) }
+    guard let caller else { return }
+    let now = NIODeadline.now().uptimeNanoseconds
+    ingest.limits.meter(of: caller, now: now).take(events: queued, now: now)
   }
 
   private func rejectAll(_ tracker: RequestTracker, _ message: Int, _ detail: String) {
@@ -244,9 +279,15 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
       return
     }
     if tracker.isEveryEventRejected {
-      let problem = HTTPProblem(
-        status: 422, code: "all_rejected", detail: "every event was rejected; 'rejected' says why for each")
-      answer(context, head, .unprocessableEntity, HTTPProblem.contentType, problem.body(extra: tracker.result))
+      let problem =
+        tracker.isEveryEventForbidden
+        ? HTTPProblem(
+          status: 403, code: RejectCode.forbiddenSource.rawValue,
+          detail: "the token lets its holder write as none of these sources")
+        : HTTPProblem(status: 422, code: "all_rejected", detail: "every event was rejected; 'rejected' says why for each")
+      answer(
+        context, head, HTTPResponseStatus(statusCode: problem.status), HTTPProblem.contentType,
+        problem.body(extra: tracker.result))
       return
     }
     var bytes: [UInt8] = []
@@ -299,8 +340,9 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
     if isLast { response.headers.replaceOrAdd(name: "Connection", value: "close") }
     context.write(wrapOutboundOut(.head(response)), promise: nil)
     if head.method != .HEAD { context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: bytes)))), promise: nil) }
-    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    let bound = NIOLoopBound(context, eventLoop: context.eventLoop), idle = NIOLoopBound(self, eventLoop: context.eventLoop)
     context.writeAndFlush(wrapOutboundOut(.end(nil))).assumeIsolated().whenComplete { _ in
+      if !isLast, bound.value.channel.isActive { idle.value.expect(bound.value, within: IngestHTTPHandler.idleTimeout) }
       // The output first: to close with bytes unread would send a reset, which can overtake the answer.
       if isLast { bound.value.close(mode: .output, promise: nil) }
     }

@@ -3,11 +3,13 @@ import Events
 /// One `POST /v1/events`: a tracker whose only message is the body.
 final class RequestTracker: MessageTracker {
   private var rejected: [JSONValue] = []
+  private var forbidden = 0
   private var answer: ((RequestTracker) -> Void)?
 
   init(answer: @escaping (RequestTracker) -> Void) { self.answer = answer }
 
   func reject(event: Int?, code: RejectCode, detail: String) {
+    if code == .forbiddenSource { forbidden += 1 }
     rejected.append([
       "event": event.map { .int(Int64($0)) } ?? .null, "code": .string(code.rawValue), "detail": .string(detail),
     ])
@@ -24,6 +26,9 @@ final class RequestTracker: MessageTracker {
   }
 
   var isEveryEventRejected: Bool { !rejected.isEmpty && totals.appended + totals.duplicates == 0 }
+
+  /// Whether the device sent nothing but what it may not.
+  var isEveryEventForbidden: Bool { isEveryEventRejected && forbidden == rejected.count }
 
   /// `{"appended":…,"duplicates":…,"rejected":[…],"offsets":{…}}`
   var result: JSONObject {

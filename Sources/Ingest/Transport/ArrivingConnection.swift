@@ -11,6 +11,7 @@
 
     private let socket: StreamSocket
     private let loop: ReactorLoop
+    private let admission = DeviceAdmission()
     private var key: SocketKey?
     private var isGone = false
 
@@ -62,7 +63,7 @@
     private func answer(to head: HTTPRequestHead) -> (WebSocketAgreement, response: [UInt8])? {
       let key: String
       do throws(WebSocketHandshakeError) { key = try WebSocketHandshake.check(head) } catch { return nil }
-      guard case .accept(let subprotocol, let added) = StreamAdmission.decide(head, isDraining: loop.ingest.isDraining) else {
+      guard case .accept(let subprotocol, let added) = StreamAdmission.decide(head, loop.ingest, admission) else {
         return nil
       }
       var (agreement, headers) = WebSocketHandshake.accept(
@@ -75,7 +76,8 @@
       guard let key else { return }
       self.key = nil
       loop.ingest.remove(self)
-      let session = WebSocketSession(ingest: loop.ingest, agreement: agreement, sources: StreamAdmission.sources(of: head))
+      let session = WebSocketSession(
+        ingest: loop.ingest, agreement: agreement, sources: StreamAdmission.sources(of: head), admission: admission)
       ReactorTransport(session, socket, key, loop).begin(with: response)
     }
 
@@ -86,6 +88,7 @@
 
     private func close() {
       guard forget() else { return }
+      admission.leave(loop.ingest)
       socket.close()
       loop.ended()
     }

@@ -43,18 +43,44 @@ extension Setting where Value == String {
   }
 }
 
+extension Setting where Value == String {
+  static func text(_ name: String, default defaultValue: String, help: String) -> Self {
+    Setting(
+      name: name, defaultValue: defaultValue, expected: "a text of 1 to 1024 bytes", help: help, isSecret: false,
+      parse: { $0.flatMap { (1...1024).contains($0.utf8.count) ? $0 : nil } }, format: { $0 })
+  }
+}
+
 extension Setting where Value == String? {
   /// A value that is masked wherever it is shown. Set it by `…_FILE`, so that `ps` and the environment do not carry it.
-  static func secret(_ name: String, help: String) -> Self {
+  static func secret(_ name: String, bytes: ClosedRange<Int> = 1...4096, help: String) -> Self {
     Setting(
-      name: name, defaultValue: nil, expected: "a secret of 1 to 4096 bytes", help: help, isSecret: true,
-      parse: { text in
-        guard let text else { return .some(nil) }
-        // Not `? text : nil`, whose nil would be a value that is absent instead of no value.
-        guard (1...4096).contains(text.utf8.count) else { return nil }
-        return .some(text)
-      },
-      format: { $0 })
+      name: name, defaultValue: nil, expected: "null, or a secret of \(bytes.lowerBound) to \(bytes.upperBound) bytes",
+      help: help,
+      isSecret: true, parse: optional { bytes.contains($0.utf8.count) }, format: { $0 })
+  }
+
+  static func optionalPath(_ name: String, help: String) -> Self {
+    optionalText(name, expected: "null, or a path, relative to the working directory or absolute", help: help)
+  }
+
+  /// - Parameter isValid: Whether a text of 1 to 1024 bytes is a value.
+  static func optionalText(
+    _ name: String, expected: String = "null, or a text of 1 to 1024 bytes", help: String,
+    isValid: @escaping @Sendable (String) -> Bool = { _ in true }
+  ) -> Self {
+    Setting(
+      name: name, defaultValue: nil, expected: expected, help: help, isSecret: false,
+      parse: optional { (1...1024).contains($0.utf8.count) && isValid($0) }, format: { $0 })
+  }
+
+  private static func optional(_ isValid: @escaping @Sendable (String) -> Bool) -> @Sendable (String?) -> String?? {
+    { text in
+      guard let text else { return .some(nil) }
+      // Not `? text : nil`, whose nil would be a value that is absent instead of no value.
+      guard isValid(text) else { return nil }
+      return .some(text)
+    }
   }
 }
 
@@ -101,6 +127,19 @@ extension Setting where Value == Int {
 }
 
 extension Setting where Value == Int? {
+  /// `null`, the default, stands for no limit.
+  static func optionalCount(_ name: String, in bounds: ClosedRange<Int>, help: String) -> Self {
+    let count = Setting<Int>.count(name, default: bounds.lowerBound, in: bounds, help: help)
+    return Setting(
+      name: name, defaultValue: nil, expected: "null, or \(count.expected)", help: help, isSecret: false,
+      parse: { text in
+        guard text != nil else { return .some(nil) }
+        guard let number = count.parse(text) else { return nil }
+        return .some(number)
+      },
+      format: { $0.map { "\($0)" } })
+  }
+
   /// The value is in bytes; `null`, the default, stands for no limit.
   static func optionalSize(_ name: String, in bounds: ClosedRange<ByteCount>, help: String) -> Self {
     Setting(

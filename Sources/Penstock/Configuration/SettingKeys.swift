@@ -15,6 +15,17 @@ enum SettingKeys {
     static let connectionsMax = Setting<Int>.count(
       "ingest.connections_max", default: 10_000, in: 1...1_000_000,
       help: "Connections open at once; the next is closed with 1013, or answered with 503.")
+    static let deviceConnectionsMax = Setting<Int>.count(
+      "ingest.device_connections_max", default: 1024, in: 1...1_000_000,
+      help: "WebSockets one device may have open, where tokens tell devices apart; the next is answered with 429.")
+    static let deviceEventsPerSecondMax = Setting<Int?>.optionalCount(
+      "ingest.device_events_per_second_max", in: 1...1_000_000_000,
+      help:
+        "Events a second of one device, where tokens tell devices apart; beyond, it is not read for a while, or answered with 429."
+    )
+    static let requestTimeout = Setting<Duration>.duration(
+      "ingest.request_timeout", default: .seconds(30), in: .milliseconds(100) ... .seconds(3600),
+      help: "Time for a connection's first request head, and for each request's body; slower ones are cut off.")
     static let heartbeat = Setting<Duration>.duration(
       "ingest.heartbeat", default: .seconds(30), in: .milliseconds(100) ... .seconds(3600),
       help: "How often the server pings; a peer silent for two of these is closed.")
@@ -67,8 +78,48 @@ enum SettingKeys {
   enum Query {
     static let listen = Setting<ListenAddress>.address(
       "query.listen", default: "127.0.0.1:8080", help: "Where analysts connect, by HTTP.")
+    static let requestTimeout = Setting<Duration>.duration(
+      "query.request_timeout", default: .seconds(30), in: .milliseconds(100) ... .seconds(3600),
+      help: "Time for a connection's first request head, and for each request's body; slower ones are cut off.")
     static let rowsMax = Setting<Int>.count(
       "query.rows_max", default: 100_000, in: 1...1_000_000, help: "Rows or events one page holds at most; a cursor leads on.")
+  }
+
+  /// Who may do what on the listeners of ingest and query: docs/security.md.
+  enum Auth {
+    static let tokens = Setting<String?>.optionalPath(
+      "auth.tokens", help: "A file of static tokens, one JSON object a line; read again when it changes.")
+    static let jwks = Setting<String?>.optionalText(
+      "auth.jwks", expected: "null, or a path, an https:// URL, or an http:// URL on loopback",
+      help: "The keys that sign JWTs: a JSON Web Key Set with keys for ES256, EdDSA and (in a file only) HS256."
+    ) { !$0.hasPrefix("http://") || isLoopbackURL($0) }
+    static let jwksRefresh = Setting<Duration>.duration(
+      "auth.jwks_refresh", default: .seconds(300), in: .seconds(10) ... .seconds(86_400),
+      help: "How often a key set at a URL is fetched again; a token with an unknown `kid` fetches it sooner.")
+    static let secret = Setting<String?>.secret(
+      "auth.hs256_secret", bytes: 32...4096, help: "A secret shared with who signs JWTs by HS256. Not taken as a flag.")
+    static let audience = Setting<String>.text(
+      "auth.audience", default: "penstock", help: "What a JWT's `aud` has to hold.")
+    static let issuer = Setting<String?>.optionalText(
+      "auth.issuer", help: "What a JWT's `iss` has to be; null takes any whose key is known.")
+    static let sourcesClaim = Setting<String>.text(
+      "auth.sources_claim", default: "sources",
+      help:
+        "The JWT's claim that lists the sources its holder may write as (`*` at an end for all that begin so); else its `sub`.")
+    static let leeway = Setting<Duration>.duration(
+      "auth.leeway", default: .seconds(5), in: .seconds(0) ... .seconds(600),
+      help: "By how much an issuer's clock may differ from ours.")
+  }
+
+  /// TLS on the listeners of ingest and query.
+  enum TLS {
+    static let certificate = Setting<String?>.optionalPath(
+      "tls.certificate",
+      help: "PEM file: the server's certificate, then those between it and its root. Read again when it changes.")
+    static let key = Setting<String?>.optionalPath(
+      "tls.key", help: "PEM file of the certificate's private key, without a passphrase. Read again when it changes.")
+    static let clientAuthorities = Setting<String?>.optionalPath(
+      "tls.client_ca", help: "PEM file of those who sign clients' certificates, which are then demanded; null demands none.")
   }
 
   /// Every declaration, for messages, `config check` and the documentation. `Settings` reads exactly these: a test holds the two
@@ -77,12 +128,26 @@ enum SettingKeys {
     SettingDeclaration(data), SettingDeclaration(views),
     SettingDeclaration(Ingest.listen), SettingDeclaration(Ingest.messageBytesMax),
     SettingDeclaration(Ingest.unackedMessagesMax), SettingDeclaration(Ingest.connectionsMax),
+    SettingDeclaration(Ingest.deviceConnectionsMax), SettingDeclaration(Ingest.deviceEventsPerSecondMax),
+    SettingDeclaration(Ingest.requestTimeout),
     SettingDeclaration(Ingest.heartbeat), SettingDeclaration(Ingest.dedupWindow),
     SettingDeclaration(Log.listen), SettingDeclaration(Log.partitions), SettingDeclaration(Log.sync),
     SettingDeclaration(Log.syncInterval), SettingDeclaration(Log.segmentBytesMax), SettingDeclaration(Log.codec),
     SettingDeclaration(Log.dedupIdentitiesMax), SettingDeclaration(Log.retentionAge), SettingDeclaration(Log.retentionBytes),
     SettingDeclaration(Compute.listen), SettingDeclaration(Compute.workers), SettingDeclaration(Compute.checkpointInterval),
     SettingDeclaration(Compute.changedRowsMax),
-    SettingDeclaration(Query.listen), SettingDeclaration(Query.rowsMax),
+    SettingDeclaration(Query.listen), SettingDeclaration(Query.requestTimeout),
+    SettingDeclaration(Query.rowsMax),
+    SettingDeclaration(Auth.tokens), SettingDeclaration(Auth.jwks), SettingDeclaration(Auth.jwksRefresh),
+    SettingDeclaration(Auth.secret), SettingDeclaration(Auth.audience), SettingDeclaration(Auth.issuer),
+    SettingDeclaration(Auth.sourcesClaim), SettingDeclaration(Auth.leeway),
+    SettingDeclaration(TLS.certificate), SettingDeclaration(TLS.key), SettingDeclaration(TLS.clientAuthorities),
   ]
+}
+
+/// `http://127.0.0.1:9000/jwks.json`: what travels in plain text must not leave this machine.
+private func isLoopbackURL(_ text: String) -> Bool {
+  let authority = text.dropFirst("http://".count).prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+  let address = ListenAddress(parsing: String(authority)) ?? ListenAddress(parsing: "\(authority):80")
+  return address?.isLoopback == true
 }

@@ -8,6 +8,8 @@ struct Settings: Sendable, Hashable {
   var log: LogSettings
   var compute: ComputeSettings
   var query: QuerySettings
+  var auth: AuthSettings
+  var tls: TLSSettings
 
   /// Reads every key; what is wrong is recorded in `reader`, and its default stands in.
   init(from reader: inout SettingsReader) {
@@ -17,6 +19,21 @@ struct Settings: Sendable, Hashable {
     log = LogSettings(from: &reader)
     compute = ComputeSettings(from: &reader)
     query = QuerySettings(from: &reader)
+    auth = AuthSettings(from: &reader)
+    tls = TLSSettings(from: &reader)
+    refuseOpenListeners(&reader)
+  }
+
+  private func refuseOpenListeners(_ reader: inout SettingsReader) {
+    if !auth.isConfigured {
+      let how =
+        "and nobody is asked who they are: set auth.tokens, auth.jwks or auth.hs256_secret, or bind to 127.0.0.1, [::1] or localhost"
+      reader.refuseOpen(SettingKeys.Ingest.listen, ingest.listen, how)
+      reader.refuseOpen(SettingKeys.Query.listen, query.listen, how)
+    }
+    let how = "and has no auth of its own: bind to 127.0.0.1, [::1] or localhost, behind the mesh's sidecar"
+    reader.refuseOpen(SettingKeys.Log.listen, log.listen, how)
+    reader.refuseOpen(SettingKeys.Compute.listen, compute.listen, how)
   }
 }
 
@@ -30,6 +47,9 @@ extension Settings {
     if log.sync != .interval, log.syncInterval != SettingKeys.Log.syncInterval.defaultValue {
       notices.append("log.sync_interval is set, but log.sync is \(log.sync.rawValue): it has no effect")
     }
+    if tls.files == nil, !ingest.listen.isLoopback || !query.listen.isLoopback {
+      notices.append("tokens travel in plain text beyond this machine: set tls.certificate and tls.key")
+    }
     return notices
   }
 }
@@ -40,14 +60,21 @@ struct IngestSettings: Sendable, Hashable {
   var messageBytesMax: Int
   var unackedMessagesMax: Int
   var connectionsMax: Int
+  var deviceConnectionsMax: Int
+  /// Nil: as many as it can.
+  var deviceEventsPerSecondMax: Int?
+  var requestTimeout: Duration
   var heartbeat: Duration
   var dedupWindow: Duration
 
   init(from reader: inout SettingsReader) {
-    listen = reader.loopback(SettingKeys.Ingest.listen)
+    listen = reader.value(SettingKeys.Ingest.listen)
     messageBytesMax = reader.value(SettingKeys.Ingest.messageBytesMax)
     unackedMessagesMax = reader.value(SettingKeys.Ingest.unackedMessagesMax)
     connectionsMax = reader.value(SettingKeys.Ingest.connectionsMax)
+    deviceConnectionsMax = reader.value(SettingKeys.Ingest.deviceConnectionsMax)
+    deviceEventsPerSecondMax = reader.value(SettingKeys.Ingest.deviceEventsPerSecondMax)
+    requestTimeout = reader.value(SettingKeys.Ingest.requestTimeout)
     heartbeat = reader.value(SettingKeys.Ingest.heartbeat)
     dedupWindow = reader.value(SettingKeys.Ingest.dedupWindow)
   }
@@ -81,7 +108,7 @@ struct LogSettings: Sendable, Hashable {
   var retentionBytes: Int?
 
   init(from reader: inout SettingsReader) {
-    listen = reader.loopback(SettingKeys.Log.listen)
+    listen = reader.value(SettingKeys.Log.listen)
     partitions = reader.value(SettingKeys.Log.partitions)
     sync = reader.value(SettingKeys.Log.sync)
     syncInterval = reader.value(SettingKeys.Log.syncInterval)
@@ -101,7 +128,7 @@ struct ComputeSettings: Sendable, Hashable {
   var changedRowsMax: Int
 
   init(from reader: inout SettingsReader) {
-    listen = reader.loopback(SettingKeys.Compute.listen)
+    listen = reader.value(SettingKeys.Compute.listen)
     workers = reader.value(SettingKeys.Compute.workers)
     checkpointInterval = reader.value(SettingKeys.Compute.checkpointInterval)
     changedRowsMax = reader.value(SettingKeys.Compute.changedRowsMax)
@@ -110,11 +137,69 @@ struct ComputeSettings: Sendable, Hashable {
 
 struct QuerySettings: Sendable, Hashable {
   var listen: ListenAddress
+  var requestTimeout: Duration
   /// Rows or events on one page.
   var rowsMax: Int
 
   init(from reader: inout SettingsReader) {
-    listen = reader.loopback(SettingKeys.Query.listen)
+    listen = reader.value(SettingKeys.Query.listen)
+    requestTimeout = reader.value(SettingKeys.Query.requestTimeout)
     rowsMax = reader.value(SettingKeys.Query.rowsMax)
+  }
+}
+
+/// Who may do what. With none of `tokens`, `jwks` and `secret`, everybody may do everything, from this machine.
+struct AuthSettings: Sendable, Hashable {
+  var tokens: String?
+  /// A path or a URL.
+  var jwks: String?
+  var jwksRefresh: Duration
+  var secret: String?
+  var audience: String
+  var issuer: String?
+  var sourcesClaim: String
+  var leeway: Duration
+
+  var isConfigured: Bool { tokens != nil || jwks != nil || secret != nil }
+
+  /// Everybody may do everything.
+  mutating func disable() {
+    tokens = nil
+    jwks = nil
+    secret = nil
+  }
+
+  init(from reader: inout SettingsReader) {
+    tokens = reader.value(SettingKeys.Auth.tokens)
+    jwks = reader.value(SettingKeys.Auth.jwks)
+    jwksRefresh = reader.value(SettingKeys.Auth.jwksRefresh)
+    secret = reader.value(SettingKeys.Auth.secret)
+    audience = reader.value(SettingKeys.Auth.audience)
+    issuer = reader.value(SettingKeys.Auth.issuer)
+    sourcesClaim = reader.value(SettingKeys.Auth.sourcesClaim)
+    leeway = reader.value(SettingKeys.Auth.leeway)
+  }
+}
+
+struct TLSSettings: Sendable, Hashable {
+  struct Files: Sendable, Hashable {
+    var certificate: String
+    var key: String
+    var clientAuthorities: String?
+  }
+
+  /// Nil: the listeners speak plain text.
+  var files: Files?
+
+  init(from reader: inout SettingsReader) {
+    let certificate = reader.value(SettingKeys.TLS.certificate), key = reader.value(SettingKeys.TLS.key)
+    let authorities = reader.value(SettingKeys.TLS.clientAuthorities)
+    switch (certificate, key) {
+    case (let certificate?, let key?): files = Files(certificate: certificate, key: key, clientAuthorities: authorities)
+    case (nil, nil):
+      if authorities != nil { reader.refuse(SettingKeys.TLS.clientAuthorities, "needs tls.certificate and tls.key beside it") }
+    case (_?, nil): reader.refuse(SettingKeys.TLS.certificate, "needs tls.key beside it")
+    case (nil, _?): reader.refuse(SettingKeys.TLS.key, "needs tls.certificate beside it")
+    }
   }
 }

@@ -20,6 +20,13 @@ struct SettingsReader {
       record(setting, setting.defaultValue, .builtIn)
       return setting.defaultValue
     }
+    if setting.isSecret, case .flag(let flag) = given.origin {
+      let variable = SettingDeclaration(setting).environmentVariable
+      problems.append(
+        ConfigurationProblem(
+          origin: .flag(flag), detail: "\(setting.name): a flag shows in ps: name the secret's file in \(variable)_FILE"))
+      return setting.defaultValue
+    }
     guard let value = setting.parse(given.text) else {
       // Even a secret that cannot be one is not repeated.
       let shown = setting.isSecret ? "the value given" : given.text.map { "'\($0.prefix(64))'" } ?? "null"
@@ -31,19 +38,18 @@ struct SettingsReader {
     return value
   }
 
-  /// An address to listen on. Without auth, which is not there yet, nobody beyond this machine may reach it.
-  mutating func loopback(_ setting: Setting<ListenAddress>) -> ListenAddress {
-    let address = value(setting)
-    if !address.isLoopback {
-      problems.append(
-        ConfigurationProblem(
-          origin: texts[setting.name]?.origin,
-          detail: """
-            \(setting.name): \(address.host) can be reached from beyond this machine, and auth is not available in this \
-            version: bind to 127.0.0.1, [::1] or localhost
-            """))
-    }
-    return address
+  /// Refuses an address that others can reach where nobody is asked who they are.
+  mutating func refuseOpen(_ setting: Setting<ListenAddress>, _ address: ListenAddress, _ whatToDo: String) {
+    guard !address.isLoopback else { return }
+    problems.append(
+      ConfigurationProblem(
+        origin: texts[setting.name]?.origin,
+        detail: "\(setting.name): \(address.host) can be reached from beyond this machine, \(whatToDo)"))
+  }
+
+  /// Records what is wrong with a key whose value is one, in the light of others.
+  mutating func refuse<Value>(_ setting: Setting<Value>, _ detail: String) {
+    problems.append(ConfigurationProblem(origin: texts[setting.name]?.origin, detail: "\(setting.name): \(detail)"))
   }
 
   private mutating func record<Value>(_ setting: Setting<Value>, _ value: Value, _ origin: SettingOrigin) {

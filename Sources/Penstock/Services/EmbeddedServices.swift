@@ -17,6 +17,7 @@ struct EmbeddedServices: Sendable {
   let query: QueryService
   let ingestAddress: ListenAddress
   let queryAddress: ListenAddress
+  private let security: EdgeSecurity
   private let group: MultiThreadedEventLoopGroup
   private let logger: Logger
 
@@ -25,6 +26,8 @@ struct EmbeddedServices: Sendable {
   static func start(_ settings: Settings, catalog: ViewCatalog, registry: PrometheusRegistry, logger: Logger) async throws
     -> EmbeddedServices
   {
+    // First: what is wrong with keys or certificates is told before anything is opened.
+    let security = try await EdgeSecurity.start(settings, logger: logger)
     try makeFolder(settings.data)
     let loops = ProcessInfo.processInfo.activeProcessorCount
     let group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
@@ -39,23 +42,26 @@ struct EmbeddedServices: Sendable {
       let probe = ServiceProbe(
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
       let query = QueryService(
-        configuration: QueryConfiguration(settings), store: compute, log: log, probe: probe, group: group, logger: logger)
+        configuration: QueryConfiguration(settings), store: compute, log: log, probe: probe, gate: security.gate,
+        secure: security.secure, group: group, logger: logger)
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()
         return ListenAddress(host: bound.host, port: bound.port)
       }
       started.append { await query.shutDown(timeout: .seconds(10)) }
       let ingest = IngestService(
-        configuration: IngestConfiguration(settings), log: log, group: group, probe: probe, logger: logger)
+        configuration: IngestConfiguration(settings), log: log, gate: security.gate, secure: security.secure, group: group,
+        probe: probe, logger: logger)
       let ingestAddress = try await listening("ingest", settings.ingest.listen) {
         let address = try await ingest.start()
         return ListenAddress(host: address?.ipAddress ?? settings.ingest.listen.host, port: address?.port ?? 0)
       }
       return EmbeddedServices(
         log: log, compute: compute, ingest: ingest, query: query, ingestAddress: ingestAddress, queryAddress: queryAddress,
-        group: group, logger: logger)
+        security: security, group: group, logger: logger)
     } catch {
       for stop in started.reversed() { await stop() }
+      security.stop()
       try await group.shutdownGracefully()
       throw error
     }
@@ -68,6 +74,7 @@ struct EmbeddedServices: Sendable {
     await query.shutDown(timeout: .seconds(10))
     await compute.shutDown()
     await log.close()
+    security.stop()
     do { try await group.shutdownGracefully() } catch { logger.error("stopping the event loops: \(error)") }
   }
 
@@ -139,12 +146,15 @@ extension IngestConfiguration {
     self.init(
       host: settings.ingest.listen.host, port: settings.ingest.listen.port, messageBytesMax: settings.ingest.messageBytesMax,
       unackedMessagesMax: settings.ingest.unackedMessagesMax, heartbeat: settings.ingest.heartbeat,
-      connectionsMax: settings.ingest.connectionsMax)
+      connectionsMax: settings.ingest.connectionsMax, deviceConnectionsMax: settings.ingest.deviceConnectionsMax,
+      deviceEventsPerSecondMax: settings.ingest.deviceEventsPerSecondMax, requestTimeout: settings.ingest.requestTimeout)
   }
 }
 
 extension QueryConfiguration {
   init(_ settings: Settings) {
-    self.init(host: settings.query.listen.host, port: settings.query.listen.port, rowsMax: settings.query.rowsMax)
+    self.init(
+      host: settings.query.listen.host, port: settings.query.listen.port, rowsMax: settings.query.rowsMax,
+      requestTimeout: settings.query.requestTimeout)
   }
 }

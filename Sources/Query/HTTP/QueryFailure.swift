@@ -11,6 +11,8 @@ struct QueryFailure: Error {
     problem = HTTPProblem(status: status, code: code, detail: detail, headers: headers)
   }
 
+  init(_ problem: HTTPProblem) { self.problem = problem }
+
   /// A query parameter that cannot be what it is.
   static func parameter(_ name: String, _ detail: String, code: String = "invalid_parameter") -> QueryFailure {
     var failure = QueryFailure(400, code, "\(name): \(detail)")

@@ -1,3 +1,4 @@
+import Events
 import HTTPTypes
 
 /// What a path stands for: the one table of paths, to which the OpenAPI document is held.
@@ -28,6 +29,14 @@ enum Route: String, Sendable, CaseIterable {
 
   /// Whether answering may take long enough that it should end when whoever asked has left.
   var isLong: Bool { self == .liveOverview }
+
+  /// What a token must permit for it; nil for what holds nobody's data. What writes takes `admin` unless it is named here.
+  func scope(_ method: HTTPRequest.Method) -> AccessScope? {
+    switch self {
+    case .root, .alive, .ready, .health, .openAPI, .unknown: nil
+    case .views, .view, .events, .metrics: method == .get || method == .head ? .query : .admin
+    }
+  }
 
   func allows(_ method: HTTPRequest.Method) -> Bool {
     methods.contains(method) || (method == .head && methods.contains(.get))

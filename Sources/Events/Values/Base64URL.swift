@@ -1,8 +1,8 @@
-/// RFC 4648 section 5, without padding: what cursors are written in.
-enum Base64URL {
+/// RFC 4648 section 5, without padding: what cursors and tokens are written in.
+public enum Base64URL {
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 
-  static func encode(_ bytes: [UInt8]) -> String {
+  public static func encode(_ bytes: [UInt8]) -> String {
     var output: [UInt8] = []
     output.reserveCapacity((bytes.count * 4 + 2) / 3)
     var index = 0
@@ -17,7 +17,7 @@ enum Base64URL {
   }
 
   /// - Returns: Nil when the text is none that `encode` gives.
-  static func decode(_ text: String) -> [UInt8]? {
+  public static func decode(_ text: some StringProtocol) -> [UInt8]? {
     var output: [UInt8] = []
     var group: UInt32 = 0
     var bits = 0

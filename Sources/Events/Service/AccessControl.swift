@@ -1,0 +1,106 @@
+/// Tells from a bearer token whose it is. Ingest and Query know only this; module Identity implements it.
+public protocol AccessControl: Sendable {
+  /// - Returns: Whom the token stands for.
+  /// - Throws: `AccessDenial.invalid` or `.expired`.
+  /// - Complexity: At most one signature check for each key that may have made it, some 100 µs each. Never waits: event loops may call it.
+  func authenticate(bearer token: Substring) throws(AccessDenial) -> Caller
+}
+
+/// What a request may be for.
+public enum AccessScope: String, Sendable, CaseIterable {
+  /// Writing events.
+  case ingest
+  /// Reading results, events and metrics.
+  case query
+  /// Replays, promotion, roll-back, changes of views; includes `query`.
+  case admin
+}
+
+/// Who asks.
+public struct Caller: Sendable, Hashable {
+  /// The longest subject, in bytes.
+  public static let subjectBytesMax = 256
+
+  /// The token's name for its holder: for logs and for counting by device. No secret.
+  public var subject: String
+  public var scopes: Set<AccessScope>
+  public var sources: SourcePermission
+  /// From when on the token is worth nothing; nil never.
+  public var expiry: Timestamp?
+  /// Events a second its holder may send, where that differs from the service's own limit.
+  public var eventsPerSecondMax: Int?
+
+  public init(
+    subject: String, scopes: Set<AccessScope>, sources: SourcePermission, expiry: Timestamp? = nil,
+    eventsPerSecondMax: Int? = nil
+  ) {
+    self.subject = subject
+    self.scopes = scopes
+    self.sources = sources
+    self.expiry = expiry
+    self.eventsPerSecondMax = eventsPerSecondMax
+  }
+
+  public func may(_ scope: AccessScope) -> Bool {
+    scopes.contains(scope) || (scope == .query && scopes.contains(.admin))
+  }
+}
+
+/// The one check at a service's edge.
+public struct AccessGate: Sendable {
+  /// Lets everybody do everything: for listeners that only this machine reaches.
+  public static let open = AccessGate(nil)
+
+  private let access: (any AccessControl)?
+
+  public init(_ access: (any AccessControl)?) { self.access = access }
+
+  public var isOpen: Bool { access == nil }
+
+  /// - Parameter authorization: The values of the request's `Authorization` headers.
+  /// - Returns: Nil where the gate is open.
+  public func admit(authorization: [String], for scope: AccessScope) throws(AccessDenial) -> Caller? {
+    guard let access else { return nil }
+    guard let credentials = authorization.first else { throw .missing }
+    let parts = credentials.split(separator: " ", maxSplits: 1)
+    guard authorization.count == 1, parts.count == 2, parts[0].lowercased() == "bearer" else { throw .malformed }
+    let caller = try access.authenticate(bearer: parts[1])
+    guard caller.may(scope) else { throw .insufficient(needed: scope) }
+    return caller
+  }
+}
+
+/// Why a request is not served. No case carries any part of a token.
+public enum AccessDenial: Error, Sendable, Hashable {
+  case missing
+  /// An `Authorization` that is no bearer token.
+  case malformed
+  case invalid(reason: String)
+  case expired
+  case insufficient(needed: AccessScope)
+
+  /// As RFC 6750, section 3, has it.
+  public var problem: HTTPProblem {
+    switch self {
+    case .missing:
+      HTTPProblem(
+        status: 401, code: "token_missing", detail: "send 'Authorization: Bearer TOKEN'",
+        headers: ["WWW-Authenticate": #"Bearer realm="penstock""#])
+    case .malformed:
+      challenge("invalid_request", status: 401, code: "token_malformed", "expected one 'Authorization: Bearer TOKEN'")
+    case .invalid(let reason): challenge("invalid_token", status: 401, code: "token_invalid", "the token is refused: \(reason)")
+    case .expired: challenge("invalid_token", status: 401, code: "token_expired", "the token has expired: get a new one")
+    case .insufficient(let scope):
+      challenge("insufficient_scope", status: 403, code: "scope_missing", "the token lacks the scope '\(scope.rawValue)'", scope)
+    }
+  }
+
+  private func challenge(
+    _ error: String, status: Int, code: String, _ detail: String, _ scope: AccessScope? = nil
+  ) -> HTTPProblem {
+    let needed = scope.map { #", scope="\#($0.rawValue)""# } ?? ""
+    return HTTPProblem(
+      status: status, code: code, detail: detail,
+      headers: ["WWW-Authenticate": #"Bearer realm="penstock", error="\#(error)"\#(needed)"#])
+  }
+}

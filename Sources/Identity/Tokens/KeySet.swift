@@ -1,0 +1,97 @@
+#if Secure
+  import Crypto
+  import Events
+  import Foundation
+
+  /// Why a file of keys or tokens cannot be used. Holds nothing of their content.
+  public struct KeyFileError: Error, Sendable, Hashable, CustomStringConvertible {
+    public var description: String
+
+    public init(_ description: String) { self.description = description }
+  }
+
+  /// A JSON Web Key Set (RFC 7517).
+  public struct KeySet: Sendable {
+    public static let bytesMax = 1 << 20
+    static let keysMax = 256
+    /// Signatures checked for one token at most, where it names no key.
+    static let triesMax = 8
+
+    var keys: [VerificationKey] = []
+    /// Keys left out, and why: of kinds or for uses that are not taken here.
+    public private(set) var notices: [String] = []
+
+    public var isEmpty: Bool { keys.isEmpty }
+
+    public init() {}
+
+    /// - Parameter isPublic: Others can read the set, as at a URL: then it may hold no secrets, and HS256 keys are an error.
+    public init(json: [UInt8], isPublic: Bool) throws(KeyFileError) {
+      let set: JSONValue
+      do { set = try JSONValue(parsing: json) } catch { throw KeyFileError("not JSON: \(error)") }
+      guard case .array(let members)? = set["keys"] else { throw KeyFileError("no JSON Web Key Set: it has no array 'keys'") }
+      guard members.count <= KeySet.keysMax else { throw KeyFileError("more than \(KeySet.keysMax) keys") }
+      for (index, member) in members.enumerated() { try add(member, index, isPublic: isPublic) }
+    }
+
+    /// The shared secret of HS256.
+    public mutating func add(secret: [UInt8]) throws(KeyFileError) {
+      guard secret.count >= VerificationKey.secretBytesMin else {
+        throw KeyFileError("an HS256 secret has \(VerificationKey.secretBytesMin) bytes at least")
+      }
+      keys.append(VerificationKey(id: nil, material: .hs256(SymmetricKey(data: secret))))
+    }
+
+    private mutating func add(_ key: JSONValue, _ index: Int, isPublic: Bool) throws(KeyFileError) {
+      let name = KeySet.text(key["kid"]).map { "key '\($0.prefix(64))'" } ?? "key \(index)"
+      if let use = KeySet.text(key["use"]), use != "sig" {
+        notices.append("\(name) is left out: its use is not 'sig'")
+        return
+      }
+      let material: VerificationKey.Material
+      switch (KeySet.text(key["kty"]), KeySet.text(key["crv"])) {
+      case ("EC", "P-256"):
+        guard let x = KeySet.bytes(key["x"]), let y = KeySet.bytes(key["y"]), x.count == 32, y.count == 32,
+          let point = try? P256.Signing.PublicKey(x963Representation: [4] + x + y)
+        else { throw KeyFileError("\(name) is no point of P-256") }
+        material = .es256(point)
+      case ("OKP", "Ed25519"):
+        guard let x = KeySet.bytes(key["x"]), let point = try? Curve25519.Signing.PublicKey(rawRepresentation: x) else {
+          throw KeyFileError("\(name) is no Ed25519 public key")
+        }
+        material = .edDSA(point)
+      case ("oct", _):
+        guard !isPublic else { throw KeyFileError("\(name) is a secret: a set at a URL may hold public keys only") }
+        guard let secret = KeySet.bytes(key["k"]), secret.count >= VerificationKey.secretBytesMin else {
+          throw KeyFileError("\(name) is no secret of \(VerificationKey.secretBytesMin) bytes at least")
+        }
+        material = .hs256(SymmetricKey(data: secret))
+      default:
+        notices.append("\(name) is left out: it is neither for ES256, EdDSA (Ed25519) nor HS256")
+        return
+      }
+      let made = VerificationKey(id: KeySet.text(key["kid"]), material: material)
+      if let algorithm = KeySet.text(key["alg"]), algorithm != made.algorithm {
+        notices.append("\(name) is left out: its 'alg' is not \(made.algorithm)")
+        return
+      }
+      keys.append(made)
+    }
+
+    private static func text(_ value: JSONValue?) -> String? {
+      if case .string(let text)? = value { text } else { nil }
+    }
+
+    private static func bytes(_ value: JSONValue?) -> [UInt8]? { text(value).flatMap { Base64URL.decode($0) } }
+
+    /// The keys that may have signed the token: those for its algorithm, and of its `kid` where it names one.
+    func candidates(for token: JSONWebToken) -> [VerificationKey] {
+      let fitting = keys.filter {
+        $0.algorithm == token.algorithm && (token.keyID == nil || $0.id == nil || $0.id == token.keyID)
+      }
+      return Array(fitting.prefix(KeySet.triesMax))
+    }
+
+    func knows(keyID: String) -> Bool { keys.contains { $0.id == keyID } }
+  }
+#endif

@@ -1,0 +1,76 @@
+#if Secure
+  import Crypto
+  import Events
+  import Synchronization
+
+  /// Bearer tokens: JWTs signed with a key of a set, and static ones.
+  public final class TokenAccess: AccessControl {
+    /// Tokens whose signature was found right, remembered so that a device's next request costs a hash and not a signature check.
+    static let verifiedMax = 4096
+
+    private struct State {
+      var keys: KeySet
+      var tokens: StaticTokens
+      /// SHA-256 of a token → its claims, which are judged anew each time.
+      var verified: [[UInt8]: JSONObject] = [:]
+      /// Rises with each change of keys: a signature checked against the ones before is not remembered.
+      var generation = 0
+    }
+
+    private let rules: ClaimRules
+    private let now: @Sendable () -> Timestamp
+    private let state: Mutex<State>
+    private let unknownKey = Atomic<Bool>(false)
+
+    public init(
+      rules: ClaimRules, keys: KeySet, tokens: StaticTokens, now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
+    ) {
+      self.rules = rules
+      self.now = now
+      state = Mutex(State(keys: keys, tokens: tokens))
+    }
+
+    /// From now on only these count.
+    public func replace(keys: KeySet) {
+      state.withLock {
+        $0.keys = keys
+        $0.verified = [:]
+        $0.generation += 1
+      }
+    }
+
+    /// From now on only these count.
+    public func replace(tokens: StaticTokens) { state.withLock { $0.tokens = tokens } }
+
+    /// Whether any JWT can be taken at all.
+    public var hasKeys: Bool { state.withLock { !$0.keys.isEmpty } }
+
+    /// Whether a token named a key that is not in the set since this was last asked: the set may have a newer version.
+    public func takeUnknownKey() -> Bool { unknownKey.exchange(false, ordering: .relaxed) }
+
+    public func authenticate(bearer text: Substring) throws(AccessDenial) -> Caller {
+      guard text.utf8.count <= JSONWebToken.bytesMax else {
+        throw .invalid(reason: "longer than \(JSONWebToken.bytesMax) bytes")
+      }
+      let digest = Array(SHA256.hash(data: Array(text.utf8)))
+      let (keys, tokens, verified, generation) = state.withLock { ($0.keys, $0.tokens, $0.verified[digest], $0.generation) }
+      if let verified { return try rules.caller(verified, now: now()) }
+      if let caller = tokens.caller(digest: digest) { return caller }
+      let token = try JSONWebToken(text)
+      guard keys.candidates(for: token).contains(where: { $0.verifies(token.signature, of: token.signed) }) else {
+        if let id = token.keyID, !keys.knows(keyID: id) {
+          unknownKey.store(true, ordering: .relaxed)
+          throw .invalid(reason: "no key of its 'kid' is known")
+        }
+        throw .invalid(reason: "no key for its 'alg' made its signature")
+      }
+      let caller = try rules.caller(token.claims, now: now())
+      state.withLock { state in
+        guard state.generation == generation else { return }
+        if state.verified.count >= TokenAccess.verifiedMax { state.verified.removeAll(keepingCapacity: true) }
+        state.verified[digest] = token.claims
+      }
+      return caller
+    }
+  }
+#endif

@@ -1,0 +1,62 @@
+import Events
+import Synchronization
+
+/// The meters of the devices that have told who they are. Without tokens there are none: only this machine connects then.
+final class DeviceLimits: Sendable {
+  /// Meters kept at most. Those of devices that have left and owe no waiting go first.
+  private static let metersMax = 100_000
+
+  private struct Entry {
+    var meter: DeviceMeter
+    /// Open WebSockets.
+    var connections = 0
+  }
+
+  private let connectionsMax: Int
+  private let eventsPerSecondMax: Int?
+  private let entries = Mutex<[String: Entry]>([:])
+
+  /// - Parameters:
+  ///   - connectionsMax: WebSockets of one device.
+  ///   - eventsPerSecondMax: Of a device whose token does not say another; nil for as many as it can.
+  init(connectionsMax: Int, eventsPerSecondMax: Int?) {
+    self.connectionsMax = connectionsMax
+    self.eventsPerSecondMax = eventsPerSecondMax
+  }
+
+  func meter(of caller: Caller, now: UInt64) -> DeviceMeter {
+    entries.withLock { entries in entry(of: caller, now: now, &entries).meter }
+  }
+
+  /// - Returns: Nil when the device has as many connections as it may.
+  func connect(_ caller: Caller, now: UInt64) -> DeviceMeter? {
+    entries.withLock { entries in
+      var entry = entry(of: caller, now: now, &entries)
+      guard entry.connections < connectionsMax else { return nil }
+      entry.connections += 1
+      entries[caller.subject] = entry
+      return entry.meter
+    }
+  }
+
+  func disconnect(_ meter: DeviceMeter) {
+    entries.withLock { $0[meter.subject]?.connections -= 1 }
+  }
+
+  private func entry(of caller: Caller, now: UInt64, _ entries: inout [String: Entry]) -> Entry {
+    let rate = caller.eventsPerSecondMax ?? eventsPerSecondMax
+    if let known = entries[caller.subject] {
+      // A new token may say another rate.
+      guard known.meter.eventsPerSecondMax != rate else { return known }
+      let renewed = Entry(meter: DeviceMeter(subject: caller.subject, eventsPerSecondMax: rate), connections: known.connections)
+      entries[caller.subject] = renewed
+      return renewed
+    }
+    if entries.count >= DeviceLimits.metersMax {
+      entries = entries.filter { $0.value.connections > 0 || $0.value.meter.wait(now: now) > 0 }
+    }
+    let fresh = Entry(meter: DeviceMeter(subject: caller.subject, eventsPerSecondMax: rate))
+    entries[caller.subject] = fresh
+    return fresh
+  }
+}

@@ -1,0 +1,167 @@
+#if Secure
+  import Events
+  import Foundation
+  import Identity
+  import Logging
+  import PenstockClient
+  import Synchronization
+
+  /// The files and the URL that tokens, keys and certificates come from, and what was made of them.
+  final class SecuritySources: Sendable {
+    /// How often files are looked at for a change.
+    private static let pollInterval = Duration.seconds(1)
+    /// At the soonest, after the last try.
+    private static let fetchIntervalMin = Duration.seconds(10)
+    private static let fetchTimeout = Duration.seconds(10)
+
+    /// Nil: nobody is asked.
+    let access: TokenAccess?
+    /// Nil: plain text.
+    let tls: ServerTLS?
+    private let auth: AuthSettings
+    private let tlsFiles: ServerTLS.Files?
+    private let logger: Logger
+    private let stamps = Mutex<[String: FileStamp?]>([:])
+
+    private init(access: TokenAccess?, tls: ServerTLS?, auth: AuthSettings, tlsFiles: ServerTLS.Files?, logger: Logger) {
+      self.access = access
+      self.tls = tls
+      self.auth = auth
+      self.tlsFiles = tlsFiles
+      self.logger = logger
+    }
+
+    static func load(_ settings: Settings, logger: Logger) async throws -> SecuritySources {
+      let auth = settings.auth
+      let tlsFiles = settings.tls.files.map {
+        ServerTLS.Files(certificates: $0.certificate, key: $0.key, clientAuthorities: $0.clientAuthorities)
+      }
+      do {
+        let tls = try tlsFiles.map { files throws(TLSFileError) in try ServerTLS(files) }
+        var access: TokenAccess?
+        if auth.isConfigured {
+          let rules = ClaimRules(
+            audience: auth.audience, issuer: auth.issuer, leeway: auth.leeway, sourcesClaim: auth.sourcesClaim)
+          access = TokenAccess(rules: rules, keys: KeySet(), tokens: StaticTokens())
+        }
+        let sources = SecuritySources(access: access, tls: tls, auth: auth, tlsFiles: tlsFiles, logger: logger)
+        // Before they are read: a change in between is then seen as one.
+        sources.noteStamps()
+        if access != nil {
+          try sources.readTokens()
+          try await sources.readKeys(isFirst: true)
+        }
+        return sources
+      } catch let error as TLSFileError {
+        throw CommandFailure("tls: \(error)", exitCode: .usage)
+      } catch let error as KeyFileError {
+        throw CommandFailure("auth: \(error)", exitCode: .usage)
+      }
+    }
+
+    /// Until the task is cancelled. What can't be read leaves what was read before in use, and is logged.
+    func watch() async {
+      var lastFetch = ContinuousClock.now
+      while true {
+        do { try await Task.sleep(for: SecuritySources.pollInterval) } catch { return }
+        let changed = noteStamps()
+        if let tls, let tlsFiles, !changed.isDisjoint(with: tlsFiles.paths) {
+          attempt("tls") { () throws(TLSFileError) in try tls.reload() }
+        }
+        guard let access else { continue }
+        if let tokens = auth.tokens, changed.contains(tokens) {
+          attempt("auth.tokens") { () throws(KeyFileError) in try readTokens() }
+        }
+        let isMissingKeys = access.takeUnknownKey() || !access.hasKeys
+        let wantsFetch = isMissingKeys ? SecuritySources.fetchIntervalMin : auth.jwksRefresh
+        let isDue = keysURL != nil && ContinuousClock.now - lastFetch >= wantsFetch
+        guard isDue || (auth.jwks.map { changed.contains($0) } ?? false) else { continue }
+        lastFetch = .now
+        do { try await readKeys(isFirst: false) } catch { logger.error("auth.jwks is not read again: \(error)") }
+      }
+    }
+
+    private func attempt<Failure: Error>(_ what: String, _ read: () throws(Failure) -> Void) {
+      do {
+        try read()
+        logger.notice("\(what) has changed and was read again")
+      } catch {
+        logger.error("\(what) has changed and is not taken: \(error)")
+      }
+    }
+
+    /// - Returns: The paths whose files are not as they were.
+    @discardableResult private func noteStamps() -> Set<String> {
+      let paths = (tlsFiles?.paths ?? []) + [auth.tokens, keysURL == nil ? auth.jwks : nil].compactMap { $0 }
+      let fresh = paths.map { ($0, FileStamp(path: $0)) }
+      return stamps.withLock { stamps in
+        var changed: Set<String> = []
+        for (path, stamp) in fresh where stamps[path] != .some(stamp) {
+          stamps[path] = .some(stamp)
+          changed.insert(path)
+        }
+        return changed
+      }
+    }
+
+    private func readTokens() throws(KeyFileError) {
+      guard let path = auth.tokens, let access else { return }
+      do throws(KeyFileError) {
+        access.replace(tokens: try StaticTokens(text: try text(path, bytesMax: StaticTokens.bytesMax)))
+      } catch {
+        throw error.at(path)
+      }
+    }
+
+    private var keysURL: ServiceURL? { auth.jwks.flatMap { ServiceURL($0, schemes: ["http", "https"]) } }
+
+    /// - Parameter isFirst: At the start, an issuer that does not answer is no reason not to start: its keys are fetched when it does.
+    private func readKeys(isFirst: Bool) async throws(KeyFileError) {
+      guard let access else { return }
+      var keys = KeySet()
+      if let url = keysURL {
+        do throws(KeyFileError) {
+          keys = try KeySet(json: try await fetch(url), isPublic: true)
+        } catch  where isFirst {
+          logger.error("tokens are refused until the keys are there: \(error)")
+        }
+      } else if let path = auth.jwks {
+        do throws(KeyFileError) {
+          keys = try KeySet(json: Array(try text(path, bytesMax: KeySet.bytesMax).utf8), isPublic: false)
+        } catch {
+          throw error.at(path)
+        }
+      }
+      for notice in keys.notices { logger.warning("auth.jwks: \(notice)") }
+      if let secret = auth.secret { try keys.add(secret: Array(secret.utf8)) }
+      access.replace(keys: keys)
+    }
+
+    private func fetch(_ url: ServiceURL) async throws(KeyFileError) -> [UInt8] {
+      var exchange = HTTPExchange(url)
+      exchange.headers = [("Accept", "application/json")]
+      exchange.timeout = SecuritySources.fetchTimeout
+      exchange.bodyBytesMax = KeySet.bytesMax
+      let tls: ClientTLS
+      do { tls = try ClientTLS() } catch { throw KeyFileError("\(url): \(error)") }
+      do throws(HTTPExchange.Failure) {
+        let answer = try await exchange.run(secure: { try tls.secure($0, host: $1) })
+        guard answer.status == 200 else { throw .broken("it answered \(answer.status)") }
+        return answer.body
+      } catch {
+        throw KeyFileError("\(url): \(error)")
+      }
+    }
+
+    private func text(_ path: String, bytesMax: Int) throws(KeyFileError) -> String {
+      switch readText(path, bytesMax: bytesMax) {
+      case .success(let text): return text
+      case .failure(let failure): throw KeyFileError("\(failure)")
+      }
+    }
+  }
+
+  extension KeyFileError {
+    fileprivate func at(_ path: String) -> KeyFileError { KeyFileError("\(path): \(description)") }
+  }
+#endif
