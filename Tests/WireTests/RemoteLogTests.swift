@@ -96,15 +96,10 @@ struct RemoteLogTests {
     // Cuts answers off at random, and now and then restarts the log.
     let saboteur = Task {
       var random = SeededGenerator(seed: seed)
-      var restarts = 0
-      while !isDone.load(ordering: .acquiring) {
-        try? await Task.sleep(for: .microseconds(Int.random(in: 200...6000, using: &random)))
-        if restarts < 4, Int.random(in: 0..<20, using: &random) == 0 {
-          restarts += 1
-          try await served.restart()
-        } else {
-          served.dialler.cutConnections()
-        }
+      // A bounded number: on a slow machine every answer could be cut off for ever.
+      for round in 1...40 where !isDone.load(ordering: .acquiring) {
+        try? await Task.sleep(for: .milliseconds(Int.random(in: 1...20, using: &random)))
+        if round % 12 == 0 { try await served.restart() } else { served.dialler.cutConnections() }
       }
     }
     // Events with neither sequence nor id: nothing but the append itself tells one that came twice.
@@ -142,6 +137,7 @@ struct RemoteLogTests {
     let directory = try TemporaryDirectory()
     var configuration = configuration(directory, partitions: 1)
     configuration.codec = isDeflated ? .deflate : .none
+    configuration.segmentBytesMax = 4 << 10
     let appender = AppendTag.Appender.random()
     func tagged(_ number: UInt64, _ events: [Event]) -> ColumnBatch {
       var batch = ColumnBatch(events: events, partition: PartitionID(0))
