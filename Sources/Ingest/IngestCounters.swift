@@ -26,8 +26,19 @@ struct IngestCounters: Sendable {
 
   func rejected(_ code: RejectCode) { eventsRejected[code]?.increment() }
 
-  func synced(appended: Int, duplicates: Int) {
-    if appended > 0 { eventsAppended.increment(by: appended) }
-    if duplicates > 0 { eventsDuplicate.increment(by: duplicates) }
+  /// What one loop has counted by itself.
+  struct Tally {
+    var received = 0
+    var bytes = 0
+    var appended = 0
+    var duplicates = 0
+  }
+
+  /// Adds what a loop has counted, and lets it begin anew.
+  func add(_ tally: inout Tally) {
+    if tally.bytes > 0 { received(events: tally.received, bytes: tally.bytes) }
+    if tally.appended > 0 { eventsAppended.increment(by: tally.appended) }
+    if tally.duplicates > 0 { eventsDuplicate.increment(by: tally.duplicates) }
+    tally = Tally()
   }
 }

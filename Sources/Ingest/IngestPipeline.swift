@@ -8,6 +8,9 @@ import Synchronization
 final class IngestPipeline {
   /// Batches of one lane given to the log and not yet synced, before the builder is left to fill.
   static let batchesInFlightMax = 2
+  /// A batch below this waits until the one before is synced, which it would do in the log as well: what comes meanwhile joins it. Where
+  /// thousands of devices each wait for an acknowledgement, that halves the writes and syncs.
+  static let smallBatchEvents = 512
   /// Batches of one lane given to the log, at which connections are not read until half of them are synced.
   static let batchesWaitingMax = 5
 
@@ -56,6 +59,8 @@ final class IngestPipeline {
   private let loop: any ConnectionLoop
   private let log: any EventLog
   private let counters: IngestCounters
+  /// Since they were last given to `counters`, which other threads write too.
+  private var tally = IngestCounters.Tally()
   private let reader = EventReader()
   // A pointer, not an array: each event touches its lane several times, and an array in a class is checked at each.
   private let lanes: UnsafeMutablePointer<Lane>
@@ -118,7 +123,10 @@ final class IngestPipeline {
       }
     }
     tracker.endMessage(message, queued: queued, rejected: rejected)
-    counters.received(events: queued + rejected, bytes: bytes.count)
+    tally.received += queued + rejected
+    tally.bytes += bytes.count
+    // Answered at once, so counted at once: whoever has an answer finds it in the metrics.
+    if queued == 0 { counters.add(&tally) }
     if reader.needsReset {
       for lane in 0..<laneCount { seal(lane) }
       reader.resetPaths()
@@ -172,7 +180,8 @@ final class IngestPipeline {
     isFlushScheduled = false
     var still: [Int] = []
     for lane in dirty {
-      if lanes[lane].submitted.count < IngestPipeline.batchesInFlightMax {
+      let inFlightMax = lanes[lane].builder.count < IngestPipeline.smallBatchEvents ? 1 : IngestPipeline.batchesInFlightMax
+      if lanes[lane].submitted.count < inFlightMax {
         lanes[lane].isDirty = false
         seal(lane)
       } else {
@@ -196,6 +205,7 @@ final class IngestPipeline {
       }
     }
     flush()
+    counters.add(&tally)
     for tracker in touched {
       tracker.isTouched = false
       tracker.answersMayBeReady()
@@ -230,7 +240,8 @@ final class IngestPipeline {
       run.tracker.noteSynced(
         message: run.message, rows: run.rows, duplicates: duplicates, fenced: fenced, partition: partition,
         next: receipt.baseOffset.advanced(by: appendedBefore))
-      counters.synced(appended: appended, duplicates: duplicates)
+      tally.appended += appended
+      tally.duplicates += duplicates
       row = end
     }
   }

@@ -103,7 +103,7 @@ actor ComputeWorker {
       for index in owned.indices where owned[index].problem == nil {
         if await step(index) { hasProgressed = true }
         // Let reads in between two partitions' batches.
-        await Task.yield()
+        await executor.yield()
         if Task.isCancelled { break }
       }
       if !hasProgressed { await waitForAppend() }
@@ -124,7 +124,7 @@ actor ComputeWorker {
         fold(batch, index)
         if unsavedRows >= configuration.changedRowsMax { await checkpointUntilSaved() }
         wakeWaiters()
-        await Task.yield()
+        await executor.yield()
       }
       return !batches.isEmpty
     } catch {
