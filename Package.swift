@@ -63,7 +63,10 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Query",
-      dependencies: ["Events", "Views", .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, metrics],
+      dependencies: [
+        "Events", "Views", .product(name: "GRDBSQLite", package: "GRDB.swift"),
+        .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, metrics,
+      ],
       swiftSettings: strict),
     .target(
       name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
@@ -74,7 +77,8 @@ let package = Package(
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", yams, logging, metrics, nioCore, nioPosix,
+        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", yams, logging,
+        metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],

@@ -20,11 +20,12 @@ public final class IngestService: Sendable {
   private let connections = ConnectionCount()
 
   public init(
-    configuration: IngestConfiguration, log: any EventLog, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger
+    configuration: IngestConfiguration, log: any EventLog, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger,
+    totals: ReceivedEventsCount = ReceivedEventsCount()
   ) {
     self.configuration = configuration
     self.group = group
-    counters = IngestCounters()
+    counters = IngestCounters(totals: totals)
     var loops: [ObjectIdentifier: NIOLoopBoundBox<IngestLoop>] = [:]
     for eventLoop in group.makeIterator() {
       loops[ObjectIdentifier(eventLoop)] = NIOLoopBoundBox.makeBoxSendingValue(

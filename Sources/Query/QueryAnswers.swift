@@ -7,6 +7,8 @@ import Views
 /// Answers requests; knows nothing of connections.
 final class QueryAnswers: Sendable {
   private let views: ViewAnswers
+  private let sql: SQLAnswers
+  private let ledger: LedgerAnswers
   private let events: EventAnswers
   private let probe: ServiceProbe
   private let counters = QueryCounters()
@@ -15,11 +17,17 @@ final class QueryAnswers: Sendable {
 
   init(
     configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe, logger: Logger,
+    received: (@Sendable () -> ReceivedEvents)? = nil,
     now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) {
+    let source = ViewSource(store: store, idleAfter: configuration.partitionIdleAfter, now: now)
     views = ViewAnswers(
-      store: store, partitionCount: log.partitionCount, rowsMax: configuration.rowsMax,
-      idleAfter: configuration.partitionIdleAfter, now: now)
+      source: source, partitionCount: log.partitionCount, rowsMax: configuration.rowsMax, now: now)
+    sql = SQLAnswers(
+      views: source, rowsMax: configuration.rowsMax, limits: configuration.sql,
+      threads: BoundedThreads(
+        label: "penstock.query.sql", threads: configuration.sqlThreads, waitingMax: configuration.sqlThreads * 16))
+    ledger = LedgerAnswers(source: source, log: log, received: received)
     events = EventAnswers(
       log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,
       answerBytesMax: configuration.eventsAnswerBytesMax)
@@ -63,6 +71,8 @@ final class QueryAnswers: Sendable {
     switch match.route {
     case .view: return try await views.rows(try match.parameter(), request.query, accept: request.accept)
     case .views: return try await views.list(request.query)
+    case .sql: return try await sql.answer(request)
+    case .ledger: return try await ledger.answer(request.query)
     case .events: return try await events.answer(request.query, accept: request.accept)
     case .alive: return Answer(200, "application/json", Array(#"{"status":"alive"}"#.utf8))
     case .ready, .health: return await readiness()

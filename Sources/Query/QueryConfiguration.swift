@@ -16,10 +16,18 @@ public struct QueryConfiguration: Sendable {
   /// Bytes of raw events in one answer, give or take one event.
   public var eventsAnswerBytesMax: Int
 
+  /// Statements of SQL that run at a time, each on a thread of its own.
+  public var sqlThreads: Int
+  /// A statement that runs longer is ended; `timeout` in a request may say otherwise.
+  public var sqlTimeout: Duration
+  /// Bytes SQLite may take while a statement runs, beyond what it had before.
+  public var sqlMemoryBytesMax: Int
+
   public init(
     host: String = "127.0.0.1", port: Int = 8080, rowsMax: Int = 100_000, connectionsMax: Int = 4096,
     idleTimeout: Duration = .seconds(75), partitionIdleAfter: Duration = .seconds(60), eventsScanBytesMax: Int = 64 << 20,
-    eventsAnswerBytesMax: Int = 8 << 20
+    eventsAnswerBytesMax: Int = 8 << 20, sqlThreads: Int = 2, sqlTimeout: Duration = .seconds(10),
+    sqlMemoryBytesMax: Int = 256 << 20
   ) {
     self.host = host
     self.port = port
@@ -29,5 +37,12 @@ public struct QueryConfiguration: Sendable {
     self.partitionIdleAfter = partitionIdleAfter
     self.eventsScanBytesMax = eventsScanBytesMax
     self.eventsAnswerBytesMax = eventsAnswerBytesMax
+    self.sqlThreads = sqlThreads
+    self.sqlTimeout = sqlTimeout
+    self.sqlMemoryBytesMax = sqlMemoryBytesMax
   }
+}
+
+extension QueryConfiguration {
+  var sql: SQLLimits { SQLLimits(timeout: sqlTimeout, memoryBytesMax: sqlMemoryBytesMax) }
 }

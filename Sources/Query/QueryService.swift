@@ -37,15 +37,16 @@ public final class QueryService: Sendable {
 
   /// - Parameters:
   ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
+  ///   - received: What ingest has counted, where it is of this process.
   ///   - group: Whose loops serve the connections; not shut down here.
   public init(
     configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe,
-    group: any EventLoopGroup, logger: Logger
+    received: (@Sendable () -> ReceivedEvents)? = nil, group: any EventLoopGroup, logger: Logger
   ) {
     self.configuration = configuration
     self.group = group
     self.logger = logger
-    answers = QueryAnswers(configuration: configuration, store: store, log: log, probe: probe, logger: logger)
+    answers = QueryAnswers(configuration: configuration, store: store, log: log, probe: probe, logger: logger, received: received)
   }
 
   /// Listens.

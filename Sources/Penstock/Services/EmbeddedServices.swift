@@ -37,15 +37,17 @@ struct EmbeddedServices: Sendable {
       started.append { await compute.shutDown() }
       let probe = ServiceProbe(
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
+      let totals = ReceivedEventsCount()
       let query = QueryService(
-        configuration: QueryConfiguration(settings), store: compute, log: log, probe: probe, group: group, logger: logger)
+        configuration: QueryConfiguration(settings), store: compute, log: log, probe: probe, received: { totals.current },
+        group: group, logger: logger)
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()
         return ListenAddress(host: bound.host, port: bound.port)
       }
       started.append { await query.shutDown(timeout: .seconds(10)) }
       let ingest = IngestService(
-        configuration: IngestConfiguration(settings), log: log, group: group, probe: probe, logger: logger)
+        configuration: IngestConfiguration(settings), log: log, group: group, probe: probe, logger: logger, totals: totals)
       let ingestAddress = try await listening("ingest", settings.ingest.listen) {
         let address = try await ingest.start()
         return ListenAddress(host: address?.ipAddress ?? settings.ingest.listen.host, port: address?.port ?? 0)

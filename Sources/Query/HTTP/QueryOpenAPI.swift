@@ -27,7 +27,20 @@ enum QueryOpenAPI {
     "application/x-ndjson":{"schema":{"type":"string"}}}},"400":{"$ref":"#/components/responses/Problem"},"404":{
     "$ref":"#/components/responses/Problem"},"406":{"$ref":"#/components/responses/Problem"},"500":{
     "$ref":"#/components/responses/Problem"},"503":{"$ref":"#/components/responses/Problem"},"504":{
-    "$ref":"#/components/responses/Problem"}}}},"/v1/events":{"get":{
+    "$ref":"#/components/responses/Problem"}}}},"/v1/sql":{"post":{"summary":"Read-only SQL over the views: each is a table","operationId":"sql",
+    "parameters":[{"name":"format","in":"query","description":"Before Accept","schema":{"type":"string","enum":["json","csv",
+    "ndjson"],"default":"json"}}],"requestBody":{"required":true,"content":{"application/json":{"schema":{"type":"object",
+    "required":["sql"],"properties":{"sql":{"type":"string"},"limit":{"type":"integer","minimum":1,"default":1000},"timeout":{
+    "type":"string","default":"10s"}}}}}},"responses":{"200":{"description":"Rows","content":{"application/json":{"schema":{
+    "$ref":"#/components/schemas/SQLRows"}},"text/csv":{"schema":{"type":"string"}},"application/x-ndjson":{"schema":{
+    "type":"string"}}}},"400":{"$ref":"#/components/responses/Problem"},"403":{"$ref":"#/components/responses/Problem"},"413":{
+    "$ref":"#/components/responses/Problem"},"415":{"$ref":"#/components/responses/Problem"},"422":{
+    "$ref":"#/components/responses/Problem"},"503":{"$ref":"#/components/responses/Problem"},"504":{
+    "$ref":"#/components/responses/Problem"}}}},
+    "/v1/ledger":{"get":{"summary":"Whether every event that came is accounted for","operationId":"ledger",
+    "responses":{"200":{"description":"The ledger","content":{"application/json":{"schema":{"$ref":"#/components/schemas/Ledger"}}}},
+    "503":{"$ref":"#/components/responses/Problem"}}}},
+    "/v1/events":{"get":{
     "summary":"Raw events from the log, by partition and offset","operationId":"readEvents","parameters":[{"name":"source",
     "in":"query","schema":{"type":"string"}},{"name":"type","in":"query","schema":{"type":"string"}},{
     "$ref":"#/components/parameters/from"},{"$ref":"#/components/parameters/to"},{"name":"limit","in":"query","schema":{
@@ -63,7 +76,17 @@ enum QueryOpenAPI {
     "items":{"$ref":"#/components/schemas/Column"}},"rows":{"type":"array","items":{"type":"object","required":["window_start",
     "window_end","final"],"properties":{"window_start":{"type":"string","format":"date-time"},"window_end":{"type":"string",
     "format":"date-time"},"final":{"type":"boolean"}},"additionalProperties":{"type":["string","number","boolean","null"]}}},
-    "next_cursor":{"type":["string","null"]}}},"Views":{"type":"object","required":["views"],"properties":{"views":{
+    "next_cursor":{"type":["string","null"]}}},"SQLRows":{"type":"object","required":["columns","rows","as_of","truncated"],"properties":{"columns":{"type":"array","items":{
+    "$ref":"#/components/schemas/Column"}},"rows":{"type":"array","items":{"type":"object","additionalProperties":{"type":["string",
+    "number","boolean","null"]}}},"as_of":{"type":"object","description":"By view","additionalProperties":{
+    "$ref":"#/components/schemas/Offsets"}},"generations":{"type":"object","additionalProperties":{"type":"integer"}},"truncated":{
+    "type":"boolean"}}},"LedgerRow":{"type":"object","required":["appended","applied","filtered","late","pending","balanced"],
+    "properties":{"appended":{"type":"integer"},"applied":{"type":"integer"},"filtered":{"type":"integer"},"late":{
+    "type":"integer"},"pending":{"type":"integer"},"balanced":{"type":"boolean"}}},"Ledger":{"type":"object","required":["views",
+    "balanced"],"properties":{"ingest":{"type":["object","null"]},"log":{"type":"array","items":{"type":"object"}},"views":{
+    "type":"array","items":{"allOf":[{"$ref":"#/components/schemas/LedgerRow"},{"type":"object","properties":{"view":{
+    "type":"string"},"generation":{"type":"integer"},"partitions":{"type":"array","items":{
+    "$ref":"#/components/schemas/LedgerRow"}}}}]}},"balanced":{"type":"boolean"}}},"Views":{"type":"object","required":["views"],"properties":{"views":{
     "type":"array","items":{"type":"object","required":["name","generation","keys","columns","offsets","lag"],"properties":{
     "name":{"type":"string"},"generation":{"type":"integer"},"where":{"type":["string","null"]},"keys":{"type":"array","items":{
     "type":"string"}},"window":{"type":"object"},"watermark_delay":{"type":"string"},"allowed_lateness":{"type":"string"},

@@ -5,6 +5,8 @@ enum Route: String, Sendable, CaseIterable {
   case root = "/"
   case views = "/v1/views"
   case view = "/v1/views/{view}"
+  case sql = "/v1/sql"
+  case ledger = "/v1/ledger"
   case events = "/v1/events"
   case alive = "/livez"
   case ready = "/readyz"
@@ -17,13 +19,19 @@ enum Route: String, Sendable, CaseIterable {
   /// What may be asked of it; `HEAD` goes with `GET`.
   var methods: [HTTPRequest.Method] {
     switch self {
+    case .sql: [.post]
     case .unknown: []
     default: [.get]
     }
   }
 
   /// Whether answering may take long enough that it should end when whoever asked has left.
-  var isLong: Bool { false }
+  var isLong: Bool {
+    switch self {
+    case .sql: true
+    default: false
+    }
+  }
 
   func allows(_ method: HTTPRequest.Method) -> Bool {
     methods.contains(method) || (method == .head && methods.contains(.get))

@@ -53,6 +53,16 @@ struct ViewQuery: Sendable {
     if let text = parameters["cursor"] { place = try RowCursor.decode(text, for: self) }
   }
 
+  /// All rows, as they are.
+  init(everyRowOf definition: ViewDefinition, generation: Int) {
+    self.definition = definition
+    self.generation = generation
+    columns = definition.schema.columns
+    order = []
+    limit = .max
+    timeout = .seconds(5)
+  }
+
   private static func keptKeys(_ text: String?, _ names: [String]) throws(QueryFailure) -> [Int]? {
     guard let text else { return nil }
     guard !text.isEmpty else { return [] }
