@@ -7,7 +7,10 @@ import Views
 /// Answers requests; knows nothing of connections.
 final class QueryAnswers: Sendable {
   private let views: ViewAnswers
+  private let live: LiveAnswers
+  private let streams: LiveStreams
   private let sql: SQLAnswers
+  private let aggregates: AggregateAnswers
   private let ledger: LedgerAnswers
   private let events: EventAnswers
   private let probe: ServiceProbe
@@ -17,12 +20,16 @@ final class QueryAnswers: Sendable {
 
   init(
     configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe, logger: Logger,
-    received: (@Sendable () -> ReceivedEvents)? = nil,
+    adHoc: (any AdHocStore)? = nil, received: (@Sendable () -> ReceivedEvents)? = nil,
     now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) {
     let source = ViewSource(store: store, idleAfter: configuration.partitionIdleAfter, now: now)
     views = ViewAnswers(
-      source: source, partitionCount: log.partitionCount, rowsMax: configuration.rowsMax, now: now)
+      source: source, partitionCount: log.partitionCount, rowsMax: configuration.rowsMax,
+      pins: KeptResults(bytesMax: configuration.pinnedBytesMax, lifetime: configuration.pinnedLifetime), now: now)
+    streams = LiveStreams(streamsMax: configuration.streamsMax)
+    live = LiveAnswers(source: source, log: log, streams: streams, rowsMax: configuration.streamRowsMax)
+    aggregates = AggregateAnswers(store: adHoc, source: source, rowsMax: configuration.aggregateRowsMax)
     sql = SQLAnswers(
       views: source, rowsMax: configuration.rowsMax, limits: configuration.sql,
       threads: BoundedThreads(
@@ -35,8 +42,11 @@ final class QueryAnswers: Sendable {
     self.logger = logger
   }
 
-  /// From now on `/readyz` says no.
-  func drain() { draining.store(true, ordering: .relaxed) }
+  /// From now on `/readyz` says no, and streams end.
+  func drain() {
+    draining.store(true, ordering: .relaxed)
+    streams.drain.set()
+  }
 
   /// - Parameter match: What the request's path stands for.
   func answer(_ request: QueryRequest, _ match: RouteMatch) async -> Answer {
@@ -71,6 +81,8 @@ final class QueryAnswers: Sendable {
     switch match.route {
     case .view: return try await views.rows(try match.parameter(), request.query, accept: request.accept)
     case .views: return try await views.list(request.query)
+    case .live: return try await live.answer(try match.parameter(), request)
+    case .aggregate: return try await aggregates.answer(request)
     case .sql: return try await sql.answer(request)
     case .ledger: return try await ledger.answer(request.query)
     case .events: return try await events.answer(request.query, accept: request.accept)

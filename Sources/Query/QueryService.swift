@@ -37,16 +37,19 @@ public final class QueryService: Sendable {
 
   /// - Parameters:
   ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
+  ///   - adHoc: Who computes aggregations once; nil where nobody does.
   ///   - received: What ingest has counted, where it is of this process.
   ///   - group: Whose loops serve the connections; not shut down here.
   public init(
     configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe,
-    received: (@Sendable () -> ReceivedEvents)? = nil, group: any EventLoopGroup, logger: Logger
+    adHoc: (any AdHocStore)? = nil, received: (@Sendable () -> ReceivedEvents)? = nil, group: any EventLoopGroup, logger: Logger
   ) {
     self.configuration = configuration
     self.group = group
     self.logger = logger
-    answers = QueryAnswers(configuration: configuration, store: store, log: log, probe: probe, logger: logger, received: received)
+    answers = QueryAnswers(
+      configuration: configuration, store: store, log: log, probe: probe, logger: logger, adHoc: adHoc,
+      received: received)
   }
 
   /// Listens.

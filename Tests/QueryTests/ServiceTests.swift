@@ -48,6 +48,7 @@ func paths() async throws {
     #expect(await asking.raw(path, method: .post).status == 404)
   }
   #expect(await asking.raw("/v1/sql").headers["Allow"] == "POST")
+  #expect(await asking.raw("/v1/views/a/live", method: .head).headers["Allow"] == "GET")
   for path in [
     "/", "/v1/ledger", "/v1/views", "/v1/views/a", "/v1/events", "/livez", "/readyz", "/health", "/metrics", "/openapi.json",
   ] {
@@ -99,7 +100,11 @@ func openAPI() async throws {
   }
   check(document)
   #expect(references > 10)
-  for (path, names) in [("/v1/views/{view}", ["view"] + ViewQuery.parameterNames), ("/v1/events", EventsQuery.parameterNames)] {
+  for (path, names) in [
+    ("/v1/views/{view}", ["view"] + ViewQuery.parameterNames),
+    ("/v1/views/{view}/live", ["view", "Last-Event-ID"] + LiveAnswers.parameterNames),
+    ("/v1/events", EventsQuery.parameterNames),
+  ] {
     guard case .array(let parameters)? = document["paths"]?[path]?["get"]?["parameters"] else {
       Issue.record("no parameters: \(path)")
       continue

@@ -14,8 +14,15 @@ struct ServiceClient: Sendable {
     var body: Data
   }
 
-  /// Sends a GET and returns what came, whatever its status; throws what the network throws.
-  typealias Transport = @Sendable (URL) async throws -> Answer
+  struct Request: Sendable {
+    var method = "GET"
+    var url: URL
+    /// JSON.
+    var body: Data?
+  }
+
+  /// Sends a request and returns what came, whatever its status; throws what the network throws.
+  typealias Transport = @Sendable (Request) async throws -> Answer
 
   /// As given, without a slash at the end.
   let baseURL: String
@@ -27,8 +34,11 @@ struct ServiceClient: Sendable {
     // The services are on loopback or named outright; a proxy of the environment would not find them.
     configuration.connectionProxyDictionary = [:]
     let session = URLSession(configuration: configuration)
-    try self.init(baseURL: baseURL) { url in
-      var request = URLRequest(url: url)
+    try self.init(baseURL: baseURL) { asked in
+      var request = URLRequest(url: asked.url)
+      request.httpMethod = asked.method
+      request.httpBody = asked.body
+      if asked.body != nil { request.setValue("application/json", forHTTPHeaderField: "Content-Type") }
       request.setValue("application/json", forHTTPHeaderField: "Accept")
       let (body, response) = try await session.data(for: request)
       return Answer(status: (response as? HTTPURLResponse)?.statusCode ?? 0, body: body)
@@ -52,6 +62,17 @@ struct ServiceClient: Sendable {
   ///   - query: Names and values; percent-encoded.
   /// - Throws: `CommandFailure` that says what to do.
   func get(_ path: [String], query: [(name: String, value: String)] = []) async throws -> RawJSON {
+    try await send("GET", path, query: query, body: nil)
+  }
+
+  /// - Throws: `CommandFailure` that says what to do.
+  func post(_ path: [String], body: RawJSON) async throws -> RawJSON {
+    try await send("POST", path, query: [], body: Data(body.text.utf8))
+  }
+
+  private func send(
+    _ method: String, _ path: [String], query: [(name: String, value: String)], body: Data?
+  ) async throws -> RawJSON {
     var text = baseURL + path.map { "/" + percentEncoded($0) }.joined()
     if !query.isEmpty {
       text += "?" + query.map { "\(percentEncoded($0.name))=\(percentEncoded($0.value))" }.joined(separator: "&")
@@ -60,7 +81,7 @@ struct ServiceClient: Sendable {
 
     let answer: Answer
     do {
-      answer = try await transport(url)
+      answer = try await transport(Request(method: method, url: url, body: body))
     } catch let error as URLError {
       throw failure(error)
     }

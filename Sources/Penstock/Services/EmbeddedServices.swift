@@ -39,7 +39,8 @@ struct EmbeddedServices: Sendable {
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
       let totals = ReceivedEventsCount()
       let query = QueryService(
-        configuration: QueryConfiguration(settings), store: compute, log: log, probe: probe, received: { totals.current },
+        configuration: QueryConfiguration(settings), store: compute, log: log, probe: probe,
+        adHoc: AdHocAggregation(log: log, threads: loops), received: { totals.current },
         group: group, logger: logger)
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()

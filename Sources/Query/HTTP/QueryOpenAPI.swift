@@ -25,9 +25,31 @@ enum QueryOpenAPI {
     "Penstock-Next-Cursor":{"description":"csv and ndjson, when more rows follow","schema":{"type":"string"}}},"content":{
     "application/json":{"schema":{"$ref":"#/components/schemas/Rows"}},"text/csv":{"schema":{"type":"string"}},
     "application/x-ndjson":{"schema":{"type":"string"}}}},"400":{"$ref":"#/components/responses/Problem"},"404":{
-    "$ref":"#/components/responses/Problem"},"406":{"$ref":"#/components/responses/Problem"},"500":{
+    "$ref":"#/components/responses/Problem"},"410":{"$ref":"#/components/responses/Problem"},"406":{"$ref":"#/components/responses/Problem"},"500":{
     "$ref":"#/components/responses/Problem"},"503":{"$ref":"#/components/responses/Problem"},"504":{
-    "$ref":"#/components/responses/Problem"}}}},"/v1/sql":{"post":{"summary":"Read-only SQL over the views: each is a table","operationId":"sql",
+    "$ref":"#/components/responses/Problem"}}}},"/v1/views/{view}/live":{"get":{"summary":"Rows of a view, then each change, as Server-Sent Events","operationId":"liveView",
+    "parameters":[{"name":"view","in":"path","required":true,"schema":{"type":"string"}},{
+    "$ref":"#/components/parameters/from"},{"$ref":"#/components/parameters/to"},{"name":"where","in":"query","schema":{
+    "type":"string"}},{"name":"group_by","in":"query","allowEmptyValue":true,"schema":{"type":"string"}},{"name":"step","in":"query",
+    "schema":{"type":"string"}},{"name":"after","in":"query","schema":{"type":"string"}},{"name":"timeout","in":"query","schema":{
+    "type":"string","default":"5s"}},{"name":"interval","in":"query","description":"A row changes at most once in it; 50ms to 1m",
+    "schema":{"type":"string","default":"500ms"}},{"name":"Last-Event-ID","in":"header","description":"Resumes: the id last received",
+    "schema":{"type":"string"}}],"responses":{"200":{"description":"Events rows, change, gone, lagged, error, end","content":{
+    "text/event-stream":{"schema":{"type":"string"}}}},"400":{"$ref":"#/components/responses/Problem"},"404":{
+    "$ref":"#/components/responses/Problem"},"422":{"$ref":"#/components/responses/Problem"},"503":{
+    "$ref":"#/components/responses/Problem"},"504":{"$ref":"#/components/responses/Problem"}}}},
+    "/v1/aggregate":{"post":{"summary":"A view's definition, computed once from the log","operationId":"aggregate","parameters":[{
+    "name":"format","in":"query","schema":{"type":"string","enum":["json","csv","ndjson"],"default":"json"}}],"requestBody":{
+    "required":true,"content":{"application/json":{"schema":{"type":"object","required":["window","aggregates"],"properties":{"name":{
+    "type":"string"},"where":{"type":"string"},"key":{"type":["array","object"]},"window":{"type":"object"},"watermark_delay":{
+    "type":"string"},"allowed_lateness":{"type":"string"},"retention":{"type":"string"},"aggregates":{"type":"object",
+    "additionalProperties":{"type":"string"}},"from":{"type":"string"},"to":{"type":"string"},"timeout":{"type":"string",
+    "default":"30s"}}}}}},"responses":{"200":{"description":"Rows","content":{"application/json":{"schema":{
+    "$ref":"#/components/schemas/Rows"}},"text/csv":{"schema":{"type":"string"}},"application/x-ndjson":{"schema":{"type":"string"}}}},
+    "400":{"$ref":"#/components/responses/Problem"},"413":{"$ref":"#/components/responses/Problem"},"415":{
+    "$ref":"#/components/responses/Problem"},"422":{"$ref":"#/components/responses/Problem"},"503":{
+    "$ref":"#/components/responses/Problem"},"504":{"$ref":"#/components/responses/Problem"}}}},
+    "/v1/sql":{"post":{"summary":"Read-only SQL over the views: each is a table","operationId":"sql",
     "parameters":[{"name":"format","in":"query","description":"Before Accept","schema":{"type":"string","enum":["json","csv",
     "ndjson"],"default":"json"}}],"requestBody":{"required":true,"content":{"application/json":{"schema":{"type":"object",
     "required":["sql"],"properties":{"sql":{"type":"string"},"limit":{"type":"integer","minimum":1,"default":1000},"timeout":{

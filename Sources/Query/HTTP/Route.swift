@@ -5,7 +5,9 @@ enum Route: String, Sendable, CaseIterable {
   case root = "/"
   case views = "/v1/views"
   case view = "/v1/views/{view}"
+  case live = "/v1/views/{view}/live"
   case sql = "/v1/sql"
+  case aggregate = "/v1/aggregate"
   case ledger = "/v1/ledger"
   case events = "/v1/events"
   case alive = "/livez"
@@ -19,7 +21,7 @@ enum Route: String, Sendable, CaseIterable {
   /// What may be asked of it; `HEAD` goes with `GET`.
   var methods: [HTTPRequest.Method] {
     switch self {
-    case .sql: [.post]
+    case .sql, .aggregate: [.post]
     case .unknown: []
     default: [.get]
     }
@@ -28,13 +30,13 @@ enum Route: String, Sendable, CaseIterable {
   /// Whether answering may take long enough that it should end when whoever asked has left.
   var isLong: Bool {
     switch self {
-    case .sql: true
+    case .live, .sql, .aggregate: true
     default: false
     }
   }
 
   func allows(_ method: HTTPRequest.Method) -> Bool {
-    methods.contains(method) || (method == .head && methods.contains(.get))
+    methods.contains(method) || (method == .head && self != .live && methods.contains(.get))
   }
 
   /// The `Allow` header's value.

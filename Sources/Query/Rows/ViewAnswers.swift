@@ -6,6 +6,7 @@ struct ViewAnswers: Sendable {
   let source: ViewSource
   let partitionCount: Int
   let rowsMax: Int
+  let pins: KeptResults
   let now: @Sendable () -> Timestamp
 
   // MARK: Rows
@@ -13,24 +14,54 @@ struct ViewAnswers: Sendable {
   func rows(_ view: String, _ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
     let parameters = try QueryParameters(query, known: ViewQuery.parameterNames)
     let format = try OutputFormat.choose(parameters["format"], accept: accept)
-    let result = try await source.result(of: view) { definition, generation throws(QueryFailure) in
+    func query(_ definition: ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery {
       try ViewQuery(
         parameters, definition: definition, generation: generation, partitionCount: partitionCount, rowsMax: rowsMax)
     }
-    return answer(result, format)
+    guard let text = parameters["cursor"] else {
+      let result = try await source.result(of: view, query)
+      let order = result.rows.sorted(by: result.query.order, result.query.definition.layout, result.finality)
+      return answer(KeptResults.Pin(result: result, order: order), from: 0, format)
+    }
+    let cursor = try RowCursor(text)
+    var pin: KeptResults.Pin
+    if let known = pins.find(cursor.result), known.result.query.definition.name == view {
+      pin = known
+      // Of the definition it was computed with, even if that is the view's no more; limit and format may be others.
+      pin.result.query = try query(known.result.query.definition, known.result.query.generation)
+    } else {
+      // Let go, or of another process: computed anew, it may be the same.
+      let result = try await source.result(of: view, query)
+      guard result.query.fingerprint == cursor.fingerprint else { throw ViewAnswers.foreign }
+      guard result.id == cursor.result else { throw CursorText.expired }
+      pin = KeptResults.Pin(
+        result: result, order: result.rows.sorted(by: result.query.order, result.query.definition.layout, result.finality))
+    }
+    guard pin.result.query.fingerprint == cursor.fingerprint else { throw ViewAnswers.foreign }
+    guard cursor.row < pin.result.rows.count else { throw CursorText.invalid }
+    return answer(pin, from: cursor.row, format)
   }
 
-  private func answer(_ result: ViewResult, _ format: OutputFormat) -> Answer {
-    let (query, rows, finality) = (result.query, result.rows, result.finality)
-    let definition = query.definition
-    let page = rows.page(query.order, after: query.place, limit: query.limit, definition.layout, finality)
+  private static var foreign: QueryFailure { CursorText.foreign("the view, from, to, where, group_by, step and order") }
+
+  /// The page that begins with a row; the rest is kept for those that follow.
+  private func answer(_ pin: KeptResults.Pin, from first: Int, _ format: OutputFormat) -> Answer {
+    let result = pin.result
+    let end = first + min(result.query.limit, result.rows.count - first)
     var cursor: String?
-    if page.hasMore, let last = page.rows.last {
-      cursor = RowCursor.encode(rows.place(of: last, query.order, definition.layout, finality), for: query)
+    if end < result.rows.count {
+      let id = result.id
+      pins.keep(pin, as: id)
+      cursor = RowCursor(fingerprint: result.query.fingerprint, result: id, row: end).text
     }
-    let (head, tail) = ViewAnswers.frame(query, result.asOf, cursor, format)
+    return ViewAnswers.answer(result, page: pin.order.map { Array($0[first..<end]) } ?? Array(first..<end), cursor, format)
+  }
+
+  /// - Parameter page: Row numbers, in order.
+  static func answer(_ result: ViewResult, page: [Int], _ cursor: String?, _ format: OutputFormat) -> Answer {
+    let (head, tail) = frame(result.query, result.asOf, cursor, format)
     var writer = PageWriter(
-      rows, page: page.rows, query: query, finality: finality, format: format, head: head, tail: tail)
+      result.rows, page: page, query: result.query, finality: result.finality, format: format, head: head, tail: tail)
     var answer = Answer(200, format.contentType, [])
     let first = writer.piece() ?? []
     // Small answers, most of them, go out in one piece and with their length.
@@ -62,16 +93,9 @@ struct ViewAnswers: Sendable {
       head.append(contentsOf: query.generation.description.utf8)
       head.append(contentsOf: #","as_of":"#.utf8)
       head.append(contentsOf: asOf.description.utf8)
-      head.append(contentsOf: #","columns":["#.utf8)
-      for (index, column) in query.columns.enumerated() {
-        if index > 0 { head.append(0x2C) }
-        head.append(contentsOf: #"{"name":"#.utf8)
-        JSONValue.writeString(column.name, to: &head)
-        head.append(contentsOf: #","type":""#.utf8)
-        head.append(contentsOf: column.type.rawValue.utf8)
-        head.append(contentsOf: #""}"#.utf8)
-      }
-      head.append(contentsOf: #"],"rows":["#.utf8)
+      head.append(contentsOf: #","columns":"#.utf8)
+      query.columnsJSON.write(to: &head)
+      head.append(contentsOf: #","rows":["#.utf8)
       var tail = Array(#"],"next_cursor":"#.utf8)
       if let cursor {
         JSONValue.writeString(cursor, to: &tail)

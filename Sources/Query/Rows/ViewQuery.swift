@@ -22,8 +22,6 @@ struct ViewQuery: Sendable {
   var step: Int64?
   var order: [OrderTerm]
   var limit: Int
-  /// Where the page before ended.
-  var place: RowPlace?
   var after: OffsetVector?
   var timeout: Duration
 
@@ -50,7 +48,6 @@ struct ViewQuery: Sendable {
     limit = try parameters.integer("limit", default: min(ViewQuery.limitDefault, rowsMax), in: 1...rowsMax)
     after = try ViewQuery.after(parameters, partitionCount)
     timeout = try parameters.timeout(default: .seconds(5))
-    if let text = parameters["cursor"] { place = try RowCursor.decode(text, for: self) }
   }
 
   /// All rows, as they are.
@@ -108,25 +105,19 @@ struct ViewQuery: Sendable {
 
   /// What to ask of a store.
   var request: ViewReadRequest {
-    var from = self.from
-    var to = self.to
-    // Rows before the page's start need not be read when the order begins with the window.
-    if let place, order.first.map({ $0.column == .windowStart }) ?? true {
-      if order.first?.isDescending == true {
-        let end = WindowDefinition.end(of: place.windowStart, size: step ?? 1)
-        to = min(to ?? .max, end)
-      } else {
-        from = max(from ?? .min, place.windowStart)
-      }
-    }
-    return ViewReadRequest(
+    ViewReadRequest(
       view: definition.name, from: from.map { Timestamp(nanoseconds: $0) }, to: to.map { Timestamp(nanoseconds: $0) },
       after: after, timeout: timeout, keyFilter: filter)
   }
 
-  /// Tells queries apart whose pages do not go together.
+  /// `[{"name":"temp_avg","type":"double"},…]`
+  var columnsJSON: JSONValue {
+    .array(columns.map { ["name": .string($0.name), "type": .string($0.type.rawValue)] })
+  }
+
+  /// Tells queries apart whose pages do not go together, but not generations.
   var fingerprint: UInt64 {
-    var text = "\(definition.name)\n\(generation)\n\(from.map(String.init) ?? "")\n\(to.map(String.init) ?? "")\n"
+    var text = "\(definition.name)\n\(from.map(String.init) ?? "")\n\(to.map(String.init) ?? "")\n"
     text += "\(filter?.canonicalText ?? "")\n\(keptKeys.map { "\($0)" } ?? "all")\n\(step ?? 0)\n"
     for term in order { text += "\(term.column) \(term.isDescending)\n" }
     return text.withUTF8 { stableHash(UnsafeRawBufferPointer($0)) }
