@@ -77,6 +77,7 @@ let package = Package(
         "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", yams, logging, metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       resources: [.copy("Resources/weather-2013.ndjson.gz"), .copy("Resources/demo-views.yaml")],
       swiftSettings: strict),
@@ -98,7 +99,10 @@ let package = Package(
       name: "IngestTests",
       dependencies: ["Ingest", "Events", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
-    .testTarget(name: "ComputeTests", dependencies: ["Compute", "Log", "Views", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "ComputeTests",
+      dependencies: ["Compute", "Log", "Views", "Events", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")],
+      swiftSettings: strict),
     .testTarget(
       name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509], swiftSettings: strict),
     .testTarget(

@@ -8,14 +8,15 @@ import Views
 final class QueryAnswers: Sendable {
   private let views: ViewAnswers
   private let events: EventAnswers
+  private let admin: AdminAnswers
   private let probe: ServiceProbe
   private let counters = QueryCounters()
   private let logger: Logger
   private let draining = Atomic<Bool>(false)
 
   init(
-    configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe, logger: Logger,
-    now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
+    configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
+    probe: ServiceProbe, logger: Logger, now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) {
     views = ViewAnswers(
       store: store, partitionCount: log.partitionCount, rowsMax: configuration.rowsMax,
@@ -23,6 +24,7 @@ final class QueryAnswers: Sendable {
     events = EventAnswers(
       log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,
       answerBytesMax: configuration.eventsAnswerBytesMax)
+    self.admin = AdminAnswers(admin: admin, rowsMax: configuration.rowsMax)
     self.probe = probe
     self.logger = logger
   }
@@ -63,6 +65,8 @@ final class QueryAnswers: Sendable {
     switch match.route {
     case .view: return try await views.rows(try match.parameter(), request.query, accept: request.accept)
     case .views: return try await views.list(request.query)
+    case .apply, .generations, .generation, .replays, .replay, .promote, .rollback, .diff, .verify:
+      return try await admin.answer(request, match)
     case .events: return try await events.answer(request.query, accept: request.accept)
     case .alive: return Answer(200, "application/json", Array(#"{"status":"alive"}"#.utf8))
     case .ready, .health: return await readiness()

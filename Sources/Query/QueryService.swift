@@ -36,16 +36,18 @@ public final class QueryService: Sendable {
   private let departures = ClientDepartures()
 
   /// - Parameters:
+  ///   - admin: What changes views; nil where this service cannot.
   ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
   ///   - group: Whose loops serve the connections; not shut down here.
   public init(
-    configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe,
-    group: any EventLoopGroup, logger: Logger
+    configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
+    probe: ServiceProbe, group: any EventLoopGroup, logger: Logger
   ) {
     self.configuration = configuration
     self.group = group
     self.logger = logger
-    answers = QueryAnswers(configuration: configuration, store: store, log: log, probe: probe, logger: logger)
+    answers = QueryAnswers(
+      configuration: configuration, store: store, admin: admin, log: log, probe: probe, logger: logger)
   }
 
   /// Listens.

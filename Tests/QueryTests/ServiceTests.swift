@@ -96,7 +96,9 @@ func openAPI() async throws {
   }
   check(document)
   #expect(references > 10)
-  for (path, names) in [("/v1/views/{view}", ["view"] + ViewQuery.parameterNames), ("/v1/events", EventsQuery.parameterNames)] {
+  for (path, names) in [
+    ("/v1/views/{view}", ["view"] + ViewQuery.parameterNames), ("/v1/events", EventsQuery.parameterNames),
+  ] {
     guard case .array(let parameters)? = document["paths"]?[path]?["get"]?["parameters"] else {
       Issue.record("no parameters: \(path)")
       continue

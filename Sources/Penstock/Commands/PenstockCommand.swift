@@ -15,6 +15,7 @@ struct PenstockCommand: AsyncParsableCommand {
     version: "penstock \(penstockVersion)",
     subcommands: [
       UpCommand.self, DemoCommand.self, SendCommand.self, QueryCommand.self, EventsCommand.self, ViewCommand.self,
+      ReplayCommand.self,
       ConfigCommand.self,
     ])
 }

@@ -5,6 +5,15 @@ enum Route: String, Sendable, CaseIterable {
   case root = "/"
   case views = "/v1/views"
   case view = "/v1/views/{view}"
+  case apply = "/v1/views/apply"
+  case generations = "/v1/views/{view}/generations"
+  case generation = "/v1/views/{view}/generations/{generation}"
+  case replays = "/v1/views/{view}/replays"
+  case replay = "/v1/views/{view}/replays/{id}"
+  case promote = "/v1/views/{view}/promote"
+  case rollback = "/v1/views/{view}/rollback"
+  case diff = "/v1/views/{view}/diff"
+  case verify = "/v1/views/{view}/verify"
   case events = "/v1/events"
   case alive = "/livez"
   case ready = "/readyz"
@@ -18,12 +27,15 @@ enum Route: String, Sendable, CaseIterable {
   var methods: [HTTPRequest.Method] {
     switch self {
     case .unknown: []
+    case .apply, .promote, .rollback, .verify: [.post]
+    case .replays: [.get, .post]
+    case .generation, .replay: [.get, .delete]
     default: [.get]
     }
   }
 
   /// Whether answering may take long enough that it should end when whoever asked has left.
-  var isLong: Bool { false }
+  var isLong: Bool { self == .diff || self == .verify }
 
   func allows(_ method: HTTPRequest.Method) -> Bool {
     methods.contains(method) || (method == .head && methods.contains(.get))

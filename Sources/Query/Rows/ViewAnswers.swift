@@ -36,7 +36,7 @@ final class ViewAnswers: Sendable {
   func rows(_ view: String, _ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
     let parameters = try QueryParameters(query, known: ViewQuery.parameterNames)
     let format = try OutputFormat.choose(parameters["format"], accept: accept)
-    var (definition, generation, isFresh) = try await definition(of: view)
+    var (definition, generation, isFresh) = try await definition(of: view, parameters)
     for _ in 0..<ViewAnswers.attemptsMax {
       let query: ViewQuery
       do throws(QueryFailure) {
@@ -164,8 +164,19 @@ final class ViewAnswers: Sendable {
   // MARK: What is known
 
   private func definition(
-    of view: String
+    of view: String, _ parameters: QueryParameters
   ) async throws(QueryFailure) -> (definition: ViewDefinition, generation: Int, isFresh: Bool) {
+    if parameters["generation"] != nil {
+      let generation = try parameters.integer("generation", default: 1, in: 1...Int(Int32.max))
+      // A read of no rows says what the generation's definition is.
+      let end = Timestamp(nanoseconds: .max)
+      do throws(ViewStoreError) {
+        let result = try await store.read(ViewReadRequest(view: view, generation: generation, from: end))
+        return (result.definition, result.generation, true)
+      } catch {
+        throw QueryFailure(error)
+      }
+    }
     let known = known.withLock { $0.views.first { $0.definition.name == view } }
     if let known { return (known.definition, known.generation, false) }
     let (definition, generation) = try ViewAnswers.find(view, in: try await statuses(maxAge: .zero))
