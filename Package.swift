@@ -83,6 +83,7 @@ let package = Package(
         metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       resources: [.copy("Resources/weather-2013.ndjson.gz"), .copy("Resources/demo-views.yaml")],
       swiftSettings: strict),
@@ -105,7 +106,10 @@ let package = Package(
       name: "IngestTests",
       dependencies: ["Ingest", "Events", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
-    .testTarget(name: "ComputeTests", dependencies: ["Compute", "Log", "Views", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "ComputeTests",
+      dependencies: ["Compute", "Log", "Views", "Events", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")],
+      swiftSettings: strict),
     .testTarget(
       name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509], swiftSettings: strict),
     .testTarget(

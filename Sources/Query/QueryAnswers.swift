@@ -13,15 +13,16 @@ final class QueryAnswers: Sendable {
   private let aggregates: AggregateAnswers
   private let ledger: LedgerAnswers
   private let events: EventAnswers
+  private let admin: AdminAnswers
   private let probe: ServiceProbe
   private let counters = QueryCounters()
   private let logger: Logger
   private let draining = Atomic<Bool>(false)
 
   init(
-    configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe, logger: Logger,
-    adHoc: (any AdHocStore)? = nil, received: (@Sendable () -> ReceivedEvents)? = nil,
-    now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
+    configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
+    probe: ServiceProbe, logger: Logger, adHoc: (any AdHocStore)? = nil,
+    received: (@Sendable () -> ReceivedEvents)? = nil, now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) {
     let source = ViewSource(store: store, idleAfter: configuration.partitionIdleAfter, now: now)
     views = ViewAnswers(
@@ -38,6 +39,7 @@ final class QueryAnswers: Sendable {
     events = EventAnswers(
       log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,
       answerBytesMax: configuration.eventsAnswerBytesMax)
+    self.admin = AdminAnswers(admin: admin, rowsMax: configuration.rowsMax)
     self.probe = probe
     self.logger = logger
   }
@@ -85,6 +87,8 @@ final class QueryAnswers: Sendable {
     case .aggregate: return try await aggregates.answer(request)
     case .sql: return try await sql.answer(request)
     case .ledger: return try await ledger.answer(request.query)
+    case .apply, .generations, .generation, .replays, .replay, .promote, .rollback, .diff, .verify:
+      return try await admin.answer(request, match)
     case .events: return try await events.answer(request.query, accept: request.accept)
     case .alive: return Answer(200, "application/json", Array(#"{"status":"alive"}"#.utf8))
     case .ready, .health: return await readiness()

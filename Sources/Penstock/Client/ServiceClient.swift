@@ -14,15 +14,8 @@ struct ServiceClient: Sendable {
     var body: Data
   }
 
-  struct Request: Sendable {
-    var method = "GET"
-    var url: URL
-    /// JSON.
-    var body: Data?
-  }
-
-  /// Sends a request and returns what came, whatever its status; throws what the network throws.
-  typealias Transport = @Sendable (Request) async throws -> Answer
+  /// Sends a GET and returns what came, whatever its status; throws what the network throws.
+  typealias Transport = @Sendable (URL) async throws -> Answer
 
   /// As given, without a slash at the end.
   let baseURL: String
@@ -34,11 +27,8 @@ struct ServiceClient: Sendable {
     // The services are on loopback or named outright; a proxy of the environment would not find them.
     configuration.connectionProxyDictionary = [:]
     let session = URLSession(configuration: configuration)
-    try self.init(baseURL: baseURL) { asked in
-      var request = URLRequest(url: asked.url)
-      request.httpMethod = asked.method
-      request.httpBody = asked.body
-      if asked.body != nil { request.setValue("application/json", forHTTPHeaderField: "Content-Type") }
+    try self.init(baseURL: baseURL) { url in
+      var request = URLRequest(url: url)
       request.setValue("application/json", forHTTPHeaderField: "Accept")
       let (body, response) = try await session.data(for: request)
       return Answer(status: (response as? HTTPURLResponse)?.statusCode ?? 0, body: body)
@@ -62,17 +52,6 @@ struct ServiceClient: Sendable {
   ///   - query: Names and values; percent-encoded.
   /// - Throws: `CommandFailure` that says what to do.
   func get(_ path: [String], query: [(name: String, value: String)] = []) async throws -> RawJSON {
-    try await send("GET", path, query: query, body: nil)
-  }
-
-  /// - Throws: `CommandFailure` that says what to do.
-  func post(_ path: [String], body: RawJSON) async throws -> RawJSON {
-    try await send("POST", path, query: [], body: Data(body.text.utf8))
-  }
-
-  private func send(
-    _ method: String, _ path: [String], query: [(name: String, value: String)], body: Data?
-  ) async throws -> RawJSON {
     var text = baseURL + path.map { "/" + percentEncoded($0) }.joined()
     if !query.isEmpty {
       text += "?" + query.map { "\(percentEncoded($0.name))=\(percentEncoded($0.value))" }.joined(separator: "&")
@@ -81,7 +60,7 @@ struct ServiceClient: Sendable {
 
     let answer: Answer
     do {
-      answer = try await transport(Request(method: method, url: url, body: body))
+      answer = try await transport(url)
     } catch let error as URLError {
       throw failure(error)
     }
@@ -96,7 +75,7 @@ struct ServiceClient: Sendable {
     }
   }
 
-  private func failure(_ error: URLError) -> CommandFailure {
+  func failure(_ error: URLError) -> CommandFailure {
     switch error.code {
     case .cannotConnectToHost, .cannotFindHost, .dnsLookupFailed, .networkConnectionLost:
       CommandFailure("no Penstock answers at \(baseURL): start it with `penstock up`, or pass --url")
@@ -108,7 +87,7 @@ struct ServiceClient: Sendable {
   }
 
   /// Says what an RFC 9457 answer says, and its code.
-  private func problem(_ answer: Answer) -> CommandFailure {
+  func problem(_ answer: Answer) -> CommandFailure {
     guard let problem = try? RawJSON(parsing: answer.body), let detail = (problem["detail"] ?? problem["title"])?.string
     else {
       let text = String(decoding: answer.body.prefix(200), as: UTF8.self)

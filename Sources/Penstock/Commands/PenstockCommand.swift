@@ -15,7 +15,7 @@ struct PenstockCommand: AsyncParsableCommand {
     version: "penstock \(penstockVersion)",
     subcommands: [
       UpCommand.self, DemoCommand.self, SendCommand.self, QueryCommand.self, SQLCommand.self, EventsCommand.self,
-      ViewCommand.self,
+      ViewCommand.self, ReplayCommand.self,
       ConfigCommand.self,
     ])
 }

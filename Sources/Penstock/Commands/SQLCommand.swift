@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 
 struct SQLCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -29,7 +30,7 @@ struct SQLCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let answer = try await service.client().post(["v1", "sql"], body: body)
+    let answer = try await service.client().send("POST", ["v1", "sql"], body: body)
     guard let columns = answer["columns"]?.array, let rows = answer["rows"]?.array else {
       throw CommandFailure("the answer has no rows and columns: is --url that of Penstock's query service?")
     }
@@ -56,10 +57,7 @@ struct SQLCommand: AsyncParsableCommand {
     }
   }
 
-  private var body: RawJSON {
-    var members = [RawJSON.Member(name: "sql", value: .string(statement))]
-    members.append(RawJSON.Member(name: "limit", value: .number("\(limit)")))
-    if let timeout { members.append(RawJSON.Member(name: "timeout", value: .string(timeout))) }
-    return .object(members)
+  private var body: Data {
+    RawJSON.body([("sql", .string(statement)), ("limit", .number("\(limit)")), ("timeout", timeout.map { .string($0) })])
   }
 }

@@ -40,7 +40,7 @@ struct EmbeddedServices: Sendable {
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
       let totals = ReceivedEventsCount()
       let query = QueryService(
-        configuration: QueryConfiguration(settings), store: compute, log: log, probe: probe,
+        configuration: QueryConfiguration(settings), store: compute, admin: compute, log: log, probe: probe,
         adHoc: AdHocAggregation(log: log, threads: loops), received: { totals.current },
         group: group, logger: logger)
       let queryAddress = try await listening("query", settings.query.listen) {

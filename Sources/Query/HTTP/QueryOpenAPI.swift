@@ -20,14 +20,20 @@ enum QueryOpenAPI {
     "description":"Wait until these offsets are counted","schema":{"type":"string","examples":["{\"3\":90}"]}},{
     "name":"timeout","in":"query","description":"How long to wait, at most 60s","schema":{"type":"string","default":"5s"}},{
     "name":"format","in":"query","description":"Before Accept","schema":{"type":"string","enum":["json","csv","ndjson"],
-    "default":"json"}}],"responses":{"200":{"description":"Rows; of csv and ndjson the headers have as_of and next_cursor",
+    "default":"json"}},{"name":"generation","in":"query","description":"The live one when left out","schema":{"type":"integer",
+    "minimum":1}},{"name":"as_of","in":"query",
+    "description":"The rows as they were when exactly these offsets had been counted; a partition left out counts nothing",
+    "schema":{"type":"string","examples":["{\"0\":118}"]}}],"responses":{"200":{"description":"Rows; of csv and ndjson the headers have as_of and next_cursor",
     "headers":{"Penstock-As-Of":{"description":"Offset vector; csv and ndjson","schema":{"type":"string"}},
     "Penstock-Next-Cursor":{"description":"csv and ndjson, when more rows follow","schema":{"type":"string"}}},"content":{
     "application/json":{"schema":{"$ref":"#/components/schemas/Rows"}},"text/csv":{"schema":{"type":"string"}},
     "application/x-ndjson":{"schema":{"type":"string"}}}},"400":{"$ref":"#/components/responses/Problem"},"404":{
-    "$ref":"#/components/responses/Problem"},"410":{"$ref":"#/components/responses/Problem"},"406":{"$ref":"#/components/responses/Problem"},"500":{
+    "$ref":"#/components/responses/Problem"},"406":{"$ref":"#/components/responses/Problem"},"409":{
+    "$ref":"#/components/responses/Problem"},"410":{"$ref":"#/components/responses/Problem"},"500":{
     "$ref":"#/components/responses/Problem"},"503":{"$ref":"#/components/responses/Problem"},"504":{
-    "$ref":"#/components/responses/Problem"}}}},"/v1/views/{view}/live":{"get":{"summary":"Rows of a view, then each change, as Server-Sent Events","operationId":"liveView",
+    "$ref":"#/components/responses/Problem"}}}},
+    """# + AdminOpenAPI.paths + #"""
+    "/v1/views/{view}/live":{"get":{"summary":"Rows of a view, then each change, as Server-Sent Events","operationId":"liveView",
     "parameters":[{"name":"view","in":"path","required":true,"schema":{"type":"string"}},{
     "$ref":"#/components/parameters/from"},{"$ref":"#/components/parameters/to"},{"name":"where","in":"query","schema":{
     "type":"string"}},{"name":"group_by","in":"query","allowEmptyValue":true,"schema":{"type":"string"}},{"name":"step","in":"query",

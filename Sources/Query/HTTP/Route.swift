@@ -9,6 +9,15 @@ enum Route: String, Sendable, CaseIterable {
   case sql = "/v1/sql"
   case aggregate = "/v1/aggregate"
   case ledger = "/v1/ledger"
+  case apply = "/v1/views/apply"
+  case generations = "/v1/views/{view}/generations"
+  case generation = "/v1/views/{view}/generations/{generation}"
+  case replays = "/v1/views/{view}/replays"
+  case replay = "/v1/views/{view}/replays/{id}"
+  case promote = "/v1/views/{view}/promote"
+  case rollback = "/v1/views/{view}/rollback"
+  case diff = "/v1/views/{view}/diff"
+  case verify = "/v1/views/{view}/verify"
   case events = "/v1/events"
   case alive = "/livez"
   case ready = "/readyz"
@@ -23,6 +32,9 @@ enum Route: String, Sendable, CaseIterable {
     switch self {
     case .sql, .aggregate: [.post]
     case .unknown: []
+    case .apply, .promote, .rollback, .verify: [.post]
+    case .replays: [.get, .post]
+    case .generation, .replay: [.get, .delete]
     default: [.get]
     }
   }
@@ -30,7 +42,7 @@ enum Route: String, Sendable, CaseIterable {
   /// Whether answering may take long enough that it should end when whoever asked has left.
   var isLong: Bool {
     switch self {
-    case .live, .sql, .aggregate: true
+    case .live, .sql, .aggregate, .diff, .verify: true
     default: false
     }
   }

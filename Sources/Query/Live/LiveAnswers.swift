@@ -52,7 +52,7 @@ struct LiveReader: Sendable {
 
   /// - Parameter after: As of these offsets at least.
   func read(after: OffsetVector? = nil) async throws(QueryFailure) -> ViewResult {
-    let result = try await source.result(of: view) { definition, generation throws(QueryFailure) in
+    let result = try await source.result(of: view, parameters) { definition, generation throws(QueryFailure) in
       var query = try ViewQuery(
         parameters, definition: definition, generation: generation, partitionCount: partitionCount, rowsMax: 1)
       if let after { query.after = query.after.map { $0.maximum(after) } ?? after }

@@ -19,7 +19,7 @@ struct ViewAnswers: Sendable {
         parameters, definition: definition, generation: generation, partitionCount: partitionCount, rowsMax: rowsMax)
     }
     guard let text = parameters["cursor"] else {
-      let result = try await source.result(of: view, query)
+      let result = try await source.result(of: view, parameters, query)
       let order = result.rows.sorted(by: result.query.order, result.query.definition.layout, result.finality)
       return answer(KeptResults.Pin(result: result, order: order), from: 0, format)
     }
@@ -31,7 +31,7 @@ struct ViewAnswers: Sendable {
       pin.result.query = try query(known.result.query.definition, known.result.query.generation)
     } else {
       // Let go, or of another process: computed anew, it may be the same.
-      let result = try await source.result(of: view, query)
+      let result = try await source.result(of: view, parameters, query)
       guard result.query.fingerprint == cursor.fingerprint else { throw ViewAnswers.foreign }
       guard result.id == cursor.result else { throw CursorText.expired }
       pin = KeptResults.Pin(

@@ -5,6 +5,7 @@ import Views
 struct ViewQuery: Sendable {
   static let parameterNames = [
     "from", "to", "where", "group_by", "step", "order", "limit", "cursor", "after", "timeout", "format",
+    "generation", "as_of",
   ]
   static let limitDefault = 1000
 
@@ -23,6 +24,9 @@ struct ViewQuery: Sendable {
   var order: [OrderTerm]
   var limit: Int
   var after: OffsetVector?
+  var asOf: OffsetVector?
+  /// Whether `generation=` names it: else the live one is read, whichever that is by then.
+  var isPinned: Bool
   var timeout: Duration
 
   /// - Parameters:
@@ -46,7 +50,9 @@ struct ViewQuery: Sendable {
     order = []
     if let text = parameters["order"] { order = try OrderTerm.parse(text, columns: columns) }
     limit = try parameters.integer("limit", default: min(ViewQuery.limitDefault, rowsMax), in: 1...rowsMax)
-    after = try ViewQuery.after(parameters, partitionCount)
+    after = try ViewQuery.offsets("after", parameters, partitionCount)
+    asOf = try ViewQuery.offsets("as_of", parameters, partitionCount)
+    isPinned = parameters["generation"] != nil
     timeout = try parameters.timeout(default: .seconds(5))
   }
 
@@ -57,6 +63,7 @@ struct ViewQuery: Sendable {
     columns = definition.schema.columns
     order = []
     limit = .max
+    isPinned = false
     timeout = .seconds(5)
   }
 
@@ -89,16 +96,18 @@ struct ViewQuery: Sendable {
     return step == size ? nil : step
   }
 
-  private static func after(_ parameters: QueryParameters, _ partitionCount: Int) throws(QueryFailure) -> OffsetVector? {
-    guard let text = parameters["after"] else { return nil }
+  private static func offsets(
+    _ name: String, _ parameters: QueryParameters, _ partitionCount: Int
+  ) throws(QueryFailure) -> OffsetVector? {
+    guard let text = parameters[name] else { return nil }
     let after: OffsetVector
     do throws(OffsetVectorError) {
       after = try OffsetVector(parsing: text)
     } catch {
-      throw .parameter("after", error.detail)
+      throw .parameter(name, error.detail)
     }
     for partition in after.offsets.keys.sorted() where partition.index >= partitionCount {
-      throw .parameter("after", "there is no partition \(partition): the log has \(partitionCount), from 0")
+      throw .parameter(name, "there is no partition \(partition): the log has \(partitionCount), from 0")
     }
     return after
   }
@@ -106,8 +115,8 @@ struct ViewQuery: Sendable {
   /// What to ask of a store.
   var request: ViewReadRequest {
     ViewReadRequest(
-      view: definition.name, from: from.map { Timestamp(nanoseconds: $0) }, to: to.map { Timestamp(nanoseconds: $0) },
-      after: after, timeout: timeout, keyFilter: filter)
+      view: definition.name, generation: isPinned ? generation : nil, from: from.map { Timestamp(nanoseconds: $0) },
+      to: to.map { Timestamp(nanoseconds: $0) }, after: after, timeout: timeout, keyFilter: filter, asOf: asOf)
   }
 
   /// `[{"name":"temp_avg","type":"double"},…]`
@@ -118,6 +127,7 @@ struct ViewQuery: Sendable {
   /// Tells queries apart whose pages do not go together, but not generations.
   var fingerprint: UInt64 {
     var text = "\(definition.name)\n\(from.map(String.init) ?? "")\n\(to.map(String.init) ?? "")\n"
+    text += "\(asOf?.description ?? "") \(isPinned ? generation : 0)\n"
     text += "\(filter?.canonicalText ?? "")\n\(keptKeys.map { "\($0)" } ?? "all")\n\(step ?? 0)\n"
     for term in order { text += "\(term.column) \(term.isDescending)\n" }
     return text.withUTF8 { stableHash(UnsafeRawBufferPointer($0)) }

@@ -37,10 +37,11 @@ final class ViewSource: Sendable {
   }
 
   /// The rows of the query that `query` makes of the view's definition; it is asked again when that has changed.
+  /// - Parameter parameters: `generation` of which says that it is another than the live one.
   func result(
-    of view: String, _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery
+    of view: String, _ parameters: QueryParameters, _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery
   ) async throws(QueryFailure) -> ViewResult {
-    var (definition, generation, isFresh) = try await definition(of: view)
+    var (definition, generation, isFresh) = try await definition(of: view, parameters)
     for _ in 0..<ViewSource.attemptsMax {
       let made: ViewQuery
       do throws(QueryFailure) {
@@ -86,6 +87,7 @@ final class ViewSource: Sendable {
     } catch {
       throw QueryFailure(error)
     }
+    guard request.generation == nil else { return result }
     known.withLock { known in
       let isKnown = known.views.contains { $0.definition.name == request.view && $0.generation == result.generation }
       if !isKnown { known = Known() }
@@ -116,9 +118,20 @@ final class ViewSource: Sendable {
 
   // MARK: What is known
 
-  func definition(
-    of view: String
+  private func definition(
+    of view: String, _ parameters: QueryParameters
   ) async throws(QueryFailure) -> (definition: ViewDefinition, generation: Int, isFresh: Bool) {
+    if parameters["generation"] != nil {
+      let generation = try parameters.integer("generation", default: 1, in: 1...Int(Int32.max))
+      // A read of no rows says what the generation's definition is.
+      let end = Timestamp(nanoseconds: .max)
+      do throws(ViewStoreError) {
+        let result = try await store.read(ViewReadRequest(view: view, generation: generation, from: end))
+        return (result.definition, result.generation, true)
+      } catch {
+        throw QueryFailure(error)
+      }
+    }
     let known = known.withLock { $0.views.first { $0.definition.name == view } }
     if let known { return (known.definition, known.generation, false) }
     let (definition, generation) = try ViewSource.find(view, in: try await statuses(maxAge: .zero))
