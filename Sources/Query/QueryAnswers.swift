@@ -8,6 +8,7 @@ import Views
 final class QueryAnswers: Sendable {
   private let views: ViewAnswers
   private let live: LiveAnswers
+  private let late: LateAnswers
   private let streams: LiveStreams
   private let sql: SQLAnswers
   private let aggregates: AggregateAnswers
@@ -21,7 +22,7 @@ final class QueryAnswers: Sendable {
 
   init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
-    probe: ServiceProbe, logger: Logger, adHoc: (any AdHocStore)? = nil,
+    probe: ServiceProbe, logger: Logger, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
     received: (@Sendable () -> ReceivedEvents)? = nil, now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) {
     let source = ViewSource(store: store, idleAfter: configuration.partitionIdleAfter, now: now)
@@ -30,6 +31,7 @@ final class QueryAnswers: Sendable {
       pins: KeptResults(bytesMax: configuration.pinnedBytesMax, lifetime: configuration.pinnedLifetime), now: now)
     streams = LiveStreams(streamsMax: configuration.streamsMax)
     live = LiveAnswers(source: source, log: log, streams: streams, rowsMax: configuration.streamRowsMax)
+    self.late = LateAnswers(store: late, log: log)
     aggregates = AggregateAnswers(store: adHoc, source: source, rowsMax: configuration.aggregateRowsMax)
     sql = SQLAnswers(
       views: source, rowsMax: configuration.rowsMax, limits: configuration.sql,
@@ -85,6 +87,7 @@ final class QueryAnswers: Sendable {
     case .views: return try await views.list(request.query)
     case .live: return try await live.answer(try match.parameter(), request)
     case .aggregate: return try await aggregates.answer(request)
+    case .late: return try await late.answer(try match.parameter(), request.query, accept: request.accept)
     case .sql: return try await sql.answer(request)
     case .ledger: return try await ledger.answer(request.query)
     case .apply, .generations, .generation, .replays, .replay, .promote, .rollback, .diff, .verify:

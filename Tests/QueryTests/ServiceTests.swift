@@ -103,7 +103,7 @@ func openAPI() async throws {
   for (path, names) in [
     ("/v1/views/{view}", ["view"] + ViewQuery.parameterNames),
     ("/v1/views/{view}/live", ["view", "Last-Event-ID"] + LiveAnswers.parameterNames),
-    ("/v1/events", EventsQuery.parameterNames),
+    ("/v1/events", EventsQuery.parameterNames), ("/v1/views/{view}/late", ["view"] + LateAnswers.parameterNames),
   ] {
     guard case .array(let parameters)? = document["paths"]?[path]?["get"]?["parameters"] else {
       Issue.record("no parameters: \(path)")

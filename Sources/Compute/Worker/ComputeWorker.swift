@@ -372,6 +372,12 @@ actor ComputeWorker {
 
   private func giveUp(_ number: Int) { waiters.removeValue(forKey: number)?.continuation.resume(returning: false) }
 
+  /// Late events that no checkpoint holds yet.
+  func unsavedLate(_ id: GenerationID, _ range: LateRange) -> [LateEvent] {
+    let late = owned[range.partition]?.fold(id)?.box.fold.late ?? []
+    return late.filter { range.contains($0) }.prefix(range.limit).map { LateEvent(range.partition, $0) }
+  }
+
   func close() throws(ComputeError) { try store.close() }
 }
 

@@ -41,7 +41,7 @@ struct EmbeddedServices: Sendable {
       let totals = ReceivedEventsCount()
       let query = QueryService(
         configuration: QueryConfiguration(settings), store: compute, admin: compute, log: log, probe: probe,
-        adHoc: AdHocAggregation(log: log, threads: loops), received: { totals.current },
+        late: compute, adHoc: AdHocAggregation(log: log, threads: loops), received: { totals.current },
         group: group, logger: logger)
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()

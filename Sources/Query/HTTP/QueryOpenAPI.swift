@@ -44,6 +44,18 @@ enum QueryOpenAPI {
     "text/event-stream":{"schema":{"type":"string"}}}},"400":{"$ref":"#/components/responses/Problem"},"404":{
     "$ref":"#/components/responses/Problem"},"422":{"$ref":"#/components/responses/Problem"},"503":{
     "$ref":"#/components/responses/Problem"},"504":{"$ref":"#/components/responses/Problem"}}}},
+    "/v1/views/{view}/late":{"get":{"summary":"Late events: those no window counts, because theirs had closed","operationId":"lateEvents",
+    "parameters":[{"name":"view","in":"path","required":true,"schema":{"type":"string"}},{
+    "$ref":"#/components/parameters/from"},{"$ref":"#/components/parameters/to"},{"name":"limit","in":"query","schema":{
+    "type":"integer","minimum":1,"maximum":1000,"default":100}},{"$ref":"#/components/parameters/cursor"},{"name":"generation",
+    "in":"query","schema":{"type":"integer"}},{"name":"format","in":"query","schema":{"type":"string","enum":["json","csv","ndjson"],
+    "default":"json"}}],"responses":{"200":{"description":"Late events, by partition and offset","content":{"application/json":{
+    "schema":{"type":"object","required":["view","generation","as_of","events","next_cursor"],"properties":{"view":{"type":"string"},
+    "generation":{"type":"integer"},"as_of":{"$ref":"#/components/schemas/Offsets"},"events":{"type":"array","items":{
+    "type":"object","required":["partition","offset","time","window_start","reason","event"]}},"next_cursor":{"type":["string",
+    "null"]}}}},"text/csv":{"schema":{"type":"string"}},"application/x-ndjson":{"schema":{"type":"string"}}}},"400":{
+    "$ref":"#/components/responses/Problem"},"404":{"$ref":"#/components/responses/Problem"},"503":{
+    "$ref":"#/components/responses/Problem"}}}},
     "/v1/aggregate":{"post":{"summary":"A view's definition, computed once from the log","operationId":"aggregate","parameters":[{
     "name":"format","in":"query","schema":{"type":"string","enum":["json","csv","ndjson"],"default":"json"}}],"requestBody":{
     "required":true,"content":{"application/json":{"schema":{"type":"object","required":["window","aggregates"],"properties":{"name":{

@@ -6,6 +6,7 @@ enum Route: String, Sendable, CaseIterable {
   case views = "/v1/views"
   case view = "/v1/views/{view}"
   case live = "/v1/views/{view}/live"
+  case late = "/v1/views/{view}/late"
   case sql = "/v1/sql"
   case aggregate = "/v1/aggregate"
   case ledger = "/v1/ledger"
