@@ -14,12 +14,12 @@ struct ViewAnswers: Sendable {
   func rows(_ view: String, _ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
     let parameters = try QueryParameters(query, known: ViewQuery.parameterNames)
     let format = try OutputFormat.choose(parameters["format"], accept: accept)
-    func query(_ definition: ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery {
+    func checked(_ definition: ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery {
       try ViewQuery(
         parameters, definition: definition, generation: generation, partitionCount: partitionCount, rowsMax: rowsMax)
     }
     guard let text = parameters["cursor"] else {
-      let result = try await source.result(of: view, parameters, query)
+      let result = try await source.result(of: view, parameters, checked)
       let order = result.rows.sorted(by: result.query.order, result.query.definition.layout, result.finality)
       return answer(KeptResults.Pin(result: result, order: order), from: 0, format)
     }
@@ -28,10 +28,10 @@ struct ViewAnswers: Sendable {
     if let known = pins.find(cursor.result), known.result.query.definition.name == view {
       pin = known
       // Of the definition it was computed with, even if that is the view's no more; limit and format may be others.
-      pin.result.query = try query(known.result.query.definition, known.result.query.generation)
+      pin.result.query = try checked(known.result.query.definition, known.result.query.generation)
     } else {
       // Let go, or of another process: computed anew, it may be the same.
-      let result = try await source.result(of: view, parameters, query)
+      let result = try await source.result(of: view, parameters, checked)
       guard result.query.fingerprint == cursor.fingerprint else { throw ViewAnswers.foreign }
       guard result.id == cursor.result else { throw CursorText.expired }
       pin = KeptResults.Pin(
