@@ -69,7 +69,10 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Query",
-      dependencies: ["Events", "Views", .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, metrics],
+      dependencies: [
+        "Events", "Views", .product(name: "GRDBSQLite", package: "GRDB.swift"),
+        .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, metrics,
+      ],
       resources: consoleFiles.map { .embedInCode("Console/page/\($0)") },
       swiftSettings: strict),
     .target(
@@ -85,6 +88,7 @@ let package = Package(
         metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       resources: [.copy("Resources/weather-2013.ndjson.gz"), .copy("Resources/demo-views.yaml")],
       swiftSettings: strict),

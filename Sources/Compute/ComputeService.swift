@@ -1,49 +1,73 @@
 import Events
 import Foundation
 import Logging
+import Synchronization
 import Views
 
 /// Keeps the views: splits the partitions over workers, runs them, and answers reads from all of them.
 public final class ComputeService: ViewStore {
-  private let workers: [ComputeWorker]
-  private let views: [ComputeWorker.View]
-  private let tasks: WorkerTasks
-  private let logger: Logger
+  let workers: [ComputeWorker]
+  let book: GenerationBook
+  let past: PastReader
+  let log: any EventLog
+  let logger: Logger
+  let fence: PartitionFence
+  let now: @Sendable () -> Timestamp
+  private let tasks = WorkerTasks()
+  private let owned = Mutex<Set<PartitionID>>([])
+  /// One at a time: what the workers do with generations follows the table's changes in their order.
+  let steps = StepQueue()
 
   /// Opens the workers' files and loads what they hold.
+  /// - Parameters:
+  ///   - partitions: Those owned from the start; all of the log's when nil.
+  ///   - hold: Generations that the catalogue's changed definitions begin wait to be promoted.
   public init(
-    configuration: ComputeConfiguration, catalog: ViewCatalog, log: any EventLog, logger: Logger
+    configuration: ComputeConfiguration, catalog: ViewCatalog, log: any EventLog, partitions: Set<PartitionID>? = nil,
+    fence: PartitionFence = .open, hold: Bool = false, now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() },
+    logger: Logger
   ) async throws(ComputeError) {
     self.logger = logger
+    self.log = log
+    self.fence = fence
+    self.now = now
     let wanted = configuration.workers > 0 ? configuration.workers : ProcessInfo.processInfo.activeProcessorCount
     let count = max(1, min(wanted, log.partitionCount))
     let files = try WorkerFiles(directory: configuration.directory, workers: count, logger: logger)
-    let generations = try files.generations(of: catalog)
+    book = try GenerationBook(store: files.stores[0])
+    let known = try files.known()
+    let time = now()
+    do throws(ViewStoreError) {
+      _ = try await book.change { table throws(ViewStoreError) in try table.load(catalog, hold: hold, known: known, at: time) }
+    } catch {
+      throw ComputeError(.checkpoint, worker: 0, "the views cannot be taken in: \(error)")
+    }
+    let generations = book.table.kept
     try files.assign(generations, partitionCount: log.partitionCount)
     let metrics = ComputeMetrics()
-    var workers: [ComputeWorker] = []
-    for number in 0..<count {
-      let ids = try files.stores[number].setViews(generations)
-      let views = zip(generations, ids).map {
-        ComputeWorker.View(definition: $0.definition, generation: $0.generation, id: $1)
-      }
-      let partitions = (0..<log.partitionCount).filter { $0 % count == number }.map { PartitionID($0) }
-      workers.append(
-        try await ComputeWorker(
-          number: number, partitions: partitions, views: views, log: log, store: files.stores[number],
-          configuration: configuration, metrics: metrics, logger: logger))
+    workers = files.stores.enumerated().map { number, store in
+      ComputeWorker(
+        number: number, log: log, store: store, configuration: configuration, fence: fence, metrics: metrics, logger: logger)
     }
-    self.workers = workers
-    views = generations.map { ComputeWorker.View(definition: $0.definition, generation: $0.generation, id: 0) }
-    tasks = WorkerTasks()
+    past = PastReader(log: log, readBytesMax: configuration.readBytesMax)
+    for store in files.stores { try store.sweep(keeping: book.table) }
+    for worker in workers {
+      await worker.replays.notify { [weak self] id in self?.settle(id) }
+    }
+    try await own(partitions ?? Set((0..<log.partitionCount).map { PartitionID($0) }))
   }
 
-  public func start() { tasks.start(workers) }
+  public func start() {
+    tasks.start(workers)
+    for record in book.table.kept where record.state == .building { settle(record.id) }
+  }
 
   /// Stops reading, checkpoints, closes the files.
   public func shutDown() async {
+    steps.stop()
     await tasks.stop()
     for worker in workers {
+      await worker.replays.stop()
       do throws(ComputeError) { try await worker.close() } catch { logger.error("closing a worker: \(error)") }
     }
   }
@@ -54,58 +78,164 @@ public final class ComputeService: ViewStore {
     return nil
   }
 
+  // MARK: partitions
+
+  /// Takes partitions: their state from the local files or, where those have none, from the log's start.
+  public func own(_ partitions: Set<PartitionID>) async throws(ComputeError) {
+    for partition in partitions.sorted() {
+      precondition(partition.index < log.partitionCount, "the log has the partition")
+      try await workers[partition.index % workers.count].own(partition, book.table.kept)
+      owned.withLock { _ = $0.insert(partition) }
+    }
+  }
+
+  /// Lets partitions go: their state is checkpointed, where the fence still allows it, and then forgotten.
+  public func release(_ partitions: Set<PartitionID>) async {
+    for partition in partitions.sorted() {
+      owned.withLock { _ = $0.remove(partition) }
+      await workers[partition.index % workers.count].release(partition)
+    }
+  }
+
+  /// Those owned, and not fenced off.
+  public var ownedPartitions: Set<PartitionID> { owned.withLock { $0 }.filter { fence.mayAct($0) } }
+
+  /// The lowest offset of each partition owned that some kept generation has not counted and checkpointed: what the log must keep.
+  public func neededOffsets() async -> OffsetVector {
+    var needed = OffsetVector()
+    for worker in workers { needed.offsets.merge(await worker.neededOffsets().offsets) { min($0, $1) } }
+    return needed
+  }
+
+  // MARK: reading
+
   public nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus] {
+    let table = book.table
     var result: [ViewStatus] = []
-    for (index, view) in views.enumerated() {
-      var partitions: [PartitionProgress] = []
-      for worker in workers { partitions += await worker.progress(of: index) }
-      partitions.sort { $0.partition < $1.partition }
-      result.append(ViewStatus(definition: view.definition, generation: view.generation, partitions: partitions))
+    for view in table.viewNames {
+      guard let live = table.live(view) else { continue }
+      result.append(
+        ViewStatus(definition: live.definition, generation: live.number, partitions: await progress(of: live.id)))
     }
     return result
+  }
+
+  func progress(of id: GenerationID) async -> [PartitionProgress] {
+    var partitions: [PartitionProgress] = []
+    for worker in workers { partitions += await worker.progress(of: id) }
+    partitions.sort { $0.partition < $1.partition }
+    return partitions
   }
 
   public nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
-    guard let index = views.firstIndex(where: { $0.definition.name == request.view }) else {
-      throw .unknownView(request.view, known: views.map(\.definition.name))
-    }
-    let view = views[index]
-    if let generation = request.generation, generation != view.generation {
-      throw .unknownGeneration(generation, view: request.view, known: [view.generation])
-    }
+    let record = try book.table.find(request.view, request.generation)
+    let deadline = ContinuousClock.now + request.timeout
+    let partitions = try wanted(request.partitions)
     if let after = request.after {
-      let deadline = ContinuousClock.now + request.timeout
       for worker in workers {
-        guard await worker.wait(view: index, for: after, timeout: max(.zero, deadline - .now)) else {
-          throw .timeout(reached: await reached(index))
+        guard await worker.wait(record.id, for: after, timeout: max(.zero, deadline - .now)) else {
+          let reached = OffsetVector(
+            Dictionary(uniqueKeysWithValues: await progress(of: record.id).map { ($0.partition, $0.nextOffset) }))
+          // A generation that still builds, or has an end, is no worker's to wait for.
+          if reached.reaches(after) { continue }
+          throw .timeout(reached: reached)
         }
       }
     }
-    var result = PartialResult(
-      definition: view.definition, generation: view.generation, asOf: OffsetVector(), eventTimeWatermarks: [:],
-      rows: PartialRows(stride: view.definition.layout.stride))
-    let key = request.keyFilter?.pointKey(view.definition.keys.map(\.name))
+    let range = RowRange(
+      from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max,
+      key: request.keyFilter?.pointKey(record.definition.keys.map(\.name)))
+    if let asOf = request.asOf { return try await read(record, asOf: asOf, partitions, range, deadline: deadline) }
+    return try await read([record], partitions, range)[0]
+  }
+
+  /// Those asked for, which all must be here.
+  private func wanted(_ partitions: Set<PartitionID>?) throws(ViewStoreError) -> Set<PartitionID> {
+    let wanted = partitions ?? Set((0..<log.partitionCount).map { PartitionID($0) })
+    let missing = wanted.subtracting(ownedPartitions)
+    guard missing.isEmpty else { throw .missingPartitions(missing.sorted()) }
+    return wanted
+  }
+
+  /// The present rows of generations of one view: what counts along with the live one is as of the same offsets.
+  func read(
+    _ records: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange
+  ) async throws(ViewStoreError) -> [PartialResult] {
+    var results = records.map { record in
+      PartialResult(
+        definition: record.definition, generation: record.number, asOf: OffsetVector(), eventTimeWatermarks: [:],
+        rows: PartialRows(stride: record.definition.layout.stride))
+    }
     for worker in workers {
-      let snapshot = await worker.snapshot(
-        view: index, from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max, key: key)
-      let rows: PartialRows
-      do throws(ComputeError) {
-        rows = try await worker.complete(snapshot, view.definition)
-      } catch {
-        throw .failed(error.description)
+      let mine = partitions.filter { $0.index % workers.count == worker.number }
+      guard !mine.isEmpty else { continue }
+      for (index, snapshot) in try await snapshots(records, mine, range, worker).enumerated() {
+        let rows: PartialRows
+        do throws(ComputeError) {
+          rows = try await worker.complete(snapshot, records[index].definition)
+        } catch {
+          throw .failed(error.description)
+        }
+        results[index].asOf.formMaximum(snapshot.asOf)
+        results[index].eventTimeWatermarks.merge(snapshot.eventTimeWatermarks) { $1 }
+        if results[index].rows.count == 0 { results[index].rows = rows } else { results[index].rows.append(contentsOf: rows) }
       }
-      result.asOf.formMaximum(snapshot.asOf)
+    }
+    // Dropped, or the lease lost, while the rows were read: they may not be whole.
+    for record in records { _ = try book.table.find(record.definition.name, record.number) }
+    _ = try wanted(partitions)
+    return results
+  }
+
+  /// A fold may be between a replay and its worker, for an instant: it is looked for again.
+  private func snapshots(
+    _ records: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange, _ worker: ComputeWorker
+  ) async throws(ViewStoreError) -> [FoldSnapshot] {
+    for _ in 0..<100 {
+      var snapshots = await worker.snapshots(records, partitions, range)
+      for (index, record) in records.enumerated() where snapshots[index].asOf.offsets.count < partitions.count {
+        let missing = partitions.filter { snapshots[index].asOf[$0] == nil }
+        snapshots[index].append(await worker.replays.snapshot(record, missing, range))
+      }
+      if snapshots.allSatisfy({ $0.asOf.offsets.count == partitions.count }) { return snapshots }
+      try? await Task.sleep(for: .milliseconds(1))
+      _ = try wanted(partitions)
+    }
+    throw .unavailable("a generation's partitions are just being loaded")
+  }
+
+  /// The rows as they were when exactly these offsets had been counted.
+  func read(
+    _ record: GenerationRecord, asOf: OffsetVector, _ partitions: Set<PartitionID>, _ range: RowRange,
+    deadline: ContinuousClock.Instant
+  ) async throws(ViewStoreError) -> PartialResult {
+    var result = PartialResult(
+      definition: record.definition, generation: record.number, asOf: OffsetVector(), eventTimeWatermarks: [:],
+      rows: PartialRows(stride: record.definition.layout.stride))
+    let progress = await progress(of: record.id)
+    let present = Set(
+      progress.filter { partitions.contains($0.partition) && asOf[$0.partition] == $0.nextOffset }.map(\.partition))
+    if !present.isEmpty {
+      let now = try await read([record], present, range)[0]
+      // What has been counted since the progress was asked is a past state now.
+      if present.allSatisfy({ now.asOf[$0] == asOf[$0] }) { result = now }
+    }
+    for one in progress where partitions.contains(one.partition) && result.asOf[one.partition] == nil {
+      let end = asOf[one.partition] ?? one.firstOffset
+      guard end <= one.highWatermark else {
+        throw .refused(
+          code: "as_of_ahead",
+          detail:
+            "partition \(one.partition) ends at offset \(one.highWatermark): \(end) is not counted yet; after= waits for offsets")
+      }
+      result.asOf[one.partition] = asOf[one.partition] ?? one.firstOffset
+      guard end > one.firstOffset else { continue }
+      let snapshot = try await past.rows(
+        record.definition, one.partition, from: one.firstOffset, to: end, range, deadline: deadline)
       result.eventTimeWatermarks.merge(snapshot.eventTimeWatermarks) { $1 }
+      let rows = snapshot.windows(of: record.definition)
       if result.rows.count == 0 { result.rows = rows } else { result.rows.append(contentsOf: rows) }
     }
     return result
-  }
-
-  private nonisolated(nonsending) func reached(_ view: Int) async -> OffsetVector {
-    var offsets = OffsetVector()
-    for worker in workers {
-      for progress in await worker.progress(of: view) { offsets[progress.partition] = progress.nextOffset }
-    }
-    return offsets
   }
 }

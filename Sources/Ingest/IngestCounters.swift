@@ -11,7 +11,11 @@ struct IngestCounters: Sendable {
   let connections = Gauge(label: "penstock_ingest_connections")
   let ackLatency = Timer(label: "penstock_ingest_ack_seconds")
 
-  init() {
+  /// The same totals, for the ledger.
+  private let totals: ReceivedEventsCount
+
+  init(totals: ReceivedEventsCount = ReceivedEventsCount()) {
+    self.totals = totals
     var rejected: [RejectCode: Counter] = [:]
     for code in RejectCode.allCases {
       rejected[code] = Counter(label: "penstock_ingest_events_rejected_total", dimensions: [("code", code.rawValue)])
@@ -21,10 +25,14 @@ struct IngestCounters: Sendable {
 
   func received(events: Int, bytes: Int) {
     eventsReceived.increment(by: events)
+    totals.received(events)
     bytesReceived.increment(by: bytes)
   }
 
-  func rejected(_ code: RejectCode) { eventsRejected[code]?.increment() }
+  func rejected(_ code: RejectCode) {
+    eventsRejected[code]?.increment()
+    totals.rejected(1)
+  }
 
   /// What one loop has counted by itself.
   struct Tally {

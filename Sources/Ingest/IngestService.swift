@@ -41,7 +41,8 @@ public final class IngestService: Sendable {
   ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
   public init(
     configuration: IngestConfiguration, log: any EventLog, gate: AccessGate = .open,
-    secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger
+    secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger,
+    totals: ReceivedEventsCount = ReceivedEventsCount()
   ) {
     self.gate = gate
     self.secure = secure
@@ -53,7 +54,7 @@ public final class IngestService: Sendable {
     self.log = log
     self.probe = probe
     self.logger = logger
-    let counters = IngestCounters()
+    let counters = IngestCounters(totals: totals)
     self.counters = counters
     var loops: [ObjectIdentifier: NIOLoopBoundBox<IngestLoop>] = [:]
     for eventLoop in group.makeIterator() {

@@ -7,8 +7,15 @@ import Views
 /// Answers requests; knows nothing of connections.
 final class QueryAnswers: Sendable {
   private let views: ViewAnswers
+  private let live: LiveAnswers
+  private let late: LateAnswers
+  private let streams: LiveStreams
+  private let sql: SQLAnswers
+  private let aggregates: AggregateAnswers
+  private let ledger: LedgerAnswers
   private let events: EventAnswers
   private let overview: OverviewAnswers
+  private let admin: AdminAnswers
   private let probe: ServiceProbe
   private let gate: AccessGate
   private let counters = QueryCounters()
@@ -16,24 +23,39 @@ final class QueryAnswers: Sendable {
   private let draining = Atomic<Bool>(false)
 
   init(
-    configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe, gate: AccessGate = .open,
-    logger: Logger,
+    configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
+    probe: ServiceProbe, logger: Logger, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
+    received: (@Sendable () -> ReceivedEvents)? = nil, gate: AccessGate = .open,
     now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) {
+    let source = ViewSource(store: store, idleAfter: configuration.partitionIdleAfter, now: now)
     views = ViewAnswers(
-      store: store, partitionCount: log.partitionCount, rowsMax: configuration.rowsMax,
-      idleAfter: configuration.partitionIdleAfter, now: now)
+      source: source, partitionCount: log.partitionCount, rowsMax: configuration.rowsMax,
+      pins: KeptResults(bytesMax: configuration.pinnedBytesMax, lifetime: configuration.pinnedLifetime), now: now)
+    streams = LiveStreams(streamsMax: configuration.streamsMax)
+    live = LiveAnswers(source: source, log: log, streams: streams, rowsMax: configuration.streamRowsMax)
+    self.late = LateAnswers(store: late, log: log)
+    aggregates = AggregateAnswers(store: adHoc, source: source, rowsMax: configuration.aggregateRowsMax)
+    sql = SQLAnswers(
+      views: source, rowsMax: configuration.rowsMax, limits: configuration.sql,
+      threads: BoundedThreads(
+        label: "penstock.query.sql", threads: configuration.sqlThreads, waitingMax: configuration.sqlThreads * 16))
+    ledger = LedgerAnswers(source: source, log: log, received: received)
     events = EventAnswers(
       log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,
       answerBytesMax: configuration.eventsAnswerBytesMax)
     overview = OverviewAnswers(store: store, log: log, probe: probe, now: now)
+    self.admin = AdminAnswers(admin: admin, rowsMax: configuration.rowsMax)
     self.probe = probe
     self.gate = gate
     self.logger = logger
   }
 
-  /// From now on `/readyz` says no.
-  func drain() { draining.store(true, ordering: .relaxed) }
+  /// From now on `/readyz` says no, and streams end.
+  func drain() {
+    draining.store(true, ordering: .relaxed)
+    streams.drain.set()
+  }
 
   /// - Parameter match: What the request's path stands for.
   func answer(_ request: QueryRequest, _ match: RouteMatch) async -> Answer {
@@ -82,6 +104,13 @@ final class QueryAnswers: Sendable {
     switch match.route {
     case .view: return try await views.rows(try match.parameter(), request.query, accept: request.accept)
     case .views: return try await views.list(request.query)
+    case .live: return try await live.answer(try match.parameter(), request)
+    case .aggregate: return try await aggregates.answer(request)
+    case .late: return try await late.answer(try match.parameter(), request.query, accept: request.accept)
+    case .sql: return try await sql.answer(request)
+    case .ledger: return try await ledger.answer(request.query)
+    case .apply, .generations, .generation, .replays, .replay, .promote, .rollback, .diff, .verify:
+      return try await admin.answer(request, match)
     case .events: return try await events.answer(request.query, accept: request.accept)
     case .alive: return Answer(200, "application/json", Array(#"{"status":"alive"}"#.utf8))
     case .ready, .health: return await readiness()

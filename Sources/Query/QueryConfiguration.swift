@@ -23,11 +23,29 @@ public struct QueryConfiguration: Sendable {
   /// Bytes of raw events in one answer, give or take one event.
   public var eventsAnswerBytesMax: Int
 
+  /// Bytes of results kept so that their pages are of one moment, and for how long after they were used last.
+  public var pinnedBytesMax: Int
+  public var pinnedLifetime: Duration
+  /// Live streams at a time, and rows of each.
+  public var streamsMax: Int
+  public var streamRowsMax: Int
+  /// Rows that an aggregation computed once holds at most.
+  public var aggregateRowsMax: Int
+  /// Statements of SQL that run at a time, each on a thread of its own.
+  public var sqlThreads: Int
+  /// A statement that runs longer is ended; `timeout` in a request may say otherwise.
+  public var sqlTimeout: Duration
+  /// Bytes SQLite may take while a statement runs, beyond what it had before.
+  public var sqlMemoryBytesMax: Int
+
   public init(
     host: String = "127.0.0.1", port: Int = 8080, rowsMax: Int = 100_000, connectionsMax: Int = 4096,
     idleTimeout: Duration = .seconds(75), requestTimeout: Duration = .seconds(30),
     partitionIdleAfter: Duration = .seconds(60), eventsScanBytesMax: Int = 64 << 20,
-    eventsAnswerBytesMax: Int = 8 << 20
+    eventsAnswerBytesMax: Int = 8 << 20, pinnedBytesMax: Int = 256 << 20, pinnedLifetime: Duration = .seconds(300),
+    streamsMax: Int = 256, streamRowsMax: Int = 10_000,
+    aggregateRowsMax: Int = 1_000_000, sqlThreads: Int = 2, sqlTimeout: Duration = .seconds(10),
+    sqlMemoryBytesMax: Int = 256 << 20
   ) {
     self.host = host
     self.port = port
@@ -38,5 +56,17 @@ public struct QueryConfiguration: Sendable {
     self.partitionIdleAfter = partitionIdleAfter
     self.eventsScanBytesMax = eventsScanBytesMax
     self.eventsAnswerBytesMax = eventsAnswerBytesMax
+    self.pinnedBytesMax = pinnedBytesMax
+    self.pinnedLifetime = pinnedLifetime
+    self.streamsMax = streamsMax
+    self.streamRowsMax = streamRowsMax
+    self.aggregateRowsMax = aggregateRowsMax
+    self.sqlThreads = sqlThreads
+    self.sqlTimeout = sqlTimeout
+    self.sqlMemoryBytesMax = sqlMemoryBytesMax
   }
+}
+
+extension QueryConfiguration {
+  var sql: SQLLimits { SQLLimits(timeout: sqlTimeout, memoryBytesMax: sqlMemoryBytesMax) }
 }

@@ -39,17 +39,25 @@ public final class QueryService: Sendable {
   /// - Parameters:
   ///   - gate: Tells who asks.
   ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
+  ///   - admin: What changes views; nil where this service cannot.
   ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
+  ///   - late: Who keeps late events; nil where nobody does.
+  ///   - adHoc: Who computes aggregations once; nil where nobody does.
+  ///   - received: What ingest has counted, where it is of this process.
   ///   - group: Whose loops serve the connections; not shut down here.
   public init(
-    configuration: QueryConfiguration, store: any ViewStore, log: any EventLog, probe: ServiceProbe, gate: AccessGate = .open,
+    configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
+    probe: ServiceProbe, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
+    received: (@Sendable () -> ReceivedEvents)? = nil, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, logger: Logger
   ) {
     self.configuration = configuration
     self.secure = secure
     self.group = group
     self.logger = logger
-    answers = QueryAnswers(configuration: configuration, store: store, log: log, probe: probe, gate: gate, logger: logger)
+    answers = QueryAnswers(
+      configuration: configuration, store: store, admin: admin, log: log, probe: probe, logger: logger, late: late, adHoc: adHoc,
+      received: received, gate: gate)
   }
 
   /// Listens.

@@ -185,6 +185,7 @@ struct ComputeServiceTests {
     let before = try await fixture.rows(service, "readings", after: end)
     await service.shutDown()
     service = try await fixture.start(Self.views.replacing("tumble: 1h", with: "tumble: 2h"), workers: 1)
+    try await GenerationTests.wait(service, "all", 2, until: .live)
     let all = try await fixture.rows(service, "all", after: end)
     #expect(all.allSatisfy { $0.windowStart % (2 * 60 * Self.minute) == 0 })
     #expect(Set(try await fixture.rows(service, "readings", after: end)) == Set(before))

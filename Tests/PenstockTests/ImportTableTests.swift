@@ -14,9 +14,8 @@ private let allowedImports: [String: Set<String>] = [
   ],
   "Compute": ["Events", "Views", "GRDB", "GRDBSQLite", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
   "Query": [
-    "Events", "Views", "Hummingbird", "HummingbirdCore", "HTTPTypes", "NIOHTTPTypes", "NIOCore", "ServiceLifecycle", "Logging",
-    "Metrics",
-    "CoreMetrics",
+    "Events", "Views", "GRDBSQLite", "Hummingbird", "HummingbirdCore", "HTTPTypes", "NIOHTTPTypes", "NIOCore", "ServiceLifecycle",
+    "Logging", "Metrics", "CoreMetrics", "Dispatch",
   ],
   "Wire": [
     "Events", "Views", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics", "CoreMetrics",

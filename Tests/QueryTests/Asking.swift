@@ -15,14 +15,17 @@ struct Asking: Sendable {
 
   init(
     store: FakeStore = FakeStore(), log: FakeLog = FakeLog(), configuration: QueryConfiguration = QueryConfiguration(),
-    problem: String? = nil
+    problem: String? = nil, received: ReceivedEvents? = nil
   ) {
     self.store = store
     self.log = log
     let probe = ServiceProbe(readiness: { ServiceProbe.Readiness([("log", problem)]) }, metrics: { "penstock_up 1\n" })
+    var count: (@Sendable () -> ReceivedEvents)?
+    if let received { count = { received } }
     answers = QueryAnswers(
       configuration: configuration, store: store, log: log, probe: probe,
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+      received: count,
       now: { Asking.now })
   }
 

@@ -111,6 +111,14 @@ enum Hours {
 }
 
 extension FakeStore {
+  /// One event more is counted, in the view's first partition.
+  func advance(_ view: String) {
+    state.withLock { state in
+      guard let partition = state.results[view]?.asOf.offsets.keys.min() else { return }
+      state.results[view]?.asOf[partition] = state.results[view]?.asOf[partition]?.advanced(by: 1)
+    }
+  }
+
   /// Puts a view's rows there, with partitions that count all there is.
   /// - Parameter watermarks: Hours by partition.
   func put(

@@ -4,10 +4,14 @@ import GRDB
 ///
 /// ```
 /// meta      format version
-/// view      id, name, hash of the definition, generation
+/// view      id, name, generation, hash of its definition
 /// progress  view, partition, offsets, largest event time, counts
 /// state     view, partition, window_start (of a hop its slot: WindowRows.swift), key (KeyCodec), window_end, state (StateCodec) of each row
 /// late      view, partition, offset, event_time, window_start of each late event
+///
+/// in the first worker's file only, and there for all:
+/// generation  view, number, definition (a file of views), state, promotes, where it begins and ends, when it began
+/// configured  view, hash of the definition the file of views last had
 /// ```
 enum CheckpointSchema {
   static let formatVersion = 2
@@ -17,7 +21,7 @@ enum CheckpointSchema {
       sql: """
         CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS view (
-          id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, generation INTEGER NOT NULL, UNIQUE (name, hash));
+          id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, generation INTEGER NOT NULL, UNIQUE (name, generation));
         CREATE TABLE IF NOT EXISTS progress (
           view INTEGER NOT NULL, partition INTEGER NOT NULL, first_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,
           event_time_max INTEGER, last_append_time INTEGER, applied INTEGER NOT NULL, filtered INTEGER NOT NULL,
@@ -30,6 +34,10 @@ enum CheckpointSchema {
         CREATE TABLE IF NOT EXISTS late (
           view INTEGER NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, event_time INTEGER NOT NULL,
           window_start INTEGER NOT NULL, PRIMARY KEY (view, partition, offset)) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS generation (
+          view TEXT NOT NULL, number INTEGER NOT NULL, definition TEXT NOT NULL, state TEXT NOT NULL, promotes INTEGER NOT NULL,
+          from_offsets TEXT NOT NULL, to_offsets TEXT, created INTEGER NOT NULL, PRIMARY KEY (view, number)) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS configured (view TEXT PRIMARY KEY, hash TEXT NOT NULL) WITHOUT ROWID;
         """)
     try db.execute(sql: "INSERT OR IGNORE INTO meta VALUES ('format', ?)", arguments: [formatVersion])
   }

@@ -4,64 +4,61 @@ import Views
 
 extension CheckpointStore {
   /// How far the file's state of a view's partition has come; nil when it has none.
-  func nextOffset(of definition: ViewDefinition, _ partition: PartitionID) throws(ComputeError) -> Int64? {
+  func nextOffset(of id: GenerationID, _ partition: PartitionID) throws(ComputeError) -> Int64? {
     try typed {
       try pool.read { db in
         try Int64.fetchOne(
           db,
           sql: """
             SELECT next_offset FROM progress JOIN view ON view.id = progress.view
-            WHERE name = ? AND hash = ? AND partition = ?
+            WHERE name = ? AND generation = ? AND partition = ?
             """,
-          arguments: [definition.name, definition.generationHash, partition.index])
+          arguments: [id.view, id.number, partition.index])
       }
     }
   }
 
   /// Drops a partition's state, which another file has.
-  func forget(_ definition: ViewDefinition, _ partition: PartitionID) throws(ComputeError) {
-    guard try nextOffset(of: definition, partition) != nil else { return }
+  func forget(_ id: GenerationID, _ partition: PartitionID) throws(ComputeError) {
+    guard try nextOffset(of: id, partition) != nil else { return }
     try typed {
       try pool.write { db in
         for table in ["progress", "state", "late"] {
           try db.execute(
-            sql: "DELETE FROM \(table) WHERE partition = ? AND view = (SELECT id FROM view WHERE name = ? AND hash = ?)",
-            arguments: [partition.index, definition.name, definition.generationHash])
+            sql: "DELETE FROM \(table) WHERE partition = ? AND view = (SELECT id FROM view WHERE name = ? AND generation = ?)",
+            arguments: [partition.index, id.view, id.number])
         }
       }
     }
   }
 
   /// Takes over a partition's state from another worker's file, whole, in one transaction.
-  func take(
-    _ definition: ViewDefinition, _ generation: Int, _ partition: PartitionID, from other: CheckpointStore
-  ) throws(ComputeError) {
+  func take(_ generation: GenerationRecord, _ partition: PartitionID, from other: CheckpointStore) throws(ComputeError) {
+    let id = generation.id
+    _ = try viewID(of: generation)
     try typed {
       try pool.writeWithoutTransaction { db in
         try db.execute(sql: "ATTACH DATABASE ? AS other", arguments: [other.path])
         defer { detach(db) }
         try db.inTransaction {
-          try db.execute(
-            sql: "INSERT INTO view (name, hash, generation) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            arguments: [definition.name, definition.generationHash, generation])
           for (table, columns) in CheckpointSchema.columnsAfterView {
             try db.execute(
               sql: """
                 DELETE FROM main.\(table) WHERE partition = :partition AND view =
-                  (SELECT id FROM main.view WHERE name = :name AND hash = :hash);
-                """, arguments: ["partition": partition.index, "name": definition.name, "hash": definition.generationHash])
+                  (SELECT id FROM main.view WHERE name = :name AND generation = :number);
+                """, arguments: ["partition": partition.index, "name": id.view, "number": id.number])
             try db.execute(
               sql: """
                 INSERT INTO main.\(table) (view, \(columns))
-                SELECT (SELECT id FROM main.view WHERE name = :name AND hash = :hash), \(columns) FROM other.\(table)
-                WHERE partition = :partition AND view = (SELECT id FROM other.view WHERE name = :name AND hash = :hash)
-                """, arguments: ["partition": partition.index, "name": definition.name, "hash": definition.generationHash])
+                SELECT (SELECT id FROM main.view WHERE name = :name AND generation = :number), \(columns) FROM other.\(table)
+                WHERE partition = :partition AND view = (SELECT id FROM other.view WHERE name = :name AND generation = :number)
+                """, arguments: ["partition": partition.index, "name": id.view, "number": id.number])
           }
           return .commit
         }
       }
     }
-    logger.info("worker \(worker) has taken partition \(partition) of view \(definition.name) over from worker \(other.worker)")
+    logger.info("worker \(worker) has taken partition \(partition) of \(id) over from worker \(other.worker)")
   }
 
   private func detach(_ db: Database) {

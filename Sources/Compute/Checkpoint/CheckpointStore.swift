@@ -21,44 +21,37 @@ final class CheckpointStore: Sendable {
     self.logger = logger
     let path = directory + "/" + CheckpointStore.fileName
     self.path = path
-    var pool: DatabasePool
+    var opened: DatabasePool?
     do {
-      pool = try CheckpointStore.open(path)
-    } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
-      let aside = CheckpointStore.putAside(path, as: "damaged")
-      logger.error("\(path) is damaged (\(error)); it is kept as \(aside), and the views are computed anew from the log")
-      do { pool = try CheckpointStore.open(path) } catch { throw CheckpointStore.failure(error, worker) }
-    } catch {
-      throw CheckpointStore.failure(error, worker)
-    }
-    do {
-      let version = try pool.read { try CheckpointSchema.version($0) } ?? 0
+      let candidate = try CheckpointStore.open(path)
+      let version = try candidate.read { try CheckpointSchema.version($0) } ?? 0
       guard version <= CheckpointSchema.formatVersion else {
         throw ComputeError(
           .incompatible, worker: worker,
-          "\(path) has format \(version), this program reads \(CheckpointSchema.formatVersion): it was written by a newer version; move it away to compute the views anew"
+          "\(path) has format \(version), this program reads \(CheckpointSchema.formatVersion); move it away to compute the views anew"
         )
       }
-      if version < CheckpointSchema.formatVersion {
-        try pool.close()
-        let aside = CheckpointStore.putAside(path, as: "format-\(version)")
-        logger.warning(
-          "\(path) has format \(version), of an older version; it is kept as \(aside), and the views are computed anew from the log"
-        )
-        pool = try CheckpointStore.open(path)
+      if version == CheckpointSchema.formatVersion {
+        opened = candidate
+      } else {
+        try candidate.close()
+        CheckpointStore.putAside(path, "old", "has format \(version), an older one", logger)
       }
     } catch let error as ComputeError {
       throw error
+    } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
+      CheckpointStore.putAside(path, "damaged", "is damaged (\(error))", logger)
     } catch {
       throw CheckpointStore.failure(error, worker)
     }
-    self.pool = pool
+    do { pool = try opened ?? CheckpointStore.open(path) } catch { throw CheckpointStore.failure(error, worker) }
   }
 
-  private static func putAside(_ path: String, as what: String) -> String {
-    let aside = path + "." + what
-    for suffix in ["", "-wal", "-shm"] { rename(path + suffix, aside + suffix) }
-    return aside
+  /// The log has every event: what can't be read is kept and computed anew.
+  private static func putAside(_ path: String, _ suffix: String, _ reason: String, _ logger: Logger) {
+    let aside = path + "." + suffix
+    logger.error("\(path) \(reason); it is kept as \(aside), and the views are computed anew from the log")
+    for end in ["", "-wal", "-shm"] { rename(path + end, aside + end) }
   }
 
   private static func open(_ path: String) throws -> DatabasePool {
@@ -87,40 +80,6 @@ final class CheckpointStore: Sendable {
   func typed<R>(_ body: () throws -> R) throws(ComputeError) -> R {
     do { return try body() } catch let error as ComputeError { throw error } catch {
       throw CheckpointStore.failure(error, worker)
-    }
-  }
-
-  // MARK: generations
-
-  /// Every definition the file knows: name, hash, generation.
-  func generations() throws(ComputeError) -> [(name: String, hash: String, generation: Int)] {
-    try typed {
-      try pool.read { db in
-        try Row.fetchAll(db, sql: "SELECT name, hash, generation FROM view").map { ($0[0], $0[1], $0[2]) }
-      }
-    }
-  }
-
-  /// Makes the file's views those given: adds new ones, drops the others with all they hold.
-  /// - Returns: Each view's id, in the order given.
-  func setViews(_ views: [(definition: ViewDefinition, generation: Int)]) throws(ComputeError) -> [Int64] {
-    try typed {
-      try pool.write { db in
-        var ids: [Int64] = []
-        for (definition, generation) in views {
-          try db.execute(
-            sql:
-              "INSERT INTO view (name, hash, generation) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET generation = excluded.generation",
-            arguments: [definition.name, definition.generationHash, generation])
-          let id = try Int64.fetchOne(
-            db, sql: "SELECT id FROM view WHERE name = ? AND hash = ?", arguments: [definition.name, definition.generationHash])
-          ids.append(id ?? 0)
-        }
-        let kept = ids.map(String.init).joined(separator: ",")
-        for table in ["progress", "state", "late"] { try db.execute(sql: "DELETE FROM \(table) WHERE view NOT IN (\(kept))") }
-        try db.execute(sql: "DELETE FROM view WHERE id NOT IN (\(kept))")
-        return ids
-      }
     }
   }
 
@@ -198,7 +157,7 @@ final class CheckpointStore: Sendable {
         return written
       }
     }
-    for (_, box) in folds { box.fold.checkpointed() }
+    for (_, box) in folds { box.checkpointed() }
     return written
   }
 

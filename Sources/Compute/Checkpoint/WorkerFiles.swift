@@ -29,34 +29,28 @@ struct WorkerFiles {
     self.surplus = surplus
   }
 
-  /// Each view's generation: the one its definition had, or one more than the name's last.
-  func generations(of catalog: ViewCatalog) throws(ComputeError) -> [(definition: ViewDefinition, generation: Int)] {
-    var known: [(name: String, hash: String, generation: Int)] = []
-    for store in stores + surplus { known += try store.generations() }
-    return catalog.views.map { definition in
-      let ofName = known.filter { $0.name == definition.name }
-      let same = ofName.filter { $0.hash == definition.generationHash }.map(\.generation).max()
-      return (definition, same ?? (ofName.map(\.generation).max() ?? 0) + 1)
-    }
+  /// What all files have rows of.
+  func known() throws(ComputeError) -> [CheckpointStore.KnownGeneration] {
+    var known: [CheckpointStore.KnownGeneration] = []
+    for store in stores + surplus { known += try store.knownGenerations() }
+    return known
   }
 
   /// Brings each partition's state into its worker's file, when the number of workers has changed. A crash in between leaves copies; the one that
   /// has come furthest counts.
-  func assign(_ views: [(definition: ViewDefinition, generation: Int)], partitionCount: Int) throws(ComputeError) {
+  func assign(_ generations: [GenerationRecord], partitionCount: Int) throws(ComputeError) {
     let all = stores + surplus
-    for view in views {
+    for generation in generations {
       for partition in 0..<partitionCount {
         let owner = partition % stores.count
         var best: (store: Int, next: Int64)?
         for index in [owner] + all.indices.filter({ $0 != owner }) {
-          let next = try all[index].nextOffset(of: view.definition, PartitionID(partition))
+          let next = try all[index].nextOffset(of: generation.id, PartitionID(partition))
           if let next, next > best?.next ?? -1 { best = (index, next) }
         }
         guard let best else { continue }
-        if best.store != owner {
-          try stores[owner].take(view.definition, view.generation, PartitionID(partition), from: all[best.store])
-        }
-        for index in all.indices where index != owner { try all[index].forget(view.definition, PartitionID(partition)) }
+        if best.store != owner { try stores[owner].take(generation, PartitionID(partition), from: all[best.store]) }
+        for index in all.indices where index != owner { try all[index].forget(generation.id, PartitionID(partition)) }
       }
     }
     for store in surplus { try store.close() }

@@ -3,11 +3,23 @@ import Views
 
 /// Holds a fold where a collection of them is needed. Belongs to one worker, which is an actor.
 ///
-/// Invariant for `@unchecked`: made while loading and handed to the worker once; from then on touched on the worker's executor only.
+/// Invariant for `@unchecked`: at any time one actor has it and touches it. Who hands it on lets go of it first: loading to a worker or a
+/// replay, a replay to its worker when it has caught up.
 final class FoldBox: @unchecked Sendable {
   var fold: ViewFold
+  /// The next offset as it is on disk: the log must keep the events from here on.
+  private(set) var savedOffset: Offset
 
-  init(_ fold: consuming ViewFold) { self.fold = fold }
+  init(_ fold: consuming ViewFold) {
+    savedOffset = fold.progress.nextOffset
+    self.fold = fold
+  }
+
+  /// What it holds is on disk.
+  func checkpointed() {
+    fold.checkpointed()
+    savedOffset = fold.progress.nextOffset
+  }
 }
 
 extension ViewFold {

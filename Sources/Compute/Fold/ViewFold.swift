@@ -328,6 +328,9 @@ struct ViewFold: ~Copyable {
     }
   }
 
+  /// Rows in memory.
+  var rowCount: Int { table.count + sessions.count }
+
   /// Rows and late events that only memory has.
   var unsavedCount: Int { table.changed.count + sessions.changed.count + late.count }
 }

@@ -2,95 +2,156 @@ import Events
 import Logging
 import Views
 
-/// Owns some partitions whole: reads their batches, folds them into every view, checkpoints, and answers for them.
+/// Owns some partitions whole: reads their batches, folds them into every generation that has caught up, checkpoints, and answers for them.
+/// What has not caught up is its replay worker's, until it has.
 ///
 /// An actor on a thread of its own. Between two batches it answers reads, so a read sees each partition as of one offset.
 actor ComputeWorker {
-  struct View: Sendable {
-    var definition: ViewDefinition
-    var generation: Int
-    /// In the worker's file.
-    var id: Int64
-  }
-
-  private struct Owned {
-    var partition: PartitionID
-    /// One for each view.
-    var folds: [FoldBox]
-    /// Why the partition is read no further.
-    var problem: String?
-
-    var next: Offset { folds.map { $0.fold.progress.nextOffset }.min() ?? .zero }
-  }
+  /// A fold further behind the furthest of its partition than this is caught up beside the others, not before them. Events.
+  private static let behindMax = 65_536
 
   private struct Waiter {
-    var view: Int
+    var generation: GenerationID
     var offsets: OffsetVector
     var continuation: CheckedContinuation<Bool, Never>
   }
 
   nonisolated let number: Int
+  nonisolated let store: CheckpointStore
+  nonisolated let replays: ReplayWorker
   private let executor: WorkerExecutor
   private let log: any EventLog
-  private let store: CheckpointStore
-  private let views: [View]
   private let configuration: ComputeConfiguration
+  private let fence: PartitionFence
   private let logger: Logger
   private let metrics: ComputeMetrics
-  private var owned: [Owned] = []
+  private let load: LiveLoad
+  private var owned: [PartitionID: OwnedPartition] = [:]
   private var scratch = EvaluationScratch()
   private var waiters: [Int: Waiter] = [:]
   private var nextWaiter = 0
   private var isChangedSinceCheckpoint = false
   private var checkpointProblem: String?
+  /// The wait for the log while there is nothing to read; cancelled when there is something new to read for.
+  private var waiting: Task<Void, Never>?
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
   init(
-    number: Int, partitions: [PartitionID], views: [View], log: any EventLog, store: CheckpointStore,
-    configuration: ComputeConfiguration, metrics: ComputeMetrics, logger: Logger
-  ) async throws(ComputeError) {
+    number: Int, log: any EventLog, store: CheckpointStore, configuration: ComputeConfiguration, fence: PartitionFence,
+    metrics: ComputeMetrics, logger: Logger
+  ) {
     self.number = number
     self.log = log
     self.store = store
-    self.views = views
     self.configuration = configuration
+    self.fence = fence
     self.metrics = metrics
     self.logger = logger
     executor = WorkerExecutor(label: "penstock.compute.\(number)")
-    for partition in partitions { owned.append(try await load(partition)) }
+    load = LiveLoad()
+    replays = ReplayWorker(
+      number: number, log: log, store: store, configuration: configuration, fence: fence, load: load, logger: logger)
   }
 
-  private func load(_ partition: PartitionID) async throws(ComputeError) -> Owned {
-    var bounds = PartitionBounds(startOffset: .zero, highWatermark: .zero)
+  // MARK: partitions and generations
+
+  /// Takes a partition: its state from the worker's file or, where that has none, from the log's start.
+  func own(_ partition: PartitionID, _ generations: [GenerationRecord]) async throws(ComputeError) {
+    guard owned[partition] == nil else { return }
+    var folds: [(record: GenerationRecord, fold: GenerationFold)] = []
+    let bounds = await self.bounds(of: partition)
+    for record in generations { folds.append((record, try loadFold(record, partition, bounds))) }
+    let furthest = folds.filter { $0.record.state != .building && $0.record.to == nil }.map(\.fold.next).max() ?? .zero
+    var one = OwnedPartition(partition: partition)
+    var behind: [ReplayJob] = []
+    for (record, fold) in folds {
+      let isBehind = record.state == .building || record.to != nil || fold.next.distance(to: furthest) > ComputeWorker.behindMax
+      if isBehind, fold.problem == nil {
+        behind.append(ReplayJob(fold: fold, to: record.to.map { $0[partition] ?? fold.next }))
+      } else {
+        one.folds.append(fold)
+      }
+    }
+    owned[partition] = one
+    waiting?.cancel()
+    for job in behind { await replays.add(job, for: self) }
+  }
+
+  /// Lets a partition go, with what it holds checkpointed if the fence still allows it.
+  func release(_ partition: PartitionID) async {
+    checkpoint()
+    owned[partition] = nil
+    await replays.remove(partition)
+    waiting?.cancel()
+  }
+
+  /// Begins a generation in every partition owned.
+  func add(_ record: GenerationRecord) async throws(ComputeError) {
+    for partition in owned.keys.sorted() {
+      guard owned[partition]?.fold(record.id) == nil else { continue }
+      let fold = try loadFold(record, partition, await bounds(of: partition))
+      // A view's first generation has nobody to wait for but the views beside it.
+      let furthest = owned[partition]?.folds.map(\.next).max() ?? fold.next
+      let isBehind = record.state == .building || fold.next.distance(to: furthest) > ComputeWorker.behindMax
+      if isBehind, fold.problem == nil {
+        await replays.add(ReplayJob(fold: fold, to: record.to.map { $0[partition] ?? fold.next }), for: self)
+      } else {
+        owned[partition]?.folds.append(fold)
+      }
+    }
+    waiting?.cancel()
+  }
+
+  /// Ends a generation, with all it holds.
+  func remove(_ id: GenerationID) async {
+    for partition in owned.keys { owned[partition]?.folds.removeAll { $0.id == id } }
+    await replays.drop(id)
+  }
+
+  /// Takes a fold over that has caught up.
+  func adopt(_ fold: GenerationFold) {
+    guard owned[fold.partition] != nil, owned[fold.partition]?.fold(fold.id) == nil else { return }
+    owned[fold.partition]?.folds.append(fold)
+    isChangedSinceCheckpoint = true
+    waiting?.cancel()
+  }
+
+  private func bounds(of partition: PartitionID) async -> Result<PartitionBounds, LogError> {
+    do throws(LogError) { return .success(try await log.bounds(of: partition)) } catch { return .failure(error) }
+  }
+
+  private func loadFold(
+    _ record: GenerationRecord, _ partition: PartitionID, _ bounds: Result<PartitionBounds, LogError>
+  ) throws(ComputeError) -> GenerationFold {
+    let viewID = try store.viewID(of: record)
+    let kept = try store.load(record.definition, view: viewID, partition: partition)
     var problem: String?
-    do throws(LogError) { bounds = try await log.bounds(of: partition) } catch { problem = error.description }
-    var folds: [FoldBox] = []
-    for view in views {
-      let box =
-        try store.load(view.definition, view: view.id, partition: partition)
-        ?? FoldBox(
-          ViewFold(
-            definition: view.definition,
-            progress: PartitionProgress(
-              partition: partition, firstOffset: bounds.startOffset, nextOffset: bounds.startOffset)))
-      let next = box.fold.progress.nextOffset
-      if problem == nil, next > bounds.highWatermark {
+    var start = Offset.zero
+    switch bounds {
+    case .failure(let error): problem = error.description
+    case .success(let bounds):
+      start = max(bounds.startOffset, min(record.from[partition] ?? bounds.startOffset, bounds.highWatermark))
+      let next = kept?.fold.progress.nextOffset ?? start
+      if next > bounds.highWatermark {
         problem =
           ComputeError(
             .logBehindCheckpoint, worker: number, partition: partition,
-            "view \(view.definition.name) has counted up to offset \(next), but the log ends at \(bounds.highWatermark): "
+            "view \(record.definition.name) has counted up to offset \(next), but the log ends at \(bounds.highWatermark): "
               + "acknowledged events were lost, or the state is of another log"
           ).description
-      } else if problem == nil, next < bounds.startOffset {
-        problem =
-          "view \(view.definition.name) has counted up to offset \(next), but the log now starts at \(bounds.startOffset): "
-          + "events in between are gone and the view cannot be completed"
+      } else if next < bounds.startOffset {
+        problem = GenerationFold.gap(record.id, next, logStart: bounds.startOffset)
       }
-      folds.append(box)
     }
-    if let problem { logger.error("partition \(partition) is not read: \(problem)") }
-    return Owned(partition: partition, folds: folds, problem: problem)
+    if let problem { logger.error("partition \(partition) is not read for \(record.id): \(problem)") }
+    let box =
+      kept
+      ?? FoldBox(
+        ViewFold(
+          definition: record.definition,
+          progress: PartitionProgress(partition: partition, firstOffset: start, nextOffset: start)))
+    return GenerationFold(id: record.id, viewID: viewID, box: box, problem: problem)
   }
 
   // MARK: the loop
@@ -100,15 +161,17 @@ actor ComputeWorker {
     let ticker = Task { await self.checkpointRegularly() }
     while !Task.isCancelled {
       var hasProgressed = false
-      for index in owned.indices where owned[index].problem == nil {
-        if await step(index) { hasProgressed = true }
+      for partition in owned.keys.sorted() {
+        if await step(partition) { hasProgressed = true }
         // Let reads in between two partitions' batches.
         await executor.yield()
         if Task.isCancelled { break }
       }
+      load.note(isBusy: hasProgressed)
       if !hasProgressed { await waitForAppend() }
     }
     ticker.cancel()
+    await replays.stop()
     checkpoint()
     for waiter in waiters.values { waiter.continuation.resume(returning: false) }
     waiters = [:]
@@ -116,12 +179,13 @@ actor ComputeWorker {
 
   /// Folds what one read of the partition gives.
   /// - Returns: Whether there was anything.
-  private func step(_ index: Int) async -> Bool {
+  private func step(_ partition: PartitionID) async -> Bool {
+    guard let next = owned[partition]?.next else { return false }
     do throws(LogError) {
-      let batches = try await log.read(
-        owned[index].partition, from: owned[index].next, bytesMax: configuration.readBytesMax)
+      let batches = try await log.read(partition, from: next, bytesMax: configuration.readBytesMax)
       for batch in batches {
-        fold(batch, index)
+        guard owned[partition] != nil else { return true }
+        fold(batch, partition)
         if unsavedRows >= configuration.changedRowsMax { await checkpointUntilSaved() }
         wakeWaiters()
         await executor.yield()
@@ -129,18 +193,25 @@ actor ComputeWorker {
       return !batches.isEmpty
     } catch {
       guard !Task.isCancelled else { return false }
-      owned[index].problem = error.description
-      logger.error("partition \(owned[index].partition) is read no further: \(error)")
+      if error.code == .outOfRange, case .success(let bounds) = await bounds(of: partition),
+        let aside = owned[partition]?.setAside(below: bounds.startOffset), !aside.isEmpty
+      {
+        for fold in aside { logger.error("partition \(partition): \(fold.problem ?? "")") }
+        return true
+      }
+      owned[partition]?.fail(error.description)
+      logger.error("partition \(partition) is read no further: \(error)")
       return false
     }
   }
 
-  private func fold(_ batch: ColumnBatch, _ index: Int) {
+  private func fold(_ batch: ColumnBatch, _ partition: PartitionID) {
     let times = batch.times()
-    for box in owned[index].folds {
-      let before = box.fold.progress
-      box.fold.fold(batch, times: times, scratch: &scratch)
-      let after = box.fold.progress
+    // One that was adopted since the read began may be further behind than it: the next read begins there.
+    for one in owned[partition]?.folds ?? [] where one.problem == nil && one.next >= batch.baseOffset {
+      let before = one.box.fold.progress
+      one.box.fold.fold(batch, times: times, scratch: &scratch)
+      let after = one.box.fold.progress
       metrics.eventsApplied.increment(by: after.applied - before.applied)
       metrics.eventsFiltered.increment(by: after.filtered - before.filtered)
       metrics.eventsLate.increment(by: after.late - before.late)
@@ -150,22 +221,32 @@ actor ComputeWorker {
 
   private func waitForAppend() async {
     var positions = OffsetVector()
-    for one in owned where one.problem == nil { positions[one.partition] = one.next }
-    do throws(LogError) {
-      try await log.waitForAppend(past: positions)
-    } catch {
-      guard !Task.isCancelled else { return }
-      logger.error("waiting for the log failed: \(error)")
-      // Any other failure shows when the partitions are read next; do not spin on it.
-      try? await Task.sleep(for: .milliseconds(100))
+    for (partition, one) in owned { if let next = one.next { positions[partition] = next } }
+    let (log, logger, seen) = (log, logger, positions)
+    let wait = Task {
+      do throws(LogError) {
+        try await log.waitForAppend(past: seen)
+      } catch {
+        guard !Task.isCancelled else { return }
+        logger.error("waiting for the log failed: \(error)")
+        // Any other failure shows when the partitions are read next; do not spin on it.
+        try? await Task.sleep(for: .milliseconds(100))
+      }
     }
+    waiting = wait
+    await withTaskCancellationHandler {
+      await wait.value
+    } onCancel: {
+      wait.cancel()
+    }
+    waiting = nil
   }
 
   // MARK: checkpoints
 
   private var unsavedRows: Int {
     var rows = 0
-    for one in owned { for box in one.folds { rows += box.fold.unsavedCount } }
+    for one in owned.values { for fold in one.folds { rows += fold.box.fold.unsavedCount } }
     return rows
   }
 
@@ -182,15 +263,15 @@ actor ComputeWorker {
     while !checkpoint(), !Task.isCancelled { try? await Task.sleep(for: configuration.checkpointInterval) }
   }
 
-  /// - Returns: Whether all is stored.
+  /// - Returns: Whether all is stored, of the partitions that the fence allows.
   @discardableResult
   private func checkpoint() -> Bool {
     guard isChangedSinceCheckpoint else { return true }
     let start = ContinuousClock.now
     do throws(ComputeError) {
-      let rows = try store.checkpoint(
-        owned.flatMap { one in zip(views, one.folds).map { (view: $0.id, box: $1) } })
-      isChangedSinceCheckpoint = false
+      let allowed = owned.values.filter { fence.mayAct($0.partition) }
+      let rows = try store.checkpoint(allowed.flatMap { $0.folds.map { (view: $0.viewID, box: $0.box) } })
+      isChangedSinceCheckpoint = allowed.count < owned.count
       checkpointProblem = nil
       metrics.checkpointRows.increment(by: rows)
       metrics.checkpointTime.recordNanoseconds(Int64((ContinuousClock.now - start) / .nanoseconds(1)))
@@ -203,96 +284,100 @@ actor ComputeWorker {
     }
   }
 
+  /// The first offset of each partition owned that some fold has not on disk.
+  func neededOffsets() async -> OffsetVector {
+    var needed = await replays.neededOffsets()
+    for (partition, one) in owned {
+      for fold in one.folds where fold.problem == nil {
+        needed[partition] = min(needed[partition] ?? fold.box.savedOffset, fold.box.savedOffset)
+      }
+    }
+    return needed
+  }
+
   // MARK: answers
 
   /// What keeps the worker from its work; nil when nothing does.
-  var problem: String? {
-    checkpointProblem ?? owned.compactMap { one in one.problem.map { "partition \(one.partition): \($0)" } }.first
+  var problem: String? { checkpointProblem ?? owned.keys.sorted().compactMap { owned[$0]?.problem }.first }
+
+  /// What keeps one generation from its work.
+  func problem(of id: GenerationID) -> String? {
+    owned.values.compactMap { one in one.fold(id)?.problem.map { "partition \(one.partition): \($0)" } }.first
   }
 
-  /// How far one view has come in each partition.
-  func progress(of view: Int) async -> [PartitionProgress] {
-    var result: [PartitionProgress] = []
-    for one in owned {
-      var progress = one.folds[view].fold.progress
-      progress.highWatermark = progress.nextOffset
-      do throws(LogError) {
-        progress.highWatermark = max(progress.nextOffset, try await log.bounds(of: one.partition).highWatermark)
-      } catch {
-        logger.debug("no high watermark of partition \(one.partition): \(error)")
+  /// How far one generation has come in each partition.
+  func progress(of id: GenerationID) async -> [PartitionProgress] {
+    var result = await replays.progress(of: id)
+    result += owned.values.compactMap { $0.fold(id)?.box.fold.progress }
+    for index in result.indices {
+      result[index].highWatermark = result[index].nextOffset
+      switch await bounds(of: result[index].partition) {
+      case .success(let bounds): result[index].highWatermark = max(result[index].nextOffset, bounds.highWatermark)
+      case .failure(let error): logger.debug("no high watermark of partition \(result[index].partition): \(error)")
       }
-      result.append(progress)
     }
     return result
   }
 
-  /// The part of a read that is in memory, and what of it is in the file.
-  struct Snapshot: Sendable {
-    var asOf = OffsetVector()
-    var eventTimeWatermarks: [PartitionID: Timestamp] = [:]
-    var rows: PartialRows
-    var stored: [CheckpointStore.StoredRange] = []
-    /// Bounds of the windows' starts.
-    var from: [PartitionID: Int64] = [:]
-    var to = Int64.max
-  }
+  /// Whether every partition owned counts along with the live ones.
+  func hasCaughtUp(_ id: GenerationID) -> Bool { owned.values.allSatisfy { $0.fold(id) != nil } }
 
-  /// - Parameter key: Rows of this key only.
-  func snapshot(view: Int, from: Int64, to: Int64, key: [UInt8]?) -> Snapshot {
-    var snapshot = Snapshot(rows: PartialRows(stride: views[view].definition.layout.stride))
-    for one in owned {
-      let box = one.folds[view]
-      snapshot.asOf[one.partition] = box.fold.progress.nextOffset
-      if let time = box.fold.eventTimeWatermark { snapshot.eventTimeWatermarks[one.partition] = time }
-      let kept = max(from, box.fold.firstKeptWindow)
-      guard kept < to else { continue }
-      snapshot.from[one.partition] = kept
-      let slots = views[view].definition.window.slots(from: kept, to: to)
-      box.fold.copyRows(from: slots.from, to: slots.to, key: key, into: &snapshot.rows)
-      if let range = box.fold.storedRange(view: views[view].id, slots.from, slots.to, key: key) { snapshot.stored.append(range) }
+  /// The rows of one or more generations, taken together: what the worker counts is as of the same offsets in all of them.
+  func snapshots(
+    _ generations: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange
+  ) -> [FoldSnapshot] {
+    generations.map { record in
+      var snapshot = FoldSnapshot(record.definition)
+      for one in owned.values where partitions.contains(one.partition) { one.fold(record.id)?.copy(range, into: &snapshot) }
+      return snapshot
     }
-    snapshot.to = to
-    return snapshot
   }
 
-  nonisolated func complete(_ snapshot: Snapshot, _ definition: ViewDefinition) async throws(ComputeError) -> PartialRows {
-    var rows = snapshot.rows
-    if !snapshot.stored.isEmpty { rows = try await store.read(snapshot.stored, definition, into: rows) }
-    return rows.windows(of: definition, from: { snapshot.from[$0] ?? .max }, to: snapshot.to)
+  nonisolated func complete(_ snapshot: FoldSnapshot, _ definition: ViewDefinition) async throws(ComputeError) -> PartialRows {
+    var snapshot = snapshot
+    if !snapshot.stored.isEmpty { snapshot.rows = try await store.read(snapshot.stored, definition, into: snapshot.rows) }
+    return snapshot.windows(of: definition)
   }
 
-  /// Waits until the view has counted up to these offsets; those of other workers' partitions are passed over.
+  /// Waits until a generation has counted up to these offsets; those of other workers' partitions are passed over.
   /// - Returns: False when the time was up or the worker stopped.
-  func wait(view: Int, for offsets: OffsetVector, timeout: Duration) async -> Bool {
-    guard !hasReached(view, offsets) else { return true }
-    let id = nextWaiter
+  func wait(_ id: GenerationID, for offsets: OffsetVector, timeout: Duration) async -> Bool {
+    guard !hasReached(id, offsets) else { return true }
+    let number = nextWaiter
     nextWaiter += 1
     let timer = Task {
       try? await Task.sleep(for: timeout)
-      self.giveUp(id)
+      self.giveUp(number)
     }
     let hasReached = await withCheckedContinuation {
-      waiters[id] = Waiter(view: view, offsets: offsets, continuation: $0)
+      waiters[number] = Waiter(generation: id, offsets: offsets, continuation: $0)
     }
     timer.cancel()
     return hasReached
   }
 
-  private func hasReached(_ view: Int, _ offsets: OffsetVector) -> Bool {
-    owned.allSatisfy { one in
-      guard let wanted = offsets[one.partition] else { return true }
-      return one.folds[view].fold.progress.nextOffset >= wanted
+  private func hasReached(_ id: GenerationID, _ offsets: OffsetVector) -> Bool {
+    owned.allSatisfy { partition, one in
+      guard let wanted = offsets[partition], wanted > .zero else { return true }
+      guard let fold = one.fold(id) else { return false }
+      return fold.next >= wanted
     }
   }
 
   private func wakeWaiters() {
-    for (id, waiter) in waiters where hasReached(waiter.view, waiter.offsets) {
-      waiters[id] = nil
+    for (number, waiter) in waiters where hasReached(waiter.generation, waiter.offsets) {
+      waiters[number] = nil
       waiter.continuation.resume(returning: true)
     }
   }
 
-  private func giveUp(_ id: Int) { waiters.removeValue(forKey: id)?.continuation.resume(returning: false) }
+  private func giveUp(_ number: Int) { waiters.removeValue(forKey: number)?.continuation.resume(returning: false) }
+
+  /// Late events that no checkpoint holds yet.
+  func unsavedLate(_ id: GenerationID, _ range: LateRange) -> [LateEvent] {
+    let late = owned[range.partition]?.fold(id)?.box.fold.late ?? []
+    return late.filter { range.contains($0) }.prefix(range.limit).map { LateEvent(range.partition, $0) }
+  }
 
   func close() throws(ComputeError) { try store.close() }
 }

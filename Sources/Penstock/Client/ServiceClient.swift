@@ -75,7 +75,7 @@ struct ServiceClient: Sendable {
     }
   }
 
-  private func failure(_ error: URLError) -> CommandFailure {
+  func failure(_ error: URLError) -> CommandFailure {
     switch error.code {
     case .cannotConnectToHost, .cannotFindHost, .dnsLookupFailed, .networkConnectionLost:
       CommandFailure("no Penstock answers at \(baseURL): start it with `penstock up`, or pass --url")
@@ -87,7 +87,7 @@ struct ServiceClient: Sendable {
   }
 
   /// Says what an RFC 9457 answer says, and its code.
-  private func problem(_ answer: Answer) -> CommandFailure {
+  func problem(_ answer: Answer) -> CommandFailure {
     guard let problem = try? RawJSON(parsing: answer.body), let detail = (problem["detail"] ?? problem["title"])?.string
     else {
       let text = String(decoding: answer.body.prefix(200), as: UTF8.self)

@@ -3,7 +3,11 @@ import Views
 
 struct ViewCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "view", abstract: "The life of views.", subcommands: [ViewListCommand.self, ViewCheckCommand.self])
+    commandName: "view", abstract: "The life of views.",
+    subcommands: [
+      ViewListCommand.self, ViewShowCommand.self, ViewCheckCommand.self, ViewApplyCommand.self, ViewDiffCommand.self,
+      ViewPromoteCommand.self, ViewRollbackCommand.self, ViewDropCommand.self, ViewVerifyCommand.self,
+    ])
 }
 
 struct ViewListCommand: AsyncParsableCommand {

@@ -41,9 +41,11 @@ struct EmbeddedServices: Sendable {
       started.append { await compute.shutDown() }
       let probe = ServiceProbe(
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
+      let totals = ReceivedEventsCount()
       let query = QueryService(
-        configuration: QueryConfiguration(settings), store: compute, log: log, probe: probe, gate: security.gate,
-        secure: security.secure, group: group, logger: logger)
+        configuration: QueryConfiguration(settings), store: compute, admin: compute, log: log, probe: probe,
+        late: compute, adHoc: AdHocAggregation(log: log, threads: loops), received: { totals.current },
+        gate: security.gate, secure: security.secure, group: group, logger: logger)
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()
         return ListenAddress(host: bound.host, port: bound.port)
@@ -51,7 +53,7 @@ struct EmbeddedServices: Sendable {
       started.append { await query.shutDown(timeout: .seconds(10)) }
       let ingest = IngestService(
         configuration: IngestConfiguration(settings), log: log, gate: security.gate, secure: security.secure, group: group,
-        probe: probe, logger: logger)
+        probe: probe, logger: logger, totals: totals)
       let ingestAddress = try await listening("ingest", settings.ingest.listen) {
         let address = try await ingest.start()
         return ListenAddress(host: address?.ipAddress ?? settings.ingest.listen.host, port: address?.port ?? 0)

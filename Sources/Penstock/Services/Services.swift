@@ -1,6 +1,7 @@
 import Logging
 import Metrics
 import ServiceLifecycle
+import UnixSignals
 import Views
 
 enum Services {
@@ -39,7 +40,22 @@ private struct EmbeddedRun: Service {
 
   func run() async throws {
     let services = try await EmbeddedServices.start(settings, catalog: catalog, registry: registry, logger: logger)
+    let reload = Task { await reloadOnHangup(services) }
     try await gracefulShutdown()
+    reload.cancel()
     await services.shutDown()
+  }
+
+  /// SIGHUP: the file of views is read again. One that is wrong changes nothing.
+  private func reloadOnHangup(_ services: EmbeddedServices) async {
+    for await _ in await UnixSignalsSequence(trapping: .sighup) {
+      do {
+        let applied = try await services.compute.reload(try readViews(settings.views))
+        logger.notice(
+          "views read again: \(applied.map { "\($0.view) generation \($0.generation) \($0.action.rawValue)" }.joined(separator: ", "))")
+      } catch {
+        logger.error("the views stay as they are: \(error)")
+      }
+    }
   }
 }

@@ -43,7 +43,8 @@ struct Answer: Sendable {
 }
 
 extension HTTPField.Name {
-  // Both are valid field names.
+  // All are valid field names.
   static let penstockAsOf = HTTPField.Name("Penstock-As-Of")!
+  static let penstockTruncated = HTTPField.Name("Penstock-Truncated")!
   static let penstockNextCursor = HTTPField.Name("Penstock-Next-Cursor")!
 }

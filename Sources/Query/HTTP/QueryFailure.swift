@@ -35,6 +35,10 @@ struct QueryFailure: Error {
     case .missingPartitions(let partitions):
       self.init(503, "missing_partitions", error.description, headers: ["Retry-After": "1"])
       extra["partitions"] = .array(partitions.map { .int(Int64($0.rawValue)) })
+    case .asOfUnreachable(let logStarts, let detail):
+      self.init(410, "as_of_unreachable", detail)
+      extra["log_starts"] = logStarts.json
+    case .refused(let code, let detail): self.init(409, code, detail)
     case .unavailable: self.init(503, "unavailable", error.description, headers: ["Retry-After": "1"])
     case .failed: self.init(500, "failed", error.description)
     }

@@ -32,14 +32,67 @@ enum QueryOpenAPI {
     "description":"Wait until these offsets are counted","schema":{"type":"string","examples":["{\"3\":90}"]}},{
     "name":"timeout","in":"query","description":"How long to wait, at most 60s","schema":{"type":"string","default":"5s"}},{
     "name":"format","in":"query","description":"Before Accept","schema":{"type":"string","enum":["json","csv","ndjson"],
-    "default":"json"}}],"responses":{"200":{"description":"Rows; of csv and ndjson the headers have as_of and next_cursor",
+    "default":"json"}},{"name":"generation","in":"query","description":"The live one when left out","schema":{"type":"integer",
+    "minimum":1}},{"name":"as_of","in":"query",
+    "description":"The rows as they were when exactly these offsets had been counted; a partition left out counts nothing",
+    "schema":{"type":"string","examples":["{\"0\":118}"]}}],"responses":{"200":{"description":"Rows; of csv and ndjson the headers have as_of and next_cursor",
     "headers":{"Penstock-As-Of":{"description":"Offset vector; csv and ndjson","schema":{"type":"string"}},
     "Penstock-Next-Cursor":{"description":"csv and ndjson, when more rows follow","schema":{"type":"string"}}},"content":{
     "application/json":{"schema":{"$ref":"#/components/schemas/Rows"}},"text/csv":{"schema":{"type":"string"}},
     "application/x-ndjson":{"schema":{"type":"string"}}}},"400":{"$ref":"#/components/responses/Problem"},"404":{
-    "$ref":"#/components/responses/Problem"},"406":{"$ref":"#/components/responses/Problem"},"500":{
+    "$ref":"#/components/responses/Problem"},"406":{"$ref":"#/components/responses/Problem"},"409":{
+    "$ref":"#/components/responses/Problem"},"410":{"$ref":"#/components/responses/Problem"},"500":{
     "$ref":"#/components/responses/Problem"},"503":{"$ref":"#/components/responses/Problem"},"504":{
-    "$ref":"#/components/responses/Problem"}}}},"/v1/events":{"get":{
+    "$ref":"#/components/responses/Problem"}}}},
+    """# + AdminOpenAPI.paths + #"""
+    "/v1/views/{view}/live":{"get":{"summary":"Rows of a view, then each change, as Server-Sent Events","operationId":"liveView",
+    "parameters":[{"name":"view","in":"path","required":true,"schema":{"type":"string"}},{
+    "$ref":"#/components/parameters/from"},{"$ref":"#/components/parameters/to"},{"name":"where","in":"query","schema":{
+    "type":"string"}},{"name":"group_by","in":"query","allowEmptyValue":true,"schema":{"type":"string"}},{"name":"step","in":"query",
+    "schema":{"type":"string"}},{"name":"after","in":"query","schema":{"type":"string"}},{"name":"timeout","in":"query","schema":{
+    "type":"string","default":"5s"}},{"name":"interval","in":"query","description":"A row changes at most once in it; 50ms to 1m",
+    "schema":{"type":"string","default":"500ms"}},{"name":"Last-Event-ID","in":"header","description":"Resumes: the id last received",
+    "schema":{"type":"string"}}],"responses":{"200":{"description":"Events rows, change, gone, lagged, error, end","content":{
+    "text/event-stream":{"schema":{"type":"string"}}}},"400":{"$ref":"#/components/responses/Problem"},"404":{
+    "$ref":"#/components/responses/Problem"},"422":{"$ref":"#/components/responses/Problem"},"503":{
+    "$ref":"#/components/responses/Problem"},"504":{"$ref":"#/components/responses/Problem"}}}},
+    "/v1/views/{view}/late":{"get":{"summary":"Late events: those no window counts, because theirs had closed","operationId":"lateEvents",
+    "parameters":[{"name":"view","in":"path","required":true,"schema":{"type":"string"}},{
+    "$ref":"#/components/parameters/from"},{"$ref":"#/components/parameters/to"},{"name":"limit","in":"query","schema":{
+    "type":"integer","minimum":1,"maximum":1000,"default":100}},{"$ref":"#/components/parameters/cursor"},{"name":"generation",
+    "in":"query","schema":{"type":"integer"}},{"name":"format","in":"query","schema":{"type":"string","enum":["json","csv","ndjson"],
+    "default":"json"}}],"responses":{"200":{"description":"Late events, by partition and offset","content":{"application/json":{
+    "schema":{"type":"object","required":["view","generation","as_of","events","next_cursor"],"properties":{"view":{"type":"string"},
+    "generation":{"type":"integer"},"as_of":{"$ref":"#/components/schemas/Offsets"},"events":{"type":"array","items":{
+    "type":"object","required":["partition","offset","time","window_start","reason","event"]}},"next_cursor":{"type":["string",
+    "null"]}}}},"text/csv":{"schema":{"type":"string"}},"application/x-ndjson":{"schema":{"type":"string"}}}},"400":{
+    "$ref":"#/components/responses/Problem"},"404":{"$ref":"#/components/responses/Problem"},"503":{
+    "$ref":"#/components/responses/Problem"}}}},
+    "/v1/aggregate":{"post":{"summary":"A view's definition, computed once from the log","operationId":"aggregate","parameters":[{
+    "name":"format","in":"query","schema":{"type":"string","enum":["json","csv","ndjson"],"default":"json"}}],"requestBody":{
+    "required":true,"content":{"application/json":{"schema":{"type":"object","required":["window","aggregates"],"properties":{"name":{
+    "type":"string"},"where":{"type":"string"},"key":{"type":["array","object"]},"window":{"type":"object"},"watermark_delay":{
+    "type":"string"},"allowed_lateness":{"type":"string"},"retention":{"type":"string"},"aggregates":{"type":"object",
+    "additionalProperties":{"type":"string"}},"from":{"type":"string"},"to":{"type":"string"},"timeout":{"type":"string",
+    "default":"30s"}}}}}},"responses":{"200":{"description":"Rows","content":{"application/json":{"schema":{
+    "$ref":"#/components/schemas/Rows"}},"text/csv":{"schema":{"type":"string"}},"application/x-ndjson":{"schema":{"type":"string"}}}},
+    "400":{"$ref":"#/components/responses/Problem"},"413":{"$ref":"#/components/responses/Problem"},"415":{
+    "$ref":"#/components/responses/Problem"},"422":{"$ref":"#/components/responses/Problem"},"503":{
+    "$ref":"#/components/responses/Problem"},"504":{"$ref":"#/components/responses/Problem"}}}},
+    "/v1/sql":{"post":{"summary":"Read-only SQL over the views: each is a table","operationId":"sql",
+    "parameters":[{"name":"format","in":"query","description":"Before Accept","schema":{"type":"string","enum":["json","csv",
+    "ndjson"],"default":"json"}}],"requestBody":{"required":true,"content":{"application/json":{"schema":{"type":"object",
+    "required":["sql"],"properties":{"sql":{"type":"string"},"limit":{"type":"integer","minimum":1,"default":1000},"timeout":{
+    "type":"string","default":"10s"}}}}}},"responses":{"200":{"description":"Rows","content":{"application/json":{"schema":{
+    "$ref":"#/components/schemas/SQLRows"}},"text/csv":{"schema":{"type":"string"}},"application/x-ndjson":{"schema":{
+    "type":"string"}}}},"400":{"$ref":"#/components/responses/Problem"},"403":{"$ref":"#/components/responses/Problem"},"413":{
+    "$ref":"#/components/responses/Problem"},"415":{"$ref":"#/components/responses/Problem"},"422":{
+    "$ref":"#/components/responses/Problem"},"503":{"$ref":"#/components/responses/Problem"},"504":{
+    "$ref":"#/components/responses/Problem"}}}},
+    "/v1/ledger":{"get":{"summary":"Whether every event that came is accounted for","operationId":"ledger",
+    "responses":{"200":{"description":"The ledger","content":{"application/json":{"schema":{"$ref":"#/components/schemas/Ledger"}}}},
+    "503":{"$ref":"#/components/responses/Problem"}}}},
+    "/v1/events":{"get":{
     "summary":"Raw events from the log, by partition and offset","operationId":"readEvents","parameters":[{"name":"source",
     "in":"query","schema":{"type":"string"}},{"name":"type","in":"query","schema":{"type":"string"}},{
     "$ref":"#/components/parameters/from"},{"$ref":"#/components/parameters/to"},{"name":"limit","in":"query","schema":{
@@ -75,7 +128,17 @@ enum QueryOpenAPI {
     "items":{"$ref":"#/components/schemas/Column"}},"rows":{"type":"array","items":{"type":"object","required":["window_start",
     "window_end","final"],"properties":{"window_start":{"type":"string","format":"date-time"},"window_end":{"type":"string",
     "format":"date-time"},"final":{"type":"boolean"}},"additionalProperties":{"type":["string","number","boolean","null"]}}},
-    "next_cursor":{"type":["string","null"]}}},"Views":{"type":"object","required":["views"],"properties":{"views":{
+    "next_cursor":{"type":["string","null"]}}},"SQLRows":{"type":"object","required":["columns","rows","as_of","truncated"],"properties":{"columns":{"type":"array","items":{
+    "$ref":"#/components/schemas/Column"}},"rows":{"type":"array","items":{"type":"object","additionalProperties":{"type":["string",
+    "number","boolean","null"]}}},"as_of":{"type":"object","description":"By view","additionalProperties":{
+    "$ref":"#/components/schemas/Offsets"}},"generations":{"type":"object","additionalProperties":{"type":"integer"}},"truncated":{
+    "type":"boolean"}}},"LedgerRow":{"type":"object","required":["appended","applied","filtered","late","pending","balanced"],
+    "properties":{"appended":{"type":"integer"},"applied":{"type":"integer"},"filtered":{"type":"integer"},"late":{
+    "type":"integer"},"pending":{"type":"integer"},"balanced":{"type":"boolean"}}},"Ledger":{"type":"object","required":["views",
+    "balanced"],"properties":{"ingest":{"type":["object","null"]},"log":{"type":"array","items":{"type":"object"}},"views":{
+    "type":"array","items":{"allOf":[{"$ref":"#/components/schemas/LedgerRow"},{"type":"object","properties":{"view":{
+    "type":"string"},"generation":{"type":"integer"},"partitions":{"type":"array","items":{
+    "$ref":"#/components/schemas/LedgerRow"}}}}]}},"balanced":{"type":"boolean"}}},"Views":{"type":"object","required":["views"],"properties":{"views":{
     "type":"array","items":{"type":"object","required":["name","generation","keys","columns","offsets","lag"],"properties":{
     "name":{"type":"string"},"generation":{"type":"integer"},"where":{"type":["string","null"]},"keys":{"type":"array","items":{
     "type":"string"}},"window":{"type":"object"},"watermark_delay":{"type":"string"},"allowed_lateness":{"type":"string"},

@@ -10,6 +10,20 @@ enum Route: String, Sendable, CaseIterable {
   case mesh = "/v1/mesh"
   case views = "/v1/views"
   case view = "/v1/views/{view}"
+  case live = "/v1/views/{view}/live"
+  case late = "/v1/views/{view}/late"
+  case sql = "/v1/sql"
+  case aggregate = "/v1/aggregate"
+  case ledger = "/v1/ledger"
+  case apply = "/v1/views/apply"
+  case generations = "/v1/views/{view}/generations"
+  case generation = "/v1/views/{view}/generations/{generation}"
+  case replays = "/v1/views/{view}/replays"
+  case replay = "/v1/views/{view}/replays/{id}"
+  case promote = "/v1/views/{view}/promote"
+  case rollback = "/v1/views/{view}/rollback"
+  case diff = "/v1/views/{view}/diff"
+  case verify = "/v1/views/{view}/verify"
   case events = "/v1/events"
   case alive = "/livez"
   case ready = "/readyz"
@@ -22,24 +36,34 @@ enum Route: String, Sendable, CaseIterable {
   /// What may be asked of it; `HEAD` goes with `GET`.
   var methods: [HTTPRequest.Method] {
     switch self {
+    case .sql, .aggregate: [.post]
     case .unknown: []
+    case .apply, .promote, .rollback, .verify: [.post]
+    case .replays: [.get, .post]
+    case .generation, .replay: [.get, .delete]
     default: [.get]
     }
   }
 
   /// Whether answering may take long enough that it should end when whoever asked has left.
-  var isLong: Bool { self == .liveOverview }
+  var isLong: Bool {
+    switch self {
+    case .live, .liveOverview, .sql, .aggregate, .diff, .verify: true
+    default: false
+    }
+  }
 
   /// What a token must permit for it; nil for what holds nobody's data. What writes takes `admin` unless it is named here.
   func scope(_ method: HTTPRequest.Method) -> AccessScope? {
     switch self {
-    case .root, .alive, .ready, .health, .openAPI, .unknown: nil
-    case .views, .view, .events, .metrics: method == .get || method == .head ? .query : .admin
+    case .root, .consoleFile, .alive, .ready, .health, .openAPI, .unknown: nil
+    case .sql, .aggregate: .query
+    default: method == .get || method == .head ? .query : .admin
     }
   }
 
   func allows(_ method: HTTPRequest.Method) -> Bool {
-    methods.contains(method) || (method == .head && methods.contains(.get))
+    methods.contains(method) || (method == .head && self != .live && methods.contains(.get))
   }
 
   /// The `Allow` header's value.

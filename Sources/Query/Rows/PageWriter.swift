@@ -73,6 +73,13 @@ struct PageWriter: BodyPieces {
 
   mutating func next() async -> [UInt8]? { piece() }
 
+  /// One row as a JSON object.
+  mutating func json(_ row: Int) -> [UInt8] {
+    var output: [UInt8] = []
+    writeJSON(row, to: &output)
+    return output
+  }
+
   private mutating func writeJSON(_ row: Int, to output: inout [UInt8]) {
     output.append(contentsOf: #"{"window_start":""#.utf8)
     startText.append(rows.windowStarts[row], to: &output)

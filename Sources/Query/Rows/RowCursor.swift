@@ -1,40 +1,43 @@
 import Events
 import Views
 
-/// `cursor=` of view queries: base64url of `{"v":1,"q":"<fingerprint>","w":<window start, ns>,"k":"<key>","o":"<values>"}`, the
-/// last two as `KeyCodec` encodes them, in base64url.
-enum RowCursor {
-  static func encode(_ place: RowPlace, for query: ViewQuery) -> String {
+/// `cursor=` of view queries: which result it goes on in, and with which of its rows.
+/// Base64url of `{"v":2,"q":"<fingerprint>","r":"<result>","n":<row>}`.
+struct RowCursor: Sendable, Hashable {
+  /// Of the query.
+  var fingerprint: UInt64
+  /// `ViewResult.id`
+  var result: String
+  /// Rows that the pages before had.
+  var row: Int
+
+  var text: String {
     let json: JSONValue = [
-      "v": .int(1), "q": .string(String(query.fingerprint, radix: 16)), "w": .int(place.windowStart),
-      "k": .string(Base64URL.encode(place.key)), "o": .string(Base64URL.encode(KeyCodec.encode(place.values))),
+      "v": .int(2), "q": .string(String(fingerprint, radix: 16)), "r": .string(result), "n": .int(Int64(row)),
     ]
     var bytes: [UInt8] = []
     json.write(to: &bytes)
     return Base64URL.encode(bytes)
   }
 
-  static func decode(_ text: String, for query: ViewQuery) throws(QueryFailure) -> RowPlace {
+  init(fingerprint: UInt64, result: String, row: Int) {
+    self.fingerprint = fingerprint
+    self.result = result
+    self.row = row
+  }
+
+  init(_ text: String) throws(QueryFailure) {
     let json = try CursorText.decode(text)
-    guard json["v"] == .int(1), case .string(let fingerprint)? = json["q"], case .int(let windowStart)? = json["w"],
-      case .string(let keyText)? = json["k"], let key = Base64URL.decode(keyText), KeyCodec.decode(key) != nil,
-      case .string(let valuesText)? = json["o"], let valueBytes = Base64URL.decode(valuesText),
-      let values = KeyCodec.decode(valueBytes)
+    guard json["v"] == .int(2), case .string(let digits)? = json["q"], let fingerprint = UInt64(digits, radix: 16),
+      case .string(let result)? = json["r"], result.utf8.count <= 32, case .int(let row)? = json["n"], row > 0,
+      let row = Int(exactly: row)
     else { throw CursorText.invalid }
-    guard fingerprint == String(query.fingerprint, radix: 16), values.count == query.order.count else {
-      throw CursorText.foreign("the view's definition, from, to, where, group_by, step and order")
-    }
-    // No row lies outside the range, so no cursor does that was given out here; a store is never asked for a range turned round.
-    guard windowStart < query.to ?? .max, WindowDefinition.end(of: windowStart, size: query.step ?? 1) > query.from ?? .min else {
-      throw CursorText.invalid
-    }
-    return RowPlace(values: values, windowStart: windowStart, key: key)
+    self.init(fingerprint: fingerprint, result: result, row: row)
   }
 }
 
 enum CursorText {
-  /// A cursor holds a row's keys, whose strings came with events.
-  static let bytesMax = 1 << 20
+  static let bytesMax = 1 << 16
 
   static var invalid: QueryFailure {
     .parameter("cursor", "this is no cursor that was given out here: take next_cursor as it is", code: "invalid_cursor")
@@ -44,6 +47,15 @@ enum CursorText {
     .parameter(
       "cursor", "it belongs to another query: \(what) must be as they were; leave 'cursor' out to begin anew",
       code: "invalid_cursor")
+  }
+
+  /// The moment it is of has passed.
+  static var expired: QueryFailure {
+    var failure = QueryFailure(
+      410, "cursor_expired",
+      "cursor: the result it goes on in is kept no longer, and events were counted since: leave 'cursor' out to begin anew")
+    failure.extra["parameter"] = .string("cursor")
+    return failure
   }
 
   static func decode(_ text: String) throws(QueryFailure) -> JSONValue {

@@ -47,16 +47,6 @@ struct OrderTerm: Sendable, Hashable {
   }
 }
 
-/// Where a page ended: a row's place in an order that no two rows share.
-struct RowPlace: Sendable, Hashable {
-  /// The values of the order's columns.
-  var values: [ResultValue]
-  /// Nanoseconds.
-  var windowStart: Int64
-  /// As `KeyCodec` encodes it.
-  var key: [UInt8]
-}
-
 extension PartialRows {
   /// The row's value of one order column.
   func value(of column: OrderTerm.Column, row: Int, _ layout: StateLayout, _ finality: Finality) -> ResultValue {
@@ -67,12 +57,6 @@ extension PartialRows {
     case .key(let index): keys(row)[index]
     case .aggregate(let index): withState(row) { layout.value(of: index, in: $0) }
     }
-  }
-
-  func place(of row: Int, _ order: [OrderTerm], _ layout: StateLayout, _ finality: Finality) -> RowPlace {
-    RowPlace(
-      values: order.map { value(of: $0.column, row: row, layout, finality) }, windowStart: windowStarts[row],
-      key: withKey(row) { Array($0) })
   }
 
   /// Whether the rows are in the order of window start and key, no two alike: then merging them changes nothing.
@@ -88,60 +72,20 @@ extension PartialRows {
     }
   }
 
-  /// Whether a row comes after a place, among rows equal in the order's columns.
-  private func isAfter(_ place: RowPlace, row: Int) -> Bool {
-    if windowStarts[row] != place.windowStart { return windowStarts[row] > place.windowStart }
-    return withKey(row) { key in place.key.withUnsafeBytes { $0.lexicographicallyPrecedes(key) } }
-  }
-
-  /// The rows of a page.
+  /// The rows in an order.
   ///
   /// - Precondition: The rows are `merged`: in the order of window start and key, no two alike.
-  /// - Parameters:
-  ///   - place: Where the page before ended.
-  ///   - limit: Rows at most.
-  /// - Returns: Row numbers in order, and whether more follow.
-  func page(
-    _ order: [OrderTerm], after place: RowPlace?, limit: Int, _ layout: StateLayout, _ finality: Finality
-  ) -> (rows: [Int], hasMore: Bool) {
-    if order.isEmpty || order == [OrderTerm(column: .windowStart, isDescending: false)] {
-      let first = place.map { place in partitioningIndex(of: 0..<count) { isAfter(place, row: $0) } } ?? 0
-      let end = Swift.min(count, first + limit)
-      return (Array(first..<end), end < count)
-    }
+  /// - Returns: Row numbers; nil when the rows are in it as they are.
+  func sorted(by order: [OrderTerm], _ layout: StateLayout, _ finality: Finality) -> [Int]? {
+    if order.isEmpty || order == [OrderTerm(column: .windowStart, isDescending: false)] { return nil }
     // One value a row and column, so that sorting decodes nothing.
     let columns = order.map { term in (0..<count).map { value(of: term.column, row: $0, layout, finality) } }
-    let sorted = (0..<count).sorted { a, b in
+    return (0..<count).sorted { a, b in
       for (term, values) in zip(order, columns) {
         if values[a] < values[b] { return !term.isDescending }
         if values[b] < values[a] { return term.isDescending }
       }
       return a < b
     }
-    var first = 0
-    if let place {
-      first = partitioningIndex(of: 0..<count) { index in
-        let row = sorted[index]
-        for (number, term) in order.enumerated() {
-          let value = columns[number][row]
-          if value < place.values[number] { return term.isDescending }
-          if place.values[number] < value { return !term.isDescending }
-        }
-        return isAfter(place, row: row)
-      }
-    }
-    let end = Swift.min(count, first + limit)
-    return (Array(sorted[first..<end]), end < count)
   }
-}
-
-/// The first index for which `belongs` holds, and from which on it does; the range's end when there is none.
-private func partitioningIndex(of range: Range<Int>, where belongs: (Int) -> Bool) -> Int {
-  var low = range.lowerBound
-  var high = range.upperBound
-  while low < high {
-    let middle = low + (high - low) / 2
-    if belongs(middle) { high = middle } else { low = middle + 1 }
-  }
-  return low
 }

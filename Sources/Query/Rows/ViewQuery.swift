@@ -5,6 +5,7 @@ import Views
 struct ViewQuery: Sendable {
   static let parameterNames = [
     "from", "to", "where", "group_by", "step", "order", "limit", "cursor", "after", "timeout", "format",
+    "generation", "as_of",
   ]
   static let limitDefault = 1000
 
@@ -22,9 +23,10 @@ struct ViewQuery: Sendable {
   var step: Int64?
   var order: [OrderTerm]
   var limit: Int
-  /// Where the page before ended.
-  var place: RowPlace?
   var after: OffsetVector?
+  var asOf: OffsetVector?
+  /// Whether `generation=` names it: else the live one is read, whichever that is by then.
+  var isPinned: Bool
   var timeout: Duration
 
   /// - Parameters:
@@ -48,9 +50,21 @@ struct ViewQuery: Sendable {
     order = []
     if let text = parameters["order"] { order = try OrderTerm.parse(text, columns: columns) }
     limit = try parameters.integer("limit", default: min(ViewQuery.limitDefault, rowsMax), in: 1...rowsMax)
-    after = try ViewQuery.after(parameters, partitionCount)
+    after = try ViewQuery.offsets("after", parameters, partitionCount)
+    asOf = try ViewQuery.offsets("as_of", parameters, partitionCount)
+    isPinned = parameters["generation"] != nil
     timeout = try parameters.timeout(default: .seconds(5))
-    if let text = parameters["cursor"] { place = try RowCursor.decode(text, for: self) }
+  }
+
+  /// All rows, as they are.
+  init(everyRowOf definition: ViewDefinition, generation: Int) {
+    self.definition = definition
+    self.generation = generation
+    columns = definition.schema.columns
+    order = []
+    limit = .max
+    isPinned = false
+    timeout = .seconds(5)
   }
 
   private static func keptKeys(_ text: String?, _ names: [String]) throws(QueryFailure) -> [Int]? {
@@ -88,37 +102,30 @@ struct ViewQuery: Sendable {
     return step == size ? nil : step
   }
 
-  private static func after(_ parameters: QueryParameters, _ partitionCount: Int) throws(QueryFailure) -> OffsetVector? {
-    guard let text = parameters["after"] else { return nil }
+  private static func offsets(
+    _ name: String, _ parameters: QueryParameters, _ partitionCount: Int
+  ) throws(QueryFailure) -> OffsetVector? {
+    guard let text = parameters[name] else { return nil }
     let after: OffsetVector
     do throws(OffsetVectorError) {
       after = try OffsetVector(parsing: text)
     } catch {
-      throw .parameter("after", error.detail)
+      throw .parameter(name, error.detail)
     }
     for partition in after.offsets.keys.sorted() where partition.index >= partitionCount {
-      throw .parameter("after", "there is no partition \(partition): the log has \(partitionCount), from 0")
+      throw .parameter(name, "there is no partition \(partition): the log has \(partitionCount), from 0")
     }
     return after
   }
 
   /// What to ask of a store.
   var request: ViewReadRequest {
-    var from = self.from
-    var to = self.to
-    // Rows before the page's start need not be read when the order begins with the window.
-    if let place, order.first.map({ $0.column == .windowStart }) ?? true {
-      if order.first?.isDescending == true {
-        let end = WindowDefinition.end(of: place.windowStart, size: step ?? 1)
-        to = min(to ?? .max, end)
-      } else {
-        from = max(from ?? .min, place.windowStart)
-      }
-    }
-    if definition.joinsSessions(keptKeys: keptKeys) { (from, to) = (nil, nil) }
+    // A session of fewer keys may begin before the sessions it is made of.
+    let isJoined = definition.joinsSessions(keptKeys: keptKeys)
+    let (from, to) = isJoined ? (nil, nil) : (from, to)
     return ViewReadRequest(
-      view: definition.name, from: from.map { Timestamp(nanoseconds: $0) }, to: to.map { Timestamp(nanoseconds: $0) },
-      after: after, timeout: timeout, keyFilter: filter)
+      view: definition.name, generation: isPinned ? generation : nil, from: from.map { Timestamp(nanoseconds: $0) },
+      to: to.map { Timestamp(nanoseconds: $0) }, after: after, timeout: timeout, keyFilter: filter, asOf: asOf)
   }
 
   /// The result's rows of those read: merged, in the order of window start and key.
@@ -137,9 +144,15 @@ struct ViewQuery: Sendable {
     return rows
   }
 
-  /// Tells queries apart whose pages do not go together.
+  /// `[{"name":"temp_avg","type":"double"},…]`
+  var columnsJSON: JSONValue {
+    .array(columns.map { ["name": .string($0.name), "type": .string($0.type.rawValue)] })
+  }
+
+  /// Tells queries apart whose pages do not go together, but not generations.
   var fingerprint: UInt64 {
-    var text = "\(definition.name)\n\(generation)\n\(from.map(String.init) ?? "")\n\(to.map(String.init) ?? "")\n"
+    var text = "\(definition.name)\n\(from.map(String.init) ?? "")\n\(to.map(String.init) ?? "")\n"
+    text += "\(asOf?.description ?? "") \(isPinned ? generation : 0)\n"
     text += "\(filter?.canonicalText ?? "")\n\(keptKeys.map { "\($0)" } ?? "all")\n\(step ?? 0)\n"
     for term in order { text += "\(term.column) \(term.isDescending)\n" }
     return text.withUTF8 { stableHash(UnsafeRawBufferPointer($0)) }

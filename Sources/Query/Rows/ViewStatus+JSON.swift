@@ -46,15 +46,3 @@ extension ViewStatus {
     return .double(Double(max(0, now.nanoseconds - last.nanoseconds) / 1_000_000) / 1000)
   }
 }
-
-extension WindowDefinition {
-  /// As a view file has it.
-  var json: JSONValue {
-    switch self {
-    case .tumble(let size): ["tumble": .string(DurationText.text(size))]
-    case .hop(let size, let every):
-      ["hop": ["size": .string(DurationText.text(size)), "every": .string(DurationText.text(every))]]
-    case .session(let gap): ["session": ["gap": .string(DurationText.text(gap))]]
-    }
-  }
-}

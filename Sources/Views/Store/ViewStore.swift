@@ -31,10 +31,15 @@ public struct ViewReadRequest: Sendable, Hashable {
   public var timeout: Duration
   /// A condition over the key columns. A store may use it to send less; it need not, so the asker applies it again.
   public var keyFilter: Expression?
+  /// The rows as they were when exactly these offsets had been counted; a partition that is not named counts nothing. The present when nil.
+  public var asOf: OffsetVector?
+  /// Those to answer for: `.missingPartitions` when the store does not own them all. All of the log's when nil.
+  public var partitions: Set<PartitionID>?
 
   public init(
     view: String, generation: Int? = nil, from: Timestamp? = nil, to: Timestamp? = nil, after: OffsetVector? = nil,
-    timeout: Duration = .seconds(5), keyFilter: Expression? = nil
+    timeout: Duration = .seconds(5), keyFilter: Expression? = nil, asOf: OffsetVector? = nil,
+    partitions: Set<PartitionID>? = nil
   ) {
     self.view = view
     self.generation = generation
@@ -43,6 +48,8 @@ public struct ViewReadRequest: Sendable, Hashable {
     self.after = after
     self.timeout = timeout
     self.keyFilter = keyFilter
+    self.asOf = asOf
+    self.partitions = partitions
   }
 }
 
@@ -54,6 +61,10 @@ public enum ViewStoreError: Error, Sendable, Hashable, CustomStringConvertible {
   case timeout(reached: OffsetVector)
   /// Nobody owns these.
   case missingPartitions([PartitionID])
+  /// The log no longer holds what a past state is made of: where it starts now.
+  case asOfUnreachable(logStarts: OffsetVector, detail: String)
+  /// What was asked does not fit the state of things; `code` is stable, for programs.
+  case refused(code: String, detail: String)
   /// The store is stopping, or not ready yet: try again.
   case unavailable(String)
   /// Something broke; says what.
@@ -71,6 +82,7 @@ public enum ViewStoreError: Error, Sendable, Hashable, CustomStringConvertible {
     case .timeout(let reached): return "the offsets asked for were not reached in time; reached were \(reached)"
     case .missingPartitions(let partitions):
       return "no worker answers for partition \(partitions.map(\.description).joined(separator: ", "))"
+    case .asOfUnreachable(_, let detail), .refused(_, let detail): return detail
     case .unavailable(let detail): return "views are not available now: \(detail)"
     case .failed(let detail): return "reading the view failed: \(detail)"
     }

@@ -1,0 +1,199 @@
+import Events
+import Synchronization
+import Views
+
+/// Computes aggregations once, from the log: each partition on one of some threads of their own, with a scratch fold that nobody keeps.
+public final class AdHocAggregation: AdHocStore {
+  /// Aggregations at a time. Each may hold `AdHocRequest.rowsMax` rows and keeps all threads busy.
+  public static let runningMax = 2
+
+  private let log: any EventLog
+  private let workers: [AdHocWorker]
+  private let running = Atomic<Int>(0)
+
+  /// - Parameter threads: One for each core is what makes sense.
+  public init(log: any EventLog, threads: Int) {
+    precondition(threads > 0, "someone has to do the work")
+    self.log = log
+    workers = (0..<min(threads, log.partitionCount)).map { AdHocWorker(number: $0, log: log) }
+  }
+
+  public nonisolated(nonsending) func aggregate(_ request: AdHocRequest) async throws(AdHocError) -> PartialResult {
+    guard running.wrappingAdd(1, ordering: .relaxed).newValue <= AdHocAggregation.runningMax else {
+      running.wrappingSubtract(1, ordering: .relaxed)
+      throw .unavailable("\(AdHocAggregation.runningMax) run already")
+    }
+    defer { running.wrappingSubtract(1, ordering: .relaxed) }
+    let job = AdHocJob(request, deadline: .now + request.timeout)
+    let partitions = (0..<log.partitionCount).map { PartitionID($0) }
+    let workers = workers
+    let outcome = await withTaskGroup(of: Result<[AdHocWorker.Part], AdHocError>.self) { group in
+      for (number, worker) in workers.enumerated() {
+        let its = partitions.filter { $0.index % workers.count == number }
+        group.addTask { await worker.run(job, its) }
+      }
+      var parts: [AdHocWorker.Part] = []
+      for await result in group {
+        switch result {
+        case .success(let some): parts += some
+        case .failure(let error):
+          // The others' work is for nothing.
+          group.cancelAll()
+          return Result<[AdHocWorker.Part], AdHocError>.failure(error)
+        }
+      }
+      return .success(parts)
+    }
+    var result = PartialResult(
+      definition: request.definition, generation: 0, asOf: OffsetVector(), eventTimeWatermarks: [:],
+      rows: PartialRows(stride: request.definition.layout.stride))
+    for part in try outcome.get().sorted(by: { $0.partition < $1.partition }) {
+      result.asOf[part.partition] = part.end
+      if let time = part.eventTimeWatermark { result.eventTimeWatermarks[part.partition] = time }
+      result.rows.append(contentsOf: part.rows)
+    }
+    result.rows = result.rows.windows(of: request.definition)
+    return result
+  }
+}
+
+/// One aggregation as its workers see it.
+final class AdHocJob: Sendable {
+  /// The definition with the bounds on time in its condition.
+  let definition: ViewDefinition
+  let from: Timestamp?
+  let to: Timestamp?
+  private let deadline: ContinuousClock.Instant
+  private let rowsMax: Int
+  private let rows = Atomic<Int>(0)
+
+  init(_ request: AdHocRequest, deadline: ContinuousClock.Instant) {
+    definition = request.definition.bounded(from: request.from, to: request.to)
+    from = request.from
+    to = request.to
+    rowsMax = request.rowsMax
+    self.deadline = deadline
+  }
+
+  /// Whether the header's times alone say that no event is wanted.
+  func skips(_ header: BatchHeader) -> Bool {
+    if let from, header.lastEventTime < from { return true }
+    if let to, header.firstEventTime >= to { return true }
+    return false
+  }
+
+  /// Between two batches.
+  /// - Parameter newRows: That the last batch made.
+  func check(newRows: Int) throws(AdHocError) {
+    if Task.isCancelled { throw .cancelled }
+    if ContinuousClock.now >= deadline { throw .timeout }
+    guard rows.wrappingAdd(newRows, ordering: .relaxed).newValue <= rowsMax else { throw .tooLarge(rowsMax: rowsMax) }
+  }
+}
+
+/// Folds some partitions, one after the other, on a thread of its own.
+actor AdHocWorker {
+  struct Part: Sendable {
+    var partition: PartitionID
+    var end: Offset
+    var eventTimeWatermark: Timestamp?
+    var rows: PartialRows
+  }
+
+  /// Bytes of one read from the log.
+  private static let readBytes = 4 << 20
+
+  private let log: any EventLog
+  private let executor: WorkerExecutor
+  private var scratch = EvaluationScratch()
+
+  nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+  init(number: Int, log: any EventLog) {
+    self.log = log
+    executor = WorkerExecutor(label: "penstock.adhoc.\(number)")
+  }
+
+  func run(_ job: AdHocJob, _ partitions: [PartitionID]) async -> Result<[Part], AdHocError> {
+    var parts: [Part] = []
+    do throws(AdHocError) {
+      for partition in partitions { parts.append(try await run(job, partition)) }
+      return .success(parts)
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  private func run(_ job: AdHocJob, _ partition: PartitionID) async throws(AdHocError) -> Part {
+    let bounds: PartitionBounds
+    var next: Offset
+    do throws(LogError) {
+      bounds = try await log.bounds(of: partition)
+      next = bounds.startOffset
+      if let from = job.from {
+        next = min(
+          max(next, try await log.firstOffset(of: partition, atOrAfter: from) ?? bounds.highWatermark), bounds.highWatermark)
+      }
+    } catch {
+      throw .log(error)
+    }
+    let box = FoldBox(
+      ViewFold(
+        definition: job.definition, progress: PartitionProgress(partition: partition, firstOffset: next, nextOffset: next)))
+    var rows = 0
+    while next < bounds.highWatermark {
+      for batch in try await read(partition, &next) where batch.endOffset > next {
+        if job.skips(batch.header) {
+          box.fold.progress.nextOffset = batch.endOffset
+        } else {
+          box.fold.fold(batch, times: batch.times(), scratch: &scratch)
+        }
+        next = batch.endOffset
+        let count = box.fold.rowCount + box.fold.late.count
+        try job.check(newRows: count - rows)
+        rows = count
+        if next >= bounds.highWatermark { break }
+      }
+      try job.check(newRows: 0)
+    }
+    var part = Part(
+      partition: partition, end: next, eventTimeWatermark: box.fold.eventTimeWatermark,
+      rows: PartialRows(stride: job.definition.layout.stride))
+    box.fold.copyRows(from: .min, to: .max, key: nil, into: &part.rows)
+    return part
+  }
+
+  private func read(_ partition: PartitionID, _ next: inout Offset) async throws(AdHocError) -> [ColumnBatch] {
+    do throws(LogError) {
+      return try await log.read(partition, from: next, bytesMax: AdHocWorker.readBytes)
+    } catch {
+      guard error.code == .outOfRange else { throw .log(error) }
+      // Retention has taken what lay here meanwhile.
+      do throws(LogError) {
+        let start = try await log.bounds(of: partition).startOffset
+        guard start > next else { throw error }
+        next = start
+        return []
+      } catch {
+        throw .log(error)
+      }
+    }
+  }
+}
+
+extension ViewDefinition {
+  /// The same over events of these times only.
+  fileprivate func bounded(from: Timestamp?, to: Timestamp?) -> ViewDefinition {
+    var terms: [String] = []
+    if let filter { terms.append("(\(filter.canonicalText))") }
+    if let from { terms.append("time >= timestamp(\"\(from)\")") }
+    if let to { terms.append("time < timestamp(\"\(to)\")") }
+    guard from != nil || to != nil else { return self }
+    guard let condition = try? Expression(parsing: terms.joined(separator: " && ")) else {
+      preconditionFailure("a condition's canonical text parses, and so do times")
+    }
+    return ViewDefinition(
+      name: name, filter: condition, keys: keys, window: window, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
+      retention: retention, aggregates: aggregates)
+  }
+}

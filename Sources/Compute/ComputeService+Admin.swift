@@ -1,0 +1,287 @@
+import Events
+import Views
+
+extension ComputeService: ViewAdmin {
+  /// Rows that a gate compares are counted, not kept.
+  private static let gateRowsMax = 0
+  private static let estimateTime = Duration.milliseconds(300)
+
+  // MARK: what there is
+
+  public nonisolated(nonsending) func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus] {
+    let table = book.table
+    guard table.live(view) != nil else { throw .unknownView(view, known: table.viewNames) }
+    var result: [GenerationStatus] = []
+    for record in table.of(view) { result.append(await status(of: record)) }
+    return result
+  }
+
+  private func status(of record: GenerationRecord) async -> GenerationStatus {
+    var status = GenerationStatus(
+      definition: record.definition, generation: record.number, state: record.state, promotes: record.promotes, to: record.to,
+      createdAt: record.createdAt)
+    guard record.state.isKept else { return status }
+    status.partitions = await progress(of: record.id)
+    for worker in workers {
+      if let rate = await worker.replays.rate(of: record.id) { status.eventsPerSecond = (status.eventsPerSecond ?? 0) + rate }
+      if status.problem == nil { status.problem = await worker.problem(of: record.id) }
+      if status.problem == nil { status.problem = await worker.replays.problem(of: record.id) }
+    }
+    return status
+  }
+
+  private func status(_ view: String, _ number: Int) async throws(ViewStoreError) -> GenerationStatus {
+    guard let record = book.table[GenerationID(view: view, number: number)] else {
+      throw .unknownGeneration(number, view: view, known: book.table.of(view).map(\.number))
+    }
+    return await status(of: record)
+  }
+
+  // MARK: changes
+
+  /// Changes the table, then has the workers follow.
+  private nonisolated(nonsending) func change<R: Sendable>(
+    _ body: @escaping @Sendable (inout GenerationTable) throws(ViewStoreError) -> R
+  ) async throws(ViewStoreError) -> R {
+    let result = await steps.run { [self] () -> Result<R, ViewStoreError> in
+      let before = book.table
+      do throws(ViewStoreError) {
+        let result = try await book.change(body)
+        try await follow(from: before)
+        return .success(result)
+      } catch {
+        return .failure(error)
+      }
+    }
+    guard let result else { throw .unavailable("compute is stopping") }
+    return try result.get()
+  }
+
+  private func follow(from before: GenerationTable) async throws(ViewStoreError) {
+    let after = book.table
+    let kept = Set(after.kept.map(\.id))
+    for record in before.kept where !kept.contains(record.id) {
+      logger.notice("\(record.id) ends; it was \(record.state.rawValue)")
+      for worker in workers { await worker.remove(record.id) }
+    }
+    for record in after.kept {
+      guard let known = before[record.id] else {
+        logger.notice("\(record.id) begins; it is \(record.state.rawValue)")
+        do throws(ComputeError) {
+          for worker in workers { try await worker.add(record) }
+        } catch {
+          throw .failed(error.description)
+        }
+        if record.state == .building { settle(record.id) }
+        continue
+      }
+      if known.state != record.state {
+        logger.notice("\(record.id) was \(known.state.rawValue) and is \(record.state.rawValue)")
+      } else if record.state == .building, record.promotes != known.promotes {
+        settle(record.id)
+      }
+    }
+  }
+
+  /// A generation may have caught up: if so, it is told, and takes over if it is to.
+  func settle(_ id: GenerationID) {
+    Task { [weak self] in await self?.settleNow(id) }
+  }
+
+  private func settleNow(_ id: GenerationID) async {
+    guard let record = book.table[id], record.state == .building, !ownedPartitions.isEmpty else { return }
+    for worker in workers {
+      guard await worker.replays.isSettled(id) else { return }
+      if record.to == nil { guard await worker.hasCaughtUp(id) else { return } }
+    }
+    if record.to == nil, let live = book.table.live(id.view) {
+      // Not one event less than the live one, or the swap would take results back.
+      let target = OffsetVector(
+        Dictionary(uniqueKeysWithValues: await progress(of: live.id).map { ($0.partition, $0.nextOffset) }))
+      for worker in workers {
+        guard await worker.wait(id, for: target, timeout: .seconds(60)) else {
+          logger.warning("\(id) does not keep up with the live generation; it is tried again when it is promoted")
+          return
+        }
+      }
+    }
+    do throws(ViewStoreError) {
+      try await change { table throws(ViewStoreError) in table.caughtUp(id) }
+    } catch {
+      if case .unavailable = error { return }
+      logger.error("\(id) has caught up, but: \(error)")
+    }
+  }
+
+  public nonisolated(nonsending) func apply(_ catalog: ViewCatalog, hold: Bool) async throws(ViewStoreError) -> [AppliedView] {
+    let time = now()
+    return try await change { table throws(ViewStoreError) in
+      var applied: [AppliedView] = []
+      for definition in catalog.views { applied.append(try table.apply(definition, hold: hold, at: time)) }
+      return applied
+    }
+  }
+
+  /// The file of views has been read again: what has changed in it since it was last read takes effect.
+  public func reload(_ catalog: ViewCatalog, hold: Bool = false) async throws(ViewStoreError) -> [AppliedView] {
+    let time = now()
+    return try await change { table throws(ViewStoreError) in try table.load(catalog, hold: hold, at: time) }
+  }
+
+  public nonisolated(nonsending) func promote(_ request: PromoteRequest) async throws(ViewStoreError) -> GenerationStatus {
+    let record = try book.table.promotable(request.view, request.generation)
+    if let changesMax = request.changesMax, record.state != .live, let live = book.table.live(request.view) {
+      guard record.state != .building else {
+        throw .refused(
+          code: "not_caught_up", detail: "\(record.id) still builds: it can be compared with the live one when it has caught up")
+      }
+      let pair = try await pinned(
+        PinnedRequest(view: request.view, first: live.number, second: record.number, timeout: request.timeout))
+      let differences = RowDifferences(pair, rowsMax: ComputeService.gateRowsMax)
+      guard differences.count <= changesMax, changesMax > 0 || differences.isSame else {
+        throw .refused(
+          code: "generations_differ",
+          detail:
+            "\(record.id) differs from \(live.number), the live one, in \(differences.count) rows (\(differences.added) added, "
+            + "\(differences.gone) gone, \(differences.changed) changed) as of \(pair.first.asOf)"
+            + (changesMax == 0 ? "" : "; \(changesMax) are allowed") + ": it is not promoted")
+      }
+    }
+    let number = try await change { table throws(ViewStoreError) in try table.promote(request.view, record.number) }
+    return try await status(request.view, number)
+  }
+
+  public nonisolated(nonsending) func rollback(_ view: String) async throws(ViewStoreError) -> GenerationStatus {
+    let number = try await change { table throws(ViewStoreError) in try table.rollback(view) }
+    return try await status(view, number)
+  }
+
+  public nonisolated(nonsending) func drop(_ view: String, generation: Int) async throws(ViewStoreError) -> GenerationStatus {
+    _ = try await change { table throws(ViewStoreError) in try table.drop(view, generation) }
+    return try await status(view, generation)
+  }
+
+  // MARK: replays
+
+  public nonisolated(nonsending) func replay(_ request: ReplayRequest) async throws(ViewStoreError) -> GenerationStatus {
+    let plan = try await plan(request)
+    let time = now()
+    let number = try await change { table throws(ViewStoreError) in
+      try table.replay(plan.definition, from: plan.from, to: plan.to, promotes: request.promotes, at: time)
+    }
+    return try await status(request.view, number)
+  }
+
+  public nonisolated(nonsending) func estimate(_ request: ReplayRequest) async throws(ViewStoreError) -> ReplayEstimate {
+    let plan = try await plan(request)
+    var from = OffsetVector(), to = OffsetVector()
+    var events = 0
+    var ranges: [(partition: PartitionID, from: Offset, to: Offset)] = []
+    for partition in ownedPartitions.sorted() {
+      let bounds = try await bounds(of: partition)
+      let first = max(bounds.startOffset, plan.from[partition] ?? bounds.startOffset)
+      let end = max(first, min(plan.to.map { $0[partition] ?? first } ?? bounds.highWatermark, bounds.highWatermark))
+      from[partition] = first
+      to[partition] = end
+      events += first.distance(to: end)
+      ranges.append((partition, first, end))
+    }
+    var rate = try await past.rate(plan.definition, ranges, time: ComputeService.estimateTime)
+    // Each worker has a replay of its own.
+    rate = rate.map { $0 * Double(min(workers.count, max(1, ranges.count { $0.from < $0.to }))) }
+    return ReplayEstimate(from: from, to: to, events: events, eventsPerSecond: rate)
+  }
+
+  private nonisolated(nonsending) func plan(
+    _ request: ReplayRequest
+  ) async throws(ViewStoreError) -> (definition: ViewDefinition, from: OffsetVector, to: OffsetVector?) {
+    guard !request.promotes || request.to == nil else {
+      throw .refused(
+        code: "replay_bounded",
+        detail: "a replay that ends counts no more events, so it cannot be promoted: leave out 'to' or 'promote'")
+    }
+    let live = try book.table.find(request.view, nil)
+    var definition = live.definition
+    if let lateness = request.allowedLateness { definition = definition.with(allowedLateness: lateness) }
+    var from = OffsetVector()
+    var to: OffsetVector? = request.to == nil ? nil : OffsetVector()
+    for partition in ownedPartitions.sorted() {
+      let bounds = try await bounds(of: partition)
+      let first = try await offset(request.from, partition, bounds, default: bounds.startOffset)
+      if first != bounds.startOffset || request.from != .earliest { from[partition] = first }
+      if let end = request.to { to?[partition] = max(first, try await offset(end, partition, bounds, default: first)) }
+    }
+    return (definition, from, to)
+  }
+
+  private nonisolated(nonsending) func offset(
+    _ bound: ReplayBound, _ partition: PartitionID, _ bounds: PartitionBounds, default fallback: Offset
+  ) async throws(ViewStoreError) -> Offset {
+    switch bound {
+    case .earliest: return bounds.startOffset
+    case .offsets(let offsets):
+      guard let offset = offsets[partition] else { return fallback }
+      guard offset >= bounds.startOffset else {
+        throw PastReader.unreachable(offset, partition, logStart: bounds.startOffset)
+      }
+      guard offset <= bounds.highWatermark else {
+        throw .refused(
+          code: "offset_ahead", detail: "partition \(partition) ends at offset \(bounds.highWatermark), before \(offset)")
+      }
+      return offset
+    case .time(let time):
+      do throws(LogError) {
+        return try await log.firstOffset(of: partition, atOrAfter: time) ?? bounds.highWatermark
+      } catch {
+        throw .failed(error.description)
+      }
+    }
+  }
+
+  private nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(ViewStoreError) -> PartitionBounds {
+    do throws(LogError) { return try await log.bounds(of: partition) } catch { throw .failed(error.description) }
+  }
+
+  // MARK: comparing
+
+  public nonisolated(nonsending) func pinned(_ request: PinnedRequest) async throws(ViewStoreError) -> PinnedResults {
+    let table = book.table
+    let first = try table.find(request.view, request.first)
+    let second = try table.find(request.view, request.second)
+    let deadline = ContinuousClock.now + request.timeout
+    let pair = try await read([first, second], ownedPartitions, .all)
+    if pair[0].asOf == pair[1].asOf { return PinnedResults(first: pair[0], second: pair[1]) }
+    // One is behind, or has ended: both as they were when that much had been counted.
+    var common = OffsetVector()
+    for (partition, offset) in pair[0].asOf.offsets { common[partition] = min(offset, pair[1].asOf[partition] ?? offset) }
+    let partitions = Set(common.offsets.keys)
+    return PinnedResults(
+      first: try await read(first, asOf: common, partitions, .all, deadline: deadline),
+      second: try await read(second, asOf: common, partitions, .all, deadline: deadline))
+  }
+
+  public nonisolated(nonsending) func verify(
+    _ view: String, generation: Int?, timeout: Duration
+  ) async throws(ViewStoreError) -> VerifyReport {
+    let record = try book.table.find(view, generation)
+    let deadline = ContinuousClock.now + timeout
+    let starts = Dictionary(
+      uniqueKeysWithValues: await progress(of: record.id).map { ($0.partition, $0.firstOffset) })
+    var report = VerifyReport(definition: record.definition, generation: record.number, partitions: [], difference: nil)
+    // Partition by partition: each is pinned by itself, and only one is in memory.
+    for partition in ownedPartitions.sorted() {
+      let kept = try await read([record], [partition], .all)[0]
+      guard let end = kept.asOf[partition], let start = starts[partition] else { continue }
+      let replayed = try await past.rows(
+        record.definition, partition, from: start, to: end, .all, deadline: deadline)
+      report.partitions.append(
+        VerifyReport.Partition(
+          partition: partition, offset: end, rows: kept.rows.count, kept: StateHash(kept.rows), replayed: StateHash(replayed.rows)
+        ))
+      if report.difference == nil {
+        report.difference = VerifyReport.Difference(kept.rows, replayed.rows, partition, record.definition.layout)
+      }
+    }
+    return report
+  }
+}

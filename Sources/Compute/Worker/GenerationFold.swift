@@ -1,0 +1,68 @@
+import Events
+import Views
+
+/// One generation's fold of one partition, and its place in the worker's file.
+struct GenerationFold: Sendable {
+  let id: GenerationID
+  /// In the worker's file.
+  let viewID: Int64
+  let box: FoldBox
+  /// Why it counts no further.
+  var problem: String?
+
+  var partition: PartitionID { box.fold.progress.partition }
+  var next: Offset { box.fold.progress.nextOffset }
+
+  /// Adds what the fold holds within the bounds, and says what of it is in the file.
+  func copy(_ range: RowRange, into snapshot: inout FoldSnapshot) {
+    snapshot.asOf[partition] = next
+    if let time = box.fold.eventTimeWatermark { snapshot.eventTimeWatermarks[partition] = time }
+    // Rows past retention may not have been deleted yet; whether a read sees them must not depend on that.
+    let kept = max(range.from, box.fold.firstKeptWindow)
+    guard kept < range.to else { return }
+    snapshot.from[partition] = kept
+    snapshot.to = range.to
+    let slots = box.fold.definition.window.slots(from: kept, to: range.to)
+    box.fold.copyRows(from: slots.from, to: slots.to, key: range.key, into: &snapshot.rows)
+    if let stored = box.fold.storedRange(view: viewID, slots.from, slots.to, key: range.key) { snapshot.stored.append(stored) }
+  }
+}
+
+/// What rows a read wants, on the window's start: nanoseconds, half-open.
+struct RowRange: Sendable {
+  var from = Int64.min
+  var to = Int64.max
+  /// Of this key only.
+  var key: [UInt8]?
+
+  static let all = RowRange()
+}
+
+/// The part of a read that is in memory, and what of it is in the file.
+struct FoldSnapshot: Sendable {
+  var asOf = OffsetVector()
+  var eventTimeWatermarks: [PartitionID: Timestamp] = [:]
+  /// As they are kept: of a hop, a row for each pane.
+  var rows: PartialRows
+  var stored: [CheckpointStore.StoredRange] = []
+  /// Bounds of the windows' starts: inclusive, for each partition, since retention ends at another time in each; exclusive.
+  var from: [PartitionID: Int64] = [:]
+  var to = Int64.max
+
+  init(_ definition: ViewDefinition) { rows = PartialRows(stride: definition.layout.stride) }
+
+  /// Of the same view and worker.
+  mutating func append(_ other: FoldSnapshot) {
+    asOf.formMaximum(other.asOf)
+    eventTimeWatermarks.merge(other.eventTimeWatermarks) { $1 }
+    if rows.count == 0 { rows = other.rows } else { rows.append(contentsOf: other.rows) }
+    stored += other.stored
+    from.merge(other.from) { $1 }
+    to = min(to, other.to)
+  }
+
+  /// The results' windows, once all rows that are in the file have been added.
+  func windows(of definition: ViewDefinition) -> PartialRows {
+    rows.windows(of: definition, from: { from[$0] ?? .max }, to: to)
+  }
+}

@@ -1,0 +1,46 @@
+import Synchronization
+
+/// What ingest has counted since it started: received = appended + duplicates + rejected, once nothing is in flight.
+public struct ReceivedEvents: Sendable, Hashable {
+  public var received: Int
+  public var appended: Int
+  public var duplicates: Int
+  public var rejected: Int
+
+  public init(received: Int, appended: Int, duplicates: Int, rejected: Int) {
+    self.received = received
+    self.appended = appended
+    self.duplicates = duplicates
+    self.rejected = rejected
+  }
+
+  /// Received and not answered for yet; below zero only when something was answered for twice, or for an instant while a message with
+  /// rejects is taken in.
+  public var inFlight: Int { received - appended - duplicates - rejected }
+}
+
+/// Counts what a process's ingest receives, for all who want to know.
+public final class ReceivedEventsCount: Sendable {
+  private let receivedEvents = Atomic<Int>(0)
+  private let appendedEvents = Atomic<Int>(0)
+  private let duplicateEvents = Atomic<Int>(0)
+  private let rejectedEvents = Atomic<Int>(0)
+
+  public init() {}
+
+  public func received(_ count: Int) { receivedEvents.wrappingAdd(count, ordering: .relaxed) }
+  public func rejected(_ count: Int) { rejectedEvents.wrappingAdd(count, ordering: .relaxed) }
+
+  public func synced(appended: Int, duplicates: Int) {
+    appendedEvents.wrappingAdd(appended, ordering: .relaxed)
+    duplicateEvents.wrappingAdd(duplicates, ordering: .relaxed)
+  }
+
+  /// What was answered for is read first: it was received before.
+  public var current: ReceivedEvents {
+    let (appended, duplicates) = (appendedEvents.load(ordering: .relaxed), duplicateEvents.load(ordering: .relaxed))
+    let rejected = rejectedEvents.load(ordering: .relaxed)
+    return ReceivedEvents(
+      received: receivedEvents.load(ordering: .relaxed), appended: appended, duplicates: duplicates, rejected: rejected)
+  }
+}

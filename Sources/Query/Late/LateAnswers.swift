@@ -1,0 +1,174 @@
+import Events
+import Views
+
+/// Answers `GET /v1/views/{view}/late`: events that no window counts, because theirs had closed.
+struct LateAnswers: Sendable {
+  static let parameterNames = ["from", "to", "limit", "cursor", "format", "generation"]
+  static let limitDefault = 100
+  /// Each event is fetched from the log.
+  static let limitMax = 1000
+  private static let columns = ["partition", "offset", "time", "window_start", "reason", "event"]
+  /// Bytes of one read from the log.
+  private static let readBytes = 1 << 16
+
+  /// Nil where nobody keeps them.
+  let store: (any LateEventStore)?
+  let log: any EventLog
+
+  func answer(_ view: String, _ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
+    let parameters = try QueryParameters(query, known: LateAnswers.parameterNames)
+    let format = try OutputFormat.choose(parameters["format"], accept: accept)
+    guard let store else {
+      throw QueryFailure(503, "unavailable", "no one keeps late events here", headers: ["Retry-After": "60"])
+    }
+    let (from, to) = try parameters.timeRange()
+    let limit = try parameters.integer("limit", default: LateAnswers.limitDefault, in: 1...LateAnswers.limitMax)
+    var request = LateReadRequest(
+      view: view, from: from.map { Timestamp(nanoseconds: $0) }, to: to.map { Timestamp(nanoseconds: $0) }, limit: limit + 1)
+    if parameters["generation"] != nil {
+      request.generation = try parameters.integer("generation", default: 1, in: 1...Int(Int32.max))
+    }
+    var place: LatePlace?
+    if let text = parameters["cursor"] {
+      place = try LatePlace(text, of: request, partitionCount: log.partitionCount)
+      request.generation = place?.generation
+      request.partition = place?.partition ?? PartitionID(0)
+      request.offset = place?.offset ?? .zero
+    }
+    var result: LateReadResult
+    do throws(ViewStoreError) {
+      result = try await store.late(request)
+    } catch {
+      throw QueryFailure(error)
+    }
+    // What came since the first page was asked for is of the next listing.
+    let ends = place?.ends ?? result.asOf
+    result.events.removeAll { $0.offset >= ends[$0.partition] ?? .zero }
+    var cursor: String?
+    if result.events.count > limit {
+      let next = result.events[limit]
+      cursor = LatePlace(generation: result.generation, partition: next.partition, offset: next.offset, ends: ends).text(
+        of: request)
+      result.events.removeSubrange(limit...)
+    }
+    let rows = try await rows(result.events)
+    return LateAnswers.answer(view, result.generation, ends, rows, cursor, format)
+  }
+
+  /// With the events themselves, null where retention has taken them.
+  private func rows(_ late: [LateEvent]) async throws(QueryFailure) -> [JSONObject] {
+    var rows: [JSONObject] = []
+    var batches: [ColumnBatch] = []
+    for event in late {
+      let isHere = { (batch: ColumnBatch) in
+        batch.partition == event.partition && batch.baseOffset <= event.offset && event.offset < batch.endOffset
+      }
+      if !batches.contains(where: isHere) {
+        do throws(LogError) {
+          batches = try await log.read(event.partition, from: event.offset, bytesMax: LateAnswers.readBytes)
+        } catch {
+          guard error.code == .outOfRange else { throw QueryFailure(error) }
+          batches = []
+        }
+      }
+      var row = JSONObject()
+      row["partition"] = .int(Int64(event.partition.rawValue))
+      row["offset"] = .int(event.offset.rawValue)
+      row["time"] = .string(event.time.description)
+      row["window_start"] = .string(event.windowStart.description)
+      row["reason"] = .string("window_closed")
+      row["event"] = .null
+      if let batch = batches.first(where: isHere) {
+        let index = batch.baseOffset.distance(to: event.offset)
+        var bytes: [UInt8] = []
+        batch.events(index..<index + 1)[0].writeJSON(to: &bytes, extra: [])
+        do throws(JSONError) { row["event"] = try JSONValue(parsing: bytes) } catch {
+          throw QueryFailure(500, "failed", "event \(event.offset) of partition \(event.partition): \(error)")
+        }
+      }
+      rows.append(row)
+    }
+    return rows
+  }
+
+  private static func answer(
+    _ view: String, _ generation: Int, _ asOf: OffsetVector, _ rows: [JSONObject], _ cursor: String?, _ format: OutputFormat
+  ) -> Answer {
+    var bytes: [UInt8] = []
+    switch format {
+    case .json:
+      return Answer(
+        200,
+        [
+          "view": .string(view), "generation": .int(Int64(generation)), "as_of": asOf.json,
+          "events": .array(rows.map { .object($0) }), "next_cursor": cursor.map { .string($0) } ?? .null,
+        ])
+    case .ndjson:
+      for row in rows {
+        JSONValue.object(row).write(to: &bytes)
+        bytes.append(0x0A)
+      }
+    case .csv:
+      bytes.append(contentsOf: columns.joined(separator: ",").utf8)
+      bytes.append(contentsOf: CSVText.lineEnd)
+      for row in rows {
+        for (index, name) in columns.enumerated() {
+          if index > 0 { bytes.append(0x2C) }
+          switch row[name] {
+          case .string(let text)?: CSVText.append(text, to: &bytes)
+          case nil, .null?: break
+          case .some(let value): CSVText.append(value.text, to: &bytes)
+          }
+        }
+        bytes.append(contentsOf: CSVText.lineEnd)
+      }
+    }
+    var answer = Answer(200, format.contentType, bytes)
+    answer.headers.append((.penstockAsOf, asOf.description))
+    if let cursor { answer.headers.append((.penstockNextCursor, cursor)) }
+    return answer
+  }
+}
+
+/// `cursor=` of late events: base64url of `{"v":1,"q":"<fingerprint>","g":1,"p":0,"n":118,"e":{…}}`.
+struct LatePlace: Sendable, Hashable {
+  var generation: Int
+  var partition: PartitionID
+  /// The first that was not listed yet.
+  var offset: Offset
+  /// Where each partition ended when the first page was asked for.
+  var ends: OffsetVector
+
+  init(generation: Int, partition: PartitionID, offset: Offset, ends: OffsetVector) {
+    self.generation = generation
+    self.partition = partition
+    self.offset = offset
+    self.ends = ends
+  }
+
+  func text(of request: LateReadRequest) -> String {
+    let json: JSONValue = [
+      "v": .int(1), "q": .string(LatePlace.fingerprint(request)), "g": .int(Int64(generation)),
+      "p": .int(Int64(partition.rawValue)), "n": .int(offset.rawValue), "e": ends.json,
+    ]
+    var bytes: [UInt8] = []
+    json.write(to: &bytes)
+    return Base64URL.encode(bytes)
+  }
+
+  init(_ text: String, of request: LateReadRequest, partitionCount: Int) throws(QueryFailure) {
+    let json = try CursorText.decode(text)
+    guard json["v"] == .int(1), case .string(let fingerprint)? = json["q"], case .int(let generation)? = json["g"],
+      (1...Int64(Int32.max)).contains(generation), case .int(let partition)? = json["p"],
+      (0..<Int64(partitionCount)).contains(partition), case .int(let offset)? = json["n"], offset >= 0,
+      let ends = json["e"].flatMap({ try? OffsetVector(parsing: $0.text) })
+    else { throw CursorText.invalid }
+    guard fingerprint == LatePlace.fingerprint(request) else { throw CursorText.foreign("the view, from and to") }
+    self.init(generation: Int(generation), partition: PartitionID(Int(partition)), offset: Offset(offset), ends: ends)
+  }
+
+  private static func fingerprint(_ request: LateReadRequest) -> String {
+    var text = "\(request.view)\n\(request.from?.description ?? "")\n\(request.to?.description ?? "")"
+    return String(text.withUTF8 { stableHash(UnsafeRawBufferPointer($0)) }, radix: 16)
+  }
+}

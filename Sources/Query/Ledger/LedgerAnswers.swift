@@ -1,0 +1,112 @@
+import Events
+import Views
+
+/// Answers `GET /v1/ledger`: whether every event that came is accounted for.
+struct LedgerAnswers: Sendable {
+  let source: ViewSource
+  let log: any EventLog
+  /// What ingest has counted since it started; nil where it is another process.
+  let received: (@Sendable () -> ReceivedEvents)?
+
+  func answer(_ query: Substring) async throws(QueryFailure) -> Answer {
+    _ = try QueryParameters(query, known: [])
+    let statuses = try await source.statuses(maxAge: .zero)
+    var isBalanced = true
+    var views: [JSONValue] = []
+    for status in statuses {
+      var rows: [JSONValue] = []
+      var sum = LedgerRow()
+      for progress in status.partitions {
+        let row = LedgerRow(progress)
+        sum.add(row)
+        rows.append(.object(row.members(partition: progress)))
+      }
+      isBalanced = isBalanced && sum.isBalanced
+      var members = JSONObject()
+      members["view"] = .string(status.definition.name)
+      members["generation"] = .int(Int64(status.generation))
+      for member in sum.members() { members[member.name] = member.value }
+      members["partitions"] = .array(rows)
+      views.append(.object(members))
+    }
+    var result = JSONObject()
+    if let received {
+      let row = received()
+      isBalanced = isBalanced && row.inFlight >= 0
+      result["ingest"] = [
+        "received": .int(Int64(row.received)), "appended": .int(Int64(row.appended)),
+        "duplicates": .int(Int64(row.duplicates)), "rejected": .int(Int64(row.rejected)),
+        "in_flight": .int(Int64(row.inFlight)), "balanced": .bool(row.inFlight >= 0),
+      ]
+    } else {
+      result["ingest"] = .null
+    }
+    result["log"] = .array(try await partitions())
+    result["views"] = .array(views)
+    result["balanced"] = .bool(isBalanced)
+    return Answer(200, .object(result))
+  }
+
+  private func partitions() async throws(QueryFailure) -> [JSONValue] {
+    var rows: [JSONValue] = []
+    for index in 0..<log.partitionCount {
+      do throws(LogError) {
+        let bounds = try await log.bounds(of: PartitionID(index))
+        rows.append([
+          "partition": .int(Int64(index)), "start_offset": .int(bounds.startOffset.rawValue),
+          "high_watermark": .int(bounds.highWatermark.rawValue),
+        ])
+      } catch {
+        throw QueryFailure(error)
+      }
+    }
+    return rows
+  }
+}
+
+/// appended = applied + filtered + late + pending, of one partition of a view or of all.
+struct LedgerRow: Sendable, Hashable {
+  var appended = 0
+  var applied = 0
+  var filtered = 0
+  var late = 0
+  var pending = 0
+  /// Of every partition alone: what one has too many and another too few is no balance.
+  var isBalanced = true
+
+  init() {}
+
+  init(_ progress: PartitionProgress) {
+    appended = progress.firstOffset.distance(to: max(progress.highWatermark, progress.nextOffset))
+    applied = progress.applied
+    filtered = progress.filtered
+    late = progress.late
+    pending = progress.lagEvents
+    isBalanced = appended == applied + filtered + late + pending
+  }
+
+  mutating func add(_ other: LedgerRow) {
+    appended += other.appended
+    applied += other.applied
+    filtered += other.filtered
+    late += other.late
+    pending += other.pending
+    isBalanced = isBalanced && other.isBalanced
+  }
+
+  func members(partition progress: PartitionProgress? = nil) -> JSONObject {
+    var members = JSONObject()
+    if let progress {
+      members["partition"] = .int(Int64(progress.partition.rawValue))
+      members["first_offset"] = .int(progress.firstOffset.rawValue)
+      members["next_offset"] = .int(progress.nextOffset.rawValue)
+    }
+    members["appended"] = .int(Int64(appended))
+    members["applied"] = .int(Int64(applied))
+    members["filtered"] = .int(Int64(filtered))
+    members["late"] = .int(Int64(late))
+    members["pending"] = .int(Int64(pending))
+    members["balanced"] = .bool(isBalanced)
+    return members
+  }
+}

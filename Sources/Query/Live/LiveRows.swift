@@ -1,0 +1,70 @@
+import Events
+import Views
+
+/// What a stream has sent of a view: enough to tell which rows are new to its reader.
+struct LiveRows: Sendable {
+  struct Key: Hashable, Sendable {
+    var windowStart: Int64
+    /// As `KeyCodec` encodes it.
+    var bytes: [UInt8]
+  }
+
+  struct Sent: Sendable {
+    /// Of the row as it was written.
+    var hash: UInt64
+    var windowEnd: Int64
+  }
+
+  /// One step on the way from one moment to the next.
+  struct Change: Sendable {
+    /// JSON objects, as in a query's answer, in the order of window start and key.
+    var rows: [[UInt8]] = []
+    /// Rows that there are no more, such as sessions that became one; their window and keys.
+    var gone: [[UInt8]] = []
+    var isEmpty: Bool { rows.isEmpty && gone.isEmpty }
+  }
+
+  private(set) var sent: [Key: Sent] = [:]
+
+  var count: Int { sent.count }
+
+  /// Takes a newer result in.
+  /// - Returns: What differs from what was sent.
+  mutating func advance(to result: ViewResult) -> Change {
+    var change = Change()
+    var now: [Key: Sent] = [:]
+    now.reserveCapacity(result.rows.count)
+    var writer = PageWriter(
+      result.rows, page: [], query: result.query, finality: result.finality, format: .ndjson, head: [], tail: [])
+    for row in 0..<result.rows.count {
+      let key = Key(windowStart: result.rows.windowStarts[row], bytes: result.rows.withKey(row) { Array($0) })
+      let json = writer.json(row)
+      let hash = json.withUnsafeBytes { stableHash($0) }
+      if sent[key]?.hash != hash { change.rows.append(json) }
+      now[key] = Sent(hash: hash, windowEnd: result.rows.windowEnds[row])
+    }
+    if now.count < sent.count + change.rows.count {
+      let names = result.query.columns.filter { $0.role == .key }.map(\.name)
+      for (key, value) in sent where now[key] == nil { change.gone.append(LiveRows.gone(key, value, names)) }
+    }
+    sent = now
+    return change
+  }
+
+  private static func gone(_ key: Key, _ sent: Sent, _ names: [String]) -> [UInt8] {
+    var members = JSONObject()
+    members["window_start"] = .string(Timestamp(nanoseconds: key.windowStart).description)
+    members["window_end"] = .string(Timestamp(nanoseconds: sent.windowEnd).description)
+    var bytes: [UInt8] = []
+    JSONValue.object(members).write(to: &bytes)
+    bytes.removeLast()
+    for (name, value) in zip(names, key.bytes.withUnsafeBytes { KeyCodec.decode($0) } ?? []) {
+      bytes.append(0x2C)
+      JSONValue.writeString(name, to: &bytes)
+      bytes.append(0x3A)
+      value.writeJSON(to: &bytes)
+    }
+    bytes.append(0x7D)
+    return bytes
+  }
+}

@@ -1,0 +1,164 @@
+import Events
+import Synchronization
+import Views
+
+/// Rows that a query asked for, merged and complete: what pages, streams and statements are made of.
+struct ViewResult: Sendable {
+  var query: ViewQuery
+  var asOf: OffsetVector
+  /// In the order of window start and key, no two alike.
+  var rows: PartialRows
+  var finality: Finality
+}
+
+/// What a store says of views, with the little that is remembered between requests.
+final class ViewSource: Sendable {
+  /// How old what is known of partitions may be when it decides which are idle.
+  private static let statusAge: Duration = .seconds(1)
+  /// A definition that changes under a request is read again; not for ever.
+  private static let attemptsMax = 4
+
+  private let store: any ViewStore
+  private let idleAfter: Int64
+  private let now: @Sendable () -> Timestamp
+  private let known = Mutex<Known>(Known())
+
+  /// What the store last said of all views. A read needs a definition before it asks, and this saves it a question: every answer
+  /// says which generation it is of, so a definition that is no longer the view's is noticed.
+  private struct Known {
+    var views: [ViewStatus] = []
+    var at: ContinuousClock.Instant?
+  }
+
+  init(store: any ViewStore, idleAfter: Duration, now: @escaping @Sendable () -> Timestamp) {
+    self.store = store
+    self.idleAfter = idleAfter.nanoseconds
+    self.now = now
+  }
+
+  /// The rows of the query that `query` makes of the view's definition; it is asked again when that has changed.
+  /// - Parameter parameters: `generation` of which says that it is another than the live one.
+  func result(
+    of view: String, _ parameters: QueryParameters, _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery
+  ) async throws(QueryFailure) -> ViewResult {
+    var (definition, generation, isFresh) = try await definition(of: view, parameters)
+    for _ in 0..<ViewSource.attemptsMax {
+      let made: ViewQuery
+      do throws(QueryFailure) {
+        made = try query(definition, generation)
+      } catch {
+        // It may be right for a definition that is newer than the one known here.
+        guard !isFresh else { throw error }
+        let before = generation
+        (definition, generation) = try ViewSource.find(view, in: try await statuses(maxAge: .zero))
+        isFresh = true
+        guard generation != before else { throw error }
+        continue
+      }
+      let read = try await read(made.request)
+      guard read.generation == generation else {
+        (definition, generation, isFresh) = (read.definition, read.generation, true)
+        continue
+      }
+      return try await result(of: made, read)
+    }
+    throw QueryFailure(
+      503, "unavailable", "the definition of view \(view) keeps changing; try again", headers: ["Retry-After": "1"])
+  }
+
+  /// A store's answer, merged as the query wants it.
+  func result(of query: ViewQuery, _ read: PartialResult) async throws(QueryFailure) -> ViewResult {
+    var rows = read.rows
+    if let filter = query.filter {
+      var scratch = EvaluationScratch()
+      rows = rows.filtered(by: filter, keys: query.definition.keys.map(\.name), using: &scratch)
+    }
+    rows = query.result(of: rows)
+    let finality = try await finality(of: rows, query.definition, keptKeys: query.keptKeys, read)
+    return ViewResult(query: query, asOf: read.asOf, rows: rows, finality: finality)
+  }
+
+  func read(_ request: ViewReadRequest) async throws(QueryFailure) -> PartialResult {
+    let result: PartialResult
+    do throws(ViewStoreError) {
+      result = try await store.read(request)
+    } catch {
+      throw QueryFailure(error)
+    }
+    guard request.generation == nil else { return result }
+    known.withLock { known in
+      let isKnown = known.views.contains { $0.definition.name == request.view && $0.generation == result.generation }
+      if !isKnown { known = Known() }
+    }
+    return result
+  }
+
+  private func finality(
+    of rows: PartialRows, _ definition: ViewDefinition, keptKeys: [Int]?, _ result: PartialResult
+  ) async throws(QueryFailure) -> Finality {
+    let strict = Finality(definition: definition, keptKeys: keptKeys, eventTimeWatermarks: result.eventTimeWatermarks)
+    guard !strict.isEveryRowFinal(rows) else { return strict }
+    let statuses = try await statuses(maxAge: ViewSource.statusAge)
+    guard let status = statuses.first(where: { $0.definition.name == definition.name }) else { return strict }
+    let idleSince = now().nanoseconds - idleAfter
+    var idle: Set<PartitionID> = []
+    for progress in status.partitions {
+      // Idle only while the rows count all that was appended, and nothing has been counted since the status was taken.
+      guard progress.lagEvents == 0, result.asOf[progress.partition] == progress.nextOffset,
+        let last = progress.lastAppendTime, last.nanoseconds <= idleSince
+      else { continue }
+      idle.insert(progress.partition)
+    }
+    guard !idle.isEmpty else { return strict }
+    return Finality(
+      definition: definition, keptKeys: keptKeys, eventTimeWatermarks: result.eventTimeWatermarks, idle: idle)
+  }
+
+  // MARK: What is known
+
+  private func definition(
+    of view: String, _ parameters: QueryParameters
+  ) async throws(QueryFailure) -> (definition: ViewDefinition, generation: Int, isFresh: Bool) {
+    if parameters["generation"] != nil {
+      let generation = try parameters.integer("generation", default: 1, in: 1...Int(Int32.max))
+      // A read of no rows says what the generation's definition is.
+      let end = Timestamp(nanoseconds: .max)
+      do throws(ViewStoreError) {
+        let result = try await store.read(ViewReadRequest(view: view, generation: generation, from: end))
+        return (result.definition, result.generation, true)
+      } catch {
+        throw QueryFailure(error)
+      }
+    }
+    let known = known.withLock { $0.views.first { $0.definition.name == view } }
+    if let known { return (known.definition, known.generation, false) }
+    let (definition, generation) = try ViewSource.find(view, in: try await statuses(maxAge: .zero))
+    return (definition, generation, true)
+  }
+
+  private static func find(_ view: String, in statuses: [ViewStatus]) throws(QueryFailure) -> (ViewDefinition, Int) {
+    guard let status = statuses.first(where: { $0.definition.name == view }) else {
+      throw QueryFailure(ViewStoreError.unknownView(view, known: statuses.map(\.definition.name)))
+    }
+    return (status.definition, status.generation)
+  }
+
+  /// - Parameter maxAge: Zero asks the store.
+  func statuses(maxAge: Duration) async throws(QueryFailure) -> [ViewStatus] {
+    let asked = ContinuousClock.now
+    if maxAge > .zero {
+      let known = known.withLock { $0 }
+      if let at = known.at, asked - at < maxAge { return known.views }
+    }
+    do throws(ViewStoreError) {
+      let views = try await store.views()
+      known.withLock { known in
+        // Another request may have asked later and be back earlier.
+        if known.at.map({ $0 < asked }) ?? true { known = Known(views: views, at: asked) }
+      }
+      return views
+    } catch {
+      throw QueryFailure(error)
+    }
+  }
+}

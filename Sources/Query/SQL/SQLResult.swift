@@ -1,0 +1,86 @@
+import Events
+import Views
+
+/// A statement's rows as they are written, and the types that show.
+struct SQLResult: Sendable {
+  /// Distinct: a name that comes again gets a number, since a row is an object.
+  let names: [String]
+  private(set) var bytes: [UInt8] = []
+  private(set) var count = 0
+  var isTruncated = false
+  private let declared: [ColumnType?]
+  /// Of the columns that are computed: what their values were so far.
+  private var seen: [ColumnType]
+  private let format: OutputFormat
+  private let labels: [[UInt8]]
+
+  init(names: [String], declared: [ColumnType?], format: OutputFormat) {
+    var distinct: [String] = []
+    for name in names {
+      var candidate = name
+      var number = 2
+      while distinct.contains(candidate) {
+        candidate = "\(name)_\(number)"
+        number += 1
+      }
+      distinct.append(candidate)
+    }
+    self.names = distinct
+    self.declared = declared
+    self.format = format
+    seen = Array(repeating: .null, count: names.count)
+    labels = distinct.enumerated().map { index, name in
+      var label: [UInt8] = index == 0 ? [0x7B] : [0x2C]
+      JSONValue.writeString(name, to: &label)
+      label.append(0x3A)
+      return label
+    }
+    guard format == .csv else { return }
+    for (index, name) in distinct.enumerated() {
+      if index > 0 { bytes.append(0x2C) }
+      CSVText.append(name, to: &bytes)
+    }
+    bytes.append(contentsOf: CSVText.lineEnd)
+  }
+
+  /// Of each column: what it was declared as, else what all its values are; `any` where they differ, or where there are none.
+  var types: [ColumnType] { names.indices.map { declared[$0] ?? (seen[$0] == .null ? .any : seen[$0]) } }
+
+  mutating func append(_ values: [ResultValue]) {
+    if format == .json, count > 0 { bytes.append(0x2C) }
+    for (index, value) in values.enumerated() {
+      note(value, of: index)
+      if format == .csv {
+        if index > 0 { bytes.append(0x2C) }
+        CSVText.append(value, to: &bytes)
+      } else {
+        bytes.append(contentsOf: labels[index])
+        value.writeJSON(to: &bytes)
+      }
+    }
+    switch format {
+    case .csv: bytes.append(contentsOf: CSVText.lineEnd)
+    case .json: bytes.append(0x7D)
+    case .ndjson: bytes.append(contentsOf: [0x7D, 0x0A])
+    }
+    count += 1
+  }
+
+  private mutating func note(_ value: ResultValue, of column: Int) {
+    let type: ColumnType
+    switch value {
+    case .null: return
+    case .bool: type = .boolean
+    case .int: type = .int64
+    case .double: type = .double
+    case .string: type = .string
+    case .time: type = .timestamp
+    }
+    switch (seen[column], type) {
+    case (.null, _): seen[column] = type
+    case (let known, type) where known == type: break
+    case (.int64, .double), (.double, .int64): seen[column] = .double
+    default: seen[column] = .any
+    }
+  }
+}

@@ -1,0 +1,51 @@
+import Events
+
+extension ViewCatalog {
+  /// A file of views that reads back as these: JSON, which is YAML.
+  public var text: String {
+    var members = JSONObject()
+    for view in views { members[view.name] = view.settings }
+    let document: JSONValue = ["views": .object(members)]
+    return document.text
+  }
+}
+
+extension ViewDefinition {
+  /// What a file of views has below the name.
+  public var settings: JSONValue {
+    var members = JSONObject()
+    if let filter { members["where"] = .string(filter.text) }
+    if !keys.isEmpty {
+      var columns = JSONObject()
+      for key in keys { columns[key.name] = .string(key.path.expressionText) }
+      members["key"] = .object(columns)
+    }
+    members["window"] = window.json
+    members["watermark_delay"] = .string(DurationText.text(watermarkDelay))
+    members["allowed_lateness"] = .string(DurationText.text(allowedLateness))
+    if let retention { members["retention"] = .string(DurationText.text(retention)) }
+    var columns = JSONObject()
+    for aggregate in aggregates { columns[aggregate.name] = .string(aggregate.canonicalText) }
+    members["aggregates"] = .object(columns)
+    return .object(members)
+  }
+
+  /// The same view with another lateness.
+  public func with(allowedLateness: Int64) -> ViewDefinition {
+    ViewDefinition(
+      name: name, filter: filter, keys: keys, window: window, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
+      retention: retention, aggregates: aggregates)
+  }
+}
+
+extension WindowDefinition {
+  /// As a file of views has it.
+  public var json: JSONValue {
+    switch self {
+    case .tumble(let size): ["tumble": .string(DurationText.text(size))]
+    case .hop(let size, let every):
+      ["hop": ["size": .string(DurationText.text(size)), "every": .string(DurationText.text(every))]]
+    case .session(let gap): ["session": ["gap": .string(DurationText.text(gap))]]
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import Events
+
+extension VerifyReport.Difference {
+  /// The first row, in the order of window and key, whose state differs; nil when none does.
+  /// - Parameters:
+  ///   - kept: Rows of one partition, in any order.
+  ///   - replayed: The same, computed once more.
+  public init?(_ kept: PartialRows, _ replayed: PartialRows, _ partition: PartitionID, _ layout: StateLayout) {
+    let (left, right) = (kept.canonicalOrder(), replayed.canonicalOrder())
+    func values(_ rows: PartialRows, _ row: Int) -> [ResultValue] { rows.withState(row) { layout.values(of: $0) } }
+    var i = 0, j = 0
+    while i < left.count || j < right.count {
+      let order: Int
+      if i == left.count {
+        order = 1
+      } else if j == right.count {
+        order = -1
+      } else {
+        order = kept.order(left[i], replayed, right[j])
+      }
+      if order != 0 || !kept.hasSameState(left[i], replayed, right[j]) {
+        let (rows, row) = order <= 0 ? (kept, left[i]) : (replayed, right[j])
+        self.init(
+          partition: partition, windowStart: Timestamp(nanoseconds: rows.windowStarts[row]), keys: rows.keys(row),
+          kept: order <= 0 ? values(kept, left[i]) : nil, replayed: order >= 0 ? values(replayed, right[j]) : nil)
+        return
+      }
+      i += 1
+      j += 1
+    }
+    return nil
+  }
+}
+
+extension PartialRows {
+  /// Negative when this row comes first in the order of window and key's bytes, 0 for the same of both.
+  fileprivate func order(_ row: Int, _ other: PartialRows, _ otherRow: Int) -> Int {
+    if windowStarts[row] != other.windowStarts[otherRow] { return windowStarts[row] < other.windowStarts[otherRow] ? -1 : 1 }
+    if windowEnds[row] != other.windowEnds[otherRow] { return windowEnds[row] < other.windowEnds[otherRow] ? -1 : 1 }
+    return withKey(row) { first in
+      other.withKey(otherRow) { second in
+        first.elementsEqual(second) ? 0 : first.lexicographicallyPrecedes(second) ? -1 : 1
+      }
+    }
+  }
+
+  fileprivate func hasSameState(_ row: Int, _ other: PartialRows, _ otherRow: Int) -> Bool {
+    withState(row) { first in
+      other.withState(otherRow) { second in (0..<stride).allSatisfy { first[$0] == second[$0] } }
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import Events
+
+/// The seam between those who ask for an aggregation once and those who compute it from the log.
+public protocol AdHocStore: Sendable {
+  /// Folds the log's events into rows of the definition, in parallel, and keeps nothing.
+  ///
+  /// Ends soon after the task is cancelled.
+  nonisolated(nonsending) func aggregate(_ request: AdHocRequest) async throws(AdHocError) -> PartialResult
+}
+
+/// An aggregation that is computed once.
+public struct AdHocRequest: Sendable, Hashable {
+  public var definition: ViewDefinition
+  /// Of the events' time, inclusive.
+  public var from: Timestamp?
+  /// Exclusive.
+  public var to: Timestamp?
+  /// After which it is given up.
+  public var timeout: Duration
+  /// Rows held at most, over all partitions: what bounds memory.
+  public var rowsMax: Int
+
+  public init(definition: ViewDefinition, from: Timestamp?, to: Timestamp?, timeout: Duration, rowsMax: Int) {
+    self.definition = definition
+    self.from = from
+    self.to = to
+    self.timeout = timeout
+    self.rowsMax = rowsMax
+  }
+}
+
+/// Why an aggregation was not computed.
+public enum AdHocError: Error, Sendable, Hashable, CustomStringConvertible {
+  case timeout
+  /// It has more rows than may be held.
+  case tooLarge(rowsMax: Int)
+  case log(LogError)
+  /// Too many run already, or who computes them is stopping: try again.
+  case unavailable(String)
+  case cancelled
+
+  public var description: String {
+    switch self {
+    case .timeout: "the aggregation was not computed in time: narrow from and to, or pass a longer timeout"
+    case .tooLarge(let rowsMax):
+      "the aggregation has more than \(rowsMax) rows of window and key: narrow from and to, or take longer windows or fewer keys"
+    case .log(let error): error.description
+    case .unavailable(let detail): "aggregations are not computed now: \(detail)"
+    case .cancelled: "cancelled"
+    }
+  }
+}
