@@ -39,7 +39,8 @@ struct EmbeddedServices: Sendable {
       let probe = ServiceProbe(
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
       let query = QueryService(
-        configuration: QueryConfiguration(settings), store: compute, admin: compute, log: log, probe: probe, group: group, logger: logger)
+        configuration: QueryConfiguration(settings), store: compute, admin: compute, log: log, probe: probe, group: group,
+        logger: logger)
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()
         return ListenAddress(host: bound.host, port: bound.port)

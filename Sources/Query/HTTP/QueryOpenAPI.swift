@@ -33,60 +33,60 @@ enum QueryOpenAPI {
     "$ref":"#/components/responses/Problem"},"503":{"$ref":"#/components/responses/Problem"},"504":{
     "$ref":"#/components/responses/Problem"}}}},
     """# + AdminOpenAPI.paths + #"""
-    "/v1/events":{"get":{
-    "summary":"Raw events from the log, by partition and offset","operationId":"readEvents","parameters":[{"name":"source",
-    "in":"query","schema":{"type":"string"}},{"name":"type","in":"query","schema":{"type":"string"}},{
-    "$ref":"#/components/parameters/from"},{"$ref":"#/components/parameters/to"},{"name":"limit","in":"query","schema":{
-    "type":"integer","minimum":1,"maximum":10000,"default":100}},{"$ref":"#/components/parameters/cursor"},{"name":"timeout",
-    "in":"query",
-    "description":"With follow=true, how long to wait for an event; at most 60s","schema":{"type":"string","default":"0s"}},{
-    "name":"follow",
-    "in":"query","description":"Always give a next_cursor, for events that come later","schema":{"type":"boolean",
-    "default":false}},{"name":"format","in":"query","schema":{"type":"string","enum":["json","ndjson"],"default":"json"}}],
-    "responses":{"200":{"description":"Events","headers":{"Penstock-As-Of":{"description":"Offset vector; ndjson","schema":{
-    "type":"string"}},"Penstock-Next-Cursor":{"description":"ndjson, when more may follow","schema":{"type":"string"}}},
-    "content":{"application/json":{"schema":{"$ref":"#/components/schemas/Events"}},"application/x-ndjson":{"schema":{
-    "type":"string"}}}},"400":{"$ref":"#/components/responses/Problem"},"406":{"$ref":"#/components/responses/Problem"},"500":{
-    "$ref":"#/components/responses/Problem"},"503":{"$ref":"#/components/responses/Problem"}}}},
-    "/livez":{"get":{"summary":"Alive","operationId":"livez","responses":{"200":{"description":"Alive"}}}},
-    "/readyz":{"get":{"summary":"Ready to answer; asks its dependencies","operationId":"readyz",
-    "responses":{"200":{"description":"Ready"},"503":{"description":"Not ready"}}}},
-    "/health":{"get":{"summary":"As /readyz","operationId":"health",
-    "responses":{"200":{"description":"Ready"},"503":{"description":"Not ready"}}}},
-    "/metrics":{"get":{"summary":"Prometheus text","operationId":"metrics",
-    "responses":{"200":{"description":"Metrics","content":{"text/plain":{"schema":{"type":"string"}}}}}}},
-    "/openapi.json":{"get":{"summary":"This document","operationId":"openapi",
-    "responses":{"200":{"description":"OpenAPI 3.1","content":{"application/json":{"schema":{"type":"object"}}}}}}}},
-    "components":{"parameters":{"from":{"name":"from","in":"query","description":"Inclusive: RFC 3339, or a date","schema":{
-    "type":"string"}},"to":{"name":"to","in":"query","description":"Exclusive: RFC 3339, or a date","schema":{"type":"string"}},
-    "cursor":{"name":"cursor","in":"query",
-    "description":"next_cursor of the page before; all other parameters but limit and format as they were","schema":{
-    "type":"string"}}},"schemas":{"Offsets":{"type":"object","description":"Partition to next offset","additionalProperties":{
-    "type":"integer","minimum":0}},"Column":{"type":"object","required":["name","type"],"properties":{"name":{"type":"string"},
-    "type":{"enum":["timestamp","boolean","int64","double","string","any"]},"role":{"enum":["window","key","aggregate"]}}},
-    "Rows":{"type":"object","required":["view","generation","as_of","columns","rows","next_cursor"],"properties":{"view":{
-    "type":"string"},"generation":{"type":"integer"},"as_of":{"$ref":"#/components/schemas/Offsets"},"columns":{"type":"array",
-    "items":{"$ref":"#/components/schemas/Column"}},"rows":{"type":"array","items":{"type":"object","required":["window_start",
-    "window_end","final"],"properties":{"window_start":{"type":"string","format":"date-time"},"window_end":{"type":"string",
-    "format":"date-time"},"final":{"type":"boolean"}},"additionalProperties":{"type":["string","number","boolean","null"]}}},
-    "next_cursor":{"type":["string","null"]}}},"Views":{"type":"object","required":["views"],"properties":{"views":{
-    "type":"array","items":{"type":"object","required":["name","generation","keys","columns","offsets","lag"],"properties":{
-    "name":{"type":"string"},"generation":{"type":"integer"},"where":{"type":["string","null"]},"keys":{"type":"array","items":{
-    "type":"string"}},"window":{"type":"object"},"watermark_delay":{"type":"string"},"allowed_lateness":{"type":"string"},
-    "retention":{"type":["string","null"]},"columns":{"type":"array","items":{"$ref":"#/components/schemas/Column"}},"offsets":{
-    "$ref":"#/components/schemas/Offsets"},"high_watermarks":{"$ref":"#/components/schemas/Offsets"},"event_time_watermarks":{
-    "type":"object","additionalProperties":{"type":"string","format":"date-time"}},"lag":{"type":"object","properties":{
-    "events":{"type":"integer"},"seconds":{"type":["number","null"]}}},"counts":{"type":"object","additionalProperties":{
-    "type":"integer"}}}}}}},"Event":{"type":"object","required":["specversion","source","type","time","logpartition",
-    "logoffset"],"properties":{"specversion":{"const":"1.0"},"id":{"type":"string"},"source":{"type":"string"},"type":{
-    "type":"string"},"time":{"type":"string","format":"date-time"},"subject":{"type":"string"},"sequence":{"type":"integer"},
-    "epoch":{"type":"integer"},"logpartition":{"type":"integer"},"logoffset":{"type":"integer"},"data":{}}},
-    "Events":{"type":"object","required":["events","next_cursor","as_of"],"properties":{"events":{"type":"array","items":{
-    "$ref":"#/components/schemas/Event"}},"next_cursor":{"type":["string","null"]},"as_of":{
-    "$ref":"#/components/schemas/Offsets"}}},"Problem":{"type":"object","required":["status","code","detail"],"properties":{
-    "type":{"type":"string"},"title":{"type":"string"},"status":{"type":"integer"},"code":{"type":"string"},"detail":{
-    "type":"string"},"parameter":{"type":"string"},"reached":{"$ref":"#/components/schemas/Offsets"}}}},
-    "responses":{"Problem":{"description":"What went wrong (RFC 9457)","content":{"application/problem+json":{"schema":{
-    "$ref":"#/components/schemas/Problem"}}}}}}}
-    """#
+      "/v1/events":{"get":{
+      "summary":"Raw events from the log, by partition and offset","operationId":"readEvents","parameters":[{"name":"source",
+      "in":"query","schema":{"type":"string"}},{"name":"type","in":"query","schema":{"type":"string"}},{
+      "$ref":"#/components/parameters/from"},{"$ref":"#/components/parameters/to"},{"name":"limit","in":"query","schema":{
+      "type":"integer","minimum":1,"maximum":10000,"default":100}},{"$ref":"#/components/parameters/cursor"},{"name":"timeout",
+      "in":"query",
+      "description":"With follow=true, how long to wait for an event; at most 60s","schema":{"type":"string","default":"0s"}},{
+      "name":"follow",
+      "in":"query","description":"Always give a next_cursor, for events that come later","schema":{"type":"boolean",
+      "default":false}},{"name":"format","in":"query","schema":{"type":"string","enum":["json","ndjson"],"default":"json"}}],
+      "responses":{"200":{"description":"Events","headers":{"Penstock-As-Of":{"description":"Offset vector; ndjson","schema":{
+      "type":"string"}},"Penstock-Next-Cursor":{"description":"ndjson, when more may follow","schema":{"type":"string"}}},
+      "content":{"application/json":{"schema":{"$ref":"#/components/schemas/Events"}},"application/x-ndjson":{"schema":{
+      "type":"string"}}}},"400":{"$ref":"#/components/responses/Problem"},"406":{"$ref":"#/components/responses/Problem"},"500":{
+      "$ref":"#/components/responses/Problem"},"503":{"$ref":"#/components/responses/Problem"}}}},
+      "/livez":{"get":{"summary":"Alive","operationId":"livez","responses":{"200":{"description":"Alive"}}}},
+      "/readyz":{"get":{"summary":"Ready to answer; asks its dependencies","operationId":"readyz",
+      "responses":{"200":{"description":"Ready"},"503":{"description":"Not ready"}}}},
+      "/health":{"get":{"summary":"As /readyz","operationId":"health",
+      "responses":{"200":{"description":"Ready"},"503":{"description":"Not ready"}}}},
+      "/metrics":{"get":{"summary":"Prometheus text","operationId":"metrics",
+      "responses":{"200":{"description":"Metrics","content":{"text/plain":{"schema":{"type":"string"}}}}}}},
+      "/openapi.json":{"get":{"summary":"This document","operationId":"openapi",
+      "responses":{"200":{"description":"OpenAPI 3.1","content":{"application/json":{"schema":{"type":"object"}}}}}}}},
+      "components":{"parameters":{"from":{"name":"from","in":"query","description":"Inclusive: RFC 3339, or a date","schema":{
+      "type":"string"}},"to":{"name":"to","in":"query","description":"Exclusive: RFC 3339, or a date","schema":{"type":"string"}},
+      "cursor":{"name":"cursor","in":"query",
+      "description":"next_cursor of the page before; all other parameters but limit and format as they were","schema":{
+      "type":"string"}}},"schemas":{"Offsets":{"type":"object","description":"Partition to next offset","additionalProperties":{
+      "type":"integer","minimum":0}},"Column":{"type":"object","required":["name","type"],"properties":{"name":{"type":"string"},
+      "type":{"enum":["timestamp","boolean","int64","double","string","any"]},"role":{"enum":["window","key","aggregate"]}}},
+      "Rows":{"type":"object","required":["view","generation","as_of","columns","rows","next_cursor"],"properties":{"view":{
+      "type":"string"},"generation":{"type":"integer"},"as_of":{"$ref":"#/components/schemas/Offsets"},"columns":{"type":"array",
+      "items":{"$ref":"#/components/schemas/Column"}},"rows":{"type":"array","items":{"type":"object","required":["window_start",
+      "window_end","final"],"properties":{"window_start":{"type":"string","format":"date-time"},"window_end":{"type":"string",
+      "format":"date-time"},"final":{"type":"boolean"}},"additionalProperties":{"type":["string","number","boolean","null"]}}},
+      "next_cursor":{"type":["string","null"]}}},"Views":{"type":"object","required":["views"],"properties":{"views":{
+      "type":"array","items":{"type":"object","required":["name","generation","keys","columns","offsets","lag"],"properties":{
+      "name":{"type":"string"},"generation":{"type":"integer"},"where":{"type":["string","null"]},"keys":{"type":"array","items":{
+      "type":"string"}},"window":{"type":"object"},"watermark_delay":{"type":"string"},"allowed_lateness":{"type":"string"},
+      "retention":{"type":["string","null"]},"columns":{"type":"array","items":{"$ref":"#/components/schemas/Column"}},"offsets":{
+      "$ref":"#/components/schemas/Offsets"},"high_watermarks":{"$ref":"#/components/schemas/Offsets"},"event_time_watermarks":{
+      "type":"object","additionalProperties":{"type":"string","format":"date-time"}},"lag":{"type":"object","properties":{
+      "events":{"type":"integer"},"seconds":{"type":["number","null"]}}},"counts":{"type":"object","additionalProperties":{
+      "type":"integer"}}}}}}},"Event":{"type":"object","required":["specversion","source","type","time","logpartition",
+      "logoffset"],"properties":{"specversion":{"const":"1.0"},"id":{"type":"string"},"source":{"type":"string"},"type":{
+      "type":"string"},"time":{"type":"string","format":"date-time"},"subject":{"type":"string"},"sequence":{"type":"integer"},
+      "epoch":{"type":"integer"},"logpartition":{"type":"integer"},"logoffset":{"type":"integer"},"data":{}}},
+      "Events":{"type":"object","required":["events","next_cursor","as_of"],"properties":{"events":{"type":"array","items":{
+      "$ref":"#/components/schemas/Event"}},"next_cursor":{"type":["string","null"]},"as_of":{
+      "$ref":"#/components/schemas/Offsets"}}},"Problem":{"type":"object","required":["status","code","detail"],"properties":{
+      "type":{"type":"string"},"title":{"type":"string"},"status":{"type":"integer"},"code":{"type":"string"},"detail":{
+      "type":"string"},"parameter":{"type":"string"},"reached":{"$ref":"#/components/schemas/Offsets"}}}},
+      "responses":{"Problem":{"description":"What went wrong (RFC 9457)","content":{"application/problem+json":{"schema":{
+      "$ref":"#/components/schemas/Problem"}}}}}}}
+      """#
 }
