@@ -19,7 +19,7 @@ private let allowedImports: [String: Set<String>] = [
   "Wire": [
     "Events", "Views", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics", "CoreMetrics",
   ],
-  "Mesh": ["NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
+  "Mesh": ["NIOCore", "NIOPosix", "NIOTLS", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
   "Identity": ["Events", "NIOCore", "NIOSSL", "X509", "Crypto", "JWTKit", "Logging"],
   "PenstockClient": ["WebSocket", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
   "websocket-echo": ["WebSocket", "NIOCore", "NIOPosix", "NIOHTTP1", "ArgumentParser"],

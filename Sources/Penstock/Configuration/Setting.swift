@@ -43,7 +43,31 @@ extension Setting where Value == String {
   }
 }
 
+extension Setting where Value == String {
+  static func text(
+    _ name: String, default defaultValue: String, expected: String, isValid: @escaping @Sendable (String) -> Bool, help: String
+  ) -> Self {
+    Setting(
+      name: name, defaultValue: defaultValue, expected: expected, help: help, isSecret: false,
+      parse: { text in text.flatMap { isValid($0) ? $0 : nil } }, format: { $0 })
+  }
+}
+
 extension Setting where Value == String? {
+  /// `null`, the default, stands for what `help` says.
+  static func optionalText(
+    _ name: String, expected: String, isValid: @escaping @Sendable (String) -> Bool, help: String
+  ) -> Self {
+    Setting(
+      name: name, defaultValue: nil, expected: expected, help: help, isSecret: false,
+      parse: { text in
+        guard let text else { return .some(nil) }
+        guard isValid(text) else { return nil }
+        return .some(text)
+      },
+      format: { $0 })
+  }
+
   /// A value that is masked wherever it is shown. Set it by `…_FILE`, so that `ps` and the environment do not carry it.
   static func secret(_ name: String, help: String) -> Self {
     Setting(

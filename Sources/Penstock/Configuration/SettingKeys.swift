@@ -71,6 +71,38 @@ enum SettingKeys {
       "query.rows_max", default: 100_000, in: 1...1_000_000, help: "Rows or events one page holds at most; a cursor leads on.")
   }
 
+  enum Mesh {
+    static let consul = Setting<ListenAddress>.address(
+      "mesh.consul", default: "127.0.0.1:8500",
+      help: "The HTTP address of this machine's Consul agent; `penstock up` does not ask it.")
+    static let tokenFile = Setting<String?>.optionalText(
+      "mesh.token_file", expected: "null, or a path", isValid: { !$0.isEmpty },
+      help: "The file that holds this service's Consul ACL token alone; null sends none.")
+    static let datacenter = Setting<String?>.optionalText(
+      "mesh.datacenter", expected: "null, or a name of a-z 0-9 - _", isValid: isLabel,
+      help: "The Consul datacenter of the services called; null asks the agent.")
+    static let instance = Setting<String?>.optionalText(
+      "mesh.instance", expected: "null, or 1 to 100 of A-Z a-z 0-9 - _ .", isValid: isLabel,
+      help: "This instance's id in Consul, different for each; null makes one of service, host name and port.")
+    static let sidecarAddress = Setting<String>.text(
+      "mesh.sidecar_address", default: "127.0.0.1", expected: "an address of this machine",
+      isValid: { ListenAddress(parsing: $0.contains(":") ? "[\($0)]:0" : "\($0):0") != nil },
+      help: "Where this instance's sidecar listens, and is announced to other machines.")
+    static let sidecarPort = Setting<Int>.count(
+      "mesh.sidecar_port", default: 0, in: 0...65_535,
+      help: "The sidecar's port; 0 takes 21001 for ingest, 21002 for log, 21003 for compute, 21004 for query.")
+
+    private static func isLabel(_ text: String) -> Bool {
+      (1...100).contains(text.utf8.count)
+        && text.utf8.allSatisfy {
+          switch $0 {
+          case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F: true
+          default: false
+          }
+        }
+    }
+  }
+
   /// Every declaration, for messages, `config check` and the documentation. `Settings` reads exactly these: a test holds the two
   /// together.
   static let all: [SettingDeclaration] = [
@@ -84,5 +116,7 @@ enum SettingKeys {
     SettingDeclaration(Compute.listen), SettingDeclaration(Compute.workers), SettingDeclaration(Compute.checkpointInterval),
     SettingDeclaration(Compute.changedRowsMax),
     SettingDeclaration(Query.listen), SettingDeclaration(Query.rowsMax),
+    SettingDeclaration(Mesh.consul), SettingDeclaration(Mesh.tokenFile), SettingDeclaration(Mesh.datacenter),
+    SettingDeclaration(Mesh.instance), SettingDeclaration(Mesh.sidecarAddress), SettingDeclaration(Mesh.sidecarPort),
   ]
 }

@@ -8,6 +8,7 @@ struct Settings: Sendable, Hashable {
   var log: LogSettings
   var compute: ComputeSettings
   var query: QuerySettings
+  var mesh: MeshSettings
 
   /// Reads every key; what is wrong is recorded in `reader`, and its default stands in.
   init(from reader: inout SettingsReader) {
@@ -17,6 +18,7 @@ struct Settings: Sendable, Hashable {
     log = LogSettings(from: &reader)
     compute = ComputeSettings(from: &reader)
     query = QuerySettings(from: &reader)
+    mesh = MeshSettings(from: &reader)
   }
 }
 
@@ -116,5 +118,27 @@ struct QuerySettings: Sendable, Hashable {
   init(from reader: inout SettingsReader) {
     listen = reader.loopback(SettingKeys.Query.listen)
     rowsMax = reader.value(SettingKeys.Query.rowsMax)
+  }
+}
+
+struct MeshSettings: Sendable, Hashable {
+  /// The local agent's HTTP API.
+  var consul: ListenAddress
+  var tokenFile: String?
+  /// Nil: the agent's.
+  var datacenter: String?
+  /// Nil: made of service, host name and port.
+  var instance: String?
+  var sidecarAddress: String
+  /// 0: the service's own, as `SettingKeys.Mesh.sidecarPort` says.
+  var sidecarPort: Int
+
+  init(from reader: inout SettingsReader) {
+    consul = reader.value(SettingKeys.Mesh.consul)
+    tokenFile = reader.value(SettingKeys.Mesh.tokenFile)
+    datacenter = reader.value(SettingKeys.Mesh.datacenter)
+    instance = reader.value(SettingKeys.Mesh.instance)
+    sidecarAddress = reader.value(SettingKeys.Mesh.sidecarAddress)
+    sidecarPort = reader.value(SettingKeys.Mesh.sidecarPort)
   }
 }
