@@ -64,7 +64,7 @@
     func dialling<R: Sendable>(
       as source: MeshService, _ body: @escaping @Sendable (ConnectDialler) async throws -> R
     ) async throws -> R {
-      let diallers = MeshDiallers(of: source, to: [service], datacenter: "dc1", client: client, logger: logger)
+      let diallers = MeshDiallers(of: source, to: [service], client: client, logger: logger)
       let running = Task { await diallers.run() }
       defer { running.cancel() }
       await diallers.waitUntilReady()
@@ -111,7 +111,7 @@
     func otherService() async throws {
       let stage = try await Stage(.compute)
       let instance = try await stage.instance
-      let diallers = MeshDiallers(of: .query, to: [.log], datacenter: "dc1", client: stage.client, logger: stage.logger)
+      let diallers = MeshDiallers(of: .query, to: [.log], client: stage.client, logger: stage.logger)
       let running = Task { await diallers.run() }
       defer { running.cancel() }
       await diallers.waitUntilReady()

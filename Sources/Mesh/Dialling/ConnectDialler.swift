@@ -13,7 +13,6 @@
     public let target: MeshService
     private let identity: ConnectIdentity
     private let client: ConsulClient
-    private let datacenter: String
     /// Of a connection and its TLS handshake together.
     private let deadline: Duration
     private let logger: Logger
@@ -27,13 +26,12 @@
     }
 
     init(
-      to target: MeshService, identity: ConnectIdentity, client: ConsulClient, datacenter: String,
+      to target: MeshService, identity: ConnectIdentity, client: ConsulClient,
       deadline: Duration = .seconds(5), logger: Logger
     ) {
       self.target = target
       self.identity = identity
       self.client = client
-      self.datacenter = datacenter
       self.deadline = deadline
       self.logger = logger
     }
@@ -79,7 +77,7 @@
       guard let current = identity.current else { return failure(.notReady, "no certificate from the agent yet") }
 
       let expected = SpiffeID(
-        trustDomain: current.trustDomain, datacenter: instance.datacenter.isEmpty ? datacenter : instance.datacenter,
+        trustDomain: current.trustDomain, datacenter: instance.datacenter,
         service: target.rawValue)
       let admitted = eventLoop.makePromise(of: Void.self)
       let service = target.rawValue

@@ -12,16 +12,15 @@
     /// - Parameters:
     ///   - service: Who dials. Its token has to permit `service:write` on it.
     ///   - targets: Whom it dials.
-    ///   - datacenter: Where the targets are.
     public init(
-      of service: MeshService, to targets: [MeshService], datacenter: String, client: ConsulClient, logger: Logger
+      of service: MeshService, to targets: [MeshService], client: ConsulClient, logger: Logger
     ) {
       identity = ConnectIdentity(of: service, client: client, logger: logger)
       intentions = ConnectIntentions(from: service, client: client, logger: logger)
       let identity = identity
       diallers = Dictionary(
         uniqueKeysWithValues: targets.map {
-          ($0, ConnectDialler(to: $0, identity: identity, client: client, datacenter: datacenter, logger: logger))
+          ($0, ConnectDialler(to: $0, identity: identity, client: client, logger: logger))
         })
       self.logger = logger
     }

@@ -78,9 +78,6 @@ enum SettingKeys {
     static let tokenFile = Setting<String?>.optionalText(
       "mesh.token_file", expected: "null, or a path", isValid: { !$0.isEmpty },
       help: "The file that holds this service's Consul ACL token alone; null sends none.")
-    static let datacenter = Setting<String?>.optionalText(
-      "mesh.datacenter", expected: "null, or a name of a-z 0-9 - _", isValid: isLabel,
-      help: "The Consul datacenter of the services called; null asks the agent.")
     static let instance = Setting<String?>.optionalText(
       "mesh.instance", expected: "null, or 1 to 100 of A-Z a-z 0-9 - _ .", isValid: isLabel,
       help: "This instance's id in Consul, different for each; null makes one of service, host name and port.")
@@ -116,7 +113,6 @@ enum SettingKeys {
     SettingDeclaration(Compute.listen), SettingDeclaration(Compute.workers), SettingDeclaration(Compute.checkpointInterval),
     SettingDeclaration(Compute.changedRowsMax),
     SettingDeclaration(Query.listen), SettingDeclaration(Query.rowsMax),
-    SettingDeclaration(Mesh.consul), SettingDeclaration(Mesh.tokenFile), SettingDeclaration(Mesh.datacenter),
-    SettingDeclaration(Mesh.instance), SettingDeclaration(Mesh.sidecarAddress), SettingDeclaration(Mesh.sidecarPort),
+    SettingDeclaration(Mesh.consul), SettingDeclaration(Mesh.tokenFile), SettingDeclaration(Mesh.instance), SettingDeclaration(Mesh.sidecarAddress), SettingDeclaration(Mesh.sidecarPort),
   ]
 }

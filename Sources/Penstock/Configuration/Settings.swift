@@ -125,8 +125,6 @@ struct MeshSettings: Sendable, Hashable {
   /// The local agent's HTTP API.
   var consul: ListenAddress
   var tokenFile: String?
-  /// Nil: the agent's.
-  var datacenter: String?
   /// Nil: made of service, host name and port.
   var instance: String?
   var sidecarAddress: String
@@ -136,7 +134,6 @@ struct MeshSettings: Sendable, Hashable {
   init(from reader: inout SettingsReader) {
     consul = reader.value(SettingKeys.Mesh.consul)
     tokenFile = reader.value(SettingKeys.Mesh.tokenFile)
-    datacenter = reader.value(SettingKeys.Mesh.datacenter)
     instance = reader.value(SettingKeys.Mesh.instance)
     sidecarAddress = reader.value(SettingKeys.Mesh.sidecarAddress)
     sidecarPort = reader.value(SettingKeys.Mesh.sidecarPort)
