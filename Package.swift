@@ -6,6 +6,7 @@ let strict: [SwiftSetting] = [.enableUpcomingFeature("ExistentialAny")]
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
@@ -77,7 +78,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
-    .target(name: "Mesh", dependencies: [nioCore, nioPosix, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
+    .target(name: "Mesh", dependencies: [nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
     .target(
       name: "Wire", dependencies: ["Events", "Views", nioCore, nioPosix, nioHTTP1, logging, metrics], swiftSettings: strict),
     .target(name: "Identity", dependencies: ["Events", nioCore, nioSSL, crypto], swiftSettings: strict),
@@ -116,7 +117,8 @@ let package = Package(
       dependencies: ["Compute", "Log", "Views", "Events", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")],
       swiftSettings: strict),
     .testTarget(
-      name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509], swiftSettings: strict),
+      name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509, crypto, logging],
+      swiftSettings: strict),
     .testTarget(
       name: "WireTests", dependencies: ["Wire", "Log", "Compute", "Views", "Events", "TestSupport", nioPosix, logging],
       swiftSettings: strict),

@@ -21,8 +21,8 @@ private let allowedImports: [String: Set<String>] = [
     "Events", "Views", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics", "CoreMetrics",
     "Dispatch",
   ],
-  "Mesh": ["NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
   "Identity": ["Events", "NIOCore", "NIOSSL", "Crypto"],
+  "Mesh": ["NIOCore", "NIOPosix", "NIOTLS", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
   "PenstockClient": ["WebSocket", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
   "websocket-echo": ["WebSocket", "NIOCore", "NIOPosix", "NIOHTTP1", "ArgumentParser"],
 ]

@@ -44,10 +44,14 @@ extension Setting where Value == String {
 }
 
 extension Setting where Value == String {
-  static func text(_ name: String, default defaultValue: String, help: String) -> Self {
+  /// - Parameter isValid: Whether a text of 1 to 1024 bytes is a value.
+  static func text(
+    _ name: String, default defaultValue: String, expected: String = "a text of 1 to 1024 bytes", help: String,
+    isValid: @escaping @Sendable (String) -> Bool = { _ in true }
+  ) -> Self {
     Setting(
-      name: name, defaultValue: defaultValue, expected: "a text of 1 to 1024 bytes", help: help, isSecret: false,
-      parse: { $0.flatMap { (1...1024).contains($0.utf8.count) ? $0 : nil } }, format: { $0 })
+      name: name, defaultValue: defaultValue, expected: expected, help: help, isSecret: false,
+      parse: { $0.flatMap { (1...1024).contains($0.utf8.count) && isValid($0) ? $0 : nil } }, format: { $0 })
   }
 }
 

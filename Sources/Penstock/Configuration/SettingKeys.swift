@@ -122,6 +122,35 @@ enum SettingKeys {
       "tls.client_ca", help: "PEM file of those who sign clients' certificates, which are then demanded; null demands none.")
   }
 
+  enum Mesh {
+    static let consul = Setting<ListenAddress>.address(
+      "mesh.consul", default: "127.0.0.1:8500",
+      help: "The HTTP address of this machine's Consul agent; `penstock up` does not ask it.")
+    static let tokenFile = Setting<String?>.optionalText(
+      "mesh.token_file", expected: "null, or a path",
+      help: "The file that holds this service's Consul ACL token alone; null sends none.")
+    static let instance = Setting<String?>.optionalText(
+      "mesh.instance", expected: "null, or 1 to 100 of A-Z a-z 0-9 - _ .",
+      help: "This instance's id in Consul, different for each; null makes one of service, host name and port.", isValid: isLabel)
+    static let sidecarAddress = Setting<String>.text(
+      "mesh.sidecar_address", default: "127.0.0.1", expected: "an address of this machine",
+      help: "Where this instance's sidecar listens, and is announced to other machines."
+    ) { ListenAddress(parsing: $0.contains(":") ? "[\($0)]:0" : "\($0):0") != nil }
+    static let sidecarPort = Setting<Int>.count(
+      "mesh.sidecar_port", default: 0, in: 0...65_535,
+      help: "The sidecar's port; 0 takes 21001 for ingest, 21002 for log, 21003 for compute, 21004 for query.")
+
+    private static func isLabel(_ text: String) -> Bool {
+      (1...100).contains(text.utf8.count)
+        && text.utf8.allSatisfy {
+          switch $0 {
+          case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F: true
+          default: false
+          }
+        }
+    }
+  }
+
   /// Every declaration, for messages, `config check` and the documentation. `Settings` reads exactly these: a test holds the two
   /// together.
   static let all: [SettingDeclaration] = [
@@ -142,6 +171,7 @@ enum SettingKeys {
     SettingDeclaration(Auth.secret), SettingDeclaration(Auth.audience), SettingDeclaration(Auth.issuer),
     SettingDeclaration(Auth.sourcesClaim), SettingDeclaration(Auth.leeway),
     SettingDeclaration(TLS.certificate), SettingDeclaration(TLS.key), SettingDeclaration(TLS.clientAuthorities),
+    SettingDeclaration(Mesh.consul), SettingDeclaration(Mesh.tokenFile), SettingDeclaration(Mesh.instance), SettingDeclaration(Mesh.sidecarAddress), SettingDeclaration(Mesh.sidecarPort),
   ]
 }
 

@@ -10,6 +10,7 @@ struct Settings: Sendable, Hashable {
   var query: QuerySettings
   var auth: AuthSettings
   var tls: TLSSettings
+  var mesh: MeshSettings
 
   /// Reads every key; what is wrong is recorded in `reader`, and its default stands in.
   init(from reader: inout SettingsReader) {
@@ -21,6 +22,7 @@ struct Settings: Sendable, Hashable {
     query = QuerySettings(from: &reader)
     auth = AuthSettings(from: &reader)
     tls = TLSSettings(from: &reader)
+    mesh = MeshSettings(from: &reader)
     refuseOpenListeners(&reader)
   }
 
@@ -201,5 +203,24 @@ struct TLSSettings: Sendable, Hashable {
     case (_?, nil): reader.refuse(SettingKeys.TLS.certificate, "needs tls.key beside it")
     case (nil, _?): reader.refuse(SettingKeys.TLS.key, "needs tls.certificate beside it")
     }
+  }
+}
+
+struct MeshSettings: Sendable, Hashable {
+  /// The local agent's HTTP API.
+  var consul: ListenAddress
+  var tokenFile: String?
+  /// Nil: made of service, host name and port.
+  var instance: String?
+  var sidecarAddress: String
+  /// 0: the service's own, as `SettingKeys.Mesh.sidecarPort` says.
+  var sidecarPort: Int
+
+  init(from reader: inout SettingsReader) {
+    consul = reader.value(SettingKeys.Mesh.consul)
+    tokenFile = reader.value(SettingKeys.Mesh.tokenFile)
+    instance = reader.value(SettingKeys.Mesh.instance)
+    sidecarAddress = reader.value(SettingKeys.Mesh.sidecarAddress)
+    sidecarPort = reader.value(SettingKeys.Mesh.sidecarPort)
   }
 }

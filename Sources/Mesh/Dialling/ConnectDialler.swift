@@ -1,0 +1,179 @@
+#if Secure
+  import Logging
+  import NIOCore
+  import NIOPosix
+  import NIOSSL
+  import Synchronization
+
+  /// Opens connections to the sidecars of one service, as Connect-native.
+  ///
+  /// An upstream of our own sidecar would balance to one instance, and ask the servers at each connection; queries have to reach every
+  /// worker, and while servers elect a leader. So the instances are watched here, and their sidecars dialled.
+  public final class ConnectDialler: Sendable {
+    public let target: MeshService
+    private let identity: ConnectIdentity
+    private let client: ConsulClient
+    /// Of a connection and its TLS handshake together.
+    private let deadline: Duration
+    private let logger: Logger
+    private let known = Watched(MeshInstanceList())
+    private let state = Mutex(State())
+
+    private struct State {
+      var isAllowed = true
+      var isShutDown = false
+      var open: [ObjectIdentifier: any Channel] = [:]
+    }
+
+    init(
+      to target: MeshService, identity: ConnectIdentity, client: ConsulClient,
+      deadline: Duration = .seconds(5), logger: Logger
+    ) {
+      self.target = target
+      self.identity = identity
+      self.client = client
+      self.deadline = deadline
+      self.logger = logger
+    }
+
+    /// The instances whose checks pass, as far as is known. Empty until the first answer; the last list while the agent is away.
+    public var instances: MeshInstanceList {
+      let (list, version) = known.current
+      return MeshInstanceList(version: version, instances: list.instances)
+    }
+
+    /// Returns when the list has another version than the one given, or the task is cancelled.
+    public nonisolated(nonsending) func waitForChange(from version: UInt64) async {
+      await known.waitForChange(from: version)
+    }
+
+    /// Watches the instances until the task is cancelled.
+    func run() async {
+      // `cached`: answered by the agent while the servers are away, too.
+      await client.watch("/v1/health/connect/\(target.rawValue)", query: "passing&cached") {
+        response, request throws(ConsulError) in
+        let entries = try self.client.decode([ConnectHealthEntry].self, response, of: request)
+        let instances = entries.map { MeshInstance($0) }.sorted { $0.id < $1.id }
+        self.known.set(MeshInstanceList(instances: Array(instances.prefix(ConnectDialler.instancesMax))))
+      }
+    }
+
+    /// Those beyond are left out.
+    static let instancesMax = 1024
+
+    /// Opens a connection to one instance; see `PeerDialler` in module Wire, whose promises these are.
+    /// - Returns: The channel, once plain bytes may be written; fails with `MeshError` and nothing else.
+    public func connect(
+      to instance: MeshInstance, on eventLoop: any EventLoop,
+      initialise: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>
+    ) -> EventLoopFuture<any Channel> {
+      func failure(_ code: MeshError.Code, _ detail: String) -> EventLoopFuture<any Channel> {
+        eventLoop.makeFailedFuture(
+          MeshError(code, service: target.rawValue, address: instance.address, detail))
+      }
+      let (isAllowed, isShutDown) = state.withLock { ($0.isAllowed, $0.isShutDown) }
+      guard !isShutDown else { return failure(.closed, "the dialler is shut down") }
+      guard isAllowed else { return failure(.refused, "no intention allows it") }
+      guard let current = identity.current else { return failure(.notReady, "no certificate from the agent yet") }
+
+      let expected = SpiffeID(
+        trustDomain: current.trustDomain, datacenter: instance.datacenter,
+        service: target.rawValue)
+      let admitted = eventLoop.makePromise(of: Void.self)
+      let service = target.rawValue
+      let deadline = deadline
+      return ClientBootstrap(group: eventLoop)
+        .connectTimeout(TimeAmount(deadline))
+        .channelOption(.socketOption(.tcp_nodelay), value: 1)
+        .channelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture {
+            let pipeline = channel.pipeline.syncOperations
+            try pipeline.addHandler(NIOSSLClientHandler(context: current.tls, serverHostname: nil))
+            let handler = PeerIdentityHandler(
+              expecting: expected, address: instance.address, promise: admitted, initialise: initialise)
+            try pipeline.addHandler(handler)
+            let bound = NIOLoopBound(
+              (handler: handler, context: try pipeline.context(handler: handler)), eventLoop: channel.eventLoop)
+            let expiry = channel.eventLoop.scheduleTask(in: TimeAmount(deadline)) {
+              bound.value.handler.expire(bound.value.context, after: deadline)
+            }
+            admitted.futureResult.whenComplete { _ in expiry.cancel() }
+          }
+        }
+        .connect(host: instance.host, port: instance.port)
+        .flatMapError { error in
+          let mesh = MeshError(.unreachable, service: service, address: instance.address, "\(error)")
+          admitted.fail(mesh)
+          return eventLoop.makeFailedFuture(mesh)
+        }
+        .flatMap { channel in
+          admitted.futureResult.flatMapThrowing { () throws -> any Channel in
+            try self.keep(channel, instance)
+            return channel
+          }
+        }
+    }
+
+    /// Remembers an open connection, to be closed when the intention goes.
+    private func keep(_ channel: any Channel, _ instance: MeshInstance) throws {
+      let key = ObjectIdentifier(channel)
+      let isKept = state.withLock { state in
+        guard state.isAllowed, !state.isShutDown else { return false }
+        state.open[key] = channel
+        return true
+      }
+      guard isKept else {
+        channel.close(promise: nil)
+        throw MeshError(
+          .refused, service: target.rawValue, address: instance.address, "the intention was withdrawn while connecting")
+      }
+      channel.closeFuture.whenComplete { _ in self.state.withLock { _ = $0.open.removeValue(forKey: key) } }
+    }
+
+    /// Of the certificate shown now; nil before the first.
+    public var certificateSerial: String? { identity.current?.serial }
+
+    /// Connections open now.
+    public var openCount: Int { state.withLock { $0.open.count } }
+
+    /// Whether the mesh allows this service to be dialled, as far as is known.
+    public var isAllowed: Bool { state.withLock { $0.isAllowed } }
+
+    /// Takes the mesh's word on whether the target may be dialled; a no ends what is open.
+    func set(allowed: Bool) {
+      let (hasChanged, ended) = state.withLock { state in
+        defer { state.isAllowed = allowed }
+        return (state.isAllowed != allowed, allowed ? [] : Array(state.open.values))
+      }
+      if hasChanged {
+        let what = allowed ? "may be dialled" : "may not be dialled any more; connections closed: \(ended.count)"
+        logger.notice("\(target.rawValue) \(what)")
+      }
+      close(ended, .refused, "the intention was withdrawn")
+    }
+
+    func shutDown() {
+      let ended = state.withLock { state in
+        state.isShutDown = true
+        return Array(state.open.values)
+      }
+      close(ended, .closed, "the dialler is shut down")
+    }
+
+    private func close(_ channels: [any Channel], _ code: MeshError.Code, _ detail: String) {
+      for channel in channels {
+        let address = channel.remoteAddress.map { "\($0.ipAddress ?? "?"):\($0.port ?? 0)" } ?? "?"
+        let error = MeshError(code, service: target.rawValue, address: address, detail)
+        channel.eventLoop.execute {
+          channel.pipeline.fireErrorCaught(error)
+          do {
+            // Below TLS, at once: a goodbye to a peer that does not answer it would keep the connection for seconds.
+            try channel.pipeline.syncOperations.context(handlerType: NIOSSLClientHandler.self).close(promise: nil)
+          } catch {
+            channel.close(promise: nil)
+          }
+        }
+      }
+    }
+  }
+#endif

@@ -1,0 +1,224 @@
+#if Secure
+  import Crypto
+  import Foundation
+  import Logging
+  import NIOCore
+  import NIOPosix
+  import TestSupport
+  import Testing
+
+  @testable import Mesh
+
+  /// A Consul with the mesh's intentions, and an echo behind a sidecar as one of the services.
+  private struct Stage {
+    let consul: ConsulProcess
+    let client: ConsulClient
+    let echo: EchoService
+    let service: MeshService
+    let sidecarPort: Int
+    let registration: MeshRegistration
+    let group = MultiThreadedEventLoopGroup.singleton
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    init(_ service: MeshService = .log) async throws {
+      self.service = service
+      consul = try await ConsulProcess.start()
+      try await consul.run(["intention", "create", "-deny", "*", "*"])
+      for (source, target) in [
+        ("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute"),
+      ] { try await consul.run(["intention", "create", "-allow", "penstock-\(source)", "penstock-\(target)"]) }
+      client = try ConsulClient(ConsulConfiguration(port: consul.httpPort), group: group, logger: logger)
+      echo = try await EchoService.start(group)
+      sidecarPort = try freePorts(1)[0]
+      registration = MeshRegistration(
+        ServiceDefinition(
+          id: "\(service.rawValue)-1", service: service, address: "127.0.0.1", port: echo.port, sidecarPort: sidecarPort,
+          metadata: ["version": "1"]), client: client, logger: logger)
+      try await registration.register()
+      try consul.startSidecar(for: "\(service.rawValue)-1")
+    }
+
+    /// The instance as the health endpoint would list it; these tests are of dialling, not of checks.
+    var instance: MeshInstance {
+      get async throws {
+        let port = sidecarPort
+        #expect(await eventually { await self.accepts(port) })
+        return MeshInstance(
+          ConnectHealthEntry(
+            Node: .init(Address: "127.0.0.1", Datacenter: "dc1"),
+            Service: .init(ID: "x", Address: "127.0.0.1", Port: port)))
+      }
+    }
+
+    private func accepts(_ port: Int) async -> Bool {
+      do {
+        try await ClientBootstrap(group: group).connect(host: "127.0.0.1", port: port).get().close()
+        return true
+      } catch {
+        return false
+      }
+    }
+
+    /// Runs `body` with diallers of `source`, which are kept fresh meanwhile.
+    @discardableResult
+    func dialling<R: Sendable>(
+      as source: MeshService, _ body: @escaping @Sendable (ConnectDialler) async throws -> R
+    ) async throws -> R {
+      let diallers = MeshDiallers(of: source, to: [service], client: client, logger: logger)
+      let running = Task { await diallers.run() }
+      defer { running.cancel() }
+      await diallers.waitUntilReady()
+      return try await body(diallers.dialler(to: service))
+    }
+  }
+
+  @Suite(.serialized, .timeLimit(.minutes(2))) struct DiallerTests {
+    @Test("an allowed caller's bytes go through mutual TLS and come back")
+    func allowed() async throws {
+      let stage = try await Stage()
+      let instance = try await stage.instance
+      try await stage.dialling(as: .ingest) { dialler in
+        let client = try await EchoClient.connect(dialler, to: instance, on: stage.group.next())
+        #expect(await client.exchange("hello"))
+        #expect(dialler.openCount == 1)
+        client.close()
+        #expect(await eventually { dialler.openCount == 0 })
+      }
+    }
+
+    @Test(
+      "whom no intention allows is refused before the service sees a byte, also by the sidecar alone", arguments: [true, false])
+    func denied(_ asksFirst: Bool) async throws {
+      let stage = try await Stage(.compute)
+      let instance = try await stage.instance
+      try await stage.dialling(as: .ingest) { dialler in
+        #expect(await eventually { !dialler.isAllowed })
+        if !asksFirst { dialler.set(allowed: true) }
+        do {
+          let client = try await EchoClient.connect(dialler, to: instance, on: stage.group.next())
+          #expect(!asksFirst)
+          #expect(await !client.exchange("hello"))
+          let error = try #require(client.error as? MeshError)
+          #expect(error.code == .refused)
+        } catch let error as MeshError {
+          #expect(error.code == .refused)
+        }
+      }
+      #expect(stage.echo.bytesReceived == 0)
+    }
+
+    @Test("a peer that is of the mesh, but not the service dialled, is refused")
+    func otherService() async throws {
+      let stage = try await Stage(.compute)
+      let instance = try await stage.instance
+      let diallers = MeshDiallers(of: .query, to: [.log], client: stage.client, logger: stage.logger)
+      let running = Task { await diallers.run() }
+      defer { running.cancel() }
+      await diallers.waitUntilReady()
+      await #expect {
+        _ = try await EchoClient.connect(diallers.dialler(to: .log), to: instance, on: stage.group.next())
+      } throws: {
+        let error = $0 as? MeshError
+        return error?.code == .refused && error?.detail.contains("svc/penstock-compute") == true
+      }
+      #expect(stage.echo.bytesReceived == 0)
+    }
+
+    @Test("plain text on the sidecar's port reaches nobody")
+    func plainText() async throws {
+      let stage = try await Stage()
+      let instance = try await stage.instance
+      let channel = try await ClientBootstrap(group: stage.group).connect(host: instance.host, port: instance.port).get()
+      channel.writeAndFlush(ByteBuffer(string: "GET / HTTP/1.1\r\nHost: x\r\n\r\n"), promise: nil)
+      try await channel.closeFuture.get()
+      #expect(stage.echo.bytesReceived == 0)
+    }
+
+    @Test("a peer that speaks no TLS is an error in time")
+    func silentPeer() async throws {
+      let stage = try await Stage()
+      var instance = try await stage.instance
+      // A listener that never answers: the echo would, but not with TLS.
+      instance.port = stage.echo.port
+      let silent = instance
+      try await stage.dialling(as: .ingest) { dialler in
+        await #expect(throws: MeshError.self) {
+          _ = try await EchoClient.connect(dialler, to: silent, on: stage.group.next())
+        }
+      }
+      var gone = instance
+      gone.port = try freePorts(1)[0]
+      let nobody = gone
+      try await stage.dialling(as: .ingest) { dialler in
+        await #expect {
+          _ = try await EchoClient.connect(dialler, to: nobody, on: stage.group.next())
+        } throws: { ($0 as? MeshError)?.code == .unreachable }
+      }
+    }
+
+    @Test("an intention withdrawn ends open connections within a second, and one given again lets new ones in")
+    func withdrawn() async throws {
+      let stage = try await Stage()
+      let instance = try await stage.instance
+      try await stage.dialling(as: .ingest) { dialler in
+        let client = try await EchoClient.connect(dialler, to: instance, on: stage.group.next())
+        #expect(await client.exchange("hello"))
+        try await stage.consul.run(["intention", "delete", "penstock-ingest", "penstock-log"])
+        #expect(await eventually(within: .seconds(1)) { client.isClosed })
+        #expect((client.error as? MeshError)?.code == .refused)
+        await #expect(throws: MeshError.self) {
+          _ = try await EchoClient.connect(dialler, to: instance, on: stage.group.next())
+        }
+        try await stage.consul.run(["intention", "create", "-allow", "penstock-ingest", "penstock-log"])
+        #expect(await eventually(within: .seconds(1)) { dialler.isAllowed })
+        let again = try await EchoClient.connect(dialler, to: instance, on: stage.group.next())
+        #expect(await again.exchange("hello again"))
+      }
+    }
+
+    @Test("the authority's rotation under load fails no request, on new connections and open ones")
+    func rotation() async throws {
+      let stage = try await Stage()
+      let instance = try await stage.instance
+      try await stage.dialling(as: .ingest) { dialler in
+        let pooled = try await EchoClient.connect(dialler, to: instance, on: stage.group.next())
+        let rootsBefore = try await stage.consul.run(["connect", "ca", "get-config"])
+        let key = P256.Signing.PrivateKey().pemRepresentation
+        let config: [String: Any] = [
+          "Provider": "consul",
+          "Config": [
+            "PrivateKey": key, "RootCert": "", "RotationPeriod": "2160h", "LeafCertTTL": "72h", "IntermediateCertTTL": "8760h",
+          ],
+        ]
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("ca-\(UUID().uuidString).json")
+        try JSONSerialization.data(withJSONObject: config).write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+
+        let serial = dialler.certificateSerial
+        var failed: [String] = []
+        var served = 0
+        var isRotated = false
+        // Until the leaf in use is one that the new root signed; Consul spreads that over some 15 seconds.
+        let end = ContinuousClock.now + .seconds(60)
+        while ContinuousClock.now < end, !isRotated || dialler.certificateSerial == serial {
+          if served == 20, !isRotated {
+            try await stage.consul.run(["connect", "ca", "set-config", "-config-file=\(file.path)"])
+            isRotated = true
+          }
+          if await !pooled.exchange("pooled") { failed.append("pooled: \(String(describing: pooled.error))") }
+          do {
+            let fresh = try await EchoClient.connect(dialler, to: instance, on: stage.group.next())
+            if await !fresh.exchange("fresh") { failed.append("fresh: \(String(describing: fresh.error))") }
+            fresh.close()
+          } catch { failed.append("\(error)") }
+          served += 1
+          if !failed.isEmpty { break }
+        }
+        #expect(failed == [], "of \(served)")
+        #expect(dialler.certificateSerial != serial, "the leaf was not renewed: \(rootsBefore)")
+        let after = try await EchoClient.connect(dialler, to: instance, on: stage.group.next())
+        #expect(await after.exchange("after"))
+      }
+    }
+  }
+#endif

@@ -1,0 +1,210 @@
+import Logging
+import NIOPosix
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Mesh
+
+/// Notes what a worker is told.
+private final class Worker: LeaseHolder {
+  let owned = Mutex<Set<Int>>([])
+  let losses = Mutex(0)
+  func acquired(_ partitions: Set<Int>) async { owned.withLock { $0.formUnion(partitions) } }
+  func release(_ partitions: Set<Int>) async { owned.withLock { $0.subtract(partitions) } }
+  func lost(_ partitions: Set<Int>) async {
+    owned.withLock { $0.subtract(partitions) }
+    losses.withLock { $0 += 1 }
+  }
+  var partitions: Set<Int> { owned.withLock { $0 } }
+}
+
+/// One compute instance: registered, with leases, until it leaves or is killed.
+private final class Member: Sendable {
+  let worker = Worker()
+  let leases: PartitionLeases
+  let registration: MeshRegistration
+  private let task: Task<Void, Never>
+  private let keeping: Task<Void, Never>
+
+  init(_ id: String, _ client: ConsulClient, partitions: Int = 8) async throws {
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let registration = MeshRegistration(
+      ServiceDefinition(
+        id: id, service: .compute, address: "127.0.0.1", port: 9, sidecarPort: 9, lifeSignEvery: .seconds(2)),
+      client: client, logger: logger)
+    self.registration = registration
+    let leases = PartitionLeases(
+      LeaseConfiguration(member: id, partitions: partitions), client: client, registration: registration, holder: worker,
+      logger: logger)
+    self.leases = leases
+    try await registration.register()
+    keeping = Task { await registration.run() }
+    task = Task { await leases.run() }
+  }
+
+  var held: Set<Int> { leases.fence.partitions.filter { leases.fence.holds($0) } }
+
+  func leave() async {
+    task.cancel()
+    await task.value
+    keeping.cancel()
+    await registration.leave()
+  }
+}
+
+@Suite(.serialized, .timeLimit(.minutes(2))) struct LeaseTests {
+  private let group = MultiThreadedEventLoopGroup.singleton
+  private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+  private func client(_ consul: ConsulProcess) throws -> ConsulClient {
+    try ConsulClient(ConsulConfiguration(port: consul.httpPort), group: group, logger: logger)
+  }
+
+  @Test("one alone takes all; a second takes half, and no more moves; one that leaves hands its share back at once")
+  func joinAndLeave() async throws {
+    let consul = try await ConsulProcess.start()
+    let client = try client(consul)
+    let a = try await Member("compute-a", client)
+    #expect(await eventually { a.held == Set(0..<8) && a.worker.partitions == Set(0..<8) })
+
+    let b = try await Member("compute-b", client)
+    #expect(await eventually { a.held.count == 4 && b.held.count == 4 })
+    #expect(a.held.isDisjoint(with: b.held))
+    #expect(a.worker.partitions == a.held && b.worker.partitions == b.held)
+    #expect(a.held == Set(0..<4), "the first keeps what it need not give")
+
+    let c = try await Member("compute-c", client)
+    #expect(await eventually { [a, b, c].map(\.held.count).sorted() == [2, 3, 3] })
+    #expect(a.held.isSubset(of: Set(0..<4)) && b.held.isSubset(of: Set(4..<8)))
+
+    await b.leave()
+    #expect(b.held == [])
+    #expect(await eventually(within: .seconds(2)) { a.held.count == 4 && c.held.count == 4 })
+    #expect(a.worker.losses.withLock { $0 } == 0 && b.worker.losses.withLock { $0 } == 0)
+    await a.leave()
+    await c.leave()
+    // Nobody's keys are left behind.
+    #expect(try await consul.run(["kv", "get", "-keys", "penstock/"]).split(whereSeparator: \.isWhitespace) == [])
+  }
+
+  @Test("one that dies is replaced within 5 seconds")
+  func death() async throws {
+    let consul = try await ConsulProcess.start()
+    let client = try client(consul)
+    // A worker that gave its last sign of life just now, and is dead since.
+    try await client.register(
+      ServiceDefinition(
+        id: "compute-dead", service: .compute, address: "127.0.0.1", port: 9, sidecarPort: 9, lifeSignEvery: .seconds(2)))
+    try await client.pass(check: "live-compute-dead", timeout: .seconds(1))
+    let died = ContinuousClock.now
+    let session = try await client.createSession(name: "dead", check: "live-compute-dead", lockDelay: .seconds(1))
+    var locks = [KVOperation(verb: .lock, key: "penstock/compute/members/compute-dead", value: "compute-dead", session: session)]
+    locks += (0..<8).map {
+      KVOperation(verb: .lock, key: "penstock/compute/partitions/\($0)", value: "compute-dead", session: session)
+    }
+    #expect(try await client.transact(locks) != nil)
+
+    let heir = try await Member("compute-heir", client)
+    #expect(await eventually { heir.held == Set(0..<8) })
+    let took = ContinuousClock.now - died
+    #expect(took < .seconds(5), "replaced after \(took)")
+    await heir.leave()
+  }
+
+  @Test("whoever's session ends holds nothing from then on, hears of it, and joins again")
+  func sessionEnded() async throws {
+    let consul = try await ConsulProcess.start()
+    let client = try client(consul)
+    let a = try await Member("compute-a", client)
+    #expect(await eventually { a.held.count == 8 })
+    let before = a.leases.fence.token(of: 0) ?? .max
+    let session = try #require(await a.leases.sessionID)
+    try await client.destroySession(session)
+    #expect(await eventually(within: .seconds(2)) { a.worker.losses.withLock { $0 } == 1 })
+    #expect(await eventually { a.held == Set(0..<8) && a.worker.partitions == Set(0..<8) })
+    #expect(try #require(a.leases.fence.token(of: 0)) > before, "a later lease has a greater token")
+    await a.leave()
+  }
+
+  @Test("a killed instance that comes back under its id takes over from its former self")
+  func sameIdAgain() async throws {
+    let consul = try await ConsulProcess.start()
+    let client = try client(consul)
+    try await client.register(
+      ServiceDefinition(
+        id: "compute-a", service: .compute, address: "127.0.0.1", port: 9, sidecarPort: 9, lifeSignEvery: .seconds(2)))
+    let session = try await client.createSession(name: "former", check: "live-compute-a", lockDelay: .seconds(1))
+    #expect(
+      try await client.transact([
+        KVOperation(verb: .lock, key: "penstock/compute/members/compute-a", value: "compute-a", session: session),
+        KVOperation(verb: .lock, key: "penstock/compute/partitions/3", value: "compute-a", session: session),
+      ]) != nil)
+    let a = try await Member("compute-a", client)
+    #expect(await eventually(within: .seconds(5)) { a.held == Set(0..<8) })
+    await a.leave()
+  }
+
+  @Test("without its agent a worker stops to act within the TTL")
+  func agentGone() async throws {
+    var consul: ConsulProcess? = try await ConsulProcess.start()
+    let client = try client(#require(consul))
+    let a = try await Member("compute-a", client)
+    #expect(await eventually { a.held.count == 8 })
+    consul = nil
+    #expect(await eventually(within: .milliseconds(2500)) { a.held == [] })
+    #expect(a.worker.losses.withLock { $0 } == 0, "it may still own them: nobody said otherwise")
+    await a.leave()
+  }
+}
+
+@Suite(.serialized, .timeLimit(.minutes(1))) struct ConsulClientTests {
+  private let group = MultiThreadedEventLoopGroup.singleton
+  private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+  @Test("an instance registers with its checks, changes its metadata, and is gone once it leaves")
+  func registration() async throws {
+    let consul = try await ConsulProcess.start()
+    let client = try ConsulClient(ConsulConfiguration(port: consul.httpPort), group: group, logger: logger)
+    let agent = try await client.agent()
+    #expect(agent.datacenter == "dc1" && agent.node == "test" && agent.version.first?.isNumber == true)
+
+    let registration = MeshRegistration(
+      ServiceDefinition(
+        id: "query-1", service: .query, address: "127.0.0.1", port: 8080, sidecarPort: 21000, metadata: ["version": "1"]),
+      client: client, logger: logger)
+    try await registration.register()
+    #expect(try await client.isRegistered("query-1"))
+    #expect(try await client.isRegistered("query-1-sidecar-proxy"))
+    try await registration.set(metadata: ["version": "1", "partitions": "0,1"])
+    #expect(try await consul.run(["catalog", "services", "-tags"]).contains("penstock-query-sidecar-proxy"))
+    await registration.leave()
+    #expect(try await !client.isRegistered("query-1"))
+    #expect(try await !client.isRegistered("query-1-sidecar-proxy"))
+    await registration.leave()
+  }
+
+  @Test("an agent that forgot an instance is told again")
+  func forgotten() async throws {
+    let consul = try await ConsulProcess.start()
+    let client = try ConsulClient(ConsulConfiguration(port: consul.httpPort), group: group, logger: logger)
+    let registration = MeshRegistration(
+      ServiceDefinition(id: "log-1", service: .log, address: "127.0.0.1", port: 7000, sidecarPort: 21000),
+      client: client, refresh: .milliseconds(20), logger: logger)
+    let running = Task { await registration.run() }
+    defer { running.cancel() }
+    #expect(await eventually { (try? await client.isRegistered("log-1")) == true })
+    try await client.deregister("log-1")
+    #expect(await eventually { (try? await client.isRegistered("log-1")) == true })
+  }
+
+  @Test("no agent, and a token the agent does not know, are errors of their own")
+  func errors() async throws {
+    let port = try freePorts(1)[0]
+    let nobody = try ConsulClient(ConsulConfiguration(port: port), group: group, logger: logger)
+    await #expect { _ = try await nobody.agent() } throws: { ($0 as? ConsulError)?.code == .unreachable }
+    #expect(throws: ConsulError.self) {
+      _ = try ConsulClient(ConsulConfiguration(tokenFile: "/nonexistent/token"), group: group, logger: logger)
+    }
+  }
+}

@@ -1,0 +1,5 @@
+# The least that penstock-log needs: `consul acl policy create -name penstock-log -rules @config/consul/policies/log.hcl`
+service "penstock-log"               { policy = "write" }
+service "penstock-log-sidecar-proxy" { policy = "write" }
+# Without it lists of instances are empty, and no error says why.
+node_prefix "" { policy = "read" }
