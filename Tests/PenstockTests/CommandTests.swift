@@ -55,7 +55,7 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
     #expect(
       Set(all) == [
         "", "up", "demo", "send", "query", "events", "view", "view list", "view check", "config", "config check",
-        "config reference",
+        "config reference", "log", "log list", "log inspect", "log verify", "log export", "log repair", "log retain",
       ])
     for path in commands() {
       let outcome = try penstock(path + ["--help"])

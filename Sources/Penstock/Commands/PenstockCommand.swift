@@ -15,6 +15,6 @@ struct PenstockCommand: AsyncParsableCommand {
     version: "penstock \(penstockVersion)",
     subcommands: [
       UpCommand.self, DemoCommand.self, SendCommand.self, QueryCommand.self, EventsCommand.self, ViewCommand.self,
-      ConfigCommand.self,
+      LogCommand.self, ConfigCommand.self,
     ])
 }

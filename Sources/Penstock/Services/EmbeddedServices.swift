@@ -17,6 +17,7 @@ struct EmbeddedServices: Sendable {
   let query: QueryService
   let ingestAddress: ListenAddress
   let queryAddress: ListenAddress
+  private let retention: Task<Void, Never>
   private let group: MultiThreadedEventLoopGroup
   private let logger: Logger
 
@@ -35,6 +36,8 @@ struct EmbeddedServices: Sendable {
         configuration: ComputeConfiguration(settings), catalog: catalog, log: log, logger: logger)
       compute.start()
       started.append { await compute.shutDown() }
+      let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .everything } }
+      started.append { retention.cancel() }
       let probe = ServiceProbe(
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
       let query = QueryService(
@@ -52,7 +55,7 @@ struct EmbeddedServices: Sendable {
       }
       return EmbeddedServices(
         log: log, compute: compute, ingest: ingest, query: query, ingestAddress: ingestAddress, queryAddress: queryAddress,
-        group: group, logger: logger)
+        retention: retention, group: group, logger: logger)
     } catch {
       for stop in started.reversed() { await stop() }
       try await group.shutdownGracefully()
@@ -63,6 +66,7 @@ struct EmbeddedServices: Sendable {
   /// Drains from the edges inwards: no new events, and what came is synced; queries get their answers; views checkpoint; the log closes.
   func shutDown() async {
     logger.notice("shutting down")
+    retention.cancel()
     await ingest.shutDown()
     await query.shutDown(timeout: .seconds(10))
     await compute.shutDown()
@@ -120,6 +124,8 @@ extension LogConfiguration {
     codec = settings.log.codec == .deflate ? .deflate : .none
     dedupWindow = settings.ingest.dedupWindow
     dedupIdentitiesMax = settings.log.dedupIdentitiesMax
+    retention = Retention(age: settings.log.retentionAge, bytes: settings.log.retentionBytes)
+    diskReserveBytes = settings.log.diskReserve
     // Each loop may have this much under way to one partition before it stops reading.
     pendingBytesMax = max(pendingBytesMax, ingestLoops * IngestService.pendingBytesPerLoopMax)
   }
