@@ -30,46 +30,40 @@ final class QueryAnswers: Sendable {
   /// From now on `/readyz` says no.
   func drain() { draining.store(true, ordering: .relaxed) }
 
-  /// - Parameters:
-  ///   - target: Path and query as the request line has them.
-  ///   - accept: The `Accept` header.
-  func answer(_ method: HTTPRequest.Method, _ target: String, accept: String?) async -> Answer {
+  /// - Parameter match: What the request's path stands for.
+  func answer(_ request: QueryRequest, _ match: RouteMatch) async -> Answer {
     let start = ContinuousClock.now
-    let end = target.utf8.firstIndex { $0 == 0x3F || $0 == 0x23 } ?? target.utf8.endIndex
-    let path = target[..<end]
-    var query = end == target.utf8.endIndex ? target[end...] : target[target.utf8.index(after: end)...]
-    if end < target.utf8.endIndex, target.utf8[end] == 0x23 { query = "" }
-    let (route, view) = Route.find(path)
     var answer: Answer
     do throws(QueryFailure) {
-      guard route != .unknown else { throw QueryFailure.notFound(String(path)) }
-      guard method == .get || method == .head else {
+      guard match.route != .unknown else { throw QueryFailure.notFound(String(request.path)) }
+      guard match.route.allows(request.method) else {
         throw QueryFailure(
-          405, "method_not_allowed", "\(path) takes GET, not \(method.rawValue.prefix(32))", headers: ["Allow": "GET, HEAD"])
+          405, "method_not_allowed",
+          "\(request.path.prefix(200)) takes \(match.route.allow), not \(request.method.rawValue.prefix(32))",
+          headers: ["Allow": match.route.allow])
       }
-      answer = try await self.answer(route, view, query, accept)
+      answer = try await self.route(request, match)
     } catch {
       if error.problem.status >= 500 {
         // What is missing or late is its owner's to log; what is broken is found here.
         logger.log(
           level: error.problem.status == 500 ? .error : .debug,
-          "answering \(error.problem.status) \(error.problem.code) to \(route.rawValue): \(error.problem.detail)")
+          "answering \(error.problem.status) \(error.problem.code) to \(match.route.rawValue): \(error.problem.detail)",
+          metadata: ["request": "\(request.id)"])
       }
-      answer = Answer(error)
+      var failure = error
+      failure.extra["request_id"] = .string(request.id.description)
+      answer = Answer(failure)
     }
-    counters.answered(route, answer.status, after: ContinuousClock.now - start)
+    counters.answered(match.route, answer.status, after: ContinuousClock.now - start)
     return answer
   }
 
-  private func answer(
-    _ route: Route, _ view: Substring, _ query: Substring, _ accept: String?
-  ) async throws(QueryFailure) -> Answer {
-    switch route {
-    case .view:
-      guard let name = PercentText.decode(view.utf8, plusIsSpace: false) else { throw .notFound("/v1/views/\(view)") }
-      return try await views.rows(name, query, accept: accept)
-    case .views: return try await views.list(query)
-    case .events: return try await events.answer(query, accept: accept)
+  private func route(_ request: QueryRequest, _ match: RouteMatch) async throws(QueryFailure) -> Answer {
+    switch match.route {
+    case .view: return try await views.rows(try match.parameter(), request.query, accept: request.accept)
+    case .views: return try await views.list(request.query)
+    case .events: return try await events.answer(request.query, accept: request.accept)
     case .alive: return Answer(200, "application/json", Array(#"{"status":"alive"}"#.utf8))
     case .ready, .health: return await readiness()
     case .metrics: return Answer(200, "text/plain; version=0.0.4; charset=utf-8", Array(probe.metrics().utf8))

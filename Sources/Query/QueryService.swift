@@ -33,6 +33,7 @@ public final class QueryService: Sendable {
   private let logger: Logger
   private let running = Mutex<Running?>(nil)
   private let date = Mutex(DateText())
+  private let departures = ClientDepartures()
 
   /// - Parameters:
   ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
@@ -56,7 +57,7 @@ public final class QueryService: Sendable {
     let configuration = configuration
     let server = Server(
       childChannelSetup: HTTP1Channel(
-        responder: { [self] request, writer, _ in try await respond(to: request, writer) },
+        responder: { [self] request, writer, channel in try await respond(to: request, writer, on: channel) },
         configuration: HTTP1Channel.Configuration(idleTimeout: .nanoseconds(configuration.idleTimeout.nanoseconds))),
       configuration: ServerConfiguration(
         address: .hostname(configuration.host, port: configuration.port), backlog: 1024,
@@ -131,21 +132,64 @@ public final class QueryService: Sendable {
     return quiet
   }
 
-  private func respond(to request: Request, _ writer: consuming ResponseWriter) async throws {
-    let answer = await answers.answer(request.method, request.head.path ?? "/", accept: request.headers[.accept])
+  private func respond(
+    to request: Request, _ writer: consuming ResponseWriter, on channel: any Channel
+  ) async throws {
+    let body = RequestBodyReader { bytesMax throws(QueryFailure) in try await QueryService.read(request.body, bytesMax) }
+    let asked = QueryRequest(request.method, request.head.path ?? "/", headers: request.headers, body: body)
+    let match = RouteMatch(asked.path)
+    let answer = try await whilePresent(match.route, channel) { [answers] in await answers.answer(asked, match) }
     var head = HTTPResponse(status: HTTPResponse.Status(code: answer.status))
     head.headerFields[.contentType] = answer.contentType
     for (name, value) in answer.headers { head.headerFields[name] = value }
+    head.headerFields[.requestID] = asked.id.description
     head.headerFields[.date] = date.withLock { $0.text(at: Timestamp.systemNow()) }
     if case .bytes(let bytes) = answer.body { head.headerFields[.contentLength] = String(bytes.count) }
     switch answer.body {
     case _ where request.method == .head: try await writer.writeResponse(head)
     case .bytes(let bytes): try await writer.write(response: head, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
-    case .rows(let first, var rest):
+    case .pieces(let first, var pieces):
       var body = try await writer.writeHead(head)
       try await body.write(ByteBuffer(bytes: first))
-      while let piece = rest.piece() { try await body.write(ByteBuffer(bytes: piece)) }
+      while true {
+        let piece: [UInt8]?
+        (piece, pieces) = try await whilePresent(match.route, channel) { [pieces] in
+          var pieces = pieces
+          return (try await pieces.next(), pieces)
+        }
+        guard let piece else { break }
+        try await body.write(ByteBuffer(bytes: piece))
+      }
       try await body.finish(nil)
     }
+    // What is left of a body that was refused is not worth reading.
+    if answer.status == 413 { throw QueryFailure(413, "body_too_large", "") }
   }
+
+  /// Runs `body`; where that may take long, it is cancelled once whoever asked has left.
+  private func whilePresent<R: Sendable>(
+    _ route: Route, _ channel: any Channel, _ body: @escaping @Sendable () async throws -> R
+  ) async throws -> R {
+    guard route.isLong else { return try await body() }
+    return try await departures.run(on: channel, body)
+  }
+
+  private static func read(_ body: RequestBody, _ bytesMax: Int) async throws(QueryFailure) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var isTooLarge = false
+    do {
+      for try await buffer in body {
+        // A sender that has sent all it has will read the answer; so a little too much is read to its end.
+        guard bytes.count + buffer.readableBytes <= bytesMax + QueryService.excessBytesMax else { break }
+        isTooLarge = isTooLarge || bytes.count + buffer.readableBytes > bytesMax
+        bytes.append(contentsOf: buffer.readableBytesView)
+      }
+    } catch {
+      throw QueryFailure(400, "incomplete_body", "the body did not arrive whole: \(error)")
+    }
+    guard !isTooLarge, bytes.count <= bytesMax else { throw .tooLarge(bytesMax) }
+    return bytes
+  }
+
+  private static let excessBytesMax = 1 << 20
 }

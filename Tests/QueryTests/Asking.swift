@@ -26,19 +26,30 @@ struct Asking: Sendable {
       now: { Asking.now })
   }
 
-  func raw(_ target: String, accept: String? = nil, method: HTTPRequest.Method = .get) async -> Reply {
-    let answer = await answers.answer(method, target, accept: accept)
-    var headers: [String: String] = [:]
-    for (name, value) in answer.headers { headers[name.rawName] = value }
-    var body: [UInt8]
+  func raw(
+    _ target: String, accept: String? = nil, method: HTTPRequest.Method = .get, headers: HTTPFields = [:], body: String = ""
+  ) async -> Reply {
+    var headers = headers
+    headers[.accept] = accept
+    let answer = await self.answer(
+      QueryRequest(method, target, headers: headers, body: RequestBodyReader(bytes: Array(body.utf8))))
+    var named: [String: String] = [:]
+    for (name, value) in answer.headers { named[name.rawName] = value }
+    var bytes: [UInt8]
     switch answer.body {
-    case .bytes(let bytes): body = bytes
-    case .rows(let first, var rest):
-      body = first
-      while let piece = rest.piece() { body += piece }
+    case .bytes(let all): bytes = all
+    case .pieces(let first, var rest):
+      bytes = first
+      do { while let piece = try await rest.next() { bytes += piece } } catch { bytes += Array("\(error)".utf8) }
     }
     return Reply(
-      status: answer.status, contentType: answer.contentType, headers: headers, text: String(decoding: body, as: UTF8.self))
+      status: answer.status, contentType: answer.contentType, headers: named, text: String(decoding: bytes, as: UTF8.self))
+  }
+
+  func answer(_ request: QueryRequest) async -> Answer { await answers.answer(request, RouteMatch(request.path)) }
+
+  func post(_ path: String, _ json: JSONValue, accept: String? = nil) async -> Reply {
+    await raw(path, accept: accept, method: .post, headers: [.contentType: "application/json"], body: json.text)
   }
 
   /// - Parameter parameters: Encoded here.

@@ -150,13 +150,13 @@ func pieces() async throws {
   }
   asking.store.put(seen, try Hours.definition())
   for format in ["json", "ndjson", "csv"] {
-    let answer = await asking.answers.answer(.get, "/v1/views/hourly?limit=100000&format=\(format)", accept: nil)
-    guard case .rows(let first, var rest) = answer.body else {
+    let answer = await asking.answer(QueryRequest(.get, "/v1/views/hourly?limit=100000&format=\(format)"))
+    guard case .pieces(let first, var rest) = answer.body else {
       Issue.record("\(format): in one piece")
       continue
     }
     var bytes = first
-    while let piece = rest.piece() {
+    while let piece = try await rest.next() {
       #expect(piece.count < PageWriter.pieceBytes + 1024)
       bytes += piece
     }

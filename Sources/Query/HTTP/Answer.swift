@@ -1,12 +1,19 @@
 import Events
 import HTTPTypes
 
+/// A body that is written a piece at a time, each when the piece before has gone out: nothing piles up for a slow reader.
+protocol BodyPieces: Sendable {
+  /// The next piece, which may have to be waited for; nil after the last, and soon once the task is cancelled.
+  /// - Throws: When the body cannot be completed: the connection is cut, so that no one takes half an answer for a whole one.
+  mutating func next() async throws -> [UInt8]?
+}
+
 /// A response before it meets a connection.
 struct Answer: Sendable {
   enum Body: Sendable {
     case bytes([UInt8])
-    /// What the writer has written so far, and the writer for the rest.
-    case rows(first: [UInt8], PageWriter)
+    /// The first piece, and what gives the rest.
+    case pieces(first: [UInt8], any BodyPieces)
   }
 
   var status: Int
@@ -18,6 +25,12 @@ struct Answer: Sendable {
     self.status = status
     self.contentType = contentType
     self.body = .bytes(body)
+  }
+
+  init(_ status: Int = 200, _ json: JSONValue) {
+    var bytes: [UInt8] = []
+    json.write(to: &bytes)
+    self.init(status, "application/json", bytes)
   }
 
   init(_ failure: QueryFailure) {

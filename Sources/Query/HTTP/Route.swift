@@ -1,4 +1,6 @@
-/// What a path stands for.
+import HTTPTypes
+
+/// What a path stands for: the one table of paths, to which the OpenAPI document is held.
 enum Route: String, Sendable, CaseIterable {
   case root = "/"
   case views = "/v1/views"
@@ -12,24 +14,72 @@ enum Route: String, Sendable, CaseIterable {
   /// None of the others.
   case unknown
 
+  /// What may be asked of it; `HEAD` goes with `GET`.
+  var methods: [HTTPRequest.Method] {
+    switch self {
+    case .unknown: []
+    default: [.get]
+    }
+  }
+
+  /// Whether answering may take long enough that it should end when whoever asked has left.
+  var isLong: Bool { false }
+
+  func allows(_ method: HTTPRequest.Method) -> Bool {
+    methods.contains(method) || (method == .head && methods.contains(.get))
+  }
+
+  /// The `Allow` header's value.
+  var allow: String {
+    var names = methods.map(\.rawValue)
+    if allows(.head) { names.insert("HEAD", at: names.firstIndex(of: "GET").map { $0 + 1 } ?? 0) }
+    return names.joined(separator: ", ")
+  }
+}
+
+/// A path's route and what stands in the places of its `{…}`.
+struct RouteMatch: Sendable {
+  var route: Route
+  /// In order, still percent-encoded, none empty.
+  var parameters: [Substring] = []
+
   /// - Parameter path: Still percent-encoded.
-  /// - Returns: The route, and the view's name as the path has it.
-  static func find(_ path: Substring) -> (route: Route, view: Substring) {
-    let prefix = "/v1/views/"
-    if path.hasPrefix(prefix) {
-      let rest = path.dropFirst(prefix.utf8.count)
-      return rest.isEmpty || rest.utf8.contains(0x2F) ? (.unknown, "") : (.view, rest)
+  init(_ path: Substring) {
+    if let route = RouteMatch.literals[path] {
+      self.route = route
+      return
     }
-    switch path {
-    case "/": return (.root, "")
-    case "/v1/views": return (.views, "")
-    case "/v1/events": return (.events, "")
-    case "/livez": return (.alive, "")
-    case "/readyz": return (.ready, "")
-    case "/health": return (.health, "")
-    case "/metrics": return (.metrics, "")
-    case "/openapi.json": return (.openAPI, "")
-    default: return (.unknown, "")
+    route = .unknown
+    let segments = path.split(separator: "/", omittingEmptySubsequences: false)
+    for (route, template) in RouteMatch.templates where template.count == segments.count {
+      let matches = zip(template, segments).allSatisfy { $0.isParameter ? !$1.isEmpty : $0.text == $1 }
+      guard matches else { continue }
+      self.route = route
+      parameters = zip(template, segments).compactMap { $0.isParameter ? $1 : nil }
+      return
     }
+  }
+
+  /// A parameter, decoded.
+  /// - Parameter index: Its number in the route's path.
+  func parameter(_ index: Int = 0) throws(QueryFailure) -> String {
+    guard let text = PercentText.decode(parameters[index].utf8, plusIsSpace: false) else {
+      throw .notFound(route.rawValue)
+    }
+    return text
+  }
+
+  private struct Segment: Sendable {
+    var text: Substring
+    var isParameter: Bool { text.first == "{" }
+  }
+
+  private static let literals: [Substring: Route] = {
+    let routes = Route.allCases.filter { $0 != .unknown && !$0.rawValue.contains("{") }
+    return Dictionary(uniqueKeysWithValues: routes.map { (Substring($0.rawValue), $0) })
+  }()
+
+  private static let templates: [(Route, [Segment])] = Route.allCases.filter { $0.rawValue.contains("{") }.map { route in
+    (route, route.rawValue.split(separator: "/", omittingEmptySubsequences: false).map { Segment(text: $0) })
   }
 }

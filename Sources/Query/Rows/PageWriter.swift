@@ -2,7 +2,7 @@ import Events
 import Views
 
 /// Writes a page of rows, a piece at a time.
-struct PageWriter: Sendable {
+struct PageWriter: BodyPieces {
   /// Bytes of a piece, give or take a row.
   static let pieceBytes = 64 << 10
 
@@ -17,7 +17,8 @@ struct PageWriter: Sendable {
   private let labels: [[UInt8]]
   private var head: [UInt8]
   private let tail: [UInt8]
-  private var next = 0
+  /// Rows of the page.
+  private var written = 0
   private var isDone = false
   /// Most rows share a window with the row before.
   private var startText = TimeText()
@@ -52,23 +53,25 @@ struct PageWriter: Sendable {
     guard !isDone else { return nil }
     var output = head
     head = []
-    output.reserveCapacity(min(PageWriter.pieceBytes + 4096, output.count + (page.count - next) * 256 + tail.count))
-    while next < page.count, output.count < PageWriter.pieceBytes {
+    output.reserveCapacity(min(PageWriter.pieceBytes + 4096, output.count + (page.count - written) * 256 + tail.count))
+    while written < page.count, output.count < PageWriter.pieceBytes {
       if format == .csv {
-        writeCSV(page[next], to: &output)
+        writeCSV(page[written], to: &output)
       } else {
-        if format == .json, next > 0 { output.append(0x2C) }
-        writeJSON(page[next], to: &output)
+        if format == .json, written > 0 { output.append(0x2C) }
+        writeJSON(page[written], to: &output)
         if format == .ndjson { output.append(0x0A) }
       }
-      next += 1
+      written += 1
     }
-    if next == page.count {
+    if written == page.count {
       output.append(contentsOf: tail)
       isDone = true
     }
     return output
   }
+
+  mutating func next() async -> [UInt8]? { piece() }
 
   private mutating func writeJSON(_ row: Int, to output: inout [UInt8]) {
     output.append(contentsOf: #"{"window_start":""#.utf8)

@@ -90,7 +90,7 @@ final class ViewAnswers: Sendable {
     var answer = Answer(200, format.contentType, [])
     let first = writer.piece() ?? []
     // Small answers, most of them, go out in one piece and with their length.
-    answer.body = first.count < PageWriter.pieceBytes ? .bytes(first) : .rows(first: first, writer)
+    answer.body = first.count < PageWriter.pieceBytes ? .bytes(first) : .pieces(first: first, writer)
     if format != .json {
       answer.headers.append((.penstockAsOf, result.asOf.description))
       if let cursor { answer.headers.append((.penstockNextCursor, cursor)) }

@@ -1,0 +1,101 @@
+import Events
+import HTTPTypes
+
+/// A request as those who answer it see it: no connection, no framework.
+struct QueryRequest: Sendable {
+  var method: HTTPRequest.Method
+  /// Still percent-encoded.
+  var path: Substring
+  /// What follows the `?`, still percent-encoded.
+  var query: Substring
+  var headers: HTTPFields
+  /// The sender's own, or one made here: the answer and the log have it.
+  var id: RequestID
+  /// Reads the body, once.
+  var body: RequestBodyReader
+
+  /// - Parameter target: Path and query as the request line has them.
+  init(_ method: HTTPRequest.Method, _ target: String, headers: HTTPFields = [:], body: RequestBodyReader = .empty) {
+    self.method = method
+    self.headers = headers
+    self.body = body
+    id = RequestID(headers)
+    let end = target.utf8.firstIndex { $0 == 0x3F || $0 == 0x23 } ?? target.utf8.endIndex
+    path = target[..<end]
+    let hasQuery = end < target.utf8.endIndex && target.utf8[end] == 0x3F
+    query = hasQuery ? target[target.utf8.index(after: end)...] : target[target.endIndex...]
+  }
+
+  var accept: String? { headers[.accept] }
+
+  /// The body as JSON.
+  /// - Throws: 413, 415 or 400, as their names say.
+  func json(bytesMax: Int) async throws(QueryFailure) -> JSONValue {
+    let bytes = try await bytes(of: ["application/json"], bytesMax: bytesMax)
+    do throws(JSONError) {
+      return try JSONValue(parsing: bytes)
+    } catch {
+      throw QueryFailure(400, "invalid_json", "the body is no JSON: \(error)")
+    }
+  }
+
+  /// The body, which must be of one of these media types, or name none.
+  func bytes(of mediaTypes: [String], bytesMax: Int) async throws(QueryFailure) -> [UInt8] {
+    if let given = headers[.contentType] {
+      let type = given.prefix { $0 != ";" }.filter { $0 != " " && $0 != "\t" }.lowercased()
+      guard mediaTypes.contains(type) else {
+        throw QueryFailure(
+          415, "unsupported_media_type", "'\(type.prefix(64))' is not taken here: send \(mediaTypes.joined(separator: " or "))",
+          headers: ["Accept": mediaTypes.joined(separator: ", ")])
+      }
+    }
+    if let coding = headers[.contentEncoding], coding.lowercased() != "identity" {
+      throw QueryFailure(415, "unsupported_media_type", "Content-Encoding '\(coding.prefix(64))' is not taken here")
+    }
+    if let text = headers[.contentLength], let length = Int(text), length > bytesMax { throw .tooLarge(bytesMax) }
+    return try await body.read(bytesMax)
+  }
+}
+
+/// How a request's body is read.
+struct RequestBodyReader: Sendable {
+  /// - Parameter bytesMax: More is a 413.
+  let read: @Sendable (_ bytesMax: Int) async throws(QueryFailure) -> [UInt8]
+
+  init(_ read: @escaping @Sendable (_ bytesMax: Int) async throws(QueryFailure) -> [UInt8]) { self.read = read }
+
+  static let empty = RequestBodyReader(bytes: [])
+
+  init(bytes: [UInt8]) {
+    read = { bytesMax throws(QueryFailure) in
+      guard bytes.count <= bytesMax else { throw .tooLarge(bytesMax) }
+      return bytes
+    }
+  }
+}
+
+/// `X-Request-Id`: 1 to 128 visible ASCII characters.
+struct RequestID: Sendable, CustomStringConvertible {
+  let description: String
+
+  init(_ headers: HTTPFields) {
+    if let given = headers[.requestID], (1...128).contains(given.utf8.count),
+      given.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+    {
+      description = given
+    } else {
+      description = String(UInt64.random(in: 1 << 60 ... .max), radix: 16)
+    }
+  }
+}
+
+extension QueryFailure {
+  static func tooLarge(_ bytesMax: Int) -> QueryFailure {
+    QueryFailure(413, "body_too_large", "the body has more than \(bytesMax) bytes", headers: ["Connection": "close"])
+  }
+}
+
+extension HTTPField.Name {
+  // A valid field name.
+  static let requestID = HTTPField.Name("X-Request-Id")!
+}
