@@ -98,7 +98,10 @@ let package = Package(
       name: "IngestTests",
       dependencies: ["Ingest", "Events", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
-    .testTarget(name: "ComputeTests", dependencies: ["Compute", "Log", "Views", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "ComputeTests",
+      dependencies: ["Compute", "Log", "Views", "Events", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")],
+      swiftSettings: strict),
     .testTarget(
       name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509], swiftSettings: strict),
     .testTarget(
@@ -108,6 +111,9 @@ let package = Package(
       name: "IdentityTests", dependencies: ["Identity", "Events", "TestSupport", nioSSL, x509, crypto, jwtKit],
       swiftSettings: strict),
     .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "FuzzTests", dependencies: ["Events", "Views", "WebSocket", "Query", "TestSupport", nioCore], exclude: ["Corpus"],
+      swiftSettings: strict),
     .testTarget(
       name: "PenstockTests",
       dependencies: ["Penstock", "Views", logging, metrics, .product(name: "ArgumentParser", package: "swift-argument-parser")],

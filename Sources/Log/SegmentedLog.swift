@@ -1,4 +1,3 @@
-import Dispatch
 import Events
 import Logging
 import Synchronization
@@ -43,6 +42,14 @@ public final class SegmentedLog: EventLog, Sendable {
     _ configuration: LogConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
     logger: Logger = Logger(label: "penstock.log"), now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) async throws(LogError) -> SegmentedLog {
+    try await open(configuration, fileSystem: fileSystem, logger: logger, scheduler: DispatchScheduler(), now: now)
+  }
+
+  /// As `open`, with the work run by `scheduler`.
+  static func open(
+    _ configuration: LogConfiguration, fileSystem: any FileSystem, logger: Logger, scheduler: any LogScheduler,
+    now: @escaping @Sendable () -> Timestamp
+  ) async throws(LogError) -> SegmentedLog {
     configuration.checkBounds()
     let folder = LogFolder(directory: configuration.directory, fileSystem: fileSystem)
     let lock = try folder.openForWriting(partitionCount: configuration.partitions)
@@ -52,17 +59,12 @@ public final class SegmentedLog: EventLog, Sendable {
       directory: folder.paths.root, bytes: configuration.diskReserveBytes, fileSystem: fileSystem, metrics: metrics)
     let results = Mutex([(Partition, PartitionReport?)?](repeating: nil, count: configuration.partitions))
     // Recovery blocks its thread with reads: not one of Swift's few.
-    await withCheckedContinuation { continuation in
-      DispatchQueue.global().async {
-        DispatchQueue.concurrentPerform(iterations: configuration.partitions) { index in
-          let files = PartitionFiles(
-            partition: PartitionID(index), paths: folder.paths.partition(PartitionID(index)), fileSystem: fileSystem,
-            indexIntervalBytes: configuration.indexIntervalBytes, mayWriteIndexes: true, logger: logger)
-          let result = open(files, configuration, waiters, metrics, disk, now)
-          results.withLock { $0[index] = result }
-        }
-        continuation.resume()
-      }
+    await scheduler.perform(configuration.partitions) { index in
+      let files = PartitionFiles(
+        partition: PartitionID(index), paths: folder.paths.partition(PartitionID(index)), fileSystem: fileSystem,
+        indexIntervalBytes: configuration.indexIntervalBytes, mayWriteIndexes: true, logger: logger)
+      let result = open(files, configuration, waiters, metrics, disk, scheduler, now)
+      results.withLock { $0[index] = result }
     }
     let opened = results.withLock { $0.compactMap { $0 } }
     precondition(opened.count == configuration.partitions)
@@ -73,7 +75,7 @@ public final class SegmentedLog: EventLog, Sendable {
 
   private static func open(
     _ files: PartitionFiles, _ configuration: LogConfiguration, _ waiters: AppendWaiters, _ metrics: LogMetrics,
-    _ disk: DiskReserve, _ now: @escaping @Sendable () -> Timestamp
+    _ disk: DiskReserve, _ scheduler: any LogScheduler, _ now: @escaping @Sendable () -> Timestamp
   ) -> (Partition, PartitionReport?) {
     do throws(LogError) {
       let recovered = try PartitionRecovery(files: files, configuration: configuration).run()
@@ -84,7 +86,7 @@ public final class SegmentedLog: EventLog, Sendable {
         recentBytesMax: configuration.recentBytesMax)
       let writer = PartitionWriter(
         recovered, configuration: configuration, files: files, queue: queue, published: published, waiters: waiters,
-        metrics: metrics, disk: disk, now: now)
+        metrics: metrics, disk: disk, scheduler: scheduler, now: now)
       metrics.segments.increment(by: Double(recovered.sealed.count + 1))
       metrics.tornBytes.increment(by: recovered.report.tornBytes)
       return (.open(OpenPartition(queue: queue, published: published, writer: writer)), recovered.report)

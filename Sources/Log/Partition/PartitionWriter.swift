@@ -71,6 +71,8 @@ actor PartitionWriter {
   private var staging: [UInt8] = []
   private var isMarkerFailing = false
   private var forgottenCounted = 0
+  /// Once a segment could not be removed, none is until the partition is opened anew.
+  private var removalFailure: LogError?
   private(set) var poison: LogError?
 
   var partition: PartitionID { files.partition }
@@ -79,9 +81,9 @@ actor PartitionWriter {
   init(
     _ recovered: consuming PartitionRecovery.Recovered, configuration: LogConfiguration, files: PartitionFiles,
     queue: AppendQueue, published: PublishedLog, waiters: AppendWaiters, metrics: LogMetrics,
-    disk: DiskReserve, now: @escaping @Sendable () -> Timestamp
+    disk: DiskReserve, scheduler: any LogScheduler, now: @escaping @Sendable () -> Timestamp
   ) {
-    executor = WriterExecutor(label: "penstock.log.\(files.partition)")
+    executor = WriterExecutor(scheduler.makeQueue(label: "penstock.log.\(files.partition)"))
     self.configuration = configuration
     self.files = files
     self.queue = queue
@@ -383,13 +385,13 @@ actor PartitionWriter {
     }
   }
 
-  /// Keeps the last two: the active segment's, and one to fall back on.
+  /// Keeps the last two: the active segment's, and one to fall back on. One whose segment was never begun, or is gone, is of no use.
   private func removeOldSnapshots() {
+    let bases = Set(published.segments.map(\.base))
     do throws(IOFailure) {
-      let names = try files.fileSystem.list(files.paths.directory)
-      for base in files.bases(names, suffix: ".producers").dropLast(2) {
-        try files.fileSystem.remove(files.paths.producers(base))
-      }
+      let snapshots = files.bases(try files.fileSystem.list(files.paths.directory), suffix: ".producers")
+      let kept = snapshots.filter(bases.contains).suffix(2)
+      for base in snapshots where !kept.contains(base) { try files.fileSystem.remove(files.paths.producers(base)) }
     } catch {
       logger.warning("old producer snapshots are not removed", metadata: files.place("failure", "\(error)"))
     }
@@ -398,6 +400,7 @@ actor PartitionWriter {
   /// Removes whole segments from the front while `isSurplus` says so. Never the active one.
   /// - Returns: How many.
   func removeSegments(while isSurplus: @Sendable (SegmentSummary, _ partitionBytes: Int) -> Bool) throws(LogError) -> Int {
+    if let removalFailure { throw removalFailure }
     var removed = 0
     while poison == nil {
       let segments = published.segments
@@ -406,7 +409,13 @@ actor PartitionWriter {
       published.removeFirst()
       metrics.segments.decrement()
       removed += 1
-      try files.removeSegment(segments[0].base)
+      do throws(LogError) {
+        try files.removeSegment(segments[0].base)
+      } catch {
+        // A later one must not go before it: the next start would find a hole.
+        removalFailure = error
+        throw error
+      }
     }
     return removed
   }

@@ -29,7 +29,7 @@ struct ProducerRecovery {
   /// - Throws: `.corrupt` when the segments that would have to be read are gone or damaged.
   mutating func restore(_ names: [String], sealed: [SegmentSummary], activeBase: Offset) throws(LogError) {
     let start = sealed.first?.base ?? activeBase
-    let from = try restoreSnapshot(names, from: start, to: activeBase)
+    let from = try restoreSnapshot(names, of: Set(sealed.map(\.base) + [activeBase]), activeBase)
     guard let from else {
       guard start > .zero else { return try scan(sealed, from: start, to: activeBase) }
       throw .corrupt(
@@ -39,15 +39,14 @@ struct ProducerRecovery {
     try scan(sealed, from: from, to: activeBase)
   }
 
-  /// - Returns: The base of the latest whole snapshot that batches of the log follow; nil when there is none.
-  private mutating func restoreSnapshot(_ names: [String], from start: Offset, to activeBase: Offset) throws(LogError) -> Offset? {
+  /// - Parameter segments: Their bases. A snapshot that no segment begins behind is of one that was never begun, or is gone.
+  /// - Returns: The base of the latest whole snapshot; nil when there is none.
+  private mutating func restoreSnapshot(_ names: [String], of segments: Set<Offset>, _ activeBase: Offset) throws(LogError) -> Offset? {
     let (fileSystem, paths, partition) = (files.fileSystem, files.paths, files.partition)
-    for base in files.bases(names, suffix: ".producers").reversed() where base >= start {
-      // One beyond the active segment was written for a segment that was never begun.
-      guard base <= activeBase else {
-        try placing(partition, base) { () throws(IOFailure) in try fileSystem.remove(paths.producers(base)) }
-        continue
-      }
+    for base in files.bases(names, suffix: ".producers").reversed() {
+      // One beyond the active segment would be taken for that of a segment begun there later.
+      if base > activeBase { try placing(partition, base) { () throws(IOFailure) in try fileSystem.remove(paths.producers(base)) } }
+      guard segments.contains(base) else { continue }
       let file = try placing(partition, base) { () throws(IOFailure) in
         try fileSystem.contents(of: paths.producers(base), bytesMax: ProducerSnapshot.bytesMax)
       }

@@ -40,7 +40,8 @@ public final class LogTrim: Sendable {
 
   private func hasSnapshot(_ files: PartitionFiles, atOrAfter base: Offset) throws(LogError) -> Bool {
     let names = try placing(files.partition) { () throws(IOFailure) in try files.fileSystem.list(files.paths.directory) }
-    for base in files.bases(names, suffix: ".producers").reversed().prefix(while: { $0 >= base }) {
+    let segments = Set(files.bases(names, suffix: ".segment"))
+    for base in files.bases(names, suffix: ".producers").reversed().prefix(while: { $0 >= base }) where segments.contains(base) {
       let stored = try placing(files.partition) { () throws(IOFailure) in
         try files.fileSystem.contents(of: files.paths.producers(base), bytesMax: ProducerSnapshot.bytesMax)
       }
