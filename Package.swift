@@ -46,13 +46,15 @@ let package = Package(
   ],
   targets: [
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CEpoll"),
     .target(name: "Events", dependencies: ["CZlib"], swiftSettings: strict),
     .target(name: "Views", dependencies: ["Events", yams], swiftSettings: strict),
     .target(name: "Log", dependencies: ["Events", "CZlib", logging, metrics], swiftSettings: strict),
     .target(name: "WebSocket", dependencies: ["CZlib", nioCore, nioHTTP1], swiftSettings: strict),
+    .target(name: "Sockets", dependencies: ["CEpoll"], swiftSettings: strict),
     .target(
       name: "Ingest",
-      dependencies: ["Events", "WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics],
+      dependencies: ["Events", "WebSocket", "Sockets", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics],
       swiftSettings: strict),
     .target(
       name: "Compute",
@@ -74,7 +76,8 @@ let package = Package(
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", "CZlib", yams, logging, metrics, nioCore, nioPosix,
+        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", "CZlib", yams, logging,
+        metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
@@ -94,6 +97,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "ViewsTests", dependencies: ["Views", "Events", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "LogTests", dependencies: ["Log", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "SocketsTests", dependencies: ["Sockets", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "IngestTests",
       dependencies: ["Ingest", "Events", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],

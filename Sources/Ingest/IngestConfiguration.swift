@@ -12,10 +12,13 @@ public struct IngestConfiguration: Sendable {
   /// Between pings; a peer silent for two of them is closed.
   public var heartbeat: Duration
   public var connectionsMax: Int
+  /// Threads of our own that carry the devices' streams (Linux only); with 0, NIO's event loops carry all.
+  public var reactors: Int
 
   public init(
     host: String = "127.0.0.1", port: Int = 4000, messageBytesMax: Int = 1 << 20, unackedMessagesMax: Int = 1024,
-    heartbeat: Duration = .seconds(30), connectionsMax: Int = 20_000
+    heartbeat: Duration = .seconds(30), connectionsMax: Int = 20_000,
+    reactors: Int = IngestConfiguration.defaultReactors
   ) {
     self.host = host
     self.port = port
@@ -23,5 +26,12 @@ public struct IngestConfiguration: Sendable {
     self.unackedMessagesMax = unackedMessagesMax
     self.heartbeat = heartbeat
     self.connectionsMax = connectionsMax
+    self.reactors = reactors
   }
+
+  #if os(Linux)
+    public static let defaultReactors = 2
+  #else
+    public static let defaultReactors = 0
+  #endif
 }

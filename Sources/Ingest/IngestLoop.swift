@@ -1,10 +1,10 @@
 import Events
 import Logging
-import NIOCore
 import WebSocket
 
-/// What the connections of one event loop share.
+/// What the connections of one loop share.
 final class IngestLoop {
+  let loop: any ConnectionLoop
   let configuration: IngestConfiguration
   let log: any EventLog
   let pipeline: IngestPipeline
@@ -14,31 +14,33 @@ final class IngestLoop {
   let probe: ServiceProbe
   let deflate = WebSocketDeflateSettings()
   private(set) var isDraining = false
-  private var sessions: [ObjectIdentifier: WebSocketSession] = [:]
-  private var requests: [ObjectIdentifier: IngestHTTPHandler] = [:]
+  private var connections: [ObjectIdentifier: any DrainableConnection] = [:]
 
   init(
-    configuration: IngestConfiguration, log: any EventLog, eventLoop: any EventLoop, counters: IngestCounters,
+    configuration: IngestConfiguration, log: any EventLog, loop: any ConnectionLoop, counters: IngestCounters,
     probe: ServiceProbe, logger: Logger
   ) {
+    self.loop = loop
     self.configuration = configuration
     self.log = log
     self.counters = counters
     self.probe = probe
     self.logger = logger
-    pipeline = IngestPipeline(log: log, eventLoop: eventLoop, counters: counters)
+    pipeline = IngestPipeline(log: log, loop: loop, counters: counters)
   }
 
-  func add(_ session: WebSocketSession) { sessions[ObjectIdentifier(session)] = session }
-  func remove(_ session: WebSocketSession) { sessions[ObjectIdentifier(session)] = nil }
+  func add(_ connection: any DrainableConnection) { connections[ObjectIdentifier(connection)] = connection }
+  func remove(_ connection: any DrainableConnection) { connections[ObjectIdentifier(connection)] = nil }
 
-  func add(_ handler: IngestHTTPHandler) { requests[ObjectIdentifier(handler)] = handler }
-  func remove(_ handler: IngestHTTPHandler) { requests[ObjectIdentifier(handler)] = nil }
-
-  /// Ends each session once what it sent is answered for.
+  /// Ends each connection once what it sent is answered for.
   func drain() {
     isDraining = true
-    for session in sessions.values { session.finish() }
-    for handler in requests.values { handler.finish() }
+    for connection in connections.values { connection.finish() }
   }
+}
+
+/// A connection that can be asked to end.
+protocol DrainableConnection: AnyObject {
+  /// Takes nothing new, and closes when what was received is answered for.
+  func finish()
 }

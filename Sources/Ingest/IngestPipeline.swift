@@ -1,11 +1,10 @@
 import Events
-import NIOCore
 import Synchronization
 
-/// One event loop's way from messages to the log: a reader, and a lane with a builder for each partition.
+/// One loop's way from messages to the log: a reader, and a lane with a builder for each partition.
 ///
 /// While a lane's batches are being synced, its builder collects the next one: the busier the log, the larger the batches. Everything here
-/// belongs to the event loop; only `Inbox` is shared with the log's threads.
+/// belongs to the loop; only `Inbox` is shared with the log's threads.
 final class IngestPipeline {
   /// Batches of one lane given to the log and not yet synced, before the builder is left to fill.
   static let batchesInFlightMax = 2
@@ -54,7 +53,7 @@ final class IngestPipeline {
     }
   }
 
-  let eventLoop: any EventLoop
+  private let loop: any ConnectionLoop
   private let log: any EventLog
   private let counters: IngestCounters
   private let reader = EventReader()
@@ -68,9 +67,9 @@ final class IngestPipeline {
   private var touched: [MessageTracker] = []
   private let inbox = Inbox()
 
-  init(log: any EventLog, eventLoop: any EventLoop, counters: IngestCounters) {
+  init(log: any EventLog, loop: any ConnectionLoop, counters: IngestCounters) {
     self.log = log
-    self.eventLoop = eventLoop
+    self.loop = loop
     self.counters = counters
     laneCount = log.partitionCount
     lanes = .allocate(capacity: laneCount)
@@ -148,10 +147,10 @@ final class IngestPipeline {
     lanes[lane].eventIndexes = []
     lanes[lane].eventIndexes.reserveCapacity(min(batch.count, 4096))
     if lanes[lane].submitted.count >= IngestPipeline.batchesWaitingMax { isPaused = true }
-    let inbox = inbox, eventLoop = eventLoop
-    let drain = NIOLoopBound(self, eventLoop: eventLoop)
+    let inbox = inbox, loop = loop
+    let drain = LoopBound(self, loop)
     log.append(batch) { result in
-      if inbox.push(lane, result) { eventLoop.execute { drain.value.drainInbox() } }
+      if inbox.push(lane, result) { loop.execute { drain.value.drainInbox() } }
     }
   }
 
@@ -159,8 +158,8 @@ final class IngestPipeline {
   private func scheduleFlush() {
     guard !isFlushScheduled else { return }
     isFlushScheduled = true
-    let bound = NIOLoopBound(self, eventLoop: eventLoop)
-    eventLoop.execute { bound.value.flush() }
+    let bound = LoopBound(self, loop)
+    loop.execute { bound.value.flush() }
   }
 
   private func flush() {

@@ -6,6 +6,10 @@ import NIOPosix
 import Synchronization
 import WebSocket
 
+#if os(Linux)
+  import Sockets
+#endif
+
 /// Takes events from devices over WebSocket and HTTP, and gives them to the log.
 public final class IngestService: Sendable {
   /// The most bytes one event loop gives to one partition before the first of them is synced: batches are of about 1 MiB of text, and what
@@ -16,20 +20,35 @@ public final class IngestService: Sendable {
   private let group: any EventLoopGroup
   private let loops: [ObjectIdentifier: NIOLoopBoundBox<IngestLoop>]
   private let counters: IngestCounters
-  private let channel = Mutex<(any Channel)?>(nil)
+  private let log: any EventLog
+  private let probe: ServiceProbe
+  private let logger: Logger
+  private let listener = Mutex<Listener?>(nil)
   private let connections = ConnectionCount()
+
+  private enum Listener: Sendable {
+    case channel(any Channel)
+    #if os(Linux)
+      case reactors(ReactorServer)
+    #endif
+  }
 
   public init(
     configuration: IngestConfiguration, log: any EventLog, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger
   ) {
     self.configuration = configuration
     self.group = group
-    counters = IngestCounters()
+    self.log = log
+    self.probe = probe
+    self.logger = logger
+    let counters = IngestCounters()
+    self.counters = counters
     var loops: [ObjectIdentifier: NIOLoopBoundBox<IngestLoop>] = [:]
     for eventLoop in group.makeIterator() {
       loops[ObjectIdentifier(eventLoop)] = NIOLoopBoundBox.makeBoxSendingValue(
         IngestLoop(
-          configuration: configuration, log: log, eventLoop: eventLoop, counters: counters, probe: probe, logger: logger),
+          configuration: configuration, log: log, loop: EventLoopThread(eventLoop), counters: counters, probe: probe,
+          logger: logger),
         eventLoop: eventLoop)
     }
     self.loops = loops
@@ -37,64 +56,113 @@ public final class IngestService: Sendable {
 
   /// Accepts connections.
   /// - Returns: The address listened on.
+  /// - Throws: `IOError` when the address is not to be had.
   public func start() async throws -> SocketAddress? {
+    #if os(Linux)
+      if configuration.reactors > 0 { return try await startReactors() }
+    #endif
     let bound = try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 4096)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
-      // One read a turn of the loop: a second would mostly find nothing, and costs as much as the first.
-      .childChannelOption(.maxMessagesPerRead, value: 1)
-      .childChannelOption(
-        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 256 * 1024)
-      )
+      .childChannelOption(.maxMessagesPerRead, value: IngestService.readsPerTurn)
+      .childChannelOption(.recvAllocator, value: IngestService.readAllocator)
       .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture { try self.initialise(channel) }
+        guard self.admit() else { return channel.close() }
+        channel.closeFuture.whenComplete { _ in self.connectionEnded() }
+        return channel.eventLoop.makeCompletedFuture { try self.initialise(channel) }
       }
       .bind(host: configuration.host, port: configuration.port)
       .get()
-    channel.withLock { $0 = bound }
+    listener.withLock { $0 = .channel(bound) }
     return bound.localAddress
   }
+
+  /// One read a turn of the loop: a second would mostly find nothing, and costs as much as the first.
+  private static let readsPerTurn: UInt = 1
+  private static let readAllocator = AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 256 * 1024)
+
+  #if os(Linux)
+    private func startReactors() async throws -> SocketAddress {
+      let server = try ReactorServer(
+        configuration, logger: logger,
+        makeLoop: { loop in
+          IngestLoop(
+            configuration: configuration, log: log, loop: loop, counters: counters, probe: probe, logger: logger)
+        },
+        admit: { self.admit() }, ended: { self.connectionEnded() }, handOver: { self.serveHTTP($0) })
+      do {
+        try await server.start()
+      } catch {
+        await server.stop()
+        throw error
+      }
+      listener.withLock { $0 = .reactors(server) }
+      return server.address
+    }
+
+    /// Serves a connection that the reactors have no use for.
+    private func serveHTTP(_ socket: StreamSocket) {
+      ClientBootstrap(group: group)
+        .channelOption(.maxMessagesPerRead, value: IngestService.readsPerTurn)
+        .channelOption(.recvAllocator, value: IngestService.readAllocator)
+        .channelInitializer { channel in channel.eventLoop.makeCompletedFuture { try self.initialise(channel) } }
+        .withConnectedSocket(socket.descriptor)
+        .whenComplete { result in
+          switch result {
+          case .success(let channel): channel.closeFuture.whenComplete { _ in self.connectionEnded() }
+          case .failure(let error):
+            self.logger.error("dropping a connection: \(error)")
+            self.connectionEnded()
+          }
+        }
+    }
+  #endif
 
   /// Stops accepting, answers for what was received, closes the connections.
   /// - Parameter timeout: After which connections are cut.
   public func shutDown(timeout: Duration = .seconds(10)) async {
-    let listener = channel.withLock { channel -> (any Channel)? in
-      defer { channel = nil }
-      return channel
+    let listener = listener.withLock { $0.take() }
+    switch listener {
+    case .channel(let channel): channel.close(promise: nil)
+    #if os(Linux)
+      case .reactors(let server): server.drain()
+    #endif
+    case nil: break
     }
-    listener?.close(promise: nil)
     for eventLoop in group.makeIterator() {
       guard let loop = loops[ObjectIdentifier(eventLoop)] else { continue }
       eventLoop.execute { loop.value.drain() }
     }
     await connections.waitForNone(timeout: timeout)
+    #if os(Linux)
+      if case .reactors(let server) = listener { await server.stop() }
+    #endif
+  }
+
+  private func admit() -> Bool {
+    guard connections.add(max: configuration.connectionsMax) else { return false }
+    counters.connections.record(connections.count)
+    return true
+  }
+
+  private func connectionEnded() {
+    connections.remove()
+    counters.connections.record(connections.count)
   }
 
   private func initialise(_ channel: any Channel) throws {
     guard let loop = loops[ObjectIdentifier(channel.eventLoop)]?.value else {
       preconditionFailure("a channel on a loop that is not of the group")
     }
-    guard connections.add(max: configuration.connectionsMax) else {
-      channel.close(promise: nil)
-      return
-    }
-    let counters = counters, connections = connections
-    counters.connections.record(connections.count)
-    channel.closeFuture.whenComplete { _ in
-      connections.remove()
-      counters.connections.record(connections.count)
-    }
     let handler = IngestHTTPHandler(ingest: loop)
     let upgrader = WebSocketServerUpgrader(deflate: loop.deflate) { channel, head in
-      channel.eventLoop.makeSucceededFuture(IngestService.decide(head, isDraining: loop.isDraining))
+      channel.eventLoop.makeSucceededFuture(StreamAdmission.decide(head, isDraining: loop.isDraining))
     } upgradePipelineHandler: { context, agreement, head in
-      let session = WebSocketSession(
-        ingest: loop, subprotocol: agreement.subprotocol.flatMap(WebSocketSession.Subprotocol.init) ?? .penstock,
-        sources: IngestService.sources(of: head), deflate: agreement.deflate)
+      let session = WebSocketSession(ingest: loop, agreement: agreement, sources: StreamAdmission.sources(of: head))
       let operations = context.pipeline.syncOperations
       do {
-        try operations.addHandler(session)
+        try operations.addHandler(NIOTransport(session))
       } catch {
         return context.eventLoop.makeFailedFuture(error)
       }
@@ -103,37 +171,5 @@ public final class IngestService: Sendable {
     let operations = channel.pipeline.syncOperations
     try operations.configureHTTPServerPipeline(withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
     try operations.addHandler(handler)
-  }
-
-  private static func decide(_ head: HTTPRequestHead, isDraining: Bool) -> WebSocketUpgradeDecision {
-    guard IngestHTTPHandler.path(of: head) == "/v1/stream" else {
-      return .refuse(WebSocketRefusal(status: .notFound, detail: "WebSocket is spoken at /v1/stream"))
-    }
-    if isDraining {
-      return .refuse(
-        WebSocketRefusal(status: .serviceUnavailable, headers: ["Retry-After": "1"], detail: "shutting down; try again"))
-    }
-    guard sources(of: head).allSatisfy({ (1...EventReader.attributeBytesMax).contains($0.utf8.count) }),
-      sources(of: head).count <= 1024
-    else {
-      return .refuse(WebSocketRefusal(status: .badRequest, detail: "?source= is empty or too long, or there are over 1024"))
-    }
-    let offered = WebSocketHandshake.subprotocols(head.headers)
-    guard !offered.isEmpty else { return .accept(subprotocol: nil) }
-    guard let chosen = offered.first(where: { WebSocketSession.Subprotocol(rawValue: $0) != nil }) else {
-      let known = WebSocketSession.Subprotocol.allCases.map(\.rawValue).joined(separator: ", ")
-      return .refuse(WebSocketRefusal(status: .badRequest, detail: "no known subprotocol among those offered; known: \(known)"))
-    }
-    return .accept(subprotocol: chosen)
-  }
-
-  /// The values of `?source=`, in order.
-  private static func sources(of head: HTTPRequestHead) -> [String] {
-    guard let query = head.uri.split(separator: "?", maxSplits: 1).dropFirst().first else { return [] }
-    return query.split(separator: "&").compactMap { pair in
-      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      guard parts[0] == "source" else { return nil }
-      return parts.count == 2 ? PercentCoding.decode(parts[1], plusIsSpace: true) : ""
-    }
   }
 }

@@ -28,6 +28,36 @@ public enum WebSocketHandshake {
     return keys[0]
   }
 
+  /// Agrees to a request that passed `check`.
+  ///
+  /// - Parameters:
+  ///   - key: What `check` gave.
+  ///   - subprotocol: One of those the request names, or nil.
+  ///   - deflate: What compression to accept; nil for none.
+  /// - Returns: What is agreed, and the response's headers for it, besides `Connection` and `Upgrade`.
+  public static func accept(
+    _ request: HTTPRequestHead, key: String, subprotocol: String?, deflate: WebSocketDeflateSettings?
+  ) -> (agreement: WebSocketAgreement, headers: HTTPHeaders) {
+    var agreement = WebSocketAgreement(subprotocol: subprotocol)
+    var headers: HTTPHeaders = ["Sec-WebSocket-Accept": acceptKey(for: key)]
+    if let subprotocol {
+      precondition(subprotocols(request.headers).contains(subprotocol), "subprotocol not in the request")
+      headers.add(name: "Sec-WebSocket-Protocol", value: subprotocol)
+    }
+    if let accepted = deflate?.accept(request.headers["sec-websocket-extensions"]) {
+      headers.add(name: "Sec-WebSocket-Extensions", value: accepted.response)
+      agreement.deflate = accepted.parameters
+    }
+    return (agreement, headers)
+  }
+
+  /// The bytes of the 101 response with these headers besides `Connection` and `Upgrade`.
+  public static func response(_ headers: HTTPHeaders) -> [UInt8] {
+    var text = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+    for (name, value) in headers { text += "\(name): \(value)\r\n" }
+    return Array((text + "\r\n").utf8)
+  }
+
   /// The subprotocols that a request or response names, in order of preference.
   public static func subprotocols(_ headers: HTTPHeaders) -> [String] {
     headers[canonicalForm: "sec-websocket-protocol"].map(String.init).filter { !$0.isEmpty }

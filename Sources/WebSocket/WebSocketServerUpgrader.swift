@@ -56,30 +56,16 @@ public final class WebSocketServerUpgrader: HTTPServerProtocolUpgrader {
       switch decision {
       case .refuse(let refusal):
         throw refusal
-      case .accept(let subprotocol, let headers):
-        return self.response(
-          to: upgradeRequest, key: key, subprotocol: subprotocol, initial: initialResponseHeaders, added: headers)
+      case .accept(let subprotocol, let added):
+        let (agreement, headers) = WebSocketHandshake.accept(
+          upgradeRequest, key: key, subprotocol: subprotocol, deflate: self.deflate)
+        self.agreement = agreement
+        var response = initialResponseHeaders
+        response.add(contentsOf: headers)
+        response.add(contentsOf: added)
+        return response
       }
     }.nonisolated()
-  }
-
-  private func response(
-    to request: HTTPRequestHead, key: String, subprotocol: String?, initial: HTTPHeaders, added: HTTPHeaders
-  ) -> HTTPHeaders {
-    var headers = initial
-    headers.add(name: "Sec-WebSocket-Accept", value: WebSocketHandshake.acceptKey(for: key))
-    if let subprotocol {
-      precondition(
-        WebSocketHandshake.subprotocols(request.headers).contains(subprotocol), "subprotocol not in the request")
-      headers.add(name: "Sec-WebSocket-Protocol", value: subprotocol)
-    }
-    agreement.subprotocol = subprotocol
-    if let accepted = deflate?.accept(request.headers["sec-websocket-extensions"]) {
-      headers.add(name: "Sec-WebSocket-Extensions", value: accepted.response)
-      agreement.deflate = accepted.parameters
-    }
-    headers.add(contentsOf: added)
-    return headers
   }
 
   public func upgrade(context: ChannelHandlerContext, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Void> {

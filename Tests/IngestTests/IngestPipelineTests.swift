@@ -35,7 +35,7 @@ struct IngestPipelineTests {
     return message
   }
 
-  func makePipeline() -> IngestPipeline { IngestPipeline(log: log, eventLoop: loop, counters: IngestCounters()) }
+  func makePipeline() -> IngestPipeline { IngestPipeline(log: log, loop: EventLoopThread(loop), counters: IngestCounters()) }
 
   @Test("answers for nothing before it is synced, and for messages in their order")
   func order() {

@@ -27,27 +27,33 @@ enum DeviceMessages {
     return bytes
   }
 
-  /// Written by hand: there may be hundreds of thousands a second.
-  static func ack(_ totals: MessageTracker.Totals, _ offsets: [(partition: PartitionID, next: Offset)]) -> [UInt8] {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(128)
-    bytes.append(staticText: "{\"kind\":\"ack\",\"messages\":")
-    bytes.append(decimal: totals.messages)
-    bytes.append(staticText: ",\"appended\":")
-    bytes.append(decimal: totals.appended)
-    bytes.append(staticText: ",\"duplicates\":")
-    bytes.append(decimal: totals.duplicates)
-    bytes.append(staticText: ",\"rejected\":")
-    bytes.append(decimal: totals.rejected)
-    bytes.append(staticText: ",\"offsets\":{")
-    for (index, entry) in offsets.enumerated() {
-      bytes.append(staticText: index == 0 ? "\"" : ",\"")
-      bytes.append(decimal: entry.partition.index)
-      bytes.append(staticText: "\":")
-      bytes.append(decimal: Int(entry.next.rawValue))
+  /// A frame with an acknowledgement, written by hand and in place: there may be hundreds of thousands a second.
+  static func writeAck(
+    _ totals: MessageTracker.Totals, _ offsets: [(partition: PartitionID, next: Offset)], to buffer: inout ByteBuffer
+  ) {
+    // 20 digits at most each; the frame's header before.
+    let bytesMax = 4 + 192 + 48 * offsets.count
+    buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: bytesMax) { frame in
+      var text = FixedText(frame)
+      text.at = 4
+      text.append("{\"kind\":\"ack\",\"messages\":")
+      text.append(decimal: totals.messages)
+      text.append(",\"appended\":")
+      text.append(decimal: totals.appended)
+      text.append(",\"duplicates\":")
+      text.append(decimal: totals.duplicates)
+      text.append(",\"rejected\":")
+      text.append(decimal: totals.rejected)
+      text.append(",\"offsets\":{")
+      for index in offsets.indices {
+        text.append(index == 0 ? "\"" : ",\"")
+        text.append(decimal: offsets[index].partition.index)
+        text.append("\":")
+        text.append(decimal: Int(offsets[index].next.rawValue))
+      }
+      text.append("}}")
+      return text.endWebSocketText()
     }
-    bytes.append(staticText: "}}")
-    return bytes
   }
 
   static func reject(message: Int, event: Int?, code: RejectCode, detail: String) -> [UInt8] {
@@ -64,26 +70,6 @@ enum DeviceMessages {
   private static func text(of duration: Duration) -> String {
     let milliseconds = Int64(duration / .milliseconds(1))
     return milliseconds % 1000 == 0 ? "\(milliseconds / 1000)s" : "\(milliseconds)ms"
-  }
-}
-
-extension [UInt8] {
-  fileprivate mutating func append(staticText text: StaticString) {
-    append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-  }
-
-  fileprivate mutating func append(decimal number: Int) {
-    guard number >= 10 else {
-      append(0x30 + UInt8(Swift.max(number, 0)))
-      return
-    }
-    let start = count
-    var rest = number
-    while rest > 0 {
-      append(0x30 + UInt8(rest % 10))
-      rest /= 10
-    }
-    self[start...].reverse()
   }
 }
 

@@ -3,12 +3,9 @@ import Logging
 import NIOCore
 import WebSocket
 
-/// A device's connection: messages in, acknowledgements and rejects out.
-final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
-  typealias InboundIn = ByteBuffer
-  typealias OutboundIn = ByteBuffer
-  typealias OutboundOut = ByteBuffer
-
+/// A device's connection: messages in, acknowledgements and rejects out. Knows no socket: its transport gives it the bytes that came, and
+/// after each call looks at `outgoing`, `mayRead` and `isClosing`.
+final class WebSocketSession: MessageTracker, DrainableConnection {
   enum Subprotocol: String, CaseIterable {
     case penstock = "penstock.v1"
     /// The CloudEvents WebSocket binding: one structured event a message, no replies.
@@ -21,12 +18,12 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
     case open
     /// No more is read; the connection ends when what was read is answered for.
     case finishing
-    /// Our close frame is on its way: whatever comes is dropped.
+    /// The close frame is in `outgoing`, or the connection is gone: whatever comes is dropped.
     case closing
   }
 
   /// How long a peer may take to close after our close frame.
-  private static let closeTimeout = TimeAmount.seconds(2)
+  static let closeTimeout = Duration.seconds(2)
   /// Beats without a byte from the peer after which it is taken for gone.
   private static let silentBeatsMax = 2
 
@@ -38,40 +35,39 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
   private let defaultSource: [UInt8]?
   private var decoder: WebSocketFrameDecoder
   private var state = State.welcoming
-  private var context: ChannelHandlerContext?
+  /// Until `end`: the two hold each other.
+  private var transport: (any SessionTransport)?
   /// What was read and not decoded: of one read at most.
   private var received = ByteBuffer()
-  private var outgoing = ByteBuffer()
-  /// As the channel last said: to ask it costs more than a small message does.
+  /// Frames to be sent, in order.
+  private(set) var outgoing = ByteBuffer()
   private var isWritable = true
-  private var isReadWanted = false
   private var isWaitingForPipeline = false
   private var isAckWanted = false
   /// A message had no event for the log: empty, or all rejected. No sync will answer for it.
   private var isAnsweredAtOnce = false
   private var silentBeats = 0
-  private var heartbeat: RepeatedTask?
-  private var closeTask: Scheduled<Void>?
 
-  init(ingest: IngestLoop, subprotocol: Subprotocol, sources: [String], deflate: WebSocketDeflateParameters?) {
+  /// - Parameters:
+  ///   - agreement: Its subprotocol is one of `Subprotocol`, or nil for the default.
+  ///   - sources: Of `?source=`.
+  init(ingest: IngestLoop, agreement: WebSocketAgreement, sources: [String]) {
     self.ingest = ingest
     pipeline = ingest.pipeline
     unackedMessagesMax = ingest.configuration.unackedMessagesMax
-    self.subprotocol = subprotocol
+    subprotocol = agreement.subprotocol.flatMap(Subprotocol.init) ?? .penstock
     self.sources = sources
     defaultSource = sources.count == 1 ? Array(sources[0].utf8) : nil
     decoder = WebSocketFrameDecoder(
-      role: .server, limits: WebSocketLimits(messageBytesMax: ingest.configuration.messageBytesMax), deflate: deflate)
+      role: .server, limits: WebSocketLimits(messageBytesMax: ingest.configuration.messageBytesMax), deflate: agreement.deflate)
   }
 
   // MARK: life
 
-  func handlerAdded(context: ChannelHandlerContext) {
-    self.context = context
+  /// Begins. The transport calls `end` when the connection is gone.
+  func start(on transport: any SessionTransport) {
+    self.transport = transport
     ingest.add(self)
-    let beat = TimeAmount.nanoseconds(Int64(ingest.configuration.heartbeat / .nanoseconds(1)))
-    let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-    heartbeat = context.eventLoop.scheduleRepeatedTask(initialDelay: beat, delay: beat) { _ in bound.value.sendHeartbeat() }
     guard subprotocol == .penstock else {
       state = .open
       return
@@ -80,31 +76,30 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
       welcome([:])
       return
     }
-    let log = ingest.log, sources = sources, eventLoop = context.eventLoop
+    let log = ingest.log, sources = sources, loop = ingest.loop
+    let bound = LoopBound(self, loop)
     Task {
       do throws(LogError) {
         let positions = try await log.producerPositions(of: sources)
-        eventLoop.execute { bound.value.welcome(positions) }
+        loop.execute {
+          bound.value.welcome(positions)
+          bound.value.transport?.sessionChanged()
+        }
       } catch {
-        eventLoop.execute { bound.value.fail(error) }
+        loop.execute {
+          bound.value.fail(error)
+          bound.value.transport?.sessionChanged()
+        }
       }
     }
   }
 
-  func handlerRemoved(context: ChannelHandlerContext) { end() }
-
-  func channelInactive(context: ChannelHandlerContext) {
-    end()
-    context.fireChannelInactive()
-  }
-
-  private func end() {
+  /// The connection is gone. What was read of it goes on to the log.
+  func end() {
     state = .closing
-    context = nil
-    heartbeat?.cancel()
-    heartbeat = nil
-    closeTask?.cancel()
-    closeTask = nil
+    transport = nil
+    received = ByteBuffer()
+    outgoing = ByteBuffer()
     ingest.remove(self)
   }
 
@@ -114,6 +109,7 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
     state = .finishing
     received = ByteBuffer()
     if openCount == 0 { close(.goingAway, "shutting down") }
+    transport?.sessionChanged()
   }
 
   private func fail(_ error: LogError) {
@@ -125,36 +121,52 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
     }
   }
 
+  /// The close frame is the last of `outgoing`: to be followed by the end of our side, and by the end of the connection when the peer has
+  /// ended its side or `closeTimeout` is over.
+  var isClosing: Bool { state == .closing }
+
+  private func close(_ code: WebSocketCloseCode?, _ reason: String) {
+    guard state != .closing else { return }
+    state = .closing
+    received = ByteBuffer()
+    outgoing.writeWebSocketClose(code, reason: reason)
+  }
+
   // MARK: reading
 
   /// Whether bytes may be taken from the peer now.
-  private var mayRead: Bool {
+  var mayRead: Bool {
     guard state == .open else { return state == .closing }
     return openCount < unackedMessagesMax && isWritable && !pipeline.isPaused
   }
 
-  func read(context: ChannelHandlerContext) {
-    if mayRead { context.read() } else { isReadWanted = true }
-  }
-
-  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+  /// Takes bytes from the peer. What the bounds don't let in now is kept: at most one read, if the transport asks `mayRead` before each.
+  func receive(_ bytes: UnsafeRawBufferPointer) {
     guard state == .open || state == .welcoming else { return }
     silentBeats = 0
-    var buffer = unwrapInboundIn(data)
-    if received.readableBytes == 0 { received = buffer } else { received.writeBuffer(&buffer) }
-    if state == .open { decode() }
+    guard state == .open, received.readableBytes == 0 else {
+      received.writeBytes(bytes)
+      decodeReceived()
+      return
+    }
+    let rest = decode(bytes)
+    if !rest.isEmpty { received.writeBytes(rest) }
   }
 
-  func channelReadComplete(context: ChannelHandlerContext) {
-    flushOutgoing()
-    context.fireChannelReadComplete()
-  }
-
-  /// Decodes what was read, until it is used up or the bounds say to wait.
-  private func decode() {
-    // A local copy: an inout access to a property each message would cost a check each time.
+  private func decodeReceived() {
+    guard state == .open, received.readableBytes > 0 else { return }
     var bytes = received
     received = ByteBuffer()
+    let used = bytes.withUnsafeReadableBytes { $0.count - decode($0).count }
+    bytes.moveReaderIndex(forwardBy: used)
+    if bytes.readableBytes > 0 { received = bytes }
+  }
+
+  /// Decodes messages until the bytes are used up or the bounds say to wait.
+  /// - Returns: The bytes to be kept.
+  private func decode(_ received: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+    var bytes = received
     let arrival = Timestamp.systemNow(), now = NIODeadline.now().uptimeNanoseconds
     do throws(WebSocketViolation) {
       while mayRead, let event = try decoder.next(&bytes, ingest.scratch) {
@@ -162,29 +174,29 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
         case .message(let message):
           guard message.kind == .text else {
             close(.unsupportedData, "send JSON text, not binary messages")
-            return
+            return nothing
           }
           take(message.payload, arrival: arrival, receivedAt: now)
         case .ping(let payload): outgoing.writeWebSocketFrame(.pong, payload)
         case .pong: break
         case .close(let peer):
           close(peer.code, "")
-          return
+          return nothing
         }
       }
     } catch {
       close(error.closeCode, error.description)
-      return
+      return nothing
     }
-    if bytes.readableBytes > 0, !decoder.isEnded { received = bytes }
     if pipeline.isPaused, !isWaitingForPipeline {
       isWaitingForPipeline = true
       pipeline.waitForResume(self)
     }
     if isAnsweredAtOnce {
       isAnsweredAtOnce = false
-      answersMayBeReady()
+      answer()
     }
+    return decoder.isEnded || state == .closing ? nothing : bytes
   }
 
   private func take(_ payload: UnsafeRawBufferPointer, arrival: Timestamp, receivedAt: UInt64) {
@@ -196,35 +208,30 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
     if queued == 0 { isAnsweredAtOnce = true }
   }
 
-  private func resumeReading() {
-    guard mayRead, let context else { return }
-    if received.readableBytes > 0 { decode() }
-    if isReadWanted, mayRead {
-      isReadWanted = false
-      context.read()
-    }
-  }
-
   override func pipelineResumed() {
     isWaitingForPipeline = false
-    resumeReading()
-    flushOutgoing()
+    if mayRead { decodeReceived() }
+    transport?.sessionChanged()
   }
 
-  func channelWritabilityChanged(context: ChannelHandlerContext) {
-    isWritable = context.channel.isWritable
-    if isWritable {
-      if isAckWanted { writeAck() }
-      resumeReading()
-      flushOutgoing()
-    }
-    context.fireChannelWritabilityChanged()
+  /// The transport has room for more to send, or no more.
+  func writabilityChanged(to isWritable: Bool) {
+    self.isWritable = isWritable
+    guard isWritable else { return }
+    if isAckWanted { writeAck() }
+    if mayRead { decodeReceived() }
   }
 
   // MARK: answers
 
   override func answersMayBeReady() {
     guard state == .open || state == .finishing else { return }
+    answer()
+    if received.readableBytes > 0, mayRead { decodeReceived() }
+    transport?.sessionChanged()
+  }
+
+  private func answer() {
     if advance() {
       ingest.counters.ackLatency.recordNanoseconds(
         Int64(clamping: NIODeadline.now().uptimeNanoseconds &- lastReceivedAt))
@@ -232,14 +239,9 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
     }
     if let failure {
       fail(failure)
-      return
-    }
-    if state == .finishing, openCount == 0 {
+    } else if state == .finishing, openCount == 0 {
       close(.goingAway, "shutting down")
-      return
     }
-    flushOutgoing()
-    if received.readableBytes > 0 || isReadWanted { resumeReading() }
   }
 
   private func welcome(_ positions: [String: ProducerPosition]) {
@@ -247,20 +249,18 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
     state = .open
     outgoing.writeWebSocketText(
       DeviceMessages.welcome(configuration: ingest.configuration, sources: sources, positions: positions))
-    flushOutgoing()
-    resumeReading()
-    flushOutgoing()
+    decodeReceived()
   }
 
   /// Acknowledgements are cumulative, so one that the peer has no room for is left out: the next says all.
   private func writeAck() {
-    guard subprotocol == .penstock, context != nil else { return }
+    guard subprotocol == .penstock, transport != nil else { return }
     guard isWritable else {
       isAckWanted = true
       return
     }
     isAckWanted = false
-    outgoing.writeWebSocketText(DeviceMessages.ack(totals, offsets))
+    DeviceMessages.writeAck(totals, offsets, to: &outgoing)
   }
 
   override func fenced(message: Int, event: Int, currentEpoch: UInt64) {
@@ -270,51 +270,42 @@ final class WebSocketSession: MessageTracker, ChannelDuplexHandler {
   }
 
   private func writeReject(message: Int, event: Int?, code: RejectCode, detail: String) {
-    guard subprotocol == .penstock, context != nil else { return }
+    guard subprotocol == .penstock, transport != nil, state != .closing else { return }
     outgoing.writeWebSocketText(DeviceMessages.reject(message: message, event: event, code: code, detail: detail))
   }
 
-  private func flushOutgoing() {
-    guard outgoing.readableBytes > 0, let context else { return }
-    context.writeAndFlush(wrapOutboundOut(outgoing), promise: nil)
+  /// Gives all that is to be sent.
+  func takeOutgoing() -> ByteBuffer {
+    let taken = outgoing
     outgoing = ByteBuffer()
+    return taken
   }
 
-  private func sendHeartbeat() {
-    guard state == .open, context != nil else { return }
-    guard mayRead else { return }
+  /// Lets `write` have what is to be sent; it is then taken as sent. The memory is kept for the next, unless it has grown large.
+  func sendOutgoing(_ write: (UnsafeRawBufferPointer) -> Void) {
+    // Out of the session meanwhile: `write` may find the connection broken, and end it.
+    var bytes = ByteBuffer()
+    swap(&bytes, &outgoing)
+    bytes.withUnsafeReadableBytes(write)
+    guard outgoing.readableBytes == 0, state != .closing, bytes.capacity <= WebSocketSession.keptOutgoingBytesMax else { return }
+    bytes.clear()
+    outgoing = bytes
+  }
+
+  private static let keptOutgoingBytesMax = 1024
+
+  // MARK: heartbeat
+
+  var heartbeat: Duration { ingest.configuration.heartbeat }
+
+  /// A heartbeat has passed: pings the peer, or gives it up.
+  func beat() {
+    guard state == .open, mayRead else { return }
     if silentBeats >= WebSocketSession.silentBeatsMax {
       close(.goingAway, "nothing was heard for \(silentBeats) heartbeats")
       return
     }
     silentBeats += 1
     outgoing.writeWebSocketFrame(.ping, UnsafeRawBufferPointer(start: nil, count: 0))
-    flushOutgoing()
-  }
-
-  // MARK: closing
-
-  /// Sends what is left, the close frame last, then the end of our side. The connection itself is closed when the peer has closed its side:
-  /// to close with bytes unread would send a reset, which can overtake the close frame.
-  private func close(_ code: WebSocketCloseCode?, _ reason: String) {
-    guard state != .closing, let context else { return }
-    state = .closing
-    received = ByteBuffer()
-    outgoing.writeWebSocketClose(code, reason: reason)
-    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-    context.writeAndFlush(wrapOutboundOut(outgoing)).assumeIsolated().whenComplete { _ in
-      bound.value.close(mode: .output, promise: nil)
-    }
-    outgoing = ByteBuffer()
-    closeTask = context.eventLoop.scheduleTask(in: WebSocketSession.closeTimeout) { bound.value.close(promise: nil) }
-    if isReadWanted {
-      isReadWanted = false
-      context.read()
-    }
-  }
-
-  func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    // The connection broke: nothing can be said any more, and what was read goes on to the log.
-    context.close(promise: nil)
   }
 }

@@ -4,7 +4,7 @@ import NIOHTTP1
 import WebSocket
 
 /// Ingest's HTTP: events, and the endpoints every service has. A WebSocket handshake passes it by, unless it is refused.
-final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler {
+final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, DrainableConnection {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 

@@ -29,7 +29,8 @@ struct EmbeddedServices: Sendable {
     try makeFolder(settings.data)
     let loops = ProcessInfo.processInfo.activeProcessorCount
     let group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
-    let log = try await SegmentedLog.open(LogConfiguration(settings, ingestLoops: loops), logger: logger)
+    let log = try await SegmentedLog.open(
+      LogConfiguration(settings, ingestLoops: loops + IngestConfiguration(settings).reactors), logger: logger)
     var started: [@Sendable () async -> Void] = [{ await log.close() }]
     do {
       let compute = try await ComputeService(

@@ -1,0 +1,39 @@
+import Events
+import NIOHTTP1
+import WebSocket
+
+/// Who may open `/v1/stream`, whatever transport asks.
+enum StreamAdmission {
+  static let path = "/v1/stream"
+
+  static func decide(_ head: HTTPRequestHead, isDraining: Bool) -> WebSocketUpgradeDecision {
+    guard IngestHTTPHandler.path(of: head) == path else {
+      return .refuse(WebSocketRefusal(status: .notFound, detail: "WebSocket is spoken at \(path)"))
+    }
+    if isDraining {
+      return .refuse(
+        WebSocketRefusal(status: .serviceUnavailable, headers: ["Retry-After": "1"], detail: "shutting down; try again"))
+    }
+    let sources = sources(of: head)
+    guard sources.allSatisfy({ (1...EventReader.attributeBytesMax).contains($0.utf8.count) }), sources.count <= 1024 else {
+      return .refuse(WebSocketRefusal(status: .badRequest, detail: "?source= is empty or too long, or there are over 1024"))
+    }
+    let offered = WebSocketHandshake.subprotocols(head.headers)
+    guard !offered.isEmpty else { return .accept(subprotocol: nil) }
+    guard let chosen = offered.first(where: { WebSocketSession.Subprotocol(rawValue: $0) != nil }) else {
+      let known = WebSocketSession.Subprotocol.allCases.map(\.rawValue).joined(separator: ", ")
+      return .refuse(WebSocketRefusal(status: .badRequest, detail: "no known subprotocol among those offered; known: \(known)"))
+    }
+    return .accept(subprotocol: chosen)
+  }
+
+  /// The values of `?source=`, in order.
+  static func sources(of head: HTTPRequestHead) -> [String] {
+    guard let query = head.uri.split(separator: "?", maxSplits: 1).dropFirst().first else { return [] }
+    return query.split(separator: "&").compactMap { pair in
+      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      guard parts[0] == "source" else { return nil }
+      return parts.count == 2 ? PercentCoding.decode(parts[1], plusIsSpace: true) : ""
+    }
+  }
+}

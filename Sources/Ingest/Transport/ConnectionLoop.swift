@@ -1,0 +1,43 @@
+import NIOCore
+
+#if os(Linux)
+  import Sockets
+#endif
+
+/// The one thread that a group of connections and what they share live on: an event loop of NIO's, or a reactor of our own.
+protocol ConnectionLoop: AnyObject, Sendable {
+  /// Whether the caller is on it.
+  var isCurrent: Bool { get }
+  /// Runs `work` on it; given from there, once all that is ready now has been read.
+  func execute(_ work: @escaping @Sendable () -> Void)
+}
+
+final class EventLoopThread: ConnectionLoop {
+  private let eventLoop: any EventLoop
+
+  init(_ eventLoop: any EventLoop) { self.eventLoop = eventLoop }
+
+  var isCurrent: Bool { eventLoop.inEventLoop }
+  func execute(_ work: @escaping @Sendable () -> Void) { eventLoop.execute(work) }
+}
+
+#if os(Linux)
+  extension Reactor: ConnectionLoop {}
+#endif
+
+/// Something that belongs to a loop, on its way through other threads.
+struct LoopBound<Value>: @unchecked Sendable {
+  // Invariant of the unchecked conformance: the value is touched on the loop alone, which `value` checks.
+  private let bound: Value
+  private let loop: any ConnectionLoop
+
+  init(_ value: Value, _ loop: any ConnectionLoop) {
+    bound = value
+    self.loop = loop
+  }
+
+  var value: Value {
+    precondition(loop.isCurrent, "touched off its loop")
+    return bound
+  }
+}

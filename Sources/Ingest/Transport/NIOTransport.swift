@@ -1,0 +1,102 @@
+import Events
+import NIOCore
+import WebSocket
+
+/// A session over a channel of NIO's: for TLS, and where there is no reactor.
+final class NIOTransport: ChannelDuplexHandler, SessionTransport {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  private let session: WebSocketSession
+  private var context: ChannelHandlerContext?
+  private var isReadWanted = false
+  private var isEnding = false
+  private var heartbeat: RepeatedTask?
+  private var closeTask: Scheduled<Void>?
+
+  init(_ session: WebSocketSession) { self.session = session }
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    let beat = TimeAmount.nanoseconds(Int64(session.heartbeat / .nanoseconds(1)))
+    let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+    heartbeat = context.eventLoop.scheduleRepeatedTask(initialDelay: beat, delay: beat) { _ in
+      bound.value.session.beat()
+      bound.value.sessionChanged()
+    }
+    session.start(on: self)
+    sessionChanged()
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) { end() }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    end()
+    context.fireChannelInactive()
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // The connection broke: nothing can be said any more, and what was read goes on to the log.
+    context.close(promise: nil)
+  }
+
+  private func end() {
+    context = nil
+    heartbeat?.cancel()
+    heartbeat = nil
+    closeTask?.cancel()
+    closeTask = nil
+    session.end()
+  }
+
+  // MARK: reading
+
+  func read(context: ChannelHandlerContext) {
+    if session.mayRead { context.read() } else { isReadWanted = true }
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    unwrapInboundIn(data).withUnsafeReadableBytes { session.receive($0) }
+  }
+
+  func channelReadComplete(context: ChannelHandlerContext) {
+    sessionChanged()
+    context.fireChannelReadComplete()
+  }
+
+  // MARK: writing
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    session.writabilityChanged(to: context.channel.isWritable)
+    sessionChanged()
+    context.fireChannelWritabilityChanged()
+  }
+
+  func sessionChanged() {
+    guard let context else { return }
+    if session.isClosing {
+      close(context)
+    } else if session.outgoing.readableBytes > 0 {
+      context.writeAndFlush(wrapOutboundOut(session.takeOutgoing()), promise: nil)
+    }
+    if isReadWanted, session.mayRead {
+      isReadWanted = false
+      context.read()
+    }
+  }
+
+  /// Sends what is left, the close frame last, then the end of our side. The connection itself is closed when the peer has closed its side:
+  /// to close with bytes unread would send a reset, which can overtake the close frame.
+  private func close(_ context: ChannelHandlerContext) {
+    guard !isEnding else { return }
+    isEnding = true
+    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    context.writeAndFlush(wrapOutboundOut(session.takeOutgoing())).assumeIsolated().whenComplete { _ in
+      bound.value.close(mode: .output, promise: nil)
+    }
+    closeTask = context.eventLoop.scheduleTask(in: .nanoseconds(Int64(WebSocketSession.closeTimeout / .nanoseconds(1)))) {
+      bound.value.close(promise: nil)
+    }
+  }
+}

@@ -1,0 +1,87 @@
+#if os(Linux)
+  import Glibc
+  import Logging
+  import NIOCore
+  import Sockets
+  import Synchronization
+
+  /// The listener and the reactors that carry the streams it accepts, in turn.
+  final class ReactorServer: Sendable {
+    private let reactors: [Reactor]
+    private let loops: [LoopBound<ReactorLoop>]
+    private let listener: LoopBound<ReactorListener>
+    /// Listened on.
+    let address: SocketAddress
+
+    /// Accepts connections.
+    /// - Parameters:
+    ///   - makeLoop: What the connections of one loop share.
+    ///   - admit: Whether one more connection may be; each that may is told of by `ended`, or handed over.
+    /// - Throws: `IOError` when the address is not to be had, else `SocketError`.
+    init(
+      _ configuration: IngestConfiguration, logger: Logger, makeLoop: (any ConnectionLoop) -> IngestLoop,
+      admit: @escaping @Sendable () -> Bool, ended: @escaping @Sendable () -> Void,
+      handOver: @escaping @Sendable (StreamSocket) -> Void
+    ) throws {
+      let wanted = try SocketAddress.makeAddressResolvingHost(configuration.host, port: configuration.port)
+      let socket: ListeningSocket
+      do {
+        socket = try wanted.withSockAddr { try ListeningSocket.open($0, length: socklen_t($1)) }
+      } catch let error as SocketError {
+        throw IOError(errnoCode: error.errno, reason: error.call)
+      }
+      address = try ReactorServer.address(of: socket)
+      var reactors: [Reactor] = []
+      for number in 0..<configuration.reactors { reactors.append(try Reactor.start(name: "ingest-\(number)")) }
+      let loops = reactors.map { reactor in
+        LoopBound(ReactorLoop(reactor: reactor, ingest: makeLoop(reactor), handOver: handOver, ended: ended), reactor)
+      }
+      self.reactors = reactors
+      self.loops = loops
+      var next = 0
+      let listener = ReactorListener(socket, reactors[0], logger: logger) { connection in
+        guard admit() else { return connection.close() }
+        let loop = loops[next]
+        let reactor = reactors[next]
+        next = (next + 1) % loops.count
+        reactor.execute { ArrivingConnection.begin(connection, on: loop.value) }
+      }
+      self.listener = LoopBound(listener, reactors[0])
+    }
+
+    private static func address(of socket: ListeningSocket) throws(SocketError) -> SocketAddress {
+      var storage = try socket.localAddress()
+      return withUnsafePointer(to: &storage) { pointer in
+        Int32(pointer.pointee.ss_family) == AF_INET6
+          ? pointer.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { SocketAddress($0.pointee) }
+          : pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { SocketAddress($0.pointee) }
+      }
+    }
+
+    /// Begins to accept.
+    func start() async throws(SocketError) {
+      let failure = await withCheckedContinuation { continuation in
+        reactors[0].execute { [listener] in
+          do throws(SocketError) {
+            try listener.value.begin()
+            continuation.resume(returning: SocketError?.none)
+          } catch {
+            continuation.resume(returning: error)
+          }
+        }
+      }
+      if let failure { throw failure }
+    }
+
+    /// Accepts no more, and ends each connection once what it sent is answered for.
+    func drain() {
+      reactors[0].execute { [listener] in listener.value.close() }
+      for (reactor, loop) in zip(reactors, loops) { reactor.execute { loop.value.ingest.drain() } }
+    }
+
+    /// Cuts what connections are left, and ends the threads.
+    func stop() async {
+      for reactor in reactors { await reactor.stop() }
+    }
+  }
+#endif

@@ -1,0 +1,152 @@
+#if os(Linux)
+  import NIOCore
+  import Sockets
+
+  /// A session over a socket of its own, watched by a reactor. A message costs one read, its acknowledgement one write.
+  final class ReactorTransport: SocketHandler, SessionTransport {
+    private let session: WebSocketSession
+    private let socket: StreamSocket
+    private let key: SocketKey
+    private let loop: ReactorLoop
+    /// What the socket had no room for. While there is any nothing is read, so that it stays below what one read's messages are answered with.
+    private var unsent = ByteBuffer()
+    private var watched: Readiness = .read
+    private var isCloseTimed = false
+    private var isOutputEnded = false
+    private var isClosed = false
+
+    init(_ session: WebSocketSession, _ socket: StreamSocket, _ key: SocketKey, _ loop: ReactorLoop) {
+      self.session = session
+      self.socket = socket
+      self.key = key
+      self.loop = loop
+    }
+
+    /// Takes the socket over from the handler before, and answers the handshake.
+    func begin(with response: [UInt8]) {
+      loop.reactor.replaceHandler(key, self)
+      // From edges to levels: what came behind the handshake is reported.
+      guard watch(.read) else { return }
+      loop.reactor.setTimer(key, after: session.heartbeat)
+      response.withUnsafeBytes { send($0) }
+      session.start(on: self)
+      sessionChanged()
+    }
+
+    // MARK: reading
+
+    func ready(_ readiness: Readiness) {
+      guard !isClosed else { return }
+      if readiness.contains(.write) { sendUnsent() }
+      if readiness.contains(.read), session.mayRead {
+        read()
+      } else if readiness.contains(.broken) {
+        return close()
+      } else if readiness.contains(.read) {
+        // Only now: most pauses are over before anything comes.
+        guard watch(watched.subtracting(.read)) else { return }
+      }
+      sessionChanged()
+    }
+
+    private func read() {
+      switch socket.read(into: loop.incoming) {
+      case .bytes(let count): session.receive(UnsafeRawBufferPointer(rebasing: loop.incoming[..<count]))
+      case .wouldBlock: break
+      // The connection ended or broke: nothing can be said any more, and what was read goes on to the log.
+      case .ended, .failed: close()
+      }
+    }
+
+    // MARK: writing
+
+    func sessionChanged() {
+      guard !isClosed else { return }
+      if session.outgoing.readableBytes > 0 { session.sendOutgoing { send($0) } }
+      if session.isClosing { endOutput() }
+      guard !isClosed, !watched.contains(.read), session.mayRead else { return }
+      watch(watched.union(.read))
+    }
+
+    private func send(_ bytes: UnsafeRawBufferPointer) {
+      guard !isClosed else { return }
+      guard unsent.readableBytes == 0 else {
+        unsent.writeBytes(bytes)
+        return
+      }
+      switch socket.write(bytes) {
+      case .bytes(bytes.count): return
+      case .bytes(let count): keep(UnsafeRawBufferPointer(rebasing: bytes[count...]))
+      case .wouldBlock: keep(bytes)
+      case .ended, .failed: close()
+      }
+    }
+
+    private func keep(_ rest: UnsafeRawBufferPointer) {
+      unsent.writeBytes(rest)
+      session.writabilityChanged(to: false)
+      watch(watched.union(.write))
+    }
+
+    private func sendUnsent() {
+      guard unsent.readableBytes > 0 else { return }
+      switch unsent.withUnsafeReadableBytes({ socket.write($0) }) {
+      case .bytes(let count): unsent.moveReaderIndex(forwardBy: count)
+      case .wouldBlock: return
+      case .ended, .failed: return close()
+      }
+      guard unsent.readableBytes == 0 else { return }
+      unsent = ByteBuffer()
+      guard watch(watched.subtracting(.write)) else { return }
+      session.writabilityChanged(to: true)
+    }
+
+    // MARK: ending
+
+    /// Ends our side once all is sent, the close frame last. The connection itself is closed when the peer has closed its side: to close with
+    /// bytes unread would send a reset, which can overtake the close frame.
+    private func endOutput() {
+      guard !isOutputEnded else { return }
+      if !isCloseTimed {
+        isCloseTimed = true
+        loop.reactor.setTimer(key, after: WebSocketSession.closeTimeout)
+      }
+      guard unsent.readableBytes == 0 else { return }
+      isOutputEnded = true
+      socket.shutDownOutput()
+    }
+
+    func timerFired() {
+      guard !isClosed else { return }
+      if isCloseTimed { return close() }
+      loop.reactor.setTimer(key, after: session.heartbeat)
+      session.beat()
+      sessionChanged()
+    }
+
+    func reactorStops() { close() }
+
+    private func close() {
+      guard !isClosed else { return }
+      isClosed = true
+      loop.reactor.remove(key)
+      socket.close()
+      session.end()
+      loop.ended()
+    }
+
+    /// - Returns: False if the socket could not be watched, and was closed for it.
+    @discardableResult
+    private func watch(_ wanted: Readiness) -> Bool {
+      do throws(SocketError) {
+        try loop.reactor.watch(key, wanted)
+        watched = wanted
+        return true
+      } catch {
+        loop.ingest.logger.error("closing a connection: \(error)")
+        close()
+        return false
+      }
+    }
+  }
+#endif

@@ -1,0 +1,14 @@
+/// What a socket is watched for, and what it is found ready for.
+public struct Readiness: OptionSet, Sendable {
+  public let rawValue: UInt8
+
+  public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+  /// Bytes, a connection to accept, or the peer's end of stream.
+  public static let read = Readiness(rawValue: 1)
+  public static let write = Readiness(rawValue: 2)
+  /// Both directions are gone, or the socket failed. Reported whether watched for or not, and again until the socket is closed.
+  public static let broken = Readiness(rawValue: 4)
+  /// Watching only: report `read` when more bytes arrive, not while there are some.
+  public static let onArrival = Readiness(rawValue: 8)
+}

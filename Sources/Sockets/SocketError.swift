@@ -1,0 +1,19 @@
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// A system call on a socket that failed.
+public struct SocketError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// `bind`, `epoll_ctl`, …
+  public let call: String
+  public let errno: Int32
+
+  public init(_ call: String, errno: Int32) {
+    self.call = call
+    self.errno = errno
+  }
+
+  public var description: String { "\(call): \(String(cString: strerror(errno)))" }
+}

@@ -1,0 +1,61 @@
+#if os(Linux)
+  import Glibc
+
+  /// A connected stream socket that does not block. Whoever holds it closes it, once.
+  public struct StreamSocket: Sendable, Equatable {
+    public let descriptor: Int32
+
+    /// What became of a read or a write.
+    public enum Transfer: Equatable, Sendable {
+      /// At least one.
+      case bytes(Int)
+      case wouldBlock
+      /// The peer sends no more. Never of a write.
+      case ended
+      case failed(errno: Int32)
+    }
+
+    public init(descriptor: Int32) { self.descriptor = descriptor }
+
+    /// Sends what is written at once, instead of waiting for more.
+    public func setNoDelay() {
+      var on: Int32 = 1
+      // Not a TCP socket, or gone already: nothing to be done in either case.
+      _ = setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    /// - Parameter buffer: Not empty.
+    public func read(into buffer: UnsafeMutableRawBufferPointer) -> Transfer { receive(buffer, 0) }
+
+    /// Reads bytes and leaves them there: the next read or peek begins with the same.
+    public func peek(into buffer: UnsafeMutableRawBufferPointer) -> Transfer { receive(buffer, Int32(MSG_PEEK)) }
+
+    private func receive(_ buffer: UnsafeMutableRawBufferPointer, _ flags: Int32) -> Transfer {
+      while true {
+        let count = recv(descriptor, buffer.baseAddress, buffer.count, flags)
+        if count > 0 { return .bytes(count) }
+        if count == 0 { return .ended }
+        if errno != EINTR { return failure() }
+      }
+    }
+
+    /// - Parameter bytes: Not empty.
+    /// - Returns: `.bytes` may be fewer than there are.
+    public func write(_ bytes: UnsafeRawBufferPointer) -> Transfer {
+      while true {
+        let count = send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+        if count >= 0 { return .bytes(count) }
+        if errno != EINTR { return failure() }
+      }
+    }
+
+    private func failure() -> Transfer {
+      errno == EAGAIN || errno == EWOULDBLOCK ? .wouldBlock : .failed(errno: errno)
+    }
+
+    /// Ends our side of the connection; the peer's bytes can still be read.
+    public func shutDownOutput() { _ = shutdown(descriptor, Int32(SHUT_WR)) }
+
+    public func close() { _ = Glibc.close(descriptor) }
+  }
+#endif

@@ -1,0 +1,202 @@
+import Events
+import Logging
+import NIOCore
+import NIOEmbedded
+import Testing
+import WebSocket
+
+@testable import Ingest
+
+/// Keeps what a session says, as text: no socket is needed.
+private final class RecordingTransport: SessionTransport {
+  let session: WebSocketSession
+  private(set) var sent: [String] = []
+  private(set) var changes = 0
+
+  init(_ session: WebSocketSession) { self.session = session }
+
+  func sessionChanged() {
+    changes += 1
+    session.sendOutgoing { bytes in
+      var rest = bytes
+      while rest.count >= 2 {
+        var head = 2, length = Int(rest[1])
+        if length == 126 {
+          head = 4
+          length = Int(rest[2]) << 8 | Int(rest[3])
+        }
+        let payload = rest[head..<head + length]
+        switch rest[0] & 15 {
+        case 8: sent.append("close \(Int(payload.first ?? 0) << 8 | Int(payload.dropFirst().first ?? 0))")
+        case 9: sent.append("ping")
+        case 10: sent.append("pong")
+        default: sent.append(String(decoding: payload, as: UTF8.self))
+        }
+        rest = UnsafeRawBufferPointer(rebasing: rest[(head + length)...])
+      }
+    }
+  }
+
+  func receive(_ opcode: WebSocketOpcode, _ text: String) {
+    var frame = ByteBuffer()
+    Array(text.utf8).withUnsafeBytes { frame.writeWebSocketFrame(opcode, $0, maskKey: 0x1234_5678) }
+    frame.withUnsafeReadableBytes { session.receive($0) }
+    sessionChanged()
+  }
+}
+
+@Suite("A session, whatever carries it")
+struct WebSocketSessionTests {
+  let loop = EmbeddedEventLoop()
+  let log = HeldLog(partitionCount: 1)
+
+  private func open(unackedMessagesMax: Int = 1024, subprotocol: String? = nil) -> RecordingTransport {
+    let ingest = IngestLoop(
+      configuration: IngestConfiguration(unackedMessagesMax: unackedMessagesMax), log: log, loop: EventLoopThread(loop),
+      counters: IngestCounters(), probe: ServiceProbe(readiness: { .init([]) }, metrics: { "" }), logger: Logger(label: "test"))
+    let session = WebSocketSession(ingest: ingest, agreement: WebSocketAgreement(subprotocol: subprotocol), sources: [])
+    let transport = RecordingTransport(session)
+    session.start(on: transport)
+    transport.sessionChanged()
+    return transport
+  }
+
+  private let event = #"{"source":"a","type":"t"}"#
+
+  @Test("welcomes, and acknowledges what is synced, in one frame for all of it")
+  func acknowledging() {
+    let transport = open()
+    #expect(transport.sent.count == 1 && transport.sent[0].hasPrefix(#"{"kind":"welcome""#))
+    for _ in 0..<3 { transport.receive(.text, event) }
+    loop.run()
+    #expect(transport.sent.count == 1)
+    log.complete(0)
+    loop.run()
+    #expect(
+      transport.sent.dropFirst() == [
+        #"{"kind":"ack","messages":3,"appended":3,"duplicates":0,"rejected":0,"offsets":{"0":3}}"#
+      ])
+  }
+
+  @Test("says which event of which message is rejected before it acknowledges the message")
+  func rejecting() {
+    let transport = open()
+    transport.receive(.text, "[\(event),{}]")
+    loop.run()
+    log.complete(0)
+    loop.run()
+    #expect(transport.sent.count == 3)
+    #expect(transport.sent[1].hasPrefix(#"{"kind":"reject","message":1,"event":1,"code":"missing_source""#))
+    #expect(transport.sent[2].contains(#""messages":1,"appended":1,"duplicates":0,"rejected":1"#))
+  }
+
+  @Test("wants no more bytes at the bound on unacknowledged messages, keeps those it was given, and goes on when acknowledged")
+  func bound() {
+    let transport = open(unackedMessagesMax: 2)
+    var frames = ByteBuffer()
+    for _ in 0..<5 { Array(event.utf8).withUnsafeBytes { frames.writeWebSocketFrame(.text, $0, maskKey: 7) } }
+    frames.withUnsafeReadableBytes { transport.session.receive($0) }
+    #expect(!transport.session.mayRead)
+    #expect(transport.session.openCount == 2)
+    for expected in [2, 4, 5] {
+      loop.run()
+      log.complete(0)
+      loop.run()
+      #expect(transport.sent.last?.contains("\"messages\":\(expected),") == true)
+    }
+    #expect(transport.session.mayRead)
+  }
+
+  @Test("leaves acknowledgements out while the peer takes nothing, and then says all in one")
+  func unwritable() {
+    let transport = open()
+    transport.session.writabilityChanged(to: false)
+    #expect(!transport.session.mayRead)
+    transport.session.writabilityChanged(to: true)
+    transport.receive(.text, event)
+    transport.receive(.text, event)
+    loop.run()
+    transport.session.writabilityChanged(to: false)
+    log.complete(0)
+    loop.run()
+    #expect(transport.sent.count == 1)
+    transport.session.writabilityChanged(to: true)
+    transport.sessionChanged()
+    #expect(transport.sent.count == 2 && transport.sent[1].contains(#""messages":2"#))
+  }
+
+  @Test("pings a silent peer, and gives it up at the third beat")
+  func heartbeat() {
+    let transport = open(subprotocol: "cloudevents.json")
+    for _ in 0..<3 {
+      transport.session.beat()
+      transport.sessionChanged()
+    }
+    #expect(transport.sent == ["ping", "ping", "close 1001"])
+    #expect(transport.session.isClosing)
+  }
+
+  @Test("finishes with 1001 once what it was sent is answered for")
+  func finishing() {
+    let transport = open()
+    transport.receive(.text, event)
+    transport.session.finish()
+    #expect(!transport.session.mayRead)
+    transport.receive(.text, event)
+    loop.run()
+    #expect(log.heldBatches.map(\.count) == [1])
+    log.complete(0)
+    loop.run()
+    #expect(transport.sent.count == 3 && transport.sent[1].contains(#""messages":1"#) && transport.sent[2] == "close 1001")
+  }
+
+  @Test("closes with 1003, 1007 and 1002 as the peer errs, and says nothing after")
+  func errors() {
+    for (opcode, text, code) in [(WebSocketOpcode.binary, "{}", 1003), (.continuation, "{}", 1002)] {
+      let transport = open()
+      transport.receive(opcode, text)
+      #expect(transport.sent.last == "close \(code)")
+      transport.receive(.ping, "x")
+      #expect(transport.sent.last == "close \(code)")
+    }
+  }
+
+  @Test("closes with 1011 when the log fails, and acknowledges nothing then")
+  func failure() {
+    let transport = open()
+    transport.receive(.text, event)
+    loop.run()
+    log.fail(0, LogError(.poisoned, "sync failed"))
+    loop.run()
+    #expect(transport.sent.dropFirst() == ["close 1011"])
+  }
+
+  @Test("an ended session lets what it read go on to the log, and says nothing of it")
+  func ended() {
+    let transport = open()
+    transport.receive(.text, event)
+    transport.session.end()
+    loop.run()
+    let changes = transport.changes
+    log.complete(0)
+    loop.run()
+    #expect(transport.changes == changes && transport.sent.count == 1)
+  }
+
+  @Test("acknowledgements are written in as few bytes as their numbers need", arguments: [0, 9, 10, 99, 1_000_000, .max])
+  func numbers(number: Int) {
+    var totals = MessageTracker.Totals()
+    totals.messages = number
+    totals.appended = number
+    for partitions in [0, 1, 40] {
+      var buffer = ByteBuffer()
+      let offsets = (0..<partitions).map { (partition: PartitionID($0), next: Offset(Int64(number))) }
+      DeviceMessages.writeAck(totals, offsets, to: &buffer)
+      let list = offsets.map { "\"\($0.partition)\":\(number)" }.joined(separator: ",")
+      let text = #"{"kind":"ack","messages":\#(number),"appended":\#(number),"duplicates":0,"rejected":0,"offsets":{\#(list)}}"#
+      var expected = ByteBuffer()
+      expected.writeWebSocketText(Array(text.utf8))
+      #expect(buffer == expected)
+    }
+  }
+}
