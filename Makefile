@@ -1,6 +1,8 @@
 # What developers type. On a bare machine, ops/quickstart and ops/test install what is missing first.
-.PHONY: check test bench demo torture format clean
+.PHONY: check test bench demo torture faults fuzz format clean
 N ?= 100
+SEEDS ?= 1000
+MINUTES ?= 5
 
 # Builds with warnings shown, and holds the sources to .swift-format.
 check:
@@ -23,6 +25,14 @@ demo:
 # make torture N=1000
 torture:
 	ops/torture $(N)
+
+# make faults SEEDS=10000
+faults:
+	ops/faults $(SEEDS)
+
+# make fuzz MINUTES=10, of each fuzzer
+fuzz:
+	ops/fuzz $(MINUTES)
 
 format:
 	swift format --in-place --recursive --parallel Sources Tests Package.swift

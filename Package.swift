@@ -85,7 +85,7 @@ let package = Package(
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", yams, logging,
+        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", "CZlib", yams, logging,
         metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -126,6 +126,9 @@ let package = Package(
       name: "IdentityTests", dependencies: ["Identity", "Events", "TestSupport", nioCore, nioPosix, nioSSL, x509, crypto],
       swiftSettings: strict),
     .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "FuzzTests", dependencies: ["Events", "Views", "WebSocket", "Query", "TestSupport", nioCore], exclude: ["Corpus"],
+      swiftSettings: strict),
     .testTarget(
       name: "PenstockTests",
       dependencies: ["Penstock", "Views", logging, metrics, .product(name: "ArgumentParser", package: "swift-argument-parser")],

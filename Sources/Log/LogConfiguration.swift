@@ -25,6 +25,20 @@ public struct LogConfiguration: Sendable {
       self.age = age
       self.bytes = bytes
     }
+
+    /// The latest time of what is too old; nil when nothing is.
+    func expiry(at now: Timestamp) -> Timestamp? {
+      guard let age else { return nil }
+      let (past, overflow) = now.nanoseconds.subtractingReportingOverflow(age.nanoseconds)
+      return overflow ? nil : Timestamp(nanoseconds: past)
+    }
+
+    /// Whether a partition's oldest segment may go.
+    /// - Parameter partitionBytes: Of all the partition's segments.
+    func isSurplus(_ segment: SegmentSummary, partitionBytes: Int, at now: Timestamp) -> Bool {
+      if let expiry = expiry(at: now), segment.lastAppendTime < expiry { return true }
+      return bytes.map { partitionBytes > $0 } ?? false
+    }
   }
 
   public static let segmentBytesRange = 1 << 20...4 << 30
@@ -39,6 +53,11 @@ public struct LogConfiguration: Sendable {
   public var segmentBytesMax = 64 << 20
   public var codec = BatchHeader.Codec.none
   public var retention = Retention()
+  /// Appends are refused with `.diskFull` while the disk has less than this free, and taken again by themselves once it has more: so that
+  /// views can checkpoint and what was acknowledged can be kept. 0 leaves it to the disk to say when it is full.
+  public var diskReserveBytes = 0
+  /// How often the disk is asked while appends are refused for want of room.
+  var diskRoomInterval = Duration.milliseconds(250)
   /// How long (source, id) of events without a sequence is remembered, by append time.
   public var dedupWindow = Duration.seconds(3600)
   /// The most (source, id) remembered per partition; the oldest are forgotten first, early ones are counted.
@@ -62,7 +81,7 @@ public struct LogConfiguration: Sendable {
     // Tests roll with a few kilobytes; users' settings are held to segmentBytesRange where they are read.
     precondition(segmentBytesMax >= 1024 && segmentBytesMax <= LogConfiguration.segmentBytesRange.upperBound, "segmentBytesMax")
     precondition(LogConfiguration.dedupIdentitiesRange.contains(dedupIdentitiesMax), "dedupIdentitiesMax")
-    precondition(dedupWindow >= .zero && pendingBytesMax > 0 && pendingBatchesMax > 0 && groupBytesMax > 0 && recentBytesMax >= 0)
+    precondition(dedupWindow >= .zero && diskReserveBytes >= 0 && pendingBytesMax > 0 && pendingBatchesMax > 0 && groupBytesMax > 0 && recentBytesMax >= 0)
     if case .interval(let interval) = sync { precondition(interval > .zero, "sync interval") }
   }
 }

@@ -1,4 +1,3 @@
-import Dispatch
 import Events
 import Logging
 import Synchronization
@@ -30,6 +29,8 @@ public final class SegmentedLog: EventLog, Sendable {
   private let waiters: AppendWaiters
   private let metrics: LogMetrics
   private let lock: any FileLock
+  private let now: @Sendable () -> Timestamp
+  private let logger: Logger
 
   /// Opens a log for writing, making it if there is none. Partitions are opened in parallel.
   /// - Parameters:
@@ -41,34 +42,40 @@ public final class SegmentedLog: EventLog, Sendable {
     _ configuration: LogConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
     logger: Logger = Logger(label: "penstock.log"), now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) async throws(LogError) -> SegmentedLog {
+    try await open(configuration, fileSystem: fileSystem, logger: logger, scheduler: DispatchScheduler(), now: now)
+  }
+
+  /// As `open`, with the work run by `scheduler`.
+  static func open(
+    _ configuration: LogConfiguration, fileSystem: any FileSystem, logger: Logger, scheduler: any LogScheduler,
+    now: @escaping @Sendable () -> Timestamp
+  ) async throws(LogError) -> SegmentedLog {
     configuration.checkBounds()
     let folder = LogFolder(directory: configuration.directory, fileSystem: fileSystem)
     let lock = try folder.openForWriting(partitionCount: configuration.partitions)
     let waiters = AppendWaiters()
     let metrics = LogMetrics()
+    let disk = DiskReserve(
+      directory: folder.paths.root, bytes: configuration.diskReserveBytes, fileSystem: fileSystem, metrics: metrics)
     let results = Mutex([(Partition, PartitionReport?)?](repeating: nil, count: configuration.partitions))
     // Recovery blocks its thread with reads: not one of Swift's few.
-    await withCheckedContinuation { continuation in
-      DispatchQueue.global().async {
-        DispatchQueue.concurrentPerform(iterations: configuration.partitions) { index in
-          let files = PartitionFiles(
-            partition: PartitionID(index), paths: folder.paths.partition(PartitionID(index)), fileSystem: fileSystem,
-            indexIntervalBytes: configuration.indexIntervalBytes, mayWriteIndexes: true, logger: logger)
-          let result = open(files, configuration, waiters, metrics, now)
-          results.withLock { $0[index] = result }
-        }
-        continuation.resume()
-      }
+    await scheduler.perform(configuration.partitions) { index in
+      let files = PartitionFiles(
+        partition: PartitionID(index), paths: folder.paths.partition(PartitionID(index)), fileSystem: fileSystem,
+        indexIntervalBytes: configuration.indexIntervalBytes, mayWriteIndexes: true, logger: logger)
+      let result = open(files, configuration, waiters, metrics, disk, scheduler, now)
+      results.withLock { $0[index] = result }
     }
     let opened = results.withLock { $0.compactMap { $0 } }
     precondition(opened.count == configuration.partitions)
     return SegmentedLog(
-      configuration, partitions: opened.map(\.0), reports: opened.compactMap(\.1), waiters: waiters, metrics: metrics, lock: lock)
+      configuration, partitions: opened.map(\.0), reports: opened.compactMap(\.1), waiters: waiters, metrics: metrics, lock: lock,
+      now: now, logger: logger)
   }
 
   private static func open(
     _ files: PartitionFiles, _ configuration: LogConfiguration, _ waiters: AppendWaiters, _ metrics: LogMetrics,
-    _ now: @escaping @Sendable () -> Timestamp
+    _ disk: DiskReserve, _ scheduler: any LogScheduler, _ now: @escaping @Sendable () -> Timestamp
   ) -> (Partition, PartitionReport?) {
     do throws(LogError) {
       let recovered = try PartitionRecovery(files: files, configuration: configuration).run()
@@ -79,7 +86,7 @@ public final class SegmentedLog: EventLog, Sendable {
         recentBytesMax: configuration.recentBytesMax)
       let writer = PartitionWriter(
         recovered, configuration: configuration, files: files, queue: queue, published: published, waiters: waiters,
-        metrics: metrics, now: now)
+        metrics: metrics, disk: disk, scheduler: scheduler, now: now)
       metrics.segments.increment(by: Double(recovered.sealed.count + 1))
       metrics.tornBytes.increment(by: recovered.report.tornBytes)
       return (.open(OpenPartition(queue: queue, published: published, writer: writer)), recovered.report)
@@ -92,7 +99,7 @@ public final class SegmentedLog: EventLog, Sendable {
 
   private init(
     _ configuration: LogConfiguration, partitions: [Partition], reports: [PartitionReport], waiters: AppendWaiters,
-    metrics: LogMetrics, lock: any FileLock
+    metrics: LogMetrics, lock: any FileLock, now: @escaping @Sendable () -> Timestamp, logger: Logger
   ) {
     self.configuration = configuration
     partitionCount = partitions.count
@@ -101,6 +108,8 @@ public final class SegmentedLog: EventLog, Sendable {
     self.waiters = waiters
     self.metrics = metrics
     self.lock = lock
+    self.now = now
+    self.logger = logger
   }
 
   /// Refuses new appends, writes and syncs what waits, wakes all who wait, and gives the lock back. Reads still work.
@@ -180,27 +189,46 @@ public final class SegmentedLog: EventLog, Sendable {
     }
   }
 
-  /// Removes whole segments that are too old or too many, as `retention` says: never the active one, never one with events from
-  /// the offsets in `keeping` on.
-  /// - Parameter keeping: What is still to be read; a partition that is not named has nothing to keep.
+  /// Removes whole segments that are too old or too many, as `retention` says, from each partition's front: never the active one, never
+  /// one with events that `hold` keeps. An active segment that was begun longer than `retention.age` ago is sealed first, so that its
+  /// events' time comes too: an event stays for `age` at least, and for about twice that at most.
   /// - Returns: How many segments were removed.
+  /// - Throws: The first failure, after all partitions have had their turn; a damaged partition is passed over.
   @discardableResult
-  public func enforceRetention(keeping: OffsetVector, now: Timestamp) async throws(LogError) -> Int {
+  public func enforceRetention(_ hold: RetentionHold, now: Timestamp) async throws(LogError) -> Int {
     let retention = configuration.retention
     guard retention.age != nil || retention.bytes != nil else { return 0 }
     var removed = 0
+    var failure: LogError?
     for case .open(let partition) in partitions {
-      let kept = keeping[partition.published.partition]
-      removed += try await partition.writer.removeSegments { segment, bytes in
-        if let kept, segment.end > kept { return false }
-        if let age = retention.age {
-          let (past, overflow) = now.nanoseconds.subtractingReportingOverflow(age.nanoseconds)
-          if !overflow, segment.lastAppendTime.nanoseconds < past { return true }
+      guard case .below(let limit) = hold.limit(in: partition.published.partition) else { continue }
+      do throws(LogError) {
+        if let expiry = retention.expiry(at: now) { try await partition.writer.roll(begunBefore: expiry) }
+        removed += try await partition.writer.removeSegments { segment, bytes in
+          if let limit, segment.end > limit { return false }
+          return retention.isSurplus(segment, partitionBytes: bytes, at: now)
         }
-        return retention.bytes.map { bytes > $0 } ?? false
+      } catch {
+        failure = failure ?? error
       }
     }
+    if let failure { throw failure }
     return removed
+  }
+
+  /// Enforces retention again and again until the task is cancelled. Does nothing when `retention` keeps all.
+  /// - Parameter hold: Asked before each pass; says what is still to be read.
+  public func runRetention(every interval: Duration, hold: @Sendable () async -> RetentionHold) async {
+    guard configuration.retention != LogConfiguration.Retention() else { return }
+    while !Task.isCancelled {
+      do throws(LogError) {
+        let removed = try await enforceRetention(await hold(), now: now())
+        if removed > 0 { logger.info("retention has removed segments", metadata: ["segments": "\(removed)"]) }
+      } catch {
+        logger.error("retention has failed and is tried again", metadata: ["failure": "\(error)"])
+      }
+      do { try await Task.sleep(for: interval) } catch { return }
+    }
   }
 
   private func open(_ partition: PartitionID) throws(LogError) -> OpenPartition {

@@ -40,6 +40,10 @@ public struct DeviceMessage: Sendable {
   public var byteCount: Int { marks.count == 1 ? text.count - 1 : text.count + 1 }
 
   /// Appends an event.
+  /// - Parameter event: One JSON object.
+  public mutating func append(_ event: UnsafeRawBufferPointer, line: Int) { append(event, EventFacts(event), line: line) }
+
+  /// Appends an event.
   /// - Parameters:
   ///   - event: One JSON object if the message holds others.
   ///   - facts: Of `event`; nil if it is not one JSON object.

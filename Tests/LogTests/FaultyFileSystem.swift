@@ -22,6 +22,7 @@ import TestSupport
 /// - Names: creating, renaming and removing are, per directory, kept in order; a power loss keeps some first part of those since
 ///   the directory was last synced. A file whose name is lost is lost.
 /// - A kill: everything written stays in the cache, clean or dirty as it was.
+/// - The disk may be full: a write takes what fits, and fails.
 /// - Any call may fail with any error; a failing write may have written a part first. Writes and reads may be short, or
 ///   interrupted.
 /// - Not modelled: sectors that rot by themselves (tests flip bits in files instead), a disk that lies about syncs, pages that
@@ -78,6 +79,10 @@ final class FaultyFileSystem: FileSystem {
     var random = SeededGenerator(seed: 0)
     var bytesRead: [String: Int] = [:]
     var syncs = 0
+    /// What the disk holds in all files together; nil is without end.
+    var diskBytes: Int?
+
+    var freeBytes: Int { diskBytes.map { max(0, $0 - files.values.reduce(0) { $0 + $1.bytes.count }) } ?? .max }
   }
 
   /// The nodes are touched only under the lock.
@@ -111,6 +116,9 @@ final class FaultyFileSystem: FileSystem {
   func clearFaults() { with { $0.faults = [:] } }
   /// From now on writes and reads are short or interrupted at random.
   func makeFlaky() { with { $0.isFlaky = true } }
+  /// From now on the disk holds so much; writes beyond take what fits and fail with ENOSPC.
+  func setDiskBytes(_ bytes: Int?) { with { $0.diskBytes = bytes } }
+  var usedBytes: Int { with { $0.files.values.reduce(0) { $0 + $1.bytes.count } } }
   var isStopped: Bool { with { $0.isStopped } }
   func contents(_ path: String) -> [UInt8]? { with { $0.files[path]?.bytes } }
   var paths: [String] { with { $0.files.keys.sorted() } }
@@ -334,6 +342,10 @@ final class FaultyFileSystem: FileSystem {
     }
   }
 
+  func freeBytes(_ directory: String) throws(IOFailure) -> Int {
+    try call("statvfs", directory) { state, fault in fault.map { .failed($0) } ?? .done(state.freeBytes) }
+  }
+
   func lock(_ path: String) throws(IOFailure) -> any FileLock {
     try call("lock", path) { state, fault -> Outcome<Void> in
       if let fault { return .failed(fault) }
@@ -371,6 +383,11 @@ final class FaultyFileSystem: FileSystem {
         count = Int.random(in: min(1, count)...count, using: &state.random)
       }
       let node = node.value
+      var fault = fault
+      if fault == nil, state.diskBytes != nil, case let room = max(0, node.bytes.count - position) + state.freeBytes, room < count {
+        count = room
+        if count == 0 { fault = ENOSPC }
+      }
       if position + count > node.bytes.count {
         node.bytes += Array(repeating: 0, count: position + count - node.bytes.count)
         node.isSizeDirty = true

@@ -54,9 +54,9 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
     let all = commands().map { $0.joined(separator: " ") }
     #expect(
       Set(all) == [
-        "", "up", "demo", "send", "query", "events", "view", "view list", "view show", "view check",
-        "view apply", "view diff", "view promote", "view rollback", "view drop", "view verify", "replay", "config",
-        "config check", "config reference",
+        "", "up", "demo", "send", "simulate", "query", "sql", "events", "view", "view list", "view show", "view check",
+        "view apply", "view diff", "view promote", "view rollback", "view drop", "view verify", "replay", "log", "log list",
+        "log inspect", "log verify", "log export", "log repair", "log retain", "config", "config check", "config reference",
       ])
     for path in commands() {
       let outcome = try penstock(path + ["--help"])
@@ -79,7 +79,10 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
       (["frobnicate"], "frobnicate"), (["query"], "<view>"), (["query", "v", "--limit", "0"], "expected 1 or more"),
       (["query", "v", "--output", "xml"], "table, json or csv"), (["query", "v", "--url", "nonsense"], "http://127.0.0.1:8080"),
       (["send", "f", "--connections", "0"], "1 to 1024"), (["send", "f", "--batch", "10001"], "1 to 10000"),
-      (["send", "f", "--rate", "0"], "more than 0"), (["send", "f", "--url", "http://x"], "ws://"),
+      (["simulate", "--devices", "0"], "1 to 1000000"), (["simulate", "--duration", "soon"], "30s or 5m"),
+      (["simulate", "--rate", "0"], "more than 0"), (["log", "inspect", "--from", "-1"], "--from"),
+      (["log", "export", "--from", "soon"], "RFC 3339"), (["log", "repair", "--keep", "all"], "before"),
+      (["log", "retain"], "log.retention keeps all"), (["send", "f", "--rate", "0"], "more than 0"), (["send", "f", "--url", "http://x"], "ws://"),
       (["up", "--set", "log.sync"], "KEY=VALUE"), (["up", "--set", "log.sink=x"], "did you mean 'log.sync'?"),
       (["up", "--log-level", "loud"], "trace, debug"), (["up", "--set", "query.listen=0.0.0.0:80"], "auth is not available"),
       (["demo", "--config", "/no/such/file"], "no such file"), (["config", "check", "--set", "log.partitions=0"], "1 to 1024"),
@@ -144,8 +147,7 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
       command.request
         == SendRequest(
           file: "-", url: "ws://127.0.0.1:4000/v1/stream", connections: 3, eventsPerMessage: 7, rate: 2.5))
-    let table = command.table(
-      SendCounts(sent: 10, appended: 7, duplicates: 2, rejected: 1, resumed: 1, elapsed: .milliseconds(500)))
+    let table = SendCounts(sent: 10, appended: 7, duplicates: 2, rejected: 1, resumed: 1, elapsed: .milliseconds(500)).table()
     #expect(table.csv().hasSuffix("10,7,2,1,1,0.5,20\r\n"))
   }
 }

@@ -44,7 +44,7 @@ extension ColumnBatch {
     return events
   }
 
-  private func presentUnsigned(_ index: Int?) -> [UInt64?] {
+  func presentUnsigned(_ index: Int?) -> [UInt64?] {
     var result = [UInt64?](repeating: nil, count: count)
     guard let index else { return result }
     let column = layout.columns[index]
@@ -60,15 +60,19 @@ extension ColumnBatch {
     case .int: return .int(Int64(bitPattern: bits))
     case .double: return .double(Double(bitPattern: bits))
     case .string: return .string(string(Int(bits)))
-    case .raw:
-      let text = string(Int(bits))
-      do throws(JSONError) {
-        return try JSONValue(parsing: text)
-      } catch {
-        // Only a batch from elsewhere can hold a raw value that is no JSON; its text is all there is.
-        return .string(text)
-      }
+    case .raw: return rawValue(Int(bits))
     default: return .null
+    }
+  }
+
+  /// The JSON value whose text is a string of the batch.
+  func rawValue(_ code: Int) -> JSONValue {
+    let text = string(code)
+    do throws(JSONError) {
+      return try JSONValue(parsing: text)
+    } catch {
+      // Only a batch from elsewhere can hold a raw value that is no JSON; its text is all there is.
+      return .string(text)
     }
   }
 

@@ -119,6 +119,8 @@ public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
     case unknownPartition = "unknown_partition"
     /// The log is shutting down or its queue is full: try again later.
     case unavailable
+    /// The disk has less room left than the log keeps in reserve: appends are taken again once there is more.
+    case diskFull = "disk_full"
     /// The files are of a version, or a partition count, this program does not read.
     case incompatible
   }

@@ -153,6 +153,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     ingest.logger.error("closing a connection: \(error)")
     switch error.code {
     case .unavailable: close(.tryAgainLater, "the log is busy; try again later")
+    case .diskFull: close(.tryAgainLater, "the disk is almost full; try again later")
     default: close(.internalError, "the log failed: \(error.code.rawValue)")
     }
   }

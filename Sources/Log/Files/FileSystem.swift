@@ -13,6 +13,8 @@ public protocol FileSystem: Sendable {
   func remove(_ path: String) throws(IOFailure)
   /// Makes the names in a directory durable: those created, renamed and removed so far.
   func syncDirectory(_ path: String) throws(IOFailure)
+  /// Bytes that may still be written to the disk that a directory is on.
+  func freeBytes(_ directory: String) throws(IOFailure) -> Int
   /// Takes the exclusive lock of a file, made if need be, until the result is released. Fails with `EWOULDBLOCK` when another
   /// holds it.
   func lock(_ path: String) throws(IOFailure) -> any FileLock

@@ -38,13 +38,7 @@ struct LogFolder: Sendable {
       _ = try fileSystem.createDirectory(paths.root)
       try fileSystem.syncDirectory(directory)
     }
-    let lock: any FileLock
-    do throws(IOFailure) {
-      lock = try fileSystem.lock(paths.lock)
-    } catch {
-      guard error.errno == wouldBlockErrno else { throw LogError(error) }
-      throw LogError(.locked, "another process has \(paths.root) open; stop it, or use another data folder")
-    }
+    let lock = try takeLock()
     if let meta = try meta() {
       guard meta.partitionCount == partitionCount else {
         throw LogError(
@@ -65,6 +59,16 @@ struct LogFolder: Sendable {
       try fileSystem.syncDirectory(paths.root)
     }
     return lock
+  }
+
+  /// Takes the lock that the one writer holds.
+  func takeLock() throws(LogError) -> any FileLock {
+    do throws(IOFailure) {
+      return try fileSystem.lock(paths.lock)
+    } catch {
+      guard error.errno == wouldBlockErrno else { throw LogError(error) }
+      throw LogError(.locked, "another process has \(paths.root) open; stop it, or use another data folder")
+    }
   }
 
   private func parent(of path: String) -> String {

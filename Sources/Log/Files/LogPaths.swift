@@ -16,12 +16,12 @@ struct PartitionPaths: Sendable {
   let directory: String
 
   var marker: String { directory + "/high-watermark" }
-  func segment(_ base: Offset) -> String { "\(directory)/\(name(base)).segment" }
-  func index(_ base: Offset) -> String { "\(directory)/\(name(base)).index" }
-  func producers(_ base: Offset) -> String { "\(directory)/\(name(base)).producers" }
+  func segment(_ base: Offset) -> String { "\(directory)/\(PartitionPaths.name(base)).segment" }
+  func index(_ base: Offset) -> String { "\(directory)/\(PartitionPaths.name(base)).index" }
+  func producers(_ base: Offset) -> String { "\(directory)/\(PartitionPaths.name(base)).producers" }
 
   /// 20 digits, so that names sort as offsets do.
-  private func name(_ base: Offset) -> String {
+  static func name(_ base: Offset) -> String {
     let digits = String(base.rawValue)
     return String(repeating: "0", count: 20 - digits.utf8.count) + digits
   }

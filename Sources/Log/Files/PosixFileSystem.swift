@@ -12,6 +12,7 @@ import Synchronization
 let interruptedErrno = EINTR
 let missingErrno = ENOENT
 let noSpaceErrno = ENOSPC
+let quotaErrno = EDQUOT
 let tooBigErrno = EFBIG
 let wouldBlockErrno = EWOULDBLOCK
 let ioErrno = EIO
@@ -78,6 +79,12 @@ public struct PosixFileSystem: FileSystem {
     let descriptor = try openDescriptor(path, O_RDONLY | O_DIRECTORY)
     defer { close(descriptor) }
     guard fsync(descriptor) == 0 else { throw IOFailure("fsync", path, errno: errno) }
+  }
+
+  public func freeBytes(_ directory: String) throws(IOFailure) -> Int {
+    var status = statvfs()
+    guard statvfs(directory, &status) == 0 else { throw IOFailure("statvfs", directory, errno: errno) }
+    return Int(clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
   }
 
   public func lock(_ path: String) throws(IOFailure) -> any FileLock {

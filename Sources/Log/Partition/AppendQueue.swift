@@ -29,6 +29,8 @@ final class AppendQueue: Sendable {
     var bytes = 0
     var isScheduled = false
     var refusal: LogError?
+    /// As `refusal`, until it is lifted.
+    var suspension: LogError?
   }
 
   private let partition: PartitionID
@@ -45,7 +47,7 @@ final class AppendQueue: Sendable {
   /// - Complexity: One uncontended lock.
   func offer(_ append: PendingAppend) -> Offer {
     state.withLock { state in
-      if let refusal = state.refusal { return .refused(refusal) }
+      if let refusal = state.refusal ?? state.suspension { return .refused(refusal) }
       let bytes = append.bytes
       guard state.waiting.isEmpty || (state.bytes + bytes <= bytesMax && state.waiting.count < batchesMax) else {
         return .refused(
@@ -96,5 +98,11 @@ final class AppendQueue: Sendable {
     }
   }
 
-  var refusal: LogError? { state.withLock { $0.refusal } }
+  /// Refuses offers until `resume`. What waits stays.
+  func suspend(_ refusal: LogError) { state.withLock { $0.suspension = refusal } }
+
+  func resume() { state.withLock { $0.suspension = nil } }
+
+  /// Why an offer would be refused now whatever waits.
+  var refusal: LogError? { state.withLock { $0.refusal ?? $0.suspension } }
 }

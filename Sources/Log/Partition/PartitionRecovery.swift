@@ -11,6 +11,8 @@ struct PartitionRecovery {
   struct Recovered {
     var sealed: [SegmentSummary]
     var active: SparseIndex
+    /// When the active segment's first batch was appended; nil while it is empty.
+    var activeSince: Timestamp?
     var activeFile: any File
     var markerFile: any File
     var producers: ProducerState
@@ -46,7 +48,10 @@ struct PartitionRecovery {
     for (base, next) in zip(bases, bases.dropFirst()) { sealed.append(try files.summary(base, next: next)) }
 
     var report = PartitionReport(partition: partition)
-    var rebuild = try restoreProducers(names, sealed: sealed, activeBase: activeBase, report: &report)
+    var producers = ProducerRecovery(files: files, configuration: configuration)
+    try producers.restore(names, sealed: sealed, activeBase: activeBase)
+    report.bytesScanned = producers.bytesScanned
+    report.sealedSegmentsScanned = producers.sealedSegmentsScanned
     let file = try placing(partition, activeBase) { () throws(IOFailure) in
       try fileSystem.open(paths.segment(activeBase), .readWrite)
     }
@@ -54,9 +59,11 @@ struct PartitionRecovery {
     var active = SparseIndex(base: activeBase)
     let interval = files.indexIntervalBytes
     var markerFits = marker?.segment != activeBase || marker?.highWatermark == activeBase
+    var activeSince: Timestamp?
     let stop = try placing(partition, activeBase) { () throws(IOFailure) in
       try SegmentScan.batches(file, partition: partition, base: activeBase, limit: size) { batch in
-        rebuild.take(batch)
+        producers.take(batch)
+        activeSince = activeSince ?? batch.header.appendTime
         active.append(batch.header, interval: interval)
         if active.end == marker?.highWatermark, active.segmentBytes == marker?.position { markerFits = true }
       }
@@ -73,25 +80,9 @@ struct PartitionRecovery {
     try makeDurable(file, from: durableBytes ?? 0, to: stop.position, base: activeBase)
     let markerFile = try writeMarker(active, isNew: !names.contains("high-watermark") || bases.isEmpty)
     return Recovered(
-      sealed: sealed, active: active, activeFile: file, markerFile: markerFile, producers: rebuild.producers,
-      lastAppendTime: max(rebuild.lastAppendTime, sealed.last?.lastAppendTime ?? rebuild.lastAppendTime), report: report)
-  }
-
-  /// Producer state under reconstruction.
-  private struct Rebuild {
-    var producers: ProducerState
-    var lastAppendTime = Timestamp(nanoseconds: 0)
-
-    mutating func take(_ batch: ColumnBatch) {
-      lastAppendTime = max(lastAppendTime, batch.header.appendTime)
-      // Rows in the log were admitted once; what they are judged now does not matter, only what is remembered of them.
-      _ = producers.admit(batch, at: lastAppendTime)
-      if let tag = batch.tag {
-        producers.appenders.note(
-          tag.appender, tag.number,
-          AppendReceipt(baseOffset: batch.baseOffset, endOffset: batch.endOffset, exceptions: tag.exceptions))
-      }
-    }
+      sealed: sealed, active: active, activeSince: activeSince, activeFile: file, markerFile: markerFile,
+      producers: producers.producers,
+      lastAppendTime: max(producers.lastAppendTime, sealed.last?.lastAppendTime ?? producers.lastAppendTime), report: report)
   }
 
   /// Files that were being made when the process died.
@@ -114,63 +105,6 @@ struct PartitionRecovery {
       throw .corrupt(partition, segment: marker.segment, "the segment is missing, where \(marker.position) bytes were durable")
     }
     return active
-  }
-
-  /// The state before the active segment: from its snapshot, or else from an older one and the segments since.
-  private func restoreProducers(
-    _ names: [String], sealed: [SegmentSummary], activeBase: Offset, report: inout PartitionReport
-  ) throws(LogError) -> Rebuild {
-    func empty() -> Rebuild {
-      Rebuild(
-        producers: ProducerState(dedupWindow: configuration.dedupWindow, identitiesMax: configuration.dedupIdentitiesMax))
-    }
-    var rebuild = empty()
-    let snapshots = files.bases(names, suffix: ".producers").reversed()
-    var from = sealed.first?.base ?? activeBase
-    for base in snapshots {
-      // One beyond the active segment was written for a segment that was never begun.
-      guard base <= activeBase else {
-        try placing(partition, base) { () throws(IOFailure) in try fileSystem.remove(paths.producers(base)) }
-        continue
-      }
-      let file = try placing(partition, base) { () throws(IOFailure) in
-        try fileSystem.contents(of: paths.producers(base), bytesMax: ProducerSnapshot.bytesMax)
-      }
-      do throws(RecordDamage) {
-        guard let file else { continue }
-        rebuild.lastAppendTime = try ProducerSnapshot.decode(file, partition: partition, base: base, into: &rebuild.producers)
-        from = base
-        break
-      } catch {
-        logger.warning(
-          "producer snapshot is damaged; an older one is used, and the segments since are read",
-          metadata: files.place("snapshot", "\(base)", "damage", "\(error)"))
-        rebuild = empty()
-      }
-    }
-    guard from < activeBase else { return rebuild }
-    logger.warning("producer state is rebuilt from sealed segments", metadata: files.place("from", "\(from)"))
-    for segment in sealed where segment.base >= from {
-      let (file, size) = try placing(partition, segment.base) { () throws(IOFailure) in
-        let file = try fileSystem.open(paths.segment(segment.base), .read)
-        return (file, try file.size())
-      }
-      let stop = try placing(partition, segment.base) { () throws(IOFailure) in
-        try SegmentScan.batches(file, partition: partition, base: segment.base, limit: size) { rebuild.take($0) }
-      }
-      report.bytesScanned += stop.position
-      if let damage = stop.damage {
-        throw .corrupt(partition, segment: segment.base, position: stop.position, "\(damage), in a sealed segment")
-      }
-    }
-    report.sealedSegmentsScanned = sealed.count { $0.base >= from }
-    let state = ProducerSnapshot.encoded(
-      rebuild.producers, partition: partition, base: activeBase, lastAppendTime: rebuild.lastAppendTime)
-    try placing(partition, activeBase) { () throws(IOFailure) in
-      try fileSystem.replace(paths.producers(activeBase), with: state)
-      try fileSystem.syncDirectory(paths.directory)
-    }
-    return rebuild
   }
 
   private func cutTail(

@@ -4,7 +4,8 @@ import Logging
 /// The one who writes a partition: takes all that waits, writes it, syncs once, publishes and acknowledges it.
 ///
 /// Lives on a serial queue of its own and blocks it with system calls, never holding a lock meanwhile. After any failure of a
-/// write or sync it acknowledges nothing more: what is on disk is unknown until the partition is opened anew.
+/// write or sync it acknowledges nothing more: what is on disk is unknown until the partition is opened anew. But for one: a write that
+/// finds the disk full is cut off again, and the writer goes on once there is room (PartitionWriter+DiskFull.swift).
 actor PartitionWriter {
   /// Batches written and synced together.
   private struct Group {
@@ -16,6 +17,25 @@ actor PartitionWriter {
     var outcomes: [(completion: @Sendable (Result<AppendReceipt, LogError>) -> Void, receipt: AppendReceipt)] = []
   }
 
+  /// Why a group or a roll did not come about.
+  enum Failure: Error {
+    /// The disk has no room; nothing that was acknowledged is touched, and what was written can be cut off.
+    case full(LogError)
+    /// What is on disk is unknown.
+    case fatal(LogError)
+
+    var error: LogError {
+      switch self {
+      case .full(let error), .fatal(let error): error
+      }
+    }
+
+    /// Of a call whose failure for want of room changes nothing else.
+    init(_ error: LogError) {
+      self = error.errno == noSpaceErrno || error.errno == quotaErrno ? .full(error) : .fatal(error)
+    }
+  }
+
   /// Batches below this are gathered, so that a group of small ones is one write.
   static let gatheredBytesMax = 256 << 10
   static let stagingBytesMax = 1 << 20
@@ -23,21 +43,27 @@ actor PartitionWriter {
   nonisolated let executor: WriterExecutor
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-  private let configuration: LogConfiguration
-  private let files: PartitionFiles
-  private let queue: AppendQueue
-  private let published: PublishedLog
+  let configuration: LogConfiguration
+  let files: PartitionFiles
+  let queue: AppendQueue
+  let published: PublishedLog
   private let waiters: AppendWaiters
-  private let metrics: LogMetrics
+  let metrics: LogMetrics
+  let disk: DiskReserve
   private let now: @Sendable () -> Timestamp
 
-  private var activeFile: any File
+  private(set) var activeFile: any File
   private let markerFile: any File
   /// Bytes written to the active segment.
-  private var position: Int
+  private(set) var position: Int
+  /// When its first batch was appended; nil while it is empty.
+  private var activeSince: Timestamp?
   private var nextOffset: Offset
   private var lastAppendTime: Timestamp
   private var producers: ProducerState
+  /// Whether appends are refused until the disk has room.
+  var isDiskFull = false
+  private(set) var isClosed = false
   /// Written, acknowledged, not yet synced; only under `sync: interval`.
   private var unsynced: [ColumnBatch] = []
   private var unsyncedBytes = 0
@@ -45,27 +71,31 @@ actor PartitionWriter {
   private var staging: [UInt8] = []
   private var isMarkerFailing = false
   private var forgottenCounted = 0
+  /// Once a segment could not be removed, none is until the partition is opened anew.
+  private var removalFailure: LogError?
   private(set) var poison: LogError?
 
-  private var partition: PartitionID { files.partition }
-  private var logger: Logger { files.logger }
+  var partition: PartitionID { files.partition }
+  var logger: Logger { files.logger }
 
   init(
     _ recovered: consuming PartitionRecovery.Recovered, configuration: LogConfiguration, files: PartitionFiles,
     queue: AppendQueue, published: PublishedLog, waiters: AppendWaiters, metrics: LogMetrics,
-    now: @escaping @Sendable () -> Timestamp
+    disk: DiskReserve, scheduler: any LogScheduler, now: @escaping @Sendable () -> Timestamp
   ) {
-    executor = WriterExecutor(label: "penstock.log.\(files.partition)")
+    executor = WriterExecutor(scheduler.makeQueue(label: "penstock.log.\(files.partition)"))
     self.configuration = configuration
     self.files = files
     self.queue = queue
     self.published = published
     self.waiters = waiters
     self.metrics = metrics
+    self.disk = disk
     self.now = now
     activeFile = recovered.activeFile
     markerFile = recovered.markerFile
     position = recovered.active.segmentBytes
+    activeSince = recovered.activeSince
     nextOffset = recovered.active.end
     lastAppendTime = recovered.lastAppendTime
     producers = recovered.producers
@@ -93,6 +123,7 @@ actor PartitionWriter {
   /// Writes all that waits, syncs, and writes the marker durably. The queue is closed before.
   func close() {
     while case let group = queue.take(groupBytesMax: configuration.groupBytesMax), !group.isEmpty { append(group) }
+    isClosed = true
     guard poison == nil else { return }
     do throws(LogError) {
       if configuration.sync != .always { try syncUnsynced() }
@@ -105,11 +136,16 @@ actor PartitionWriter {
   // MARK: Appending
 
   private func append(_ pending: [PendingAppend]) {
+    guard disk.claim(pending.reduce(0) { $0 + $1.bytes }) else {
+      let error = suspend(nil)
+      for append in pending { append.completion(.failure(error)) }
+      return
+    }
     var pending = pending
     var next = 0
     var group = Group()
-    do throws(LogError) {
-      if let poison { throw poison }
+    do throws(Failure) {
+      if let poison { throw Failure.fatal(poison) }
       group.appendTime = nextAppendTime()
       while next < pending.count {
         let bytes = pending[next].bytes
@@ -125,12 +161,35 @@ actor PartitionWriter {
       }
       try commit(&group)
     } catch {
-      poison(with: error)
-      for outcome in group.outcomes { outcome.completion(.failure(error)) }
-      for append in pending[next...] { append.completion(.failure(error)) }
-      failWaiting()
+      let told = giveUp(error, isGroupBegun: !group.placed.isEmpty)
+      for outcome in group.outcomes { outcome.completion(.failure(told)) }
+      for append in pending[next...] { append.completion(.failure(told)) }
+      if poison != nil { failWaiting() }
     }
   }
+
+  /// After a group or a roll has failed: cuts off what was written if that is safe, and poisons the partition if not.
+  /// - Returns: What to tell those who wait.
+  private func giveUp(_ failure: Failure, isGroupBegun: Bool) -> LogError {
+    guard case .full(let cause) = failure else {
+      poison(with: failure.error)
+      return failure.error
+    }
+    if isGroupBegun {
+      do throws(LogError) {
+        producers = try cutOffUnacknowledged()
+        nextOffset = written
+        forgottenCounted = producers.identities.forgottenEarly
+      } catch {
+        poison(with: error)
+        return error
+      }
+    }
+    return suspend(cause)
+  }
+
+  /// The offset after the last batch that is written and acknowledged.
+  private var written: Offset { unsynced.last?.endOffset ?? published.highWatermark }
 
   /// Rises from group to group, whatever the clock does.
   private func nextAppendTime() -> Timestamp {
@@ -190,19 +249,20 @@ actor PartitionWriter {
 
   /// Writes and syncs a group, shows it to readers, acknowledges it, and empties it.
   /// On failure the group is left as it is: none of it is acknowledged.
-  private func commit(_ group: inout Group) throws(LogError) {
+  private func commit(_ group: inout Group) throws(Failure) {
     if !group.placed.isEmpty {
-      try write(group.placed)
+      do throws(LogError) { try write(group.placed) } catch { throw Failure(error) }
+      if position == 0 { activeSince = group.appendTime }
       position += group.bytes
       switch configuration.sync {
       case .always:
-        try sync()
+        try fatally { () throws(LogError) in try sync() }
         publish(group.placed)
         writeMarker()
       case .interval(let interval):
         unsynced += group.placed
         unsyncedBytes += group.bytes
-        if unsyncedBytes > configuration.groupBytesMax { try syncUnsynced() } else { scheduleSync(after: interval) }
+        if unsyncedBytes > configuration.groupBytesMax { try fatally { () throws(LogError) in try syncUnsynced() } } else { scheduleSync(after: interval) }
       case .never:
         publish(group.placed)
       }
@@ -247,6 +307,10 @@ actor PartitionWriter {
     try placing(partition, activeBase) { () throws(IOFailure) in try file.writeAll(bytes, at: place) }
     at += staging.count
     staging.removeAll(keepingCapacity: true)
+  }
+
+  private func fatally(_ body: () throws(LogError) -> Void) throws(Failure) {
+    do throws(LogError) { try body() } catch { throw .fatal(error) }
   }
 
   private func sync() throws(LogError) {
@@ -295,32 +359,60 @@ actor PartitionWriter {
   private var activeBase: Offset { published.activeBase }
 
   /// Seals the active segment and begins the next. All names are durable before the first batch goes in.
-  private func roll() throws(LogError) {
-    if configuration.sync != .always { try syncUnsynced() }
+  private func roll() throws(Failure) {
+    if configuration.sync != .always { try fatally { () throws(LogError) in try syncUnsynced() } }
     let base = nextOffset
-    let (fileSystem, paths) = (files.fileSystem, files.paths)
-    let snapshot = ProducerSnapshot.encoded(producers, partition: partition, base: base, lastAppendTime: lastAppendTime)
-    let file = try placing(partition, base) { () throws(IOFailure) in
-      try fileSystem.replace(paths.producers(base), with: snapshot)
-      let file = try fileSystem.open(paths.segment(base), .create)
-      try fileSystem.syncDirectory(paths.directory)
-      return file
+    let file: any File
+    do throws(LogError) {
+      // Both are made anew whole when the roll is tried again.
+      try writeSnapshot(base)
+      file = try placing(partition, base) { () throws(IOFailure) in try files.fileSystem.open(files.paths.segment(base), .create) }
+    } catch {
+      throw Failure(error)
+    }
+    try fatally { () throws(LogError) in
+      try placing(partition, base) { () throws(IOFailure) in try files.fileSystem.syncDirectory(files.paths.directory) }
     }
     files.write(published.roll(to: file))
     activeFile = file
     position = 0
+    activeSince = nil
     writeMarker()
     metrics.segments.increment()
     removeOldSnapshots()
   }
 
-  /// Keeps the last two: the active segment's, and one to fall back on.
+  /// Writes the producer state, which is that before the event at `base`. The caller syncs the directory.
+  private func writeSnapshot(_ base: Offset) throws(LogError) {
+    let snapshot = ProducerSnapshot.encoded(producers, partition: partition, base: base, lastAppendTime: lastAppendTime)
+    try placing(partition, base) { () throws(IOFailure) in
+      try files.fileSystem.replace(files.paths.producers(base), with: snapshot)
+    }
+  }
+
+  /// Seals the active segment if its first batch was appended before `time`.
+  func roll(begunBefore time: Timestamp) throws(LogError) {
+    guard poison == nil, !isDiskFull, let activeSince, activeSince < time else { return }
+    try rollNow()
+  }
+
+  private func rollNow() throws(LogError) {
+    do throws(Failure) {
+      try roll()
+    } catch {
+      let told = giveUp(error, isGroupBegun: false)
+      if poison != nil { failWaiting() }
+      throw told
+    }
+  }
+
+  /// Keeps the last two: the active segment's, and one to fall back on. One whose segment was never begun, or is gone, is of no use.
   private func removeOldSnapshots() {
+    let bases = Set(published.segments.map(\.base))
     do throws(IOFailure) {
-      let names = try files.fileSystem.list(files.paths.directory)
-      for base in files.bases(names, suffix: ".producers").dropLast(2) {
-        try files.fileSystem.remove(files.paths.producers(base))
-      }
+      let snapshots = files.bases(try files.fileSystem.list(files.paths.directory), suffix: ".producers")
+      let kept = snapshots.filter(bases.contains).suffix(2)
+      for base in snapshots where !kept.contains(base) { try files.fileSystem.remove(files.paths.producers(base)) }
     } catch {
       logger.warning("old producer snapshots are not removed", metadata: files.place("failure", "\(error)"))
     }
@@ -329,28 +421,45 @@ actor PartitionWriter {
   /// Removes whole segments from the front while `isSurplus` says so. Never the active one.
   /// - Returns: How many.
   func removeSegments(while isSurplus: @Sendable (SegmentSummary, _ partitionBytes: Int) -> Bool) throws(LogError) -> Int {
+    if let removalFailure { throw removalFailure }
     var removed = 0
-    while true {
+    while poison == nil {
       let segments = published.segments
       guard segments.count > 1, isSurplus(segments[0], segments.reduce(0) { $0 + $1.bytes }) else { return removed }
-      let base = segments[0].base
+      if removed == 0 { try checkSnapshot() }
       published.removeFirst()
       metrics.segments.decrement()
       removed += 1
-      let (fileSystem, paths) = (files.fileSystem, files.paths)
-      // Synced one by one: else a crash could bring an older segment back without the one behind it.
-      try placing(partition, base) { () throws(IOFailure) in
-        try fileSystem.remove(paths.segment(base))
-        try fileSystem.syncDirectory(paths.directory)
-        for path in [paths.index(base), paths.producers(base)] {
-          do throws(IOFailure) {
-            try fileSystem.remove(path)
-          } catch {
-            guard error.errno == missingErrno else { throw error }
-          }
-        }
+      do throws(LogError) {
+        try files.removeSegment(segments[0].base)
+      } catch {
+        // A later one must not go before it: the next start would find a hole.
+        removalFailure = error
+        throw error
       }
     }
+    return removed
+  }
+
+  /// Sees to it that the active segment's producer snapshot is whole: once segments are gone, nothing else knows who had sent what.
+  private func checkSnapshot() throws(LogError) {
+    let base = activeBase
+    let stored = try placing(partition, base) { () throws(IOFailure) in
+      try files.fileSystem.contents(of: files.paths.producers(base), bytesMax: ProducerSnapshot.bytesMax)
+    }
+    var scratch = ProducerState(dedupWindow: configuration.dedupWindow, identitiesMax: configuration.dedupIdentitiesMax)
+    do throws(RecordDamage) {
+      if let stored {
+        _ = try ProducerSnapshot.decode(stored, partition: partition, base: base, into: &scratch)
+        return
+      }
+    } catch {
+      logger.warning("producer snapshot is damaged and is written anew", metadata: files.place("damage", "\(error)"))
+    }
+    // The state in memory is that of the end: it fits an empty segment.
+    if position > 0 { return try rollNow() }
+    try writeSnapshot(base)
+    try placing(partition, base) { () throws(IOFailure) in try files.fileSystem.syncDirectory(files.paths.directory) }
   }
 
   /// A lower bound that recovery may trust. Not synced, and not needed: a failure is logged, and an older marker is as true.

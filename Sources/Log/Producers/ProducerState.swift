@@ -18,12 +18,8 @@ struct ProducerState {
   /// - Complexity: One table lookup a distinct source, one compare a row.
   mutating func admit(_ batch: ColumnBatch, at appendTime: Timestamp) -> [AppendReceipt.Exception] {
     let columns = batch.producers()
-    var exceptions: [AppendReceipt.Exception] = []
+    var exceptions = judgeSequences(batch, columns)
     let everyRow = columns.hasSequence.isEmpty
-    if everyRow || columns.hasSequence.contains(true) {
-      lookUp(batch, columns)
-      table.judge(columns, rows: batch.count, entryOfCode: entryOfCode, exceptions: &exceptions)
-    }
     identities.expire(at: appendTime)
     guard !columns.identities.isEmpty else { return exceptions }
     precondition(columns.identities.count == batch.count)
@@ -35,6 +31,17 @@ struct ProducerState {
       }
     }
     if sequenceExceptions > 0, exceptions.count > sequenceExceptions { exceptions.sort { $0.row < $1.row } }
+    return exceptions
+  }
+
+  /// Judges the rows that have a sequence, and takes those that are above their source's last.
+  /// - Parameter columns: Of `batch`.
+  /// - Returns: The others, ascending.
+  mutating func judgeSequences(_ batch: ColumnBatch, _ columns: ProducerColumns) -> [AppendReceipt.Exception] {
+    guard columns.hasSequence.isEmpty || columns.hasSequence.contains(true) else { return [] }
+    var exceptions: [AppendReceipt.Exception] = []
+    lookUp(batch, columns)
+    table.judge(columns, rows: batch.count, entryOfCode: entryOfCode, exceptions: &exceptions)
     return exceptions
   }
 

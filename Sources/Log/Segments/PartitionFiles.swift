@@ -53,7 +53,7 @@ struct PartitionFiles: Sendable {
   func open(_ summary: SegmentSummary) throws(LogError) -> OpenSegment {
     let base = summary.base
     let (file, stored) = try placing(partition, base) { () throws(IOFailure) in
-      let bytesMax = FixedRecord.byteCount + SparseIndex.entriesMax * SparseIndex.Entry.byteCount
+      let bytesMax = SparseIndex.fileBytesMax
       return (try fileSystem.open(paths.segment(base), .read), try fileSystem.contents(of: paths.index(base), bytesMax: bytesMax))
     }
     if let stored {
@@ -74,6 +74,20 @@ struct PartitionFiles: Sendable {
       try fileSystem.open(paths.index(index.base), .create).writeAll(index.encoded(partition), at: 0)
     } catch {
       logger.warning("index is not written", metadata: place("segment", "\(index.base)", "failure", "\(error)"))
+    }
+  }
+
+  /// Removes a segment that is no longer of the log, and its index. Synced before it returns: else a crash could bring an older segment
+  /// back without the one behind it. Producer snapshots stay: the last two are kept, wherever the log begins.
+  func removeSegment(_ base: Offset) throws(LogError) {
+    try placing(partition, base) { () throws(IOFailure) in
+      try fileSystem.remove(paths.segment(base))
+      try fileSystem.syncDirectory(paths.directory)
+      do throws(IOFailure) {
+        try fileSystem.remove(paths.index(base))
+      } catch {
+        guard error.errno == missingErrno else { throw error }
+      }
     }
   }
 

@@ -26,6 +26,7 @@ struct SparseIndex: Sendable, Hashable {
   /// Entries a file may claim, so that a damaged one costs nothing: a 4 GiB segment has at most 4 × 1024 by intervals of 1 MiB,
   /// one with other settings 64 KiB each.
   static let entriesMax = 1 << 17
+  static let fileBytesMax = FixedRecord.byteCount + entriesMax * Entry.byteCount
 
   let base: Offset
   private(set) var end: Offset

@@ -14,8 +14,7 @@ struct PenstockCommand: AsyncParsableCommand {
       """,
     version: "penstock \(penstockVersion)",
     subcommands: [
-      UpCommand.self, DemoCommand.self, SendCommand.self, QueryCommand.self, SQLCommand.self, EventsCommand.self,
-      ViewCommand.self, ReplayCommand.self,
-      ConfigCommand.self,
+      UpCommand.self, DemoCommand.self, SendCommand.self, SimulateCommand.self, QueryCommand.self, SQLCommand.self,
+      EventsCommand.self, ViewCommand.self, ReplayCommand.self, LogCommand.self, ConfigCommand.self,
     ])
 }

@@ -37,27 +37,11 @@ struct SendCommand: AsyncParsableCommand {
   func run() async throws {
     try log.bootstrap(default: .warning)
     let counts = try await SendRun.run(request)
-    try StandardStream.output.write(table(counts).text(outputOptions.output, color: outputOptions.color))
-    guard counts.sent == counts.appended + counts.duplicates + counts.rejected else {
-      throw CommandFailure("\(counts.sent) events were sent, but not all were answered for")
-    }
-    if counts.rejected > 0 { throw CommandFailure("\(counts.rejected) of \(counts.sent) events were rejected") }
+    try StandardStream.output.write(counts.table().text(outputOptions.output, color: outputOptions.color))
+    try counts.check()
   }
 
   var request: SendRequest {
     SendRequest(file: file, url: url, connections: connections, eventsPerMessage: batch, rate: rate)
-  }
-
-  func table(_ counts: SendCounts) -> Table {
-    let seconds = Double(counts.elapsed.components.seconds) + Double(counts.elapsed.components.attoseconds) / 1e18
-    var table = Table(
-      ["sent", "appended", "duplicates", "rejected", "resumed", "seconds", "events_per_second"].map {
-        Table.Column($0, isNumber: true)
-      })
-    let rate = seconds > 0 ? Int(Double(counts.sent) / seconds) : 0
-    table.append(
-      [counts.sent, counts.appended, counts.duplicates, counts.rejected, counts.resumed].map { .number("\($0)") }
-        + [.number("\((seconds * 1000).rounded() / 1000)"), .number("\(rate)")])
-    return table
   }
 }

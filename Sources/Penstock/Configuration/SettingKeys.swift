@@ -56,10 +56,16 @@ enum SettingKeys {
       help: "(source, id) pairs a partition remembers at most; the oldest are forgotten first, even within the dedup window.")
     static let retentionAge = Setting<Duration?>.optionalDuration(
       "log.retention.age", in: .seconds(60) ... .seconds(36_500 * 86_400),
-      help: "Age past which a segment is deleted; null keeps all. Not acted on in this version.")
+      help: "Age past which events are deleted, by whole segments, once every view has counted them; null keeps all.")
     static let retentionBytes = Setting<Int?>.optionalSize(
       "log.retention.bytes", in: .mebibytes(1) ... .tebibytes(1024),
-      help: "Size of a partition past which its oldest segments are deleted; null keeps all. Not acted on in this version.")
+      help: "Size of a partition past which its oldest segments are deleted, once every view has counted them; null keeps all.")
+    static let retentionInterval = Setting<Duration>.duration(
+      "log.retention.interval", default: .seconds(30), in: .milliseconds(100) ... .seconds(86_400),
+      help: "How often retention looks for segments to delete.")
+    static let diskReserve = Setting<Int>.size(
+      "log.disk_reserve", default: .mebibytes(64), in: .kibibytes(0) ... .tebibytes(1),
+      help: "Room on the disk that appends leave free: below it ingest answers 503, until there is more; 0 lets the disk fill up.")
   }
 
   enum Compute {
@@ -163,6 +169,7 @@ enum SettingKeys {
     SettingDeclaration(Log.listen), SettingDeclaration(Log.partitions), SettingDeclaration(Log.sync),
     SettingDeclaration(Log.syncInterval), SettingDeclaration(Log.segmentBytesMax), SettingDeclaration(Log.codec),
     SettingDeclaration(Log.dedupIdentitiesMax), SettingDeclaration(Log.retentionAge), SettingDeclaration(Log.retentionBytes),
+    SettingDeclaration(Log.retentionInterval), SettingDeclaration(Log.diskReserve),
     SettingDeclaration(Compute.listen), SettingDeclaration(Compute.workers), SettingDeclaration(Compute.checkpointInterval),
     SettingDeclaration(Compute.changedRowsMax),
     SettingDeclaration(Query.listen), SettingDeclaration(Query.requestTimeout),

@@ -43,9 +43,6 @@ extension Settings {
   /// What is set but has no effect, in words for the log: nobody should believe otherwise.
   var notices: [String] {
     var notices: [String] = []
-    if log.retentionAge != nil || log.retentionBytes != nil {
-      notices.append("log.retention is set, but this version deletes nothing: every segment is kept")
-    }
     if log.sync != .interval, log.syncInterval != SettingKeys.Log.syncInterval.defaultValue {
       notices.append("log.sync_interval is set, but log.sync is \(log.sync.rawValue): it has no effect")
     }
@@ -108,6 +105,9 @@ struct LogSettings: Sendable, Hashable {
   var retentionAge: Duration?
   /// Bytes per partition; nil keeps every segment.
   var retentionBytes: Int?
+  var retentionInterval: Duration
+  /// Bytes of the disk that appends leave free.
+  var diskReserve: Int
 
   init(from reader: inout SettingsReader) {
     listen = reader.value(SettingKeys.Log.listen)
@@ -119,6 +119,8 @@ struct LogSettings: Sendable, Hashable {
     dedupIdentitiesMax = reader.value(SettingKeys.Log.dedupIdentitiesMax)
     retentionAge = reader.value(SettingKeys.Log.retentionAge)
     retentionBytes = reader.value(SettingKeys.Log.retentionBytes)
+    retentionInterval = reader.value(SettingKeys.Log.retentionInterval)
+    diskReserve = reader.value(SettingKeys.Log.diskReserve)
   }
 }
 

@@ -26,7 +26,11 @@ struct StandardStream: Sendable {
   /// - Throws: `OutputClosed` when nobody reads any more; `CommandFailure` for another failure, such as a full disk.
   func write(_ text: String) throws {
     var copy = text
-    let error = copy.withUTF8 { writeWhole(UnsafeRawBufferPointer($0)) }
+    try copy.withUTF8 { try write(UnsafeRawBufferPointer($0)) }
+  }
+
+  func write(_ bytes: UnsafeRawBufferPointer) throws {
+    let error = writeWhole(bytes)
     if error == EPIPE { throw OutputClosed() }
     if error != 0 { throw CommandFailure("cannot write the output: \(String(cString: strerror(error)))") }
   }

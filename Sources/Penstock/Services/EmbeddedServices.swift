@@ -18,6 +18,7 @@ struct EmbeddedServices: Sendable {
   let ingestAddress: ListenAddress
   let queryAddress: ListenAddress
   private let security: EdgeSecurity
+  private let retention: Task<Void, Never>
   private let group: MultiThreadedEventLoopGroup
   private let logger: Logger
 
@@ -39,6 +40,8 @@ struct EmbeddedServices: Sendable {
         configuration: ComputeConfiguration(settings), catalog: catalog, log: log, logger: logger)
       compute.start()
       started.append { await compute.shutDown() }
+      let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(await compute.neededOffsets()) } }
+      started.append { retention.cancel() }
       let probe = ServiceProbe(
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
       let totals = ReceivedEventsCount()
@@ -60,7 +63,7 @@ struct EmbeddedServices: Sendable {
       }
       return EmbeddedServices(
         log: log, compute: compute, ingest: ingest, query: query, ingestAddress: ingestAddress, queryAddress: queryAddress,
-        security: security, group: group, logger: logger)
+        security: security, retention: retention, group: group, logger: logger)
     } catch {
       for stop in started.reversed() { await stop() }
       security.stop()
@@ -72,6 +75,7 @@ struct EmbeddedServices: Sendable {
   /// Drains from the edges inwards: no new events, and what came is synced; queries get their answers; views checkpoint; the log closes.
   func shutDown() async {
     logger.notice("shutting down")
+    retention.cancel()
     await ingest.shutDown()
     await query.shutDown(timeout: .seconds(10))
     await compute.shutDown()
@@ -130,6 +134,8 @@ extension LogConfiguration {
     codec = settings.log.codec == .deflate ? .deflate : .none
     dedupWindow = settings.ingest.dedupWindow
     dedupIdentitiesMax = settings.log.dedupIdentitiesMax
+    retention = Retention(age: settings.log.retentionAge, bytes: settings.log.retentionBytes)
+    diskReserveBytes = settings.log.diskReserve
     // Each loop may have this much under way to one partition before it stops reading.
     pendingBytesMax = max(pendingBytesMax, ingestLoops * IngestService.pendingBytesPerLoopMax)
   }

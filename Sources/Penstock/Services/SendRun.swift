@@ -31,6 +31,40 @@ struct SendCounts: Sendable {
   var ackLatency = LatencyHistogram()
 }
 
+extension SendCounts {
+  init(_ totals: DeviceTotals, elapsed: Duration) {
+    self.init(
+      sent: totals.sent, appended: totals.appended, duplicates: totals.duplicates, rejected: totals.rejected,
+      resumed: totals.reconnects, elapsed: elapsed, offsets: totals.offsets, ackLatency: totals.ackLatency)
+  }
+
+  /// One row: what a command that sent events ends with.
+  /// - Parameter hasLatency: Whether the times from sending to acknowledgement are told, in milliseconds.
+  func table(hasLatency: Bool = false) -> Table {
+    let seconds = elapsed / .seconds(1)
+    var names = ["sent", "appended", "duplicates", "rejected", "resumed", "seconds", "events_per_second"]
+    var row: [RawJSON] = [sent, appended, duplicates, rejected, resumed].map { .number("\($0)") }
+    row += [.number("\((seconds * 1000).rounded() / 1000)"), .number("\(seconds > 0 ? Int(Double(sent) / seconds) : 0)")]
+    if hasLatency {
+      names += ["ack_p50_ms", "ack_p99_ms", "ack_max_ms"]
+      for latency in [ackLatency.quantile(0.5), ackLatency.quantile(0.99), ackLatency.count > 0 ? ackLatency.max : nil] {
+        row.append(latency.map { .number("\(($0 / .milliseconds(1) * 100).rounded() / 100)") } ?? .null)
+      }
+    }
+    var table = Table(names.map { Table.Column($0, isNumber: true) })
+    table.append(row)
+    return table
+  }
+
+  /// - Throws: `CommandFailure` unless every event was answered for, and taken.
+  func check() throws {
+    guard sent == appended + duplicates + rejected else {
+      throw CommandFailure("\(sent) events were sent, but not all were answered for")
+    }
+    if rejected > 0 { throw CommandFailure("\(rejected) of \(sent) events were rejected") }
+  }
+}
+
 enum SendRun {
   /// Sends every event and returns once all are answered for. Progress goes to `ProgressBar`.
   static func run(_ request: SendRequest) async throws -> SendCounts {
@@ -60,14 +94,11 @@ enum SendRun {
     if report.totals.rejected > report.totals.rejects.count {
       StandardStream.error.note("and \(report.totals.rejected - report.totals.rejects.count) more rejects")
     }
-    return SendCounts(
-      sent: report.totals.sent, appended: report.totals.appended, duplicates: report.totals.duplicates,
-      rejected: report.totals.rejected, resumed: report.totals.reconnects, elapsed: report.elapsed,
-      offsets: report.totals.offsets, ackLatency: report.totals.ackLatency)
+    return SendCounts(report.totals, elapsed: report.elapsed)
   }
 
   /// Where a `ws://HOST:PORT/PATH` leads.
-  private static func client(_ url: String) throws -> DeviceClientConfiguration {
+  static func client(_ url: String) throws -> DeviceClientConfiguration {
     let rest = url.dropFirst("ws://".count)
     let slash = rest.firstIndex(of: "/") ?? rest.endIndex
     let authority = String(rest[..<slash])

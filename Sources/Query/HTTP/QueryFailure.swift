@@ -48,7 +48,7 @@ struct QueryFailure: Error {
   init(_ error: LogError) {
     switch error.code {
     case .corrupt, .incompatible, .io: self.init(500, "log_\(error.code.rawValue)", error.description)
-    case .poisoned, .locked, .outOfRange, .unknownPartition, .unavailable:
+    case .poisoned, .locked, .outOfRange, .unknownPartition, .unavailable, .diskFull:
       self.init(503, "log_\(error.code.rawValue)", error.description, headers: ["Retry-After": "1"])
     }
     if let partition = error.partition { extra["partition"] = .int(Int64(partition.rawValue)) }

@@ -1,0 +1,29 @@
+import Events
+
+extension StoredLog {
+  /// Bytes of all segments: what `verify` counts up to.
+  public func segmentBytes() throws(LogError) -> Int {
+    var total = 0
+    for partition in partitions {
+      let files = try files(of: partition)
+      do throws(IOFailure) {
+        for base in files.bases(try files.fileSystem.list(files.paths.directory), suffix: ".segment") {
+          total += try files.fileSystem.open(files.paths.segment(base), .read).size()
+        }
+      } catch {
+        // Not begun yet, or removed between two looks.
+        guard error.errno == missingErrno else { throw LogError(error, partition: partition) }
+      }
+    }
+    return total
+  }
+
+  /// Reads a partition whole and checks every CRC, the density of offsets, indexes, producer snapshots and the high-watermark file
+  /// against each other. Holds the partition's sources in memory, and one batch.
+  /// - Parameter onBytes: Told of bytes as they are read.
+  public func verify(_ partition: PartitionID, onBytes: @escaping (Int) -> Void = { _ in }) throws(LogError)
+    -> PartitionVerification
+  {
+    try PartitionCheck.run(try files(of: partition), onBytes: onBytes)
+  }
+}
