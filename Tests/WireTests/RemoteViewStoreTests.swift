@@ -48,7 +48,9 @@ private let catalogText = """
 @Suite("Remote views")
 struct RemoteViewStoreTests {
   /// A log of four partitions with views of it, counted to the end.
-  private func counted(_ directory: TemporaryDirectory) async throws -> (log: SegmentedLog, compute: ComputeService, offsets: OffsetVector) {
+  private func counted(_ directory: TemporaryDirectory) async throws -> (
+    log: SegmentedLog, compute: ComputeService, offsets: OffsetVector
+  ) {
     var configuration = LogConfiguration(directory: directory.path)
     configuration.partitions = 4
     let log = try await SegmentedLog.open(configuration, logger: quiet)
@@ -62,7 +64,8 @@ struct RemoteViewStoreTests {
       let partition = log.partition(of: source)
       let events = (0..<10).map { at in
         Event(
-          source: source, type: "t", id: nil, time: Timestamp(nanoseconds: Int64(at) * 30_000_000_000), sequence: UInt64(at), epoch: nil,
+          source: source, type: "t", id: nil, time: Timestamp(nanoseconds: Int64(at) * 30_000_000_000), sequence: UInt64(at),
+          epoch: nil,
           attributes: [:], data: ["value": .int(Int64(at * number))])
       }
       offsets[partition] = try await log.append(ColumnBatch(events: events, partition: partition)).endOffset
@@ -107,7 +110,9 @@ struct RemoteViewStoreTests {
       try await remote.read(ViewReadRequest(view: "none"))
     }
     await second.server.shutDown()
-    await #expect(throws: ViewStoreError.missingPartitions([PartitionID(2)])) { try await remote.read(ViewReadRequest(view: "all")) }
+    await #expect(throws: ViewStoreError.missingPartitions([PartitionID(2)])) {
+      try await remote.read(ViewReadRequest(view: "all"))
+    }
     let partial = try await remote.read(ViewReadRequest(view: "all", allowsPartial: true))
     #expect(partial.missing == [PartitionID(2)] && partial.asOf[PartitionID(2)] == nil)
     await first.server.shutDown()
@@ -120,12 +125,14 @@ struct RemoteViewStoreTests {
   func hostileRows() async throws {
     let directory = try TemporaryDirectory()
     let (log, compute, offsets) = try await counted(directory)
-    let result = try await compute.read(ViewReadRequest(view: "by_source", to: Timestamp(nanoseconds: 60_000_000_000), after: offsets))
+    let result = try await compute.read(
+      ViewReadRequest(view: "by_source", to: Timestamp(nanoseconds: 60_000_000_000), after: offsets))
     let body = RowsCoding.encode(result)
     func read(_ text: String) -> ViewDefinition? { text == result.definition.yaml ? result.definition : nil }
     #expect(RowsCoding.decode(body, definition: read)?.rows.states == result.rows.states)
     for length in 0..<body.readableBytes {
-      #expect(RowsCoding.decode(body.getSlice(at: 0, length: length) ?? ByteBuffer(), definition: read) == nil, "cut at \(length)")
+      #expect(
+        RowsCoding.decode(body.getSlice(at: 0, length: length) ?? ByteBuffer(), definition: read) == nil, "cut at \(length)")
     }
     var random = SeededGenerator(seed: 11)
     for round in 0..<2000 {

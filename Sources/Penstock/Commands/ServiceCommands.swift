@@ -38,14 +38,17 @@ struct ServiceRunOptions: ParsableArguments {
       "Reach a service by plain text on this machine, as log=7000; repeatable.", valueName: "service=port", visibility: .hidden))
   var loopbackPeers: [String] = []
 
+  @Flag(help: ArgumentHelp("As --loopback-peer, for a service that reaches no other.", visibility: .hidden))
+  var loopback = false
+
   func run(_ service: ServiceName) async throws {
     let settings = try configuration.load().settings
     try log.bootstrap()
     let logger = Logger(label: "penstock")
     for notice in settings.notices { logger.warning("\(notice)") }
-    let loopback = loopbackPeers.isEmpty ? nil : try LoopbackMesh(loopbackPeers)
+    let plain = loopback || !loopbackPeers.isEmpty ? try LoopbackMesh(loopbackPeers) : nil
     try await Services.run(service, settings) { group in
-      if let loopback { return loopback }
+      if let plain { return plain }
       return try Services.mesh(of: service, settings, group: group, logger: logger)
     }
   }
