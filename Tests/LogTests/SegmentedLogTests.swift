@@ -67,7 +67,8 @@ struct SegmentedLogTests {
   }
 
   @Test(
-    "sequences, epochs and ids: duplicates and fenced rows are left out, the rest is kept", arguments: [false, true], Access.allCases)
+    "sequences, epochs and ids: duplicates and fenced rows are left out, the rest is kept", arguments: [false, true],
+    Access.allCases)
   func exactlyOnce(isRestarted: Bool, _ access: Access) async throws {
     let files = FaultyFileSystem()
     var log = try await access.openLog(files)

@@ -132,7 +132,9 @@ struct RemoteLogTests {
     await served.stop()
   }
 
-  @Test("a batch sent again after a restart gets its first receipt: its own rows are no duplicates, others' still are", arguments: [false, true])
+  @Test(
+    "a batch sent again after a restart gets its first receipt: its own rows are no duplicates, others' still are",
+    arguments: [false, true])
   func receiptAfterRestart(isDeflated: Bool) async throws {
     let directory = try TemporaryDirectory()
     var configuration = configuration(directory, partitions: 1)
@@ -145,7 +147,8 @@ struct RemoteLogTests {
       return batch
     }
     let before = tagged(1, [event("s", sequence: 1), event("s", sequence: 2)])
-    let mixed = tagged(2, [event("s", sequence: 2), event("s", sequence: 3), event("s", id: "a"), event("s", id: "a"), event("s")])
+    let mixed = tagged(
+      2, [event("s", sequence: 2), event("s", sequence: 3), event("s", id: "a"), event("s", id: "a"), event("s")])
     var log = try await SegmentedLog.open(configuration, logger: quiet)
     _ = try await log.append(before)
     let first = try await log.append(mixed)

@@ -14,7 +14,8 @@ struct PenstockCommand: AsyncParsableCommand {
       """,
     version: "penstock \(penstockVersion)",
     subcommands: [
-      UpCommand.self, DemoCommand.self, SendCommand.self, SimulateCommand.self, QueryCommand.self, SQLCommand.self,
-      EventsCommand.self, ViewCommand.self, ReplayCommand.self, LogCommand.self, ConfigCommand.self,
+      UpCommand.self, DemoCommand.self, IngestCommand.self, LogCommand.self, ComputeCommand.self, QueryCommand.self,
+      SendCommand.self, SimulateCommand.self, SQLCommand.self, EventsCommand.self, ViewCommand.self, ReplayCommand.self,
+      ConfigCommand.self,
     ])
 }

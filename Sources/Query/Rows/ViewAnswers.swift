@@ -59,7 +59,7 @@ struct ViewAnswers: Sendable {
 
   /// - Parameter page: Row numbers, in order.
   static func answer(_ result: ViewResult, page: [Int], _ cursor: String?, _ format: OutputFormat) -> Answer {
-    let (head, tail) = frame(result.query, result.asOf, cursor, format)
+    let (head, tail) = frame(result, cursor, format)
     var writer = PageWriter(
       result.rows, page: page, query: result.query, finality: result.finality, format: format, head: head, tail: tail)
     var answer = Answer(200, format.contentType, [])
@@ -75,8 +75,9 @@ struct ViewAnswers: Sendable {
 
   /// What stands before the rows, and after them.
   private static func frame(
-    _ query: ViewQuery, _ asOf: OffsetVector, _ cursor: String?, _ format: OutputFormat
+    _ result: ViewResult, _ cursor: String?, _ format: OutputFormat
   ) -> (head: [UInt8], tail: [UInt8]) {
+    let query = result.query
     var head: [UInt8] = []
     switch format {
     case .ndjson: return ([], [])
@@ -92,7 +93,11 @@ struct ViewAnswers: Sendable {
       head.append(contentsOf: #","generation":"#.utf8)
       head.append(contentsOf: query.generation.description.utf8)
       head.append(contentsOf: #","as_of":"#.utf8)
-      head.append(contentsOf: asOf.description.utf8)
+      head.append(contentsOf: result.asOf.description.utf8)
+      if query.allowsPartial {
+        let names = result.missing.map(\.description).joined(separator: ",")
+        head.append(contentsOf: #","partial":\#(!result.missing.isEmpty),"missing_partitions":[\#(names)]"#.utf8)
+      }
       head.append(contentsOf: #","columns":"#.utf8)
       query.columnsJSON.write(to: &head)
       head.append(contentsOf: #","rows":["#.utf8)

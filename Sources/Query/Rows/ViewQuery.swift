@@ -5,7 +5,7 @@ import Views
 struct ViewQuery: Sendable {
   static let parameterNames = [
     "from", "to", "where", "group_by", "step", "order", "limit", "cursor", "after", "timeout", "format",
-    "generation", "as_of",
+    "generation", "as_of", "allow_partial",
   ]
   static let limitDefault = 1000
 
@@ -28,6 +28,8 @@ struct ViewQuery: Sendable {
   /// Whether `generation=` names it: else the live one is read, whichever that is by then.
   var isPinned: Bool
   var timeout: Duration
+  /// Whether the rows of some partitions are better than none; the answer says which are missing.
+  var allowsPartial: Bool
 
   /// - Parameters:
   ///   - partitionCount: Of the log.
@@ -54,6 +56,11 @@ struct ViewQuery: Sendable {
     asOf = try ViewQuery.offsets("as_of", parameters, partitionCount)
     isPinned = parameters["generation"] != nil
     timeout = try parameters.timeout(default: .seconds(5))
+    switch parameters["allow_partial"] {
+    case nil, "false": allowsPartial = false
+    case "true": allowsPartial = true
+    default: throw .parameter("allow_partial", "expected true or false")
+    }
   }
 
   /// All rows, as they are.
@@ -65,6 +72,7 @@ struct ViewQuery: Sendable {
     limit = .max
     isPinned = false
     timeout = .seconds(5)
+    allowsPartial = false
   }
 
   private static func keptKeys(_ text: String?, _ names: [String]) throws(QueryFailure) -> [Int]? {
@@ -125,7 +133,8 @@ struct ViewQuery: Sendable {
     let (from, to) = isJoined ? (nil, nil) : (from, to)
     return ViewReadRequest(
       view: definition.name, generation: isPinned ? generation : nil, from: from.map { Timestamp(nanoseconds: $0) },
-      to: to.map { Timestamp(nanoseconds: $0) }, after: after, timeout: timeout, keyFilter: filter, asOf: asOf)
+      to: to.map { Timestamp(nanoseconds: $0) }, after: after, timeout: timeout, keyFilter: filter, asOf: asOf,
+      allowsPartial: allowsPartial)
   }
 
   /// The result's rows of those read: merged, in the order of window start and key.

@@ -9,6 +9,8 @@ struct ViewResult: Sendable {
   /// In the order of window start and key, no two alike.
   var rows: PartialRows
   var finality: Finality
+  /// Partitions left out because nobody answers for them; empty unless the query allows it.
+  var missing: [PartitionID] = []
 }
 
 /// What a store says of views, with the little that is remembered between requests.
@@ -75,7 +77,7 @@ final class ViewSource: Sendable {
     }
     rows = query.result(of: rows)
     let finality = try await finality(of: rows, query.definition, keptKeys: query.keptKeys, read)
-    return ViewResult(query: query, asOf: read.asOf, rows: rows, finality: finality)
+    return ViewResult(query: query, asOf: read.asOf, rows: rows, finality: finality, missing: read.missing)
   }
 
   func read(_ request: ViewReadRequest) async throws(QueryFailure) -> PartialResult {

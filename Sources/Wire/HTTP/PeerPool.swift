@@ -81,7 +81,8 @@ final class PeerPool {
   func cancel(_ id: UInt64) {
     if let connection = busy.removeValue(forKey: id) { return connection.cancel() }
     for key in lines.keys {
-      guard let index = lines[key]?.waiting.firstIndex(where: { $0.id == id }), let waiting = lines[key]?.waiting.remove(at: index)
+      guard let index = lines[key]?.waiting.firstIndex(where: { $0.id == id }),
+        let waiting = lines[key]?.waiting.remove(at: index)
       else { continue }
       waiting.promise.succeed(.failure(PeerError(.closed, service: dialler.service, "given up by the caller")))
     }

@@ -35,7 +35,8 @@ public final class WireClient: Sendable {
   }
 
   /// Sends a request and waits for the answer, whatever its status. Cancelling the task closes the connection it is on.
-  public nonisolated(nonsending) func send(_ request: WireRequest, to peer: Peer, within timeout: Duration) async throws(PeerError)
+  public nonisolated(nonsending) func send(_ request: WireRequest, to peer: Peer, within timeout: Duration)
+    async throws(PeerError)
     -> WireResponse
   {
     let eventLoop = group.next()

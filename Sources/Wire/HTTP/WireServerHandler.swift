@@ -167,7 +167,9 @@ final class WireServerHandler: ChannelInboundHandler {
     response.headers.add(name: "Content-Type", value: answer.contentType)
     response.headers.add(name: "Content-Length", value: String(answer.body.readableBytes))
     response.headers.add(name: WireVersion.header, value: String(WireVersion.current))
-    for (name, value) in answer.headers.sorted(by: { $0.key < $1.key }) { response.headers.replaceOrAdd(name: name, value: value) }
+    for (name, value) in answer.headers.sorted(by: { $0.key < $1.key }) {
+      response.headers.replaceOrAdd(name: name, value: value)
+    }
     let isLast = !head.isKeepAlive || isFinishing
     if isLast { response.headers.replaceOrAdd(name: "Connection", value: "close") }
     context.write(wrapOutboundOut(.head(response)), promise: nil)

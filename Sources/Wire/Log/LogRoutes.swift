@@ -59,7 +59,8 @@ public struct LogRoutes: WireRoutes {
       return LogRoutes.bad("malformed_batch", "\(error): partition \(partition)'s batches, back to back, are expected")
     }
     guard !batches.isEmpty, batches.allSatisfy({ $0.tag?.exceptions.isEmpty ?? true }) else {
-      return LogRoutes.bad("malformed_batch", "1 to \(AppendReceipt.unansweredBatchesMax) batches that nothing was left out of are expected")
+      return LogRoutes.bad(
+        "malformed_batch", "1 to \(AppendReceipt.unansweredBatchesMax) batches that nothing was left out of are expected")
     }
     return WireResponse(contentType: WireContent.receipts, body: ReceiptCoding.encode(await append(batches)))
   }
@@ -155,14 +156,16 @@ public struct LogRoutes: WireRoutes {
   private func partition(_ text: Substring) throws(LogError) -> PartitionID {
     guard let number = Int(text), (0..<log.partitionCount).contains(number) else {
       throw LogError(
-        .unknownPartition, partition: UInt16(text).map { PartitionID($0) }, "the log has partitions 0 to \(log.partitionCount - 1)")
+        .unknownPartition, partition: UInt16(text).map { PartitionID($0) },
+        "the log has partitions 0 to \(log.partitionCount - 1)")
     }
     return PartitionID(number)
   }
 
   static func notFound(_ request: WireRequest) -> WireResponse {
     WireResponse(
-      HTTPProblem(status: 404, code: "not_found", detail: "there is no \(request.method) \(request.path.prefix(128)); see /openapi.json"))
+      HTTPProblem(
+        status: 404, code: "not_found", detail: "there is no \(request.method) \(request.path.prefix(128)); see /openapi.json"))
   }
 
   static func bad(_ code: String, _ detail: String) -> WireResponse {

@@ -30,11 +30,13 @@ public final class RemoteLog: EventLog, Sendable {
 
   /// Asks the log for its partitions, for as long as it takes until one answers or the task is cancelled.
   /// - Throws: `.incompatible` when what answers is no log of this version, `.unavailable` when cancelled.
-  public static func connect(_ client: WireClient, configuration: Configuration = Configuration(), logger: Logger) async throws(LogError)
+  public static func connect(_ client: WireClient, configuration: Configuration = Configuration(), logger: Logger)
+    async throws(LogError)
     -> RemoteLog
   {
     let response = try await ask(client, WireRequest(.GET, "/v1/log"), nil, patience: nil, logger)
-    guard case .int(let partitions)? = response.json?["partitions"], (1...PartitionID.countMax).contains(Int(clamping: partitions))
+    guard case .int(let partitions)? = response.json?["partitions"],
+      (1...PartitionID.countMax).contains(Int(clamping: partitions))
     else { throw LogError(.incompatible, "what answers as \(client.dialler.service) does not say how many partitions it has") }
     return RemoteLog(client, partitions: Int(partitions), configuration: configuration, logger: logger)
   }
@@ -47,7 +49,8 @@ public final class RemoteLog: EventLog, Sendable {
     let appender = AppendTag.Appender.random(), metrics = RemoteLogMetrics()
     lanes = (0..<partitions).map {
       AppendLane(
-        partition: PartitionID($0), appender: appender, client: client, configuration: configuration, metrics: metrics, logger: logger)
+        partition: PartitionID($0), appender: appender, client: client, configuration: configuration, metrics: metrics,
+        logger: logger)
     }
   }
 
@@ -117,7 +120,8 @@ public final class RemoteLog: EventLog, Sendable {
     let request = WireRequest(posting: ["past": .object(past), "timeout_ms": .int(milliseconds)], to: "/v1/log/wait")
     while !Task.isCancelled {
       do throws(LogError) {
-        let response = try await ask(request, nil, patience: configuration.patience, timeout: RemoteLog.waitTimeout + RemoteLog.timeout)
+        let response = try await ask(
+          request, nil, patience: configuration.patience, timeout: RemoteLog.waitTimeout + RemoteLog.timeout)
         if response.json?["appended"] == .bool(true) { return }
       } catch {
         // A cancelled wait returns, as it does in process.
@@ -181,7 +185,9 @@ public final class RemoteLog: EventLog, Sendable {
       let failure: LogError
       if let peer = client.dialler.peers().peers.first {
         let answer: Result<WireResponse, PeerError>
-        do throws(PeerError) { answer = .success(try await client.send(request, to: peer, within: timeout)) } catch { answer = .failure(error) }
+        do throws(PeerError) { answer = .success(try await client.send(request, to: peer, within: timeout)) } catch {
+          answer = .failure(error)
+        }
         switch answer {
         case .success(let response) where response.status == 200: return response
         case .success(let response): failure = LogError(response, partition: partition)
