@@ -5,7 +5,7 @@ import Views
 struct ViewQuery: Sendable {
   static let parameterNames = [
     "from", "to", "where", "group_by", "step", "order", "limit", "cursor", "after", "timeout", "format",
-    "generation", "as_of",
+    "generation", "as_of", "allow_partial",
   ]
   static let limitDefault = 1000
 
@@ -30,6 +30,8 @@ struct ViewQuery: Sendable {
   /// Whether `generation=` names it: else the live one is read, whichever that is by then.
   var isPinned: Bool
   var timeout: Duration
+  /// Whether the rows of some partitions are better than none; the answer says which are missing.
+  var allowsPartial: Bool
 
   /// - Parameters:
   ///   - partitionCount: Of the log.
@@ -56,6 +58,11 @@ struct ViewQuery: Sendable {
     asOf = try ViewQuery.offsets("as_of", parameters, partitionCount)
     isPinned = parameters["generation"] != nil
     timeout = try parameters.timeout(default: .seconds(5))
+    switch parameters["allow_partial"] {
+    case nil, "false": allowsPartial = false
+    case "true": allowsPartial = true
+    default: throw .parameter("allow_partial", "expected true or false")
+    }
     if let text = parameters["cursor"] { place = try RowCursor.decode(text, for: self) }
   }
 
@@ -119,7 +126,8 @@ struct ViewQuery: Sendable {
     }
     return ViewReadRequest(
       view: definition.name, generation: isPinned ? generation : nil, from: from.map { Timestamp(nanoseconds: $0) },
-      to: to.map { Timestamp(nanoseconds: $0) }, after: after, timeout: timeout, keyFilter: filter, asOf: asOf)
+      to: to.map { Timestamp(nanoseconds: $0) }, after: after, timeout: timeout, keyFilter: filter, asOf: asOf,
+      allowsPartial: allowsPartial)
   }
 
   /// Tells queries apart whose pages do not go together.

@@ -35,11 +35,13 @@ public struct ViewReadRequest: Sendable, Hashable {
   public var asOf: OffsetVector?
   /// Those to answer for: `.missingPartitions` when the store does not own them all. All of the log's when nil.
   public var partitions: Set<PartitionID>?
+  /// With partitions that nobody answers for, take the others' rows, and say so in `PartialResult.missing`.
+  public var allowsPartial: Bool
 
   public init(
     view: String, generation: Int? = nil, from: Timestamp? = nil, to: Timestamp? = nil, after: OffsetVector? = nil,
     timeout: Duration = .seconds(5), keyFilter: Expression? = nil, asOf: OffsetVector? = nil,
-    partitions: Set<PartitionID>? = nil
+    partitions: Set<PartitionID>? = nil, allowsPartial: Bool = false
   ) {
     self.view = view
     self.generation = generation
@@ -50,6 +52,7 @@ public struct ViewReadRequest: Sendable, Hashable {
     self.keyFilter = keyFilter
     self.asOf = asOf
     self.partitions = partitions
+    self.allowsPartial = allowsPartial
   }
 }
 
