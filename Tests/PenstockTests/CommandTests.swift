@@ -76,7 +76,7 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
   @Test(
     "a wrong use ends with 2, and says what is right on standard error",
     arguments: [
-      (["frobnicate"], "frobnicate"), (["query"], "no mesh is configured"),
+      (["frobnicate"], "frobnicate"), (["query"], "penstock up"),
       (["query", "v", "--limit", "0"], "expected 1 or more"),
       (["query", "v", "--output", "xml"], "table, json or csv"), (["query", "v", "--url", "nonsense"], "http://127.0.0.1:8080"),
       (["send", "f", "--connections", "0"], "1 to 1024"), (["send", "f", "--batch", "10001"], "1 to 10000"),
