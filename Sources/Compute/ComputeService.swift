@@ -130,7 +130,7 @@ public final class ComputeService: ViewStore {
   public nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
     let record = try book.table.find(request.view, request.generation)
     let deadline = ContinuousClock.now + request.timeout
-    let partitions = try wanted(request.partitions)
+    let partitions = try wanted(request.partitions, allowsPartial: request.allowsPartial)
     if let after = request.after {
       for worker in workers {
         guard await worker.wait(record.id, for: after, timeout: max(.zero, deadline - .now)) else {
@@ -145,13 +145,26 @@ public final class ComputeService: ViewStore {
     let range = RowRange(
       from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max,
       key: request.keyFilter?.pointKey(record.definition.keys.map(\.name)))
-    if let asOf = request.asOf { return try await read(record, asOf: asOf, partitions, range, deadline: deadline) }
-    return try await read([record], partitions, range)[0]
+    var result: PartialResult
+    if let asOf = request.asOf {
+      result = try await read(record, asOf: asOf, partitions, range, deadline: deadline)
+    } else {
+      result = try await read([record], partitions, range)[0]
+    }
+    if request.allowsPartial {
+      result.missing = (request.partitions ?? allPartitions).subtracting(partitions).sorted()
+    }
+    return result
   }
 
+  private var allPartitions: Set<PartitionID> { Set((0..<log.partitionCount).map { PartitionID($0) }) }
+
   /// Those asked for, which all must be here.
-  private func wanted(_ partitions: Set<PartitionID>?) throws(ViewStoreError) -> Set<PartitionID> {
-    let wanted = partitions ?? Set((0..<log.partitionCount).map { PartitionID($0) })
+  private func wanted(
+    _ partitions: Set<PartitionID>?, allowsPartial: Bool = false
+  ) throws(ViewStoreError) -> Set<PartitionID> {
+    let wanted = partitions ?? allPartitions
+    if allowsPartial { return wanted.intersection(ownedPartitions) }
     let missing = wanted.subtracting(ownedPartitions)
     guard missing.isEmpty else { throw .missingPartitions(missing.sorted()) }
     return wanted

@@ -76,11 +76,11 @@ struct ReplayCommand: AsyncParsableCommand {
   private func follow(_ client: ServiceClient, _ id: String, _ begun: RawJSON) async throws -> RawJSON {
     var status = begun
     var bar = ProgressBar(
-      "replaying \(view) into generation \(id)", total: status["progress"]?["events_total"]?.integer, unit: "events")
+      "replaying \(view) into generation \(id)", total: status["events_total"]?.integer, unit: "events")
     defer { bar.finish() }
     while status["state"]?.string == "building" {
       if let problem = status["problem"]?.string { throw CommandFailure("the replay reads no further: \(problem)") }
-      bar.update(status["progress"]?["events_done"]?.integer ?? 0)
+      bar.update(status["events_done"]?.integer ?? 0)
       // The service is asked four times a second: nobody reads faster.
       try await Task.sleep(for: .milliseconds(250))
       status = try await client.get(["v1", "views", view, "replays", id])

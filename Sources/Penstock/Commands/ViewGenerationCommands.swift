@@ -14,10 +14,9 @@ enum GenerationTable {
       Table.Column("problem"),
     ])
     for one in generations {
-      let progress = one["progress"]
       table.append([
-        one["view"] ?? .null, one["generation"] ?? .null, one["state"] ?? .null, progress?["events_done"] ?? .null,
-        progress?["events_total"] ?? .null, progress?["events_per_second"] ?? .null, progress?["seconds_left"] ?? .null,
+        one["view"] ?? .null, one["generation"] ?? .null, one["state"] ?? .null, one["events_done"] ?? .null,
+        one["events_total"] ?? .null, one["events_per_second"] ?? .null, one["seconds_left"] ?? .null,
         one["created_at"] ?? .null, one["problem"] ?? .null,
       ])
     }

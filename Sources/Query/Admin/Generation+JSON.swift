@@ -15,13 +15,10 @@ extension GenerationStatus {
       OffsetVector(Dictionary(uniqueKeysWithValues: partitions.map { ($0.partition, $0.firstOffset) })).json
     members["to"] = to?.json ?? .null
     members["offsets"] = offsets.json
-    var progress = JSONObject()
-    progress["events_done"] = .int(Int64(eventsDone))
-    progress["events_total"] = .int(Int64(eventsTotal))
-    progress["fraction"] = .double(eventsTotal == 0 ? 1 : Double(eventsDone) / Double(eventsTotal))
-    progress["events_per_second"] = eventsPerSecond.map { .double($0.rounded()) } ?? .null
-    progress["seconds_left"] = secondsLeft.map { .double(($0 * 10).rounded() / 10) } ?? .null
-    members["progress"] = .object(progress)
+    members["events_done"] = .int(Int64(eventsDone))
+    members["events_total"] = .int(Int64(eventsTotal))
+    members["events_per_second"] = eventsPerSecond.map { .double($0.rounded()) } ?? .null
+    members["seconds_left"] = secondsLeft.map { .double(($0 * 10).rounded() / 10) } ?? .null
     members["problem"] = problem.map { .string($0) } ?? .null
     members["hash"] = .string(definition.generationHash)
     members["definition"] = definition.settings

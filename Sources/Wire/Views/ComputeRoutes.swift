@@ -34,6 +34,8 @@ public struct ComputeRoutes: WireRoutes {
       let known = try await store.views().first { $0.definition.name == wanted.view }?.definition
       if let known { wanted.keyFilter = try? Expression(parsing: text, scope: known.schema.keyScope) }
     }
+    // An instance answers for what it owns; whoever asks them all sees what is missing.
+    wanted.allowsPartial = true
     let result = try await store.read(wanted)
     return WireResponse(contentType: WireContent.rows, body: RowsCoding.encode(result))
   }

@@ -9,6 +9,7 @@ extension ViewReadRequest {
     if let from { members["from"] = .int(from.nanoseconds) }
     if let to { members["to"] = .int(to.nanoseconds) }
     if let after { members["after"] = .string(after.description) }
+    if let asOf { members["as_of"] = .string(asOf.description) }
     members["timeout_ms"] = .int(timeout.nanosecondsHeld / 1_000_000)
     return .object(members)
   }
@@ -20,14 +21,19 @@ extension ViewReadRequest {
     else { return nil }
     func number(_ name: String) -> Int64? { if case .int(let value)? = json[name] { value } else { nil } }
     var after: OffsetVector?
+    var asOf: OffsetVector?
     if case .string(let text)? = json["after"] {
       guard let vector = try? OffsetVector(parsing: text) else { return nil }
       after = vector
     }
+    if case .string(let text)? = json["as_of"] {
+      guard let vector = try? OffsetVector(parsing: text) else { return nil }
+      asOf = vector
+    }
     self.init(
       view: view, generation: number("generation").flatMap { Int(exactly: $0) },
       from: number("from").map { Timestamp(nanoseconds: $0) }, to: number("to").map { Timestamp(nanoseconds: $0) }, after: after,
-      timeout: .milliseconds(milliseconds))
+      timeout: .milliseconds(milliseconds), asOf: asOf)
   }
 }
 
@@ -98,6 +104,11 @@ extension ViewStoreError {
     case .timeout(let reached): ["code": .string("timeout"), "reached": .string(reached.description)]
     case .missingPartitions(let partitions):
       ["code": .string("missing_partitions"), "partitions": .array(partitions.map { .int(Int64($0.index)) })]
+    case .asOfUnreachable(let logStarts, let detail):
+      [
+        "code": .string("as_of_unreachable"), "log_starts": .string(logStarts.description), "detail": .string(detail),
+      ]
+    case .refused(let code, let detail): ["code": .string("refused"), "reason": .string(code), "detail": .string(detail)]
     case .unavailable(let detail): ["code": .string("unavailable"), "detail": .string(detail)]
     case .failed(let detail): ["code": .string("failed"), "detail": .string(detail)]
     }
@@ -122,6 +133,10 @@ extension ViewStoreError {
       self = .timeout(reached: reached)
     case "missing_partitions":
       self = .missingPartitions(numbers("partitions").filter { (0..<PartitionID.countMax).contains($0) }.map { PartitionID($0) })
+    case "as_of_unreachable":
+      guard let logStarts = try? OffsetVector(parsing: text("log_starts")) else { return nil }
+      self = .asOfUnreachable(logStarts: logStarts, detail: text("detail"))
+    case "refused": self = .refused(code: text("reason"), detail: text("detail"))
     case "unavailable": self = .unavailable(text("detail"))
     case "failed": self = .failed(text("detail"))
     default: return nil
@@ -135,6 +150,8 @@ extension ViewStoreError {
       case .unknownGeneration: (404, "unknown_generation")
       case .timeout: (504, "timeout")
       case .missingPartitions: (503, "missing_partitions")
+      case .asOfUnreachable: (410, "as_of_unreachable")
+      case .refused(let code, _): (409, code)
       case .unavailable: (503, "unavailable")
       case .failed: (500, "failed")
       }

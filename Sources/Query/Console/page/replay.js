@@ -86,7 +86,9 @@ function progress(one) {
 
 function showDiff(root, answer, from, to) {
   const rows = answer.rows ?? answer.differences ?? [];
-  const names = [...new Set(rows.flatMap((row) => Object.keys(row.to ?? row.from ?? row)))];
+  // Window and keys stand in the row itself, aggregates in one or both of its sides.
+  const own = (row) => Object.keys(row).filter((name) => !["change", "from", "to"].includes(name));
+  const names = [...new Set(rows.flatMap((row) => [...own(row), ...Object.keys(row.to ?? row.from ?? {})]))];
   fill(root, panel(`Generation ${from} against ${to}`, rows.length
     ? table([{ name: "change", cell: (row) => pill(row.change ?? row.kind, row.change === "removed" || row.change === "gone" ? "bad" : row.change === "added" ? "good" : "warn") },
         ...names.filter((name) => name !== "change").map((name) => ({
