@@ -48,7 +48,7 @@ struct SegmentedLogTests {
     let log = try await openLog(files)
     let calls = Mutex<(atHold: Int, release: Bool)>((0, false))
     // The first completion holds the writer until the others wait.
-    let others = (1...50).map { batch(UInt64($0 * 10)...UInt64($0 * 10 + 3)) }
+    let others = (UInt64(1)...50).map { (at: UInt64) -> ColumnBatch in batch(at * 10...at * 10 + 3) }
     let done = Atomic<Int>(0)
     log.append(batch(1...1)) { _ in
       while !calls.withLock({ $0.release }) {}
