@@ -1,76 +1,12 @@
 #if Secure
   import Crypto
   import Foundation
-  import Logging
   import NIOCore
   import NIOPosix
   import TestSupport
   import Testing
 
   @testable import Mesh
-
-  /// A Consul with the mesh's intentions, and an echo behind a sidecar as one of the services.
-  private struct Stage {
-    let consul: ConsulProcess
-    let client: ConsulClient
-    let echo: EchoService
-    let service: MeshService
-    let sidecarPort: Int
-    let registration: MeshRegistration
-    let group = MultiThreadedEventLoopGroup.singleton
-    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-
-    init(_ service: MeshService = .log) async throws {
-      self.service = service
-      consul = try await ConsulProcess.start()
-      try await consul.run(["intention", "create", "-deny", "*", "*"])
-      for (source, target) in [
-        ("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute"),
-      ] { try await consul.run(["intention", "create", "-allow", "penstock-\(source)", "penstock-\(target)"]) }
-      client = try ConsulClient(ConsulConfiguration(port: consul.httpPort), group: group, logger: logger)
-      echo = try await EchoService.start(group)
-      sidecarPort = try freePorts(1)[0]
-      registration = MeshRegistration(
-        ServiceDefinition(
-          id: "\(service.rawValue)-1", service: service, address: "127.0.0.1", port: echo.port, sidecarPort: sidecarPort,
-          metadata: ["version": "1"]), client: client, logger: logger)
-      try await registration.register()
-      try consul.startSidecar(for: "\(service.rawValue)-1")
-    }
-
-    /// The instance as the health endpoint would list it; these tests are of dialling, not of checks.
-    var instance: MeshInstance {
-      get async throws {
-        let port = sidecarPort
-        #expect(await eventually { await self.accepts(port) })
-        return MeshInstance(
-          ConnectHealthEntry(
-            Node: .init(Address: "127.0.0.1", Datacenter: "dc1"),
-            Service: .init(ID: "x", Address: "127.0.0.1", Port: port)))
-      }
-    }
-
-    private func accepts(_ port: Int) async -> Bool {
-      do {
-        try await ClientBootstrap(group: group).connect(host: "127.0.0.1", port: port).get().close()
-        return true
-      } catch {
-        return false
-      }
-    }
-
-    /// Runs `body` with diallers of `source`, which are kept fresh meanwhile.
-    @discardableResult
-    func dialling<R: Sendable>(
-      as source: MeshService, _ body: @escaping @Sendable (ConnectDialler) async throws -> R
-    ) async throws -> R {
-      let diallers = MeshDiallers(of: source, to: [service], client: client, logger: logger)
-      let running = Task { await diallers.run() }
-      defer { running.cancel() }
-      await diallers.waitUntilReady()
-      return try await body(diallers.dialler(to: service))
-    }
-  }
 
   @Suite(.serialized, .timeLimit(.minutes(2))) struct DiallerTests {
     @Test("an allowed caller's bytes go through mutual TLS and come back")
@@ -122,6 +58,52 @@
         return error?.code == .refused && error?.detail.contains("svc/penstock-compute") == true
       }
       #expect(stage.echo.bytesReceived == 0)
+    }
+
+    @Test("the service's instances are found, with what they say of themselves, and a list that changed wakes who waits")
+    func discovery() async throws {
+      let stage = try await Stage()
+      try await stage.dialling(as: .ingest) { dialler in
+        #expect(await eventually { dialler.instances.instances.map(\.id) == ["penstock-log-1"] })
+        let list = dialler.instances
+        #expect(list.instances[0].port == stage.sidecarPort && list.instances[0].metadata == ["version": "1"])
+        let woken = Task { await dialler.waitForChange(from: list.version) }
+        await stage.registration.leave()
+        await woken.value
+        #expect(await eventually { dialler.instances.instances == [] })
+      }
+    }
+
+    @Test("with ACLs on, each service's least policy is enough, and another's certificate is refused")
+    func accessControl() async throws {
+      let stage = try await Stage(acls: true)
+      let callers = try await stage.client(of: .ingest)
+      let diallers = MeshDiallers(of: .ingest, to: [.log], client: callers, logger: stage.logger)
+      let running = Task { await diallers.run() }
+      defer { running.cancel() }
+      await diallers.waitUntilReady()
+      let dialler = diallers.dialler(to: .log)
+      #expect(await eventually { dialler.instances.instances.count == 1 })
+      let instance = try #require(dialler.instances.instances.first)
+      let client = try await EchoClient.connect(dialler, to: instance, on: stage.group.next())
+      #expect(await client.exchange("hello"))
+
+      for request in [
+        ConsulRequest(path: "/v1/agent/connect/ca/leaf/penstock-query"),
+        ConsulRequest(path: "/v1/agent/connect/ca/leaf/penstock-log"),
+        ConsulRequest(method: .PUT, path: "/v1/kv/penstock/compute/partitions/0"),
+      ] { await #expect { _ = try await callers.send(request) } throws: { ($0 as? ConsulError)?.code == .forbidden } }
+      // The right to ask for intentions comes with reading the service: a withdrawn one is seen.
+      try await stage.consul.run(["intention", "delete", "penstock-ingest", "penstock-log"])
+      #expect(await eventually(within: .seconds(1)) { client.isClosed })
+
+      let worker = try await stage.client(of: .compute)
+      try await worker.register(
+        ServiceDefinition(
+          id: "compute-a", service: .compute, address: "127.0.0.1", port: 9, sidecarPort: 9, lifeSignEvery: .seconds(2)))
+      let session = try await worker.createSession(name: "a", check: "live-compute-a", lockDelay: .seconds(1))
+      let lock = KVOperation(verb: .lock, key: "penstock/compute/partitions/0", value: "a", session: session)
+      #expect(try await worker.transact([lock]) != nil)
     }
 
     @Test("plain text on the sidecar's port reaches nobody")

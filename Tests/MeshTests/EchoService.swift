@@ -5,7 +5,7 @@ import NIOPosix
 import Synchronization
 import TestSupport
 
-/// Sends back what it gets, and counts it.
+/// Sends back what it gets, and counts it; what asks for `/readyz` is Consul's check, told that all is well and not counted.
 final class EchoService: Sendable {
   let port: Int
   private let counts: Counts
@@ -21,7 +21,12 @@ final class EchoService: Sendable {
     let counts: Counts
     init(_ counts: Counts) { self.counts = counts }
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-      counts.bytes.add(unwrapInboundIn(data).readableBytes, ordering: .relaxed)
+      let bytes = unwrapInboundIn(data)
+      if String(buffer: bytes).hasPrefix("GET /readyz ") {
+        let answer = ByteBuffer(string: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        return context.writeAndFlush(wrapOutboundOut(answer), promise: nil)
+      }
+      counts.bytes.add(bytes.readableBytes, ordering: .relaxed)
       context.writeAndFlush(data, promise: nil)
     }
   }

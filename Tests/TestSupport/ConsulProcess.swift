@@ -10,15 +10,18 @@ public struct ConsulProcessError: Error, CustomStringConvertible {
 /// The executable is the one `PENSTOCK_CONSUL` names, else one on the PATH; `ops/test` fetches one and sets the variable.
 public final class ConsulProcess: Sendable {
   public let httpPort: Int
+  /// Of management, where ACLs are on.
+  public let token: String?
   private let executable: URL
   private let folder: URL
   private let agent: Mutex<Process?>
   private let sidecars = Mutex<[String: Process]>([:])
 
-  private init(executable: URL, folder: URL, httpPort: Int, agent: Process) {
+  private init(executable: URL, folder: URL, httpPort: Int, token: String?, agent: Process) {
     self.executable = executable
     self.folder = folder
     self.httpPort = httpPort
+    self.token = token
     self.agent = Mutex(agent)
   }
 
@@ -43,16 +46,18 @@ public final class ConsulProcess: Sendable {
   }
 
   /// Returns once the agent has a leader: itself.
-  /// - Parameter hcl: More of the agent's configuration.
-  public static func start(hcl: String = "") async throws -> ConsulProcess {
+  /// - Parameter acls: Whether nothing is allowed without a token.
+  public static func start(acls: Bool = false) async throws -> ConsulProcess {
     let executable = try find()
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("penstock-consul-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     let ports = try freePorts(3)
+    let token = acls ? UUID().uuidString.lowercased() : nil
+    // The token's key is called `initial_management` since 1.11, and the old one still read.
     let config = """
       ports { http = \(ports[0]) server = \(ports[1]) serf_lan = \(ports[2]) serf_wan = -1 dns = -1 grpc = -1 https = -1 }
       limits { http_max_conns_per_client = 2000 }
-      \(hcl)
+      \(token.map { "acl { enabled = true default_policy = \"deny\" tokens { master = \"\($0)\" } }" } ?? "")
       """
     let file = folder.appendingPathComponent("agent.hcl")
     try config.write(to: file, atomically: true, encoding: .utf8)
@@ -60,7 +65,7 @@ public final class ConsulProcess: Sendable {
       executable,
       ["agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-node=test", "-log-level=warn", "-config-file=\(file.path)"],
       output: folder.appendingPathComponent("agent.log"))
-    let consul = ConsulProcess(executable: executable, folder: folder, httpPort: ports[0], agent: agent)
+    let consul = ConsulProcess(executable: executable, folder: folder, httpPort: ports[0], token: token, agent: agent)
     let end = ContinuousClock.now + .seconds(30)
     while true {
       // Writing needs a leader, so that this is the last thing to work.
@@ -77,9 +82,11 @@ public final class ConsulProcess: Sendable {
   }
 
   /// Runs the built-in proxy beside a registered instance.
-  public func startSidecar(for id: String) throws {
+  public func startSidecar(for id: String, tokenFile: String? = nil) throws {
     let process = try ConsulProcess.launch(
-      executable, ["connect", "proxy", "-sidecar-for", id, "-http-addr=127.0.0.1:\(httpPort)"],
+      executable,
+      ["connect", "proxy", "-sidecar-for", id, "-http-addr=127.0.0.1:\(httpPort)"]
+        + (tokenFile.map { ["-token-file=\($0)"] } ?? []),
       output: folder.appendingPathComponent("sidecar-\(id).log"))
     sidecars.withLock { $0[id] = process }
   }
@@ -95,7 +102,9 @@ public final class ConsulProcess: Sendable {
     let process = Process()
     process.executableURL = executable
     process.arguments = arguments
-    process.environment = ProcessInfo.processInfo.environment.merging(["CONSUL_HTTP_ADDR": "127.0.0.1:\(httpPort)"]) { $1 }
+    process.environment = ProcessInfo.processInfo.environment.merging(
+      ["CONSUL_HTTP_ADDR": "127.0.0.1:\(httpPort)", "CONSUL_HTTP_TOKEN": token ?? ""]
+    ) { $1 }
     let pipe = Pipe()
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = pipe

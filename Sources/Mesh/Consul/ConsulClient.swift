@@ -66,6 +66,8 @@ public final class ConsulClient: Sendable {
       return try await withTaskCancellationHandler {
         try await promise.futureResult.get()
       } onCancel: {
+        // Not left to the closing: one that meets the connection just being made is not told of by the channel.
+        promise.fail(ConsulError(.cancelled, request: request.place, "the task was cancelled"))
         connected.whenSuccess { $0.close(promise: nil) }
       }
     } catch {

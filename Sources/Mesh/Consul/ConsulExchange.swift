@@ -46,6 +46,8 @@ final class ConsulExchange: ChannelInboundHandler {
   }
 
   func channelActive(context: ChannelHandlerContext) {
+    // Closed by a cancellation before it was announced.
+    guard context.channel.isActive else { return }
     var headers: HTTPHeaders = ["Host": host, "Connection": "close", "Accept": "application/json"]
     if let token { headers.add(name: "X-Consul-Token", value: token) }
     if let body = request.body {

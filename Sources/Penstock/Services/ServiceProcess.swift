@@ -33,7 +33,7 @@ extension Services {
     of service: ServiceName, _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
   ) throws -> any ServiceMesh {
     #if Secure
-      throw CommandFailure("no mesh is configured; `penstock up` runs all services in one process", exitCode: .usage)
+      return try ConsulMesh(service, settings.mesh, group: group, logger: logger)
     #else
       throw CommandFailure(
         "this penstock was built without the trait Secure, which holds the mesh: build it with `swift build`, without "
