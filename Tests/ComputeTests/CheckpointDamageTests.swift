@@ -63,7 +63,9 @@ struct CheckpointDamageTests {
     try await given.fixture.remove()
   }
 
-  @Test("a file with zeros in place of some pages, or of all, is begun anew, or refused", arguments: [0..<1, 1..<2, 2..<5, 0..<10_000])
+  @Test(
+    "a file with zeros in place of some pages, or of all, is begun anew, or refused",
+    arguments: [0..<1, 1..<2, 2..<5, 0..<10_000])
   func zeroed(pages: Range<Int>) async throws {
     let given = try await given()
     var bytes = try Data(contentsOf: URL(filePath: given.file))

@@ -15,7 +15,8 @@ struct RepairTests {
     return (files, configuration, events, segments)
   }
 
-  @Test("keeps what lies before the damage, puts the originals aside, and the log goes on from there", arguments: 0..<4, [70, -1])
+  @Test(
+    "keeps what lies before the damage, puts the originals aside, and the log goes on from there", arguments: 0..<4, [70, -1])
   func before(segment: Int, position: Int) async throws {
     let (files, configuration, events, segments) = try await damaged(segment, at: position)
     let stored = try StoredLog(directory: "/data", fileSystem: files)

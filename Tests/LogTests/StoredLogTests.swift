@@ -94,7 +94,8 @@ struct StoredLogTests {
       let original = try #require(files.contents(path))
       let copy = files.afterCrash(.kill, seed: 0)
       copy.delete(path)
-      #expect(try StoredLog(directory: "/data", fileSystem: copy).verify(PartitionID(0)).findings.isEmpty == false, "\(path) gone")
+      #expect(
+        try StoredLog(directory: "/data", fileSystem: copy).verify(PartitionID(0)).findings.isEmpty == false, "\(path) gone")
       copy.set(path, Array(original.dropLast()))
       #expect(try StoredLog(directory: "/data", fileSystem: copy).verify(PartitionID(0)).findings.isEmpty == false, "\(path) cut")
     }

@@ -3,7 +3,6 @@
 import gzip
 import http.client
 import json
-import os
 import pathlib
 import signal
 import subprocess

@@ -77,9 +77,12 @@ public final class LogRepair: Sendable {
     case .before:
       var warnings = ["views that have counted beyond offset \(first.offset) are to be computed anew, from what is kept"]
       if bases[0] > .zero, !snapshots.contains(where: { $0 <= first.segment }) {
-        warnings.append("who sent the events before offset \(bases[0]), which retention removed, is not known any more: sent again, they count again")
+        warnings.append(
+          "who sent the events before offset \(bases[0]), which retention removed, is not known any more: sent again, they count again"
+        )
       }
-      let index = names.contains(PartitionPaths.name(first.segment) + ".index") ? [PartitionPaths.name(first.segment) + ".index"] : []
+      let index =
+        names.contains(PartitionPaths.name(first.segment) + ".index") ? [PartitionPaths.name(first.segment) + ".index"] : []
       return RepairPlan(
         partition: partition, side: side, reasons: reasons, startOffset: bases[0], endOffset: first.offset,
         lostOffsets: first.offset.rawValue..<max(first.offset, beyond).rawValue, moved: filesAt { $0 > first.segment } + index,

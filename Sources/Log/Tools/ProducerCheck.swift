@@ -26,7 +26,8 @@ struct ProducerCheck {
   init(partition: PartitionID) { self.partition = partition }
 
   private static func empty() -> ProducerState {
-    ProducerState(dedupWindow: .seconds(Int64.max / 2_000_000_000), identitiesMax: LogConfiguration.dedupIdentitiesRange.upperBound)
+    ProducerState(
+      dedupWindow: .seconds(Int64.max / 2_000_000_000), identitiesMax: LogConfiguration.dedupIdentitiesRange.upperBound)
   }
 
   mutating func begin(at start: Offset) {

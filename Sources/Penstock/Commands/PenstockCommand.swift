@@ -14,7 +14,8 @@ struct PenstockCommand: AsyncParsableCommand {
       """,
     version: "penstock \(penstockVersion)",
     subcommands: [
-      UpCommand.self, DemoCommand.self, SendCommand.self, SimulateCommand.self, QueryCommand.self, EventsCommand.self, ViewCommand.self,
+      UpCommand.self, DemoCommand.self, SendCommand.self, SimulateCommand.self, QueryCommand.self, EventsCommand.self,
+      ViewCommand.self,
       LogCommand.self, ConfigCommand.self,
     ])
 }

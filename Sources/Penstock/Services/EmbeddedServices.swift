@@ -38,7 +38,10 @@ struct EmbeddedServices: Sendable {
       compute.start()
       started.append { await compute.shutDown() }
       let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .everything } }
-      started.append { retention.cancel() }
+      started.append {
+        retention.cancel()
+        await retention.value
+      }
       let probe = ServiceProbe(
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
       let query = QueryService(
@@ -68,6 +71,7 @@ struct EmbeddedServices: Sendable {
   func shutDown() async {
     logger.notice("shutting down")
     retention.cancel()
+    await retention.value
     await ingest.shutDown()
     await query.shutDown(timeout: .seconds(10))
     await compute.shutDown()
