@@ -27,7 +27,7 @@ import Testing
 struct FaultSimulationTests {
   /// `PENSTOCK_FAULT_SEEDS=10000` for as many as one likes; `PENSTOCK_FAULT_FIRST` for where to begin.
   static let first = number("PENSTOCK_FAULT_FIRST") ?? 0
-  static let seeds = first..<first + (number("PENSTOCK_FAULT_SEEDS") ?? 60)
+  static let seeds = first..<first + (number("PENSTOCK_FAULT_SEEDS") ?? 40)
 
   private static func number(_ name: String) -> UInt64? { getenv(name).flatMap { UInt64(String(cString: $0)) } }
 

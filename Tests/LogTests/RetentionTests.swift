@@ -109,10 +109,10 @@ struct RetentionTests {
     let stored = try StoredLog(directory: "/data", fileSystem: files)
     let surplus = try stored.partition(partition).surplus(configuration.retention, at: clock.now)
     #expect(!surplus.isEmpty)
-    let copy = files.afterCrash(.kill, seed: 0)
+    let (copy, left) = (files.afterCrash(.kill, seed: 0), files.afterCrash(.kill, seed: 0))
     try LogTrim(try StoredLog(directory: "/data", fileSystem: copy)).remove(surplus, of: partition)
     let (trimmed, served) = (
-      try await openLog(copy, configuration, clock: clock), try await openLog(files, configuration, clock: clock)
+      try await openLog(copy, configuration, clock: clock), try await openLog(left, configuration, clock: clock)
     )
     _ = try await served.enforceRetention(.nothing, now: clock.now)
     #expect(try await trimmed.bounds(of: partition).startOffset == surplus.last?.end)

@@ -65,7 +65,7 @@ public final class LogRepair: Sendable {
     }
     let names = try placing(partition) { () throws(IOFailure) in try files.fileSystem.list(files.paths.directory) }
     let bases = files.bases(names, suffix: ".segment")
-    let beyond = max(bases.last ?? .zero, found.endOffset)
+    let beyond = max(bases.last ?? .zero, found.endOffset, try files.marker()?.highWatermark ?? .zero)
     func filesAt(_ isMoved: (Offset) -> Bool) -> [String] {
       [".segment", ".index", ".producers"].flatMap { suffix in
         files.bases(names, suffix: suffix).filter(isMoved).map { PartitionPaths.name($0) + suffix }

@@ -3,7 +3,7 @@ import Events
 import Foundation
 import Log
 
-extension RepairPlan.Side: @retroactive ExpressibleByArgument {}
+extension RepairPlan.Side: ExpressibleByArgument {}
 
 struct LogRepairCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
