@@ -81,7 +81,9 @@ public struct LogConfiguration: Sendable {
     // Tests roll with a few kilobytes; users' settings are held to segmentBytesRange where they are read.
     precondition(segmentBytesMax >= 1024 && segmentBytesMax <= LogConfiguration.segmentBytesRange.upperBound, "segmentBytesMax")
     precondition(LogConfiguration.dedupIdentitiesRange.contains(dedupIdentitiesMax), "dedupIdentitiesMax")
-    precondition(dedupWindow >= .zero && diskReserveBytes >= 0 && pendingBytesMax > 0 && pendingBatchesMax > 0 && groupBytesMax > 0 && recentBytesMax >= 0)
+    precondition(
+      dedupWindow >= .zero && diskReserveBytes >= 0 && pendingBytesMax > 0 && pendingBatchesMax > 0 && groupBytesMax > 0
+        && recentBytesMax >= 0)
     if case .interval(let interval) = sync { precondition(interval > .zero, "sync interval") }
   }
 }

@@ -20,7 +20,9 @@ struct EventLineWriterTests {
 
   @Test("rows and times choose")
   func choice() {
-    let events = (0..<10).map { Event(source: "s", type: "t", time: Timestamp(nanoseconds: Int64($0) * 1000), data: .int(Int64($0))) }
+    let events = (0..<10).map {
+      Event(source: "s", type: "t", time: Timestamp(nanoseconds: Int64($0) * 1000), data: .int(Int64($0)))
+    }
     let batch = ColumnBatch(events: events, partition: PartitionID(0))
     var writer = EventLineWriter()
     #expect(writer.append(batch, 2..<8, times: 4000..<6000) == 2)

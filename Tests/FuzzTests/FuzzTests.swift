@@ -55,6 +55,8 @@ struct FuzzTests {
       count += 1
     }
     record.end()
-    if FuzzTests.minutes != nil { FileHandle.standardError.write(Data("\(target.name): \(count) inputs, seed \(FuzzTests.seed)\n".utf8)) }
+    if FuzzTests.minutes != nil {
+      FileHandle.standardError.write(Data("\(target.name): \(count) inputs, seed \(FuzzTests.seed)\n".utf8))
+    }
   }
 }

@@ -68,7 +68,8 @@ struct DiskFullTests {
         files.setDiskBytes(nil)
         try #require(await eventually { log.status()[0].state == .open })
         let receipt = try await log.append(batch(sequences))
-        try #require(receipt.exceptions.isEmpty && receipt.baseOffset.rawValue == acknowledged, "what was cut off is taken for known")
+        try #require(
+          receipt.exceptions.isEmpty && receipt.baseOffset.rawValue == acknowledged, "what was cut off is taken for known")
       }
       acknowledged = sequences.upperBound
       files.setDiskBytes(nil)

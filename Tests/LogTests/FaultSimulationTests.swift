@@ -27,7 +27,7 @@ import Testing
 struct FaultSimulationTests {
   /// `PENSTOCK_FAULT_SEEDS=10000` for as many as one likes; `PENSTOCK_FAULT_FIRST` for where to begin.
   static let first = number("PENSTOCK_FAULT_FIRST") ?? 0
-  static let seeds = first..<first + (number("PENSTOCK_FAULT_SEEDS") ?? 60)
+  static let seeds = first..<first + (number("PENSTOCK_FAULT_SEEDS") ?? 40)
 
   private static func number(_ name: String) -> UInt64? { getenv(name).flatMap { UInt64(String(cString: $0)) } }
 
@@ -129,7 +129,8 @@ private struct Simulation {
       case 1: return event(source, value: counter, text: String(repeating: "x", count: Int.random(in: 0...900, using: &random)))
       default:
         let last = partitions[partition].model.positions[source] ?? ProducerPosition(epoch: 0, sequence: 0)
-        let epoch = Int.random(in: 0..<20, using: &random) == 0 ? UInt64.random(in: 0...(last.epoch + 1), using: &random) : last.epoch
+        let epoch =
+          Int.random(in: 0..<20, using: &random) == 0 ? UInt64.random(in: 0...(last.epoch + 1), using: &random) : last.epoch
         let back = min(last.sequence, UInt64.random(in: 0..<3, using: &random))
         return event(
           source, sequence: last.sequence - back + UInt64.random(in: 0..<6, using: &random), epoch: epoch == 0 ? nil : epoch,
@@ -229,7 +230,8 @@ private struct Simulation {
     }
     for partition in partitions.indices {
       let start = Int(try await log.bounds(of: PartitionID(partition)).startOffset.rawValue)
-      try #require(start >= partitions[partition].start && start <= needed[PartitionID(partition)]?.rawValue ?? 0, note("kept too little"))
+      try #require(
+        start >= partitions[partition].start && start <= needed[PartitionID(partition)]?.rawValue ?? 0, note("kept too little"))
       partitions[partition].start = start
     }
     noteBroken()
@@ -309,7 +311,9 @@ private struct Simulation {
       // The removal of a segment may have been under way.
       let start = Int(try await log.bounds(of: PartitionID(partition)).startOffset.rawValue)
       var expected = partitions[partition]
-      try #require(start >= 0 && start <= max(expected.start, expected.checkpoint.next, configuration.sync == .never ? .max : 0), note("start \(start)"))
+      try #require(
+        start >= 0 && start <= max(expected.start, expected.checkpoint.next, configuration.sync == .never ? .max : 0),
+        note("start \(start)"))
       expected.start = start
       let found = try await readAll(log, partition)
       let known = Array(expected.model.events.dropFirst(start))
@@ -318,7 +322,9 @@ private struct Simulation {
         var model = PartitionModel()
         for event in expected.model.events.prefix(start + found.count) { _ = model.append([event]) }
         expected.model = model
-        if configuration.sync != .never { try #require(expected.checkpoint.next <= model.events.count, note("lost what was shown")) }
+        if configuration.sync != .never {
+          try #require(expected.checkpoint.next <= model.events.count, note("lost what was shown"))
+        }
       } else {
         try #require(Array(found.prefix(known.count)) == known, note("lost: \(found.count) of \(known.count)"))
       }
@@ -378,7 +384,8 @@ private struct Simulation {
         }
         do {
           let events = try await readAll(log, partition)
-          try #require(events == Array(partitions[partition].model.events.dropFirst(partitions[partition].start)), note("a wrong event"))
+          try #require(
+            events == Array(partitions[partition].model.events.dropFirst(partitions[partition].start)), note("a wrong event"))
         } catch let error as LogError {
           try #require(error.code == .corrupt && path.hasPrefix("/data/log/\(partition)/"), note("\(error)"))
         }

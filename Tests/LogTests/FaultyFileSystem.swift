@@ -384,7 +384,8 @@ final class FaultyFileSystem: FileSystem {
       }
       let node = node.value
       var fault = fault
-      if fault == nil, state.diskBytes != nil, case let room = max(0, node.bytes.count - position) + state.freeBytes, room < count {
+      if fault == nil, state.diskBytes != nil, case let room = max(0, node.bytes.count - position) + state.freeBytes, room < count
+      {
         count = room
         if count == 0 { fault = ENOSPC }
       }

@@ -3,10 +3,10 @@
 import gzip
 import http.client
 import json
-import os
 import pathlib
 import signal
 import subprocess
+import urllib.parse
 
 import pytest
 from conftest import BUILD, DEADLINE, WEATHER, Penstock, event, receive, wait_for_ack
@@ -36,7 +36,7 @@ def get(service, path):
 
 
 def rows(service, offsets):
-    after = json.dumps(offsets).replace('"', "%22")
+    after = urllib.parse.quote(json.dumps(offsets))
     return get(service, f"/v1/views/weather_daily?after={after}&timeout=60s&limit=5000")["rows"]
 
 
@@ -186,6 +186,7 @@ def test_simulated_devices_are_answered_for_and_a_second_run_is_new(start_pensto
 def test_retain_shows_and_deletes_only_when_forced(tmp_path, start_penstock):
     service = start_penstock("log.partitions=1", "log.segment_bytes_max=1MiB")
     url = f"ws://127.0.0.1:{service.ports['ingest']}/v1/stream"
+    send(service, WEATHER)
     run("simulate", "--devices", 2000, "--rate", 60000, "--duration", "1500ms", "--batch", 1000, "--url", url)
     assert service.stop() == 0
     data = tmp_path / "data"

@@ -262,7 +262,11 @@ actor PartitionWriter {
       case .interval(let interval):
         unsynced += group.placed
         unsyncedBytes += group.bytes
-        if unsyncedBytes > configuration.groupBytesMax { try fatally { () throws(LogError) in try syncUnsynced() } } else { scheduleSync(after: interval) }
+        if unsyncedBytes > configuration.groupBytesMax {
+          try fatally { () throws(LogError) in try syncUnsynced() }
+        } else {
+          scheduleSync(after: interval)
+        }
       case .never:
         publish(group.placed)
       }
@@ -366,7 +370,8 @@ actor PartitionWriter {
     do throws(LogError) {
       // Both are made anew whole when the roll is tried again.
       try writeSnapshot(base)
-      file = try placing(partition, base) { () throws(IOFailure) in try files.fileSystem.open(files.paths.segment(base), .create) }
+      file = try placing(partition, base) { () throws(IOFailure) in try files.fileSystem.open(files.paths.segment(base), .create)
+      }
     } catch {
       throw Failure(error)
     }

@@ -46,11 +46,15 @@ struct ProducerRecovery {
 
   /// - Parameter segments: Their bases. A snapshot that no segment begins behind is of one that was never begun, or is gone.
   /// - Returns: The base of the latest whole snapshot; nil when there is none.
-  private mutating func restoreSnapshot(_ names: [String], of segments: Set<Offset>, _ activeBase: Offset) throws(LogError) -> Offset? {
+  private mutating func restoreSnapshot(_ names: [String], of segments: Set<Offset>, _ activeBase: Offset) throws(LogError)
+    -> Offset?
+  {
     let (fileSystem, paths, partition) = (files.fileSystem, files.paths, files.partition)
     for base in files.bases(names, suffix: ".producers").reversed() {
       // One beyond the active segment would be taken for that of a segment begun there later.
-      if base > activeBase { try placing(partition, base) { () throws(IOFailure) in try fileSystem.remove(paths.producers(base)) } }
+      if base > activeBase {
+        try placing(partition, base) { () throws(IOFailure) in try fileSystem.remove(paths.producers(base)) }
+      }
       guard segments.contains(base) else { continue }
       let file = try placing(partition, base) { () throws(IOFailure) in
         try fileSystem.contents(of: paths.producers(base), bytesMax: ProducerSnapshot.bytesMax)

@@ -33,7 +33,8 @@ struct IndexCheck {
     if next < index.entries.count, index.entries[next].position <= position {
       closeStretch()
       if index.entries[next].position != position || index.entries[next].offset != header.baseOffset {
-        problems.append("entry \(next) names offset \(index.entries[next].offset) at byte \(index.entries[next].position), no batch's begin")
+        problems.append(
+          "entry \(next) names offset \(index.entries[next].offset) at byte \(index.entries[next].position), no batch's begin")
       }
       entry = next
       stretchTime = Timestamp(nanoseconds: .min)
@@ -45,7 +46,8 @@ struct IndexCheck {
 
   private mutating func closeStretch() {
     guard let index, entry >= 0, index.entries[entry].lastEventTime != stretchTime else { return }
-    problems.append("entry \(entry) has largest event time \(index.entries[entry].lastEventTime), the batches have \(stretchTime)")
+    problems.append(
+      "entry \(entry) has largest event time \(index.entries[entry].lastEventTime), the batches have \(stretchTime)")
   }
 
   /// - Returns: What is wrong with the index.

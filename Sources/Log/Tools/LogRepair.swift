@@ -65,7 +65,7 @@ public final class LogRepair: Sendable {
     }
     let names = try placing(partition) { () throws(IOFailure) in try files.fileSystem.list(files.paths.directory) }
     let bases = files.bases(names, suffix: ".segment")
-    let beyond = max(bases.last ?? .zero, found.endOffset)
+    let beyond = max(bases.last ?? .zero, found.endOffset, try files.marker()?.highWatermark ?? .zero)
     func filesAt(_ isMoved: (Offset) -> Bool) -> [String] {
       [".segment", ".index", ".producers"].flatMap { suffix in
         files.bases(names, suffix: suffix).filter(isMoved).map { PartitionPaths.name($0) + suffix }
@@ -77,9 +77,12 @@ public final class LogRepair: Sendable {
     case .before:
       var warnings = ["views that have counted beyond offset \(first.offset) are to be computed anew, from what is kept"]
       if bases[0] > .zero, !snapshots.contains(where: { $0 <= first.segment }) {
-        warnings.append("who sent the events before offset \(bases[0]), which retention removed, is not known any more: sent again, they count again")
+        warnings.append(
+          "who sent the events before offset \(bases[0]), which retention removed, is not known any more: sent again, they count again"
+        )
       }
-      let index = names.contains(PartitionPaths.name(first.segment) + ".index") ? [PartitionPaths.name(first.segment) + ".index"] : []
+      let index =
+        names.contains(PartitionPaths.name(first.segment) + ".index") ? [PartitionPaths.name(first.segment) + ".index"] : []
       return RepairPlan(
         partition: partition, side: side, reasons: reasons, startOffset: bases[0], endOffset: first.offset,
         lostOffsets: first.offset.rawValue..<max(first.offset, beyond).rawValue, moved: filesAt { $0 > first.segment } + index,

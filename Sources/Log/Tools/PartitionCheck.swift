@@ -60,7 +60,8 @@ struct PartitionCheck {
   }
 
   /// - Parameter onBytes: Told of each batch's bytes as they are read.
-  static func run(_ files: PartitionFiles, onBytes: @escaping (Int) -> Void = { _ in }) throws(LogError) -> PartitionVerification {
+  static func run(_ files: PartitionFiles, onBytes: @escaping (Int) -> Void = { _ in }) throws(LogError) -> PartitionVerification
+  {
     for _ in 1..<StoredPartition.attemptsMax {
       let before = try fingerprint(files)
       do throws(LogError) {

@@ -43,7 +43,9 @@ struct SimulateCommand: AsyncParsableCommand {
       throw ValidationError("--connections: expected 1 to 1024, not \(connections)")
     }
     guard (1...10_000).contains(batch) else { throw ValidationError("--batch: expected 1 to 10000, not \(batch)") }
-    guard rate > 0, rate <= 100_000_000 else { throw ValidationError("--rate: expected more than 0, at most 100000000, not \(rate)") }
+    guard rate > 0, rate <= 100_000_000 else {
+      throw ValidationError("--rate: expected more than 0, at most 100000000, not \(rate)")
+    }
     guard let length = Duration(settingText: duration), length > .zero else {
       throw ValidationError("--duration: expected a duration, as 30s or 5m, not '\(duration)'")
     }

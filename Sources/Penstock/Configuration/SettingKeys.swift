@@ -65,7 +65,8 @@ enum SettingKeys {
       help: "How often retention looks for segments to delete.")
     static let diskReserve = Setting<Int>.size(
       "log.disk_reserve", default: .mebibytes(64), in: .kibibytes(0) ... .tebibytes(1),
-      help: "Room on the disk that appends leave free: below it ingest answers 503, until there is more; 0 lets the disk fill up.")
+      help: "Room on the disk that appends leave free: below it ingest answers 503, until there is more; 0 lets the disk fill up."
+    )
   }
 
   enum Compute {

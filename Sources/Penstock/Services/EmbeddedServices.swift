@@ -41,7 +41,10 @@ struct EmbeddedServices: Sendable {
       compute.start()
       started.append { await compute.shutDown() }
       let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(await compute.neededOffsets()) } }
-      started.append { retention.cancel() }
+      started.append {
+        retention.cancel()
+        await retention.value
+      }
       let probe = ServiceProbe(
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
       let totals = ReceivedEventsCount()
@@ -76,6 +79,7 @@ struct EmbeddedServices: Sendable {
   func shutDown() async {
     logger.notice("shutting down")
     retention.cancel()
+    await retention.value
     await ingest.shutDown()
     await query.shutDown(timeout: .seconds(10))
     await compute.shutDown()

@@ -56,7 +56,9 @@ struct SimulatedFleet {
     devices[index].sequence += 1
     let device = devices[index]
     text.removeAll(keepingCapacity: true)
-    func write(_ part: StaticString) { text.append(contentsOf: UnsafeBufferPointer(start: part.utf8Start, count: part.utf8CodeUnitCount)) }
+    func write(_ part: StaticString) {
+      text.append(contentsOf: UnsafeBufferPointer(start: part.utf8Start, count: part.utf8CodeUnitCount))
+    }
     write(#"{"specversion":"1.0","source":""#)
     text += device.source
     write(#"","type":"reading","time":""#)

@@ -19,7 +19,8 @@ extension FuzzTarget {
     let payload = Array(input[6...])
     let inflated = codec == .none ? payload.count : input[2..<6].reversed().reduce(0) { $0 << 8 | Int($1) }
     let header = BatchHeader(
-      partition: PartitionID(0), baseOffset: .zero, count: Int(input[0]), codec: codec, firstEventTime: Timestamp(nanoseconds: .min),
+      partition: PartitionID(0), baseOffset: .zero, count: Int(input[0]), codec: codec,
+      firstEventTime: Timestamp(nanoseconds: .min),
       lastEventTime: Timestamp(nanoseconds: .max), appendTime: Timestamp(nanoseconds: 0), storedBytes: payload.count,
       inflatedBytes: inflated, payloadChecksum: payload.withUnsafeBytes { checksum($0) })
     var bytes = [UInt8](repeating: 0, count: BatchHeader.byteCount)
@@ -50,7 +51,9 @@ extension FuzzTarget {
 
   private static func seedBatches() -> [ColumnBatch] {
     let plain = (0..<20).map { index in
-      Event(source: "s\(index % 3)", type: "t", time: Timestamp(nanoseconds: Int64(index) * 1000), sequence: UInt64(index), data: ["temp": .double(Double(index) / 4)])
+      Event(
+        source: "s\(index % 3)", type: "t", time: Timestamp(nanoseconds: Int64(index) * 1000), sequence: UInt64(index),
+        data: ["temp": .double(Double(index) / 4)])
     }
     var odd: [Event] = []
     for index in 0..<12 {

@@ -8,8 +8,10 @@ extension FuzzTarget {
   static let expression = FuzzTarget(
     name: "cel",
     dictionary: words(
-      "data.", "has(", "&&", "||", "!", "==", "!=", "<=", " in ", "[", "]", "(", ")", "? ", ": ", "\"\\u00e9\"", "'", "r\"", "0x", "1u", "1e308",
-      "9223372036854775807", "-9223372036854775808", ".startsWith(", ".matches(", ".size()", "size(", "timestamp(", "duration(", "int(", "double(",
+      "data.", "has(", "&&", "||", "!", "==", "!=", "<=", " in ", "[", "]", "(", ")", "? ", ": ", "\"\\u00e9\"", "'", "r\"", "0x",
+      "1u", "1e308",
+      "9223372036854775807", "-9223372036854775808", ".startsWith(", ".matches(", ".size()", "size(", "timestamp(", "duration(",
+      "int(", "double(",
       "string(", "%", "/", "*", "null", "true", "source", "time", "\u{0}", "\\")
   ) {
     []
@@ -40,9 +42,12 @@ extension FuzzTarget {
   private static let rows = ColumnBatch(
     events: (0..<9).map { index in
       let data: [JSONValue?] = [
-        ["temp": .int(5), "site": .string("ams"), "a": ["b": .bool(true)]], ["temp": .double(-0.5)], ["temp": .string("5")], [:], nil, .null,
+        ["temp": .int(5), "site": .string("ams"), "a": ["b": .bool(true)]], ["temp": .double(-0.5)], ["temp": .string("5")], [:],
+        nil, .null,
         ["temp": .int(.min), "site": .string("é\u{301}")], ["temp": .array([.int(1)]), "a": .null], .int(.max),
       ]
-      return Event(source: "s/\(index)", type: "t", id: index % 2 == 0 ? "i" : nil, time: Timestamp(nanoseconds: Int64(index) * 1_000_000_007), data: data[index])
+      return Event(
+        source: "s/\(index)", type: "t", id: index % 2 == 0 ? "i" : nil,
+        time: Timestamp(nanoseconds: Int64(index) * 1_000_000_007), data: data[index])
     }, partition: PartitionID(0))
 }

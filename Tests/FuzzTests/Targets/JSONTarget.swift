@@ -7,8 +7,10 @@ extension FuzzTarget {
   static let json = FuzzTarget(
     name: "json",
     dictionary: words(
-      "\"", "{", "}", "[", "]", ":", ",", "\\u0000", "\\ud834\\udd1e", "\\", "null", "true", "1e308", "-0", "\"time\":", "\"source\":",
-      "\"data\":", "\"sequence\":", "\"epoch\":", "18446744073709551616", "2024-02-30T24:00:60Z", "\u{7f}", "\u{FEFF}", "{\"a\":", "[[[[")
+      "\"", "{", "}", "[", "]", ":", ",", "\\u0000", "\\ud834\\udd1e", "\\", "null", "true", "1e308", "-0", "\"time\":",
+      "\"source\":",
+      "\"data\":", "\"sequence\":", "\"epoch\":", "18446744073709551616", "2024-02-30T24:00:60Z", "\u{7f}", "\u{FEFF}", "{\"a\":",
+      "[[[[")
   ) {
     []
   } run: { input in
@@ -18,8 +20,11 @@ extension FuzzTarget {
     let (batch, rejects) = read(text, framing)
     guard let batch else { return }
     let events = batch.events()
-    if case .lines = framing {} else if rejects == 0 {
-      do throws(JSONError) { _ = try JSONValue(parsing: text) } catch { throw FuzzFinding("taken, though it is no JSON: \(error)") }
+    if case .lines = framing {
+    } else if rejects == 0 {
+      do throws(JSONError) { _ = try JSONValue(parsing: text) } catch {
+        throw FuzzFinding("taken, though it is no JSON: \(error)")
+      }
     }
     var again: [UInt8] = []
     for event in events {
@@ -27,7 +32,9 @@ extension FuzzTarget {
       again.append(0x0A)
     }
     let (second, secondRejects) = read(again, .lines)
-    guard secondRejects == 0, second?.events() == events else { throw FuzzFinding("written and read again, the events are others") }
+    guard secondRejects == 0, second?.events() == events else {
+      throw FuzzFinding("written and read again, the events are others")
+    }
     var writer = EventLineWriter()
     _ = writer.append(batch, 0..<batch.count)
     let (third, thirdRejects) = read(writer.withBytes { Array($0) }, .lines)

@@ -10,7 +10,8 @@ extension FuzzTarget {
   static let query = FuzzTarget(
     name: "query",
     dictionary: words(
-      "from=", "to=", "where=", "limit=", "timeout=", "after=", "&", "=", "%", "%00", "%2", "%C3%A9", "%ED%A0%80", "+", "2013-01-01T00:00:00+01:00",
+      "from=", "to=", "where=", "limit=", "timeout=", "after=", "&", "=", "%", "%00", "%2", "%C3%A9", "%ED%A0%80", "+",
+      "2013-01-01T00:00:00+01:00",
       "-9223372036854775808", "1h30m", "{\"0\":118}", "true", "cursor=")
   ) {
     []

@@ -8,8 +8,10 @@ extension FuzzTarget {
   static let webSocket = FuzzTarget(
     name: "websocket",
     dictionary: [
-      [0x81, 0x80, 0, 0, 0, 0], [0xC1, 0x80, 0, 0, 0, 0], [0x01, 0x80], [0x80, 0x80], [0x88, 0x82, 0, 0, 0, 0, 3, 0xE8], [0x89, 0x80],
-      [0x8A, 0x80], [0xFE], [0xFF], [0x00, 0x00, 0xFF, 0xFF], [0xF0, 0x90, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xCA, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00],
+      [0x81, 0x80, 0, 0, 0, 0], [0xC1, 0x80, 0, 0, 0, 0], [0x01, 0x80], [0x80, 0x80], [0x88, 0x82, 0, 0, 0, 0, 3, 0xE8],
+      [0x89, 0x80],
+      [0x8A, 0x80], [0xFE], [0xFF], [0x00, 0x00, 0xFF, 0xFF], [0xF0, 0x90, 0x80, 0x80], [0xED, 0xA0, 0x80],
+      [0xCA, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00],
     ]
   ) {
     // "Hello" in each role, plain and compressed (RFC 7692, 7.2.3.1), whole and in pieces, with a ping between and a close behind.
@@ -31,7 +33,8 @@ extension FuzzTarget {
   private static func events(_ bytes: [UInt8], _ role: WebSocketRole, _ isDeflated: Bool, chunk: Int) -> [String] {
     let settings = WebSocketDeflateSettings()
     let deflate = isDeflated ? settings.accept(["permessage-deflate"])?.parameters : nil
-    var decoder = WebSocketFrameDecoder(role: role, limits: WebSocketLimits(messageBytesMax: 1 << 16, fragmentsMax: 100), deflate: deflate)
+    var decoder = WebSocketFrameDecoder(
+      role: role, limits: WebSocketLimits(messageBytesMax: 1 << 16, fragmentsMax: 100), deflate: deflate)
     let scratch = WebSocketScratch()
     var result: [String] = []
     var isBadText = false

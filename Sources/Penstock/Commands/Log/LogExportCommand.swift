@@ -54,6 +54,7 @@ struct LogExportCommand: ParsableCommand {
     try writer.withBytes { try output.write($0) }
     try output.finish()
     bar.finish()
-    StandardStream.error.note("\(grouped(events)) events of \(partitions.count == 1 ? "1 partition" : "\(partitions.count) partitions")")
+    StandardStream.error.note(
+      "\(grouped(events)) events of \(partitions.count == 1 ? "1 partition" : "\(partitions.count) partitions")")
   }
 }

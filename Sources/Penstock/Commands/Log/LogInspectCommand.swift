@@ -62,7 +62,8 @@ private struct BatchPrinter {
   init(format: OutputFormat, hasEvents: Bool) {
     self.format = format
     self.hasEvents = hasEvents
-    let numbers = hasEvents ? ["partition", "offset"] : ["partition", "base_offset", "end_offset", "events", "segment", "position", "bytes"]
+    let numbers =
+      hasEvents ? ["partition", "offset"] : ["partition", "base_offset", "end_offset", "events", "segment", "position", "bytes"]
     let texts =
       hasEvents
       ? ["append_time", "time", "source", "type", "id", "sequence", "epoch", "subject", "data"]
@@ -104,7 +105,11 @@ private struct BatchPrinter {
       isFirst = false
     case .csv, .table:
       let rows = hasEvents ? events.map { row(header, $0.offset, $0.event) } : [row(stored)]
-      if format == .csv { try StandardStream.output.write(rows.map(table.csvRecord).joined()) } else { rows.forEach { table.append($0) } }
+      if format == .csv {
+        try StandardStream.output.write(rows.map(table.csvRecord).joined())
+      } else {
+        rows.forEach { table.append($0) }
+      }
     }
     return hasEvents ? events.count : 1
   }
@@ -125,7 +130,8 @@ private struct BatchPrinter {
       // Events have their own writer; a number spelled by it goes through as it is.
       let texts = events.map { offset, event in
         var text: [UInt8] = []
-        event.writeJSON(to: &text, extra: [("logpartition", .int(Int64(header.partition.rawValue))), ("logoffset", .int(offset.rawValue))])
+        event.writeJSON(
+          to: &text, extra: [("logpartition", .int(Int64(header.partition.rawValue))), ("logoffset", .int(offset.rawValue))])
         return RawJSON.number(String(decoding: text, as: UTF8.self))
       }
       members.append(.init(name: "events", value: .array(texts)))

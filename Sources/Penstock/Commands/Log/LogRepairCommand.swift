@@ -3,11 +3,12 @@ import Events
 import Foundation
 import Log
 
-extension RepairPlan.Side: @retroactive ExpressibleByArgument {}
+extension RepairPlan.Side: ExpressibleByArgument {}
 
 struct LogRepairCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "repair", abstract: "Make a damaged partition usable again: shows what it would do, asks, and keeps the original.",
+    commandName: "repair",
+    abstract: "Make a damaged partition usable again: shows what it would do, asks, and keeps the original.",
     discussion: """
       Looks for what keeps a partition from being opened or read, and shows what can be kept. Once agreed to, it keeps the events before the \
       damage (or behind it, with --keep after), and moves the rest, and a copy of the file that is cut, to DIR/log-damaged. Offsets are \
@@ -68,7 +69,8 @@ struct LogRepairCommand: ParsableCommand {
         + [Table.Column("keep"), Table.Column("cut"), Table.Column("moved")])
     for plan in plans {
       table.append([
-        .number(plan.partition.rawValue), .number(plan.startOffset), .number(plan.endOffset), .number(plan.lostOffsets.lowerBound),
+        .number(plan.partition.rawValue), .number(plan.startOffset), .number(plan.endOffset),
+        .number(plan.lostOffsets.lowerBound),
         .number(plan.lostOffsets.upperBound), .string(plan.side.rawValue), .string(plan.copied.joined(separator: " ")),
         .string(plan.moved.joined(separator: " ")),
       ])
