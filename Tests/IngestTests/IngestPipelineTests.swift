@@ -118,7 +118,8 @@ struct IngestPipelineTests {
     loop.run()
     #expect(log.heldBatches.map(\.count) == [9])
     // A batch that is worth a write of its own does not wait.
-    let many = "[" + repeatElement(#"{"source":"a","type":"t"}"#, count: IngestPipeline.smallBatchEvents).joined(separator: ",") + "]"
+    let many =
+      "[" + repeatElement(#"{"source":"a","type":"t"}"#, count: IngestPipeline.smallBatchEvents).joined(separator: ",") + "]"
     _ = submit(pipeline, tracker, many, rejects: &rejects)
     loop.run()
     #expect(log.heldBatches.map(\.count) == [9, IngestPipeline.smallBatchEvents])

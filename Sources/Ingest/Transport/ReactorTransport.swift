@@ -62,7 +62,7 @@
 
     func sessionChanged() {
       guard !isClosed else { return }
-      if session.outgoing.readableBytes > 0 { session.sendOutgoing { send($0) } }
+      while session.outgoing.readableBytes > 0 { session.sendOutgoing { send($0) } }
       if session.isClosing { endOutput() }
       guard !isClosed, !watched.contains(.read), session.mayRead else { return }
       watch(watched.union(.read))
