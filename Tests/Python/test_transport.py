@@ -9,8 +9,9 @@ import threading
 import time
 
 import pytest
-from conftest import DEADLINE, event
+from conftest import DEADLINE, event, receive, wait_for_ack
 from test_stream import frames, masked, raw_handshake
+from websockets.exceptions import ConnectionClosed
 
 HANDSHAKE = (
     "GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -169,3 +170,36 @@ def test_many_connections_each_get_their_own_acknowledgements(penstock):
         connection.sendall(masked(8, b"\x03\xe8"))
         assert frames(connection, b"")[-1] == (8, b"\x03\xe8")
         connection.close()
+
+
+# A head beyond 16 KiB is not looked at by the reactor: its stream is carried by NIO, as one over TLS is.
+@pytest.mark.parametrize("headers", [{}, {"X-Long": "x" * 20_000}], ids=["reactor", "nio"])
+def test_both_transports_carry_a_stream_alike(penstock, headers):
+    source = f"both/{len(headers)}"
+    with penstock.connect(additional_headers=headers) as ws:
+        receive(ws, "welcome")
+        for sequence in range(1, 2001):
+            ws.send(json.dumps(event(source, sequence)))
+            ws.send("{}")
+        rejects = []
+        ack = wait_for_ack(ws, 4000, rejects)
+        assert (ack["appended"], ack["duplicates"], ack["rejected"]) == (2000, 0, 2000)
+        assert [reject["message"] for reject in rejects] == list(range(2, 4001, 2))
+        assert ws.ping(b"there?").wait(DEADLINE)
+        ws.send(b"binary")
+        with pytest.raises(ConnectionClosed) as caught:
+            ws.recv(timeout=DEADLINE)
+        assert caught.value.rcvd.code == 1003
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Long": "x" * 20_000}], ids=["reactor", "nio"])
+def test_both_transports_drain(start_penstock, headers):
+    service = start_penstock()
+    with service.connect(additional_headers=headers) as ws:
+        receive(ws, "welcome")
+        ws.send(json.dumps([event("drain", n) for n in range(1, 101)]))
+        assert wait_for_ack(ws, 1)["appended"] == 100
+        assert service.stop() == 0
+        with pytest.raises(ConnectionClosed) as caught:
+            ws.recv(timeout=DEADLINE)
+        assert caught.value.rcvd.code == 1001
