@@ -8,9 +8,6 @@ import Synchronization
 final class IngestPipeline {
   /// Batches of one lane given to the log and not yet synced, before the builder is left to fill.
   static let batchesInFlightMax = 2
-  /// A batch below this waits until the one before is synced, which it would do in the log as well: what comes meanwhile joins it. Where
-  /// thousands of devices each wait for an acknowledgement, that halves the writes and syncs.
-  static let smallBatchEvents = 512
   /// Batches of one lane given to the log, at which connections are not read until half of them are synced.
   static let batchesWaitingMax = 5
 
@@ -180,8 +177,7 @@ final class IngestPipeline {
     isFlushScheduled = false
     var still: [Int] = []
     for lane in dirty {
-      let inFlightMax = lanes[lane].builder.count < IngestPipeline.smallBatchEvents ? 1 : IngestPipeline.batchesInFlightMax
-      if lanes[lane].submitted.count < inFlightMax {
+      if lanes[lane].submitted.count < IngestPipeline.batchesInFlightMax {
         lanes[lane].isDirty = false
         seal(lane)
       } else {

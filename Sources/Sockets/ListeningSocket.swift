@@ -9,8 +9,8 @@
     public enum Accepted: Sendable {
       case connection(StreamSocket)
       case none
-      /// The process or the system is out of descriptors or memory: to be tried again a little later.
-      case exhausted(errno: Int32)
+      /// Out of descriptors or memory, most often: to be tried again a little later.
+      case failed(errno: Int32)
     }
 
     /// Binds and listens.
@@ -53,8 +53,10 @@
         if descriptor >= 0 { return .connection(StreamSocket(descriptor: descriptor)) }
         switch errno {
         case EAGAIN: return .none
-        case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted(errno: errno)
-        default: break  // Of a connection that is gone already (accept(2), "Error handling"): on to the next.
+        // Of a connection that is gone already (accept(2), "Error handling"): on to the next.
+        case EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH:
+          break
+        default: return .failed(errno: errno)
         }
       }
     }

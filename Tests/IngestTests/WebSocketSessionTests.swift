@@ -17,6 +17,10 @@ private final class RecordingTransport: SessionTransport {
 
   func sessionChanged() {
     changes += 1
+    while session.outgoing.readableBytes > 0 { send() }
+  }
+
+  private func send() {
     session.sendOutgoing { bytes in
       var rest = bytes
       while rest.count >= 2 {
@@ -123,6 +127,19 @@ struct WebSocketSessionTests {
     transport.session.writabilityChanged(to: true)
     transport.sessionChanged()
     #expect(transport.sent.count == 2 && transport.sent[1].contains(#""messages":2"#))
+  }
+
+  @Test("answers every one of a read full of bad messages, though they are beyond all bounds together", arguments: [1, 2, 1024])
+  func manyBad(unackedMessagesMax: Int) {
+    let transport = open(unackedMessagesMax: unackedMessagesMax)
+    var frames = ByteBuffer()
+    for _ in 0..<5000 { Array("{}".utf8).withUnsafeBytes { frames.writeWebSocketFrame(.text, $0, maskKey: 7) } }
+    frames.withUnsafeReadableBytes { transport.session.receive($0) }
+    #expect(transport.session.outgoing.readableBytes < 66_000)
+    transport.sessionChanged()
+    #expect(transport.sent.count { $0.hasPrefix(#"{"kind":"reject""#) } == 5000)
+    #expect(transport.sent.last?.hasPrefix(#"{"kind":"ack","messages":5000,"#) == true)
+    #expect(transport.session.mayRead)
   }
 
   @Test("pings a silent peer, and gives it up at the third beat")

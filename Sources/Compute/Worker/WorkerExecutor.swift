@@ -11,10 +11,8 @@ final class WorkerExecutor: SerialExecutor {
     queue.async { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
   }
 
-  /// Lets what waits for this worker go first. `Task.yield` would too, but by way of the shared pool: two threads woken each time.
-  nonisolated(nonsending) func yield() async {
-    await withCheckedContinuation { continuation in queue.async { continuation.resume() } }
-  }
+  /// Runs `work` behind all that waits for this worker.
+  func async(_ work: @escaping @Sendable () -> Void) { queue.async(execute: work) }
 
   func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
 }

@@ -174,7 +174,8 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   /// Whether bytes may be taken from the peer now.
   var mayRead: Bool {
     guard state == .open else { return state == .closing }
-    return openCount < unackedMessagesMax && isWritable && !pipeline.isPaused && throttle == nil
+    return openCount < unackedMessagesMax && isWritable && outgoing.readableBytes < WebSocketSession.outgoingBytesMax
+      && !pipeline.isPaused && throttle == nil
   }
 
   /// Takes bytes from the peer. What the bounds don't let in now is kept: at most one read, if the transport asks `mayRead` before each.
@@ -206,7 +207,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     var bytes = received
     let arrival = Timestamp.systemNow(), now = NIODeadline.now().uptimeNanoseconds
     do throws(WebSocketViolation) {
-      while mayRead, let event = try decoder.next(&bytes, ingest.scratch) {
+      while state == .open, mayRead, let event = try decoder.next(&bytes, ingest.scratch) {
         switch event {
         case .message(let message):
           guard message.kind == .text else {
@@ -214,6 +215,8 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
             return nothing
           }
           take(message.payload, arrival: arrival, receivedAt: now)
+          // Before the bound on unanswered messages is reached by those that no sync will answer.
+          if isAnsweredAtOnce, !mayRead { answerAtOnce() }
         case .ping(let payload): outgoing.writeWebSocketFrame(.pong, payload)
         case .pong: break
         case .close(let peer):
@@ -229,11 +232,13 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
       isWaitingForPipeline = true
       pipeline.waitForResume(self)
     }
-    if isAnsweredAtOnce {
-      isAnsweredAtOnce = false
-      answer()
-    }
+    if isAnsweredAtOnce { answerAtOnce() }
     return decoder.isEnded || state == .closing ? nothing : bytes
+  }
+
+  private func answerAtOnce() {
+    isAnsweredAtOnce = false
+    answer()
   }
 
   private func take(_ payload: UnsafeRawBufferPointer, arrival: Timestamp, receivedAt: UInt64) {
@@ -324,25 +329,30 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     outgoing.writeWebSocketText(DeviceMessages.reject(message: message, event: event, code: code, detail: detail))
   }
 
-  /// Gives all that is to be sent.
+  /// Gives what is to be sent, all of it or until there is more: to be called until `outgoing` is empty.
   func takeOutgoing() -> ByteBuffer {
     let taken = outgoing
     outgoing = ByteBuffer()
+    if mayRead { decodeReceived() }
     return taken
   }
 
-  /// Lets `write` have what is to be sent; it is then taken as sent. The memory is kept for the next, unless it has grown large.
+  /// Lets `write` have what is to be sent, as `takeOutgoing`; it is then taken as sent. The memory is kept for the next, unless it has grown large.
   func sendOutgoing(_ write: (UnsafeRawBufferPointer) -> Void) {
     // Out of the session meanwhile: `write` may find the connection broken, and end it.
     var bytes = ByteBuffer()
     swap(&bytes, &outgoing)
     bytes.withUnsafeReadableBytes(write)
-    guard outgoing.readableBytes == 0, state != .closing, bytes.capacity <= WebSocketSession.keptOutgoingBytesMax else { return }
-    bytes.clear()
-    outgoing = bytes
+    if outgoing.readableBytes == 0, state != .closing, bytes.capacity <= WebSocketSession.keptOutgoingBytesMax {
+      bytes.clear()
+      outgoing = bytes
+    }
+    if received.readableBytes > 0, mayRead { decodeReceived() }
   }
 
   private static let keptOutgoingBytesMax = 1024
+  /// With as much to be sent, no message is taken before it is: a small message may be answered with a large reject.
+  private static let outgoingBytesMax = 64 * 1024
 
   // MARK: heartbeat
 

@@ -75,11 +75,10 @@ final class NIOTransport: ChannelDuplexHandler, SessionTransport {
 
   func sessionChanged() {
     guard let context else { return }
-    if session.isClosing {
-      close(context)
-    } else if session.outgoing.readableBytes > 0 {
+    while !session.isClosing, session.outgoing.readableBytes > 0 {
       context.writeAndFlush(wrapOutboundOut(session.takeOutgoing()), promise: nil)
     }
+    if session.isClosing { close(context) }
     if isReadWanted, session.mayRead {
       isReadWanted = false
       context.read()

@@ -6,8 +6,8 @@
   final class ReactorListener: SocketHandler {
     /// Connections accepted before the reactor looks at others' sockets.
     private static let acceptsPerTurn = 64
-    /// How long to wait when descriptors have run out.
-    private static let exhaustedPause = Duration.milliseconds(100)
+    /// How long to wait when, say, descriptors have run out.
+    private static let failedPause = Duration.milliseconds(100)
 
     private let socket: ListeningSocket
     private let reactor: Reactor
@@ -39,11 +39,11 @@
           connection.setNoDelay()
           take(connection)
         case .none: return
-        case .exhausted(let errno):
+        case .failed(let errno):
           logger.error(
-            "no connections are accepted for \(ReactorListener.exhaustedPause): \(SocketError("accept", errno: errno))")
+            "no connections are accepted for \(ReactorListener.failedPause): \(SocketError("accept", errno: errno))")
           watch([])
-          if let key { reactor.setTimer(key, after: ReactorListener.exhaustedPause) }
+          if let key { reactor.setTimer(key, after: ReactorListener.failedPause) }
           return
         }
       }

@@ -29,6 +29,7 @@
       guard watch(.read) else { return }
       loop.reactor.setTimer(key, after: session.heartbeat)
       response.withUnsafeBytes { send($0) }
+      guard !isClosed else { return }
       session.start(on: self)
       sessionChanged()
     }
@@ -38,6 +39,7 @@
     func ready(_ readiness: Readiness) {
       guard !isClosed else { return }
       if readiness.contains(.write) { sendUnsent() }
+      guard !isClosed else { return }
       if readiness.contains(.read), session.mayRead {
         read()
       } else if readiness.contains(.broken) {
@@ -62,7 +64,9 @@
 
     func sessionChanged() {
       guard !isClosed else { return }
-      if session.outgoing.readableBytes > 0 { session.sendOutgoing { send($0) } }
+      while session.outgoing.readableBytes > 0 { session.sendOutgoing { send($0) } }
+      // Its number may be another connection's by now.
+      guard !isClosed else { return }
       if session.isClosing { endOutput() }
       guard !isClosed, !watched.contains(.read), session.mayRead else { return }
       watch(watched.union(.read))
