@@ -17,6 +17,12 @@ let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates"
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto", condition: secure)
 let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit", condition: secure)
 
+// The console lies within the executable: there is no folder to lose.
+let consoleFiles = [
+  "index.html", "icon.svg", "console.css", "console.js", "api.js", "dom.js", "chart.js", "overview.js", "views.js", "sql.js", "log.js",
+  "replay.js", "mesh.js",
+]
+
 let package = Package(
   name: "penstock",
   platforms: [.macOS(.v15)],
@@ -69,6 +75,7 @@ let package = Package(
         "Events", "Views", .product(name: "GRDBSQLite", package: "GRDB.swift"),
         .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, metrics,
       ],
+      resources: consoleFiles.map { .embedInCode("Console/page/\($0)") },
       swiftSettings: strict),
     .target(
       name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),

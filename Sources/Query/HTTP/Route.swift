@@ -3,6 +3,10 @@ import HTTPTypes
 /// What a path stands for: the one table of paths, to which the OpenAPI document is held.
 enum Route: String, Sendable, CaseIterable {
   case root = "/"
+  case consoleFile = "/console/{file}"
+  case overview = "/v1/overview"
+  case liveOverview = "/v1/overview/live"
+  case mesh = "/v1/mesh"
   case views = "/v1/views"
   case view = "/v1/views/{view}"
   case live = "/v1/views/{view}/live"
@@ -43,7 +47,7 @@ enum Route: String, Sendable, CaseIterable {
   /// Whether answering may take long enough that it should end when whoever asked has left.
   var isLong: Bool {
     switch self {
-    case .live, .sql, .aggregate, .diff, .verify: true
+    case .live, .sql, .aggregate, .diff, .verify, .liveOverview: true
     default: false
     }
   }
