@@ -75,12 +75,14 @@ struct GenerationTests {
     #expect(differences.gone == 0, "a longer lateness loses no row")
     for row in differences.rows where row.kind == .changed { #expect(row.first != row.second && row.first != nil) }
     for gate in [0, differences.count - 1] {
-      await #expect(performing: {
-        try await service.promote(PromoteRequest(view: "readings", generation: 2, changesMax: gate))
-      }, throws: { error in
-        guard case .refused("generations_differ", _)? = error as? ViewStoreError else { return false }
-        return true
-      })
+      await #expect(
+        performing: {
+          try await service.promote(PromoteRequest(view: "readings", generation: 2, changesMax: gate))
+        },
+        throws: { error in
+          guard case .refused("generations_differ", _)? = error as? ViewStoreError else { return false }
+          return true
+        })
     }
     #expect(try await Self.states(service, "readings") == [.live, .held])
     #expect(try await service.promote(PromoteRequest(view: "readings", changesMax: differences.count)).state == .live)
@@ -115,7 +117,9 @@ struct GenerationTests {
     try await fixture.remove()
   }
 
-  @Test("the state hash is the same for every batch size, worker count and restart, in replays and in the live view", arguments: 0..<4)
+  @Test(
+    "the state hash is the same for every batch size, worker count and restart, in replays and in the live view", arguments: 0..<4
+  )
   func metamorphic(seed: UInt64) async throws {
     let events = ComputeServiceTests.readings(seed: seed &+ 100, count: 2500)
     var first: [StateHash]?
@@ -161,8 +165,9 @@ struct GenerationTests {
     #expect(StateHash(past.rows) == StateHash(bounded.rows) && past.rows.count > 0)
     let pair = try await service.pinned(PinnedRequest(view: "readings", first: 1, second: 2))
     #expect(pair.first.asOf == middle && RowDifferences(pair, rowsMax: 10).isSame)
-    #expect(StateHash(try await service.read(ViewReadRequest(view: "readings", asOf: end)).rows)
-      == StateHash(try await service.read(ViewReadRequest(view: "readings")).rows))
+    #expect(
+      StateHash(try await service.read(ViewReadRequest(view: "readings", asOf: end)).rows)
+        == StateHash(try await service.read(ViewReadRequest(view: "readings")).rows))
     #expect(present.count > past.rows.count)
     await #expect(throws: ViewStoreError.self) {
       try await service.promote(PromoteRequest(view: "readings", generation: 2))

@@ -54,8 +54,9 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
     let all = commands().map { $0.joined(separator: " ") }
     #expect(
       Set(all) == [
-        "", "up", "demo", "send", "query", "events", "view", "view list", "view check", "config", "config check",
-        "config reference",
+        "", "up", "demo", "send", "query", "events", "view", "view list", "view show", "view check",
+        "view apply", "view diff", "view promote", "view rollback", "view drop", "view verify", "replay", "config",
+        "config check", "config reference",
       ])
     for path in commands() {
       let outcome = try penstock(path + ["--help"])

@@ -10,7 +10,7 @@ import GRDB
 /// late      view, partition, offset, event_time, window_start of each late event
 ///
 /// in the first worker's file only, and there for all:
-/// generation  view, number, definition (a file of views), state, promotes, where it begins and ends, when it began
+/// generation  position among all, view, number, definition (a file of views), state, promotes, where it begins and ends, when it began
 /// configured  view, hash of the definition the file of views last had
 /// ```
 enum CheckpointSchema {
@@ -34,7 +34,7 @@ enum CheckpointSchema {
           view INTEGER NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, event_time INTEGER NOT NULL,
           window_start INTEGER NOT NULL, PRIMARY KEY (view, partition, offset)) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS generation (
-          view TEXT NOT NULL, number INTEGER NOT NULL, definition TEXT NOT NULL, state TEXT NOT NULL, promotes INTEGER NOT NULL,
+          position INTEGER NOT NULL, view TEXT NOT NULL, number INTEGER NOT NULL, definition TEXT NOT NULL, state TEXT NOT NULL, promotes INTEGER NOT NULL,
           from_offsets TEXT NOT NULL, to_offsets TEXT, created INTEGER NOT NULL, PRIMARY KEY (view, number)) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS configured (view TEXT PRIMARY KEY, hash TEXT NOT NULL) WITHOUT ROWID;
         """)

@@ -83,7 +83,7 @@ extension CheckpointStore {
     try typed {
       try pool.read { db in
         var records: [GenerationRecord] = []
-        for row in try Row.fetchAll(db, sql: "SELECT * FROM generation ORDER BY created, number") {
+        for row in try Row.fetchAll(db, sql: "SELECT * FROM generation ORDER BY position") {
           let text: String = row["definition"]
           let name: String = row["view"]
           let catalog: ViewCatalog
@@ -113,11 +113,12 @@ extension CheckpointStore {
     try typed {
       try pool.write { db in
         try db.execute(sql: "DELETE FROM generation; DELETE FROM configured")
-        for record in table.records {
+        for (position, record) in table.records.enumerated() {
           try db.execute(
-            sql: "INSERT INTO generation VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            sql: "INSERT INTO generation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             arguments: [
-              record.definition.name, record.number, ViewCatalog(views: [record.definition]).text, record.state.rawValue,
+              position, record.definition.name, record.number, ViewCatalog(views: [record.definition]).text,
+              record.state.rawValue,
               record.promotes, record.from.description, record.to?.description, record.createdAt.nanoseconds,
             ])
         }

@@ -37,7 +37,9 @@ struct ReplayCommand: AsyncParsableCommand {
   @OptionGroup var outputOptions: OutputOptions
 
   func validate() throws {
-    if promote, to != nil { throw ValidationError("--promote and --to exclude each other: a replay that ends counts no more events") }
+    if promote, to != nil {
+      throw ValidationError("--promote and --to exclude each other: a replay that ends counts no more events")
+    }
   }
 
   func run() async throws {

@@ -41,8 +41,10 @@ struct ViewShowCommand: AsyncParsableCommand {
 
 struct ViewApplyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "apply", abstract: "Make views be what a file says: a changed definition builds a new generation beside the live one.",
-    discussion: "The new generation takes over by itself when it has caught up; with --hold it waits for `penstock view promote`.")
+    commandName: "apply",
+    abstract: "Make views be what a file says: a changed definition builds a new generation beside the live one.",
+    discussion: "The new generation takes over by itself when it has caught up; with --hold it waits for `penstock view promote`."
+  )
 
   @Argument(help: ArgumentHelp("The file of views (default: config/views.yaml).", valueName: "file"))
   var file = "config/views.yaml"
@@ -121,7 +123,8 @@ struct ViewDiffCommand: AsyncParsableCommand {
 struct ViewPromoteCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "promote", abstract: "Make a generation that has caught up the live one.",
-    discussion: "The present one stays for `penstock view rollback`. With a gate that is not met nothing changes, and the exit code is 3.")
+    discussion:
+      "The present one stays for `penstock view rollback`. With a gate that is not met nothing changes, and the exit code is 3.")
 
   @Argument(help: ArgumentHelp("The view's name.", valueName: "view")) var view: String
   @Option(help: ArgumentHelp("Default: the newest that waits or builds.", valueName: "n")) var generation: Int?
@@ -209,6 +212,7 @@ struct ViewVerifyCommand: AsyncParsableCommand {
         "the kept state of \(view) is not what the log says; the first row that differs: "
           + "\(answer["first_difference"]?.text ?? "?")", exitCode: .difference)
     }
-    StandardStream.error.note("\(view), generation \(answer["generation"]?.text ?? "?"): the same as of \(answer["as_of"]?.text ?? "?")")
+    StandardStream.error.note(
+      "\(view), generation \(answer["generation"]?.text ?? "?"): the same as of \(answer["as_of"]?.text ?? "?")")
   }
 }

@@ -52,7 +52,8 @@ private struct EmbeddedRun: Service {
       do {
         let applied = try await services.compute.reload(try readViews(settings.views))
         logger.notice(
-          "views read again: \(applied.map { "\($0.view) generation \($0.generation) \($0.action.rawValue)" }.joined(separator: ", "))")
+          "views read again: \(applied.map { "\($0.view) generation \($0.generation) \($0.action.rawValue)" }.joined(separator: ", "))"
+        )
       } catch {
         logger.error("the views stay as they are: \(error)")
       }

@@ -54,7 +54,8 @@ final class AdminAnswers: Sendable {
     let all = try await ask { admin throws(ViewStoreError) in try await admin.generations(of: view) }
     guard let one = all.first(where: { String($0.generation) == id }) else {
       throw QueryFailure(
-        404, "unknown_replay", "view \(view) has no replay '\(id.prefix(40))': it has \(all.map { String($0.generation) }.joined(separator: ", "))"
+        404, "unknown_replay",
+        "view \(view) has no replay '\(id.prefix(40))': it has \(all.map { String($0.generation) }.joined(separator: ", "))"
       )
     }
     return one
@@ -162,7 +163,8 @@ final class AdminAnswers: Sendable {
       return fallback
     }
     let pinned = PinnedRequest(
-      view: view, first: try generation("from_generation", default: live), second: try generation("to_generation", default: other),
+      view: view, first: try generation("from_generation", default: live),
+      second: try generation("to_generation", default: other),
       timeout: try parameters.timeout(default: .seconds(30)))
     let pair = try await ask { admin throws(ViewStoreError) in try await admin.pinned(pinned) }
     return DiffText(pair, RowDifferences(pair, rowsMax: limit)).answer(format)

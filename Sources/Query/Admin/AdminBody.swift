@@ -19,7 +19,8 @@ struct AdminBody {
       throw QueryFailure(400, "invalid_body", "the body is no JSON object: its members may be \(known.joined(separator: ", "))")
     }
     for member in members where !known.contains(member.name) {
-      let hint = nearest(to: member.name, among: known).map { "did you mean \($0)?" } ?? "known are \(known.joined(separator: ", "))"
+      let hint =
+        nearest(to: member.name, among: known).map { "did you mean \($0)?" } ?? "known are \(known.joined(separator: ", "))"
       throw .parameter(String(member.name.prefix(64)), "there is no such member here: \(hint)", code: "unknown_parameter")
     }
     self.members = members
