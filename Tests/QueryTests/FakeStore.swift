@@ -115,7 +115,8 @@ extension FakeStore {
   func advance(_ view: String) {
     state.withLock { state in
       guard let partition = state.results[view]?.asOf.offsets.keys.min() else { return }
-      state.results[view]?.asOf[partition] = state.results[view]?.asOf[partition]?.advanced(by: 1)
+      let next = state.results[view]?.asOf[partition]?.advanced(by: 1)
+      state.results[view]?.asOf[partition] = next
     }
   }
 

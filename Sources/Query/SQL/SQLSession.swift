@@ -100,7 +100,8 @@ final class SQLSession: @unchecked Sendable {
     guard rest.isEmpty else {
       throw QueryFailure(403, "sql_refused", "one statement at a time: leave out what comes after the first ';'")
     }
-    guard sqlite3_stmt_readonly(statement) != 0 else {
+    // A statement without columns does something, whatever it is.
+    guard sqlite3_stmt_readonly(statement) != 0, sqlite3_column_count(statement) > 0 else {
       throw QueryFailure(403, "sql_refused", "only statements that read are run")
     }
     guard sqlite3_bind_parameter_count(statement) == 0 else {
