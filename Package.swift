@@ -16,6 +16,12 @@ let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl",
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates", condition: secure)
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto", condition: secure)
 
+// The console lies within the executable: there is no folder to lose.
+let consoleFiles = [
+  "index.html", "icon.svg", "console.css", "console.js", "api.js", "dom.js", "chart.js", "overview.js", "views.js", "sql.js", "log.js",
+  "replay.js", "mesh.js",
+]
+
 let package = Package(
   name: "penstock",
   platforms: [.macOS(.v15)],
@@ -64,6 +70,7 @@ let package = Package(
     .target(
       name: "Query",
       dependencies: ["Events", "Views", .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, metrics],
+      resources: consoleFiles.map { .embedInCode("Console/page/\($0)") },
       swiftSettings: strict),
     .target(
       name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),

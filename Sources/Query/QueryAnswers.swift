@@ -8,6 +8,7 @@ import Views
 final class QueryAnswers: Sendable {
   private let views: ViewAnswers
   private let events: EventAnswers
+  private let overview: OverviewAnswers
   private let probe: ServiceProbe
   private let gate: AccessGate
   private let counters = QueryCounters()
@@ -25,6 +26,7 @@ final class QueryAnswers: Sendable {
     events = EventAnswers(
       log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,
       answerBytesMax: configuration.eventsAnswerBytesMax)
+    overview = OverviewAnswers(store: store, log: log, probe: probe, now: now)
     self.probe = probe
     self.gate = gate
     self.logger = logger
@@ -85,7 +87,11 @@ final class QueryAnswers: Sendable {
     case .ready, .health: return await readiness()
     case .metrics: return Answer(200, "text/plain; version=0.0.4; charset=utf-8", Array(probe.metrics().utf8))
     case .openAPI: return Answer(200, "application/json", Array(QueryOpenAPI.document.utf8))
-    case .root: return Answer(200, "application/json", QueryAnswers.index)
+    case .root: return ConsoleAnswers.page(request.headers)
+    case .consoleFile: return try ConsoleAnswers.part(try match.parameter(), request.headers)
+    case .mesh: return Answer(200, ["instances": .array(await probe.instances().map(\.json))])
+    case .overview: return Answer(200, try await overview.json())
+    case .liveOverview: return try await overview.live { [self] in draining.load(ordering: .relaxed) }
     case .unknown: throw .notFound("this path")
     }
   }
@@ -97,15 +103,4 @@ final class QueryAnswers: Sendable {
     readiness.json.write(to: &bytes)
     return Answer(readiness.isReady ? 200 : 503, "application/json", bytes)
   }
-
-  private static let index: [UInt8] = {
-    let paths = Route.allCases.filter { $0 != .unknown && $0 != .root }.map { JSONValue.string($0.rawValue) }
-    let json: JSONValue = [
-      "service": .string("penstock query"), "about": .string("results of views and raw events, over HTTP"),
-      "endpoints": .array(paths),
-    ]
-    var bytes: [UInt8] = []
-    json.write(to: &bytes)
-    return bytes
-  }()
 }

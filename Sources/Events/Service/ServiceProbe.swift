@@ -24,9 +24,44 @@ public struct ServiceProbe: Sendable {
   /// `/metrics`: Prometheus text.
   public var metrics: @Sendable () -> String
 
-  public init(readiness: @escaping @Sendable () async -> Readiness, metrics: @escaping @Sendable () -> String) {
+  /// Every instance of every service that is known here; empty where all run in one process.
+  public var instances: @Sendable () async -> [ServiceInstance]
+
+  public init(
+    readiness: @escaping @Sendable () async -> Readiness, metrics: @escaping @Sendable () -> String,
+    instances: @escaping @Sendable () async -> [ServiceInstance] = { [] }
+  ) {
     self.readiness = readiness
     self.metrics = metrics
+    self.instances = instances
+  }
+}
+
+/// One process of a service, as the mesh sees it.
+public struct ServiceInstance: Sendable, Hashable {
+  /// `penstock-compute`
+  public var service: String
+  public var id: String
+  /// `127.0.0.1:8000`
+  public var address: String
+  /// `passing`, `warning` or `critical`.
+  public var health: String
+  /// Those it owns; empty for services that own none.
+  public var partitions: [PartitionID]
+
+  public init(service: String, id: String, address: String, health: String, partitions: [PartitionID] = []) {
+    self.service = service
+    self.id = id
+    self.address = address
+    self.health = health
+    self.partitions = partitions
+  }
+
+  public var json: JSONValue {
+    [
+      "service": .string(service), "id": .string(id), "address": .string(address), "health": .string(health),
+      "partitions": .array(partitions.map { .int(Int64($0.index)) }),
+    ]
   }
 }
 

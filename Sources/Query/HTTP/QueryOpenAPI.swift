@@ -2,8 +2,20 @@
 enum QueryOpenAPI {
   static let document = #"""
     {"openapi":"3.1.0","info":{"title":"Penstock query","version":"1","description":"Results of views, and raw events."},
-    "paths":{"/":{"get":{"summary":"What this is","operationId":"index",
-    "responses":{"200":{"description":"The endpoints","content":{"application/json":{"schema":{"type":"object"}}}}}}},
+    "paths":{"/":{"get":{"summary":"The console","operationId":"console",
+    "responses":{"200":{"description":"A web page","content":{"text/html":{"schema":{"type":"string"}}}}}}},
+    "/console/{file}":{"get":{"summary":"A part of the console","operationId":"consoleFile","parameters":[{"name":"file",
+    "in":"path","required":true,"schema":{"type":"string"}}],"responses":{"200":{"description":"The file"},"404":{
+    "$ref":"#/components/responses/Problem"}}}},
+    "/v1/overview":{"get":{"summary":"What comes in, what is counted, how far behind","operationId":"overview",
+    "responses":{"200":{"description":"Now","content":{"application/json":{"schema":{"type":"object"}}}},"503":{
+    "$ref":"#/components/responses/Problem"}}}},
+    "/v1/mesh":{"get":{"summary":"Every instance of every service; empty where all run in one process","operationId":"mesh",
+    "responses":{"200":{"description":"The instances","content":{"application/json":{"schema":{"type":"object","required":[
+    "instances"],"properties":{"instances":{"type":"array","items":{"type":"object"}}}}}}}}}},
+    "/v1/overview/live":{"get":{"summary":"The overview each second, as Server-Sent Events","operationId":"liveOverview",
+    "responses":{"200":{"description":"Events","content":{"text/event-stream":{"schema":{"type":"string"}}}},"503":{
+    "$ref":"#/components/responses/Problem"}}}},
     "/v1/views":{"get":{"summary":"Every view with its columns, offsets and lag","operationId":"listViews",
     "responses":{"200":{"description":"The views","content":{"application/json":{"schema":{
     "$ref":"#/components/schemas/Views"}}}},"400":{"$ref":"#/components/responses/Problem"},"503":{

@@ -4,6 +4,10 @@ import HTTPTypes
 /// What a path stands for: the one table of paths, to which the OpenAPI document is held.
 enum Route: String, Sendable, CaseIterable {
   case root = "/"
+  case consoleFile = "/console/{file}"
+  case overview = "/v1/overview"
+  case liveOverview = "/v1/overview/live"
+  case mesh = "/v1/mesh"
   case views = "/v1/views"
   case view = "/v1/views/{view}"
   case events = "/v1/events"
@@ -24,7 +28,7 @@ enum Route: String, Sendable, CaseIterable {
   }
 
   /// Whether answering may take long enough that it should end when whoever asked has left.
-  var isLong: Bool { false }
+  var isLong: Bool { self == .liveOverview }
 
   /// What a token must permit for it; nil for what holds nobody's data. What writes takes `admin` unless it is named here.
   func scope(_ method: HTTPRequest.Method) -> AccessScope? {

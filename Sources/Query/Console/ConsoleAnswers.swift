@@ -1,0 +1,54 @@
+import HTTPTypes
+
+/// Answers `GET /` and `GET /console/{file}`: the console, whole within the executable.
+enum ConsoleAnswers {
+  /// Nothing but what this service itself gives is loaded, and no page may frame this one.
+  static let securityPolicy =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+  static func page(_ headers: HTTPFields) -> Answer { answer(ConsoleFile.index, headers) }
+
+  static func part(_ name: String, _ headers: HTTPFields) throws(QueryFailure) -> Answer {
+    guard let file = ConsoleFile.parts[name] else { throw .notFound("/console/\(name.prefix(64))") }
+    return answer(file, headers)
+  }
+
+  private static func answer(_ file: ConsoleFile, _ headers: HTTPFields) -> Answer {
+    let isKnown = headers[.ifNoneMatch].map { isNamed(file.etag, in: $0) } ?? false
+    let isZipped = !file.gzip.isEmpty && (headers[.acceptEncoding].map(takesGzip) ?? false)
+    var answer = Answer(isKnown ? 304 : 200, file.contentType, isKnown ? [] : isZipped ? file.gzip : file.bytes)
+    answer.headers = [
+      (.eTag, file.etag),
+      // The browser asks each time, and is mostly told that nothing has changed: a new executable shows at once.
+      (.cacheControl, "no-cache"),
+      (.vary, "Accept-Encoding"),
+      (.contentSecurityPolicy, securityPolicy),
+      (.xContentTypeOptions, "nosniff"),
+      (.referrerPolicy, "no-referrer"),
+    ]
+    if isZipped, !isKnown { answer.headers.append((.contentEncoding, "gzip")) }
+    return answer
+  }
+
+  private static func isNamed(_ etag: String, in list: String) -> Bool {
+    list.split(separator: ",").contains { one in
+      let tag = one.drop { $0 == " " || $0 == "\t" }
+      return tag == "*" || tag == etag || tag == "W/" + etag
+    }
+  }
+
+  /// `gzip`, `gzip;q=0.5` or `*`, but not `gzip;q=0`.
+  private static func takesGzip(_ list: String) -> Bool {
+    list.split(separator: ",").contains { one in
+      let words = one.split(separator: ";").map { $0.filter { $0 != " " && $0 != "\t" }.lowercased() }
+      guard let coding = words.first, coding == "gzip" || coding == "*" else { return false }
+      return !words.dropFirst().contains { $0.hasPrefix("q=0") && Double($0.dropFirst(2)) == 0 }
+    }
+  }
+}
+
+extension HTTPField.Name {
+  // A valid field name.
+  static let referrerPolicy = HTTPField.Name("Referrer-Policy")!
+}

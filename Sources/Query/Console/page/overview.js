@@ -1,0 +1,81 @@
+// What goes on now: rates, acknowledgements, lag, and whether the ledger adds up.
+import { h, fill, panel, table, pill, short, seconds, number, failure, empty } from "./dom.js";
+import { stream } from "./api.js";
+import { Chart } from "./chart.js";
+
+const KEPT = 300;
+
+/** The quantile of what came between two states of a histogram: the upper bound of its bucket. */
+function quantile(now, before, q) {
+  const counts = now.buckets.map(([bound, count], index) => [bound, count - (before?.buckets[index]?.[1] ?? 0)]);
+  const total = counts.length ? counts[counts.length - 1][1] : 0;
+  if (!total) return null;
+  const found = counts.find(([, count]) => count >= q * total);
+  return found ? found[0] ?? Infinity : null;
+}
+
+export async function show(root, { signal }) {
+  const chart = new Chart({ time: true, small: true, gap: 5000, label: "Events per second over the last minutes", unit: "/s" });
+  const stats = h("dl", { class: "grid" }), lag = h("div", {}), ledger = h("div", {}), rejects = h("div", {}), state = h("span", { class: "pill" }, "connecting");
+  fill(root,
+    h("div", { class: "row between" }, h("div", {}, h("h1", {}, "Overview"), h("p", { class: "sub" }, "As it is now, each second.")), state),
+    stats, panel("Events per second", chart.element, h("p", { class: "sub" }, "Received from devices, and counted by views.")),
+    h("div", { class: "two" }, panel("Ledger", ledger), panel("Rejected, by reason", rejects)), panel("Partitions", lag));
+  const history = [];
+  const series = [{ name: "received", points: [] }, { name: "counted", points: [] }];
+  stream("/v1/overview/live", {}, signal, {
+    state: (name, error) => {
+      state.className = `pill ${name === "live" ? "good" : name === "failed" ? "bad" : "warn"}`;
+      state.textContent = name === "live" ? "live" : name === "failed" ? "not allowed" : "reconnecting";
+      if (name === "failed") fill(stats, failure(error));
+    },
+    event: (_, now) => {
+      const before = history[history.length - 1];
+      history.push(now);
+      if (history.length > KEPT) history.shift();
+      const time = Date.parse(now.time), passed = before ? (time - Date.parse(before.time)) / 1000 : 0;
+      const rate = (name) => passed > 0 ? Math.max(0, now[name] - before[name]) / passed : null;
+      if (before && passed > 0) {
+        series[0].points.push({ x: time, y: rate("received") });
+        series[1].points.push({ x: time, y: rate("applied") + rate("filtered") + rate("late") });
+        for (const one of series) if (one.points.length > KEPT) one.points.shift();
+        chart.set(series);
+      }
+      const old = history[Math.max(0, history.length - 11)];
+      const p99 = now.ack_seconds ? quantile(now.ack_seconds, old === now ? null : old.ack_seconds, 0.99) ?? quantile(now.ack_seconds, null, 0.99) : null;
+      fill(stats, [
+        ["Events in", rate("received") === null ? "–" : `${short(rate("received"))}/s`],
+        ["Appended", short(now.appended)], ["Duplicates", short(now.duplicates)], ["Rejected", short(now.rejected)], ["Late", short(now.late)],
+        ["Acks p99", p99 === null ? "–" : p99 === Infinity ? "> 10 s" : `≤ ${seconds(p99)}`], ["Devices", short(now.connections)],
+      ].map(([name, text]) => h("div", { class: "stat" }, h("dt", {}, name), h("dd", {}, text))));
+      const kinds = Object.entries(now.rejects ?? {}).filter(([, count]) => count > 0).sort((a, b) => b[1] - a[1]);
+      fill(rejects, kinds.length
+        ? table([{ name: "code", cell: ([code]) => h("code", {}, code) }, { name: "events", number: true, cell: ([, count]) => number(count) }], kinds, { caption: "Rejects" })
+        : empty("Nothing was rejected."));
+      showLedger(ledger, now);
+      showLag(lag, now);
+    },
+  });
+}
+
+function showLedger(root, now) {
+  const rows = now.views.map((view) => ({ ...view, adds: view.appended === view.applied + view.filtered + view.late + view.pending }));
+  const ingest = now.received === now.appended + now.duplicates + now.rejected + (now.in_flight ?? 0);
+  fill(root,
+    h("p", {}, pill(ingest ? "adds up" : "in flight", ingest ? "good" : "warn"), ` received ${number(now.received)} = appended ${number(now.appended)} + duplicates ${number(now.duplicates)} + rejected ${number(now.rejected)}`),
+    table([
+      { name: "name", title: "view", cell: (row) => h("a", { href: `#views/${encodeURIComponent(row.name)}` }, row.name) },
+      ...["appended", "applied", "filtered", "late", "pending"].map((name) => ({ name, number: true })),
+      { name: "adds", title: "", cell: (row) => pill(row.adds ? "adds up" : "does not", row.adds ? "good" : "bad") },
+    ], rows, { caption: "Ledger" }));
+}
+
+function showLag(root, now) {
+  fill(root, table([
+    { name: "partition", number: true }, { name: "start", title: "first offset", number: true }, { name: "high_watermark", title: "high watermark", number: true },
+    ...now.views.map((view) => ({
+      name: view.name, title: `${view.name}: behind`, number: true,
+      cell: (row) => number(Math.max(0, row.high_watermark - (view.offsets[row.partition] ?? 0))),
+    })),
+  ], now.partitions, { caption: "Lag of each partition" }));
+}

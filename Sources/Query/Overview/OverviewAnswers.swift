@@ -1,0 +1,106 @@
+import Events
+import Views
+
+/// Answers `GET /v1/overview` and `/v1/overview/live`: what comes in, what is counted, and how far behind each view is.
+struct OverviewAnswers: Sendable {
+  let store: any ViewStore
+  let log: any EventLog
+  let probe: ServiceProbe
+  let now: @Sendable () -> Timestamp
+
+  /// ```
+  /// {"time":…,"received":…,"appended":…,"duplicates":…,"rejected":…,"late":…,"connections":…,"rejects":{CODE:…},
+  ///  "ack_seconds":{"buckets":[[0.001,12],…]},"partitions":[{"partition":0,"start":0,"high_watermark":118}],
+  ///  "views":[{"name":…,"generation":1,"appended":…,"applied":…,"filtered":…,"late":…,"pending":…,"offsets":{…}}]}
+  /// ```
+  /// Counts of devices' events are those of this process since it started; views' counts are durable.
+  func json() async throws(QueryFailure) -> JSONValue {
+    let metrics = MetricsText(probe.metrics())
+    let views: [ViewStatus]
+    do throws(ViewStoreError) { views = try await store.views() } catch { throw QueryFailure(error) }
+    var members = JSONObject()
+    members["time"] = .string(now().description)
+    func count(_ name: String) -> JSONValue { .int(Int64(metrics.total(name))) }
+    members["received"] = count("penstock_ingest_events_received_total")
+    members["appended"] = count("penstock_ingest_events_appended_total")
+    members["duplicates"] = count("penstock_ingest_events_duplicate_total")
+    members["rejected"] = count("penstock_ingest_events_rejected_total")
+    members["applied"] = count("penstock_compute_events_applied_total")
+    members["filtered"] = count("penstock_compute_events_filtered_total")
+    members["late"] = count("penstock_compute_events_late_total")
+    members["connections"] = count("penstock_ingest_connections")
+    var rejects = JSONObject()
+    for (code, value) in metrics.values(of: "penstock_ingest_events_rejected_total", by: "code") {
+      rejects[code] = .int(Int64(value))
+    }
+    members["rejects"] = .object(rejects)
+    members["ack_seconds"] = [
+      "buckets": .array(
+        metrics.histogram("penstock_ingest_ack_seconds").map { bucket in
+          .array([bucket.bound.isFinite ? .double(bucket.bound) : .null, .int(Int64(bucket.count))])
+        })
+    ]
+    members["partitions"] = .array(try await partitions())
+    members["views"] = .array(views.map(OverviewAnswers.json))
+    return .object(members)
+  }
+
+  /// The same each second, as Server-Sent Events named `overview`.
+  /// - Parameter isDraining: Ends the answer once it is true.
+  func live(isDraining: @escaping @Sendable () -> Bool) async throws(QueryFailure) -> Answer {
+    var answer = Answer(200, "text/event-stream", [])
+    answer.headers = [(.cacheControl, "no-store")]
+    answer.body = .pieces(first: OverviewAnswers.event(try await json()), Ticks(overview: self, isDraining: isDraining))
+    return answer
+  }
+
+  private static func event(_ json: JSONValue) -> [UInt8] {
+    var bytes = Array("event: overview\ndata: ".utf8)
+    json.write(to: &bytes)
+    bytes.append(contentsOf: "\n\n".utf8)
+    return bytes
+  }
+
+  private struct Ticks: BodyPieces {
+    static let interval: Duration = .seconds(1)
+    let overview: OverviewAnswers
+    let isDraining: @Sendable () -> Bool
+
+    mutating func next() async throws -> [UInt8]? {
+      // Cancelled when the reader has left or the service drains.
+      do { try await Task.sleep(for: Ticks.interval) } catch { return nil }
+      guard !isDraining() else { return nil }
+      return OverviewAnswers.event(try await overview.json())
+    }
+  }
+
+  private func partitions() async throws(QueryFailure) -> [JSONValue] {
+    var partitions: [JSONValue] = []
+    for number in 0..<log.partitionCount {
+      do throws(LogError) {
+        let bounds = try await log.bounds(of: PartitionID(number))
+        partitions.append([
+          "partition": .int(Int64(number)), "start": .int(bounds.startOffset.rawValue),
+          "high_watermark": .int(bounds.highWatermark.rawValue),
+        ])
+      } catch {
+        partitions.append(["partition": .int(Int64(number)), "problem": .string(error.description)])
+      }
+    }
+    return partitions
+  }
+
+  private static func json(_ view: ViewStatus) -> JSONValue {
+    func total(_ count: KeyPath<PartitionProgress, Int>) -> Int { view.partitions.reduce(0) { $0 + $1[keyPath: count] } }
+    let appended = view.partitions.reduce(0) { $0 + $1.firstOffset.distance(to: $1.highWatermark) }
+    var times = JSONObject()
+    for progress in view.partitions {
+      if let time = progress.eventTimeWatermark { times[progress.partition.description] = .string(time.description) }
+    }
+    return [
+      "name": .string(view.definition.name), "generation": .int(Int64(view.generation)), "appended": .int(Int64(appended)),
+      "applied": .int(Int64(total(\.applied))), "filtered": .int(Int64(total(\.filtered))), "late": .int(Int64(total(\.late))),
+      "pending": .int(Int64(view.lagEvents)), "offsets": view.offsets.json, "event_time_watermarks": .object(times),
+    ]
+  }
+}
