@@ -30,13 +30,16 @@ enum Route: String, Sendable, CaseIterable {
   /// Whether answering may take long enough that it should end when whoever asked has left.
   var isLong: Bool { self == .liveOverview }
 
-  /// What a token must permit for it; nil for what holds nobody's data. What writes takes `admin` unless it is named here.
+  /// What a token must permit for it; nil for what holds nobody's data. Whatever is not known to read takes `admin`.
   func scope(_ method: HTTPRequest.Method) -> AccessScope? {
     switch self {
-    case .root, .alive, .ready, .health, .openAPI, .unknown: nil
-    case .views, .view, .events, .metrics: method == .get || method == .head ? .query : .admin
+    case .root, .consoleFile, .alive, .ready, .health, .openAPI, .unknown: nil
+    default: method == .get || method == .head || Route.readsByPost.contains(rawValue) ? .query : .admin
     }
   }
+
+  /// Questions too long for a request line.
+  private static let readsByPost: Set<String> = ["/v1/sql", "/v1/aggregate"]
 
   func allows(_ method: HTTPRequest.Method) -> Bool {
     methods.contains(method) || (method == .head && methods.contains(.get))
