@@ -20,6 +20,7 @@ private let allowedImports: [String: Set<String>] = [
   ],
   "Wire": [
     "Events", "Views", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics", "CoreMetrics",
+    "Dispatch",
   ],
   "Mesh": ["NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
   "Identity": ["Events", "NIOCore", "NIOSSL", "Crypto"],
