@@ -193,7 +193,8 @@ public final class IngestService: Sendable {
     limits.maxHeaderListSize = IngestConfiguration.headersBytesMax
     limits.maxHeaderFieldCount = IngestConfiguration.headersMax
     try operations.configureHTTPServerPipeline(
-      withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }), withDecoderLimitConfiguration: limits)
+      withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }), withEncoderConfiguration: .init(),
+      withDecoderLimitConfiguration: limits)
     try operations.addHandler(handler)
   }
 }

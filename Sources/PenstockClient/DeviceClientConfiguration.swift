@@ -8,6 +8,8 @@ public struct DeviceClientConfiguration: Sendable {
   public var sources: [String] = []
   /// Sent with the handshake, `Authorization` for one.
   public var headers: [(name: String, value: String)] = []
+  /// Puts TLS first in the connection's pipeline, for `wss`; nil for plain text.
+  public var secure: HTTPExchange.Securing?
   /// Whether to offer permessage-deflate, and to compress if the server agrees.
   public var deflate = false
   /// Messages sent and not acknowledged; the server's own limit holds where it is lower.

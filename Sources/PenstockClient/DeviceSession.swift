@@ -82,6 +82,7 @@ final class DeviceSession {
       .connectTimeout(.nanoseconds(Int64(configuration.connectTimeout / .nanoseconds(1))))
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
+          try configuration.secure?(channel, configuration.host)
           try DeviceHandshake.configure(
             channel, uri: uri, configuration: configuration, session: bound.value, attempt: attempt)
         }

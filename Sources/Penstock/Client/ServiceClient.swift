@@ -1,4 +1,5 @@
 import Foundation
+import PenstockClient
 
 #if canImport(FoundationNetworking)
   import FoundationNetworking
@@ -21,17 +22,15 @@ struct ServiceClient: Sendable {
   let baseURL: String
   private let transport: Transport
 
-  init(baseURL: String, timeout: Duration = .seconds(60)) throws {
-    let configuration = URLSessionConfiguration.ephemeral
-    configuration.timeoutIntervalForRequest = Double(timeout.components.seconds)
-    // The services are on loopback or named outright; a proxy of the environment would not find them.
-    configuration.connectionProxyDictionary = [:]
-    let session = URLSession(configuration: configuration)
+  init(baseURL: String, security: ClientSecurity = ClientSecurity(), timeout: Duration = .seconds(60)) throws {
     try self.init(baseURL: baseURL) { url in
-      var request = URLRequest(url: url)
-      request.setValue("application/json", forHTTPHeaderField: "Accept")
-      let (body, response) = try await session.data(for: request)
-      return Answer(status: (response as? HTTPURLResponse)?.statusCode ?? 0, body: body)
+      guard let target = ServiceURL(url.absoluteString, schemes: ["http", "https"]) else { throw URLError(.badURL) }
+      var exchange = HTTPExchange(target)
+      exchange.headers = [("Accept", "application/json")] + security.headers
+      exchange.timeout = timeout
+      exchange.bodyBytesMax = ServiceClient.answerBytesMax
+      let answer = try await exchange.run(secure: security.secure)
+      return Answer(status: answer.status, body: Data(answer.body))
     }
   }
 
@@ -61,6 +60,8 @@ struct ServiceClient: Sendable {
     let answer: Answer
     do {
       answer = try await transport(url)
+    } catch let error as HTTPExchange.Failure {
+      throw failure(error)
     } catch let error as URLError {
       throw failure(error)
     }
@@ -72,6 +73,16 @@ struct ServiceClient: Sendable {
       return try RawJSON(parsing: answer.body)
     } catch {
       throw CommandFailure("\(baseURL) answered with something that is no JSON; is that Penstock's query service? (\(error))")
+    }
+  }
+
+  private func failure(_ error: HTTPExchange.Failure) -> CommandFailure {
+    switch error {
+    case .unreachable: failure(URLError(.cannotConnectToHost))
+    case .timedOut: failure(URLError(.timedOut))
+    case .tooLarge: CommandFailure("\(baseURL) answered with more than \(ByteCount(Self.answerBytesMax)): lower --limit")
+    case .broken(let reason): CommandFailure("\(baseURL) cannot be asked: \(reason)")
+    case .cancelled: CommandFailure("\(baseURL) was no longer asked: the command was cancelled")
     }
   }
 

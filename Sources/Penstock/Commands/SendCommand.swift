@@ -1,4 +1,5 @@
 import ArgumentParser
+import PenstockClient
 
 struct SendCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -24,6 +25,7 @@ struct SendCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Events a second over all connections (default: as fast as acks allow).", valueName: "r"))
   var rate: Double?
 
+  @OptionGroup var security: SecurityOptions
   @OptionGroup var outputOptions: OutputOptions
   @OptionGroup var log: LogOptions
 
@@ -31,12 +33,14 @@ struct SendCommand: AsyncParsableCommand {
     guard (1...1024).contains(connections) else { throw ValidationError("--connections: expected 1 to 1024, not \(connections)") }
     guard (1...10_000).contains(batch) else { throw ValidationError("--batch: expected 1 to 10000, not \(batch)") }
     if let rate, !(rate > 0 && rate.isFinite) { throw ValidationError("--rate: expected more than 0, not \(rate)") }
-    guard url.hasPrefix("ws://") else { throw ValidationError("--url: expected ws://HOST:PORT/v1/stream, not '\(url)'") }
+    guard ServiceURL(url, schemes: ["ws", "wss"]) != nil else {
+      throw ValidationError("--url: expected ws://HOST:PORT/v1/stream, not '\(url)'")
+    }
   }
 
   func run() async throws {
     try log.bootstrap(default: .warning)
-    let counts = try await SendRun.run(request)
+    let counts = try await SendRun.run(request, security)
     try StandardStream.output.write(counts.table().text(outputOptions.output, color: outputOptions.color))
     try counts.check()
   }

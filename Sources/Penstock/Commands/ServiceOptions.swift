@@ -1,12 +1,18 @@
 import ArgumentParser
 import Foundation
+import PenstockClient
 
 /// `--url`, on the commands that ask the query service.
 struct ServiceOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Where the query service listens.", valueName: "url"))
   var url = "http://127.0.0.1:8080"
 
-  func client() throws -> ServiceClient { try ServiceClient(baseURL: url) }
+  @OptionGroup var security: SecurityOptions
+
+  func client() throws -> ServiceClient {
+    guard let parsed = ServiceURL(url, schemes: ["http", "https"]) else { return try ServiceClient(baseURL: url) }
+    return try ServiceClient(baseURL: url, security: try security.load(for: parsed))
+  }
 }
 
 extension OutputOptions {

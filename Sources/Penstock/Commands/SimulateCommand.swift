@@ -34,6 +34,7 @@ struct SimulateCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Where ingest listens.", valueName: "url"))
   var url = "ws://127.0.0.1:4000/v1/stream"
 
+  @OptionGroup var security: SecurityOptions
   @OptionGroup var outputOptions: OutputOptions
   @OptionGroup var log: LogOptions
 
@@ -49,12 +50,12 @@ struct SimulateCommand: AsyncParsableCommand {
     guard let length = Duration(settingText: duration), length > .zero else {
       throw ValidationError("--duration: expected a duration, as 30s or 5m, not '\(duration)'")
     }
-    guard url.hasPrefix("ws://") else { throw ValidationError("--url: expected ws://HOST:PORT/v1/stream, not '\(url)'") }
+    guard url.hasPrefix("ws://") || url.hasPrefix("wss://") else { throw ValidationError("--url: expected ws://HOST:PORT/v1/stream, not '\(url)'") }
   }
 
   func run() async throws {
     try log.bootstrap(default: .warning)
-    let counts = try await SimulateRun.run(request)
+    let counts = try await SimulateRun.run(request, security)
     try StandardStream.output.write(counts.table(hasLatency: true).text(outputOptions.output, color: outputOptions.color))
     try counts.check()
   }

@@ -7,7 +7,7 @@ import Synchronization
 struct SendRequest: Sendable, Hashable {
   /// A path, or `-` for standard input.
   var file: String
-  /// `ws://HOST:PORT/v1/stream`
+  /// `ws://HOST:PORT/v1/stream`, or `wss://`
   var url: String
   /// 1...1,024
   var connections: Int
@@ -67,8 +67,8 @@ extension SendCounts {
 
 enum SendRun {
   /// Sends every event and returns once all are answered for. Progress goes to `ProgressBar`.
-  static func run(_ request: SendRequest) async throws -> SendCounts {
-    var configuration = EventFileSender.Configuration(client: try client(request.url))
+  static func run(_ request: SendRequest, _ options: SecurityOptions? = nil) async throws -> SendCounts {
+    var configuration = EventFileSender.Configuration(client: try client(request.url, options))
     configuration.connections = request.connections
     configuration.batch = request.eventsPerMessage
     configuration.rate = request.rate
@@ -98,15 +98,16 @@ enum SendRun {
   }
 
   /// Where a `ws://HOST:PORT/PATH` leads.
-  static func client(_ url: String) throws -> DeviceClientConfiguration {
-    let rest = url.dropFirst("ws://".count)
-    let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-    let authority = String(rest[..<slash])
-    guard let address = ListenAddress(parsing: authority) ?? ListenAddress(parsing: authority + ":80") else {
-      throw CommandFailure("--url: expected ws://HOST:PORT/v1/stream, not '\(url)'", exitCode: .usage)
+  static func client(_ text: String, _ options: SecurityOptions?) throws -> DeviceClientConfiguration {
+    guard let url = ServiceURL(text, schemes: ["ws", "wss"]) else {
+      throw CommandFailure("--url: expected ws://HOST:PORT/v1/stream, not '\(text)'", exitCode: .usage)
     }
-    var configuration = DeviceClientConfiguration(host: address.host, port: address.port)
-    if slash < rest.endIndex, rest[slash...] != "/" { configuration.path = String(rest[slash...]) }
+    var configuration = DeviceClientConfiguration(host: url.host, port: url.port)
+    if !url.target.isEmpty, url.target != "/" { configuration.path = url.target }
+    if let security = try options?.load(for: url) {
+      configuration.headers += security.headers
+      configuration.secure = security.secure
+    }
     return configuration
   }
 }

@@ -114,17 +114,19 @@ struct ServiceStart: Sendable {
   }
 
   func ingest() async throws -> StartedService {
+    let security = try await EdgeSecurity.start(settings, logger: logger)
     let (client, log) = try await remoteLog(patience: .seconds(5))
     let settings = settings
     let ingest = IngestService(
-      configuration: IngestConfiguration(settings), log: log, group: group, probe: probe { [("log", await log.problem())] },
-      logger: logger)
+      configuration: IngestConfiguration(settings), log: log, gate: security.gate, secure: security.secure, group: group,
+      probe: probe { [("log", await log.problem())] }, logger: logger)
     let address = try await EmbeddedServices.listening("ingest", settings.ingest.listen) {
       let bound = try await ingest.start()
       return ListenAddress(host: bound?.ipAddress ?? settings.ingest.listen.host, port: bound?.port ?? 0)
     }
     return StartedService(
-      address: address, stops: [{ await ingest.shutDown() }, { await log.close() }, { await client.close() }])
+      address: address,
+      stops: [{ await ingest.shutDown() }, { await log.close() }, { await client.close() }, { security.stop() }])
   }
 
   func compute(_ catalog: ViewCatalog) async throws -> StartedService {
@@ -148,12 +150,14 @@ struct ServiceStart: Sendable {
   }
 
   func query() async throws -> StartedService {
+    let security = try await EdgeSecurity.start(settings, logger: logger)
     let (client, log) = try await remoteLog(patience: .seconds(5))
     let computeClient = WireClient(dialler: mesh.dialler(to: .compute), group: group)
     let store = RemoteViewStore(client: computeClient, partitionCount: log.partitionCount, logger: logger)
     let query = QueryService(
       configuration: QueryConfiguration(settings), store: store, log: log,
-      probe: probe { [("compute", await store.problem()), ("log", await log.problem())] }, group: group, logger: logger)
+      probe: probe { [("compute", await store.problem()), ("log", await log.problem())] }, gate: security.gate,
+      secure: security.secure, group: group, logger: logger)
     let address = try await EmbeddedServices.listening("query", settings.query.listen) {
       let bound = try await query.start()
       return ListenAddress(host: bound.host, port: bound.port)
@@ -162,6 +166,7 @@ struct ServiceStart: Sendable {
       address: address,
       stops: [
         { await query.shutDown(timeout: .seconds(10)) }, { await computeClient.close() }, { await client.close() },
+        { security.stop() },
       ])
   }
 

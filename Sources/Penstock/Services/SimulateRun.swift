@@ -26,8 +26,8 @@ enum SimulateRun {
   private static let messageInterval = 0.1
 
   /// Sends what the devices read for `duration`, and returns once all of it is answered for.
-  static func run(_ request: SimulateRequest) async throws -> SendCounts {
-    let configuration = try SendRun.client(request.url)
+  static func run(_ request: SimulateRequest, _ security: SecurityOptions) async throws -> SendCounts {
+    let configuration = try SendRun.client(request.url, security)
     let start = ContinuousClock.now
     let progress = FleetProgress(total: Int(request.rate * (request.duration / .seconds(1))))
     var random = SeededGenerator(seed: request.seed)

@@ -53,7 +53,7 @@ enum Route: String, Sendable, CaseIterable {
     }
   }
 
-  /// What a token must permit for it; nil for what holds nobody's data. What writes takes `admin` unless it is named here.
+  /// What a token must permit for it; nil for what holds nobody's data. Whatever is not known to read takes `admin`.
   func scope(_ method: HTTPRequest.Method) -> AccessScope? {
     switch self {
     case .root, .consoleFile, .alive, .ready, .health, .openAPI, .unknown: nil
