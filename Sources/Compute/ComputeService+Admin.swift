@@ -273,13 +273,14 @@ extension ComputeService: ViewAdmin {
       let kept = try await read([record], [partition], .all)[0]
       guard let end = kept.asOf[partition], let start = starts[partition] else { continue }
       let replayed = try await past.rows(
-        record.definition, partition, from: start, to: end, .all, deadline: deadline)
+        record.definition, partition, from: start, to: end, .all, deadline: deadline
+      ).windows(of: record.definition)
       report.partitions.append(
         VerifyReport.Partition(
-          partition: partition, offset: end, rows: kept.rows.count, kept: StateHash(kept.rows), replayed: StateHash(replayed.rows)
+          partition: partition, offset: end, rows: kept.rows.count, kept: StateHash(kept.rows), replayed: StateHash(replayed)
         ))
       if report.difference == nil {
-        report.difference = VerifyReport.Difference(kept.rows, replayed.rows, partition, record.definition.layout)
+        report.difference = VerifyReport.Difference(kept.rows, replayed, partition, record.definition.layout)
       }
     }
     return report

@@ -216,7 +216,7 @@ func stateHash() {
     for row in rows {
       row.key.withUnsafeBytes { key in
         row.state.withUnsafeBufferPointer {
-          hash.add(partition: PartitionID(row.partition), windowStart: row.start, key: key, state: $0)
+          hash.add(partition: PartitionID(row.partition), windowStart: row.start, windowEnd: row.start + 1, key: key, state: $0)
         }
       }
     }

@@ -37,10 +37,12 @@ public struct StateHash: Sendable, Hashable, CustomStringConvertible {
   ///   - key: As `KeyCodec` encodes it.
   ///   - state: In canonical form.
   public mutating func add(
-    partition: PartitionID, windowStart: Int64, key: UnsafeRawBufferPointer, state: UnsafeBufferPointer<UInt64>
+    partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer,
+    state: UnsafeBufferPointer<UInt64>
   ) {
     var hash = stableHash(key, seed: 0xcbf2_9ce4_8422_2325 ^ UInt64(partition.rawValue))
     hash = mix(hash ^ UInt64(bitPattern: windowStart))
+    hash = mix(hash ^ UInt64(bitPattern: windowEnd))
     for word in state { hash = mix(hash ^ word) }
     value &+= hash
     rows += 1

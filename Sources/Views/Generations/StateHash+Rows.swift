@@ -6,8 +6,8 @@ extension StateHash {
       rows.withKey(row) { key in
         rows.withState(row) { state in
           add(
-            partition: rows.partitions[row], windowStart: rows.windowStarts[row], key: key,
-            state: UnsafeBufferPointer(start: state, count: rows.stride))
+            partition: rows.partitions[row], windowStart: rows.windowStarts[row], windowEnd: rows.windowEnds[row], key: key,
+            state: state)
         }
       }
     }
