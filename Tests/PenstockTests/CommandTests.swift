@@ -54,7 +54,8 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
     let all = commands().map { $0.joined(separator: " ") }
     #expect(
       Set(all) == [
-        "", "up", "demo", "send", "query", "events", "view", "view list", "view check", "config", "config check",
+        "", "up", "ingest", "log", "log serve", "compute", "demo", "send", "query", "events", "view", "view list", "view check",
+        "config", "config check",
         "config reference",
       ])
     for path in commands() {
@@ -75,7 +76,8 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
   @Test(
     "a wrong use ends with 2, and says what is right on standard error",
     arguments: [
-      (["frobnicate"], "frobnicate"), (["query"], "<view>"), (["query", "v", "--limit", "0"], "expected 1 or more"),
+      (["frobnicate"], "frobnicate"), (["query"], "penstock up"),
+      (["query", "v", "--limit", "0"], "expected 1 or more"),
       (["query", "v", "--output", "xml"], "table, json or csv"), (["query", "v", "--url", "nonsense"], "http://127.0.0.1:8080"),
       (["send", "f", "--connections", "0"], "1 to 1024"), (["send", "f", "--batch", "10001"], "1 to 10000"),
       (["send", "f", "--rate", "0"], "more than 0"), (["send", "f", "--url", "http://x"], "ws://"),

@@ -86,6 +86,11 @@ struct PartitionRecovery {
       lastAppendTime = max(lastAppendTime, batch.header.appendTime)
       // Rows in the log were admitted once; what they are judged now does not matter, only what is remembered of them.
       _ = producers.admit(batch, at: lastAppendTime)
+      if let tag = batch.tag {
+        producers.appenders.note(
+          tag.appender, tag.number,
+          AppendReceipt(baseOffset: batch.baseOffset, endOffset: batch.endOffset, exceptions: tag.exceptions))
+      }
     }
   }
 

@@ -14,7 +14,8 @@ struct PenstockCommand: AsyncParsableCommand {
       """,
     version: "penstock \(penstockVersion)",
     subcommands: [
-      UpCommand.self, DemoCommand.self, SendCommand.self, QueryCommand.self, EventsCommand.self, ViewCommand.self,
+      UpCommand.self, IngestCommand.self, LogCommand.self, ComputeCommand.self, DemoCommand.self, SendCommand.self,
+      QueryCommand.self, EventsCommand.self, ViewCommand.self,
       ConfigCommand.self,
     ])
 }
