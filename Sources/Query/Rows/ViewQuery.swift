@@ -142,15 +142,15 @@ struct ViewQuery: Sendable {
     var rows = rows
     // Of overlapping windows, merging takes those that follow one another: else events would count several times.
     if step != nil, case .hop(let size, _) = definition.window { rows = rows.filtered { $0 % size == 0 } }
-    if keptKeys != nil || step != nil || definition.joinsSessions(keptKeys: nil) || !rows.isMerged {
-      rows = rows.merged(for: definition, keptKeys: keptKeys, step: step)
-    }
     if definition.joinsSessions(keptKeys: keptKeys) {
+      // Which windows there are is known only when sessions are joined.
       let first = from ?? .min
       let end = to ?? .max
-      rows = rows.filtered { $0 >= first && $0 < end }
+      rows = rows.merged(for: definition, keptKeys: keptKeys).filtered { $0 >= first && $0 < end }
+      return step == nil ? rows : rows.merged(layout: definition.layout, step: step)
     }
-    return rows
+    guard keptKeys != nil || step != nil || !rows.isMerged else { return rows }
+    return rows.merged(for: definition, keptKeys: keptKeys, step: step)
   }
 
   /// `[{"name":"temp_avg","type":"double"},…]`

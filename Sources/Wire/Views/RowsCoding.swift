@@ -5,15 +5,15 @@ import Views
 /// What a store says of a view, as a body. Little-endian; each list's length is held to the bytes there are before anything is made of it.
 ///
 /// ```
-/// u32  magic "PNR1"      u32  generation
+/// u32  magic "PNR2"      u32  generation
 /// u32  bytes of the definition as YAML, and those
 /// u32  offsets: each  u16 partition, i64 next offset
 /// u32  event-time watermarks: each  u16 partition, i64 nanoseconds
-/// u32  stride: words of state a row    u32  rows    u32  bytes of keys
-/// rows × u16 partition, rows × i64 window start, rows × i64 window end, rows × u32 bytes of key, the keys, rows × stride × u64 state
+/// u32  stride: words of state a row, without tails    u32  rows    u32  bytes of keys    u32  words of states
+/// rows × u16 partition, rows × i64 window start, rows × i64 window end, rows × u32 bytes of key, rows × u32 words of state, the keys, the states
 /// ```
 enum RowsCoding {
-  static let magic: UInt32 = 0x3152_4E50
+  static let magic: UInt32 = 0x3252_4E50
   static let definitionBytesMax = 1 << 20
   /// The longest answer: about a million rows.
   static let bytesMax = 256 << 20
@@ -21,7 +21,7 @@ enum RowsCoding {
   static func encode(_ result: PartialResult) -> ByteBuffer {
     let rows = result.rows
     var buffer = ByteBuffer()
-    buffer.reserveCapacity(256 + rows.count * (22 + rows.stride * 8) + rows.keyBytes.count)
+    buffer.reserveCapacity(256 + rows.count * 26 + rows.states.count * 8 + rows.keyBytes.count)
     func put<T: FixedWidthInteger>(_ value: T) { buffer.writeInteger(value, endianness: .little) }
     put(magic)
     put(UInt32(result.generation))
@@ -41,10 +41,12 @@ enum RowsCoding {
     put(UInt32(rows.stride))
     put(UInt32(rows.count))
     put(UInt32(rows.keyBytes.count))
+    put(UInt32(rows.states.count))
     for partition in rows.partitions { put(partition.rawValue) }
     for start in rows.windowStarts { put(start) }
     for end in rows.windowEnds { put(end) }
     for row in 0..<rows.count { put(UInt32(rows.keyRange(row).count)) }
+    for row in 0..<rows.count { put(UInt32(rows.stateRange(row).count)) }
     buffer.writeBytes(rows.keyBytes)
     for word in rows.states { put(word) }
     return buffer
@@ -75,11 +77,12 @@ enum RowsCoding {
     let stride = definition.layout.stride
     guard number(UInt32.self) == UInt32(stride), let count = number(UInt32.self).map({ Int($0) }),
       let keyBytes = number(UInt32.self).map({ Int($0) }),
-      buffer.readableBytes == count * (22 + stride * 8) + keyBytes
+      let stateWords = number(UInt32.self).map({ Int($0) }),
+      buffer.readableBytes == count * 26 + keyBytes + stateWords * 8
     else { return nil }
     var rows = PartialRows(stride: stride)
     let isRead = buffer.withUnsafeReadableBytes { bytes in
-      append(bytes, count: count, keyBytes: keyBytes, keys: definition.keys.count, asOf, to: &rows)
+      append(bytes, count: count, keyBytes: keyBytes, definition, asOf, to: &rows)
     }
     guard isRead else { return nil }
     return PartialResult(
@@ -87,32 +90,35 @@ enum RowsCoding {
   }
 
   private static func append(
-    _ bytes: UnsafeRawBufferPointer, count: Int, keyBytes: Int, keys: Int, _ asOf: OffsetVector, to rows: inout PartialRows
+    _ bytes: UnsafeRawBufferPointer, count: Int, keyBytes: Int, _ definition: ViewDefinition, _ asOf: OffsetVector,
+    to rows: inout PartialRows
   ) -> Bool {
-    let stride = rows.stride
-    let starts = count * 2, ends = starts + count * 8, lengths = ends + count * 8, keyStart = lengths + count * 4
+    let starts = count * 2, ends = starts + count * 8, keyLengths = ends + count * 8, stateLengths = keyLengths + count * 4
+    let keyStart = stateLengths + count * 4
     let states = keyStart + keyBytes
     func number<T: FixedWidthInteger>(_ type: T.Type, _ at: Int) -> T {
       T(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: type))
     }
     rows.reserveCapacity(count)
-    var at = keyStart
-    var state = [UInt64](repeating: 0, count: max(stride, 1))
+    var keyAt = keyStart
+    var stateAt = states
     for row in 0..<count {
       let partition = number(UInt16.self, row * 2)
-      let length = Int(number(UInt32.self, lengths + row * 4))
-      guard asOf[PartitionID(partition)] != nil, length <= states - at else { return false }
-      let key = UnsafeRawBufferPointer(rebasing: bytes[at..<at + length])
-      guard KeyCodec.ranges(in: key)?.count == keys else { return false }
-      at += length
-      for word in 0..<stride { state[word] = number(UInt64.self, states + (row * stride + word) * 8) }
-      state.withUnsafeBufferPointer { state in
-        guard let base = state.baseAddress else { return }
-        rows.append(
-          partition: PartitionID(partition), windowStart: number(Int64.self, starts + row * 8),
-          windowEnd: number(Int64.self, ends + row * 8), key: key, state: base)
+      let keyLength = Int(number(UInt32.self, keyLengths + row * 4))
+      let stateLength = Int(number(UInt32.self, stateLengths + row * 4)) * 8
+      guard asOf[PartitionID(partition)] != nil, keyLength <= states - keyAt, stateLength <= bytes.count - stateAt else {
+        return false
       }
+      let key = UnsafeRawBufferPointer(rebasing: bytes[keyAt..<keyAt + keyLength])
+      guard KeyCodec.ranges(in: key)?.count == definition.keys.count else { return false }
+      let isRead = rows.append(
+        partition: PartitionID(partition), windowStart: number(Int64.self, starts + row * 8),
+        windowEnd: number(Int64.self, ends + row * 8), key: key,
+        stored: UnsafeRawBufferPointer(rebasing: bytes[stateAt..<stateAt + stateLength]), layout: definition.layout)
+      guard isRead else { return false }
+      keyAt += keyLength
+      stateAt += stateLength
     }
-    return at == states
+    return keyAt == states && stateAt == bytes.count
   }
 }
