@@ -103,7 +103,7 @@ let package = Package(
       dependencies: ["WebSocket", "TestSupport", "CZlib", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
     .testTarget(name: "ViewsTests", dependencies: ["Views", "Events", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "LogTests", dependencies: ["Log", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "LogTests", dependencies: ["Log", "Wire", "Events", "TestSupport", nioPosix], swiftSettings: strict),
     .testTarget(name: "SocketsTests", dependencies: ["Sockets", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "IngestTests",
@@ -116,7 +116,7 @@ let package = Package(
     .testTarget(
       name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509], swiftSettings: strict),
     .testTarget(
-      name: "WireTests", dependencies: ["Wire", "Log", "Compute", "Views", "Events", "TestSupport", nioPosix],
+      name: "WireTests", dependencies: ["Wire", "Log", "Compute", "Views", "Events", "TestSupport", nioPosix, logging],
       swiftSettings: strict),
     .testTarget(
       name: "IdentityTests", dependencies: ["Identity", "Events", "TestSupport", nioSSL, x509, crypto, jwtKit],

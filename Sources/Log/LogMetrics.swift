@@ -6,6 +6,8 @@ struct LogMetrics: Sendable {
   let appendedEvents = Counter(label: "penstock_log_append_events_total")
   let appendedBytes = Counter(label: "penstock_log_append_bytes_total")
   let appendedBatches = Counter(label: "penstock_log_append_batches_total")
+  /// Batches that came again after a lost answer, and were in the log already.
+  let resent = Counter(label: "penstock_log_append_resent_total")
   /// Groups written, each with one sync under `sync: always`.
   let groups = Counter(label: "penstock_log_append_groups_total")
   let duplicates = Counter(label: "penstock_log_duplicates_total")

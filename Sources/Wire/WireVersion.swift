@@ -1,4 +1,17 @@
 /// The version of the protocol between services; both sides say theirs, and one that differs is refused.
 public enum WireVersion {
   public static let current = 1
+  /// Every request and answer between services has it.
+  public static let header = "Penstock-Wire"
+}
+
+/// What bodies are, by their `Content-Type`. docs/wire.md has each byte by byte.
+public enum WireContent {
+  /// Column batches back to back, each with its header.
+  public static let batches = "application/vnd.penstock.batches"
+  /// What became of appended batches.
+  public static let receipts = "application/vnd.penstock.receipts"
+  /// Partial rows of a view.
+  public static let rows = "application/vnd.penstock.rows"
+  public static let json = "application/json"
 }

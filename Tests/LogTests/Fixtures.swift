@@ -55,7 +55,7 @@ func batch(_ range: ClosedRange<UInt64>, of source: String = "s", partition: Int
 }
 
 /// Everything a partition holds, with the density of its offsets checked.
-func readAll(_ log: SegmentedLog, _ partition: Int = 0, bytesMax: Int = 1 << 20) async throws -> [Event] {
+func readAll(_ log: any EventLog, _ partition: Int = 0, bytesMax: Int = 1 << 20) async throws -> [Event] {
   let partition = PartitionID(partition)
   var next = try await log.bounds(of: partition).startOffset
   var events: [Event] = []
@@ -71,7 +71,7 @@ func readAll(_ log: SegmentedLog, _ partition: Int = 0, bytesMax: Int = 1 << 20)
 }
 
 /// Appends in order without waiting in between, and waits for all.
-func appendAll(_ log: SegmentedLog, _ batches: [ColumnBatch]) async -> [Result<AppendReceipt, LogError>] {
+func appendAll(_ log: any EventLog, _ batches: [ColumnBatch]) async -> [Result<AppendReceipt, LogError>] {
   let results = Mutex<(values: [Result<AppendReceipt, LogError>?], missing: Int)>(
     (Array(repeating: nil, count: batches.count), batches.count))
   if batches.isEmpty { return [] }

@@ -7,10 +7,10 @@ import Testing
 
 @Suite("Segmented log")
 struct SegmentedLogTests {
-  @Test("what is appended is read back, in order, with dense offsets, and again after a restart")
-  func roundTrip() async throws {
+  @Test("what is appended is read back, in order, with dense offsets, and again after a restart", arguments: Access.allCases)
+  func roundTrip(_ access: Access) async throws {
     let files = FaultyFileSystem()
-    let log = try await openLog(files)
+    let log = try await access.openLog(files)
     let first = try await log.append(batch(1...3))
     let second = try await log.append(batch(4...5))
     #expect(first == AppendReceipt(baseOffset: Offset(0), endOffset: Offset(3)))
@@ -18,9 +18,10 @@ struct SegmentedLogTests {
     let expected = (1...5).map { event(sequence: UInt64($0), value: Int64($0)) }
     #expect(try await readAll(log) == expected)
     await log.close()
-    let again = try await openLog(files)
+    let again = try await access.openLog(files)
     #expect(try await readAll(again) == expected)
     #expect(try await again.append(batch(6...6)).baseOffset == Offset(5))
+    await again.close()
   }
 
   @Test("real files behave as those in memory do")
@@ -48,7 +49,7 @@ struct SegmentedLogTests {
     let log = try await openLog(files)
     let calls = Mutex<(atHold: Int, release: Bool)>((0, false))
     // The first completion holds the writer until the others wait.
-    let others = (1...50).map { batch(UInt64($0 * 10)...UInt64($0 * 10 + 3)) }
+    let others = (UInt64(1)...50).map { (at: UInt64) -> ColumnBatch in batch(at * 10...at * 10 + 3) }
     let done = Atomic<Int>(0)
     log.append(batch(1...1)) { _ in
       while !calls.withLock({ $0.release }) {}
@@ -65,14 +66,16 @@ struct SegmentedLogTests {
     await log.close()
   }
 
-  @Test("sequences, epochs and ids: duplicates and fenced rows are left out, the rest is kept", arguments: [false, true])
-  func exactlyOnce(isRestarted: Bool) async throws {
+  @Test(
+    "sequences, epochs and ids: duplicates and fenced rows are left out, the rest is kept", arguments: [false, true],
+    Access.allCases)
+  func exactlyOnce(isRestarted: Bool, _ access: Access) async throws {
     let files = FaultyFileSystem()
-    var log = try await openLog(files)
+    var log = try await access.openLog(files)
     func restart() async throws {
       guard isRestarted else { return }
       await log.close()
-      log = try await openLog(files)
+      log = try await access.openLog(files)
     }
     _ = try await log.append(batch([event(sequence: 5), event(sequence: 7, epoch: 0), event("other", sequence: 1, epoch: 3)]))
     try await restart()
@@ -98,13 +101,13 @@ struct SegmentedLogTests {
     await log.close()
   }
 
-  @Test("ids are forgotten after the dedup window, by append time, also across a restart")
-  func dedupWindow() async throws {
+  @Test("ids are forgotten after the dedup window, by append time, also across a restart", arguments: Access.allCases)
+  func dedupWindow(_ access: Access) async throws {
     let files = FaultyFileSystem()
     let clock = TestClock()
     var configuration = testConfiguration(segmentBytesMax: 2000)
     configuration.dedupWindow = .seconds(60)
-    var log = try await openLog(files, configuration, clock: clock)
+    var log = try await access.openLog(files, configuration, clock: clock)
     func append(_ id: String) async throws -> Bool { try await log.append(batch([event(id: id)])).exceptions.isEmpty }
     for at in 0..<20 { #expect(try await append("id \(at)")) }
     clock.advance(.seconds(30))
@@ -112,8 +115,8 @@ struct SegmentedLogTests {
     clock.advance(.seconds(29))
     #expect(try await append("id 3") == false)
     await log.close()
-    log = try await openLog(files, configuration, clock: clock)
-    #expect(log.status()[0].segments > 1)
+    log = try await access.openLog(files, configuration, clock: clock)
+    #expect(log.storage.status()[0].segments > 1)
     #expect(try await append("id 19") == false)
     clock.advance(.seconds(2))
     #expect(try await append("id 3"))
@@ -122,20 +125,23 @@ struct SegmentedLogTests {
   }
 
   @Test(
-    "segments roll, and a read may begin in the middle of any batch", arguments: [BatchHeader.Codec.none, .deflate], [0, 1 << 20])
-  func rolling(_ codec: BatchHeader.Codec, recentBytesMax: Int) async throws {
+    "segments roll, and a read may begin in the middle of any batch", arguments: [BatchHeader.Codec.none, .deflate],
+    [(Access.inProcess, 0), (.inProcess, 1 << 20), (.wire, 0), (.wire, 1 << 20)])
+  func rolling(_ codec: BatchHeader.Codec, _ reading: (access: Access, recentBytesMax: Int)) async throws {
+    let (access, recentBytesMax) = reading
     var configuration = testConfiguration(segmentBytesMax: 3000)
     configuration.codec = codec
     configuration.recentBytesMax = recentBytesMax
     let files = FaultyFileSystem()
-    let log = try await openLog(files, configuration)
+    let log = try await access.openLog(files, configuration)
     let events = (0..<300).map { event("source/\($0 % 7)", sequence: UInt64($0), seconds: Int64($0), value: Int64($0)) }
     for at in stride(from: 0, to: events.count, by: 10) { _ = try await log.append(batch(Array(events[at..<at + 10]))) }
-    #expect(log.status()[0].segments > (codec == .none ? 3 : 2))
+    #expect(log.storage.status()[0].segments > (codec == .none ? 3 : 2))
     for (path, size) in files.paths.map({ ($0, files.contents($0)?.count ?? 0) }) where path.hasSuffix(".segment") {
       #expect(size <= 3000)
     }
-    for start in 0...300 {
+    // Over the wire each read is a request: a start in every batch, at another place each.
+    for start in stride(from: 0, through: 300, by: access == .wire ? 12 : 1) {
       for bytesMax in [1, 1000, 1 << 20] {
         let batches = try await log.read(PartitionID(0), from: Offset(Int64(start)), bytesMax: bytesMax)
         if start == 300 {
@@ -156,14 +162,16 @@ struct SegmentedLogTests {
       }
     }
     await log.close()
-    let again = try await openLog(files, configuration)
+    let again = try await access.openLog(files, configuration)
     #expect(try await readAll(again) == events)
     await again.close()
   }
 
-  @Test("an offset below the first kept or above the high watermark is out of range; an unknown partition is said to be so")
-  func outOfRange() async throws {
-    let log = try await openLog(FaultyFileSystem())
+  @Test(
+    "an offset below the first kept or above the high watermark is out of range; an unknown partition is said to be so",
+    arguments: Access.allCases)
+  func outOfRange(_ access: Access) async throws {
+    let log = try await access.openLog(FaultyFileSystem())
     _ = try await log.append(batch(1...3))
     for offset in [-1, 4, Int64.max] {
       do {
@@ -351,10 +359,10 @@ struct SegmentedLogTests {
     await again.close()
   }
 
-  @Test("firstOffset never passes over an event that late, however events are ordered")
-  func firstOffset() async throws {
+  @Test("firstOffset never passes over an event that late, however events are ordered", arguments: Access.allCases)
+  func firstOffset(_ access: Access) async throws {
     var random = SeededGenerator(seed: 3)
-    let log = try await openLog(FaultyFileSystem(), testConfiguration(segmentBytesMax: 2500))
+    let log = try await access.openLog(FaultyFileSystem(), testConfiguration(segmentBytesMax: 2500))
     var times: [Int64] = []
     for at in 0..<60 {
       let group = (0..<3).map { _ in Int64(at * 10) + Int64.random(in: -80...80, using: &random) }

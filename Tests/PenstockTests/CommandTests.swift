@@ -54,8 +54,9 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
     let all = commands().map { $0.joined(separator: " ") }
     #expect(
       Set(all) == [
-        "", "up", "demo", "send", "simulate", "query", "events", "view", "view list", "view check", "config", "config check",
-        "config reference", "log", "log list", "log inspect", "log verify", "log export", "log repair", "log retain",
+        "", "up", "ingest", "log", "log serve", "log list", "log inspect", "log verify", "log export", "log repair", "log retain",
+        "compute", "demo", "send", "simulate", "query", "events", "view", "view list", "view check", "config", "config check",
+        "config reference",
       ])
     for path in commands() {
       let outcome = try penstock(path + ["--help"])
@@ -75,7 +76,8 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
   @Test(
     "a wrong use ends with 2, and says what is right on standard error",
     arguments: [
-      (["frobnicate"], "frobnicate"), (["query"], "<view>"), (["query", "v", "--limit", "0"], "expected 1 or more"),
+      (["frobnicate"], "frobnicate"), (["query"], "penstock up"),
+      (["query", "v", "--limit", "0"], "expected 1 or more"),
       (["query", "v", "--output", "xml"], "table, json or csv"), (["query", "v", "--url", "nonsense"], "http://127.0.0.1:8080"),
       (["send", "f", "--connections", "0"], "1 to 1024"), (["send", "f", "--batch", "10001"], "1 to 10000"),
       (["simulate", "--devices", "0"], "1 to 1000000"), (["simulate", "--duration", "soon"], "30s or 5m"),

@@ -19,6 +19,7 @@ private let allowedImports: [String: Set<String>] = [
   ],
   "Wire": [
     "Events", "Views", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics", "CoreMetrics",
+    "Dispatch",
   ],
   "Mesh": ["NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
   "Identity": ["Events", "NIOCore", "NIOSSL", "X509", "Crypto", "JWTKit", "Logging"],

@@ -8,9 +8,11 @@ import CZlib
 ///  6  u16  partition               48  u32  payload bytes as stored
 ///  8  i64  base offset             52  u32  payload bytes when inflated
 /// 16  u32  count, 1...65,536       56  u32  CRC-32 of the stored payload
-/// 20  u32  codec: 0 none, 1 deflate 60 u32  CRC-32 of bytes 0..<60
+/// 20  u16  codec: 0 none, 1 deflate 60 u32  CRC-32 of bytes 0..<60
+/// 22  u16  append tag: units of 16 bytes
 /// 24  i64  smallest event time, ns
 /// ```
+/// The append tag, where there is one, is the last of the stored payload; it is never deflated, and not counted when inflated.
 /// Partition, base offset and append time are patched in when the log takes the batch, and the header's own CRC with them; the payload
 /// and its CRC stay as they were made.
 public struct BatchHeader: Hashable, Sendable {
@@ -23,7 +25,7 @@ public struct BatchHeader: Hashable, Sendable {
   /// The most bytes a payload holds, inflated: what a reader may have to allocate.
   public static let payloadBytesMax = 32 * 1024 * 1024
 
-  public enum Codec: UInt32, Sendable {
+  public enum Codec: UInt16, Sendable {
     case none = 0
     case deflate = 1
   }
@@ -32,6 +34,8 @@ public struct BatchHeader: Hashable, Sendable {
   public var baseOffset: Offset
   public var count: Int
   public var codec: Codec
+  /// Of `AppendTag`, within `storedBytes`; a multiple of 16, 0 without a tag.
+  public internal(set) var tagBytes = 0
   public var firstEventTime: Timestamp
   public var lastEventTime: Timestamp
   public var appendTime: Timestamp
@@ -56,8 +60,10 @@ public struct BatchHeader: Hashable, Sendable {
   }
 
   public var endOffset: Offset { baseOffset.advanced(by: count) }
-  /// Header and stored payload.
+  /// Header and stored payload, the tag with it.
   public var batchBytes: Int { BatchHeader.byteCount + storedBytes }
+  /// Where the payload as stored lies in the batch, without the tag.
+  var payloadRange: Range<Int> { BatchHeader.byteCount..<BatchHeader.byteCount + storedBytes - tagBytes }
 
   /// Reads and checks a header: magic, version, CRC and every bound, so that a caller may allocate what it says.
   /// - Parameter bytes: At least 64 bytes; only the first 64 are read.
@@ -79,8 +85,10 @@ public struct BatchHeader: Hashable, Sendable {
     guard (1...BatchHeader.countMax).contains(count), baseOffset >= .zero,
       baseOffset.rawValue <= Int64.max - Int64(count), partition.index < PartitionID.countMax
     else { throw BatchError(.bounds, at: 8) }
-    guard let codec = Codec(rawValue: u32(20)) else { throw BatchError(.codec, at: 20) }
+    let codecAndTag = u32(20)
+    guard let codec = Codec(rawValue: UInt16(truncatingIfNeeded: codecAndTag)) else { throw BatchError(.codec, at: 20) }
     self.codec = codec
+    tagBytes = Int(codecAndTag >> 16) * AppendTag.unitBytes
     firstEventTime = Timestamp(nanoseconds: i64(24))
     lastEventTime = Timestamp(nanoseconds: i64(32))
     appendTime = Timestamp(nanoseconds: i64(40))
@@ -88,8 +96,9 @@ public struct BatchHeader: Hashable, Sendable {
     inflatedBytes = Int(u32(52))
     payloadChecksum = u32(56)
     // Deflate cannot do better than about 1032:1, so a small payload cannot ask for a large allocation.
-    guard storedBytes > 0, storedBytes <= BatchHeader.payloadBytesMax, inflatedBytes <= BatchHeader.payloadBytesMax,
-      codec == .none ? inflatedBytes == storedBytes : inflatedBytes <= storedBytes * 1032 + 64,
+    let untaggedBytes = storedBytes - tagBytes
+    guard untaggedBytes > 0, untaggedBytes <= BatchHeader.payloadBytesMax, inflatedBytes <= BatchHeader.payloadBytesMax,
+      codec == .none ? inflatedBytes == untaggedBytes : inflatedBytes <= untaggedBytes * 1032 + 64,
       firstEventTime <= lastEventTime
     else { throw BatchError(.bounds, at: 48) }
   }
@@ -107,6 +116,7 @@ public struct BatchHeader: Hashable, Sendable {
     put(baseOffset.rawValue, 8)
     put(UInt32(count), 16)
     put(codec.rawValue, 20)
+    put(UInt16(tagBytes / AppendTag.unitBytes), 22)
     put(firstEventTime.nanoseconds, 24)
     put(lastEventTime.nanoseconds, 32)
     put(appendTime.nanoseconds, 40)
@@ -120,7 +130,7 @@ public struct BatchHeader: Hashable, Sendable {
 /// Why bytes are no batch, and at which position of them.
 public struct BatchError: Error, Hashable, Sendable, CustomStringConvertible {
   public enum Code: String, Sendable {
-    case truncated, magic, version, headerChecksum, payloadChecksum, bounds, codec, inflate, layout
+    case truncated, magic, version, headerChecksum, payloadChecksum, bounds, codec, inflate, layout, tag
   }
 
   public let code: Code

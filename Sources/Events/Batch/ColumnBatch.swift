@@ -1,8 +1,8 @@
 /// Up to 65,536 events of one partition, as columns: the one thing that travels from socket to SQLite.
 public struct ColumnBatch: Sendable {
-  public private(set) var header: BatchHeader
+  public internal(set) var header: BatchHeader
   /// Header and stored payload: the bytes that lie in the segment and cross the wire.
-  public private(set) var encoded: [UInt8]
+  public internal(set) var encoded: [UInt8]
   /// The payload when it is stored deflated; else it is in `encoded`.
   let inflated: [UInt8]?
   let layout: BatchLayout
@@ -18,9 +18,13 @@ public struct ColumnBatch: Sendable {
     let header = try encoded.withBytes { bytes throws(BatchError) in try BatchHeader(parsing: bytes) }
     guard encoded.count == header.batchBytes else { throw BatchError(.truncated, at: encoded.count) }
     let inflated = try encoded.withBytes { bytes throws(BatchError) -> [UInt8]? in
-      let stored = UnsafeRawBufferPointer(rebasing: bytes[BatchHeader.byteCount...])
-      guard isTrusted || checksum(stored) == header.payloadChecksum else { throw BatchError(.payloadChecksum, at: 56) }
+      let all = UnsafeRawBufferPointer(rebasing: bytes[BatchHeader.byteCount...])
+      guard isTrusted || checksum(all) == header.payloadChecksum else { throw BatchError(.payloadChecksum, at: 56) }
+      if !isTrusted, header.tagBytes > 0 {
+        _ = try AppendTag(parsing: UnsafeRawBufferPointer(rebasing: bytes[header.payloadRange.upperBound...]), count: header.count)
+      }
       guard header.codec == .deflate else { return nil }
+      let stored = UnsafeRawBufferPointer(rebasing: bytes[header.payloadRange])
       guard let inflated = Deflate.inflate(stored, to: header.inflatedBytes) else {
         throw BatchError(.inflate, at: BatchHeader.byteCount)
       }
@@ -33,7 +37,7 @@ public struct ColumnBatch: Sendable {
     } else {
       layout = try encoded.withBytes { bytes throws(BatchError) in
         try BatchLayout(
-          checking: UnsafeRawBufferPointer(rebasing: bytes[BatchHeader.byteCount...]), rows: header.count, isTrusted: isTrusted)
+          checking: UnsafeRawBufferPointer(rebasing: bytes[header.payloadRange]), rows: header.count, isTrusted: isTrusted)
       }
     }
     self.header = header
@@ -63,7 +67,7 @@ public struct ColumnBatch: Sendable {
     encoded.withUnsafeMutableBytes { header.write(to: $0) }
   }
 
-  /// The same batch with its payload stored by `codec`. A payload that deflate cannot make smaller stays as it is.
+  /// The same batch with its payload stored by `codec`, and its tag. A payload that deflate cannot make smaller stays as it is.
   public func recoded(_ codec: BatchHeader.Codec) -> ColumnBatch {
     guard codec != header.codec else { return self }
     var header = header
@@ -73,11 +77,12 @@ public struct ColumnBatch: Sendable {
       stored = inflated
     } else {
       let compressed = encoded.withUnsafeBytes {
-        Deflate.compress(UnsafeRawBufferPointer(rebasing: $0[BatchHeader.byteCount...]))
+        Deflate.compress(UnsafeRawBufferPointer(rebasing: $0[header.payloadRange]))
       }
-      guard let compressed, compressed.count < header.storedBytes else { return self }
+      guard let compressed, compressed.count < header.payloadRange.count else { return self }
       stored = compressed
     }
+    header.tagBytes = 0
     header.storedBytes = stored.count
     header.payloadChecksum = stored.withUnsafeBytes { checksum($0) }
     var bytes = [UInt8](repeating: 0, count: BatchHeader.byteCount)
@@ -85,13 +90,15 @@ public struct ColumnBatch: Sendable {
     bytes.append(contentsOf: stored)
     bytes.withUnsafeMutableBytes { header.write(to: $0) }
     do {
-      return try ColumnBatch(encoded: bytes, isTrusted: true)
+      var recoded = try ColumnBatch(encoded: bytes, isTrusted: true)
+      if let tag { recoded.setTag(tag) }
+      return recoded
     } catch {
       preconditionFailure("a recoded batch does not decode: \(error)")
     }
   }
 
-  /// The batch without the other rows; nil when `rows` is empty.
+  /// The batch without the other rows, and without a tag; nil when `rows` is empty.
   /// - Parameter rows: Ascending row numbers.
   /// - Complexity: Several microseconds a row: for the rare batch that holds duplicates.
   public func selecting(_ rows: [Int]) -> ColumnBatch? {

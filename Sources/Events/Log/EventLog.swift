@@ -52,6 +52,10 @@ extension EventLog {
 
 /// What became of an appended batch.
 public struct AppendReceipt: Sendable, Hashable {
+  /// Batches that one appender may have sent to one partition and not yet been answered for, where answers can be lost: a log remembers
+  /// as many receipts.
+  public static let unansweredBatchesMax = 64
+
   /// Offset of the first event appended; dense from there. Equal to `endOffset` when none was.
   public var baseOffset: Offset
   /// The partition's next offset after this batch.

@@ -203,6 +203,23 @@ actor PartitionWriter {
     into group: inout Group
   ) {
     let base = nextOffset
+    let tag = batch.tag
+    if let tag {
+      switch producers.appenders.judge(tag) {
+      case .new: break
+      case .appended(let receipt):
+        metrics.resent.increment()
+        group.outcomes.append((completion, receipt))
+        return
+      case .stale:
+        completion(
+          .failure(
+            LogError(
+              .outOfRange, partition: partition,
+              "append \(tag.number) of \(tag.appender) is older than the last \(AppenderTable.window): its outcome is forgotten")))
+        return
+      }
+    }
     let exceptions = producers.admit(batch, at: group.appendTime)
     var kept: ColumnBatch? = batch
     if !exceptions.isEmpty {
@@ -215,6 +232,9 @@ actor PartitionWriter {
       kept = batch.selecting(rows)
     }
     if var placed = kept.take() {
+      if let tag, !exceptions.isEmpty {
+        placed.setTag(AppendTag(appender: tag.appender, number: tag.number, rows: tag.rows, exceptions: exceptions))
+      }
       if configuration.codec == .deflate { placed = placed.recoded(.deflate) }
       placed.place(partition: partition, baseOffset: base, appendTime: group.appendTime)
       nextOffset = placed.endOffset
@@ -223,6 +243,7 @@ actor PartitionWriter {
       group.placed.append(placed)
     }
     let receipt = AppendReceipt(baseOffset: base, endOffset: nextOffset, exceptions: exceptions)
+    if let tag { producers.appenders.note(tag.appender, tag.number, receipt) }
     group.outcomes.append((completion, receipt))
   }
 

@@ -21,6 +21,11 @@ struct ProducerRecovery {
     lastAppendTime = max(lastAppendTime, batch.header.appendTime)
     // Rows in the log were admitted once; what they are judged now does not matter, only what is remembered of them.
     _ = producers.admit(batch, at: lastAppendTime)
+    if let tag = batch.tag {
+      producers.appenders.note(
+        tag.appender, tag.number,
+        AppendReceipt(baseOffset: batch.baseOffset, endOffset: batch.endOffset, exceptions: tag.exceptions))
+    }
   }
 
   /// Restores the state before the active segment: from its snapshot, or else from an older one and the segments since; then it writes the

@@ -11,6 +11,7 @@ import Events
 /// body: each source  u64 epoch, u64 sequence, u32 length, UTF-8
 ///       each run     i64 append time, u64 count: the identities appended at one time, oldest first
 ///       each identity  u64 high, u64 low, oldest first
+///       the appenders, see `AppenderSnapshot`
 /// ```
 enum ProducerSnapshot {
   /// A larger file is taken for damaged: about ten million sources.
@@ -38,6 +39,7 @@ enum ProducerSnapshot {
       append(identity.high)
       append(identity.low)
     }
+    AppenderSnapshot.append(state.appenders, to: &file)
     var record = FixedRecord(magic: "PNP1", partition: partition)
     record.put(base.rawValue, at: 8)
     record.put(UInt64(table.count), at: 16)
@@ -90,15 +92,16 @@ enum ProducerSnapshot {
           ProducerPosition(epoch: u64(at), sequence: u64(at + 8)))
         at += 20 + length
       }
-      guard body.count - at == (runs + identities) * 16 else {
+      guard body.count - at >= (runs + identities) * 16 else {
         damage = .bounds
         return
       }
       var identityAt = at + runs * 16
+      let identitiesEnd = identityAt + identities * 16
       for run in 0..<runs {
         let appendTime = Timestamp(nanoseconds: Int64(bitPattern: u64(at + run * 16)))
         let number = u64(at + run * 16 + 8)
-        guard number <= UInt64((body.count - identityAt) / 16) else {
+        guard number <= UInt64((identitiesEnd - identityAt) / 16) else {
           damage = .bounds
           return
         }
@@ -107,7 +110,15 @@ enum ProducerSnapshot {
           identityAt += 16
         }
       }
-      if identityAt != body.count { damage = .bounds }
+      guard identityAt == identitiesEnd else {
+        damage = .bounds
+        return
+      }
+      do throws(RecordDamage) {
+        try AppenderSnapshot.restore(UnsafeRawBufferPointer(rebasing: body[identityAt...]), into: &state.appenders)
+      } catch {
+        damage = error
+      }
     }
     if let damage { throw damage }
     return Timestamp(nanoseconds: record.get(Int64.self, at: 40))

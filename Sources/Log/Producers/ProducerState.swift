@@ -4,6 +4,7 @@ import Events
 struct ProducerState {
   private(set) var table = ProducerTable()
   private(set) var identities: IdentityWindow
+  var appenders = AppenderTable()
   /// Entry of each source code of the batch at hand, -1 where not looked up; kept for its storage.
   private var entryOfCode: [Int32] = []
 

@@ -14,8 +14,7 @@ struct PenstockCommand: AsyncParsableCommand {
       """,
     version: "penstock \(penstockVersion)",
     subcommands: [
-      UpCommand.self, DemoCommand.self, SendCommand.self, SimulateCommand.self, QueryCommand.self, EventsCommand.self,
-      ViewCommand.self,
-      LogCommand.self, ConfigCommand.self,
+      UpCommand.self, IngestCommand.self, LogCommand.self, ComputeCommand.self, DemoCommand.self, SendCommand.self,
+      SimulateCommand.self, QueryCommand.self, EventsCommand.self, ViewCommand.self, ConfigCommand.self,
     ])
 }

@@ -3,7 +3,7 @@ import ArgumentParser
 struct QueryCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "query",
-    abstract: "Print the rows of a view.",
+    abstract: "Print the rows of a view; without one, run the query service of the mesh.",
     discussion: """
       Example: penstock query station_daily --from 2013-01-01T00:00:00Z --to 2013-02-01T00:00:00Z --group-by source --step 7d
 
@@ -11,8 +11,9 @@ struct QueryCommand: AsyncParsableCommand {
       JSON.
       """)
 
-  @Argument(help: ArgumentHelp("The view's name; `penstock view list` prints all.", valueName: "view"))
-  var view: String
+  @Argument(
+    help: ArgumentHelp("The view's name; `penstock view list` prints all. Without it, this runs the service.", valueName: "view"))
+  var view: String?
 
   @Option(help: ArgumentHelp("Windows that start at this time or later, RFC 3339.", valueName: "time"))
   var from: String?
@@ -37,6 +38,7 @@ struct QueryCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The most rows to print.", valueName: "n"))
   var limit: Int?
 
+  @OptionGroup(title: "Options of the service") var serviceRun: ServiceRunOptions
   @OptionGroup var service: ServiceOptions
   @OptionGroup var outputOptions: OutputOptions
 
@@ -45,8 +47,9 @@ struct QueryCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
+    guard let view else { return try await serviceRun.run(.query) }
     var pages = ViewPages(client: try service.client(), view: view, query: parameters, limit: limit)
-    try await print(&pages)
+    try await print(&pages, of: view)
     if pages.hasMore, let limit { StandardStream.error.note("penstock: there are more than \(limit) rows: raise --limit") }
   }
 
@@ -55,7 +58,7 @@ struct QueryCommand: AsyncParsableCommand {
       .compactMap { name, value in value.map { (name, $0) } }
   }
 
-  private func print(_ pages: inout ViewPages) async throws {
+  private func print(_ pages: inout ViewPages, of view: String) async throws {
     let output = StandardStream.output
     switch outputOptions.output {
     case .csv:

@@ -79,7 +79,7 @@ struct EmbeddedServices: Sendable {
     do { try await group.shutdownGracefully() } catch { logger.error("stopping the event loops: \(error)") }
   }
 
-  private static func listening(_ name: String, _ wanted: ListenAddress, _ bind: () async throws -> ListenAddress) async throws
+  static func listening(_ name: String, _ wanted: ListenAddress, _ bind: () async throws -> ListenAddress) async throws
     -> ListenAddress
   {
     let address: ListenAddress
@@ -94,7 +94,7 @@ struct EmbeddedServices: Sendable {
     return address
   }
 
-  private static func makeFolder(_ path: String) throws {
+  static func makeFolder(_ path: String) throws {
     do {
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     } catch {
@@ -103,15 +103,21 @@ struct EmbeddedServices: Sendable {
   }
 
   private static func readiness(_ log: SegmentedLog, _ compute: ComputeService) async -> ServiceProbe.Readiness {
-    let broken = log.status().compactMap { status -> String? in
+    ServiceProbe.Readiness([
+      (name: "log", problem: log.problem), (name: "compute", problem: await compute.problem()),
+    ])
+  }
+}
+
+extension SegmentedLog {
+  /// The first partition's that takes no appends; nil when all do.
+  var problem: String? {
+    status().compactMap { status -> String? in
       switch status.state {
       case .open: nil
       case .failed(let error), .refusing(let error): error.description
       }
-    }
-    return ServiceProbe.Readiness([
-      (name: "log", problem: broken.first), (name: "compute", problem: await compute.problem()),
-    ])
+    }.first
   }
 }
 

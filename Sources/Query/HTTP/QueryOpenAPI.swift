@@ -30,7 +30,9 @@ enum QueryOpenAPI {
     "schema":{"type":"string"}},{"name":"limit","in":"query","schema":{"type":"integer","minimum":1,"maximum":100000,
     "default":1000}},{"$ref":"#/components/parameters/cursor"},{"name":"after","in":"query",
     "description":"Wait until these offsets are counted","schema":{"type":"string","examples":["{\"3\":90}"]}},{
-    "name":"timeout","in":"query","description":"How long to wait, at most 60s","schema":{"type":"string","default":"5s"}},{
+    "name":"timeout","in":"query","description":"How long to wait, at most 60s","schema":{"type":"string","default":"5s"}},{"name":"allow_partial","in":"query",
+    "description":"Leave out partitions that nobody answers for, and say so, instead of a 503","schema":{"type":"boolean",
+    "default":false}},{
     "name":"format","in":"query","description":"Before Accept","schema":{"type":"string","enum":["json","csv","ndjson"],
     "default":"json"}}],"responses":{"200":{"description":"Rows; of csv and ndjson the headers have as_of and next_cursor",
     "headers":{"Penstock-As-Of":{"description":"Offset vector; csv and ndjson","schema":{"type":"string"}},

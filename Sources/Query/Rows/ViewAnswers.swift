@@ -118,6 +118,10 @@ final class ViewAnswers: Sendable {
       head.append(contentsOf: query.generation.description.utf8)
       head.append(contentsOf: #","as_of":"#.utf8)
       head.append(contentsOf: result.asOf.description.utf8)
+      if query.allowsPartial {
+        let missing = result.missing.map(\.description).joined(separator: ",")
+        head.append(contentsOf: #","partial":\#(!result.missing.isEmpty),"missing_partitions":[\#(missing)]"#.utf8)
+      }
       head.append(contentsOf: #","columns":["#.utf8)
       for (index, column) in query.columns.enumerated() {
         if index > 0 { head.append(0x2C) }

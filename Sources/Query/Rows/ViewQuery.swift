@@ -5,6 +5,7 @@ import Views
 struct ViewQuery: Sendable {
   static let parameterNames = [
     "from", "to", "where", "group_by", "step", "order", "limit", "cursor", "after", "timeout", "format",
+    "allow_partial",
   ]
   static let limitDefault = 1000
 
@@ -26,6 +27,8 @@ struct ViewQuery: Sendable {
   var place: RowPlace?
   var after: OffsetVector?
   var timeout: Duration
+  /// Whether the rows of some partitions are better than none; the answer says which are missing.
+  var allowsPartial: Bool
 
   /// - Parameters:
   ///   - partitionCount: Of the log.
@@ -50,6 +53,11 @@ struct ViewQuery: Sendable {
     limit = try parameters.integer("limit", default: min(ViewQuery.limitDefault, rowsMax), in: 1...rowsMax)
     after = try ViewQuery.after(parameters, partitionCount)
     timeout = try parameters.timeout(default: .seconds(5))
+    switch parameters["allow_partial"] {
+    case nil, "false": allowsPartial = false
+    case "true": allowsPartial = true
+    default: throw .parameter("allow_partial", "expected true or false")
+    }
     if let text = parameters["cursor"] { place = try RowCursor.decode(text, for: self) }
   }
 
@@ -111,7 +119,7 @@ struct ViewQuery: Sendable {
     }
     return ViewReadRequest(
       view: definition.name, from: from.map { Timestamp(nanoseconds: $0) }, to: to.map { Timestamp(nanoseconds: $0) },
-      after: after, timeout: timeout, keyFilter: filter)
+      after: after, timeout: timeout, keyFilter: filter, allowsPartial: allowsPartial)
   }
 
   /// Tells queries apart whose pages do not go together.

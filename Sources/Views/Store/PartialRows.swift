@@ -9,6 +9,8 @@ public struct PartialResult: Sendable {
   /// Of the partitions that have seen an event.
   public var eventTimeWatermarks: [PartitionID: Timestamp]
   public var rows: PartialRows
+  /// Partitions whose rows are not among these, because nobody answers for them; empty unless `allowsPartial` was asked for.
+  public var missing: [PartitionID] = []
 
   public init(
     definition: ViewDefinition, generation: Int, asOf: OffsetVector, eventTimeWatermarks: [PartitionID: Timestamp],
@@ -74,6 +76,19 @@ public struct PartialRows: Sendable {
     keyBytes += other.keyBytes
     keyEnds += other.keyEnds.map { $0 + base }
     states += other.states
+  }
+
+  /// Those of another's rows whose partition `isKept`, after these; of the same view.
+  public mutating func append(_ other: PartialRows, where isKept: (PartitionID) -> Bool) {
+    for row in 0..<other.count where isKept(other.partitions[row]) {
+      other.withKey(row) { key in
+        other.withState(row) { state in
+          append(
+            partition: other.partitions[row], windowStart: other.windowStarts[row], windowEnd: other.windowEnds[row], key: key,
+            state: state)
+        }
+      }
+    }
   }
 
   /// The bytes of a row's key in `keyBytes`.

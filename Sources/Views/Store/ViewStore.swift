@@ -31,10 +31,12 @@ public struct ViewReadRequest: Sendable, Hashable {
   public var timeout: Duration
   /// A condition over the key columns. A store may use it to send less; it need not, so the asker applies it again.
   public var keyFilter: Expression?
+  /// With partitions that nobody answers for, take the others' rows, and say so in `PartialResult.missing`.
+  public var allowsPartial: Bool
 
   public init(
     view: String, generation: Int? = nil, from: Timestamp? = nil, to: Timestamp? = nil, after: OffsetVector? = nil,
-    timeout: Duration = .seconds(5), keyFilter: Expression? = nil
+    timeout: Duration = .seconds(5), keyFilter: Expression? = nil, allowsPartial: Bool = false
   ) {
     self.view = view
     self.generation = generation
@@ -43,6 +45,7 @@ public struct ViewReadRequest: Sendable, Hashable {
     self.after = after
     self.timeout = timeout
     self.keyFilter = keyFilter
+    self.allowsPartial = allowsPartial
   }
 }
 

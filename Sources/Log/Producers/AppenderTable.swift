@@ -1,0 +1,72 @@
+import Events
+
+/// What each appender appended last, so that a batch sent again after a lost answer gets the answer it would have had, and is not
+/// appended twice: whatever its events have by way of sequence or id. A function of the log's batches alone, but for batches of
+/// nothing but duplicates, which leave none.
+///
+/// An appender sends again only what it has not been answered for, and has at most `window` batches of a partition under way: so
+/// those are all that must be remembered. At most `appendersMax` appenders; the one that appended longest ago is forgotten first.
+struct AppenderTable {
+  struct Entry: Hashable {
+    var number: UInt64
+    var receipt: AppendReceipt
+  }
+
+  enum Judgement: Hashable {
+    /// Not seen before: to be appended.
+    case new
+    /// Appended already, with this outcome.
+    case appended(AppendReceipt)
+    /// Older than anything its appender can still be waiting for.
+    case stale
+  }
+
+  /// Batches of one appender and partition that may be under way; its latest are remembered.
+  static let window = AppendReceipt.unansweredBatchesMax
+  static let appendersMax = 256
+
+  struct Recent: Hashable {
+    /// Ascending in number.
+    var entries: [Entry] = []
+    /// When it last appended, in batches of the partition.
+    var lastUse: UInt64 = 0
+  }
+
+  private(set) var appenders: [AppendTag.Appender: Recent] = [:]
+  private var clock: UInt64 = 0
+
+  func judge(_ tag: AppendTag) -> Judgement {
+    guard let recent = appenders[tag.appender], let last = recent.entries.last else { return .new }
+    if tag.number > last.number { return .new }
+    if let entry = recent.entries.last(where: { $0.number == tag.number }) { return .appended(entry.receipt) }
+    // Within the window and unknown: it held nothing but duplicates, or failed; it is judged anew.
+    return last.number - tag.number < UInt64(AppenderTable.window) ? .new : .stale
+  }
+
+  /// - Parameter number: Any; one below the appender's last is remembered too, unless it is stale.
+  mutating func note(_ appender: AppendTag.Appender, _ number: UInt64, _ receipt: AppendReceipt) {
+    clock += 1
+    if appenders[appender] == nil, appenders.count == AppenderTable.appendersMax { forgetOldest() }
+    var recent = appenders[appender, default: Recent()]
+    // Out of the table while it is changed, so that nothing is copied.
+    appenders[appender] = nil
+    recent.lastUse = clock
+    let entry = Entry(number: number, receipt: receipt)
+    let place = recent.entries.lastIndex { $0.number < number }.map { $0 + 1 } ?? 0
+    recent.entries.insert(entry, at: place)
+    if let last = recent.entries.last?.number, last >= UInt64(AppenderTable.window) {
+      let kept = last - UInt64(AppenderTable.window)
+      if let first = recent.entries.firstIndex(where: { $0.number > kept }), first > 0 { recent.entries.removeFirst(first) }
+    }
+    appenders[appender] = recent
+  }
+
+  private mutating func forgetOldest() {
+    if let oldest = appenders.min(by: { $0.value.lastUse < $1.value.lastUse })?.key { appenders[oldest] = nil }
+  }
+
+  /// Appenders, the one that appended longest ago first, with what is remembered of each.
+  var remembered: [(appender: AppendTag.Appender, entries: [Entry])] {
+    appenders.sorted { $0.value.lastUse < $1.value.lastUse }.map { ($0.key, $0.value.entries) }
+  }
+}

@@ -1,0 +1,188 @@
+import Compute
+import Events
+import Foundation
+import Ingest
+import Log
+import Logging
+import NIOCore
+import NIOPosix
+import Query
+import ServiceLifecycle
+import Views
+import Wire
+
+extension Services {
+  /// Runs one service of the mesh until SIGTERM or SIGINT, then drains it.
+  /// - Parameter mesh: Made on the process's event loops.
+  static func run(
+    _ name: ServiceName, _ settings: Settings,
+    mesh: @escaping @Sendable (MultiThreadedEventLoopGroup) throws -> any ServiceMesh
+  ) async throws {
+    let catalog = name == .compute ? try readViews(settings.views) : nil
+    let service = ServiceRun(
+      name: name, settings: settings, catalog: catalog, registry: bootstrapMetrics(), logger: Logger(label: "penstock"),
+      mesh: mesh)
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: lifecycleLogger()))
+    try await group.run()
+  }
+
+  /// The mesh of the settings.
+  static func mesh(
+    of service: ServiceName, _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
+  ) throws -> any ServiceMesh {
+    #if Secure
+      throw CommandFailure("no mesh is configured; `penstock up` runs all services in one process", exitCode: .usage)
+    #else
+      throw CommandFailure(
+        "this penstock was built without the trait Secure, which holds the mesh: build it with `swift build`, without "
+          + "--disable-default-traits; or run all services in one process with `penstock up`", exitCode: .usage)
+    #endif
+  }
+}
+
+/// One service as a service of the lifecycle: starts, waits for the signal, drains.
+private struct ServiceRun: Service {
+  let name: ServiceName
+  let settings: Settings
+  let catalog: ViewCatalog?
+  let registry: PrometheusRegistry
+  let logger: Logger
+  let mesh: @Sendable (MultiThreadedEventLoopGroup) throws -> any ServiceMesh
+
+  func run() async throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: ProcessInfo.processInfo.activeProcessorCount)
+    let mesh = try mesh(group)
+    let start = ServiceStart(settings: settings, registry: registry, group: group, mesh: mesh, logger: logger)
+    let started: StartedService?
+    do {
+      // A log that is away is waited for; the signal ends that too.
+      started = try await cancelWhenGracefulShutdown {
+        switch name {
+        case .log: try await start.log()
+        case .ingest: try await start.ingest()
+        case .compute: try await start.compute(catalog ?? ViewCatalog(views: []))
+        case .query: try await start.query()
+        }
+      }
+    } catch {
+      guard Task.isShuttingDownGracefully else { throw error }
+      started = nil
+    }
+    if let started {
+      try await mesh.join(started.address)
+      try await gracefulShutdown()
+      logger.notice("shutting down")
+      await mesh.leave()
+      for stop in started.stops { await stop() }
+    }
+    await mesh.shutDown()
+    try await group.shutdownGracefully()
+  }
+}
+
+/// A service that accepts connections.
+struct StartedService: Sendable {
+  var address: ListenAddress
+  /// From the edge inwards.
+  var stops: [@Sendable () async -> Void]
+}
+
+/// Starts one service on its own: what `EmbeddedServices` does for all four, with the wire in place of the calls.
+struct ServiceStart: Sendable {
+  let settings: Settings
+  let registry: PrometheusRegistry
+  let group: MultiThreadedEventLoopGroup
+  let mesh: any ServiceMesh
+  let logger: Logger
+
+  func log() async throws -> StartedService {
+    try EmbeddedServices.makeFolder(settings.data)
+    // Room for what several ingest processes have under way.
+    let log = try await SegmentedLog.open(LogConfiguration(settings, ingestLoops: 16), logger: logger)
+    let server = WireServer(
+      name: "log", host: settings.log.listen.host, port: settings.log.listen.port, group: group, routes: LogRoutes(log: log),
+      probe: probe { [("log", log.problem)] }, logger: logger)
+    do {
+      let address = try await listen("log", settings.log.listen, server)
+      return StartedService(address: address, stops: [{ await server.shutDown() }, { await log.close() }])
+    } catch {
+      await log.close()
+      throw error
+    }
+  }
+
+  func ingest() async throws -> StartedService {
+    let (client, log) = try await remoteLog(patience: .seconds(5))
+    let settings = settings
+    let ingest = IngestService(
+      configuration: IngestConfiguration(settings), log: log, group: group, probe: probe { [("log", await log.problem())] },
+      logger: logger)
+    let address = try await EmbeddedServices.listening("ingest", settings.ingest.listen) {
+      let bound = try await ingest.start()
+      return ListenAddress(host: bound?.ipAddress ?? settings.ingest.listen.host, port: bound?.port ?? 0)
+    }
+    return StartedService(
+      address: address, stops: [{ await ingest.shutDown() }, { await log.close() }, { await client.close() }])
+  }
+
+  func compute(_ catalog: ViewCatalog) async throws -> StartedService {
+    try EmbeddedServices.makeFolder(settings.data)
+    let (client, log) = try await remoteLog(patience: nil)
+    let compute = try await ComputeService(
+      configuration: ComputeConfiguration(settings), catalog: catalog, log: log, logger: logger)
+    compute.start()
+    let server = WireServer(
+      name: "compute", host: settings.compute.listen.host, port: settings.compute.listen.port, group: group,
+      routes: ComputeRoutes(store: compute),
+      probe: probe { [("compute", await compute.problem()), ("log", await log.problem())] }, logger: logger)
+    do {
+      let address = try await listen("compute", settings.compute.listen, server)
+      return StartedService(
+        address: address, stops: [{ await server.shutDown() }, { await compute.shutDown() }, { await client.close() }])
+    } catch {
+      await compute.shutDown()
+      throw error
+    }
+  }
+
+  func query() async throws -> StartedService {
+    let (client, log) = try await remoteLog(patience: .seconds(5))
+    let computeClient = WireClient(dialler: mesh.dialler(to: .compute), group: group)
+    let store = RemoteViewStore(client: computeClient, partitionCount: log.partitionCount, logger: logger)
+    let query = QueryService(
+      configuration: QueryConfiguration(settings), store: store, log: log,
+      probe: probe { [("compute", await store.problem()), ("log", await log.problem())] }, group: group, logger: logger)
+    let address = try await EmbeddedServices.listening("query", settings.query.listen) {
+      let bound = try await query.start()
+      return ListenAddress(host: bound.host, port: bound.port)
+    }
+    return StartedService(
+      address: address,
+      stops: [
+        { await query.shutDown(timeout: .seconds(10)) }, { await computeClient.close() }, { await client.close() },
+      ])
+  }
+
+  private func remoteLog(patience: Duration?) async throws -> (WireClient, RemoteLog) {
+    let client = WireClient(dialler: mesh.dialler(to: .log), group: group)
+    var configuration = RemoteLog.Configuration(patience: patience)
+    // Each loop, and each reactor, may have this much under way to one partition before it stops reading.
+    let loops = ProcessInfo.processInfo.activeProcessorCount + IngestConfiguration(settings).reactors
+    configuration.pendingBytesMax = max(configuration.pendingBytesMax, loops * IngestService.pendingBytesPerLoopMax)
+    return (client, try await RemoteLog.connect(client, configuration: configuration, logger: logger))
+  }
+
+  private func listen(_ name: String, _ wanted: ListenAddress, _ server: WireServer) async throws -> ListenAddress {
+    try await EmbeddedServices.listening(name, wanted) {
+      let bound = try await server.start()
+      return ListenAddress(host: bound?.ipAddress ?? wanted.host, port: bound?.port ?? wanted.port)
+    }
+  }
+
+  private func probe(_ checks: @escaping @Sendable () async -> [(name: String, problem: String?)]) -> ServiceProbe {
+    let registry = registry
+    return ServiceProbe(readiness: { ServiceProbe.Readiness(await checks()) }, metrics: { registry.exposition() })
+  }
+}

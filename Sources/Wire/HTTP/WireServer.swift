@@ -1,0 +1,135 @@
+import Events
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+
+/// What a service of the mesh answers with. A route is asked once its request has come whole, and within the server's bounds.
+public protocol WireRoutes: Sendable {
+  /// Answers a request; cancelled when the caller leaves or the server drains.
+  func answer(_ request: WireRequest) async -> WireResponse
+  /// The longest body a request may have; 0 for a path that takes none.
+  func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int
+  /// `GET /openapi.json`.
+  var openAPI: String { get }
+}
+
+/// The HTTP/1.1 server of a service that other services ask: its sidecar stands before it, so it speaks plain text on loopback.
+///
+/// Bounds: `connectionsMax` connections, one request at a time on each, `bodyBytesMax` bytes of request bodies held at once, 30 seconds
+/// from a request's first byte to its last.
+public final class WireServer: Sendable {
+  public static let connectionsMax = 4096
+  public static let bodyBytesMax = 256 << 20
+
+  private let host: String
+  private let port: Int
+  private let group: any EventLoopGroup
+  private let shared: WireServerShared
+  private let listener = Mutex<(any Channel)?>(nil)
+  private let connections = Mutex<[ObjectIdentifier: any Channel]>([:])
+
+  /// - Parameter name: The service's, for messages and metrics: `log`, `compute`.
+  public init(
+    name: String, host: String, port: Int, group: any EventLoopGroup, routes: any WireRoutes, probe: ServiceProbe, logger: Logger
+  ) {
+    self.host = host
+    self.port = port
+    self.group = group
+    shared = WireServerShared(name: name, routes: routes, probe: probe, logger: logger)
+  }
+
+  /// Accepts connections.
+  /// - Returns: The address listened on.
+  public func start() async throws -> SocketAddress? {
+    let shared = shared
+    let bound = try await ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 1024)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+      .childChannelOption(
+        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16 << 10, maximum: 512 << 10)
+      )
+      .childChannelInitializer { channel in
+        guard self.add(channel) else { return channel.close() }
+        return channel.eventLoop.makeCompletedFuture {
+          let operations = channel.pipeline.syncOperations
+          try operations.configureHTTPServerPipeline()
+          try operations.addHandler(WireServerHandler(shared))
+        }
+      }
+      .bind(host: host, port: port)
+      .get()
+    listener.withLock { $0 = bound }
+    return bound.localAddress
+  }
+
+  /// From now on `/readyz` says no.
+  public func drain() { shared.drain() }
+
+  /// Stops accepting, ends the waits, lets other requests under way end, closes the connections.
+  /// - Parameter timeout: After which connections are cut.
+  public func shutDown(timeout: Duration = .seconds(10)) async {
+    drain()
+    let listening = listener.withLock { listener -> (any Channel)? in
+      defer { listener = nil }
+      return listener
+    }
+    listening?.close(promise: nil)
+    let open = connections.withLock { Array($0.values) }
+    for channel in open {
+      // Fails where the channel is closed by then, which is what is wanted.
+      channel.eventLoop.execute { channel.pipeline.fireUserInboundEventTriggered(WireServerHandler.Finish()) }
+    }
+    let deadline = ContinuousClock.now + timeout
+    while ContinuousClock.now < deadline, !connections.withLock({ $0.isEmpty }) {
+      do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
+    }
+    for channel in connections.withLock({ Array($0.values) }) { channel.close(promise: nil) }
+  }
+
+  private func add(_ channel: any Channel) -> Bool {
+    let key = ObjectIdentifier(channel)
+    let isAdded = connections.withLock { connections in
+      guard connections.count < WireServer.connectionsMax else { return false }
+      connections[key] = channel
+      return true
+    }
+    if isAdded { channel.closeFuture.whenComplete { _ in self.connections.withLock { $0[key] = nil } } }
+    return isAdded
+  }
+}
+
+/// What all connections of a server have in common.
+final class WireServerShared: Sendable {
+  let name: String
+  let routes: any WireRoutes
+  let probe: ServiceProbe
+  let logger: Logger
+  let metrics: WireServerMetrics
+  private let bodyBytes = Atomic<Int>(0)
+  private let draining = Atomic<Bool>(false)
+
+  init(name: String, routes: any WireRoutes, probe: ServiceProbe, logger: Logger) {
+    self.name = name
+    self.routes = routes
+    self.probe = probe
+    self.logger = logger
+    metrics = WireServerMetrics(service: name)
+  }
+
+  var isDraining: Bool { draining.load(ordering: .acquiring) }
+
+  func drain() { draining.store(true, ordering: .releasing) }
+
+  /// Takes room for a body; false when there is none.
+  func reserve(_ bytes: Int) -> Bool {
+    let total = bodyBytes.add(bytes, ordering: .relaxed).newValue
+    if total <= WireServer.bodyBytesMax { return true }
+    bodyBytes.subtract(bytes, ordering: .relaxed)
+    return false
+  }
+
+  func release(_ bytes: Int) { if bytes > 0 { bodyBytes.subtract(bytes, ordering: .relaxed) } }
+}

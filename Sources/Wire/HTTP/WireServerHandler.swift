@@ -1,0 +1,185 @@
+import Events
+import NIOCore
+import NIOHTTP1
+
+/// One connection of a `WireServer`: collects a request within its bounds, has it answered, and takes the next.
+///
+/// The pipeline before it holds back pipelined requests until the answer is written. Belongs to the channel's event loop.
+final class WireServerHandler: ChannelInboundHandler {
+  typealias InboundIn = HTTPServerRequestPart
+  typealias OutboundOut = HTTPServerResponsePart
+
+  /// The server drains: end what waits, and close once the answer is out.
+  struct Finish: Sendable {}
+
+  /// Between a request's first byte and its last.
+  private static let requestTimeout = TimeAmount.seconds(30)
+
+  private let shared: WireServerShared
+  private var head: HTTPRequestHead?
+  private var body = ByteBuffer()
+  private var bodyBytesMax = 0
+  private var reserved = 0
+  private var timeout: Scheduled<Void>?
+  private var task: Task<Void, Never>?
+  /// The answer went out before the request had come whole: the rest is dropped, the connection then closed.
+  private var isAnsweredEarly = false
+  private var isFinishing = false
+
+  init(_ shared: WireServerShared) { self.shared = shared }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    switch unwrapInboundIn(data) {
+    case .head(let head): begin(context, head)
+    case .body(var part):
+      guard !isAnsweredEarly, head != nil else { return }
+      let bytes = part.readableBytes
+      guard body.readableBytes + bytes <= bodyBytesMax else { return refuseEarly(context, tooLarge()) }
+      if body.readableBytes + bytes > reserved {
+        guard reserve(body.readableBytes + bytes - reserved) else { return refuseEarly(context, overloaded) }
+      }
+      body.writeBuffer(&part)
+    case .end:
+      timeout?.cancel()
+      guard !isAnsweredEarly, let head else { return }
+      route(context, head)
+    }
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    timeout?.cancel()
+    task?.cancel()
+    release()
+    context.fireChannelInactive()
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // Not HTTP, or the connection broke: there is nobody to answer.
+    context.close(promise: nil)
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    guard event is Finish else { return context.fireUserInboundEventTriggered(event) }
+    isFinishing = true
+    task?.cancel()
+    if head == nil { context.close(promise: nil) }
+  }
+
+  private func begin(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
+    self.head = head
+    body = ByteBuffer()
+    let path = head.uri.prefix { $0 != "?" }
+    bodyBytesMax = shared.routes.bodyBytesMax(head.method, path)
+    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    timeout = context.eventLoop.scheduleTask(in: WireServerHandler.requestTimeout) { bound.value.close(promise: nil) }
+    guard let length = head.headers.first(name: "Content-Length").flatMap({ Int($0) }) else { return }
+    guard length <= bodyBytesMax else { return refuseEarly(context, tooLarge()) }
+    guard reserve(length) else { return refuseEarly(context, overloaded) }
+    body.reserveCapacity(length)
+  }
+
+  private func reserve(_ bytes: Int) -> Bool {
+    guard shared.reserve(bytes) else { return false }
+    reserved += bytes
+    return true
+  }
+
+  private func release() {
+    shared.release(reserved)
+    reserved = 0
+  }
+
+  private func tooLarge() -> HTTPProblem {
+    HTTPProblem(status: 413, code: "too_large", detail: "a body has \(bodyBytesMax) bytes at most here")
+  }
+
+  private var overloaded: HTTPProblem {
+    HTTPProblem(
+      status: 503, code: "overloaded", detail: "\(WireServer.bodyBytesMax) bytes of requests are being answered; try again",
+      headers: ["Retry-After": "1"])
+  }
+
+  private func route(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
+    let start = NIODeadline.now()
+    let request = WireRequest(
+      head.method, head.uri, contentType: head.headers.first(name: "Content-Type"), body: body)
+    body = ByteBuffer()
+    let (shared, eventLoop) = (shared, context.eventLoop)
+    let version = head.headers.first(name: WireVersion.header)
+    let bound = NIOLoopBound((handler: self, context: context), eventLoop: eventLoop)
+    task = Task {
+      let response = await WireServerHandler.answer(request, version: version, shared)
+      eventLoop.execute {
+        bound.value.handler.answer(bound.value.context, head, response, received: request.body.readableBytes, since: start)
+      }
+    }
+  }
+
+  private static func answer(_ request: WireRequest, version: String?, _ shared: WireServerShared) async -> WireResponse {
+    let path = request.path
+    let isGet = request.method == .GET || request.method == .HEAD
+    switch path {
+    case "/livez" where isGet: return WireResponse(["status": .string("alive")])
+    case "/readyz" where isGet, "/health" where isGet:
+      var readiness = await shared.probe.readiness()
+      if shared.isDraining { readiness.checks.append((shared.name, "shutting down")) }
+      return WireResponse(readiness.json, status: readiness.isReady ? 200 : 503)
+    case "/metrics" where isGet:
+      return WireResponse(
+        contentType: "text/plain; version=0.0.4; charset=utf-8", body: ByteBuffer(string: shared.probe.metrics()))
+    case "/openapi.json" where isGet:
+      return WireResponse(contentType: WireContent.json, body: ByteBuffer(string: shared.routes.openAPI))
+    case "/livez", "/readyz", "/health", "/metrics", "/openapi.json":
+      return WireResponse(
+        HTTPProblem(
+          status: 405, code: "method_not_allowed", detail: "\(path) takes GET", headers: ["Allow": "GET, HEAD"]))
+    default: break
+    }
+    // People ask without a version and are answered; a service that says another one is not.
+    if let version, version != String(WireVersion.current) {
+      return WireResponse(
+        HTTPProblem(
+          status: 426, code: "wire_version",
+          detail: "this is wire version \(WireVersion.current), not \(version.prefix(16)): run the same version of all services"))
+    }
+    return await shared.routes.answer(request)
+  }
+
+  private func refuseEarly(_ context: ChannelHandlerContext, _ problem: HTTPProblem) {
+    isAnsweredEarly = true
+    timeout?.cancel()
+    guard var head else { return }
+    head.headers.replaceOrAdd(name: "Connection", value: "close")
+    answer(context, head, WireResponse(problem), received: 0, since: .now())
+  }
+
+  private func answer(
+    _ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ answer: WireResponse, received: Int, since start: NIODeadline
+  ) {
+    task = nil
+    self.head = nil
+    release()
+    shared.metrics.answered(
+      head.method.rawValue, answer.status, received: received,
+      after: .nanoseconds((NIODeadline.now() - start).nanoseconds))
+    guard context.channel.isActive else { return }
+    var response = HTTPResponseHead(version: head.version, status: HTTPResponseStatus(statusCode: answer.status))
+    response.headers.add(name: "Content-Type", value: answer.contentType)
+    response.headers.add(name: "Content-Length", value: String(answer.body.readableBytes))
+    response.headers.add(name: WireVersion.header, value: String(WireVersion.current))
+    for (name, value) in answer.headers.sorted(by: { $0.key < $1.key }) {
+      response.headers.replaceOrAdd(name: name, value: value)
+    }
+    let isLast = !head.isKeepAlive || isFinishing
+    if isLast { response.headers.replaceOrAdd(name: "Connection", value: "close") }
+    context.write(wrapOutboundOut(.head(response)), promise: nil)
+    if head.method != .HEAD, answer.body.readableBytes > 0 {
+      context.write(wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil)
+    }
+    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    context.writeAndFlush(wrapOutboundOut(.end(nil))).assumeIsolated().whenComplete { _ in
+      // The output first: to close with bytes unread would send a reset, which can overtake the answer.
+      if isLast { bound.value.close(mode: .output, promise: nil) }
+    }
+  }
+}

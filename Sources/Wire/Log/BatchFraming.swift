@@ -1,0 +1,43 @@
+import Events
+import NIOCore
+
+/// Batches as a body: back to back, each beginning with its header, which says how long it is. Nothing between or behind.
+enum BatchFraming {
+  /// The longest body with batches: one of the largest, or several that are together no longer.
+  static let bytesMax = BatchHeader.byteCount + BatchHeader.payloadBytesMax + (1 << 20)
+  /// Of several batches in one request or answer.
+  static let groupBytesMax = 4 << 20
+
+  static func encode(_ batches: [ColumnBatch]) -> ByteBuffer {
+    var buffer = ByteBuffer()
+    buffer.reserveCapacity(batches.reduce(0) { $0 + $1.encoded.count })
+    for batch in batches { buffer.writeBytes(batch.encoded) }
+    return buffer
+  }
+
+  /// Reads batches, checking each as `ColumnBatch.init(encoded:)` does.
+  /// - Parameter countMax: The most that are read; one more is damage.
+  /// - Throws: With the position in the body.
+  static func decode(_ body: ByteBuffer, partition: PartitionID, countMax: Int) throws(BatchError) -> [ColumnBatch] {
+    var buffer = body
+    var batches: [ColumnBatch] = []
+    while buffer.readableBytes > 0 {
+      let at = buffer.readerIndex - body.readerIndex
+      guard batches.count < countMax else { throw BatchError(.bounds, at: at) }
+      let parsed = buffer.withUnsafeReadableBytes { bytes -> Result<BatchHeader, BatchError> in
+        do throws(BatchError) { return .success(try BatchHeader(parsing: bytes)) } catch { return .failure(error) }
+      }
+      let header: BatchHeader
+      do throws(BatchError) {
+        header = try parsed.get()
+        guard header.partition == partition, let bytes = buffer.readBytes(length: header.batchBytes) else {
+          throw BatchError(.truncated, at: 0)
+        }
+        batches.append(try ColumnBatch(encoded: bytes))
+      } catch {
+        throw BatchError(error.code, at: at + error.position)
+      }
+    }
+    return batches
+  }
+}

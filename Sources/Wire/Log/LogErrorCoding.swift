@@ -1,0 +1,56 @@
+import Events
+
+extension LogError {
+  /// As a member of an answer: `{"code":"out_of_range","partition":3,"detail":"…"}`.
+  var json: JSONValue {
+    var members = JSONObject()
+    members["code"] = .string(code.rawValue)
+    if let partition { members["partition"] = .int(Int64(partition.index)) }
+    if let segment { members["segment"] = .int(segment.rawValue) }
+    if let position { members["position"] = .int(Int64(position)) }
+    if let errno { members["errno"] = .int(Int64(errno)) }
+    members["detail"] = .string(detail)
+    return .object(members)
+  }
+
+  /// Nil when the value is no log error.
+  init?(json: JSONValue?) {
+    guard case .string(let name)? = json?["code"], let code = Code(rawValue: name), case .string(let detail)? = json?["detail"]
+    else { return nil }
+    func number(_ name: String) -> Int64? { if case .int(let value)? = json?[name] { value } else { nil } }
+    self.init(
+      code, partition: number("partition").flatMap { UInt16(exactly: $0) }.map { PartitionID($0) },
+      segment: number("segment").map { Offset($0) }, position: number("position").map { Int($0) },
+      errno: number("errno").flatMap { Int32(exactly: $0) }, detail)
+  }
+
+  /// The answer that says it.
+  var response: WireResponse {
+    let status =
+      switch code {
+      case .outOfRange: 416
+      case .unknownPartition: 404
+      case .unavailable, .locked, .diskFull: 503
+      case .poisoned, .corrupt, .io, .incompatible: 500
+      }
+    var extra = JSONObject()
+    extra["log"] = json
+    let headers = status == 503 ? ["Retry-After": "1"] : [:]
+    return WireResponse(HTTPProblem(status: status, code: "log_\(code.rawValue)", detail: detail, headers: headers), extra: extra)
+  }
+
+  /// What an answer that is no success says.
+  init(_ response: WireResponse, partition: PartitionID?) {
+    if let error = LogError(json: response.json?["log"]) {
+      self = error
+      return
+    }
+    var detail = "the log answered \(response.status)"
+    if case .string(let text)? = response.json?["detail"] { detail += ": \(text.prefix(512))" }
+    self.init(response.status >= 500 ? .unavailable : .incompatible, partition: partition, detail)
+  }
+
+  init(_ error: PeerError, partition: PartitionID?) {
+    self.init(.unavailable, partition: partition, "no answer from the log: \(error)")
+  }
+}

@@ -1,0 +1,34 @@
+import Dispatch
+import Events
+
+/// Reads from a log that may block its thread: on a serial queue of its own, never on an event loop or one of Swift's few threads.
+actor LogReader {
+  /// A reader's queue.
+  private final class Executor: SerialExecutor {
+    private let queue: DispatchQueue
+
+    init(label: String) { queue = DispatchQueue(label: label) }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+      let job = UnownedJob(job)
+      queue.async { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
+    }
+  }
+
+  nonisolated private let executor: Executor
+  nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+  private let log: any EventLog
+
+  init(_ log: any EventLog, number: Int) {
+    self.log = log
+    executor = Executor(label: "penstock.wire.read.\(number)")
+  }
+
+  func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError) -> [ColumnBatch] {
+    try await log.read(partition, from: start, bytesMax: bytesMax)
+  }
+
+  func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError) -> Offset? {
+    try await log.firstOffset(of: partition, atOrAfter: time)
+  }
+}

@@ -1,0 +1,204 @@
+import Events
+import NIOCore
+import NIOHTTP1
+import Synchronization
+
+/// A log's routes: what `RemoteLog` asks. docs/wire.md describes them.
+public struct LogRoutes: WireRoutes {
+  /// The longest that a wait is held.
+  static let waitMax = Duration.seconds(30)
+  static let sourcesMax = 4096
+  private static let readersMax = 4
+
+  private let log: any EventLog
+  private let readers: [LogReader]
+
+  public init(log: any EventLog) {
+    self.log = log
+    readers = (0..<min(LogRoutes.readersMax, log.partitionCount)).map { LogReader(log, number: $0) }
+  }
+
+  public func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int {
+    guard method == .POST else { return 0 }
+    return path.hasSuffix("/batches") ? BatchFraming.bytesMax : 1 << 20
+  }
+
+  public var openAPI: String { LogOpenAPI.document }
+
+  public func answer(_ request: WireRequest) async -> WireResponse {
+    let parts = request.path.split(separator: "/")
+    do throws(LogError) {
+      switch (request.method, parts.count, parts.dropFirst().first, parts.dropFirst(2).first) {
+      case (.GET, 2, "log", nil):
+        return WireResponse(["wire": .int(Int64(WireVersion.current)), "partitions": .int(Int64(log.partitionCount))])
+      case (.POST, 3, "log", "wait"): return try await wait(request)
+      case (.POST, 3, "log", "producers"): return try await producers(request)
+      case (let method, 4, "log", "partitions") where method == .GET: return try await bounds(try partition(parts[3]))
+      case (let method, 5, "log", "partitions"):
+        let partition = try partition(parts[3])
+        switch (method, parts[4]) {
+        case (.POST, "batches"): return try await append(request, to: partition)
+        case (.GET, "batches"): return try await read(request, partition)
+        case (.GET, "first_offset"): return try await firstOffset(request, partition)
+        default: return LogRoutes.notFound(request)
+        }
+      default: return LogRoutes.notFound(request)
+      }
+    } catch {
+      return error.response
+    }
+  }
+
+  // MARK: appending
+
+  private func append(_ request: WireRequest, to partition: PartitionID) async throws(LogError) -> WireResponse {
+    let batches: [ColumnBatch]
+    do throws(BatchError) {
+      batches = try BatchFraming.decode(request.body, partition: partition, countMax: AppendReceipt.unansweredBatchesMax)
+    } catch {
+      return LogRoutes.bad("malformed_batch", "\(error): partition \(partition)'s batches, back to back, are expected")
+    }
+    guard !batches.isEmpty, batches.allSatisfy({ $0.tag?.exceptions.isEmpty ?? true }) else {
+      return LogRoutes.bad(
+        "malformed_batch", "1 to \(AppendReceipt.unansweredBatchesMax) batches that nothing was left out of are expected")
+    }
+    return WireResponse(contentType: WireContent.receipts, body: ReceiptCoding.encode(await append(batches)))
+  }
+
+  /// Appends batches in order. After one that the log refuses at once none is tried: else a later one could be appended before it.
+  private func append(_ batches: [ColumnBatch]) async -> [Result<AppendReceipt, LogError>] {
+    let outcome = AppendOutcome(count: batches.count)
+    await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+      outcome.wait(continuation)
+      for (index, batch) in batches.enumerated() {
+        if let refusal = outcome.refusal {
+          outcome.complete(index, .failure(refusal))
+          continue
+        }
+        log.append(batch) { outcome.complete(index, $0) }
+      }
+    }
+    return outcome.results
+  }
+
+  // MARK: reading
+
+  private func read(_ request: WireRequest, _ partition: PartitionID) async throws(LogError) -> WireResponse {
+    let parameters = request.parameters
+    guard let from = parameters["from"].flatMap({ Int64($0) }),
+      let bytesMax = Int(parameters["bytes_max"] ?? "\(BatchFraming.groupBytesMax)"), bytesMax >= 0
+    else { return LogRoutes.bad("bad_parameter", "from and bytes_max are whole numbers") }
+    let batches = try await readers[partition.index % readers.count].read(
+      partition, from: Offset(from), bytesMax: min(bytesMax, BatchFraming.bytesMax / 2))
+    return WireResponse(contentType: WireContent.batches, body: BatchFraming.encode(batches))
+  }
+
+  private func bounds(_ partition: PartitionID) async throws(LogError) -> WireResponse {
+    let bounds = try await log.bounds(of: partition)
+    return WireResponse(["start": .int(bounds.startOffset.rawValue), "high_watermark": .int(bounds.highWatermark.rawValue)])
+  }
+
+  private func firstOffset(_ request: WireRequest, _ partition: PartitionID) async throws(LogError) -> WireResponse {
+    guard let time = request.parameters["at"].flatMap({ Int64($0) }) else {
+      return LogRoutes.bad("bad_parameter", "at is a time in nanoseconds since 1970")
+    }
+    let offset = try await readers[partition.index % readers.count].firstOffset(
+      of: partition, atOrAfter: Timestamp(nanoseconds: time))
+    return WireResponse(["offset": offset.map { .int($0.rawValue) } ?? .null])
+  }
+
+  /// Answers when some partition has passed its offset, or the time is up.
+  private func wait(_ request: WireRequest) async throws(LogError) -> WireResponse {
+    guard let json = try? JSONValue(parsing: request.body.readableBytesView), let past = json["past"],
+      let positions = try? OffsetVector(parsing: past.text), case .int(let milliseconds)? = json["timeout_ms"], milliseconds >= 0
+    else { return LogRoutes.bad("bad_request", #"expected {"past":{"0":118},"timeout_ms":20000}"#) }
+    let timeout = min(.milliseconds(min(milliseconds, 1 << 31)), LogRoutes.waitMax)
+    let log = log
+    let result = await withTaskGroup(of: Result<Bool, LogError>.self) { group in
+      group.addTask {
+        do throws(LogError) {
+          try await log.waitForAppend(past: positions)
+          // Returns as well when it is cancelled.
+          return .success(!Task.isCancelled)
+        } catch {
+          return .failure(error)
+        }
+      }
+      group.addTask {
+        // Ends early when the other is done, or the caller has left.
+        try? await Task.sleep(for: timeout)
+        return .success(false)
+      }
+      defer { group.cancelAll() }
+      return await group.next() ?? .success(false)
+    }
+    return WireResponse(["appended": .bool(try result.get())])
+  }
+
+  private func producers(_ request: WireRequest) async throws(LogError) -> WireResponse {
+    guard let json = try? JSONValue(parsing: request.body.readableBytesView), case .array(let elements)? = json["sources"],
+      elements.count <= LogRoutes.sourcesMax
+    else { return LogRoutes.bad("bad_request", #"expected {"sources":["a"]}, at most \#(LogRoutes.sourcesMax)"#) }
+    var sources: [String] = []
+    for case .string(let source) in elements { sources.append(source) }
+    let positions = try await log.producerPositions(of: sources)
+    var found: [JSONValue] = []
+    for (source, position) in positions.sorted(by: { $0.key < $1.key }) {
+      found.append([
+        "source": .string(source), "epoch": .string(String(position.epoch)), "sequence": .string(String(position.sequence)),
+      ])
+    }
+    return WireResponse(["producers": .array(found)])
+  }
+
+  // MARK: refusing
+
+  private func partition(_ text: Substring) throws(LogError) -> PartitionID {
+    guard let number = Int(text), (0..<log.partitionCount).contains(number) else {
+      throw LogError(
+        .unknownPartition, partition: UInt16(text).map { PartitionID($0) },
+        "the log has partitions 0 to \(log.partitionCount - 1)")
+    }
+    return PartitionID(number)
+  }
+
+  static func notFound(_ request: WireRequest) -> WireResponse {
+    WireResponse(
+      HTTPProblem(
+        status: 404, code: "not_found", detail: "there is no \(request.method) \(request.path.prefix(128)); see /openapi.json"))
+  }
+
+  static func bad(_ code: String, _ detail: String) -> WireResponse {
+    WireResponse(HTTPProblem(status: 400, code: code, detail: detail))
+  }
+}
+
+/// The outcomes of one request's batches, gathered from the log's threads.
+private final class AppendOutcome: Sendable {
+  private struct State {
+    var results: [Result<AppendReceipt, LogError>?]
+    var missing: Int
+    var refusal: LogError?
+    var continuation: CheckedContinuation<Void, Never>?
+  }
+
+  private let state: Mutex<State>
+
+  init(count: Int) { state = Mutex(State(results: Array(repeating: nil, count: count), missing: count)) }
+
+  /// The first failure so far.
+  var refusal: LogError? { state.withLock { $0.refusal } }
+  var results: [Result<AppendReceipt, LogError>] { state.withLock { $0.results.compactMap { $0 } } }
+
+  func wait(_ continuation: CheckedContinuation<Void, Never>) { state.withLock { $0.continuation = continuation } }
+
+  func complete(_ index: Int, _ result: Result<AppendReceipt, LogError>) {
+    let waiting = state.withLock { state -> CheckedContinuation<Void, Never>? in
+      state.results[index] = result
+      if case .failure(let error) = result, state.refusal == nil { state.refusal = error }
+      state.missing -= 1
+      return state.missing == 0 ? state.continuation.take() : nil
+    }
+    waiting?.resume()
+  }
+}

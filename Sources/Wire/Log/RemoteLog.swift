@@ -1,0 +1,221 @@
+import Events
+import Logging
+import Metrics
+import NIOCore
+
+/// The log of another process. Keeps the promises of `EventLog` across lost connections and restarts of the log: appends in order, each
+/// once, answered when synced; reads that fail are tried again for as long as its `patience` lasts.
+public final class RemoteLog: EventLog, Sendable {
+  public struct Configuration: Sendable {
+    /// What may wait for the log's answer, per partition; more is refused with `.unavailable`. One batch is always taken.
+    public var pendingBytesMax = 16 << 20
+    public var pendingBatchesMax = 4096
+    /// How long reads and waits go on trying while the log does not answer; until their task is cancelled when nil.
+    public var patience: Duration?
+    /// As `patience`, of `bounds` and `producerPositions`, for which somebody waits.
+    public var questionPatience = Duration.seconds(5)
+
+    public init(patience: Duration? = nil) { self.patience = patience }
+  }
+
+  /// One request's.
+  private static let timeout = Duration.seconds(10)
+  private static let waitTimeout = Duration.seconds(20)
+
+  public let partitionCount: Int
+  private let client: WireClient
+  private let configuration: Configuration
+  private let lanes: [AppendLane]
+  private let logger: Logger
+
+  /// Asks the log for its partitions, for as long as it takes until one answers or the task is cancelled.
+  /// - Throws: `.incompatible` when what answers is no log of this version, `.unavailable` when cancelled.
+  public static func connect(_ client: WireClient, configuration: Configuration = Configuration(), logger: Logger)
+    async throws(LogError)
+    -> RemoteLog
+  {
+    let response = try await ask(client, WireRequest(.GET, "/v1/log"), nil, patience: nil, logger)
+    guard case .int(let partitions)? = response.json?["partitions"],
+      (1...PartitionID.countMax).contains(Int(clamping: partitions))
+    else { throw LogError(.incompatible, "what answers as \(client.dialler.service) does not say how many partitions it has") }
+    return RemoteLog(client, partitions: Int(partitions), configuration: configuration, logger: logger)
+  }
+
+  init(_ client: WireClient, partitions: Int, configuration: Configuration, logger: Logger) {
+    partitionCount = partitions
+    self.client = client
+    self.configuration = configuration
+    self.logger = logger
+    let appender = AppendTag.Appender.random(), metrics = RemoteLogMetrics()
+    lanes = (0..<partitions).map {
+      AppendLane(
+        partition: PartitionID($0), appender: appender, client: client, configuration: configuration, metrics: metrics,
+        logger: logger)
+    }
+  }
+
+  /// Waits until appends are answered, then refuses more and fails the rest. The client stays open: it is its owner's.
+  public func close(timeout: Duration = .seconds(5)) async {
+    let deadline = ContinuousClock.now + timeout
+    while !lanes.allSatisfy(\.isEmpty), ContinuousClock.now < deadline {
+      do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
+    }
+    for lane in lanes { lane.close() }
+  }
+
+  /// What keeps the log from answering; nil when nothing does. Asks it.
+  public nonisolated(nonsending) func problem() async -> String? {
+    do throws(LogError) {
+      let response = try await RemoteLog.ask(client, WireRequest(.GET, "/v1/log"), nil, patience: .zero, logger)
+      guard case .int(Int64(partitionCount))? = response.json?["partitions"] else {
+        return "the log has another number of partitions than when this process began; restart it"
+      }
+      return nil
+    } catch {
+      return error.description
+    }
+  }
+
+  // MARK: EventLog
+
+  public func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
+    guard batch.partition.index < partitionCount else { return completion(.failure(unknown(batch.partition))) }
+    lanes[batch.partition.index].offer(batch, completion)
+  }
+
+  public nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
+    -> [ColumnBatch]
+  {
+    guard partition.index < partitionCount else { throw unknown(partition) }
+    let request = WireRequest(
+      .GET, "/v1/log/partitions/\(partition)/batches?from=\(start)&bytes_max=\(bytesMax)", answerBytesMax: BatchFraming.bytesMax)
+    let response = try await ask(request, partition, patience: configuration.patience)
+    let batches: [ColumnBatch]
+    do throws(BatchError) {
+      batches = try BatchFraming.decode(response.body, partition: partition, countMax: Int.max)
+    } catch {
+      throw LogError(.corrupt, partition: partition, position: error.position, "the log's answer holds a damaged batch: \(error)")
+    }
+    guard batches.first.map({ $0.baseOffset <= start && start < $0.endOffset }) ?? true,
+      zip(batches, batches.dropFirst()).allSatisfy({ $0.endOffset == $1.baseOffset })
+    else { throw LogError(.corrupt, partition: partition, "the log's answer does not continue at offset \(start)") }
+    return batches
+  }
+
+  public nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
+    guard partition.index < partitionCount else { throw unknown(partition) }
+    let response = try await ask(
+      WireRequest(.GET, "/v1/log/partitions/\(partition)"), partition, patience: configuration.questionPatience)
+    guard case .int(let start)? = response.json?["start"], case .int(let end)? = response.json?["high_watermark"],
+      0 <= start, start <= end
+    else { throw malformed(partition) }
+    return PartitionBounds(startOffset: Offset(start), highWatermark: Offset(end))
+  }
+
+  public nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
+    for partition in positions.offsets.keys where partition.index >= partitionCount { throw unknown(partition) }
+    var past = JSONObject()
+    for (partition, offset) in positions.sorted { past[partition.description] = .int(offset.rawValue) }
+    let milliseconds = RemoteLog.waitTimeout.nanosecondsHeld / 1_000_000
+    let request = WireRequest(posting: ["past": .object(past), "timeout_ms": .int(milliseconds)], to: "/v1/log/wait")
+    while !Task.isCancelled {
+      do throws(LogError) {
+        let response = try await ask(
+          request, nil, patience: configuration.patience, timeout: RemoteLog.waitTimeout + RemoteLog.timeout)
+        if response.json?["appended"] == .bool(true) { return }
+      } catch {
+        // A cancelled wait returns, as it does in process.
+        if Task.isCancelled { return }
+        throw error
+      }
+    }
+  }
+
+  public nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError)
+    -> [String: ProducerPosition]
+  {
+    var result: [String: ProducerPosition] = [:]
+    var rest = sources[...]
+    while !rest.isEmpty {
+      let some = rest.prefix(256)
+      rest = rest.dropFirst(some.count)
+      let request = WireRequest(posting: ["sources": .array(some.map { .string($0) })], to: "/v1/log/producers")
+      let response = try await ask(request, nil, patience: configuration.questionPatience)
+      guard case .array(let found)? = response.json?["producers"] else { throw malformed(nil) }
+      for one in found {
+        guard case .string(let source)? = one["source"], case .string(let epoch)? = one["epoch"],
+          case .string(let sequence)? = one["sequence"], let epoch = UInt64(epoch), let sequence = UInt64(sequence)
+        else { throw malformed(nil) }
+        result[source] = ProducerPosition(epoch: epoch, sequence: sequence)
+      }
+    }
+    return result
+  }
+
+  public nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
+    -> Offset?
+  {
+    guard partition.index < partitionCount else { throw unknown(partition) }
+    let response = try await ask(
+      WireRequest(.GET, "/v1/log/partitions/\(partition)/first_offset?at=\(time.nanoseconds)"), partition,
+      patience: configuration.questionPatience)
+    switch response.json?["offset"] {
+    case .int(let offset)? where offset >= 0: return Offset(offset)
+    case .null?: return nil
+    default: throw malformed(partition)
+    }
+  }
+
+  // MARK: asking
+
+  private nonisolated(nonsending) func ask(
+    _ request: WireRequest, _ partition: PartitionID?, patience: Duration?, timeout: Duration = RemoteLog.timeout
+  ) async throws(LogError) -> WireResponse {
+    try await RemoteLog.ask(client, request, partition, patience: patience, timeout: timeout, logger)
+  }
+
+  /// Asks until the log answers with a success or with an error that will not pass. Only for what may be asked twice.
+  private nonisolated(nonsending) static func ask(
+    _ client: WireClient, _ request: WireRequest, _ partition: PartitionID?, patience: Duration?,
+    timeout: Duration = RemoteLog.timeout, _ logger: Logger
+  ) async throws(LogError) -> WireResponse {
+    let start = ContinuousClock.now
+    var backoff = Backoff()
+    while true {
+      let failure: LogError
+      if let peer = client.dialler.peers().peers.first {
+        let answer: Result<WireResponse, PeerError>
+        do throws(PeerError) { answer = .success(try await client.send(request, to: peer, within: timeout)) } catch {
+          answer = .failure(error)
+        }
+        switch answer {
+        case .success(let response) where response.status == 200: return response
+        case .success(let response): failure = LogError(response, partition: partition)
+        case .failure(let error): failure = LogError(error, partition: partition)
+        }
+      } else {
+        failure = LogError(.unavailable, partition: partition, "no instance of \(client.dialler.service) is known")
+      }
+      guard failure.code == .unavailable else { throw failure }
+      if Task.isCancelled { throw failure }
+      if let patience, ContinuousClock.now - start >= patience { throw failure }
+      logger.debug("asking the log again: \(failure)")
+      // Cancelled: the next round's failure is the last.
+      try? await Task.sleep(for: backoff.delay())
+    }
+  }
+
+  private func unknown(_ partition: PartitionID) -> LogError {
+    LogError(.unknownPartition, partition: partition, "the log has partitions 0 to \(partitionCount - 1)")
+  }
+
+  private func malformed(_ partition: PartitionID?) -> LogError {
+    LogError(.incompatible, partition: partition, "the log's answer is none of wire version \(WireVersion.current)")
+  }
+}
+
+/// What a process counts that appends over the wire.
+struct RemoteLogMetrics: Sendable {
+  /// Requests with batches that were sent again, or put off because no log answers.
+  let retries = Counter(label: "penstock_wire_append_retries_total")
+}
