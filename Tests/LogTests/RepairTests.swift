@@ -81,7 +81,7 @@ struct RepairTests {
   }
 
   /// Nil when the partition does not open, or cannot be read whole.
-  private func events(of log: SegmentedLog) async -> [Event]? {
+  private func readable(_ log: SegmentedLog) async -> [Event]? {
     do { return try await readAll(log) } catch { return nil }
   }
 
@@ -101,7 +101,7 @@ struct RepairTests {
       let isWhole = !files.isStopped
       let left = files.afterCrash(.arbitrary, seed: UInt64(call))
       let log = try await openLog(left, configuration)
-      let kept = await events(of: log)
+      let kept = await readable(log)
       await log.close()
       if let kept {
         try #require(kept == Array(events.prefix(kept.count)) && kept.count == plan.endOffset.rawValue, "call \(call)")

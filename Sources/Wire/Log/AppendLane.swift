@@ -184,7 +184,8 @@ final class AppendLane: Sendable {
   private static func passes(_ error: LogError) -> Bool {
     switch error.code {
     case .unavailable, .poisoned, .locked: true
-    case .corrupt, .io, .outOfRange, .unknownPartition, .incompatible: false
+    // A full disk is for the device to hear of: it holds back by itself.
+    case .corrupt, .io, .outOfRange, .unknownPartition, .incompatible, .diskFull: false
     }
   }
 

@@ -30,7 +30,7 @@ extension LogError {
       switch code {
       case .outOfRange: 416
       case .unknownPartition: 404
-      case .unavailable, .locked: 503
+      case .unavailable, .locked, .diskFull: 503
       case .poisoned, .corrupt, .io, .incompatible: 500
       }
     var extra = JSONObject()

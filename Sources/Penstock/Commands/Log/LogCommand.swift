@@ -4,14 +4,14 @@ import Log
 
 struct LogCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "log", abstract: "The log: the service of the mesh, and what it keeps on disk.",
+    commandName: "log", abstract: "The log: the service of the mesh, and tools for what lies on disk.",
     discussion: """
-      Without a verb, the service runs. list, inspect, verify and export read a data folder as it lies, also while a server writes it: they take no lock and change \
-      nothing. repair and retain change it, and are refused while a server has it open.
+      Alone it is the service. list, inspect, verify and export read a data folder as it lies, also while a server writes it: they take \
+      no lock and change nothing. repair and retain change it, and are refused while a server has it open.
       """,
     subcommands: [
-      LogListCommand.self, LogInspectCommand.self, LogVerifyCommand.self, LogExportCommand.self, LogRepairCommand.self,
-      LogRetainCommand.self, LogServeCommand.self,
+      LogServeCommand.self, LogListCommand.self, LogInspectCommand.self, LogVerifyCommand.self, LogExportCommand.self,
+      LogRepairCommand.self, LogRetainCommand.self,
     ], defaultSubcommand: LogServeCommand.self)
 }
 
