@@ -21,7 +21,7 @@ DEADLINE = 60
 
 def free_base():
     """A number from which the mesh's ports are free."""
-    for base in range(23000, 45000, 300):
+    for base in range(23000, 32000, 300):
         sockets = []
         try:
             for offset in (0, 1, 2, 10, 11, 20, 30, 40, 41, 110, 111, 120, 130, 140, 141):
@@ -162,7 +162,11 @@ def test_plain_text_on_a_sidecar_reaches_nobody(mesh):
     for offset in (110, 120, 130, 140):
         with socket.create_connection(("127.0.0.1", mesh.base + offset), timeout=10) as connection:
             connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert not connection.recv(100).startswith(b"HTTP/1.1 200")
+            try:
+                answer = connection.recv(100)
+            except ConnectionResetError:
+                answer = b""
+            assert not answer.startswith(b"HTTP/"), answer
 
 
 def test_down_leaves_nothing_running(tmp_path):
