@@ -15,7 +15,7 @@ extension FuzzTarget {
       }
     }
   } run: { input in
-    guard input.count > 6, let codec = BatchHeader.Codec(rawValue: UInt32(input[1] & 1)) else { return }
+    guard input.count > 6, let codec = BatchHeader.Codec(rawValue: UInt16(input[1] & 1)) else { return }
     let payload = Array(input[6...])
     let inflated = codec == .none ? payload.count : input[2..<6].reversed().reduce(0) { $0 << 8 | Int($1) }
     let header = BatchHeader(
