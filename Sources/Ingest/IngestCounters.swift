@@ -45,6 +45,7 @@ struct IngestCounters: Sendable {
   /// Adds what a loop has counted, and lets it begin anew.
   func add(_ tally: inout Tally) {
     if tally.bytes > 0 { received(events: tally.received, bytes: tally.bytes) }
+    totals.synced(appended: tally.appended, duplicates: tally.duplicates)
     if tally.appended > 0 { eventsAppended.increment(by: tally.appended) }
     if tally.duplicates > 0 { eventsDuplicate.increment(by: tally.duplicates) }
     tally = Tally()

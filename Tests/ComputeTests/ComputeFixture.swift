@@ -56,7 +56,7 @@ struct ComputeFixture {
     _ service: ComputeService, _ view: String, after offsets: OffsetVector, from: Timestamp? = nil, to: Timestamp? = nil
   ) async throws -> [Row] {
     let result = try await service.read(
-      ViewReadRequest(view: view, from: from, to: to, after: offsets, timeout: .seconds(20)))
+      ViewReadRequest(view: view, from: from, to: to, after: offsets, timeout: .seconds(120)))
     let merged = result.rows.merged(layout: result.definition.layout)
     return (0..<merged.count).map { row in
       Row(

@@ -243,7 +243,7 @@ struct WindowTests {
         data: ["site": .string("ams")])
     }
     let end = try await fixture.append(events.reversed()) { 1 }
-    let result = try await service.read(ViewReadRequest(view: "v", after: end, timeout: .seconds(20)))
+    let result = try await service.read(ViewReadRequest(view: "v", after: end, timeout: .seconds(120)))
     let rows = result.rows.merged(for: result.definition)
     #expect(rows.windowStarts.map { ($0 - Self.start) / Self.second } == [0, 80])
     #expect(rows.windowEnds.map { ($0 - Self.start) / Self.second } == [73, 90])
@@ -264,7 +264,7 @@ struct WindowTests {
       let all = Self.expected(events, kind, partition: { _ in PartitionID(0) }).rows
       let greatest = events.map(\.time.nanoseconds).max()!
       let bound = greatest - 10 * Self.second - 300 * Self.second
-      let result = try await service.read(ViewReadRequest(view: "v", timeout: .seconds(20)))
+      let result = try await service.read(ViewReadRequest(view: "v", timeout: .seconds(120)))
       #expect(result.rows.windowEnds.allSatisfy { $0 > bound }, "\(kind)")
       if kind == .hop {
         #expect(Self.same(rows, all.filter { $0.windowStart + 60 * Self.second > bound }) == nil)
@@ -287,7 +287,7 @@ struct WindowTests {
     try setFormat(path, 1)
     service = try await fixture.start(Self.views(.tumble), workers: 1)
     #expect(Set(try await fixture.rows(service, "v", after: end)) == Set(rows))
-    #expect(FileManager.default.fileExists(atPath: path + ".format-1"))
+    #expect(FileManager.default.fileExists(atPath: path + ".old"))
     await service.shutDown()
     try setFormat(path, 99)
     await #expect(throws: ComputeError.self) { _ = try await fixture.start(Self.views(.tumble), workers: 1) }

@@ -76,8 +76,7 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
   @Test(
     "a wrong use ends with 2, and says what is right on standard error",
     arguments: [
-      (["frobnicate"], "frobnicate"), (["query"], "penstock up"),
-      (["query", "v", "--limit", "0"], "expected 1 or more"),
+      (["frobnicate"], "frobnicate"), (["query", "v", "--limit", "0"], "expected 1 or more"),
       (["query", "v", "--output", "xml"], "table, json or csv"), (["query", "v", "--url", "nonsense"], "http://127.0.0.1:8080"),
       (["send", "f", "--connections", "0"], "1 to 1024"), (["send", "f", "--batch", "10001"], "1 to 10000"),
       (["simulate", "--devices", "0"], "1 to 1000000"), (["simulate", "--duration", "soon"], "30s or 5m"),
@@ -86,7 +85,7 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
       (["log", "retain"], "log.retention keeps all"), (["send", "f", "--rate", "0"], "more than 0"),
       (["send", "f", "--url", "http://x"], "ws://"),
       (["up", "--set", "log.sync"], "KEY=VALUE"), (["up", "--set", "log.sink=x"], "did you mean 'log.sync'?"),
-      (["up", "--log-level", "loud"], "trace, debug"), (["up", "--set", "query.listen=0.0.0.0:80"], "auth is not available"),
+      (["up", "--log-level", "loud"], "trace, debug"), (["up", "--set", "query.listen=0.0.0.0:80"], "set auth.tokens, auth.jwks or auth.hs256_secret"),
       (["demo", "--config", "/no/such/file"], "no such file"), (["config", "check", "--set", "log.partitions=0"], "1 to 1024"),
       (["view", "check", "/no/such/file"], "no such file"),
     ])

@@ -69,9 +69,10 @@ private func problems(
     let yaml = parts.enumerated().map { String(repeating: "  ", count: $0) + $1 + ":" }.joined(separator: "\n") + " \(text)\n"
     let expected = try load().settings
 
-    for (index, loaded) in try [
-      load(yaml: yaml), load(environment: [declaration.environmentVariable: text]), load(flags: [(key, text, "--set")]),
-    ].enumerated() {
+    var layers = [try load(yaml: yaml), try load(environment: [declaration.environmentVariable: text])]
+    // A secret is not taken as a flag.
+    if !declaration.isSecret { layers.append(try load(flags: [(key, text, "--set")])) }
+    for (index, loaded) in layers.enumerated() {
       let entry = try #require(loaded.entries.first { $0.key == key })
       #expect(entry.origin != .builtIn, "layer \(index)")
       #expect(entry.value == declaration.defaultText, "layer \(index)")

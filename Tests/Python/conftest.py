@@ -79,13 +79,13 @@ class Service:
 
 
 class Penstock(Service):
-    def __init__(self, folder, *settings):
-        views = folder / "views.yaml"
-        views.write_text(VIEWS)
+    def __init__(self, folder, *settings, views=VIEWS):
+        file = folder / "views.yaml"
+        file.write_text(views)
         config = folder / "penstock.yaml"
         config.write_text("ingest: { listen: 127.0.0.1:0 }\nquery: { listen: 127.0.0.1:0 }\n")
         super().__init__(
-            [str(BUILD / "penstock"), "up", "--config", str(config), "--data", str(folder / "data"), "--views", str(views)]
+            [str(BUILD / "penstock"), "up", "--config", str(config), "--data", str(folder / "data"), "--views", str(file)]
             + [argument for setting in settings for argument in ("--set", setting)],
             ["ingest", "query"],
         )

@@ -4,8 +4,17 @@ import http.client
 import json
 import urllib.parse
 
-from conftest import DEADLINE, event, receive, wait_for_ack
+import pytest
+from conftest import DEADLINE, Penstock, event, receive, wait_for_ack
 from test_http import request
+
+
+@pytest.fixture(scope="module")
+def penstock(tmp_path_factory):
+    """One of their own: events of the present, which other tests send, would make these late."""
+    service = Penstock(tmp_path_factory.mktemp("penstock"))
+    yield service
+    assert service.stop() == 0, "".join(service.lines)
 
 
 def get(penstock, path, **parameters):

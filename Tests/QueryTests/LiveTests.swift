@@ -49,7 +49,13 @@ private struct Streaming {
     self.pieces = pieces
   }
 
-  mutating func next() async throws -> SentEvent { try SentEvent(try #require(try await pieces.next())) }
+  /// The next event; comments, which only show that the stream lives, are passed over.
+  mutating func next() async throws -> SentEvent {
+    while true {
+      let piece = try #require(try await pieces.next())
+      if piece.first != UInt8(ascii: ":") { return try SentEvent(piece) }
+    }
+  }
 }
 
 private func prepared(_ configuration: QueryConfiguration = QueryConfiguration()) throws -> Asking {

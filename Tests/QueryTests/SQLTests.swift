@@ -55,9 +55,9 @@ func sqlShape() async throws {
 @Test("computed columns have the type of their values, and names that come twice are told apart")
 func sqlTypes() async throws {
   let reply = try await asking().sql(
-    "SELECT sum(n) AS events, avg(mean), 'x' AS t, NULL AS nothing, h.n, h.n FROM hourly h GROUP BY source ORDER BY source")
+    "SELECT sum(n) AS events, avg(mean), 'x' AS t, NULL AS absent, h.n, h.n FROM hourly h GROUP BY source ORDER BY source")
   #expect(try reply.array("columns").map { $0["type"]?.string } == ["int64", "double", "string", "any", "int64", "int64"])
-  #expect(try reply.array("columns").map { $0["name"]?.string } == ["events", "avg(mean)", "t", "nothing", "n", "n_2"])
+  #expect(try reply.array("columns").map { $0["name"]?.string } == ["events", "avg(mean)", "t", "absent", "n", "n_2"])
   #expect(try reply.array("rows").map { $0["events"]?.number } == [3, 3])
 }
 

@@ -53,6 +53,7 @@ final class SQLSession: @unchecked Sendable {
   private func configure(_ limits: SQLLimits) throws(QueryFailure) {
     // What is sorted or remembered stays in memory, where it is bounded; no file is made.
     var status = sqlite3_exec(connection, "PRAGMA temp_store = MEMORY", nil, nil, nil)
+    for table in tables { table.guardian = guardian }
     for table in tables where status == SQLITE_OK { status = SQLTableModule.add(table, to: connection) }
     if status == SQLITE_OK {
       status = sqlite3_create_collation_v2(
@@ -115,6 +116,8 @@ final class SQLSession: @unchecked Sendable {
   private func failure(_ sql: String?) -> QueryFailure {
     if let refusal = guardian.refusal { return refusal }
     let message = message
+    // SQLite finds that a view's table takes no writes before it asks whether it may write.
+    if message.hasSuffix(" may not be modified") { return SQLGuardian.refused("writing") }
     if let function = SQLGuardian.refusedFunctions.first(where: { message == "no such function: \($0)" }) {
       return SQLGuardian.refused("the function \(function)")
     }

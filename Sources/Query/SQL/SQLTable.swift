@@ -11,6 +11,8 @@ final class SQLTable {
   /// Rows that all of the statement's scans together may need; nil while it names the view nowhere.
   private(set) var wanted: SQLBounds?
   private(set) var rows: SQLRows?
+  /// Asked by SQLite about the statement, and about what the table itself declares.
+  weak var guardian: SQLGuardian?
 
   init(_ definition: ViewDefinition, generation: Int) {
     self.definition = definition

@@ -60,7 +60,10 @@ enum SQLTableModule {
     ) -> Int32 = { connection, context, _, _, result, _ in
       guard let context, let result else { return SQLITE_MISUSE }
       let table = Unmanaged<SQLTable>.fromOpaque(context)
-      let status = sqlite3_declare_vtab(connection, table.takeUnretainedValue().declaration)
+      let declared = table.takeUnretainedValue()
+      declared.guardian?.isDeclaring = true
+      let status = sqlite3_declare_vtab(connection, declared.declaration)
+      declared.guardian?.isDeclaring = false
       guard status == SQLITE_OK else { return status }
       let made = UnsafeMutablePointer<VirtualTable>.allocate(capacity: 1)
       made.initialize(to: VirtualTable(table: table))

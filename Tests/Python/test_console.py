@@ -1,0 +1,147 @@
+"""The console in a real browser: Debian's Chromium, driven by its driver.
+
+Nothing is written to the browser's console but what the test expects, and no request leaves this machine."""
+
+import json
+import shutil
+import time
+import urllib.parse
+
+import pytest
+from conftest import DEADLINE, VIEWS, Penstock, event, wait_for_ack
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, weather):
+    service = Penstock(tmp_path_factory.mktemp("console"))
+    with service.connect() as ws:
+        ws.recv()
+        for start in range(0, len(weather), 100):
+            ws.send("[" + ",".join(weather[start : start + 100]) + "]")
+        wait_for_ack(ws, -(-len(weather) // 100))
+    yield service
+    service.stop()
+
+
+class Browser:
+    def __init__(self, service):
+        assert shutil.which("chromium") and shutil.which("chromedriver"), "Chromium and its driver are not installed: ops/test does that"
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium")
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
+                         "--disable-component-update", "--no-first-run", "--window-size=1280,900"):
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        self.origin = f"http://127.0.0.1:{service.ports['query']}"
+
+    def open(self, place, width=1280, dark=False):
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                                    {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia",
+                                    {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
+        self.driver.get("about:blank")
+        self.driver.get(f"{self.origin}/#{place}")
+
+    def wait(self, condition, message):
+        return WebDriverWait(self.driver, DEADLINE, poll_frequency=0.05).until(lambda _: condition(), message)
+
+    def text(self):
+        return self.driver.find_element(By.TAG_NAME, "main").text
+
+    def shows(self, text):
+        return self.wait(lambda: text in self.text(), f"{text!r} is not shown; there is: {self.text()[:2000]}")
+
+    def problems(self):
+        """What the browser complained of, and requests to other hosts."""
+        found = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+        for entry in self.driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                url = message["params"]["request"]["url"]
+                if urllib.parse.urlsplit(url).scheme in ("http", "https", "ws", "wss") and not url.startswith(self.origin):
+                    found.append(f"asked {url}")
+        return found
+
+
+@pytest.fixture(scope="module")
+def browser(served):
+    browser = Browser(served)
+    yield browser
+    browser.driver.quit()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("place, expected", [
+    ("overview", "adds up"), ("views/weather_daily", "station/EWR"), ("sql", "weather_daily"), ("log", "station/EWR"),
+    ("replay/weather_daily", "Start a replay"), ("mesh", "one process")])
+def test_every_section_shows_without_a_complaint(browser, place, expected, dark, width):
+    browser.problems()
+    browser.open(place, width, dark)
+    browser.shows(expected)
+    assert browser.driver.execute_script("return document.documentElement.dataset.theme") == ("dark" if dark else "light")
+    assert browser.driver.execute_script("return document.documentElement.scrollWidth") <= width, "it scrolls sideways"
+    assert browser.problems() == []
+
+
+def test_a_chart_is_drawn_of_the_rows(browser):
+    browser.open("views/weather_daily?chart=temp_avg")
+    browser.shows("station/JFK")
+    coloured = """
+      const canvas = document.querySelector(".chart canvas"), pen = canvas.getContext("2d");
+      const data = pen.getImageData(0, 0, canvas.width, canvas.height).data, seen = new Set();
+      for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200 && Math.max(data[i], data[i+1], data[i+2]) - Math.min(data[i], data[i+1], data[i+2]) > 60)
+        seen.add([data[i] >> 5, data[i + 1] >> 5, data[i + 2] >> 5].join());
+      return seen.size"""
+    browser.wait(lambda: browser.driver.execute_script(coloured) >= 3, "three lines in three colours")
+
+
+def test_an_event_that_comes_shows_by_itself(browser, served):
+    browser.open("views/weather_daily?chart=observations")
+    browser.shows("station/EWR")
+    source = f"station/LIVE{time.monotonic_ns()}"
+    with served.connect() as ws:
+        ws.recv()
+        ws.send(json.dumps(event(source, 1, type="weather.observed", time="2013-06-01T00:00:00Z", data={"temp": 71.5})))
+        wait_for_ack(ws, 1)
+    sent = time.monotonic()
+    browser.shows(source)
+    # The console is sent changes twice a second; the machine may be busy, so this only catches one that waits to be asked.
+    assert time.monotonic() - sent < 20
+
+
+def test_an_error_in_sql_is_shown_at_its_place(browser):
+    browser.open("sql")
+    browser.shows("weather_daily")
+    editor = browser.driver.find_element(By.CSS_SELECTOR, "textarea")
+    editor.clear()
+    editor.send_keys("SELECT observations FRM weather_daily")
+    browser.driver.find_element(By.CSS_SELECTOR, "form button").click()
+    mark = browser.wait(lambda: browser.driver.find_elements(By.ID, "sql-error"), "the place of the error is marked")[0]
+    assert mark.text in ("weather_daily", "FRM")
+    editor.clear()
+    editor.send_keys("SELECT source, sum(observations) AS n FROM weather_daily WHERE source = 'station/EWR' GROUP BY source")
+    browser.driver.find_element(By.CSS_SELECTOR, "form button").click()
+    browser.shows("1 rows")
+
+
+def test_a_replay_is_started_compared_and_promoted_each_after_asking(browser):
+    def click(text, inside="main"):
+        find = lambda: [b for b in browser.driver.find_elements(By.CSS_SELECTOR, f"{inside} button") if b.text == text and b.is_displayed()]
+        browser.wait(find, f"a button {text!r}")
+        browser.driver.execute_script("arguments[0].click()", find()[0])
+
+    browser.open("replay/weather_daily")
+    browser.shows("generation 1")
+    click("Start a replay")
+    click("Start the replay", "dialog")
+    click("Compare")
+    browser.shows("same")
+    click("Promote")
+    click("Promote", "dialog")
+    browser.shows("generation 2")
