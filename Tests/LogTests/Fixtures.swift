@@ -93,7 +93,7 @@ func appendAll(_ log: any EventLog, _ batches: [ColumnBatch]) async -> [Result<A
 
 /// Waits for a condition, a few seconds at most.
 func eventually(_ condition: () async throws -> Bool) async rethrows -> Bool {
-  let deadline = ContinuousClock.now + .seconds(5)
+  let deadline = ContinuousClock.now + .seconds(60)
   while ContinuousClock.now < deadline {
     if try await condition() { return true }
     await Task.yield()

@@ -17,9 +17,9 @@ private final class Script: Sendable {
   var asked: [String] { state.withLock { $0.asked } }
 
   func client() throws -> ServiceClient {
-    try ServiceClient(baseURL: "http://127.0.0.1:1/") { url in
+    try ServiceClient(baseURL: "http://127.0.0.1:1/") { question in
       try self.state.withLock { state in
-        state.asked.append(url.absoluteString)
+        state.asked.append(question.url.absoluteString)
         guard !state.answers.isEmpty else { throw URLError(.cannotConnectToHost) }
         let answer = state.answers.removeFirst()
         return ServiceClient.Answer(status: answer.status, body: Data(answer.body.utf8))

@@ -114,9 +114,11 @@ func liveNeverGoesBack() async throws {
   while asking.store.state.withLock({ $0.requests.count }) < before + 3, ContinuousClock.now < deadline { await Task.yield() }
   asking.store.put(sample + [Seen(partition: 0, hour: 9, source: "a", site: .null, values: [1])], try Hours.definition())
   for _ in 0..<3 { asking.store.advance("hourly") }
-  let change = try await waiting.value
+  var change = try await waiting.value
+  // On a busy machine this test may read too slowly: then it is told, and gets all rows anew.
+  if change.name == "lagged" { change = try await stream.next() }
   #expect([#"{"0":12}"#, #"{"0":13}"#].contains(change.id))
-  #expect(change.rows.count == 1)
+  #expect(change.rows.count == 1 || change.name == "rows")
 }
 
 @Test("a reader that comes back gets what changed since, or, when that is forgotten, the rows anew")

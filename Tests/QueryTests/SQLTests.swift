@@ -12,7 +12,8 @@ private let sample = [
   Seen(partition: 1, hour: 5, source: "b", site: .int(7), values: [64]),
 ]
 
-private func asking(_ configuration: QueryConfiguration = QueryConfiguration()) throws -> Asking {
+// Long enough for a machine that has much else to do.
+private func asking(_ configuration: QueryConfiguration = QueryConfiguration(sqlTimeout: .seconds(300))) throws -> Asking {
   let asking = Asking(configuration: configuration)
   asking.store.put(sample, try Hours.definition(), watermarks: [0: 3, 1: 6])
   asking.store.put(sample, try Hours.definition(name: "again"), watermarks: [0: 3, 1: 6])

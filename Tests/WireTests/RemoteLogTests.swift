@@ -237,7 +237,7 @@ final class Countdown: Sendable {
 
 /// Waits for a condition, a few seconds at most.
 func eventually(_ condition: () async throws -> Bool) async rethrows -> Bool {
-  let deadline = ContinuousClock.now + .seconds(10)
+  let deadline = ContinuousClock.now + .seconds(60)
   while ContinuousClock.now < deadline {
     if try await condition() { return true }
     try? await Task.sleep(for: .milliseconds(2))

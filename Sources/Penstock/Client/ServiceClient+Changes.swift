@@ -1,50 +1,23 @@
 import Foundation
 
-#if canImport(FoundationNetworking)
-  import FoundationNetworking
-#endif
-
 extension ServiceClient {
   /// Sends what changes something, or takes its time, and returns the answer.
   /// - Parameters:
   ///   - path: Segments below the base; each is percent-encoded.
-  ///   - timeout: Without a byte of an answer.
+  ///   - timeout: Of the whole exchange.
   /// - Throws: `CommandFailure` that says what to do.
   func send(
     _ method: String, _ path: [String], query: [(name: String, value: String)] = [], body: Data? = nil,
     contentType: String = "application/json", timeout: Duration = .seconds(60)
   ) async throws -> RawJSON {
-    var text = baseURL + path.map { "/" + percentEncoded($0) }.joined()
-    if !query.isEmpty {
-      text += "?" + query.map { "\(percentEncoded($0.name))=\(percentEncoded($0.value))" }.joined(separator: "&")
-    }
-    guard let url = URL(string: text) else { throw CommandFailure("cannot make an address of \(text)") }
-    var request = URLRequest(url: url)
-    request.httpMethod = method
-    request.setValue("application/json", forHTTPHeaderField: "Accept")
+    var question = Question(url: try url(path, query), method: method, timeout: timeout)
     if let body {
-      request.httpBody = body
-      request.setValue(contentType, forHTTPHeaderField: "Content-Type")
+      question.body = body
+      question.contentType = contentType
     }
-    let configuration = URLSessionConfiguration.ephemeral
-    configuration.timeoutIntervalForRequest = Double(timeout.components.seconds)
-    // As for every other question: the services are named outright.
-    configuration.connectionProxyDictionary = [:]
-    let session = URLSession(configuration: configuration)
-    defer { session.finishTasksAndInvalidate() }
-    let answer: Answer
-    do {
-      let (bytes, response) = try await session.data(for: request)
-      answer = Answer(status: (response as? HTTPURLResponse)?.statusCode ?? 0, body: bytes)
-    } catch let error as URLError {
-      throw failure(error)
-    }
+    let answer = try await answer(to: question)
     guard (200..<300).contains(answer.status) else { throw problem(answer) }
-    do {
-      return try RawJSON(parsing: answer.body)
-    } catch {
-      throw CommandFailure("\(baseURL) answered with something that is no JSON; is that Penstock's query service? (\(error))")
-    }
+    return try json(answer)
   }
 }
 

@@ -15,19 +15,31 @@ struct ServiceClient: Sendable {
     var body: Data
   }
 
-  /// Sends a GET and returns what came, whatever its status; throws what the network throws.
-  typealias Transport = @Sendable (URL) async throws -> Answer
+  struct Question: Sendable {
+    var url: URL
+    var method = "GET"
+    var body = Data()
+    var contentType: String?
+    /// Of the whole exchange.
+    var timeout = Duration.seconds(60)
+  }
+
+  /// Asks, and returns what came, whatever its status; throws what the network throws.
+  typealias Transport = @Sendable (Question) async throws -> Answer
 
   /// As given, without a slash at the end.
   let baseURL: String
   private let transport: Transport
 
-  init(baseURL: String, security: ClientSecurity = ClientSecurity(), timeout: Duration = .seconds(60)) throws {
-    try self.init(baseURL: baseURL) { url in
-      guard let target = ServiceURL(url.absoluteString, schemes: ["http", "https"]) else { throw URLError(.badURL) }
+  init(baseURL: String, security: ClientSecurity = ClientSecurity()) throws {
+    try self.init(baseURL: baseURL) { question in
+      guard let target = ServiceURL(question.url.absoluteString, schemes: ["http", "https"]) else { throw URLError(.badURL) }
       var exchange = HTTPExchange(target)
+      exchange.method = question.method
       exchange.headers = [("Accept", "application/json")] + security.headers
-      exchange.timeout = timeout
+      if let type = question.contentType { exchange.headers.append(("Content-Type", type)) }
+      exchange.body = Array(question.body)
+      exchange.timeout = question.timeout
       exchange.bodyBytesMax = ServiceClient.answerBytesMax
       let answer = try await exchange.run(secure: security.secure)
       return Answer(status: answer.status, body: Data(answer.body))
@@ -51,15 +63,26 @@ struct ServiceClient: Sendable {
   ///   - query: Names and values; percent-encoded.
   /// - Throws: `CommandFailure` that says what to do.
   func get(_ path: [String], query: [(name: String, value: String)] = []) async throws -> RawJSON {
+    let answer = try await answer(to: Question(url: try url(path, query)))
+    guard answer.status == 200 else { throw problem(answer) }
+    return try json(answer)
+  }
+
+  /// The address of a path below the base.
+  func url(_ path: [String], _ query: [(name: String, value: String)]) throws -> URL {
     var text = baseURL + path.map { "/" + percentEncoded($0) }.joined()
     if !query.isEmpty {
       text += "?" + query.map { "\(percentEncoded($0.name))=\(percentEncoded($0.value))" }.joined(separator: "&")
     }
     guard let url = URL(string: text) else { throw CommandFailure("cannot make an address of \(text)") }
+    return url
+  }
 
+  /// What came, whatever its status.
+  func answer(to question: Question) async throws -> Answer {
     let answer: Answer
     do {
-      answer = try await transport(url)
+      answer = try await transport(question)
     } catch let error as HTTPExchange.Failure {
       throw failure(error)
     } catch let error as URLError {
@@ -68,7 +91,10 @@ struct ServiceClient: Sendable {
     guard answer.body.count <= Self.answerBytesMax else {
       throw CommandFailure("\(baseURL) answered with more than \(ByteCount(Self.answerBytesMax)): lower --limit")
     }
-    guard answer.status == 200 else { throw problem(answer) }
+    return answer
+  }
+
+  func json(_ answer: Answer) throws -> RawJSON {
     do {
       return try RawJSON(parsing: answer.body)
     } catch {
@@ -86,7 +112,7 @@ struct ServiceClient: Sendable {
     }
   }
 
-  func failure(_ error: URLError) -> CommandFailure {
+  private func failure(_ error: URLError) -> CommandFailure {
     switch error.code {
     case .cannotConnectToHost, .cannotFindHost, .dnsLookupFailed, .networkConnectionLost:
       CommandFailure("no Penstock answers at \(baseURL): start it with `penstock up`, or pass --url")
