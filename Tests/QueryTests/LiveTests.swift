@@ -107,16 +107,17 @@ func liveNeverGoesBack() async throws {
   asking.store.put(Array(sample.prefix(1)), try Hours.definition())
   let waiting = Task { [stream] in
     var stream = stream
-    return try await stream.next()
+    var event = try await stream.next()
+    // On a busy machine this test may read too slowly: then it is told, and gets all rows anew.
+    while event.name == "lagged" { event = try await stream.next() }
+    return event
   }
   let before = asking.store.state.withLock { $0.requests.count }
   let deadline = ContinuousClock.now + .seconds(10)
   while asking.store.state.withLock({ $0.requests.count }) < before + 3, ContinuousClock.now < deadline { await Task.yield() }
   asking.store.put(sample + [Seen(partition: 0, hour: 9, source: "a", site: .null, values: [1])], try Hours.definition())
   for _ in 0..<3 { asking.store.advance("hourly") }
-  var change = try await waiting.value
-  // On a busy machine this test may read too slowly: then it is told, and gets all rows anew.
-  if change.name == "lagged" { change = try await stream.next() }
+  let change = try await waiting.value
   #expect([#"{"0":12}"#, #"{"0":13}"#].contains(change.id))
   #expect(change.rows.count == 1 || change.name == "rows")
 }
