@@ -4,6 +4,8 @@ public struct QueryConfiguration: Sendable {
   static let headerBytesMax = 64 << 10
   static let headersBytesMax = 128 << 10
   static let headersMax = 100
+  /// Of any request; a route may take less.
+  static let bodyBytesMax = 256 << 10
 
   public var host: String
   /// 0 takes a free one.

@@ -1,7 +1,6 @@
 import Events
 import Foundation
 import Logging
-import ServiceLifecycle
 import Views
 
 enum Demo {
@@ -21,13 +20,8 @@ enum Demo {
     let service = DemoRun(
       settings: settings, catalog: try readViews(try resource("demo-views.yaml")), data: try resource("weather-2013.ndjson.gz"),
       registry: Services.bootstrapMetrics(), once: once)
-    var configuration = ServiceGroupConfiguration(
-      services: [
-        ServiceGroupConfiguration.ServiceConfiguration(service: service, successTerminationBehavior: .gracefullyShutdownGroup)
-      ], gracefulShutdownSignals: [.sigterm, .sigint], logger: Services.lifecycleLogger())
-    configuration.maximumGracefulShutdownDuration = .seconds(30)
     defer { remove(folder) }
-    try await ServiceGroup(configuration: configuration).run()
+    try await service.run()
   }
 
   /// A bundled file: beside the executable, wherever that was built or put.
@@ -47,8 +41,8 @@ enum Demo {
   }
 }
 
-/// The demo as a service: starts all four, streams, prints, and serves on until the signal.
-private struct DemoRun: Service {
+/// The demo: starts all four, streams, prints, and serves on until the signal.
+private struct DemoRun {
   let settings: Settings
   let catalog: ViewCatalog
   let data: String
@@ -57,11 +51,14 @@ private struct DemoRun: Service {
 
   func run() async throws {
     let logger = Logger(label: "penstock")
+    let shutdown = await ShutdownSignal()
     let services = try await EmbeddedServices.start(settings, catalog: catalog, registry: registry, logger: logger)
     do {
-      try await showResults(services)
+      try await shutdown.cancelling { try await showResults(services) }
     } catch {
       await services.shutDown()
+      // Interrupted: there is nothing left to tell.
+      if shutdown.hasArrived { return }
       throw error
     }
     if !once {
@@ -74,7 +71,7 @@ private struct DemoRun: Service {
         The console's address: \(queryURL(services))/
 
         """)
-      try await gracefulShutdown()
+      await shutdown.wait()
     }
     await services.shutDown()
   }

@@ -7,7 +7,6 @@ import Logging
 import NIOCore
 import NIOPosix
 import Query
-import ServiceLifecycle
 import Views
 import Wire
 
@@ -22,10 +21,7 @@ extension Services {
     let service = ServiceRun(
       name: name, settings: settings, catalog: catalog, registry: bootstrapMetrics(), logger: Logger(label: "penstock"),
       mesh: mesh)
-    let group = ServiceGroup(
-      configuration: ServiceGroupConfiguration(
-        services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: lifecycleLogger()))
-    try await group.run()
+    try await service.run()
   }
 
   /// The mesh of the settings.
@@ -42,8 +38,8 @@ extension Services {
   }
 }
 
-/// One service as a service of the lifecycle: starts, waits for the signal, drains.
-private struct ServiceRun: Service {
+/// One service of the mesh: starts, waits for the signal, drains.
+private struct ServiceRun {
   let name: ServiceName
   let settings: Settings
   let catalog: ViewCatalog?
@@ -52,13 +48,14 @@ private struct ServiceRun: Service {
   let mesh: @Sendable (MultiThreadedEventLoopGroup) throws -> any ServiceMesh
 
   func run() async throws {
+    let shutdown = await ShutdownSignal()
     let group = MultiThreadedEventLoopGroup(numberOfThreads: ProcessInfo.processInfo.activeProcessorCount)
     let mesh = try mesh(group)
     let start = ServiceStart(settings: settings, registry: registry, group: group, mesh: mesh, logger: logger)
     let started: StartedService?
     do {
       // A log that is away is waited for; the signal ends that too.
-      started = try await cancelWhenGracefulShutdown {
+      started = try await shutdown.cancelling {
         switch name {
         case .log: try await start.log()
         case .ingest: try await start.ingest()
@@ -67,12 +64,12 @@ private struct ServiceRun: Service {
         }
       }
     } catch {
-      guard Task.isShuttingDownGracefully else { throw error }
+      guard shutdown.hasArrived else { throw error }
       started = nil
     }
     if let started {
       try await mesh.join(started.address)
-      try await gracefulShutdown()
+      await shutdown.wait()
       logger.notice("shutting down")
       await mesh.leave()
       for stop in started.stops { await stop() }

@@ -1,6 +1,5 @@
 import Logging
 import Metrics
-import ServiceLifecycle
 import UnixSignals
 import Views
 
@@ -9,11 +8,7 @@ enum Services {
   static func up(_ settings: Settings) async throws {
     let catalog = try readViews(settings.views)
     let logger = Logger(label: "penstock")
-    let service = EmbeddedRun(settings: settings, catalog: catalog, registry: bootstrapMetrics(), logger: logger)
-    let group = ServiceGroup(
-      configuration: ServiceGroupConfiguration(
-        services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: lifecycleLogger()))
-    try await group.run()
+    try await EmbeddedRun(settings: settings, catalog: catalog, registry: bootstrapMetrics(), logger: logger).run()
   }
 
   /// The process's metrics, which all modules count into from here on.
@@ -22,26 +17,20 @@ enum Services {
     MetricsSystem.bootstrap(registry)
     return registry
   }
-
-  /// The lifecycle's own steps are of interest when something hangs, not each time.
-  static func lifecycleLogger() -> Logger {
-    var logger = Logger(label: "penstock.lifecycle")
-    logger.logLevel = .warning
-    return logger
-  }
 }
 
-/// `penstock up` as a service of its own: starts, waits for the signal, drains.
-private struct EmbeddedRun: Service {
+/// `penstock up`: starts, waits for the signal, drains.
+private struct EmbeddedRun {
   let settings: Settings
   let catalog: ViewCatalog
   let registry: PrometheusRegistry
   let logger: Logger
 
   func run() async throws {
+    let shutdown = await ShutdownSignal()
     let services = try await EmbeddedServices.start(settings, catalog: catalog, registry: registry, logger: logger)
     let reload = Task { await reloadOnHangup(services) }
-    try await gracefulShutdown()
+    await shutdown.wait()
     reload.cancel()
     await services.shutDown()
   }
