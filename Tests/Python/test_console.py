@@ -132,9 +132,13 @@ def test_an_error_in_sql_is_shown_at_its_place(browser):
 
 def test_a_replay_is_started_compared_and_promoted_each_after_asking(browser):
     def click(text, inside="main"):
-        find = lambda: [b for b in browser.driver.find_elements(By.CSS_SELECTOR, f"{inside} button") if b.text == text and b.is_displayed()]
-        browser.wait(find, f"a button {text!r}")
-        browser.driver.execute_script("arguments[0].click()", find()[0])
+        # Found and clicked within the page, in one step: the page redraws itself while it is looked at.
+        script = """
+            const [inside, text] = arguments;
+            const button = [...document.querySelectorAll(inside + " button")].find((b) => b.innerText === text && b.offsetParent !== null);
+            button?.click();
+            return Boolean(button);"""
+        browser.wait(lambda: browser.driver.execute_script(script, inside, text), f"a button {text!r}")
 
     browser.open("replay/weather_daily")
     browser.shows("generation 1")
