@@ -61,7 +61,7 @@ def test_it_runs_from_its_installed_path_as_its_own_user(installed):
     assert (folder.st_uid, folder.st_mode & 0o777) == (user.pw_uid, 0o750)
     # Its own libraries, where the build is one that needs them: no Swift is asked of the machine.
     loaded = subprocess.run(
-        ["ldd", "/usr/bin/penstock"], capture_output=True, text=True, check=True).stdout
+        ["ldd", "/usr/lib/penstock/penstock"], capture_output=True, text=True, check=True).stdout
     assert "not found" not in loaded
     checked = as_root("runuser", "-u", "penstock", "--", "/usr/bin/penstock", "config", "check", "--config", "/etc/penstock/penstock.yaml", "--output", "json")
     assert checked.returncode == 0, checked.stderr
@@ -70,7 +70,8 @@ def test_it_runs_from_its_installed_path_as_its_own_user(installed):
     assert values["views"]["value"] == "/etc/penstock/views.yaml"
     sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
     service = Service(
-        [*sudo, "runuser", "-u", "penstock", "--", "/usr/bin/penstock", "up", "--config", "/etc/penstock/penstock.yaml", "--set", "ingest.listen=127.0.0.1:0",
+        # Becomes the executable, which so has the signal that ends it.
+        [*sudo, "setpriv", "--reuid=penstock", "--regid=penstock", "--init-groups", "/usr/bin/penstock", "up", "--config", "/etc/penstock/penstock.yaml", "--set", "ingest.listen=127.0.0.1:0",
          "--set", "query.listen=127.0.0.1:0"], ["ingest", "query"])
     try:
         request = urllib.request.Request(
