@@ -41,7 +41,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
-    .package(url: "https://github.com/apple/swift-http-types", from: "1.4.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -70,7 +69,7 @@ let package = Package(
     .target(
       name: "Query",
       dependencies: [
-        "Events", "Views", "CSQLite", .product(name: "HTTPTypes", package: "swift-http-types"), nioCore, nioPosix, nioHTTP1, logging, metrics,
+        "Events", "Views", "CSQLite", nioCore, nioPosix, nioHTTP1, logging, metrics,
       ],
       resources: consoleFiles.map { .embedInCode("Console/page/\($0)") },
       swiftSettings: strict),
@@ -125,7 +124,7 @@ let package = Package(
     .testTarget(
       name: "IdentityTests", dependencies: ["Identity", "Events", "TestSupport", nioCore, nioPosix, nioSSL, x509, crypto],
       swiftSettings: strict),
-    .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events", "TestSupport", nioHTTP1], swiftSettings: strict),
     .testTarget(
       name: "FuzzTests", dependencies: ["Events", "Views", "WebSocket", "Query", "TestSupport", nioCore], exclude: ["Corpus"],
       swiftSettings: strict),

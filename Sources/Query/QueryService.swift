@@ -32,18 +32,19 @@ public final class QueryService: Sendable {
   ///   - late: Who keeps late events; nil where nobody does.
   ///   - adHoc: Who computes aggregations once; nil where nobody does.
   ///   - received: What ingest has counted, where it is of this process.
+  ///   - rejects: What ingest has rejected last, where it is of this process.
   ///   - group: Whose loops serve the connections; not shut down here.
   public init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
-    received: (@Sendable () -> ReceivedEvents)? = nil, gate: AccessGate = .open,
+    received: (@Sendable () -> ReceivedEvents)? = nil, rejects: RecentRejects? = nil, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, logger: Logger
   ) {
     self.configuration = configuration
     self.logger = logger
     let answers = QueryAnswers(
       configuration: configuration, store: store, admin: admin, log: log, probe: probe, logger: logger, late: late, adHoc: adHoc,
-      received: received, gate: gate)
+      received: received, rejects: rejects, gate: gate)
     self.answers = answers
     let responder = QueryResponder(answers: answers)
     server = QueryServer(configuration, group: group, secure: secure) {
@@ -87,7 +88,7 @@ private final class QueryResponder: Sendable {
     var headers = HTTPHeaders()
     headers.reserveCapacity(answer.headers.count + 4)
     headers.add(name: "Content-Type", value: answer.contentType)
-    for (name, value) in answer.headers { headers.add(name: name.rawName, value: value) }
+    for (name, value) in answer.headers { headers.add(name: name, value: value) }
     headers.add(name: "X-Request-Id", value: request.id.description)
     headers.add(name: "Date", value: date.withLock { $0.text(at: Timestamp.systemNow()) })
     if case .bytes(let bytes) = answer.body { headers.add(name: "Content-Length", value: String(bytes.count)) }

@@ -15,7 +15,7 @@ private let allowedImports: [String: Set<String>] = [
   "SQLite": ["CSQLite"],
   "Compute": ["Events", "Views", "SQLite", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
   "Query": [
-    "Events", "Views", "CSQLite", "HTTPTypes", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging", "Metrics", "CoreMetrics", "Dispatch",
+    "Events", "Views", "CSQLite", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging", "Metrics", "CoreMetrics", "Dispatch",
   ],
   "Wire": [
     "Events", "Views", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics", "CoreMetrics",

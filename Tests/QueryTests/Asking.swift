@@ -1,5 +1,5 @@
 import Events
-import HTTPTypes
+import NIOHTTP1
 import Logging
 import Views
 
@@ -30,14 +30,14 @@ struct Asking: Sendable {
   }
 
   func raw(
-    _ target: String, accept: String? = nil, method: HTTPRequest.Method = .get, headers: HTTPFields = [:], body: String = ""
+    _ target: String, accept: String? = nil, method: HTTPMethod = .GET, headers: HTTPHeaders = [:], body: String = ""
   ) async -> Reply {
     var headers = headers
-    headers[.accept] = accept
+    if let accept { headers.replaceOrAdd(name: "Accept", value: accept) }
     let answer = await self.answer(
       QueryRequest(method, target, headers: headers, body: RequestBodyReader(bytes: Array(body.utf8))))
     var named: [String: String] = [:]
-    for (name, value) in answer.headers { named[name.rawName] = value }
+    for (name, value) in answer.headers { named[name] = value }
     var bytes: [UInt8]
     switch answer.body {
     case .bytes(let all): bytes = all
@@ -52,7 +52,7 @@ struct Asking: Sendable {
   func answer(_ request: QueryRequest) async -> Answer { await answers.answer(request, RouteMatch(request.path)) }
 
   func post(_ path: String, _ json: JSONValue, accept: String? = nil) async -> Reply {
-    await raw(path, accept: accept, method: .post, headers: [.contentType: "application/json"], body: json.text)
+    await raw(path, accept: accept, method: .POST, headers: ["Content-Type": "application/json"], body: json.text)
   }
 
   /// - Parameter parameters: Encoded here.

@@ -1,5 +1,5 @@
 import Events
-import HTTPTypes
+import NIOHTTP1
 import Testing
 
 @testable import Query
@@ -10,7 +10,7 @@ import Testing
     return bytes
   }
 
-  private func header(_ answer: Answer, _ name: HTTPField.Name) -> String? { answer.headers.first { $0.name == name }?.value }
+  private func header(_ answer: Answer, _ name: String) -> String? { answer.headers.first { $0.name == name }?.value }
 
   @Test("whatever a file of the console names is a file of the console")
   func references() throws {
@@ -36,18 +36,18 @@ import Testing
   @Test("a browser that has the page is told so, and gets it compressed otherwise")
   func caching() throws {
     let plain = ConsoleAnswers.page([:])
-    #expect(plain.status == 200 && header(plain, .contentEncoding) == nil)
-    #expect(header(plain, .contentSecurityPolicy)?.hasPrefix("default-src 'none'") == true)
-    let etag = try #require(header(plain, .eTag))
+    #expect(plain.status == 200 && header(plain, "Content-Encoding") == nil)
+    #expect(header(plain, "Content-Security-Policy")?.hasPrefix("default-src 'none'") == true)
+    let etag = try #require(header(plain, "ETag"))
     for known in [etag, "W/\(etag)", "\"other\", \(etag)", "*"] {
-      let answer = ConsoleAnswers.page([.ifNoneMatch: known])
+      let answer = ConsoleAnswers.page(["If-None-Match": known])
       #expect(answer.status == 304 && bytes(answer).isEmpty, "\(known)")
     }
-    #expect(ConsoleAnswers.page([.ifNoneMatch: "\"other\""]).status == 200)
-    let zipped = ConsoleAnswers.page([.acceptEncoding: "br, gzip;q=0.8"])
-    #expect(header(zipped, .contentEncoding) == "gzip" && bytes(zipped).starts(with: [0x1F, 0x8B]))
+    #expect(ConsoleAnswers.page(["If-None-Match": "\"other\""]).status == 200)
+    let zipped = ConsoleAnswers.page(["Accept-Encoding": "br, gzip;q=0.8"])
+    #expect(header(zipped, "Content-Encoding") == "gzip" && bytes(zipped).starts(with: [0x1F, 0x8B]))
     for refused in ["gzip;q=0", "br", "gzip; q=0.0"] {
-      #expect(header(ConsoleAnswers.page([.acceptEncoding: refused]), .contentEncoding) == nil, "\(refused)")
+      #expect(header(ConsoleAnswers.page(["Accept-Encoding": refused]), "Content-Encoding") == nil, "\(refused)")
     }
   }
 

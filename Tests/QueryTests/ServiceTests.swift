@@ -45,14 +45,14 @@ func paths() async throws {
     let reply = await asking.raw(path)
     #expect(reply.status == 404, "\(path)")
     #expect(try reply.string("code") == "not_found")
-    #expect(await asking.raw(path, method: .post).status == 404)
+    #expect(await asking.raw(path, method: .POST).status == 404)
   }
   #expect(await asking.raw("/v1/sql").headers["Allow"] == "POST")
-  #expect(await asking.raw("/v1/views/a/live", method: .head).headers["Allow"] == "GET")
+  #expect(await asking.raw("/v1/views/a/live", method: .HEAD).headers["Allow"] == "GET")
   for path in [
     "/", "/v1/ledger", "/v1/views", "/v1/views/a", "/v1/events", "/livez", "/readyz", "/health", "/metrics", "/openapi.json",
   ] {
-    let reply = await asking.raw(path, method: .post)
+    let reply = await asking.raw(path, method: .POST)
     #expect(reply.status == 405, "\(path)")
     #expect(reply.headers["Allow"] == "GET, HEAD")
     #expect(try reply.string("code") == "method_not_allowed")

@@ -1,5 +1,5 @@
 import Events
-import HTTPTypes
+import NIOHTTP1
 import Views
 
 /// Answers what changes or compares the generations of views.
@@ -64,7 +64,7 @@ final class AdminAnswers: Sendable {
   private func drop(_ view: String, _ id: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
     _ = try QueryParameters(request.query, known: [])
     let one = try await find(view, id)
-    guard request.method == .delete else { return Answer(200, one.json) }
+    guard request.method == .DELETE else { return Answer(200, one.json) }
     guard one.state.isKept else { return Answer(200, one.json) }
     let dropped = try await ask { admin throws(ViewStoreError) in try await admin.drop(view, generation: one.generation) }
     return Answer(200, dropped.json)
@@ -75,7 +75,7 @@ final class AdminAnswers: Sendable {
   }
 
   private func replays(_ view: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
-    guard request.method == .post else { return try await list(view, "replays", request) }
+    guard request.method == .POST else { return try await list(view, "replays", request) }
     _ = try QueryParameters(request.query, known: [])
     let body = try await AdminBody(request, known: ["from", "to", "promote", "dry_run", "allowed_lateness"])
     let replay = ReplayRequest(
@@ -88,7 +88,7 @@ final class AdminAnswers: Sendable {
     }
     let begun = try await ask { admin throws(ViewStoreError) in try await admin.replay(replay) }
     var answer = Answer(202, begun.json)
-    answer.headers.append((.location, "/v1/views/\(view)/replays/\(begun.generation)"))
+    answer.headers.append(("Location", "/v1/views/\(view)/replays/\(begun.generation)"))
     return answer
   }
 

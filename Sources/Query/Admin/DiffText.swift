@@ -1,5 +1,4 @@
 import Events
-import HTTPTypes
 import Views
 
 /// How two generations' differences are written.
@@ -32,7 +31,7 @@ struct DiffText {
 
   private func rows(_ format: OutputFormat, _ bytes: [UInt8]) -> Answer {
     var answer = Answer(200, format.contentType, bytes)
-    answer.headers.append((.penstockAsOf, asOf.description))
+    answer.headers.append(("Penstock-As-Of", asOf.description))
     return answer
   }
 

@@ -1,4 +1,4 @@
-import HTTPTypes
+import NIOHTTP1
 
 /// Answers `GET /` and `GET /console/{file}`: the console, whole within the executable.
 enum ConsoleAnswers {
@@ -7,27 +7,27 @@ enum ConsoleAnswers {
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-  static func page(_ headers: HTTPFields) -> Answer { answer(ConsoleFile.index, headers) }
+  static func page(_ headers: HTTPHeaders) -> Answer { answer(ConsoleFile.index, headers) }
 
-  static func part(_ name: String, _ headers: HTTPFields) throws(QueryFailure) -> Answer {
+  static func part(_ name: String, _ headers: HTTPHeaders) throws(QueryFailure) -> Answer {
     guard let file = ConsoleFile.parts[name] else { throw .notFound("/console/\(name.prefix(64))") }
     return answer(file, headers)
   }
 
-  private static func answer(_ file: ConsoleFile, _ headers: HTTPFields) -> Answer {
-    let isKnown = headers[.ifNoneMatch].map { isNamed(file.etag, in: $0) } ?? false
-    let isZipped = !file.gzip.isEmpty && (headers[.acceptEncoding].map(takesGzip) ?? false)
+  private static func answer(_ file: ConsoleFile, _ headers: HTTPHeaders) -> Answer {
+    let isKnown = headers.joined("If-None-Match").map { isNamed(file.etag, in: $0) } ?? false
+    let isZipped = !file.gzip.isEmpty && (headers.joined("Accept-Encoding").map(takesGzip) ?? false)
     var answer = Answer(isKnown ? 304 : 200, file.contentType, isKnown ? [] : isZipped ? file.gzip : file.bytes)
     answer.headers = [
-      (.eTag, file.etag),
+      ("ETag", file.etag),
       // The browser asks each time, and is mostly told that nothing has changed: a new executable shows at once.
-      (.cacheControl, "no-cache"),
-      (.vary, "Accept-Encoding"),
-      (.contentSecurityPolicy, securityPolicy),
-      (.xContentTypeOptions, "nosniff"),
-      (.referrerPolicy, "no-referrer"),
+      ("Cache-Control", "no-cache"),
+      ("Vary", "Accept-Encoding"),
+      ("Content-Security-Policy", securityPolicy),
+      ("X-Content-Type-Options", "nosniff"),
+      ("Referrer-Policy", "no-referrer"),
     ]
-    if isZipped, !isKnown { answer.headers.append((.contentEncoding, "gzip")) }
+    if isZipped, !isKnown { answer.headers.append(("Content-Encoding", "gzip")) }
     return answer
   }
 
@@ -46,9 +46,4 @@ enum ConsoleAnswers {
       return !words.dropFirst().contains { $0.hasPrefix("q=0") && Double($0.dropFirst(2)) == 0 }
     }
   }
-}
-
-extension HTTPField.Name {
-  // A valid field name.
-  static let referrerPolicy = HTTPField.Name("Referrer-Policy")!
 }

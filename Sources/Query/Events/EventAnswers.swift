@@ -30,8 +30,8 @@ struct EventAnswers: Sendable {
     let cursor = isAtEnd ? nil : place.text(fingerprint: query.fingerprint)
     var answer = Answer(200, format.contentType, page.finish(cursor: cursor, asOf: place.next))
     if format == .ndjson {
-      answer.headers.append((.penstockAsOf, place.next.description))
-      if let cursor { answer.headers.append((.penstockNextCursor, cursor)) }
+      answer.headers.append(("Penstock-As-Of", place.next.description))
+      if let cursor { answer.headers.append(("Penstock-Next-Cursor", cursor)) }
     }
     return answer
   }

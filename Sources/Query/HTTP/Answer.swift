@@ -1,5 +1,4 @@
 import Events
-import HTTPTypes
 
 /// A body that is written a piece at a time, each when the piece before has gone out: nothing piles up for a slow reader.
 protocol BodyPieces: Sendable {
@@ -18,7 +17,7 @@ struct Answer: Sendable {
 
   var status: Int
   var contentType: String
-  var headers: [(name: HTTPField.Name, value: String)] = []
+  var headers: [(name: String, value: String)] = []
   var body: Body
 
   init(_ status: Int = 200, _ contentType: String = "application/json", _ body: [UInt8]) {
@@ -35,16 +34,6 @@ struct Answer: Sendable {
 
   init(_ failure: QueryFailure) {
     self.init(failure.problem.status, HTTPProblem.contentType, failure.problem.body(extra: failure.extra))
-    for (name, value) in failure.problem.headers.sorted(by: { $0.key < $1.key }) {
-      guard let name = HTTPField.Name(name) else { continue }
-      headers.append((name, value))
-    }
+    headers = failure.problem.headers.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
-}
-
-extension HTTPField.Name {
-  // All are valid field names.
-  static let penstockAsOf = HTTPField.Name("Penstock-As-Of")!
-  static let penstockTruncated = HTTPField.Name("Penstock-Truncated")!
-  static let penstockNextCursor = HTTPField.Name("Penstock-Next-Cursor")!
 }

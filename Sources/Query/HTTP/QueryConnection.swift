@@ -1,5 +1,4 @@
 import Events
-import HTTPTypes
 import NIOCore
 import NIOHTTP1
 
@@ -104,8 +103,7 @@ final class QueryConnection: ChannelInboundHandler {
   }
 
   private func answer(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ body: RequestBodyReader) {
-    guard let method = HTTPRequest.Method(head.method.rawValue) else { return context.close(promise: nil) }
-    let request = QueryRequest(method, head.uri, headers: HTTPFields(head.headers), body: body)
+    let request = QueryRequest(head.method, head.uri, headers: head.headers, body: body)
     let match = RouteMatch(request.path)
     isLong = match.route.isLong
     let bound = NIOLoopBound((connection: self, context: context), eventLoop: context.eventLoop)
@@ -187,17 +185,5 @@ private struct AnswerStream {
     let deadline = channel.eventLoop.scheduleTask(in: writeTimeout) { channel.close(promise: nil) }
     defer { deadline.cancel() }
     try await channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(channel.allocator.buffer(bytes: bytes)))).get()
-  }
-}
-
-extension HTTPFields {
-  /// Names that HTTP does not allow are left out: no one here asks for them.
-  init(_ headers: HTTPHeaders) {
-    self.init()
-    reserveCapacity(headers.count)
-    for (name, value) in headers {
-      guard let name = HTTPField.Name(name) else { continue }
-      append(HTTPField(name: name, value: value))
-    }
   }
 }

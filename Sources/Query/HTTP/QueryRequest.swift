@@ -1,21 +1,21 @@
 import Events
-import HTTPTypes
+import NIOHTTP1
 
 /// A request as those who answer it see it: no connection, no framework.
 struct QueryRequest: Sendable {
-  var method: HTTPRequest.Method
+  var method: HTTPMethod
   /// Still percent-encoded.
   var path: Substring
   /// What follows the `?`, still percent-encoded.
   var query: Substring
-  var headers: HTTPFields
+  var headers: HTTPHeaders
   /// The sender's own, or one made here: the answer and the log have it.
   var id: RequestID
   /// Reads the body, once.
   var body: RequestBodyReader
 
   /// - Parameter target: Path and query as the request line has them.
-  init(_ method: HTTPRequest.Method, _ target: String, headers: HTTPFields = [:], body: RequestBodyReader = .empty) {
+  init(_ method: HTTPMethod, _ target: String, headers: HTTPHeaders = [:], body: RequestBodyReader = .empty) {
     self.method = method
     self.headers = headers
     self.body = body
@@ -26,7 +26,7 @@ struct QueryRequest: Sendable {
     query = hasQuery ? target[target.utf8.index(after: end)...] : target[target.endIndex...]
   }
 
-  var accept: String? { headers[.accept] }
+  var accept: String? { headers.joined("Accept") }
 
   /// The body as JSON.
   /// - Throws: 413, 415 or 400, as their names say.
@@ -41,7 +41,7 @@ struct QueryRequest: Sendable {
 
   /// The body, which must be of one of these media types, or name none.
   func bytes(of mediaTypes: [String], bytesMax: Int) async throws(QueryFailure) -> [UInt8] {
-    if let given = headers[.contentType] {
+    if let given = headers.joined("Content-Type") {
       let type = given.prefix { $0 != ";" }.filter { $0 != " " && $0 != "\t" }.lowercased()
       guard mediaTypes.contains(type) else {
         throw QueryFailure(
@@ -49,10 +49,10 @@ struct QueryRequest: Sendable {
           headers: ["Accept": mediaTypes.joined(separator: ", ")])
       }
     }
-    if let coding = headers[.contentEncoding], coding.lowercased() != "identity" {
+    if let coding = headers.joined("Content-Encoding"), coding.lowercased() != "identity" {
       throw QueryFailure(415, "unsupported_media_type", "Content-Encoding '\(coding.prefix(64))' is not taken here")
     }
-    if let text = headers[.contentLength], let length = Int(text), length > bytesMax { throw .tooLarge(bytesMax) }
+    if let text = headers.joined("Content-Length"), let length = Int(text), length > bytesMax { throw .tooLarge(bytesMax) }
     return try await body.read(bytesMax)
   }
 }
@@ -78,8 +78,8 @@ struct RequestBodyReader: Sendable {
 struct RequestID: Sendable, CustomStringConvertible {
   let description: String
 
-  init(_ headers: HTTPFields) {
-    if let given = headers[.requestID], (1...128).contains(given.utf8.count),
+  init(_ headers: HTTPHeaders) {
+    if let given = headers.joined("X-Request-Id"), (1...128).contains(given.utf8.count),
       given.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
     {
       description = given
@@ -95,7 +95,10 @@ extension QueryFailure {
   }
 }
 
-extension HTTPField.Name {
-  // A valid field name.
-  static let requestID = HTTPField.Name("X-Request-Id")!
+extension HTTPHeaders {
+  /// A header's value; of one that comes several times, all, as HTTP joins them; nil when there is none.
+  func joined(_ name: String) -> String? {
+    let values = self[name]
+    return values.count < 2 ? values.first : values.joined(separator: ", ")
+  }
 }

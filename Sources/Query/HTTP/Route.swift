@@ -1,5 +1,5 @@
 import Events
-import HTTPTypes
+import NIOHTTP1
 
 /// What a path stands for: the one table of paths, to which the OpenAPI document is held.
 enum Route: String, Sendable, CaseIterable {
@@ -15,6 +15,7 @@ enum Route: String, Sendable, CaseIterable {
   case sql = "/v1/sql"
   case aggregate = "/v1/aggregate"
   case ledger = "/v1/ledger"
+  case rejects = "/v1/rejects"
   case apply = "/v1/views/apply"
   case generations = "/v1/views/{view}/generations"
   case generation = "/v1/views/{view}/generations/{generation}"
@@ -34,14 +35,14 @@ enum Route: String, Sendable, CaseIterable {
   case unknown
 
   /// What may be asked of it; `HEAD` goes with `GET`.
-  var methods: [HTTPRequest.Method] {
+  var methods: [HTTPMethod] {
     switch self {
-    case .sql, .aggregate: [.post]
+    case .sql, .aggregate: [.POST]
     case .unknown: []
-    case .apply, .promote, .rollback, .verify: [.post]
-    case .replays: [.get, .post]
-    case .generation, .replay: [.get, .delete]
-    default: [.get]
+    case .apply, .promote, .rollback, .verify: [.POST]
+    case .replays: [.GET, .POST]
+    case .generation, .replay: [.GET, .DELETE]
+    default: [.GET]
     }
   }
 
@@ -54,22 +55,22 @@ enum Route: String, Sendable, CaseIterable {
   }
 
   /// What a token must permit for it; nil for what holds nobody's data. Whatever is not known to read takes `admin`.
-  func scope(_ method: HTTPRequest.Method) -> AccessScope? {
+  func scope(_ method: HTTPMethod) -> AccessScope? {
     switch self {
     case .root, .consoleFile, .alive, .ready, .health, .openAPI, .unknown: nil
     case .sql, .aggregate: .query
-    default: method == .get || method == .head ? .query : .admin
+    default: method == .GET || method == .HEAD ? .query : .admin
     }
   }
 
-  func allows(_ method: HTTPRequest.Method) -> Bool {
-    methods.contains(method) || (method == .head && self != .live && methods.contains(.get))
+  func allows(_ method: HTTPMethod) -> Bool {
+    methods.contains(method) || (method == .HEAD && self != .live && methods.contains(.GET))
   }
 
   /// The `Allow` header's value.
   var allow: String {
     var names = methods.map(\.rawValue)
-    if allows(.head) { names.insert("HEAD", at: names.firstIndex(of: "GET").map { $0 + 1 } ?? 0) }
+    if allows(.HEAD) { names.insert("HEAD", at: names.firstIndex(of: "GET").map { $0 + 1 } ?? 0) }
     return names.joined(separator: ", ")
   }
 }

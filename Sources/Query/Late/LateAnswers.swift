@@ -124,8 +124,8 @@ struct LateAnswers: Sendable {
       }
     }
     var answer = Answer(200, format.contentType, bytes)
-    answer.headers.append((.penstockAsOf, asOf.description))
-    if let cursor { answer.headers.append((.penstockNextCursor, cursor)) }
+    answer.headers.append(("Penstock-As-Of", asOf.description))
+    if let cursor { answer.headers.append(("Penstock-Next-Cursor", cursor)) }
     return answer
   }
 }

@@ -1,5 +1,5 @@
 import Events
-import HTTPTypes
+import NIOHTTP1
 import Views
 
 /// Answers `GET /v1/views/{view}/live` with Server-Sent Events.
@@ -22,7 +22,7 @@ struct LiveAnswers: Sendable {
     }
     let slot = try streams.open()
     var resumed: OffsetVector?
-    if let id = request.headers[.lastEventID], !id.isEmpty {
+    if let id = request.headers.joined("Last-Event-ID"), !id.isEmpty {
       do throws(OffsetVectorError) {
         resumed = try OffsetVector(parsing: id)
       } catch {
@@ -37,7 +37,7 @@ struct LiveAnswers: Sendable {
     pieces.begin(first, resumed: resumed)
     var answer = Answer(200, "text/event-stream", [])
     answer.body = .pieces(first: Array("retry: 1000\n\n".utf8), pieces)
-    answer.headers = [(.cacheControl, "no-store"), (.contentTypeOptions, "nosniff")]
+    answer.headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
     return answer
   }
 }
@@ -74,10 +74,4 @@ extension OffsetVector {
     result.formMaximum(other)
     return result
   }
-}
-
-extension HTTPField.Name {
-  // Both are valid field names.
-  static let lastEventID = HTTPField.Name("Last-Event-ID")!
-  static let contentTypeOptions = HTTPField.Name("X-Content-Type-Options")!
 }

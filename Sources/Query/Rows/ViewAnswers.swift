@@ -67,8 +67,8 @@ struct ViewAnswers: Sendable {
     // Small answers, most of them, go out in one piece and with their length.
     answer.body = first.count < PageWriter.pieceBytes ? .bytes(first) : .pieces(first: first, writer)
     if format != .json {
-      answer.headers.append((.penstockAsOf, result.asOf.description))
-      if let cursor { answer.headers.append((.penstockNextCursor, cursor)) }
+      answer.headers.append(("Penstock-As-Of", result.asOf.description))
+      if let cursor { answer.headers.append(("Penstock-Next-Cursor", cursor)) }
     }
     return answer
   }

@@ -116,8 +116,8 @@ final class SQLAnswers: Sendable {
     }
     guard format == .json else {
       var answer = Answer(200, format.contentType, result.bytes)
-      answer.headers.append((.penstockAsOf, JSONValue.object(vectors).text))
-      answer.headers.append((.penstockTruncated, "\(result.isTruncated)"))
+      answer.headers.append(("Penstock-As-Of", JSONValue.object(vectors).text))
+      answer.headers.append(("Penstock-Truncated", "\(result.isTruncated)"))
       return answer
     }
     let columns = zip(result.names, result.types).map { name, type -> JSONValue in
