@@ -1,4 +1,4 @@
-import CLinux
+import CEpoll
 import Glibc
 import PenstockClient
 

@@ -1,5 +1,5 @@
 import ArgumentParser
-import CLinux
+import CEpoll
 import Glibc
 
 /// What the machine's sockets alone allow: reads frames and acknowledges their number, and does nothing else with them. No server that reads and

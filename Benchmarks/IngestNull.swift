@@ -1,5 +1,5 @@
 import ArgumentParser
-import CLinux
+import CEpoll
 import Events
 import Glibc
 import Ingest

@@ -1,3 +1,4 @@
+import CEpoll
 import Glibc
 
 /// The least of a WebSocket client over a plain socket: no library's time is in what is measured.

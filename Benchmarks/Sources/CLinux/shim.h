@@ -1,4 +1,0 @@
-#pragma once
-// What the Glibc module leaves out.
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
