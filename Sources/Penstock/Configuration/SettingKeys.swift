@@ -1,3 +1,5 @@
+import Ingest
+
 /// Every key there is. Order is the order of `penstock config check` and docs/configuration.md.
 enum SettingKeys {
   static let data = Setting<String>.path("data", default: "./data", help: "The folder that holds the log and the views' state.")
@@ -9,6 +11,9 @@ enum SettingKeys {
     static let messageBytesMax = Setting<Int>.size(
       "ingest.message_bytes_max", default: .mebibytes(1), in: .kibibytes(1) ... .mebibytes(16),
       help: "The largest WebSocket message or HTTP body, after inflating; a larger one is closed with 1009 or answered with 413.")
+    static let reactors = Setting<Int>.count(
+      "ingest.reactors", default: IngestConfiguration.defaultReactors, in: 0...64,
+      help: "Threads that carry devices' plain WebSocket streams; with 0 the event loops carry them, as they carry HTTP and TLS.")
     static let unackedMessagesMax = Setting<Int>.count(
       "ingest.unacked_messages_max", default: 1024, in: 1...65_536,
       help: "Messages a connection may have unacknowledged before the server stops reading from it.")
@@ -163,7 +168,7 @@ enum SettingKeys {
   static let all: [SettingDeclaration] = [
     SettingDeclaration(data), SettingDeclaration(views),
     SettingDeclaration(Ingest.listen), SettingDeclaration(Ingest.messageBytesMax),
-    SettingDeclaration(Ingest.unackedMessagesMax), SettingDeclaration(Ingest.connectionsMax),
+    SettingDeclaration(Ingest.unackedMessagesMax), SettingDeclaration(Ingest.reactors), SettingDeclaration(Ingest.connectionsMax),
     SettingDeclaration(Ingest.deviceConnectionsMax), SettingDeclaration(Ingest.deviceEventsPerSecondMax),
     SettingDeclaration(Ingest.requestTimeout),
     SettingDeclaration(Ingest.heartbeat), SettingDeclaration(Ingest.dedupWindow),

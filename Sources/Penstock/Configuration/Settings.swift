@@ -58,6 +58,7 @@ struct IngestSettings: Sendable, Hashable {
   /// Inflated bytes of one WebSocket message or HTTP body.
   var messageBytesMax: Int
   var unackedMessagesMax: Int
+  var reactors: Int
   var connectionsMax: Int
   var deviceConnectionsMax: Int
   /// Nil: as many as it can.
@@ -70,6 +71,7 @@ struct IngestSettings: Sendable, Hashable {
     listen = reader.value(SettingKeys.Ingest.listen)
     messageBytesMax = reader.value(SettingKeys.Ingest.messageBytesMax)
     unackedMessagesMax = reader.value(SettingKeys.Ingest.unackedMessagesMax)
+    reactors = reader.value(SettingKeys.Ingest.reactors)
     connectionsMax = reader.value(SettingKeys.Ingest.connectionsMax)
     deviceConnectionsMax = reader.value(SettingKeys.Ingest.deviceConnectionsMax)
     deviceEventsPerSecondMax = reader.value(SettingKeys.Ingest.deviceEventsPerSecondMax)

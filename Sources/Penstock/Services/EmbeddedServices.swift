@@ -168,7 +168,8 @@ extension IngestConfiguration {
       host: settings.ingest.listen.host, port: settings.ingest.listen.port, messageBytesMax: settings.ingest.messageBytesMax,
       unackedMessagesMax: settings.ingest.unackedMessagesMax, heartbeat: settings.ingest.heartbeat,
       connectionsMax: settings.ingest.connectionsMax, deviceConnectionsMax: settings.ingest.deviceConnectionsMax,
-      deviceEventsPerSecondMax: settings.ingest.deviceEventsPerSecondMax, requestTimeout: settings.ingest.requestTimeout)
+      deviceEventsPerSecondMax: settings.ingest.deviceEventsPerSecondMax, requestTimeout: settings.ingest.requestTimeout,
+      reactors: settings.ingest.reactors)
   }
 }
 
