@@ -1,4 +1,5 @@
 import Events
+import Logging
 import Views
 
 extension ComputeService: ViewAdmin {
@@ -40,7 +41,7 @@ extension ComputeService: ViewAdmin {
   // MARK: changes
 
   /// Changes the table, then has the workers follow.
-  private nonisolated(nonsending) func change<R: Sendable>(
+  nonisolated(nonsending) func change<R: Sendable>(
     _ body: @escaping @Sendable (inout GenerationTable) throws(ViewStoreError) -> R
   ) async throws(ViewStoreError) -> R {
     let result = await steps.run { [self] () -> Result<R, ViewStoreError> in
@@ -55,6 +56,35 @@ extension ComputeService: ViewAdmin {
     }
     guard let result else { throw .unavailable("compute is stopping") }
     return try result.get()
+  }
+
+  /// Another instance may have changed the shared table.
+  func takeShared() async {
+    let outcome = await steps.run { [self] () -> Result<Void, ViewStoreError> in
+      let before = book.table
+      do throws(ViewStoreError) {
+        try await book.refresh()
+        try await follow(from: before)
+        return .success(())
+      } catch {
+        return .failure(error)
+      }
+    }
+    if case .failure(let error)? = outcome { logger.warning("the shared table of generations: \(error)") }
+  }
+
+  /// Tries until the place where generations are kept answers, or the task is cancelled.
+  static func untilAvailable(
+    _ logger: Logger, _ body: () async throws(ViewStoreError) -> Void
+  ) async throws(ViewStoreError) {
+    while true {
+      do throws(ViewStoreError) { return try await body() } catch {
+        guard case .unavailable = error, !Task.isCancelled else { throw error }
+        logger.info("\(error); it is tried again")
+        // Cancelled: the next round's failure is the last.
+        try? await Task.sleep(for: .milliseconds(500))
+      }
+    }
   }
 
   private func follow(from before: GenerationTable) async throws(ViewStoreError) {
@@ -89,7 +119,8 @@ extension ComputeService: ViewAdmin {
   }
 
   private func settleNow(_ id: GenerationID) async {
-    guard let record = book.table[id], record.state == .building, !ownedPartitions.isEmpty else { return }
+    let partitions = ownedPartitions
+    guard let record = book.table[id], record.state == .building, !partitions.isEmpty else { return }
     for worker in workers {
       guard await worker.replays.isSettled(id) else { return }
       if record.to == nil { guard await worker.hasCaughtUp(id) else { return } }
@@ -105,11 +136,17 @@ extension ComputeService: ViewAdmin {
         }
       }
     }
+    // Handed over meanwhile: their new owner speaks for them.
+    let settled = partitions.intersection(ownedPartitions)
+    let count = isShared ? log.partitionCount : settled.count
     do throws(ViewStoreError) {
-      try await change { table throws(ViewStoreError) in table.caughtUp(id) }
+      try await change { table throws(ViewStoreError) in table.caughtUp(id, settled, of: count) }
     } catch {
-      if case .unavailable = error { return }
-      logger.error("\(id) has caught up, but: \(error)")
+      guard case .unavailable = error else { return logger.error("\(id) has caught up, but: \(error)") }
+      guard !steps.isStopped else { return }
+      logger.warning("\(id) has caught up, but: \(error); it is tried again")
+      do { try await Task.sleep(for: .seconds(1)) } catch { return }
+      settle(id)
     }
   }
 
@@ -177,7 +214,7 @@ extension ComputeService: ViewAdmin {
     var from = OffsetVector(), to = OffsetVector()
     var events = 0
     var ranges: [(partition: PartitionID, from: Offset, to: Offset)] = []
-    for partition in ownedPartitions.sorted() {
+    for partition in allPartitions.sorted() {
       let bounds = try await bounds(of: partition)
       let first = max(bounds.startOffset, plan.from[partition] ?? bounds.startOffset)
       let end = max(first, min(plan.to.map { $0[partition] ?? first } ?? bounds.highWatermark, bounds.highWatermark))
@@ -205,7 +242,7 @@ extension ComputeService: ViewAdmin {
     if let lateness = request.allowedLateness { definition = definition.with(allowedLateness: lateness) }
     var from = OffsetVector()
     var to: OffsetVector? = request.to == nil ? nil : OffsetVector()
-    for partition in ownedPartitions.sorted() {
+    for partition in allPartitions.sorted() {
       let bounds = try await bounds(of: partition)
       let first = try await offset(request.from, partition, bounds, default: bounds.startOffset)
       if first != bounds.startOffset || request.from != .earliest { from[partition] = first }

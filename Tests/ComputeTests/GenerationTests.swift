@@ -275,7 +275,7 @@ struct GenerationTests {
           _ = try table.replay(
             catalogs[0].views[0], from: OffsetVector(), to: Bool.random(using: &random) ? OffsetVector() : nil,
             promotes: false, at: time)
-        default: table.caughtUp(GenerationID(view: view, number: number))
+        default: table.caughtUp(GenerationID(view: view, number: number), [], of: 0)
         }
       } catch {
         // Refusals leave the table whole; what follows checks that.

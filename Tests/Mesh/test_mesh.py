@@ -173,7 +173,7 @@ def test_down_leaves_nothing_running(tmp_path):
     mesh = Mesh(tmp_path)
     mesh.run("up")
     pids = [int(file.read_text().split()[0]) for file in tmp_path.glob("*.pid")]
-    assert len(pids) == 11
+    assert len(pids) == 13
     mesh.run("down")
     assert [pid for pid in pids if is_running(pid)] == []
 

@@ -61,7 +61,7 @@ extension CheckpointStore {
     logger.info("worker \(worker) has taken partition \(partition) of \(id) over from worker \(other.worker)")
   }
 
-  private func detach(_ db: Database) {
+  func detach(_ db: Database) {
     do { try db.execute(sql: "DETACH DATABASE other") } catch { logger.error("detaching a worker's file: \(error)") }
   }
 }

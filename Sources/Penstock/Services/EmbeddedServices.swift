@@ -40,7 +40,9 @@ struct EmbeddedServices: Sendable {
         configuration: ComputeConfiguration(settings), catalog: catalog, log: log, logger: logger)
       compute.start()
       started.append { await compute.shutDown() }
-      let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(await compute.neededOffsets()) } }
+      let retention = Task {
+        await log.runRetention(every: settings.log.retentionInterval) { .from(await compute.neededOffsets()) }
+      }
       started.append {
         retention.cancel()
         await retention.value
@@ -155,7 +157,8 @@ extension ComputeConfiguration {
   init(_ settings: Settings) {
     self.init(
       directory: settings.data + "/compute", workers: settings.compute.workers,
-      checkpointInterval: settings.compute.checkpointInterval, changedRowsMax: settings.compute.changedRowsMax)
+      checkpointInterval: settings.compute.checkpointInterval, changedRowsMax: settings.compute.changedRowsMax,
+      neighbours: settings.compute.neighbours)
   }
 }
 

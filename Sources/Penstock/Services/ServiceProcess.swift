@@ -72,6 +72,7 @@ private struct ServiceRun: Service {
     }
     if let started {
       try await mesh.join(started.address)
+      started.joined()
       try await gracefulShutdown()
       logger.notice("shutting down")
       await mesh.leave()
@@ -85,6 +86,8 @@ private struct ServiceRun: Service {
 /// A service that accepts connections.
 struct StartedService: Sendable {
   var address: ListenAddress
+  /// What begins once others can find the instance.
+  var joined: @Sendable () -> Void = {}
   /// From the edge inwards.
   var stops: [@Sendable () async -> Void]
 }
@@ -133,7 +136,9 @@ struct ServiceStart: Sendable {
     try EmbeddedServices.makeFolder(settings.data)
     let (client, log) = try await remoteLog(patience: nil)
     let compute = try await ComputeService(
-      configuration: ComputeConfiguration(settings), catalog: catalog, log: log, logger: logger)
+      configuration: ComputeConfiguration(settings), catalog: catalog, log: log,
+      // Where instances share partitions, none is owned before its lease.
+      partitions: mesh.generations == nil ? nil : [], fence: mesh.fence, shared: mesh.generations, logger: logger)
     compute.start()
     let server = WireServer(
       name: "compute", host: settings.compute.listen.host, port: settings.compute.listen.port, group: group,
@@ -141,8 +146,10 @@ struct ServiceStart: Sendable {
       probe: probe { [("compute", await compute.problem()), ("log", await log.problem())] }, logger: logger)
     do {
       let address = try await listen("compute", settings.compute.listen, server)
+      let mesh = mesh
       return StartedService(
-        address: address, stops: [{ await server.shutDown() }, { await compute.shutDown() }, { await client.close() }])
+        address: address, joined: { mesh.lease(log.partitionCount, for: compute) },
+        stops: [{ await server.shutDown() }, { await compute.shutDown() }, { await client.close() }])
     } catch {
       await compute.shutDown()
       throw error
