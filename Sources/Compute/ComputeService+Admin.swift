@@ -3,11 +3,12 @@ import Logging
 import Views
 
 extension ComputeService: ViewAdmin {
-  /// Rows that a gate compares are counted, not kept.
-  private static let gateRowsMax = 0
   private static let estimateTime = Duration.milliseconds(300)
 
   // MARK: what there is
+
+  /// Of the shared table of generations that this process goes by; rises with each change. 0 where none is shared.
+  public var generationsVersion: UInt64 { book.version }
 
   public nonisolated(nonsending) func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus] {
     let table = book.table
@@ -168,21 +169,11 @@ extension ComputeService: ViewAdmin {
   public nonisolated(nonsending) func promote(_ request: PromoteRequest) async throws(ViewStoreError) -> GenerationStatus {
     let record = try book.table.promotable(request.view, request.generation)
     if let changesMax = request.changesMax, record.state != .live, let live = book.table.live(request.view) {
-      guard record.state != .building else {
-        throw .refused(
-          code: "not_caught_up", detail: "\(record.id) still builds: it can be compared with the live one when it has caught up")
-      }
-      let pair = try await pinned(
-        PinnedRequest(view: request.view, first: live.number, second: record.number, timeout: request.timeout))
-      let differences = RowDifferences(pair, rowsMax: ComputeService.gateRowsMax)
-      guard differences.count <= changesMax, changesMax > 0 || differences.isSame else {
-        throw .refused(
-          code: "generations_differ",
-          detail:
-            "\(record.id) differs from \(live.number), the live one, in \(differences.count) rows (\(differences.added) added, "
-            + "\(differences.gone) gone, \(differences.changed) changed) as of \(pair.first.asOf)"
-            + (changesMax == 0 ? "" : "; \(changesMax) are allowed") + ": it is not promoted")
-      }
+      guard record.state != .building else { throw PromoteRequest.notCaughtUp(request.view, record.number) }
+      try PromoteRequest.check(
+        try await pinned(
+          PinnedRequest(view: request.view, first: live.number, second: record.number, timeout: request.timeout)),
+        changesMax: changesMax)
     }
     let number = try await change { table throws(ViewStoreError) in try table.promote(request.view, record.number) }
     return try await status(request.view, number)

@@ -94,6 +94,9 @@ struct StartedService: Sendable {
 
 /// Starts one service on its own: what `EmbeddedServices` does for all four, with the wire in place of the calls.
 struct ServiceStart: Sendable {
+  /// Between two reports of what the log must keep.
+  private static let reportInterval = Duration.seconds(2)
+
   let settings: Settings
   let registry: PrometheusRegistry
   let group: MultiThreadedEventLoopGroup
@@ -104,13 +107,21 @@ struct ServiceStart: Sendable {
     try EmbeddedServices.makeFolder(settings.data)
     // Room for what several ingest processes have under way.
     let log = try await SegmentedLog.open(LogConfiguration(settings, ingestLoops: 16), logger: logger)
+    let needs = ReportedNeeds()
+    let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(needs.offsets) } }
     let server = WireServer(
-      name: "log", host: settings.log.listen.host, port: settings.log.listen.port, group: group, routes: LogRoutes(log: log),
+      name: "log", host: settings.log.listen.host, port: settings.log.listen.port, group: group,
+      routes: LogRoutes(log: log, needs: needs),
       probe: probe { [("log", log.problem)] }, logger: logger)
     do {
       let address = try await listen("log", settings.log.listen, server)
-      return StartedService(address: address, stops: [{ await server.shutDown() }, { await log.close() }])
+      let endRetention: @Sendable () async -> Void = {
+        retention.cancel()
+        await retention.value
+      }
+      return StartedService(address: address, stops: [endRetention, { await server.shutDown() }, { await log.close() }])
     } catch {
+      retention.cancel()
       await log.close()
       throw error
     }
@@ -142,14 +153,18 @@ struct ServiceStart: Sendable {
     compute.start()
     let server = WireServer(
       name: "compute", host: settings.compute.listen.host, port: settings.compute.listen.port, group: group,
-      routes: ComputeRoutes(store: compute),
+      routes: ComputeRoutes(
+        store: compute, late: compute, admin: compute, generationsVersion: { compute.generationsVersion }),
       probe: probe { [("compute", await compute.problem()), ("log", await log.problem())] }, logger: logger)
     do {
       let address = try await listen("compute", settings.compute.listen, server)
       let mesh = mesh
+      let reports = Task { await reportNeeds(of: compute, to: log) }
       return StartedService(
         address: address, joined: { mesh.lease(log.partitionCount, for: compute) },
-        stops: [{ await server.shutDown() }, { await compute.shutDown() }, { await client.close() }])
+        stops: [
+          { reports.cancel() }, { await server.shutDown() }, { await compute.shutDown() }, { await client.close() },
+        ])
     } catch {
       await compute.shutDown()
       throw error
@@ -162,9 +177,11 @@ struct ServiceStart: Sendable {
     let computeClient = WireClient(dialler: mesh.dialler(to: .compute), group: group)
     let store = RemoteViewStore(client: computeClient, partitionCount: log.partitionCount, logger: logger)
     let query = QueryService(
-      configuration: QueryConfiguration(settings), store: store, log: log,
-      probe: probe { [("compute", await store.problem()), ("log", await log.problem())] }, gate: security.gate,
-      secure: security.secure, group: group, logger: logger)
+      configuration: QueryConfiguration(settings), store: store, admin: RemoteViewAdmin(store), log: log,
+      probe: probe { [("compute", await store.problem()), ("log", await log.problem())] },
+      // Computed here, from the log over the wire: compute's instances keep to their partitions.
+      late: store, adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
+      gate: security.gate, secure: security.secure, group: group, logger: logger)
     let address = try await EmbeddedServices.listening("query", settings.query.listen) {
       let bound = try await query.start()
       return ListenAddress(host: bound.host, port: bound.port)
@@ -175,6 +192,23 @@ struct ServiceStart: Sendable {
         { await query.shutDown(timeout: .seconds(10)) }, { await computeClient.close() }, { await client.close() },
         { security.stop() },
       ])
+  }
+
+  /// Every few seconds, what the log must keep for the partitions owned, until the task is cancelled.
+  private func reportNeeds(of compute: ComputeService, to log: RemoteLog) async {
+    while true {
+      do { try await Task.sleep(for: ServiceStart.reportInterval) } catch { return }
+      let needed = await compute.neededOffsets()
+      let owned = compute.ownedPartitions
+      let needs = OffsetVector(needed.offsets.filter { owned.contains($0.key) })
+      guard !needs.offsets.isEmpty else { continue }
+      do throws(LogError) {
+        try await log.report(needs: needs)
+      } catch {
+        // It keeps what was reported last, and that is less than it may let go.
+        logger.debug("reporting what the log must keep: \(error)")
+      }
+    }
   }
 
   private func remoteLog(patience: Duration?) async throws -> (WireClient, RemoteLog) {
