@@ -19,7 +19,8 @@ let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto", 
 
 // The console lies within the executable: there is no folder to lose.
 let consoleFiles = [
-  "index.html", "icon.svg", "console.css", "console.js", "api.js", "dom.js", "chart.js", "overview.js", "views.js", "sql.js", "log.js",
+  "index.html", "icon.svg", "console.css", "console.js", "api.js", "dom.js", "chart.js", "overview.js", "views.js", "sql.js",
+  "log.js",
   "replay.js", "mesh.js",
 ]
 
@@ -44,13 +45,13 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
-    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: ["FullFoundation"]),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CEpoll"),
     .target(name: "Events", dependencies: ["CZlib"], swiftSettings: strict),
     .target(name: "Views", dependencies: ["Events", yams], swiftSettings: strict),
@@ -61,31 +62,30 @@ let package = Package(
       name: "Ingest",
       dependencies: ["Events", "WebSocket", "Sockets", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics],
       swiftSettings: strict),
+    .target(name: "SQLite", dependencies: ["CSQLite"], swiftSettings: strict),
     .target(
       name: "Compute",
-      dependencies: [
-        "Events", "Views", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "GRDBSQLite", package: "GRDB.swift"),
-        logging, metrics,
-      ],
+      dependencies: ["Events", "Views", "SQLite", logging, metrics],
       swiftSettings: strict),
     .target(
       name: "Query",
       dependencies: [
-        "Events", "Views", .product(name: "GRDBSQLite", package: "GRDB.swift"),
-        .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, metrics,
+        "Events", "Views", "CSQLite", .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, metrics,
       ],
       resources: consoleFiles.map { .embedInCode("Console/page/\($0)") },
       swiftSettings: strict),
     .target(
       name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
-    .target(name: "Mesh", dependencies: [nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
+    .target(
+      name: "Mesh", dependencies: [nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
     .target(
       name: "Wire", dependencies: ["Events", "Views", nioCore, nioPosix, nioHTTP1, logging, metrics], swiftSettings: strict),
     .target(name: "Identity", dependencies: ["Events", nioCore, nioSSL, crypto], swiftSettings: strict),
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", "CZlib", yams, logging,
+        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", "CZlib", yams,
+        logging,
         metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -112,9 +112,10 @@ let package = Package(
       name: "IngestTests",
       dependencies: ["Ingest", "Events", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
+    .testTarget(name: "SQLiteTests", dependencies: ["SQLite"], swiftSettings: strict),
     .testTarget(
       name: "ComputeTests",
-      dependencies: ["Compute", "Log", "Views", "Events", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: ["Compute", "SQLite", "Log", "Views", "Events", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509, crypto, logging],
