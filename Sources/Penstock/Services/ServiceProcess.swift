@@ -160,10 +160,12 @@ struct ServiceStart: Sendable {
       let address = try await listen("compute", settings.compute.listen, server)
       let mesh = mesh
       let reports = Task { await reportNeeds(of: compute, to: log) }
+      let reload = Task { await compute.reloadOnHangup(settings.views, logger) }
       return StartedService(
         address: address, joined: { mesh.lease(log.partitionCount, for: compute) },
         stops: [
-          { reports.cancel() }, { await server.shutDown() }, { await compute.shutDown() }, { await client.close() },
+          { reports.cancel() }, { reload.cancel() }, { await server.shutDown() }, { await compute.shutDown() },
+          { await client.close() },
         ])
     } catch {
       await compute.shutDown()
@@ -175,10 +177,12 @@ struct ServiceStart: Sendable {
     let security = try await EdgeSecurity.start(settings, logger: logger)
     let (client, log) = try await remoteLog(patience: .seconds(5))
     let computeClient = WireClient(dialler: mesh.dialler(to: .compute), group: group)
+    let diallers = [client.dialler, computeClient.dialler]
+    let instances: @Sendable () async -> [ServiceInstance] = { diallers.flatMap { $0.instances } }
     let store = RemoteViewStore(client: computeClient, partitionCount: log.partitionCount, logger: logger)
     let query = QueryService(
       configuration: QueryConfiguration(settings), store: store, admin: RemoteViewAdmin(store), log: log,
-      probe: probe { [("compute", await store.problem()), ("log", await log.problem())] },
+      probe: probe(instances: instances) { [("compute", await store.problem()), ("log", await log.problem())] },
       // Computed here, from the log over the wire: compute's instances keep to their partitions.
       late: store, adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
       gate: security.gate, secure: security.secure, group: group, logger: logger)
@@ -227,8 +231,23 @@ struct ServiceStart: Sendable {
     }
   }
 
-  private func probe(_ checks: @escaping @Sendable () async -> [(name: String, problem: String?)]) -> ServiceProbe {
+  private func probe(
+    instances: @escaping @Sendable () async -> [ServiceInstance] = { [] },
+    _ checks: @escaping @Sendable () async -> [(name: String, problem: String?)]
+  ) -> ServiceProbe {
     let registry = registry
-    return ServiceProbe(readiness: { ServiceProbe.Readiness(await checks()) }, metrics: { registry.exposition() })
+    return ServiceProbe(
+      readiness: { ServiceProbe.Readiness(await checks()) }, metrics: { registry.exposition() }, instances: instances)
+  }
+}
+
+extension PeerDialler {
+  /// The service's instances as the console shows them: a dialler knows those only whose checks pass.
+  var instances: [ServiceInstance] {
+    peers().peers.map { peer in
+      let partitions = (peer.metadata["partitions"] ?? "").split(separator: ",").compactMap { UInt16($0) }
+      return ServiceInstance(
+        service: service, id: peer.id, address: peer.address, health: "passing", partitions: partitions.map { PartitionID($0) })
+    }
   }
 }
