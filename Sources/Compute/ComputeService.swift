@@ -23,10 +23,16 @@ public final class ComputeService: ViewStore {
 
   /// Opens the workers' files and loads what they hold.
   /// - Parameters:
+  ///   - configuration: Within its bounds.
+  ///   - catalog: The views to keep.
+  ///   - log: What is folded.
   ///   - partitions: Those owned from the start; all of the log's when nil.
+  ///   - fence: Says which partitions are still this process's.
   ///   - shared: Where this process and others agree on generations; waited for, for as long as it takes or until the task is cancelled. Nil
   ///     where one process owns all.
   ///   - hold: Generations that the catalogue's changed definitions begin wait to be promoted.
+  ///   - now: The clock that a generation's `createdAt` comes from.
+  ///   - logger: Told when generations begin, change and end, and of what fails.
   public init(
     configuration: ComputeConfiguration, catalog: ViewCatalog, log: any EventLog, partitions: Set<PartitionID>? = nil,
     fence: PartitionFence = .open, shared: (any SharedGenerations)? = nil, hold: Bool = false,

@@ -3,7 +3,9 @@ public struct ConsulKey: Sendable {
   public let key: String
   private let client: ConsulClient
 
-  /// - Parameter key: Of characters that need no escaping: `penstock/views/generations`.
+  /// - Parameters:
+  ///   - key: Of characters that need no escaping: `penstock/views/generations`.
+  ///   - client: Whose token may write the key.
   public init(_ key: String, client: ConsulClient) {
     self.key = key
     self.client = client

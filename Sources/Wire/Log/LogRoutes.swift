@@ -14,7 +14,9 @@ public struct LogRoutes: WireRoutes {
   private let needs: ReportedNeeds
   private let readers: [LogReader]
 
-  /// - Parameter needs: Takes what compute instances report.
+  /// - Parameters:
+  ///   - log: What is served.
+  ///   - needs: Takes what compute instances report.
   public init(log: any EventLog, needs: ReportedNeeds = ReportedNeeds()) {
     self.log = log
     self.needs = needs

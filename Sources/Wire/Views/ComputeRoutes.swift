@@ -10,7 +10,11 @@ public struct ComputeRoutes: WireRoutes {
   private let admin: (any ViewAdmin)?
   private let generationsVersion: @Sendable () -> UInt64
 
-  /// - Parameter generationsVersion: Of the table of generations that the instance goes by; 0 where none is shared.
+  /// - Parameters:
+  ///   - store: Answers for the instance's partitions.
+  ///   - late: Lists their late events; nil where nobody keeps them.
+  ///   - admin: Changes and compares generations; nil where that is not offered.
+  ///   - generationsVersion: Of the table of generations that the instance goes by; 0 where none is shared.
   public init(
     store: any ViewStore, late: (any LateEventStore)? = nil, admin: (any ViewAdmin)? = nil,
     generationsVersion: @escaping @Sendable () -> UInt64 = { 0 }

@@ -12,7 +12,10 @@ public final class RemoteViewStore: ViewStore {
 
   let peers: ComputePeers
 
-  /// - Parameter partitionCount: Of the log.
+  /// - Parameters:
+  ///   - client: Asks every compute instance.
+  ///   - partitionCount: Of the log.
+  ///   - logger: Told of instances that do not answer.
   public init(client: WireClient, partitionCount: Int, logger: Logger) {
     peers = ComputePeers(client: client, partitionCount: partitionCount, logger: logger)
   }
