@@ -9,15 +9,21 @@ public struct ComputeConfiguration: Sendable {
   public var changedRowsMax: Int
   /// Bytes asked of the log at a time.
   public var readBytesMax: Int
+  /// Bytes of views' rows in memory, over all workers: of more, those that changed longest ago are in the files only.
+  public var memoryBytesMax: Int
 
   public init(
     directory: String, workers: Int = 0, checkpointInterval: Duration = .seconds(1), changedRowsMax: Int = 200_000,
-    readBytesMax: Int = 4 << 20
+    readBytesMax: Int = 4 << 20, memoryBytesMax: Int = 1 << 30
   ) {
     self.directory = directory
     self.workers = workers
     self.checkpointInterval = checkpointInterval
     self.changedRowsMax = changedRowsMax
     self.readBytesMax = readBytesMax
+    self.memoryBytesMax = memoryBytesMax
   }
+
+  /// Of a worker and the replays beside it.
+  var workerBytesMax: Int { memoryBytesMax / max(1, workers) }
 }

@@ -7,5 +7,11 @@ struct ComputeMetrics: Sendable {
   let eventsLate = Counter(label: "penstock_compute_events_late_total")
   let checkpointRows = Counter(label: "penstock_compute_checkpoint_rows_total")
   let checkpointTime = Timer(label: "penstock_compute_checkpoint_seconds")
+  /// Of each worker.
+  let stateBytes: [Gauge]
   let checkpointFailures = Counter(label: "penstock_compute_checkpoint_failures_total")
+
+  init(workers: Int) {
+    stateBytes = (0..<workers).map { Gauge(label: "penstock_compute_state_bytes", dimensions: [("worker", "\($0)")]) }
+  }
 }

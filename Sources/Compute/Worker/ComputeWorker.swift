@@ -61,7 +61,9 @@ actor ComputeWorker {
     guard owned[partition] == nil else { return }
     var folds: [(record: GenerationRecord, fold: GenerationFold)] = []
     let bounds = await self.bounds(of: partition)
-    for record in generations { folds.append((record, try loadFold(record, partition, bounds))) }
+    for record in generations {
+      folds.append((record, try loadFold(record, partition, bounds, bytesMax: loadedBytesMax(generations.count))))
+    }
     let furthest = folds.filter { $0.record.state != .building && $0.record.to == nil }.map(\.fold.next).max() ?? .zero
     var one = OwnedPartition(partition: partition)
     var behind: [ReplayJob] = []
@@ -90,7 +92,7 @@ actor ComputeWorker {
   func add(_ record: GenerationRecord) async throws(ComputeError) {
     for partition in owned.keys.sorted() {
       guard owned[partition]?.fold(record.id) == nil else { continue }
-      let fold = try loadFold(record, partition, await bounds(of: partition))
+      let fold = try loadFold(record, partition, await bounds(of: partition), bytesMax: loadedBytesMax(1))
       // A view's first generation has nobody to wait for but the views beside it.
       let furthest = owned[partition]?.folds.map(\.next).max() ?? fold.next
       let isBehind = record.state == .building || fold.next.distance(to: furthest) > ComputeWorker.behindMax
@@ -117,15 +119,21 @@ actor ComputeWorker {
     waiting?.cancel()
   }
 
+  /// Bytes of rows that one fold takes into memory at first: what is left of a third of the bound, in equal parts.
+  private func loadedBytesMax(_ generations: Int) -> Int {
+    let partitions = (log.partitionCount + configuration.workers - 1) / max(1, configuration.workers)
+    return memoryBound.bytesMax / 3 / max(1, partitions * generations)
+  }
+
   private func bounds(of partition: PartitionID) async -> Result<PartitionBounds, LogError> {
     do throws(LogError) { return .success(try await log.bounds(of: partition)) } catch { return .failure(error) }
   }
 
   private func loadFold(
-    _ record: GenerationRecord, _ partition: PartitionID, _ bounds: Result<PartitionBounds, LogError>
+    _ record: GenerationRecord, _ partition: PartitionID, _ bounds: Result<PartitionBounds, LogError>, bytesMax: Int
   ) throws(ComputeError) -> GenerationFold {
     let viewID = try store.viewID(of: record)
-    let kept = try store.load(record.definition, view: viewID, partition: partition)
+    let kept = try store.load(record.definition, view: viewID, partition: partition, bytesMax: bytesMax)
     var problem: String?
     var start = Offset.zero
     switch bounds {
@@ -192,7 +200,7 @@ actor ComputeWorker {
       for batch in batches {
         guard owned[partition] != nil else { return true }
         fold(batch, partition)
-        if unsavedRows >= configuration.changedRowsMax { await checkpointUntilSaved() }
+        if unsavedRows >= configuration.changedRowsMax || memoryBound.isExceeded(by: boxes) { await checkpointUntilSaved() }
         wakeWaiters()
         await letOthersGo()
       }
@@ -214,7 +222,12 @@ actor ComputeWorker {
   private func fold(_ batch: ColumnBatch, _ partition: PartitionID) {
     let times = batch.times()
     // One that was adopted since the read began may be further behind than it: the next read begins there.
-    for one in owned[partition]?.folds ?? [] where one.problem == nil && one.next >= batch.baseOffset {
+    for (index, one) in (owned[partition]?.folds ?? []).enumerated() where one.problem == nil && one.next >= batch.baseOffset {
+      do throws(ComputeError) { try store.restoreSessions(one, for: batch, scratch: &scratch) } catch {
+        owned[partition]?.folds[index].problem = error.description
+        logger.error("partition \(partition) is read no further for \(one.id): \(error)")
+        continue
+      }
       let before = one.box.fold.progress
       one.box.fold.fold(batch, times: times, scratch: &scratch)
       let after = one.box.fold.progress
@@ -250,6 +263,14 @@ actor ComputeWorker {
 
   // MARK: checkpoints
 
+  /// Bytes of memory that views' rows take, without those of replays.
+  var memoryBytes: Int { boxes.reduce(0) { $0 + $1.fold.memoryBytes } }
+
+  private var boxes: [FoldBox] { owned.values.flatMap { $0.folds.map(\.box) } }
+
+  /// Replays beside the live folds take half of what both may have.
+  private var memoryBound: MemoryBound { MemoryBound(bytesMax: configuration.workerBytesMax / (load.isReplaying ? 2 : 1)) }
+
   private var unsavedRows: Int {
     var rows = 0
     for one in owned.values { for fold in one.folds { rows += fold.box.fold.unsavedCount } }
@@ -277,6 +298,8 @@ actor ComputeWorker {
     do throws(ComputeError) {
       let allowed = owned.values.filter { fence.mayAct($0.partition) }
       let rows = try store.checkpoint(allowed.flatMap { $0.folds.map { (view: $0.viewID, box: $0.box) } })
+      memoryBound.enforce(on: boxes)
+      metrics.stateBytes[number].record(memoryBytes)
       isChangedSinceCheckpoint = allowed.count < owned.count
       checkpointProblem = nil
       metrics.checkpointRows.increment(by: rows)
@@ -329,12 +352,22 @@ actor ComputeWorker {
   func hasCaughtUp(_ id: GenerationID) -> Bool { owned.values.allSatisfy { $0.fold(id) != nil } }
 
   /// The rows of one or more generations, taken together: what the worker counts is as of the same offsets in all of them.
+  /// - Returns: Nil when a pin is needed and none is given.
   func snapshots(
-    _ generations: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange
-  ) -> [FoldSnapshot] {
-    generations.map { record in
+    _ generations: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
+  ) throws(ComputeError) -> [FoldSnapshot]? {
+    let isCold = owned.values.contains { one in
+      partitions.contains(one.partition) && generations.contains { one.fold($0.id)?.isCold(range) ?? false }
+    }
+    if isCold {
+      guard let pin else { return nil }
+      try store.typed { try pin.begin() }
+    }
+    return generations.map { record in
       var snapshot = FoldSnapshot(record.definition)
-      for one in owned.values where partitions.contains(one.partition) { one.fold(record.id)?.copy(range, into: &snapshot) }
+      for one in owned.values where partitions.contains(one.partition) {
+        one.fold(record.id)?.copy(range, pin: pin, into: &snapshot)
+      }
       return snapshot
     }
   }
@@ -385,5 +418,5 @@ actor ComputeWorker {
     return late.filter { range.contains($0) }.prefix(range.limit).map { LateEvent(range.partition, $0) }
   }
 
-  func close() async { await store.close() }
+  func close() { store.close() }
 }

@@ -40,7 +40,9 @@ struct EmbeddedServices: Sendable {
         configuration: ComputeConfiguration(settings), catalog: catalog, log: log, logger: logger)
       compute.start()
       started.append { await compute.shutDown() }
-      let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(await compute.neededOffsets()) } }
+      let retention = Task {
+        await log.runRetention(every: settings.log.retentionInterval) { .from(await compute.neededOffsets()) }
+      }
       started.append {
         retention.cancel()
         await retention.value
@@ -155,7 +157,8 @@ extension ComputeConfiguration {
   init(_ settings: Settings) {
     self.init(
       directory: settings.data + "/compute", workers: settings.compute.workers,
-      checkpointInterval: settings.compute.checkpointInterval, changedRowsMax: settings.compute.changedRowsMax)
+      checkpointInterval: settings.compute.checkpointInterval, changedRowsMax: settings.compute.changedRowsMax,
+      memoryBytesMax: settings.compute.memoryBytesMax)
   }
 }
 
@@ -173,6 +176,10 @@ extension QueryConfiguration {
   init(_ settings: Settings) {
     self.init(
       host: settings.query.listen.host, port: settings.query.listen.port, rowsMax: settings.query.rowsMax,
-      requestTimeout: settings.query.requestTimeout)
+      requestTimeout: settings.query.requestTimeout, pinnedBytesMax: settings.query.pinnedBytesMax,
+      pinnedLifetime: settings.query.pinnedLifetime, streamsMax: settings.query.streamsMax,
+      streamRowsMax: settings.query.streamRowsMax, aggregateRowsMax: settings.query.aggregateRowsMax,
+      sqlThreads: settings.query.sqlThreads, sqlTimeout: settings.query.sqlTimeout,
+      sqlMemoryBytesMax: settings.query.sqlMemoryBytesMax)
   }
 }
