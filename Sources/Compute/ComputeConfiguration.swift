@@ -12,9 +12,16 @@ public struct ComputeConfiguration: Sendable {
   /// Bytes of views' rows in memory, over all workers: of more, those that changed longest ago are in the files only.
   public var memoryBytesMax: Int
 
+  /// Copies of each worker's file that are kept for reads at a past point, how long after one another, and their bytes at most, of all workers. 0 keeps
+  /// none.
+  public var keptCheckpointsMax: Int
+  public var keptCheckpointInterval: Duration
+  public var keptBytesMax: Int
+
   public init(
     directory: String, workers: Int = 0, checkpointInterval: Duration = .seconds(1), changedRowsMax: Int = 200_000,
-    readBytesMax: Int = 4 << 20, memoryBytesMax: Int = 1 << 30
+    readBytesMax: Int = 4 << 20, memoryBytesMax: Int = 1 << 30, keptCheckpointsMax: Int = 0,
+    keptCheckpointInterval: Duration = .seconds(3600), keptBytesMax: Int = 1 << 30
   ) {
     self.directory = directory
     self.workers = workers
@@ -22,6 +29,14 @@ public struct ComputeConfiguration: Sendable {
     self.changedRowsMax = changedRowsMax
     self.readBytesMax = readBytesMax
     self.memoryBytesMax = memoryBytesMax
+    self.keptCheckpointsMax = keptCheckpointsMax
+    self.keptCheckpointInterval = keptCheckpointInterval
+    self.keptBytesMax = keptBytesMax
+  }
+
+  var kept: KeptCheckpoints.Bounds {
+    KeptCheckpoints.Bounds(
+      countMax: keptCheckpointsMax, interval: keptCheckpointInterval, bytesMax: keptBytesMax / max(1, workers))
   }
 
   /// Of a worker and the replays beside it.

@@ -11,6 +11,11 @@ struct ComputeMetrics: Sendable {
   let stateBytes: [Gauge]
   let checkpointFailures = Counter(label: "penstock_compute_checkpoint_failures_total")
 
+  /// How many events of the log a view has not counted yet, in one worker's partitions.
+  static func pending(view: String, worker: Int) -> Gauge {
+    Gauge(label: "penstock_compute_events_pending", dimensions: [("view", view), ("worker", "\(worker)")])
+  }
+
   init(workers: Int) {
     stateBytes = (0..<workers).map { Gauge(label: "penstock_compute_state_bytes", dimensions: [("worker", "\($0)")]) }
   }

@@ -49,7 +49,8 @@ public final class ComputeService: ViewStore {
     let metrics = ComputeMetrics(workers: count)
     workers = files.stores.enumerated().map { number, store in
       ComputeWorker(
-        number: number, log: log, store: store, configuration: configuration, fence: fence, metrics: metrics, logger: logger)
+        number: number, log: log, store: store, configuration: configuration, fence: fence, metrics: metrics, now: now,
+        logger: logger)
     }
     past = PastReader(log: log, readBytesMax: configuration.readBytesMax)
     for store in files.stores { try store.sweep(keeping: book.table) }
@@ -264,8 +265,10 @@ public final class ComputeService: ViewStore {
       }
       result.asOf[one.partition] = asOf[one.partition] ?? one.firstOffset
       guard end > one.firstOffset else { continue }
+      let base = await workers[one.partition.index % workers.count].kept.nearest(record, one.partition, upTo: end)
+      defer { base?.store.close() }
       let snapshot = try await past.rows(
-        record.definition, one.partition, from: one.firstOffset, to: end, range, deadline: deadline)
+        record.definition, one.partition, from: one.firstOffset, to: end, range, base: base, deadline: deadline)
       result.eventTimeWatermarks.merge(snapshot.eventTimeWatermarks) { $1 }
       let rows = snapshot.windows(of: record.definition)
       if result.rows.count == 0 { result.rows = rows } else { result.rows.append(contentsOf: rows) }

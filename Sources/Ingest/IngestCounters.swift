@@ -40,11 +40,13 @@ struct IngestCounters: Sendable {
     var bytes = 0
     var appended = 0
     var duplicates = 0
+    var rejected: [RejectCode] = []
   }
 
-  /// Adds what a loop has counted, and lets it begin anew.
+  /// Adds what a loop has counted, received first, and lets it begin anew.
   func add(_ tally: inout Tally) {
     if tally.bytes > 0 { received(events: tally.received, bytes: tally.bytes) }
+    for code in tally.rejected { rejected(code) }
     totals.synced(appended: tally.appended, duplicates: tally.duplicates)
     if tally.appended > 0 { eventsAppended.increment(by: tally.appended) }
     if tally.duplicates > 0 { eventsDuplicate.increment(by: tally.duplicates) }

@@ -105,7 +105,7 @@ final class IngestPipeline {
       case .event(let index):
         if let permission, !reader.withSource({ permission.permits($0) }) {
           rejected += 1
-          counters.rejected(.forbiddenSource)
+          tally.rejected.append(.forbiddenSource)
           onReject(index, EventReject(.forbiddenSource, "the token does not let its holder write as this source"))
           continue
         }
@@ -115,7 +115,7 @@ final class IngestPipeline {
         queued += 1
       case .reject(let index, let reject):
         rejected += 1
-        counters.rejected(reject.code)
+        tally.rejected.append(reject.code)
         onReject(index, reject)
       }
     }
@@ -123,7 +123,7 @@ final class IngestPipeline {
     tally.received += queued + rejected
     tally.bytes += bytes.count
     // Answered at once, so counted at once: whoever has an answer finds it in the metrics.
-    if queued == 0 { counters.add(&tally) }
+    if queued == 0 || rejected > 0 { counters.add(&tally) }
     if reader.needsReset {
       for lane in 0..<laneCount { seal(lane) }
       reader.resetPaths()
@@ -225,7 +225,7 @@ final class IngestPipeline {
         case .duplicate: duplicates += 1
         case .fenced(let currentEpoch):
           fenced += 1
-          counters.rejected(.fenced)
+          tally.rejected.append(.fenced)
           let index = Int(submission.eventIndexes[receipt.exceptions[exception].row])
           run.tracker.fenced(message: run.message, event: index, currentEpoch: currentEpoch)
         }

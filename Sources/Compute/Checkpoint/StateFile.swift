@@ -51,6 +51,13 @@ final class StateFile: Sendable {
     return StatePin(self, reader)
   }
 
+  /// Bytes of a file and of its write-ahead log.
+  static func byteCount(of path: String) -> Int {
+    ["", "-wal"].reduce(0) { sum, end in
+      sum + (((try? FileManager.default.attributesOfItem(atPath: path + end)[.size]) as? Int) ?? 0)
+    }
+  }
+
   /// What shows, before it is opened, that a file is not whole; nil when nothing does. SQLite reads what is missing of a last page as zeros, which are
   /// no error in the middle of a row.
   ///

@@ -1,5 +1,6 @@
 import Events
 import Logging
+import Metrics
 import Views
 
 /// Owns some partitions whole: reads their batches, folds them into every generation that has caught up, checkpoints, and answers for them.
@@ -19,6 +20,8 @@ actor ComputeWorker {
   nonisolated let number: Int
   nonisolated let store: CheckpointStore
   nonisolated let replays: ReplayWorker
+  nonisolated let kept: KeptCheckpoints
+  private let now: @Sendable () -> Timestamp
   private let executor: WorkerExecutor
   private let log: any EventLog
   private let configuration: ComputeConfiguration
@@ -32,6 +35,7 @@ actor ComputeWorker {
   private var nextWaiter = 0
   private var isChangedSinceCheckpoint = false
   private var checkpointProblem: String?
+  private var pendingGauges: [String: Gauge] = [:]
   /// The wait for the log while there is nothing to read; cancelled when there is something new to read for.
   private var waiting: Task<Void, Never>?
 
@@ -39,8 +43,10 @@ actor ComputeWorker {
 
   init(
     number: Int, log: any EventLog, store: CheckpointStore, configuration: ComputeConfiguration, fence: PartitionFence,
-    metrics: ComputeMetrics, logger: Logger
+    metrics: ComputeMetrics, now: @escaping @Sendable () -> Timestamp, logger: Logger
   ) {
+    self.now = now
+    kept = KeptCheckpoints(of: store.path, worker: number, bounds: configuration.kept, logger: logger)
     self.number = number
     self.log = log
     self.store = store
@@ -281,7 +287,29 @@ actor ComputeWorker {
     while !Task.isCancelled {
       // Its time decides when results are stored, never what they are.
       try? await Task.sleep(for: configuration.checkpointInterval)
-      if !Task.isCancelled { checkpoint() }
+      guard !Task.isCancelled else { return }
+      checkpoint()
+      await recordPending()
+      await kept.keepIfDue(now())
+    }
+  }
+
+  /// Tells the metrics how many events of the log each view has not counted yet: of its generations, the one that is furthest behind.
+  private func recordPending() async {
+    var pending: [GenerationID: Int] = [:]
+    for partition in owned.keys.sorted() {
+      guard case .success(let bounds) = await bounds(of: partition) else { continue }
+      for fold in owned[partition]?.folds ?? [] {
+        pending[fold.id, default: 0] += max(0, fold.next.distance(to: bounds.highWatermark))
+      }
+    }
+    let views = Dictionary(pending.map { ($0.key.view, $0.value) }) { max($0, $1) }
+    // One that ended has nothing pending.
+    for view in Set(pendingGauges.keys).subtracting(views.keys) { pendingGauges.removeValue(forKey: view)?.record(0) }
+    for (view, events) in views {
+      let gauge = pendingGauges[view] ?? ComputeMetrics.pending(view: view, worker: number)
+      pendingGauges[view] = gauge
+      gauge.record(events)
     }
   }
 

@@ -80,6 +80,15 @@ enum SettingKeys {
     static let memoryBytesMax = Setting<Int>.size(
       "compute.memory_bytes_max", default: .gibibytes(1), in: .mebibytes(1) ... .tebibytes(1),
       help: "Memory for views' rows, over all workers: of more, those that changed longest ago are in the workers' files only.")
+    static let keptCheckpoints = Setting<Int>.count(
+      "compute.kept_checkpoints", default: 4, in: 0...1000,
+      help: "Copies of each worker's file kept for reads at a past point (`as_of`), which begin at the nearest; 0 keeps none.")
+    static let keptCheckpointInterval = Setting<Duration>.duration(
+      "compute.kept_checkpoint_interval", default: .seconds(3600), in: .seconds(1) ... .seconds(2_592_000),
+      help: "Time from one such copy to the next.")
+    static let keptBytesMax = Setting<Int>.size(
+      "compute.kept_bytes_max", default: .gibibytes(1), in: .mebibytes(1) ... .tebibytes(16),
+      help: "Bytes of all such copies; the oldest go first.")
     static let changedRowsMax = Setting<Int>.count(
       "compute.changed_rows_max", default: 200_000, in: 1000...100_000_000,
       help: "A worker checkpoints when it has changed this many rows even if the interval has not passed: bounds its memory.")
@@ -200,6 +209,8 @@ enum SettingKeys {
     SettingDeclaration(Log.retentionInterval), SettingDeclaration(Log.diskReserve),
     SettingDeclaration(Compute.listen), SettingDeclaration(Compute.workers), SettingDeclaration(Compute.checkpointInterval),
     SettingDeclaration(Compute.memoryBytesMax), SettingDeclaration(Compute.changedRowsMax),
+    SettingDeclaration(Compute.keptCheckpoints), SettingDeclaration(Compute.keptCheckpointInterval),
+    SettingDeclaration(Compute.keptBytesMax),
     SettingDeclaration(Query.listen), SettingDeclaration(Query.requestTimeout),
     SettingDeclaration(Query.rowsMax),
     SettingDeclaration(Query.pinnedBytesMax),

@@ -131,6 +131,9 @@ struct ComputeSettings: Sendable, Hashable {
   var checkpointInterval: Duration
   var memoryBytesMax: Int
   var changedRowsMax: Int
+  var keptCheckpoints: Int
+  var keptCheckpointInterval: Duration
+  var keptBytesMax: Int
 
   init(from reader: inout SettingsReader) {
     listen = reader.value(SettingKeys.Compute.listen)
@@ -138,6 +141,9 @@ struct ComputeSettings: Sendable, Hashable {
     checkpointInterval = reader.value(SettingKeys.Compute.checkpointInterval)
     memoryBytesMax = reader.value(SettingKeys.Compute.memoryBytesMax)
     changedRowsMax = reader.value(SettingKeys.Compute.changedRowsMax)
+    keptCheckpoints = reader.value(SettingKeys.Compute.keptCheckpoints)
+    keptCheckpointInterval = reader.value(SettingKeys.Compute.keptCheckpointInterval)
+    keptBytesMax = reader.value(SettingKeys.Compute.keptBytesMax)
   }
 }
 

@@ -158,7 +158,8 @@ extension ComputeConfiguration {
     self.init(
       directory: settings.data + "/compute", workers: settings.compute.workers,
       checkpointInterval: settings.compute.checkpointInterval, changedRowsMax: settings.compute.changedRowsMax,
-      memoryBytesMax: settings.compute.memoryBytesMax)
+      memoryBytesMax: settings.compute.memoryBytesMax, keptCheckpointsMax: settings.compute.keptCheckpoints,
+      keptCheckpointInterval: settings.compute.keptCheckpointInterval, keptBytesMax: settings.compute.keptBytesMax)
   }
 }
 
