@@ -46,10 +46,10 @@ actor KeptCheckpoints {
 
   /// Keeps the file as it is now, when it is time to.
   func keepIfDue(_ now: Timestamp) {
-    guard bounds.countMax > 0, lastTry.map({ .now - $0 >= bounds.interval }) ?? true else { return }
+    guard bounds.countMax > 0, lastTry.map({ ContinuousClock.now - $0 >= bounds.interval }) ?? true else { return }
     lastTry = .now
     let moment = now.nanoseconds / 1_000_000
-    if let last = moments().last, moment - last < bounds.interval.nanoseconds / 1_000_000, moment >= last { return }
+    if let last = moments().last, moment >= last, Duration.milliseconds(moment - last) < bounds.interval { return }
     do {
       try keep(moment)
     } catch {
@@ -63,7 +63,11 @@ actor KeptCheckpoints {
     guard size <= bounds.bytesMax else { throw SQLiteError(code: 0, message: "it has \(size) bytes of \(bounds.bytesMax)") }
     let place = folder + "/\(moment)"
     let draft = place + ".draft"
-    if files.fileExists(atPath: draft) { try files.removeItem(atPath: draft) }
+    try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    for name in try files.contentsOfDirectory(atPath: folder) where name.hasSuffix(".draft") {
+      // Of a process that died over it.
+      try files.removeItem(atPath: folder + "/" + name)
+    }
     try files.createDirectory(atPath: draft, withIntermediateDirectories: true)
     do {
       let file = draft + "/" + CheckpointStore.fileName

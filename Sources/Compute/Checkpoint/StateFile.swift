@@ -168,6 +168,14 @@ private final class StateReader: @unchecked Sendable {
   /// Runs `body` now, on the calling thread's time.
   func runNow(_ body: (SQLiteConnection) throws -> Void) throws { try queue.sync { try body(try opened()) } }
 
+  /// Ends a transaction begun by `runNow`, on the reader's thread, which may be the calling one.
+  func end(then done: @escaping @Sendable () -> Void) {
+    queue.async {
+      self.connection?.rollBack()
+      done()
+    }
+  }
+
   func close() { queue.sync { connection = nil } }
 
   private func opened() throws -> SQLiteConnection {
@@ -189,11 +197,7 @@ final class StatePin: Sendable {
     self.reader = reader
   }
 
-  deinit {
-    // It fails only where the connection could not be opened: then there is nothing to end.
-    try? reader.runNow { $0.rollBack() }
-    file.giveBack(reader)
-  }
+  deinit { reader.end { [file, reader] in file.giveBack(reader) } }
 
   /// Makes now the moment. A read of one row; blocks for as long.
   func begin() throws {

@@ -36,6 +36,8 @@ actor ComputeWorker {
   private var isChangedSinceCheckpoint = false
   private var checkpointProblem: String?
   private var pendingGauges: [String: Gauge] = [:]
+  private var pendingRecordedAt: ContinuousClock.Instant?
+  private var isKeeping = false
   /// The wait for the log while there is nothing to read; cancelled when there is something new to read for.
   private var waiting: Task<Void, Never>?
 
@@ -290,12 +292,24 @@ actor ComputeWorker {
       guard !Task.isCancelled else { return }
       checkpoint()
       await recordPending()
+      keepIfDue()
+    }
+  }
+
+  /// Keeps a copy of the file when it is time to: beside all else, since that may take long.
+  private func keepIfDue() {
+    guard !isKeeping else { return }
+    isKeeping = true
+    Task {
       await kept.keepIfDue(now())
+      isKeeping = false
     }
   }
 
   /// Tells the metrics how many events of the log each view has not counted yet: of its generations, the one that is furthest behind.
   private func recordPending() async {
+    guard pendingRecordedAt.map({ ContinuousClock.now - $0 >= .seconds(1) }) ?? true else { return }
+    pendingRecordedAt = .now
     var pending: [GenerationID: Int] = [:]
     for partition in owned.keys.sorted() {
       guard case .success(let bounds) = await bounds(of: partition) else { continue }
