@@ -94,6 +94,12 @@ enum QueryOpenAPI {
     "/v1/ledger":{"get":{"summary":"Whether every event that came is accounted for","operationId":"ledger",
     "responses":{"200":{"description":"The ledger","content":{"application/json":{"schema":{"$ref":"#/components/schemas/Ledger"}}}},
     "503":{"$ref":"#/components/responses/Problem"}}}},
+    "/v1/rejects":{"get":{"summary":"The last events that were not taken, by reason","operationId":"rejects","parameters":[{"name":"code",
+    "in":"query","description":"Of this reject code only","schema":{"type":"string"}}],"responses":{"200":{"description":"The newest first",
+    "content":{"application/json":{"schema":{"type":"object","required":["rejects"],"properties":{"rejects":{"type":"array","items":{
+    "type":"object","required":["time","code","detail","event","message"],"properties":{"time":{"type":"string","format":"date-time"},
+    "code":{"type":"string"},"detail":{"type":"string"},"event":{"type":["integer","null"]},"message":{"type":["string","null"]}}}}}}}}},
+    "400":{"$ref":"#/components/responses/Problem"},"503":{"$ref":"#/components/responses/Problem"}}}},
     "/v1/events":{"get":{
     "summary":"Raw events from the log, by partition and offset","operationId":"readEvents","parameters":[{"name":"source",
     "in":"query","schema":{"type":"string"}},{"name":"type","in":"query","schema":{"type":"string"}},{
