@@ -18,10 +18,13 @@ public struct ComputeConfiguration: Sendable {
   public var keptCheckpointInterval: Duration
   public var keptBytesMax: Int
 
+  /// Holds the data folders of all instances on this machine: whoever takes a partition over begins with the state its last owner left there.
+  public var neighbours: String?
+
   public init(
     directory: String, workers: Int = 0, checkpointInterval: Duration = .seconds(1), changedRowsMax: Int = 200_000,
     readBytesMax: Int = 4 << 20, memoryBytesMax: Int = 1 << 30, keptCheckpointsMax: Int = 0,
-    keptCheckpointInterval: Duration = .seconds(3600), keptBytesMax: Int = 1 << 30
+    keptCheckpointInterval: Duration = .seconds(3600), keptBytesMax: Int = 1 << 30, neighbours: String? = nil
   ) {
     self.directory = directory
     self.workers = workers
@@ -32,6 +35,7 @@ public struct ComputeConfiguration: Sendable {
     self.keptCheckpointsMax = keptCheckpointsMax
     self.keptCheckpointInterval = keptCheckpointInterval
     self.keptBytesMax = keptBytesMax
+    self.neighbours = neighbours
   }
 
   var kept: KeptCheckpoints.Bounds {

@@ -65,10 +65,14 @@ actor ComputeWorker {
   // MARK: partitions and generations
 
   /// Takes a partition: its state from the worker's file or, where that has none, from the log's start.
-  func own(_ partition: PartitionID, _ generations: [GenerationRecord]) async throws(ComputeError) {
+  /// - Parameter neighbours: Whose files may be further on than the worker's.
+  func own(
+    _ partition: PartitionID, _ generations: [GenerationRecord], _ neighbours: Neighbours?
+  ) async throws(ComputeError) {
     guard owned[partition] == nil else { return }
+    neighbours?.bring(partition, generations, into: store)
     var folds: [(record: GenerationRecord, fold: GenerationFold)] = []
-    let bounds = await self.bounds(of: partition)
+    let bounds = await boundsOnceAnswered(of: partition)
     for record in generations {
       folds.append((record, try loadFold(record, partition, bounds, bytesMax: loadedBytesMax(generations.count))))
     }
@@ -131,6 +135,15 @@ actor ComputeWorker {
   private func loadedBytesMax(_ generations: Int) -> Int {
     let partitions = (log.partitionCount + configuration.workers - 1) / max(1, configuration.workers)
     return memoryBound.bytesMax / 3 / max(1, partitions * generations)
+  }
+
+  /// A log in another process may be away just now; it is waited for until the task is cancelled.
+  private func boundsOnceAnswered(of partition: PartitionID) async -> Result<PartitionBounds, LogError> {
+    while true {
+      let bounds = await self.bounds(of: partition)
+      guard case .failure(let error) = bounds, error.code == .unavailable, !Task.isCancelled else { return bounds }
+      do { try await Task.sleep(for: .milliseconds(100)) } catch { return bounds }
+    }
   }
 
   private func bounds(of partition: PartitionID) async -> Result<PartitionBounds, LogError> {

@@ -92,6 +92,11 @@ enum SettingKeys {
     static let changedRowsMax = Setting<Int>.count(
       "compute.changed_rows_max", default: 200_000, in: 1000...100_000_000,
       help: "A worker checkpoints when it has changed this many rows even if the interval has not passed: bounds its memory.")
+    static let neighbours = Setting<String?>.optionalPath(
+      "compute.neighbours",
+      help:
+        "A folder with the data folders of all compute instances on this machine: who takes a partition over begins with the state left there."
+    )
   }
 
   enum Query {
@@ -211,6 +216,7 @@ enum SettingKeys {
     SettingDeclaration(Compute.memoryBytesMax), SettingDeclaration(Compute.changedRowsMax),
     SettingDeclaration(Compute.keptCheckpoints), SettingDeclaration(Compute.keptCheckpointInterval),
     SettingDeclaration(Compute.keptBytesMax),
+    SettingDeclaration(Compute.neighbours),
     SettingDeclaration(Query.listen), SettingDeclaration(Query.requestTimeout),
     SettingDeclaration(Query.rowsMax),
     SettingDeclaration(Query.pinnedBytesMax),

@@ -134,6 +134,8 @@ struct ComputeSettings: Sendable, Hashable {
   var keptCheckpoints: Int
   var keptCheckpointInterval: Duration
   var keptBytesMax: Int
+  /// Holds the data folders of all compute instances on this machine.
+  var neighbours: String?
 
   init(from reader: inout SettingsReader) {
     listen = reader.value(SettingKeys.Compute.listen)
@@ -144,6 +146,7 @@ struct ComputeSettings: Sendable, Hashable {
     keptCheckpoints = reader.value(SettingKeys.Compute.keptCheckpoints)
     keptCheckpointInterval = reader.value(SettingKeys.Compute.keptCheckpointInterval)
     keptBytesMax = reader.value(SettingKeys.Compute.keptBytesMax)
+    neighbours = reader.value(SettingKeys.Compute.neighbours)
   }
 }
 

@@ -160,7 +160,8 @@ extension ComputeConfiguration {
       directory: settings.data + "/compute", workers: settings.compute.workers,
       checkpointInterval: settings.compute.checkpointInterval, changedRowsMax: settings.compute.changedRowsMax,
       memoryBytesMax: settings.compute.memoryBytesMax, keptCheckpointsMax: settings.compute.keptCheckpoints,
-      keptCheckpointInterval: settings.compute.keptCheckpointInterval, keptBytesMax: settings.compute.keptBytesMax)
+      keptCheckpointInterval: settings.compute.keptCheckpointInterval, keptBytesMax: settings.compute.keptBytesMax,
+      neighbours: settings.compute.neighbours)
   }
 }
 

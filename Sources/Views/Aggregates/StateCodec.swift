@@ -32,8 +32,17 @@ public struct StateHash: Sendable, Hashable, CustomStringConvertible {
 
   public init() {}
 
+  /// One that was computed elsewhere.
+  public init(value: UInt64, rows: Int) {
+    self.value = value
+    self.rows = rows
+  }
+
   /// Takes in one row.
   /// - Parameters:
+  ///   - partition: The row's.
+  ///   - windowStart: Nanoseconds since 1970.
+  ///   - windowEnd: Nanoseconds since 1970; after the start.
   ///   - key: As `KeyCodec` encodes it.
   ///   - state: In canonical form.
   public mutating func add(
