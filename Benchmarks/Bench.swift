@@ -5,7 +5,8 @@ struct Bench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Measures the parts of Penstock. Build with -c release.",
     subcommands: [
-      Parts.self, JSONBench.self, AppendBench.self, FoldBench.self, Load.self, Visible.self, IngestNull.self, SocketFloor.self,
+      Parts.self, JSONBench.self, AppendBench.self, FoldBench.self, VolumeBench.self, Load.self, Visible.self, IngestNull.self,
+      SocketFloor.self,
     ],
     defaultSubcommand: Parts.self)
 }

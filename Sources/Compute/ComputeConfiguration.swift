@@ -9,19 +9,40 @@ public struct ComputeConfiguration: Sendable {
   public var changedRowsMax: Int
   /// Bytes asked of the log at a time.
   public var readBytesMax: Int
+  /// Bytes of views' rows in memory, over all workers: of more, those that changed longest ago are in the files only.
+  public var memoryBytesMax: Int
+
+  /// Copies of each worker's file that are kept for reads at a past point, how long after one another, and their bytes at most, of all workers. 0 keeps
+  /// none.
+  public var keptCheckpointsMax: Int
+  public var keptCheckpointInterval: Duration
+  public var keptBytesMax: Int
 
   /// Holds the data folders of all instances on this machine: whoever takes a partition over begins with the state its last owner left there.
   public var neighbours: String?
 
   public init(
     directory: String, workers: Int = 0, checkpointInterval: Duration = .seconds(1), changedRowsMax: Int = 200_000,
-    readBytesMax: Int = 4 << 20, neighbours: String? = nil
+    readBytesMax: Int = 4 << 20, memoryBytesMax: Int = 1 << 30, keptCheckpointsMax: Int = 0,
+    keptCheckpointInterval: Duration = .seconds(3600), keptBytesMax: Int = 1 << 30, neighbours: String? = nil
   ) {
     self.directory = directory
     self.workers = workers
     self.checkpointInterval = checkpointInterval
     self.changedRowsMax = changedRowsMax
     self.readBytesMax = readBytesMax
+    self.memoryBytesMax = memoryBytesMax
+    self.keptCheckpointsMax = keptCheckpointsMax
+    self.keptCheckpointInterval = keptCheckpointInterval
+    self.keptBytesMax = keptBytesMax
     self.neighbours = neighbours
   }
+
+  var kept: KeptCheckpoints.Bounds {
+    KeptCheckpoints.Bounds(
+      countMax: keptCheckpointsMax, interval: keptCheckpointInterval, bytesMax: keptBytesMax / max(1, workers))
+  }
+
+  /// Of a worker and the replays beside it.
+  var workerBytesMax: Int { memoryBytesMax / max(1, workers) }
 }

@@ -47,6 +47,8 @@ public final class ComputeService: ViewStore {
     neighbours = configuration.neighbours.map { Neighbours(folder: $0, own: configuration.directory, logger: logger) }
     let wanted = configuration.workers > 0 ? configuration.workers : ProcessInfo.processInfo.activeProcessorCount
     let count = max(1, min(wanted, log.partitionCount))
+    var configuration = configuration
+    configuration.workers = count
     let files = try WorkerFiles(directory: configuration.directory, workers: count, logger: logger)
     book = try GenerationBook(store: files.stores[0], shared: shared, logger: logger)
     let known = try files.known()
@@ -62,11 +64,12 @@ public final class ComputeService: ViewStore {
       throw ComputeError(.checkpoint, worker: 0, "the views cannot be taken in: \(error)")
     }
     let generations = book.table.kept
-    try await files.assign(generations, partitionCount: log.partitionCount)
-    let metrics = ComputeMetrics()
+    try files.assign(generations, partitionCount: log.partitionCount)
+    let metrics = ComputeMetrics(workers: count)
     workers = files.stores.enumerated().map { number, store in
       ComputeWorker(
-        number: number, log: log, store: store, configuration: configuration, fence: fence, metrics: metrics, logger: logger)
+        number: number, log: log, store: store, configuration: configuration, fence: fence, metrics: metrics, now: now,
+        logger: logger)
     }
     past = PastReader(log: log, readBytesMax: configuration.readBytesMax)
     for store in files.stores { try store.sweep(keeping: book.table) }
@@ -257,16 +260,35 @@ public final class ComputeService: ViewStore {
     _ records: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange, _ worker: ComputeWorker
   ) async throws(ViewStoreError) -> [FoldSnapshot] {
     for _ in 0..<100 {
-      var snapshots = await worker.snapshots(records, partitions, range)
-      for (index, record) in records.enumerated() where snapshots[index].asOf.offsets.count < partitions.count {
-        let missing = partitions.filter { snapshots[index].asOf[$0] == nil }
-        snapshots[index].append(await worker.replays.snapshot(record, missing, range))
+      var snapshots: [FoldSnapshot]
+      do throws(ComputeError) {
+        snapshots = try await self.snapshots(of: records, partitions, range, worker)
+      } catch {
+        throw .failed(error.description)
       }
       if snapshots.allSatisfy({ $0.asOf.offsets.count == partitions.count }) { return snapshots }
       try? await Task.sleep(for: .milliseconds(1))
       _ = try wanted(partitions)
     }
     throw .unavailable("a generation's partitions are just being loaded")
+  }
+
+  /// What the worker and its replays hold just now: with the file pinned where rows that can change are in it only.
+  private func snapshots(
+    of records: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange, _ worker: ComputeWorker
+  ) async throws(ComputeError) -> [FoldSnapshot] {
+    var taken = try await worker.snapshots(records, partitions, range, pin: nil)
+    if taken == nil { taken = try await worker.snapshots(records, partitions, range, pin: worker.store.file.pin()) }
+    var snapshots = taken ?? []
+    for (index, record) in records.enumerated() where snapshots[index].asOf.offsets.count < partitions.count {
+      let missing = partitions.filter { snapshots[index].asOf[$0] == nil }
+      var replayed = try await worker.replays.snapshot(record, missing, range, pin: nil)
+      if replayed == nil {
+        replayed = try await worker.replays.snapshot(record, missing, range, pin: worker.store.file.pin())
+      }
+      if let replayed { snapshots[index].append(replayed) }
+    }
+    return snapshots
   }
 
   /// The rows as they were when exactly these offsets had been counted.
@@ -295,8 +317,10 @@ public final class ComputeService: ViewStore {
       }
       result.asOf[one.partition] = asOf[one.partition] ?? one.firstOffset
       guard end > one.firstOffset else { continue }
+      let base = await workers[one.partition.index % workers.count].kept.nearest(record, one.partition, upTo: end)
+      defer { base?.store.close() }
       let snapshot = try await past.rows(
-        record.definition, one.partition, from: one.firstOffset, to: end, range, deadline: deadline)
+        record.definition, one.partition, from: one.firstOffset, to: end, range, base: base, deadline: deadline)
       result.eventTimeWatermarks.merge(snapshot.eventTimeWatermarks) { $1 }
       let rows = snapshot.windows(of: record.definition)
       if result.rows.count == 0 { result.rows = rows } else { result.rows.append(contentsOf: rows) }

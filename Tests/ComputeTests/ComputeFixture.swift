@@ -25,11 +25,13 @@ struct ComputeFixture {
     return logger
   }()
 
-  func start(_ yaml: String, workers: Int = 2, changedRowsMax: Int = 1000) async throws -> ComputeService {
+  func start(
+    _ yaml: String, workers: Int = 2, changedRowsMax: Int = 1000, memoryBytesMax: Int = 1 << 30, folder: String = "compute"
+  ) async throws -> ComputeService {
     let service = try await ComputeService(
       configuration: ComputeConfiguration(
-        directory: directory + "/compute", workers: workers, checkpointInterval: .milliseconds(5),
-        changedRowsMax: changedRowsMax, readBytesMax: 4096),
+        directory: "\(directory)/\(folder)", workers: workers, checkpointInterval: .milliseconds(5),
+        changedRowsMax: changedRowsMax, readBytesMax: 4096, memoryBytesMax: memoryBytesMax),
       catalog: try ViewCatalog(yaml: yaml, file: "test.yaml"), log: log, logger: ComputeFixture.logger)
     service.start()
     return service

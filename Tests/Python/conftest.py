@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.request
 
 import pytest
 from websockets.sync.client import connect
@@ -80,6 +81,7 @@ class Service:
 
 class Penstock(Service):
     def __init__(self, folder, *settings, views=VIEWS):
+        self.settings = settings
         file = folder / "views.yaml"
         file.write_text(views)
         config = folder / "penstock.yaml"
@@ -89,6 +91,18 @@ class Penstock(Service):
             + [argument for setting in settings for argument in ("--set", setting)],
             ["ingest", "query"],
         )
+
+    def check_ledger(self):
+        """Every event is accounted for. Nothing to check where the process has ended, or wants a token or TLS."""
+        if self.process.poll() is not None or any(setting.startswith(("auth.", "tls.")) for setting in self.settings):
+            return
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['query']}/v1/ledger", timeout=DEADLINE) as response:
+            ledger = json.load(response)
+        assert ledger["balanced"] and ledger["ingest"]["in_flight"] >= 0, ledger
+        ingest = ledger["ingest"]
+        assert ingest["received"] == ingest["appended"] + ingest["duplicates"] + ingest["rejected"] + ingest["in_flight"], ledger
+        for row in (row for view in ledger["views"] for row in [view, *view["partitions"]]):
+            assert row["appended"] == row["applied"] + row["filtered"] + row["late"] + row["pending"], row
 
     def connect(self, path="/v1/stream", **options):
         options.setdefault("subprotocols", ["penstock.v1"])
@@ -102,6 +116,7 @@ def penstock(tmp_path_factory):
     """One for all tests that don't mind what others have sent: each uses sources of its own."""
     service = Penstock(tmp_path_factory.mktemp("penstock"))
     yield service
+    service.check_ledger()
     assert service.stop() == 0, "".join(service.lines)
 
 
@@ -115,8 +130,12 @@ def start_penstock(tmp_path):
         return started[-1]
 
     yield start
-    for service in started:
-        service.stop(signal.SIGKILL)
+    try:
+        for service in started:
+            service.check_ledger()
+    finally:
+        for service in started:
+            service.stop(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

@@ -72,6 +72,7 @@ extension CheckpointStore {
 
   private static func drop(_ db: SQLiteConnection, view: Int64) throws {
     for table in ["progress", "state", "late"] { try db.run("DELETE FROM \(table) WHERE view = ?", view) }
+    try db.execute("DROP INDEX IF EXISTS state_of_view_\(view)")
     try db.run("DELETE FROM view WHERE id = ?", view)
   }
 

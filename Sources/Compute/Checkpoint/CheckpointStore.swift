@@ -2,11 +2,13 @@ import Events
 import Foundation
 import Logging
 import SQLite
+import Synchronization
 import Views
 
 /// A worker's SQLite file: changed rows and next offsets, written together in one transaction.
 ///
-/// One writer, the worker; readers see rows that can change no more, so they need no more isolation than SQLite's own.
+/// One writer, the worker. Most reads take rows from it that can change no more; one that takes others, of which memory has let go, sees the file as it was
+/// when the worker said what is in memory (`StatePin`).
 final class CheckpointStore: Sendable {
   static let fileName = "state.sqlite"
 
@@ -14,6 +16,8 @@ final class CheckpointStore: Sendable {
   let worker: Int
   let path: String
   let logger: Logger
+  /// Views of sessions that have an index by key.
+  let indexed = Mutex<Set<Int64>>([])
 
   /// Opens or makes the file. One that is no SQLite database, damaged, another program's, or of an older format, is put aside and begun anew: the
   /// log has every event.
@@ -100,12 +104,15 @@ final class CheckpointStore: Sendable {
   // MARK: loading
 
   /// A view's fold of one partition as it was at the last checkpoint; nil when there is none.
-  func load(_ definition: ViewDefinition, view: Int64, partition: PartitionID) throws(ComputeError) -> FoldBox? {
+  /// - Parameter bytesMax: Of rows in memory; what is beyond it stays in the file.
+  func load(
+    _ definition: ViewDefinition, view: Int64, partition: PartitionID, bytesMax: Int = .max
+  ) throws(ComputeError) -> FoldBox? {
     try typed {
       try file.withWriter { db in
         try db.transaction(.deferred) {
           guard let box = try loadProgress(db, definition, view, partition) else { return nil }
-          try loadRows(db, definition, view, partition, into: box)
+          try loadRows(db, definition, view, partition, bytesMax: bytesMax, into: box)
           return box
         }
       }
@@ -133,25 +140,75 @@ final class CheckpointStore: Sendable {
     }
   }
 
-  /// The rows that can still change: by their slots, and of sessions by their ends.
+  /// The rows that can still change: by their slots, the last ones first, and of sessions by their ends.
   private func loadRows(
-    _ db: SQLiteConnection, _ definition: ViewDefinition, _ view: Int64, _ partition: PartitionID, into box: FoldBox
+    _ db: SQLiteConnection, _ definition: ViewDefinition, _ view: Int64, _ partition: PartitionID, bytesMax: Int,
+    into box: FoldBox
   ) throws {
     let isSession = box.fold.isSession
     let sql =
       "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND "
-      + (isSession ? "window_end > ?" : "window_start > ?")
+      + (isSession ? "window_end > ?" : "window_start > ? ORDER BY window_start DESC")
     try db.withStatement(sql) { row in
       try row.bind([view, partition.index, isSession ? box.fold.evictedEnd : box.fold.evictedThrough])
       var state: [UInt64] = []
       while try row.step() {
+        guard box.fold.memoryBytes <= bytesMax else { return box.fold.leaveRest(from: row.int64(0)) }
         state.removeAll(keepingCapacity: true)
         guard StateCodec.decode(row.bytes(3), definition.layout, appendingTo: &state) else {
-          throw ComputeError(
-            .incompatible, worker: worker, partition: partition, "a stored row of view \(definition.name) has another layout")
+          throw anotherLayout(definition, partition)
         }
         state.withUnsafeBufferPointer {
           box.fold.restore(slot: row.int64(0), end: row.int64(1), key: row.bytes(2), state: $0)
+        }
+      }
+    }
+  }
+
+  private func anotherLayout(_ definition: ViewDefinition, _ partition: PartitionID) -> ComputeError {
+    ComputeError(
+      .incompatible, worker: worker, partition: partition, "a stored row of view \(definition.name) has another layout")
+  }
+
+  /// Puts back the sessions of which memory has let go and to whose keys a batch has events: all at once, before it is folded.
+  func restoreSessions(
+    _ fold: GenerationFold, for batch: ColumnBatch, scratch: inout EvaluationScratch
+  ) throws(ComputeError) {
+    guard fold.box.fold.hasColdSessions else { return }
+    let keys = fold.box.fold.coldKeys(in: batch, scratch: &scratch)
+    guard !keys.isEmpty else { return }
+    try typed {
+      // By key there is no other way to them. Only a view that has outgrown memory pays for it.
+      let index = "state_of_view_\(fold.viewID)"
+      if !indexed.withLock({ $0.contains(fold.viewID) }) {
+        try file.write {
+          try $0.execute(
+            "CREATE INDEX IF NOT EXISTS \(index) ON state (partition, key, window_end) WHERE view = \(fold.viewID)")
+        }
+        indexed.withLock { _ = $0.insert(fold.viewID) }
+      }
+      let definition = fold.box.fold.definition
+      let sql =
+        "SELECT window_start, window_end, state FROM state INDEXED BY \(index) WHERE view = \(fold.viewID) AND partition = ?"
+        + " AND key = ? AND window_end > ?"
+      try file.withWriter { db in
+        try db.withStatement(sql) { row in
+          var state: [UInt64] = []
+          for key in keys {
+            try row.bind([fold.partition.index, key, fold.box.fold.evictedEnd])
+            while try row.step() {
+              state.removeAll(keepingCapacity: true)
+              guard StateCodec.decode(row.bytes(2), definition.layout, appendingTo: &state) else {
+                throw anotherLayout(definition, fold.partition)
+              }
+              key.withUnsafeBytes { key in
+                state.withUnsafeBufferPointer {
+                  fold.box.fold.restore(slot: row.int64(0), end: row.int64(1), key: key, state: $0)
+                }
+              }
+            }
+            row.rewind()
+          }
         }
       }
     }
@@ -167,6 +224,7 @@ final class CheckpointStore: Sendable {
         try StateStatements.use(db) { statements in
           var written = 0
           for (view, box) in folds {
+            try box.fold.completeChanged(view: view, from: statements)
             written += try box.fold.writeChanged(view: view, to: statements)
             for late in box.fold.late {
               try db.run(
@@ -200,37 +258,64 @@ final class CheckpointStore: Sendable {
 
   // MARK: reading
 
-  /// What a read takes from the file: rows that can change no more.
+  /// What a read takes from the file.
   struct StoredRange: Sendable {
     var view: Int64
     var partition: PartitionID
     /// Inclusive, on the slot.
     var from: Int64
-    /// Inclusive: the last that is in the file only.
+    /// Inclusive: the last that is in the file only, or may be.
     var through: Int64
     /// Those with an end in here: of sessions, which are in the file only by their ends.
     var endAfter = Int64.min
     var endThrough = Int64.max
     /// Of this key only.
     var key: [UInt8]?
+    /// The rows in memory of these slots; nil when there are none.
+    var overlay: RowOverlay?
+    /// Of sessions, those in memory among them; nil when there are none.
+    var inMemory: KeysInMemory?
+    /// The file as it was when the rest was taken from memory; nil when any moment will do.
+    var pin: StatePin?
+  }
+
+  /// Keys all of whose sessions that end after a time are in memory.
+  struct KeysInMemory: Sendable {
+    var keys: KeyTable
+    var endAfter: Int64
   }
 
   func read(_ ranges: [StoredRange], _ definition: ViewDefinition, into rows: PartialRows) async throws(ComputeError)
     -> PartialRows
   {
+    var rows = rows
     do {
-      return try await file.read { db in
-        var rows = rows
-        for range in ranges { try CheckpointStore.read(range, definition, db, into: &rows) }
-        return rows
+      let settled = ranges.filter { $0.pin == nil }
+      if !settled.isEmpty {
+        let read = try await file.read { [rows] db, stop in
+          var rows = rows
+          for range in settled { try CheckpointStore.read(range, definition, db, stop, into: &rows) }
+          return rows
+        }
+        rows = read
+      }
+      for range in ranges {
+        guard let pin = range.pin else { continue }
+        rows.append(
+          contentsOf: try await pin.read { db, stop in
+            var rows = PartialRows(stride: definition.layout.stride)
+            try CheckpointStore.read(range, definition, db, stop, into: &rows)
+            return rows
+          })
       }
     } catch {
       throw CheckpointStore.failure(error, worker)
     }
+    return rows
   }
 
   private static func read(
-    _ range: StoredRange, _ definition: ViewDefinition, _ db: SQLiteConnection, into rows: inout PartialRows
+    _ range: StoredRange, _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop, into rows: inout PartialRows
   ) throws {
     let sql =
       "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
@@ -239,14 +324,23 @@ final class CheckpointStore: Sendable {
       try row.bind([range.view, range.partition.index, range.from, range.through, range.endAfter, range.endThrough])
       if let key = range.key { try row.bind(key, at: 7) }
       while try row.step() {
+        try stop.check()
+        let (slot, end, key) = (row.int64(0), row.int64(1), row.bytes(2))
+        if let inMemory = range.inMemory, end > inMemory.endAfter, inMemory.keys.find(key) != nil { continue }
+        if let overlay = range.overlay {
+          guard let isInMemory = overlay.absorb(slot: slot, key: key, stored: row.bytes(3)) else {
+            throw SQLiteError.corrupt("a row of another layout")
+          }
+          if isInMemory { continue }
+        }
         let isDecoded = rows.append(
-          partition: range.partition, windowStart: row.int64(0), windowEnd: row.int64(1), key: row.bytes(2),
-          stored: row.bytes(3), layout: definition.layout)
+          partition: range.partition, windowStart: slot, windowEnd: end, key: key, stored: row.bytes(3), layout: definition.layout
+        )
         guard isDecoded else { throw SQLiteError.corrupt("a row of another layout") }
-        try Task.checkCancellation()
       }
     }
+    range.overlay?.append(to: &rows, range.partition, definition.window)
   }
 
-  func close() async { await file.close() }
+  func close() { file.close() }
 }

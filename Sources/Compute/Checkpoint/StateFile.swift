@@ -33,10 +33,29 @@ final class StateFile: Sendable {
   }
 
   /// Runs `body` as of one moment, on a reader's thread.
-  func read<R: Sendable>(_ body: @Sendable (SQLiteConnection) throws -> R) async throws -> R {
+  func read<R: Sendable>(
+    _ body: @escaping @Sendable (SQLiteConnection, ReadStop) throws -> R
+  ) async throws -> R {
     let reader = await takeReader()
     defer { giveBack(reader) }
-    return try await reader.run { connection in try connection.transaction(.deferred) { try body(connection) } }
+    return try await reader.run { db, stop in try db.transaction(.deferred) { try body(db, stop) } }
+  }
+
+  /// A reader, to see the file at a moment that is still to come. It is there at once: who holds one may need another before it ends.
+  func pin() -> StatePin {
+    let reader = readers.withLock { readers in
+      if let reader = readers.idle.popLast() { return reader }
+      readers.count += 1
+      return StateReader(path: path, number: readers.count)
+    }
+    return StatePin(self, reader)
+  }
+
+  /// Bytes of a file and of its write-ahead log.
+  static func byteCount(of path: String) -> Int {
+    ["", "-wal"].reduce(0) { sum, end in
+      sum + (((try? FileManager.default.attributesOfItem(atPath: path + end)[.size]) as? Int) ?? 0)
+    }
   }
 
   /// What shows, before it is opened, that a file is not whole; nil when nothing does. SQLite reads what is missing of a last page as zeros, which are
@@ -57,12 +76,12 @@ final class StateFile: Sendable {
     return size < wanted ? "it has \(size) bytes of \(wanted)" : nil
   }
 
-  func close() async {
+  func close() {
     let idle = readers.withLock { readers in
       defer { readers.idle = [] }
       return readers.idle
     }
-    for reader in idle { await reader.close() }
+    for reader in idle { reader.close() }
     writer.close()
   }
 
@@ -81,10 +100,14 @@ final class StateFile: Sendable {
     }
   }
 
-  private func giveBack(_ reader: StateReader) {
+  fileprivate func giveBack(_ reader: StateReader) {
     let next = readers.withLock { readers -> CheckedContinuation<StateReader, Never>? in
       guard readers.waiting.isEmpty else { return readers.waiting.removeFirst() }
-      readers.idle.append(reader)
+      if readers.count > StateFile.readersMax {
+        readers.count -= 1
+      } else {
+        readers.idle.append(reader)
+      }
       return nil
     }
     next?.resume(returning: reader)
@@ -110,30 +133,83 @@ private final class StateWriter: @unchecked Sendable {
   func close() { queue.sync { connection = nil } }
 }
 
-/// A connection that reads, on a thread of its own: SQLite blocks, so it must not run on the shared pool.
-private actor StateReader {
-  private let path: String
-  private let executor: WorkerExecutor
-  private var connection: SQLiteConnection?
+/// Ends a read whose asker has left.
+final class ReadStop: Sendable {
+  private let isSet = Atomic<Bool>(false)
 
-  nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+  fileprivate func set() { isSet.store(true, ordering: .relaxed) }
+  func check() throws { if isSet.load(ordering: .relaxed) { throw CancellationError() } }
+}
+
+/// A connection that reads, with a thread of its own: SQLite blocks, so it must not run on the shared pool.
+///
+/// Invariant for `@unchecked`: `connection` is touched on `queue` only.
+private final class StateReader: @unchecked Sendable {
+  private let path: String
+  private let queue: DispatchQueue
+  private var connection: SQLiteConnection?
 
   init(path: String, number: Int) {
     self.path = path
-    executor = WorkerExecutor(label: "penstock.state.reader.\(number)")
+    queue = DispatchQueue(label: "penstock.state.reader.\(number)")
   }
 
-  func run<R: Sendable>(_ body: @Sendable (SQLiteConnection) throws -> R) throws -> R {
-    if connection == nil {
-      let opened = try SQLiteConnection(path: path)
-      try opened.execute("PRAGMA query_only = ON")
-      connection = opened
+  func run<R: Sendable>(_ body: @escaping @Sendable (SQLiteConnection, ReadStop) throws -> R) async throws -> R {
+    let stop = ReadStop()
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        queue.async { continuation.resume(with: Result { try body(try self.opened(), stop) }) }
+      }
+    } onCancel: {
+      stop.set()
     }
-    guard let connection else { throw SQLiteError.closed }
-    return try body(connection)
   }
 
-  func close() { connection = nil }
+  /// Runs `body` now, on the calling thread's time.
+  func runNow(_ body: (SQLiteConnection) throws -> Void) throws { try queue.sync { try body(try opened()) } }
+
+  /// Ends a transaction begun by `runNow`, on the reader's thread, which may be the calling one.
+  func end(then done: @escaping @Sendable () -> Void) {
+    queue.async {
+      self.connection?.rollBack()
+      done()
+    }
+  }
+
+  func close() { queue.sync { connection = nil } }
+
+  private func opened() throws -> SQLiteConnection {
+    if let connection { return connection }
+    let opened = try SQLiteConnection(path: path)
+    try opened.execute("PRAGMA query_only = ON")
+    connection = opened
+    return opened
+  }
+}
+
+/// The file as it was at one moment, for as long as this is held.
+final class StatePin: Sendable {
+  private let file: StateFile
+  private let reader: StateReader
+
+  fileprivate init(_ file: StateFile, _ reader: StateReader) {
+    self.file = file
+    self.reader = reader
+  }
+
+  deinit { reader.end { [file, reader] in file.giveBack(reader) } }
+
+  /// Makes now the moment. A read of one row; blocks for as long.
+  func begin() throws {
+    try reader.runNow { db in
+      try db.execute("BEGIN DEFERRED")
+      _ = try db.first("SELECT value FROM meta LIMIT 1") { $0.int(0) }
+    }
+  }
+
+  func read<R: Sendable>(_ body: @escaping @Sendable (SQLiteConnection, ReadStop) throws -> R) async throws -> R {
+    try await reader.run(body)
+  }
 }
 
 extension SQLiteError {

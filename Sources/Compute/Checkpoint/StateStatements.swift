@@ -1,5 +1,6 @@
 import Events
 import SQLite
+import Views
 
 /// Which stored row, beside its key.
 struct StateRowKey {
@@ -13,6 +14,7 @@ struct StateRowKey {
 struct StateStatements {
   private let upsert: SQLiteStatement
   private let delete: SQLiteStatement
+  private let select: SQLiteStatement
 
   /// Gives `body` the statements.
   static func use<R>(_ db: SQLiteConnection, _ body: (StateStatements) throws -> R) throws -> R {
@@ -24,7 +26,11 @@ struct StateStatements {
     ) { upsert in
       try db.withStatement(
         "DELETE FROM state WHERE view = ?1 AND partition = ?2 AND window_start = ?3 AND window_end = ?4 AND key = ?5"
-      ) { delete in try body(StateStatements(upsert: upsert, delete: delete)) }
+      ) { delete in
+        try db.withStatement(
+          "SELECT state FROM state WHERE view = ?1 AND partition = ?2 AND window_start = ?3 AND window_end = ?4 AND key = ?5"
+        ) { select in try body(StateStatements(upsert: upsert, delete: delete, select: select)) }
+      }
     }
   }
 
@@ -38,6 +44,20 @@ struct StateStatements {
   func delete(_ row: StateRowKey, key: UnsafeRawBufferPointer) throws(SQLiteError) {
     try bind(delete, row, key)
     try delete.runOnce()
+  }
+
+  /// Appends what the file has of a row.
+  /// - Returns: Whether it has any.
+  func read(
+    _ row: StateRowKey, key: UnsafeRawBufferPointer, _ layout: StateLayout, appendingTo state: inout [UInt64]
+  ) throws(SQLiteError) -> Bool {
+    try bind(select, row, key)
+    defer { select.rewind() }
+    guard try select.step() else { return false }
+    guard StateCodec.decode(select.bytes(0), layout, appendingTo: &state) else {
+      throw SQLiteError.corrupt("a stored row of partition \(row.partition) has another layout")
+    }
+    return true
   }
 
   private func bind(_ statement: SQLiteStatement, _ row: StateRowKey, _ key: UnsafeRawBufferPointer) throws(SQLiteError) {

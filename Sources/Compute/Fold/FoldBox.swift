@@ -29,6 +29,22 @@ extension ViewFold {
     noteStoredRows()
   }
 
+  /// Adds to changed rows what the file has of them and memory has let go of, all at once.
+  mutating func completeChanged(view: Int64, from statements: StateStatements) throws {
+    guard hasColdWindows else { return }
+    sortChanged()
+    var state: [UInt64] = []
+    for row in table.changed where table.isPartial(Int(row)) {
+      let slot = table.slotStarts[Int(row)]
+      let place = StateRowKey(view: view, partition: progress.partition, slot: slot, end: definition.window.end(ofSlot: slot))
+      state.removeAll(keepingCapacity: true)
+      let isStored = try table.keys.withKey(Int(table.keyNumbers[Int(row)])) { key in
+        try statements.read(place, key: key, definition.layout, appendingTo: &state)
+      }
+      state.withUnsafeBufferPointer { complete(row, isStored ? $0 : nil) }
+    }
+  }
+
   /// Writes the rows changed since the last checkpoint.
   /// - Returns: How many.
   func writeChanged(view: Int64, to statements: StateStatements) throws -> Int {
@@ -70,16 +86,23 @@ extension ViewFold {
 
   /// What of a read is in the file only; nil when nothing is.
   /// - Parameters: Slots, `to` exclusive.
-  func storedRange(view: Int64, _ from: Int64, _ to: Int64, key: [UInt8]?) -> CheckpointStore.StoredRange? {
+  /// - Parameter overlay: The rows in memory of slots of which the file has more; nil when it has not.
+  func storedRange(view: Int64, _ from: Int64, _ to: Int64, key: [UInt8]?, overlay: RowOverlay?) -> CheckpointStore.StoredRange? {
     let last = to == .max ? Int64.max : to - 1
     var range = CheckpointStore.StoredRange(view: view, partition: progress.partition, from: from, through: last, key: key)
     if isSession {
-      guard evictedEnd != .min else { return nil }
+      guard evictedEnd != .min || hasColdSessions else { return nil }
       range.endAfter = expiredEnd ?? .min
       range.endThrough = evictedEnd
+      if hasColdSessions {
+        range.endThrough = .max
+        range.inMemory = CheckpointStore.KeysInMemory(keys: sessions.keys, endAfter: evictedEnd)
+      }
     } else {
-      guard evictedThrough != .min else { return nil }
-      range.through = min(last, evictedThrough)
+      let through = overlay == nil ? evictedThrough : max(evictedThrough, table.coldThrough)
+      guard through != .min else { return nil }
+      range.through = min(last, through)
+      range.overlay = overlay
     }
     return range.from <= range.through ? range : nil
   }

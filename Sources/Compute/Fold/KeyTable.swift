@@ -1,5 +1,5 @@
 /// The keys of one view and partition that are in memory, numbered: open addressing over their encoded bytes.
-struct KeyTable {
+struct KeyTable: Sendable {
   private(set) var bytes: [UInt8] = []
   /// One past each key's last byte.
   private(set) var ends: [Int] = []
@@ -8,6 +8,9 @@ struct KeyTable {
   private var slots = [UInt32](repeating: 0, count: 64)
 
   var count: Int { ends.count }
+
+  /// Bytes of memory, by what is allocated.
+  var byteCount: Int { bytes.capacity + ends.capacity * 8 + hashes.capacity * 4 + slots.capacity * 4 }
 
   func range(_ key: Int) -> Range<Int> { (key == 0 ? 0 : ends[key - 1])..<ends[key] }
 

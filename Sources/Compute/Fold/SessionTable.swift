@@ -34,14 +34,51 @@ struct SessionTable: ~Copyable {
   /// Rows that became part of others in this batch, and of which: events placed before may still name them.
   private var target: [Int32: Int32] = [:]
   private var scratch: [UInt64] = []
+  /// For each key, the checkpoint after which a session of it changed last.
+  private var changedAt: [UInt32] = []
+  /// Checkpoints so far.
+  private var checkpoint: UInt32 = 0
+  /// Sessions that end by then may be in the file only, though they can still change; those of a key are all in memory or none is.
+  private(set) var coldEnd = Int64.min
 
   init(layout: StateLayout) { states = StateRows(layout: layout) }
 
   var count: Int { starts.count }
 
+  /// Bytes of memory that the sessions take, by what is allocated.
+  var byteCount: Int {
+    guard count > 0 else { return 0 }
+    return states.byteCount + starts.capacity * 57 + changed.capacity * 4 + lastOpen.capacity * 8 + keys.byteCount
+  }
+
+  /// Sessions that end by then may be in the file only.
+  mutating func noteCold(through end: Int64) { coldEnd = max(coldEnd, end) }
+
+  /// Lets go of the keys that changed longest ago, so that about this many bytes are left. None may be changed and unsaved.
+  mutating func shrink(toBytes bytes: Int) {
+    precondition(changed.isEmpty && target.isEmpty)
+    guard count > 0, byteCount > bytes else { return }
+    let keptMax = Int(Double(keys.count) * Double(bytes) / Double(byteCount))
+    let limit = keptMax > 0 ? changedAt.sorted(by: >)[keptMax] : .max
+    for row in starts.indices where keyNumbers[row] >= 0 && changedAt[Int(keyNumbers[row])] <= limit {
+      noteCold(through: ends[row])
+    }
+    rebuild(keeping: starts.indices.filter { keyNumbers[$0] >= 0 && changedAt[Int(keyNumbers[$0])] > limit })
+  }
+
+  /// Lets go of all, without a look at what the file has.
+  mutating func removeAll() {
+    var fresh = SessionTable(layout: states.layout)
+    fresh.coldEnd = .max
+    self = fresh
+  }
+
   mutating func keyNumber(_ key: UnsafeRawBufferPointer) -> Int32 {
     let number = keys.number(of: key)
-    if number == lastOpen.count { lastOpen.append(-1) }
+    if number == lastOpen.count {
+      lastOpen.append(-1)
+      changedAt.append(checkpoint)
+    }
     return Int32(truncatingIfNeeded: number)
   }
 
@@ -156,7 +193,9 @@ struct SessionTable: ~Copyable {
       isChanged[Int(row)] = false
       guard keyNumbers[Int(row)] >= 0 else { continue }
       stored[Int(row)] = Stored(start: starts[Int(row)], end: ends[Int(row)], key: keyNumbers[Int(row)])
+      changedAt[Int(keyNumbers[Int(row)])] = checkpoint
     }
+    checkpoint += 1
     changed.removeAll(keepingCapacity: changed.count < 1 << 16)
     joined.removeAll()
   }
@@ -181,15 +220,22 @@ struct SessionTable: ~Copyable {
     precondition(changed.isEmpty && target.isEmpty)
     let kept = starts.indices.filter { keyNumbers[$0] >= 0 && ends[$0] > bound }
     guard kept.count < count - count / 4 else { return false }
+    rebuild(keeping: kept)
+    return true
+  }
+
+  private mutating func rebuild(keeping kept: [Int]) {
     var fresh = SessionTable(layout: states.layout)
+    fresh.checkpoint = checkpoint
+    fresh.coldEnd = coldEnd
     for row in kept {
       scratch.removeAll(keepingCapacity: true)
       states.appendCanonical(row, to: &scratch)
       keys.withKey(Int(keyNumbers[row])) { key in
         scratch.withUnsafeBufferPointer { fresh.restore(start: starts[row], end: ends[row], key: key, $0) }
       }
+      fresh.changedAt[Int(fresh.keyNumbers[fresh.count - 1])] = changedAt[Int(keyNumbers[row])]
     }
     self = fresh
-    return true
   }
 }

@@ -107,6 +107,45 @@ struct ViewFold: ~Copyable {
     return unusable
   }
 
+  // MARK: memory
+
+  /// Bytes of memory that rows take, by what is allocated.
+  var memoryBytes: Int { table.byteCount + sessions.byteCount }
+
+  /// Whether rows that can still change may be in the file only: of a view of sessions they must be put back before events of their keys are folded.
+  var hasColdSessions: Bool { gap != nil && sessions.coldEnd > evictedEnd }
+  var coldThrough: Int64 { table.coldThrough }
+  var hasColdWindows: Bool { gap == nil && table.coldThrough > evictedThrough }
+
+  /// Lets go of rows that changed longest ago, so that about this many bytes are left. What changed must be stored.
+  mutating func shrink(toBytes bytes: Int) {
+    if gap != nil { sessions.shrink(toBytes: bytes) } else { table.shrink(toBytes: bytes) }
+  }
+
+  /// Keys of a batch's events of which memory has no session, though the file may: to be put back before the batch is folded.
+  mutating func coldKeys(in batch: ColumnBatch, scratch: inout EvaluationScratch) -> [[UInt8]] {
+    let first = max(0, batch.baseOffset.distance(to: progress.nextOffset))
+    guard hasColdSessions, first < batch.count else { return [] }
+    mask.removeAll(keepingCapacity: true)
+    if let filter = definition.filter { _ = filter.select(from: batch, using: &scratch, into: &mask) }
+    loadKeys(batch)
+    var cold = KeyTable()
+    for row in first..<batch.count where mask.isEmpty || mask[row] != 0 {
+      keyBytes.removeAll(keepingCapacity: true)
+      for vector in keyVectors { KeyCodec.append(vector.kinds[row], vector.bits[row], batch, to: &keyBytes) }
+      keyBytes.withUnsafeBytes { key in if sessions.keys.find(key) == nil { _ = cold.number(of: key) } }
+    }
+    return (0..<cold.count).map { number in cold.withKey(number) { Array($0) } }
+  }
+
+  mutating func complete(_ row: Int32, _ state: UnsafeBufferPointer<UInt64>?) { table.complete(row, state) }
+  mutating func sortChanged() { table.sortChanged() }
+
+  /// While rows are put back at the start, memory is full: of slots up to this one, or of all sessions, some are left in the file.
+  mutating func leaveRest(from slot: Int64) {
+    if gap != nil { sessions.removeAll() } else { table.noteCold(through: slot) }
+  }
+
   private mutating func filterRows(_ filter: Expression, _ batch: ColumnBatch, first: Int, scratch: inout EvaluationScratch) {
     let selection = filter.select(from: batch, using: &scratch, into: &mask)
     var errors = selection.errors
@@ -288,8 +327,10 @@ struct ViewFold: ~Copyable {
   }
 
   /// The rows in memory whose slots are within the bounds, in no order: windows, or what `PartialRows.windows` makes windows of.
-  /// - Parameter key: Those of this key only.
-  func copyRows(from: Int64, to: Int64, key: [UInt8]?, into rows: inout PartialRows) {
+  /// - Parameters:
+  ///   - key: Those of this key only.
+  ///   - overlay: Takes the rows that the file may have more of.
+  func copyRows(from: Int64, to: Int64, key: [UInt8]?, overlay: RowOverlay? = nil, into rows: inout PartialRows) {
     if gap != nil { return copySessions(from: from, to: to, key: key, into: &rows) }
     var wanted: Int32?
     if let key {
@@ -300,6 +341,10 @@ struct ViewFold: ~Copyable {
       if let wanted, table.keyNumbers[row] != wanted { continue }
       let slot = table.slotStarts[row]
       guard slot >= from, slot < to else { continue }
+      if let overlay, slot <= table.coldThrough {
+        overlay.add(row, of: table)
+        continue
+      }
       table.keys.withKey(Int(table.keyNumbers[row])) { key in
         rows.append(
           partition: progress.partition, windowStart: slot, windowEnd: definition.window.end(ofSlot: slot), key: key

@@ -11,6 +11,14 @@ struct WindowTable: ~Copyable {
   private(set) var slotStarts: [Int64] = []
   private(set) var keyNumbers: [Int32] = []
   private var isChanged: [Bool] = []
+  /// Rows begun anew since others of their slot were let go of: the file may have events of theirs that memory has not.
+  private var isPartial: [Bool] = []
+  /// The checkpoint after which each row changed last.
+  private var changedAt: [UInt32] = []
+  /// Checkpoints so far.
+  private var checkpoint: UInt32 = 0
+  /// Of slots up to this, rows may be in the file only, though they can still change.
+  private(set) var coldThrough = Int64.min
   /// Rows changed since the last checkpoint, each once.
   private(set) var changed: [Int32] = []
   /// Row + 1, 0 for none; a power of two of them.
@@ -18,9 +26,17 @@ struct WindowTable: ~Copyable {
   /// For each key the row it was last given: most events of a key fall into the window of the one before.
   private var lastRow: [Int32] = []
 
-  init(layout: StateLayout) { states = StateRows(layout: layout) }
+  /// - Parameter capacity: Rows to have room for at first.
+  init(layout: StateLayout, capacity: Int = 16) { states = StateRows(layout: layout, capacity: capacity) }
 
   var count: Int { slotStarts.count }
+
+  /// Bytes of memory that the rows take, by what is allocated.
+  var byteCount: Int {
+    guard count > 0 else { return 0 }
+    return states.byteCount + slotStarts.capacity * 18 + slots.capacity * 4 + lastRow.capacity * 4 + changed.capacity * 4
+      + keys.byteCount
+  }
 
   mutating func keyNumber(_ key: UnsafeRawBufferPointer) -> Int32 {
     let number = keys.number(of: key)
@@ -63,6 +79,8 @@ struct WindowTable: ~Copyable {
     slotStarts.append(window)
     keyNumbers.append(key)
     isChanged.append(false)
+    isPartial.append(window <= coldThrough)
+    changedAt.append(checkpoint)
     slots[slot] = UInt32(row) + 1
     if count * 2 > slots.count { rehash(to: slots.count * 2) }
     return Int32(truncatingIfNeeded: row)
@@ -86,13 +104,67 @@ struct WindowTable: ~Copyable {
   /// Puts a stored row back.
   /// - Parameter state: In canonical form.
   mutating func restore(window: Int64, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>) {
-    let row = find(window: window, key: keyNumber(key))
-    states.merge(into: Int(row), state)
+    complete(find(window: window, key: keyNumber(key)), state)
+  }
+
+  // MARK: rows that the file has more of
+
+  func isPartial(_ row: Int) -> Bool { isPartial[row] }
+
+  /// The row of a window and key; nil when it is not in memory.
+  func lookUp(window: Int64, key: UnsafeRawBufferPointer) -> Int? {
+    guard let number = keys.find(key) else { return nil }
+    let key = Int32(truncatingIfNeeded: number)
+    let mask = slots.count - 1
+    var slot = WindowTable.hash(window, key) & mask
+    while case let entry = slots[slot], entry != 0 {
+      let row = Int(entry) - 1
+      if slotStarts[row] == window, keyNumbers[row] == key { return row }
+      slot = (slot + 1) & mask
+    }
+    return nil
+  }
+
+  /// Adds what the file has of a row; from then on memory has all of it.
+  /// - Parameter state: In canonical form; nil when the file has nothing.
+  mutating func complete(_ row: Int32, _ state: UnsafeBufferPointer<UInt64>?) {
+    if let state { states.merge(into: Int(row), state) }
+    isPartial[Int(row)] = false
+  }
+
+  mutating func notePartial(_ row: Int) { isPartial[row] = true }
+
+  /// Rows of slots up to this may be in the file only.
+  mutating func noteCold(through slot: Int64) { coldThrough = max(coldThrough, slot) }
+
+  /// Puts the changed rows into the order in which the file has them: where it is larger than memory, neighbours are found together.
+  mutating func sortChanged() {
+    changed.sort { a, b in
+      let (slotA, slotB) = (slotStarts[Int(a)], slotStarts[Int(b)])
+      guard slotA == slotB else { return slotA < slotB }
+      return keys.withKey(Int(keyNumbers[Int(a)])) { first in
+        keys.withKey(Int(keyNumbers[Int(b)])) { first.lexicographicallyPrecedes($0) }
+      }
+    }
+  }
+
+  /// Lets go of the rows that changed longest ago, so that about this many bytes are left. None may be changed and unsaved.
+  mutating func shrink(toBytes bytes: Int) {
+    precondition(changed.isEmpty)
+    guard count > 0, byteCount > bytes else { return }
+    let keptMax = Int(Double(count) * Double(bytes) / Double(byteCount))
+    guard keptMax > 0 else { return rebuild(keeping: []) }
+    let limit = changedAt.sorted(by: >)[keptMax]
+    rebuild(keeping: (0..<count).filter { changedAt[$0] > limit })
   }
 
   /// After a checkpoint: no row differs from what is stored.
   mutating func clearChanged() {
-    for row in changed { isChanged[Int(row)] = false }
+    for row in changed {
+      isChanged[Int(row)] = false
+      changedAt[Int(row)] = checkpoint
+    }
+    checkpoint += 1
     changed.removeAll(keepingCapacity: changed.count < 1 << 16)
   }
 
@@ -101,7 +173,18 @@ struct WindowTable: ~Copyable {
     precondition(changed.isEmpty)
     let kept = (0..<count).filter { slotStarts[$0] > bound }
     guard kept.count < count else { return }
-    var fresh = WindowTable(layout: states.layout)
+    rebuild(keeping: kept)
+  }
+
+  /// - Parameter kept: Rows, rising. What is not among them is in the file.
+  private mutating func rebuild(keeping kept: [Int]) {
+    var fresh = WindowTable(layout: states.layout, capacity: kept.count)
+    fresh.checkpoint = checkpoint
+    var next = 0
+    for row in 0..<count {
+      if next < kept.count, kept[next] == row { next += 1 } else { fresh.coldThrough = max(fresh.coldThrough, slotStarts[row]) }
+    }
+    fresh.noteCold(through: coldThrough)
     var state: [UInt64] = []
     for row in kept {
       state.removeAll(keepingCapacity: true)
@@ -109,6 +192,7 @@ struct WindowTable: ~Copyable {
       keys.withKey(Int(keyNumbers[row])) { key in
         state.withUnsafeBufferPointer { fresh.restore(window: slotStarts[row], key: key, $0) }
       }
+      fresh.changedAt[fresh.count - 1] = changedAt[row]
     }
     self = fresh
   }

@@ -62,7 +62,7 @@ extension LateEvent {
 extension CheckpointStore {
   func late(_ id: GenerationID, _ range: LateRange) async throws(ComputeError) -> [LateEvent] {
     do {
-      return try await file.read { db in
+      return try await file.read { db, _ in
         try db.rows(
           """
           SELECT offset, event_time, window_start FROM late

@@ -1,9 +1,15 @@
 import Synchronization
 
-/// Whether a worker has live events to fold just now: what replays beside it yield to.
+/// What a worker and the replays beside it know of each other.
 final class LiveLoad: Sendable {
   private let busy = Atomic<Bool>(false)
+  private let replaying = Atomic<Bool>(false)
 
-  func note(isBusy: Bool) { busy.store(isBusy, ordering: .relaxed) }
+  /// Whether the worker has live events to fold just now: what replays yield to.
   var isBusy: Bool { busy.load(ordering: .relaxed) }
+  func note(isBusy: Bool) { busy.store(isBusy, ordering: .relaxed) }
+
+  /// Whether replays hold rows in memory.
+  var isReplaying: Bool { replaying.load(ordering: .relaxed) }
+  func note(isReplaying: Bool) { replaying.store(isReplaying, ordering: .relaxed) }
 }

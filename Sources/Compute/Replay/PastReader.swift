@@ -20,15 +20,25 @@ actor PastReader {
   }
 
   /// A generation's rows of one partition as they were when the events in `start ..< end` had been counted.
-  /// - Parameter start: Where the generation began.
+  /// - Parameters:
+  ///   - start: Where the generation began.
+  ///   - base: A kept state of it, to begin at instead.
   /// - Throws: `.asOfUnreachable` when the log starts later, `.timeout` at the deadline.
   func rows(
     _ definition: ViewDefinition, _ partition: PartitionID, from start: Offset, to end: Offset, _ range: RowRange,
-    deadline: ContinuousClock.Instant
+    base: KeptCheckpoints.Base? = nil, deadline: ContinuousClock.Instant
   ) async throws(ViewStoreError) -> FoldSnapshot {
-    let box = try await fold(definition, partition, from: start, to: end, deadline: deadline)
+    let box = try await fold(definition, partition, from: start, to: end, base: base?.box, deadline: deadline)
     var snapshot = FoldSnapshot(definition)
-    GenerationFold(id: GenerationID(view: definition.name, number: 0), viewID: 0, box: box).copy(range, into: &snapshot)
+    GenerationFold(id: GenerationID(view: definition.name, number: 0), viewID: base?.view ?? 0, box: box).copy(
+      range, into: &snapshot)
+    guard let base, !snapshot.stored.isEmpty else { return snapshot }
+    do throws(ComputeError) {
+      snapshot.rows = try await base.store.read(snapshot.stored, definition, into: snapshot.rows)
+    } catch {
+      throw .failed(error.description)
+    }
+    snapshot.stored = []
     return snapshot
   }
 
@@ -48,13 +58,16 @@ actor PastReader {
   }
 
   private func fold(
-    _ definition: ViewDefinition, _ partition: PartitionID, from start: Offset, to end: Offset,
+    _ definition: ViewDefinition, _ partition: PartitionID, from start: Offset, to end: Offset, base: FoldBox? = nil,
     deadline: ContinuousClock.Instant, stopsQuietly: Bool = false
   ) async throws(ViewStoreError) -> FoldBox {
-    let box = FoldBox(
-      ViewFold(
-        definition: definition,
-        progress: PartitionProgress(partition: partition, firstOffset: start, nextOffset: start)))
+    let box =
+      base
+      ?? FoldBox(
+        ViewFold(
+          definition: definition,
+          progress: PartitionProgress(partition: partition, firstOffset: start, nextOffset: start)))
+    let start = box.fold.progress.nextOffset
     var scratch = EvaluationScratch()
     while box.fold.progress.nextOffset < end {
       let batches: [ColumnBatch]

@@ -33,7 +33,9 @@ actor ReplayWorker {
   private let fence: PartitionFence
   private let load: LiveLoad
   private let logger: Logger
-  private var jobs: [Key: ReplayJob] = [:]
+  private var jobs: [Key: ReplayJob] = [:] {
+    didSet { if jobs.isEmpty != oldValue.isEmpty { load.note(isReplaying: !jobs.isEmpty) } }
+  }
   private var task: Task<Void, Never>?
   private weak var worker: ComputeWorker?
   private var scratch = EvaluationScratch()
@@ -131,8 +133,13 @@ actor ReplayWorker {
       for batch in batches {
         guard jobs[key] != nil else { return }
         guard let part = batch.part(upTo: job.to) else { break }
+        do throws(ComputeError) { try store.restoreSessions(job.fold, for: part, scratch: &scratch) } catch {
+          jobs[key]?.fold.problem = error.description
+          logger.error("the replay of \(key.generation) reads partition \(key.partition) no further: \(error)")
+          return
+        }
         job.fold.box.fold.fold(part, times: part.times(), scratch: &scratch)
-        if unsavedRows >= configuration.changedRowsMax { checkpoint() }
+        if unsavedRows >= configuration.changedRowsMax || memoryBound.isExceeded(by: jobs.values.map(\.fold.box)) { checkpoint() }
         await Task.yield()
       }
       guard jobs[key] != nil else { return }
@@ -169,6 +176,8 @@ actor ReplayWorker {
 
   // MARK: checkpoints
 
+  private var memoryBound: MemoryBound { MemoryBound(bytesMax: configuration.workerBytesMax / 2) }
+
   private var unsavedRows: Int { jobs.values.reduce(0) { $0 + $1.fold.box.fold.unsavedCount } }
 
   private func checkpoint() {
@@ -179,6 +188,7 @@ actor ReplayWorker {
     guard !changed.isEmpty else { return }
     do throws(ComputeError) {
       _ = try store.checkpoint(changed.map { (view: $0.fold.viewID, box: $0.fold.box) })
+      memoryBound.enforce(on: jobs.values.map(\.fold.box))
     } catch {
       logger.error("a replay's checkpoint: \(error); it is tried again")
     }
@@ -213,11 +223,17 @@ actor ReplayWorker {
     return Double(count.events) / (count.time / .seconds(1))
   }
 
-  func snapshot(_ record: GenerationRecord, _ partitions: Set<PartitionID>, _ range: RowRange) -> FoldSnapshot {
-    var snapshot = FoldSnapshot(record.definition)
-    for (key, job) in jobs where key.generation == record.id && partitions.contains(key.partition) {
-      job.fold.copy(range, into: &snapshot)
+  /// - Returns: Nil when a pin is needed and none is given.
+  func snapshot(
+    _ record: GenerationRecord, _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
+  ) throws(ComputeError) -> FoldSnapshot? {
+    let wanted = jobs.filter { $0.key.generation == record.id && partitions.contains($0.key.partition) }.values
+    if wanted.contains(where: { $0.fold.isCold(range) }) {
+      guard let pin else { return nil }
+      try store.typed { try pin.begin() }
     }
+    var snapshot = FoldSnapshot(record.definition)
+    for job in wanted { job.fold.copy(range, pin: pin, into: &snapshot) }
     return snapshot
   }
 }

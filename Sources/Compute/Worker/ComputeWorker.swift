@@ -1,5 +1,6 @@
 import Events
 import Logging
+import Metrics
 import Views
 
 /// Owns some partitions whole: reads their batches, folds them into every generation that has caught up, checkpoints, and answers for them.
@@ -19,6 +20,8 @@ actor ComputeWorker {
   nonisolated let number: Int
   nonisolated let store: CheckpointStore
   nonisolated let replays: ReplayWorker
+  nonisolated let kept: KeptCheckpoints
+  private let now: @Sendable () -> Timestamp
   private let executor: WorkerExecutor
   private let log: any EventLog
   private let configuration: ComputeConfiguration
@@ -32,6 +35,9 @@ actor ComputeWorker {
   private var nextWaiter = 0
   private var isChangedSinceCheckpoint = false
   private var checkpointProblem: String?
+  private var pendingGauges: [String: Gauge] = [:]
+  private var pendingRecordedAt: ContinuousClock.Instant?
+  private var isKeeping = false
   /// The wait for the log while there is nothing to read; cancelled when there is something new to read for.
   private var waiting: Task<Void, Never>?
 
@@ -39,8 +45,10 @@ actor ComputeWorker {
 
   init(
     number: Int, log: any EventLog, store: CheckpointStore, configuration: ComputeConfiguration, fence: PartitionFence,
-    metrics: ComputeMetrics, logger: Logger
+    metrics: ComputeMetrics, now: @escaping @Sendable () -> Timestamp, logger: Logger
   ) {
+    self.now = now
+    kept = KeptCheckpoints(of: store.path, worker: number, bounds: configuration.kept, logger: logger)
     self.number = number
     self.log = log
     self.store = store
@@ -65,7 +73,9 @@ actor ComputeWorker {
     neighbours?.bring(partition, generations, into: store)
     var folds: [(record: GenerationRecord, fold: GenerationFold)] = []
     let bounds = await boundsOnceAnswered(of: partition)
-    for record in generations { folds.append((record, try loadFold(record, partition, bounds))) }
+    for record in generations {
+      folds.append((record, try loadFold(record, partition, bounds, bytesMax: loadedBytesMax(generations.count))))
+    }
     let furthest = folds.filter { $0.record.state != .building && $0.record.to == nil }.map(\.fold.next).max() ?? .zero
     var one = OwnedPartition(partition: partition)
     var behind: [ReplayJob] = []
@@ -94,7 +104,7 @@ actor ComputeWorker {
   func add(_ record: GenerationRecord) async throws(ComputeError) {
     for partition in owned.keys.sorted() {
       guard owned[partition]?.fold(record.id) == nil else { continue }
-      let fold = try loadFold(record, partition, await bounds(of: partition))
+      let fold = try loadFold(record, partition, await bounds(of: partition), bytesMax: loadedBytesMax(1))
       // A view's first generation has nobody to wait for but the views beside it.
       let furthest = owned[partition]?.folds.map(\.next).max() ?? fold.next
       let isBehind = record.state == .building || fold.next.distance(to: furthest) > ComputeWorker.behindMax
@@ -121,6 +131,12 @@ actor ComputeWorker {
     waiting?.cancel()
   }
 
+  /// Bytes of rows that one fold takes into memory at first: what is left of a third of the bound, in equal parts.
+  private func loadedBytesMax(_ generations: Int) -> Int {
+    let partitions = (log.partitionCount + configuration.workers - 1) / max(1, configuration.workers)
+    return memoryBound.bytesMax / 3 / max(1, partitions * generations)
+  }
+
   /// A log in another process may be away just now; it is waited for until the task is cancelled.
   private func boundsOnceAnswered(of partition: PartitionID) async -> Result<PartitionBounds, LogError> {
     while true {
@@ -135,10 +151,10 @@ actor ComputeWorker {
   }
 
   private func loadFold(
-    _ record: GenerationRecord, _ partition: PartitionID, _ bounds: Result<PartitionBounds, LogError>
+    _ record: GenerationRecord, _ partition: PartitionID, _ bounds: Result<PartitionBounds, LogError>, bytesMax: Int
   ) throws(ComputeError) -> GenerationFold {
     let viewID = try store.viewID(of: record)
-    let kept = try store.load(record.definition, view: viewID, partition: partition)
+    let kept = try store.load(record.definition, view: viewID, partition: partition, bytesMax: bytesMax)
     var problem: String?
     var start = Offset.zero
     switch bounds {
@@ -205,7 +221,7 @@ actor ComputeWorker {
       for batch in batches {
         guard owned[partition] != nil else { return true }
         fold(batch, partition)
-        if unsavedRows >= configuration.changedRowsMax { await checkpointUntilSaved() }
+        if unsavedRows >= configuration.changedRowsMax || memoryBound.isExceeded(by: boxes) { await checkpointUntilSaved() }
         wakeWaiters()
         await letOthersGo()
       }
@@ -227,7 +243,12 @@ actor ComputeWorker {
   private func fold(_ batch: ColumnBatch, _ partition: PartitionID) {
     let times = batch.times()
     // One that was adopted since the read began may be further behind than it: the next read begins there.
-    for one in owned[partition]?.folds ?? [] where one.problem == nil && one.next >= batch.baseOffset {
+    for (index, one) in (owned[partition]?.folds ?? []).enumerated() where one.problem == nil && one.next >= batch.baseOffset {
+      do throws(ComputeError) { try store.restoreSessions(one, for: batch, scratch: &scratch) } catch {
+        owned[partition]?.folds[index].problem = error.description
+        logger.error("partition \(partition) is read no further for \(one.id): \(error)")
+        continue
+      }
       let before = one.box.fold.progress
       one.box.fold.fold(batch, times: times, scratch: &scratch)
       let after = one.box.fold.progress
@@ -263,6 +284,14 @@ actor ComputeWorker {
 
   // MARK: checkpoints
 
+  /// Bytes of memory that views' rows take, without those of replays.
+  var memoryBytes: Int { boxes.reduce(0) { $0 + $1.fold.memoryBytes } }
+
+  private var boxes: [FoldBox] { owned.values.flatMap { $0.folds.map(\.box) } }
+
+  /// Replays beside the live folds take half of what both may have.
+  private var memoryBound: MemoryBound { MemoryBound(bytesMax: configuration.workerBytesMax / (load.isReplaying ? 2 : 1)) }
+
   private var unsavedRows: Int {
     var rows = 0
     for one in owned.values { for fold in one.folds { rows += fold.box.fold.unsavedCount } }
@@ -273,7 +302,41 @@ actor ComputeWorker {
     while !Task.isCancelled {
       // Its time decides when results are stored, never what they are.
       try? await Task.sleep(for: configuration.checkpointInterval)
-      if !Task.isCancelled { checkpoint() }
+      guard !Task.isCancelled else { return }
+      checkpoint()
+      await recordPending()
+      keepIfDue()
+    }
+  }
+
+  /// Keeps a copy of the file when it is time to: beside all else, since that may take long.
+  private func keepIfDue() {
+    guard !isKeeping else { return }
+    isKeeping = true
+    Task {
+      await kept.keepIfDue(now())
+      isKeeping = false
+    }
+  }
+
+  /// Tells the metrics how many events of the log each view has not counted yet: of its generations, the one that is furthest behind.
+  private func recordPending() async {
+    guard pendingRecordedAt.map({ ContinuousClock.now - $0 >= .seconds(1) }) ?? true else { return }
+    pendingRecordedAt = .now
+    var pending: [GenerationID: Int] = [:]
+    for partition in owned.keys.sorted() {
+      guard case .success(let bounds) = await bounds(of: partition) else { continue }
+      for fold in owned[partition]?.folds ?? [] {
+        pending[fold.id, default: 0] += max(0, fold.next.distance(to: bounds.highWatermark))
+      }
+    }
+    let views = Dictionary(pending.map { ($0.key.view, $0.value) }) { max($0, $1) }
+    // One that ended has nothing pending.
+    for view in Set(pendingGauges.keys).subtracting(views.keys) { pendingGauges.removeValue(forKey: view)?.record(0) }
+    for (view, events) in views {
+      let gauge = pendingGauges[view] ?? ComputeMetrics.pending(view: view, worker: number)
+      pendingGauges[view] = gauge
+      gauge.record(events)
     }
   }
 
@@ -290,6 +353,8 @@ actor ComputeWorker {
     do throws(ComputeError) {
       let allowed = owned.values.filter { fence.mayAct($0.partition) }
       let rows = try store.checkpoint(allowed.flatMap { $0.folds.map { (view: $0.viewID, box: $0.box) } })
+      memoryBound.enforce(on: boxes)
+      metrics.stateBytes[number].record(memoryBytes)
       isChangedSinceCheckpoint = allowed.count < owned.count
       checkpointProblem = nil
       metrics.checkpointRows.increment(by: rows)
@@ -342,12 +407,22 @@ actor ComputeWorker {
   func hasCaughtUp(_ id: GenerationID) -> Bool { owned.values.allSatisfy { $0.fold(id) != nil } }
 
   /// The rows of one or more generations, taken together: what the worker counts is as of the same offsets in all of them.
+  /// - Returns: Nil when a pin is needed and none is given.
   func snapshots(
-    _ generations: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange
-  ) -> [FoldSnapshot] {
-    generations.map { record in
+    _ generations: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
+  ) throws(ComputeError) -> [FoldSnapshot]? {
+    let isCold = owned.values.contains { one in
+      partitions.contains(one.partition) && generations.contains { one.fold($0.id)?.isCold(range) ?? false }
+    }
+    if isCold {
+      guard let pin else { return nil }
+      try store.typed { try pin.begin() }
+    }
+    return generations.map { record in
       var snapshot = FoldSnapshot(record.definition)
-      for one in owned.values where partitions.contains(one.partition) { one.fold(record.id)?.copy(range, into: &snapshot) }
+      for one in owned.values where partitions.contains(one.partition) {
+        one.fold(record.id)?.copy(range, pin: pin, into: &snapshot)
+      }
       return snapshot
     }
   }
@@ -398,5 +473,5 @@ actor ComputeWorker {
     return late.filter { range.contains($0) }.prefix(range.limit).map { LateEvent(range.partition, $0) }
   }
 
-  func close() async { await store.close() }
+  func close() { store.close() }
 }

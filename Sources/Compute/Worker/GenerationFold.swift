@@ -13,8 +13,16 @@ struct GenerationFold: Sendable {
   var partition: PartitionID { box.fold.progress.partition }
   var next: Offset { box.fold.progress.nextOffset }
 
+  /// Whether rows within the bounds that can still change may be in the file only.
+  func isCold(_ range: RowRange) -> Bool {
+    if box.fold.hasColdSessions { return true }
+    return box.fold.hasColdWindows
+      && box.fold.definition.window.slots(from: range.from, to: range.to).from <= box.fold.coldThrough
+  }
+
   /// Adds what the fold holds within the bounds, and says what of it is in the file.
-  func copy(_ range: RowRange, into snapshot: inout FoldSnapshot) {
+  /// - Parameter pin: The file at this moment; needed where the fold `isCold`.
+  func copy(_ range: RowRange, pin: StatePin? = nil, into snapshot: inout FoldSnapshot) {
     snapshot.asOf[partition] = next
     if let time = box.fold.eventTimeWatermark { snapshot.eventTimeWatermarks[partition] = time }
     // Rows past retention may not have been deleted yet; whether a read sees them must not depend on that.
@@ -23,8 +31,13 @@ struct GenerationFold: Sendable {
     snapshot.from[partition] = kept
     snapshot.to = range.to
     let slots = box.fold.definition.window.slots(from: kept, to: range.to)
-    box.fold.copyRows(from: slots.from, to: slots.to, key: range.key, into: &snapshot.rows)
-    if let stored = box.fold.storedRange(view: viewID, slots.from, slots.to, key: range.key) { snapshot.stored.append(stored) }
+    let isCold = isCold(range)
+    let overlay = isCold && box.fold.hasColdWindows ? RowOverlay(layout: box.fold.definition.layout) : nil
+    box.fold.copyRows(from: slots.from, to: slots.to, key: range.key, overlay: overlay, into: &snapshot.rows)
+    if var stored = box.fold.storedRange(view: viewID, slots.from, slots.to, key: range.key, overlay: overlay) {
+      if isCold { stored.pin = pin }
+      snapshot.stored.append(stored)
+    }
   }
 }
 

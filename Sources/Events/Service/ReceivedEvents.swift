@@ -14,8 +14,7 @@ public struct ReceivedEvents: Sendable, Hashable {
     self.rejected = rejected
   }
 
-  /// Received and not answered for yet; below zero only when something was answered for twice, or for an instant while a message with
-  /// rejects is taken in.
+  /// Received and not answered for yet; below zero only when something was answered for twice.
   public var inFlight: Int { received - appended - duplicates - rejected }
 }
 
@@ -29,17 +28,20 @@ public final class ReceivedEventsCount: Sendable {
   public init() {}
 
   public func received(_ count: Int) { receivedEvents.wrappingAdd(count, ordering: .relaxed) }
-  public func rejected(_ count: Int) { rejectedEvents.wrappingAdd(count, ordering: .relaxed) }
+
+  // What is answered for has been counted as received before: whoever sees the one sees the other.
+
+  public func rejected(_ count: Int) { rejectedEvents.wrappingAdd(count, ordering: .releasing) }
 
   public func synced(appended: Int, duplicates: Int) {
-    appendedEvents.wrappingAdd(appended, ordering: .relaxed)
-    duplicateEvents.wrappingAdd(duplicates, ordering: .relaxed)
+    appendedEvents.wrappingAdd(appended, ordering: .releasing)
+    duplicateEvents.wrappingAdd(duplicates, ordering: .releasing)
   }
 
   /// What was answered for is read first: it was received before.
   public var current: ReceivedEvents {
-    let (appended, duplicates) = (appendedEvents.load(ordering: .relaxed), duplicateEvents.load(ordering: .relaxed))
-    let rejected = rejectedEvents.load(ordering: .relaxed)
+    let (appended, duplicates) = (appendedEvents.load(ordering: .acquiring), duplicateEvents.load(ordering: .acquiring))
+    let rejected = rejectedEvents.load(ordering: .acquiring)
     return ReceivedEvents(
       received: receivedEvents.load(ordering: .relaxed), appended: appended, duplicates: duplicates, rejected: rejected)
   }

@@ -82,6 +82,18 @@ enum SettingKeys {
     static let checkpointInterval = Setting<Duration>.duration(
       "compute.checkpoint_interval", default: .seconds(1), in: .milliseconds(10) ... .seconds(600),
       help: "Time between checkpoints: how much a crash makes a worker read again.")
+    static let memoryBytesMax = Setting<Int>.size(
+      "compute.memory_bytes_max", default: .gibibytes(1), in: .mebibytes(1) ... .tebibytes(1),
+      help: "Memory for views' rows, over all workers: of more, those that changed longest ago are in the workers' files only.")
+    static let keptCheckpoints = Setting<Int>.count(
+      "compute.kept_checkpoints", default: 4, in: 0...1000,
+      help: "Copies of each worker's file kept for reads at a past point (`as_of`), which begin at the nearest; 0 keeps none.")
+    static let keptCheckpointInterval = Setting<Duration>.duration(
+      "compute.kept_checkpoint_interval", default: .seconds(3600), in: .seconds(1) ... .seconds(2_592_000),
+      help: "Time from one such copy to the next.")
+    static let keptBytesMax = Setting<Int>.size(
+      "compute.kept_bytes_max", default: .gibibytes(1), in: .mebibytes(1) ... .tebibytes(16),
+      help: "Bytes of all such copies; the oldest go first.")
     static let changedRowsMax = Setting<Int>.count(
       "compute.changed_rows_max", default: 200_000, in: 1000...100_000_000,
       help: "A worker checkpoints when it has changed this many rows even if the interval has not passed: bounds its memory.")
@@ -100,6 +112,30 @@ enum SettingKeys {
       help: "Time for a connection's first request head, and for each request's body; slower ones are cut off.")
     static let rowsMax = Setting<Int>.count(
       "query.rows_max", default: 100_000, in: 1...1_000_000, help: "Rows or events one page holds at most; a cursor leads on.")
+    static let pinnedBytesMax = Setting<Int>.size(
+      "query.pinned_bytes_max", default: .mebibytes(256), in: .mebibytes(1) ... .gibibytes(64),
+      help: "Bytes of results kept so that all their pages are of one moment; the newest is kept whatever its size.")
+    static let pinnedLifetime = Setting<Duration>.duration(
+      "query.pinned_lifetime", default: .seconds(300), in: .seconds(1) ... .seconds(86_400),
+      help: "How long such a result is kept after it was asked for last.")
+    static let streamsMax = Setting<Int>.count(
+      "query.streams_max", default: 256, in: 1...65_536,
+      help: "Live streams at a time; more are answered 503.")
+    static let streamRowsMax = Setting<Int>.count(
+      "query.stream_rows_max", default: 10_000, in: 1...1_000_000,
+      help: "Rows of one live stream at most.")
+    static let aggregateRowsMax = Setting<Int>.count(
+      "query.aggregate_rows_max", default: 1_000_000, in: 1...100_000_000,
+      help: "Rows that an aggregation computed once holds at most.")
+    static let sqlThreads = Setting<Int>.count(
+      "query.sql_threads", default: 2, in: 1...64,
+      help: "Statements of SQL that run at a time, each on a thread of its own; others wait.")
+    static let sqlTimeout = Setting<Duration>.duration(
+      "query.sql_timeout", default: .seconds(10), in: .milliseconds(10) ... .seconds(3600),
+      help: "A statement that runs longer is ended; a request's `timeout` may say otherwise, up to 1m.")
+    static let sqlMemoryBytesMax = Setting<Int>.size(
+      "query.sql_memory_bytes_max", default: .mebibytes(256), in: .mebibytes(1) ... .gibibytes(64),
+      help: "Bytes SQLite may take while a statement runs.")
   }
 
   /// Who may do what on the listeners of ingest and query: docs/security.md.
@@ -182,9 +218,20 @@ enum SettingKeys {
     SettingDeclaration(Log.dedupIdentitiesMax), SettingDeclaration(Log.retentionAge), SettingDeclaration(Log.retentionBytes),
     SettingDeclaration(Log.retentionInterval), SettingDeclaration(Log.diskReserve),
     SettingDeclaration(Compute.listen), SettingDeclaration(Compute.workers), SettingDeclaration(Compute.checkpointInterval),
-    SettingDeclaration(Compute.changedRowsMax), SettingDeclaration(Compute.neighbours),
+    SettingDeclaration(Compute.memoryBytesMax), SettingDeclaration(Compute.changedRowsMax),
+    SettingDeclaration(Compute.keptCheckpoints), SettingDeclaration(Compute.keptCheckpointInterval),
+    SettingDeclaration(Compute.keptBytesMax),
+    SettingDeclaration(Compute.neighbours),
     SettingDeclaration(Query.listen), SettingDeclaration(Query.requestTimeout),
     SettingDeclaration(Query.rowsMax),
+    SettingDeclaration(Query.pinnedBytesMax),
+    SettingDeclaration(Query.pinnedLifetime),
+    SettingDeclaration(Query.streamsMax),
+    SettingDeclaration(Query.streamRowsMax),
+    SettingDeclaration(Query.aggregateRowsMax),
+    SettingDeclaration(Query.sqlThreads),
+    SettingDeclaration(Query.sqlTimeout),
+    SettingDeclaration(Query.sqlMemoryBytesMax),
     SettingDeclaration(Auth.tokens), SettingDeclaration(Auth.jwks), SettingDeclaration(Auth.jwksRefresh),
     SettingDeclaration(Auth.secret), SettingDeclaration(Auth.audience), SettingDeclaration(Auth.issuer),
     SettingDeclaration(Auth.sourcesClaim), SettingDeclaration(Auth.leeway),

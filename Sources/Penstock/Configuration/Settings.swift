@@ -131,7 +131,11 @@ struct ComputeSettings: Sendable, Hashable {
   /// 0: one per core.
   var workers: Int
   var checkpointInterval: Duration
+  var memoryBytesMax: Int
   var changedRowsMax: Int
+  var keptCheckpoints: Int
+  var keptCheckpointInterval: Duration
+  var keptBytesMax: Int
   /// Holds the data folders of all compute instances on this machine.
   var neighbours: String?
 
@@ -139,7 +143,11 @@ struct ComputeSettings: Sendable, Hashable {
     listen = reader.value(SettingKeys.Compute.listen)
     workers = reader.value(SettingKeys.Compute.workers)
     checkpointInterval = reader.value(SettingKeys.Compute.checkpointInterval)
+    memoryBytesMax = reader.value(SettingKeys.Compute.memoryBytesMax)
     changedRowsMax = reader.value(SettingKeys.Compute.changedRowsMax)
+    keptCheckpoints = reader.value(SettingKeys.Compute.keptCheckpoints)
+    keptCheckpointInterval = reader.value(SettingKeys.Compute.keptCheckpointInterval)
+    keptBytesMax = reader.value(SettingKeys.Compute.keptBytesMax)
     neighbours = reader.value(SettingKeys.Compute.neighbours)
   }
 }
@@ -149,11 +157,27 @@ struct QuerySettings: Sendable, Hashable {
   var requestTimeout: Duration
   /// Rows or events on one page.
   var rowsMax: Int
+  var pinnedBytesMax: Int
+  var pinnedLifetime: Duration
+  var streamsMax: Int
+  var streamRowsMax: Int
+  var aggregateRowsMax: Int
+  var sqlThreads: Int
+  var sqlTimeout: Duration
+  var sqlMemoryBytesMax: Int
 
   init(from reader: inout SettingsReader) {
     listen = reader.value(SettingKeys.Query.listen)
     requestTimeout = reader.value(SettingKeys.Query.requestTimeout)
     rowsMax = reader.value(SettingKeys.Query.rowsMax)
+    pinnedBytesMax = reader.value(SettingKeys.Query.pinnedBytesMax)
+    pinnedLifetime = reader.value(SettingKeys.Query.pinnedLifetime)
+    streamsMax = reader.value(SettingKeys.Query.streamsMax)
+    streamRowsMax = reader.value(SettingKeys.Query.streamRowsMax)
+    aggregateRowsMax = reader.value(SettingKeys.Query.aggregateRowsMax)
+    sqlThreads = reader.value(SettingKeys.Query.sqlThreads)
+    sqlTimeout = reader.value(SettingKeys.Query.sqlTimeout)
+    sqlMemoryBytesMax = reader.value(SettingKeys.Query.sqlMemoryBytesMax)
   }
 }
 

@@ -159,6 +159,8 @@ extension ComputeConfiguration {
     self.init(
       directory: settings.data + "/compute", workers: settings.compute.workers,
       checkpointInterval: settings.compute.checkpointInterval, changedRowsMax: settings.compute.changedRowsMax,
+      memoryBytesMax: settings.compute.memoryBytesMax, keptCheckpointsMax: settings.compute.keptCheckpoints,
+      keptCheckpointInterval: settings.compute.keptCheckpointInterval, keptBytesMax: settings.compute.keptBytesMax,
       neighbours: settings.compute.neighbours)
   }
 }
@@ -178,6 +180,10 @@ extension QueryConfiguration {
   init(_ settings: Settings) {
     self.init(
       host: settings.query.listen.host, port: settings.query.listen.port, rowsMax: settings.query.rowsMax,
-      requestTimeout: settings.query.requestTimeout)
+      requestTimeout: settings.query.requestTimeout, pinnedBytesMax: settings.query.pinnedBytesMax,
+      pinnedLifetime: settings.query.pinnedLifetime, streamsMax: settings.query.streamsMax,
+      streamRowsMax: settings.query.streamRowsMax, aggregateRowsMax: settings.query.aggregateRowsMax,
+      sqlThreads: settings.query.sqlThreads, sqlTimeout: settings.query.sqlTimeout,
+      sqlMemoryBytesMax: settings.query.sqlMemoryBytesMax)
   }
 }

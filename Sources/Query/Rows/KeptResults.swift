@@ -32,7 +32,7 @@ final class KeptResults: Sendable {
   }
 
   func keep(_ pin: Pin, as id: String, now: ContinuousClock.Instant = .now) {
-    let bytes = pin.result.rows.approximateBytes + (pin.order?.count ?? 0) * 8
+    let bytes = pin.result.rows.approximateBytes + (pin.order?.count ?? 0) * MemoryLayout<Int>.stride
     entries.withLock { entries in
       if entries[id] == nil { entries[id] = Entry(pin: pin, bytes: bytes, usedAt: now) }
       entries[id]?.usedAt = now
@@ -71,5 +71,10 @@ extension ViewResult {
 
 extension PartialRows {
   /// What the rows take in memory, roughly.
-  var approximateBytes: Int { keyBytes.count + states.count * 8 + count * 32 }
+  var approximateBytes: Int {
+    // Capacity, since an array that grew by doubling may take twice its elements; a row's sketches are in `states`.
+    keyBytes.capacity + (states.capacity + windowStarts.capacity + windowEnds.capacity + keyEnds.capacity + stateEnds.capacity)
+      * 8
+      + partitions.capacity * MemoryLayout<PartitionID>.stride
+  }
 }

@@ -8,15 +8,17 @@ public struct StateRows: ~Copyable {
   private let stride: Int
   private let initialWords: [UInt64]
   private var words: UnsafeMutablePointer<UInt64>
-  private var capacity = 16
+  private var capacity: Int
   private var arena = StateArena()
   public private(set) var count = 0
 
-  public init(layout: StateLayout) {
+  /// - Parameter capacity: Rows to have room for at first.
+  public init(layout: StateLayout, capacity: Int = 16) {
     self.layout = layout
+    self.capacity = Swift.max(1, capacity)
     stride = layout.stride
     initialWords = layout.initialWords
-    words = .allocate(capacity: capacity * layout.stride)
+    words = .allocate(capacity: self.capacity * layout.stride)
   }
 
   deinit { words.deallocate() }

@@ -1,0 +1,145 @@
+import ArgumentParser
+import Compute
+import Events
+import Foundation
+import Logging
+import Views
+
+struct VolumeBench: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "volume",
+    abstract: "A view with more keys than fit its memory: what folding, checkpoints and reads cost, and what is resident.")
+
+  @Option(help: "Keys, each with a row: in 8 partitions.")
+  var keys = [100_000, 1_000_000, 10_000_000]
+
+  @Option(help: "Memory for the view's rows, MiB.")
+  var memory = 256
+
+  @Option(help: "Workers, each on one core.")
+  var workers = 1
+
+  @Option(help: "Times that every key has an event: from the second on, rows are met again.")
+  var passes = 2
+
+  @Option(help: "Reads of one key.")
+  var reads = 1000
+
+  private static let views = """
+    views:
+      by_device:
+        key: [source]
+        window: { tumble: 1d }
+        watermark_delay: 1h
+        allowed_lateness: 1d
+        aggregates: { number: count(), total: sum(data.value), least: min(data.value), most: max(data.value) }
+    """
+
+  func run() async throws {
+    for keys in keys { try await run(keys: keys) }
+  }
+
+  private func run(keys: Int) async throws {
+    let log = ManyKeysLog(keysPerPartition: max(1, keys / 8), passes: passes)
+    var logger = Logger(label: "bench")
+    logger.logLevel = .warning
+    let folder = NSTemporaryDirectory() + "/penstock-bench-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let compute = try await ComputeService(
+      configuration: ComputeConfiguration(directory: folder, workers: workers, memoryBytesMax: memory << 20),
+      catalog: try ViewCatalog(yaml: VolumeBench.views, file: "bench"), log: log, logger: logger)
+    compute.start()
+    print("volume  \(keys) keys, \(memory) MiB, \(workers) workers")
+    for pass in 1...passes {
+      let started = monotonicNow()
+      let filter = try Expression(parsing: #"source == "none""#)
+      _ = try await compute.read(
+        ViewReadRequest(view: "by_device", after: log.end(ofPass: pass), timeout: .seconds(3600), keyFilter: filter))
+      let seconds = Double(monotonicNow() - started) / 1e9
+      let resident = ProcessUsage.read(nil)?.residentMiB ?? .nan
+      print(
+        "  pass \(pass)  \(fixed(Double(log.keysPerPartition * 8) / seconds / 1e6, 3)) M events/s with checkpoints  "
+          + "\(fixed(resident, 0)) MiB resident")
+    }
+    var random = SystemRandomNumberGenerator()
+    var times: [Double] = []
+    for _ in 0..<reads {
+      let key = Int.random(in: 0..<log.keysPerPartition, using: &random)
+      let filter = try Expression(parsing: #"source == "device/\#(Int.random(in: 0..<8))-\#(key)""#)
+      let started = monotonicNow()
+      let result = try await compute.read(ViewReadRequest(view: "by_device", timeout: .seconds(60), keyFilter: filter))
+      times.append(Double(monotonicNow() - started) / 1e6)
+      guard result.rows.count == 1 else { throw BenchError("a key has \(result.rows.count) rows") }
+    }
+    times.sort()
+    print("  one key  \(fixed(times[times.count / 2], 3)) ms, p99 \(fixed(times[times.count * 99 / 100], 3)) ms")
+    let started = monotonicNow()
+    await compute.shutDown()
+    print("  stop, with a last checkpoint  \(fixed(Double(monotonicNow() - started) / 1e9, 2)) s")
+  }
+}
+
+/// A log in which every key of a partition has one event in each pass, in batches that are made when they are read.
+private final class ManyKeysLog: EventLog {
+  private static let eventsMax = 5000
+
+  let keysPerPartition: Int
+  private let passes: Int
+  private let events: Int
+  let partitionCount = 8
+
+  init(keysPerPartition: Int, passes: Int) {
+    let batches = (keysPerPartition + ManyKeysLog.eventsMax - 1) / ManyKeysLog.eventsMax
+    events = max(1, keysPerPartition / batches)
+    self.keysPerPartition = events * batches
+    self.passes = passes
+  }
+
+  func end(ofPass pass: Int) -> OffsetVector {
+    OffsetVector(
+      Dictionary(uniqueKeysWithValues: (0..<partitionCount).map { (PartitionID($0), Offset(Int64(keysPerPartition * pass))) }))
+  }
+
+  func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
+    completion(.failure(LogError(.unavailable, "this log is only read")))
+  }
+
+  nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
+    -> [ColumnBatch]
+  {
+    guard start.rawValue < Int64(keysPerPartition * passes) else { return [] }
+    let number = Int(start.rawValue) / events
+    let first = number * events % keysPerPartition
+    do {
+      var batch = try BatchMaker.batch(partition, events: events) { first + $0 }
+      batch.place(
+        partition: partition, baseOffset: Offset(Int64(number * events)), appendTime: Timestamp(nanoseconds: 0))
+      return [batch]
+    } catch {
+      throw LogError(.unavailable, "\(error)")
+    }
+  }
+
+  nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
+    PartitionBounds(startOffset: .zero, highWatermark: Offset(Int64(keysPerPartition * passes)))
+  }
+
+  nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
+    for partition in (0..<partitionCount).map({ PartitionID($0) })
+    where (positions[partition] ?? .zero) < Offset(Int64(keysPerPartition * passes)) { return }
+    do {
+      try await Task.sleep(for: .seconds(3600))
+    } catch {
+      // Cancelled: the protocol says to return.
+      return
+    }
+  }
+
+  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] {
+    [:]
+  }
+
+  nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
+    -> Offset?
+  { .zero }
+}

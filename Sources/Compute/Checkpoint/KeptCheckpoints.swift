@@ -1,0 +1,132 @@
+import Events
+import Foundation
+import Logging
+import SQLite
+import Views
+
+/// Copies of a worker's file as it was at earlier moments: where a read at a past point begins, instead of at the log's start.
+///
+/// `DIR/compute/<worker>/kept/<milliseconds since 1970>/state.sqlite`, bounded in number and bytes: the oldest go first. A copy is whole or not there:
+/// it is written beside its place, synced, and renamed.
+actor KeptCheckpoints {
+  struct Bounds: Sendable {
+    /// 0 keeps none.
+    var countMax: Int
+    var interval: Duration
+    /// Of all copies of this worker.
+    var bytesMax: Int
+  }
+
+  /// Where a past read may begin.
+  struct Base: Sendable {
+    var store: CheckpointStore
+    var view: Int64
+    var box: FoldBox
+  }
+
+  private let path: String
+  private let folder: String
+  private let worker: Int
+  private let bounds: Bounds
+  private let logger: Logger
+  private let executor: WorkerExecutor
+  private var lastTry: ContinuousClock.Instant?
+
+  nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+  /// - Parameter path: Of the worker's file.
+  init(of path: String, worker: Int, bounds: Bounds, logger: Logger) {
+    self.path = path
+    folder = (path as NSString).deletingLastPathComponent + "/kept"
+    self.worker = worker
+    self.bounds = bounds
+    self.logger = logger
+    executor = WorkerExecutor(label: "penstock.kept.\(worker)")
+  }
+
+  /// Keeps the file as it is now, when it is time to.
+  func keepIfDue(_ now: Timestamp) {
+    guard bounds.countMax > 0, lastTry.map({ ContinuousClock.now - $0 >= bounds.interval }) ?? true else { return }
+    lastTry = .now
+    let moment = now.nanoseconds / 1_000_000
+    if let last = moments().last, moment >= last, Duration.milliseconds(moment - last) < bounds.interval { return }
+    do {
+      try keep(moment)
+    } catch {
+      logger.warning("worker \(worker) keeps no copy of its file: \(error); reads at a past point begin further back")
+    }
+  }
+
+  private func keep(_ moment: Int64) throws {
+    let files = FileManager.default
+    let size = StateFile.byteCount(of: path)
+    guard size <= bounds.bytesMax else { throw SQLiteError(code: 0, message: "it has \(size) bytes of \(bounds.bytesMax)") }
+    let place = folder + "/\(moment)"
+    let draft = place + ".draft"
+    try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    for name in try files.contentsOfDirectory(atPath: folder) where name.hasSuffix(".draft") {
+      // Of a process that died over it.
+      try files.removeItem(atPath: folder + "/" + name)
+    }
+    try files.createDirectory(atPath: draft, withIntermediateDirectories: true)
+    do {
+      let file = draft + "/" + CheckpointStore.fileName
+      // It sees the file as of one moment, and keeps nobody from writing.
+      try SQLiteConnection(path: path).run("VACUUM INTO ?", file)
+      guard let handle = FileHandle(forUpdatingAtPath: file) else { throw SQLiteError(code: 0, message: "\(file) is gone") }
+      try handle.synchronize()
+      try handle.close()
+      try files.moveItem(atPath: draft, toPath: place)
+    } catch {
+      try? files.removeItem(atPath: draft)
+      throw error
+    }
+    try letGo()
+  }
+
+  private func letGo() throws {
+    var count = 0
+    var bytes = 0
+    for moment in moments().reversed() {
+      let place = folder + "/\(moment)"
+      count += 1
+      bytes += StateFile.byteCount(of: place + "/" + CheckpointStore.fileName)
+      if count > bounds.countMax || bytes > bounds.bytesMax { try FileManager.default.removeItem(atPath: place) }
+    }
+  }
+
+  /// Rising.
+  private func moments() -> [Int64] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).compactMap { Int64($0) }.sorted()
+  }
+
+  /// The state of a partition that has come furthest, but not beyond `end`; nil when no copy has one.
+  func nearest(_ record: GenerationRecord, _ partition: PartitionID, upTo end: Offset) -> Base? {
+    var best: (store: CheckpointStore, next: Int64)?
+    for moment in moments() {
+      do throws(ComputeError) {
+        let store = try CheckpointStore(directory: folder + "/\(moment)", worker: worker, logger: logger)
+        let next = try store.nextOffset(of: record.id, partition)
+        if let next, next <= end.rawValue, next > best?.next ?? 0 {
+          best?.store.close()
+          best = (store, next)
+        } else {
+          store.close()
+        }
+      } catch {
+        logger.warning("the kept copy \(moment) is of no use: \(error)")
+      }
+    }
+    guard let best else { return nil }
+    do throws(ComputeError) {
+      let view = try best.store.viewID(of: record)
+      if let box = try best.store.load(record.definition, view: view, partition: partition) {
+        return Base(store: best.store, view: view, box: box)
+      }
+    } catch {
+      logger.warning("a kept copy is of no use: \(error)")
+    }
+    best.store.close()
+    return nil
+  }
+}

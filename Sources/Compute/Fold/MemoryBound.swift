@@ -1,0 +1,21 @@
+/// How much memory the rows of several folds may take together: beyond it, those that changed longest ago are left to the file.
+struct MemoryBound {
+  /// Folds of less than this part of their share are left alone: letting go of them gains nothing.
+  private static let smallPart = 16
+
+  let bytesMax: Int
+
+  func isExceeded(by boxes: some Sequence<FoldBox>) -> Bool { boxes.reduce(0) { $0 + $1.fold.memoryBytes } > bytesMax }
+
+  /// Leaves a third of the bound in memory, when it is exceeded: tables double when they grow. Rows that are not stored stay.
+  func enforce(on boxes: some Collection<FoldBox>) {
+    let total = boxes.reduce(0) { $0 + $1.fold.memoryBytes }
+    guard total > bytesMax else { return }
+    let kept = Double(bytesMax) / 3 / Double(total)
+    for box in boxes where box.fold.unsavedCount == 0 {
+      let bytes = box.fold.memoryBytes
+      guard bytes > bytesMax / boxes.count / MemoryBound.smallPart else { continue }
+      box.fold.shrink(toBytes: Int(Double(bytes) * kept))
+    }
+  }
+}
