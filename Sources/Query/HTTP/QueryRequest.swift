@@ -19,7 +19,7 @@ struct QueryRequest: Sendable {
     self.method = method
     self.headers = headers
     self.body = body
-    id = RequestID(headers)
+    id = RequestID(headers[.requestID])
     let end = target.utf8.firstIndex { $0 == 0x3F || $0 == 0x23 } ?? target.utf8.endIndex
     path = target[..<end]
     let hasQuery = end < target.utf8.endIndex && target.utf8[end] == 0x3F
@@ -74,21 +74,6 @@ struct RequestBodyReader: Sendable {
   }
 }
 
-/// `X-Request-Id`: 1 to 128 visible ASCII characters.
-struct RequestID: Sendable, CustomStringConvertible {
-  let description: String
-
-  init(_ headers: HTTPFields) {
-    if let given = headers[.requestID], (1...128).contains(given.utf8.count),
-      given.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
-    {
-      description = given
-    } else {
-      description = String(UInt64.random(in: 1 << 60 ... .max), radix: 16)
-    }
-  }
-}
-
 extension QueryFailure {
   static func tooLarge(_ bytesMax: Int) -> QueryFailure {
     QueryFailure(413, "body_too_large", "the body has more than \(bytesMax) bytes", headers: ["Connection": "close"])
@@ -97,5 +82,5 @@ extension QueryFailure {
 
 extension HTTPField.Name {
   // A valid field name.
-  static let requestID = HTTPField.Name("X-Request-Id")!
+  static let requestID = HTTPField.Name(RequestID.header)!
 }

@@ -9,8 +9,10 @@ public struct ComputeRoutes: WireRoutes {
 
   public init(store: any ViewStore) { self.store = store }
 
-  public func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int { method == .POST ? 256 << 10 : 0 }
-  public var openAPI: String { ComputeOpenAPI.document }
+  public func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int {
+    method == .POST ? 256 << 10 : WireServer.strayBodyBytesMax
+  }
+  public var openAPI: [UInt8] { PackageResources.compute_openapi_json }
 
   public func answer(_ request: WireRequest) async -> WireResponse {
     do throws(ViewStoreError) {
@@ -18,7 +20,9 @@ public struct ComputeRoutes: WireRoutes {
       case (.GET, "/v1/compute/views"):
         return WireResponse(["views": .array(try await store.views().map(\.json))])
       case (.POST, "/v1/compute/read"): return try await read(request)
-      default: return LogRoutes.notFound(request)
+      case (_, "/v1/compute/views"): return LogRoutes.refusal(request, allowed: "GET")
+      case (_, "/v1/compute/read"): return LogRoutes.refusal(request, allowed: "POST")
+      default: return LogRoutes.refusal(request, allowed: nil)
       }
     } catch {
       return error.response
@@ -39,20 +43,4 @@ public struct ComputeRoutes: WireRoutes {
     let result = try await store.read(wanted)
     return WireResponse(contentType: WireContent.rows, body: RowsCoding.encode(result))
   }
-}
-
-/// A compute instance's OpenAPI document.
-enum ComputeOpenAPI {
-  static let document = #"""
-    {"openapi":"3.1.0","info":{"title":"Penstock compute","version":"1","description":"Views of some partitions, as the query service asks for them. Bodies are described byte by byte in docs/wire.md."},
-    "paths":{
-    "/v1/compute/views":{"get":{"summary":"Every view and how far each partition of this instance has come","operationId":"views","responses":{"200":{"description":"The views"}}}},
-    "/v1/compute/read":{"post":{"summary":"Rows of a view, their aggregates still open to merging","operationId":"read","responses":{"200":{"description":"Rows","content":{"application/vnd.penstock.rows":{}}},"404":{"$ref":"#/components/responses/Problem"},"503":{"$ref":"#/components/responses/Problem"},"504":{"$ref":"#/components/responses/Problem"}}}},
-    "/livez":{"get":{"summary":"Alive","operationId":"livez","responses":{"200":{"description":"Alive"}}}},
-    "/readyz":{"get":{"summary":"Ready to answer","operationId":"readyz","responses":{"200":{"description":"Ready"},"503":{"description":"Not ready"}}}},
-    "/health":{"get":{"summary":"As /readyz","operationId":"health","responses":{"200":{"description":"Ready"},"503":{"description":"Not ready"}}}},
-    "/metrics":{"get":{"summary":"Prometheus text","operationId":"metrics","responses":{"200":{"description":"Metrics"}}}},
-    "/openapi.json":{"get":{"summary":"This document","operationId":"openapi","responses":{"200":{"description":"OpenAPI 3.1"}}}}},
-    "components":{"responses":{"Problem":{"description":"What went wrong (RFC 9457)","content":{"application/problem+json":{"schema":{"type":"object","required":["status","code","detail"],"properties":{"type":{"type":"string"},"title":{"type":"string"},"status":{"type":"integer"},"code":{"type":"string"},"detail":{"type":"string"}}}}}}}}}
-    """#
 }
