@@ -44,7 +44,7 @@ final class QueryAnswers: Sendable {
     events = EventAnswers(
       log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,
       answerBytesMax: configuration.eventsAnswerBytesMax)
-    overview = OverviewAnswers(store: store, log: log, probe: probe, now: now)
+    overview = OverviewAnswers(store: store, admin: admin, log: log, probe: probe, now: now)
     self.admin = AdminAnswers(admin: admin, rowsMax: configuration.rowsMax)
     self.probe = probe
     self.gate = gate

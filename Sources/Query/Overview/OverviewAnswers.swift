@@ -4,6 +4,8 @@ import Views
 /// Answers `GET /v1/overview` and `/v1/overview/live`: what comes in, what is counted, and how far behind each view is.
 struct OverviewAnswers: Sendable {
   let store: any ViewStore
+  /// Nil where this service changes no views: then no replays are told.
+  let admin: (any ViewAdmin)?
   let log: any EventLog
   let probe: ServiceProbe
   let now: @Sendable () -> Timestamp
@@ -11,7 +13,8 @@ struct OverviewAnswers: Sendable {
   /// ```
   /// {"time":…,"received":…,"appended":…,"duplicates":…,"rejected":…,"late":…,"connections":…,"rejects":{CODE:…},
   ///  "ack_seconds":{"buckets":[[0.001,12],…]},"partitions":[{"partition":0,"start":0,"high_watermark":118}],
-  ///  "views":[{"name":…,"generation":1,"appended":…,"applied":…,"filtered":…,"late":…,"pending":…,"offsets":{…}}]}
+  ///  "views":[{"name":…,"generation":1,"appended":…,"applied":…,"filtered":…,"late":…,"pending":…,"offsets":{…}}],
+  ///  "replays":[{"view":…,"generation":2,"state":"building","events_done":…,"events_total":…,"events_per_second":…,"seconds_left":…,"problem":null}]}
   /// ```
   /// Counts of devices' events are those of this process since it started; views' counts are durable.
   func json() async throws(QueryFailure) -> JSONValue {
@@ -42,6 +45,7 @@ struct OverviewAnswers: Sendable {
     ]
     members["partitions"] = .array(try await partitions())
     members["views"] = .array(views.map(OverviewAnswers.json))
+    members["replays"] = .array(try await replays(of: views))
     return .object(members)
   }
 
@@ -88,6 +92,32 @@ struct OverviewAnswers: Sendable {
       }
     }
     return partitions
+  }
+
+  /// Generations beside the live ones that build, wait or have come to their end.
+  private func replays(of views: [ViewStatus]) async throws(QueryFailure) -> [JSONValue] {
+    guard let admin else { return [] }
+    var replays: [JSONValue] = []
+    for view in views {
+      let generations: [GenerationStatus]
+      do throws(ViewStoreError) {
+        generations = try await admin.generations(of: view.definition.name)
+      } catch {
+        // A view that has just been taken away has none.
+        guard case .unknownView = error else { throw QueryFailure(error) }
+        continue
+      }
+      for one in generations where [.building, .held, .complete].contains(one.state) {
+        replays.append([
+          "view": .string(one.definition.name), "generation": .int(Int64(one.generation)), "state": .string(one.state.rawValue),
+          "events_done": .int(Int64(one.eventsDone)), "events_total": .int(Int64(one.eventsTotal)),
+          "events_per_second": one.eventsPerSecond.map { .double($0.rounded()) } ?? .null,
+          "seconds_left": one.secondsLeft.map { .double(($0 * 10).rounded() / 10) } ?? .null,
+          "problem": one.problem.map { .string($0) } ?? .null,
+        ])
+      }
+    }
+    return replays
   }
 
   private static func json(_ view: ViewStatus) -> JSONValue {

@@ -1,0 +1,126 @@
+/// One answer of `GET /v1/overview`, read; docs/query.md has its shape.
+struct OverviewSample: Sendable {
+  /// A cumulative histogram's bucket; the last bound is infinite.
+  struct Bucket: Hashable, Sendable {
+    var bound: Double
+    var count: Int
+  }
+
+  struct Partition: Hashable, Sendable {
+    var number: Int
+    var start: Int
+    var highWatermark: Int
+    /// Why it cannot be read; the offsets are 0 then.
+    var problem: String?
+  }
+
+  struct View: Hashable, Sendable {
+    var name: String
+    var generation: Int
+    var appended: Int
+    var applied: Int
+    var filtered: Int
+    var late: Int
+    var pending: Int
+    /// The next offset of each partition.
+    var offsets: [Int: Int]
+
+    var addsUp: Bool { appended == applied + filtered + late + pending }
+    var counted: Int { applied + filtered + late }
+  }
+
+  struct Replay: Hashable, Sendable {
+    var view: String
+    var generation: Int
+    var state: String
+    var done: Int
+    var total: Int
+    var eventsPerSecond: Double?
+    var secondsLeft: Double?
+    var problem: String?
+  }
+
+  /// As the service spells it: RFC 3339.
+  var time: String
+  var received: Int
+  var appended: Int
+  var duplicates: Int
+  var rejected: Int
+  var late: Int
+  var connections: Int
+  /// By code, those above 0, the largest first.
+  var rejects: [(code: String, count: Int)]
+  var ack: [Bucket]
+  var partitions: [Partition]
+  var views: [View]
+  var replays: [Replay]
+  /// What came, for those who want all of it.
+  var json: RawJSON
+
+  /// - Throws: `CommandFailure` where the answer is no overview.
+  init(_ json: RawJSON) throws {
+    guard let time = json["time"]?.string, let views = json["views"]?.array, let partitions = json["partitions"]?.array else {
+      throw CommandFailure("the answer is no overview: is --url that of Penstock's query service?")
+    }
+    self.json = json
+    self.time = time
+    func count(_ value: RawJSON?, _ name: String) -> Int { value?[name]?.integer ?? 0 }
+    received = count(json, "received")
+    appended = count(json, "appended")
+    duplicates = count(json, "duplicates")
+    rejected = count(json, "rejected")
+    late = count(json, "late")
+    connections = count(json, "connections")
+    rejects = (json["rejects"]?.members ?? []).compactMap { member in
+      member.value.integer.flatMap { $0 > 0 ? (member.name, $0) : nil }
+    }.sorted { ($1.count, $0.code) < ($0.count, $1.code) }
+    ack = (json["ack_seconds"]?["buckets"]?.array ?? []).compactMap { pair in
+      guard let pair = pair.array, pair.count == 2, let count = pair[1].integer else { return nil }
+      return Bucket(bound: pair[0].number ?? .infinity, count: count)
+    }
+    self.partitions = partitions.map {
+      Partition(
+        number: count($0, "partition"), start: count($0, "start"), highWatermark: count($0, "high_watermark"),
+        problem: $0["problem"]?.string)
+    }
+    self.views = views.map { view in
+      var offsets: [Int: Int] = [:]
+      for member in view["offsets"]?.members ?? [] {
+        if let partition = Int(member.name), let offset = member.value.integer { offsets[partition] = offset }
+      }
+      return View(
+        name: view["name"]?.string ?? "?", generation: count(view, "generation"), appended: count(view, "appended"),
+        applied: count(view, "applied"), filtered: count(view, "filtered"), late: count(view, "late"),
+        pending: count(view, "pending"), offsets: offsets)
+    }
+    replays = (json["replays"]?.array ?? []).map {
+      Replay(
+        view: $0["view"]?.string ?? "?", generation: count($0, "generation"), state: $0["state"]?.string ?? "?",
+        done: count($0, "events_done"), total: count($0, "events_total"), eventsPerSecond: $0["events_per_second"]?.number,
+        secondsLeft: $0["seconds_left"]?.number, problem: $0["problem"]?.string)
+    }
+  }
+
+  /// Received, and not yet answered for. Below 0, devices were told of more than they sent.
+  var inFlight: Int { received - appended - duplicates - rejected }
+
+  /// Whether every event that came is accounted for: of devices, and of each view.
+  var addsUp: Bool { inFlight >= 0 && views.allSatisfy(\.addsUp) }
+
+  /// The most events that a view is behind in a partition, and which view that is.
+  func lag(of partition: Partition) -> (events: Int, view: String?) {
+    views.reduce((0, nil)) { most, view in
+      guard let offset = view.offsets[partition.number] else { return most }
+      let behind = max(0, partition.highWatermark - offset)
+      return behind > most.events ? (behind, view.name) : most
+    }
+  }
+}
+
+extension RawJSON {
+  /// Of an object; nil for anything else.
+  fileprivate var members: [Member]? {
+    guard case .object(let members) = self else { return nil }
+    return members
+  }
+}
