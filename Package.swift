@@ -45,13 +45,13 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
-    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: ["FullFoundation"]),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CEpoll"),
     .target(name: "Events", dependencies: ["CZlib"], swiftSettings: strict),
     .target(name: "Views", dependencies: ["Events", yams], swiftSettings: strict),
@@ -63,18 +63,15 @@ let package = Package(
       dependencies: ["Events", "WebSocket", "Sockets", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics],
       resources: [.embedInCode("HTTP/ingest-openapi.json"), .embedInCode("Connection/asyncapi.json")],
       swiftSettings: strict),
+    .target(name: "SQLite", dependencies: ["CSQLite"], swiftSettings: strict),
     .target(
       name: "Compute",
-      dependencies: [
-        "Events", "Views", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "GRDBSQLite", package: "GRDB.swift"),
-        logging, metrics,
-      ],
+      dependencies: ["Events", "Views", "SQLite", logging, metrics],
       swiftSettings: strict),
     .target(
       name: "Query",
       dependencies: [
-        "Events", "Views", .product(name: "GRDBSQLite", package: "GRDB.swift"),
-        .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, metrics,
+        "Events", "Views", "CSQLite", .product(name: "HummingbirdCore", package: "hummingbird"), nioCore, logging, metrics,
       ],
       resources: consoleFiles.map { .embedInCode("Console/page/\($0)") } + [.embedInCode("HTTP/query-openapi.json")],
       swiftSettings: strict),
@@ -117,9 +114,10 @@ let package = Package(
       name: "IngestTests",
       dependencies: ["Ingest", "Events", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
+    .testTarget(name: "SQLiteTests", dependencies: ["SQLite"], swiftSettings: strict),
     .testTarget(
       name: "ComputeTests",
-      dependencies: ["Compute", "Log", "Views", "Events", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: ["Compute", "SQLite", "Log", "Views", "Events", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509, crypto, logging],

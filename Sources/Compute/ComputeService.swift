@@ -43,7 +43,7 @@ public final class ComputeService: ViewStore {
       throw ComputeError(.checkpoint, worker: 0, "the views cannot be taken in: \(error)")
     }
     let generations = book.table.kept
-    try files.assign(generations, partitionCount: log.partitionCount)
+    try await files.assign(generations, partitionCount: log.partitionCount)
     let metrics = ComputeMetrics()
     workers = files.stores.enumerated().map { number, store in
       ComputeWorker(
@@ -68,7 +68,7 @@ public final class ComputeService: ViewStore {
     await tasks.stop()
     for worker in workers {
       await worker.replays.stop()
-      do throws(ComputeError) { try await worker.close() } catch { logger.error("closing a worker: \(error)") }
+      await worker.close()
     }
   }
 

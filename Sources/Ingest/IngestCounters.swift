@@ -14,8 +14,12 @@ struct IngestCounters: Sendable {
   /// The same totals, for the ledger.
   private let totals: ReceivedEventsCount
 
-  init(totals: ReceivedEventsCount = ReceivedEventsCount()) {
+  /// The last of those rejected, for people to look at.
+  private let rejects: RecentRejects
+
+  init(totals: ReceivedEventsCount = ReceivedEventsCount(), rejects: RecentRejects = RecentRejects()) {
     self.totals = totals
+    self.rejects = rejects
     var rejected: [RejectCode: Counter] = [:]
     for code in RejectCode.allCases {
       rejected[code] = Counter(label: "penstock_ingest_events_rejected_total", dimensions: [("code", code.rawValue)])
@@ -29,9 +33,15 @@ struct IngestCounters: Sendable {
     bytesReceived.increment(by: bytes)
   }
 
-  func rejected(_ code: RejectCode) {
-    eventsRejected[code]?.increment()
+  /// - Parameters:
+  ///   - event: Its number in its message; nil where that is bad as a whole.
+  ///   - message: What it came in, where that is at hand.
+  func rejected(
+    _ reject: EventReject, event: Int?, message: UnsafeRawBufferPointer? = nil, at time: Timestamp = .systemNow()
+  ) {
+    eventsRejected[reject.code]?.increment()
     totals.rejected(1)
+    rejects.note(reject, event: event, message: message, at: time)
   }
 
   /// What one loop has counted by itself.
@@ -44,7 +54,7 @@ struct IngestCounters: Sendable {
 
   /// Adds what a loop has counted, and lets it begin anew.
   func add(_ tally: inout Tally) {
-    if tally.bytes > 0 { received(events: tally.received, bytes: tally.bytes) }
+    if tally.received > 0 || tally.bytes > 0 { received(events: tally.received, bytes: tally.bytes) }
     totals.synced(appended: tally.appended, duplicates: tally.duplicates)
     if tally.appended > 0 { eventsAppended.increment(by: tally.appended) }
     if tally.duplicates > 0 { eventsDuplicate.increment(by: tally.duplicates) }

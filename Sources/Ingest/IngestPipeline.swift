@@ -108,8 +108,9 @@ final class IngestPipeline {
       case .event(let index):
         if let permission, !reader.withSource({ permission.permits($0) }) {
           rejected += 1
-          counters.rejected(.forbiddenSource)
-          onReject(index, EventReject(.forbiddenSource, "the token does not let its holder write as this source"))
+          let reject = EventReject(.forbiddenSource, "the token does not let its holder write as this source")
+          count(reject, event: index, of: bytes, at: arrival)
+          onReject(index, reject)
           continue
         }
         if isTraced { reader.addTrace() }
@@ -119,12 +120,12 @@ final class IngestPipeline {
         queued += 1
       case .reject(let index, let reject):
         rejected += 1
-        counters.rejected(reject.code)
+        count(reject, event: index, of: bytes, at: arrival)
         onReject(index, reject)
       }
     }
     tracker.endMessage(message, queued: queued, rejected: rejected)
-    tally.received += queued + rejected
+    tally.received += queued
     tally.bytes += bytes.count
     // Answered at once, so counted at once: whoever has an answer finds it in the metrics.
     if queued == 0 { counters.add(&tally) }
@@ -134,6 +135,13 @@ final class IngestPipeline {
     }
     scheduleFlush()
     return queued
+  }
+
+  /// What was received is counted first: nobody sees more events answered for than came.
+  private func count(_ reject: EventReject, event: Int?, of message: UnsafeRawBufferPointer, at arrival: Timestamp) {
+    tally.received += 1
+    counters.add(&tally)
+    counters.rejected(reject, event: event, message: message, at: arrival)
   }
 
   @inline(__always) private func append(
@@ -229,8 +237,9 @@ final class IngestPipeline {
         case .duplicate: duplicates += 1
         case .fenced(let currentEpoch):
           fenced += 1
-          counters.rejected(.fenced)
           let index = Int(submission.eventIndexes[receipt.exceptions[exception].row])
+          counters.add(&tally)
+          counters.rejected(EventReject(.fenced, "the source's epoch is \(currentEpoch) now"), event: index)
           run.tracker.fenced(message: run.message, event: index, currentEpoch: currentEpoch)
         }
         exception += 1

@@ -42,7 +42,7 @@ public final class IngestService: Sendable {
   public init(
     configuration: IngestConfiguration, log: any EventLog, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger,
-    totals: ReceivedEventsCount = ReceivedEventsCount()
+    totals: ReceivedEventsCount = ReceivedEventsCount(), rejects: RecentRejects = RecentRejects()
   ) {
     self.gate = gate
     self.secure = secure
@@ -54,7 +54,7 @@ public final class IngestService: Sendable {
     self.log = log
     self.probe = probe
     self.logger = logger
-    let counters = IngestCounters(totals: totals)
+    let counters = IngestCounters(totals: totals, rejects: rejects)
     self.counters = counters
     var loops: [ObjectIdentifier: NIOLoopBoundBox<IngestLoop>] = [:]
     for eventLoop in group.makeIterator() {

@@ -15,6 +15,7 @@ final class QueryAnswers: Sendable {
   private let ledger: LedgerAnswers
   private let events: EventAnswers
   private let overview: OverviewAnswers
+  private let rejects: RejectAnswers
   private let admin: AdminAnswers
   private let probe: ServiceProbe
   private let gate: AccessGate
@@ -25,7 +26,7 @@ final class QueryAnswers: Sendable {
   init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, logger: Logger, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
-    received: (@Sendable () -> ReceivedEvents)? = nil, gate: AccessGate = .open,
+    received: (@Sendable () -> ReceivedEvents)? = nil, rejects: RecentRejects? = nil, gate: AccessGate = .open,
     now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) {
     let source = ViewSource(store: store, idleAfter: configuration.partitionIdleAfter, now: now)
@@ -44,7 +45,8 @@ final class QueryAnswers: Sendable {
     events = EventAnswers(
       log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,
       answerBytesMax: configuration.eventsAnswerBytesMax)
-    overview = OverviewAnswers(store: store, admin: admin, log: log, probe: probe, now: now)
+    overview = OverviewAnswers(store: store, admin: admin, log: log, probe: probe, received: received, now: now)
+    self.rejects = RejectAnswers(rejects: rejects)
     self.admin = AdminAnswers(admin: admin, rowsMax: configuration.rowsMax)
     self.probe = probe
     self.gate = gate
@@ -115,6 +117,7 @@ final class QueryAnswers: Sendable {
     case .ledger: return try await ledger.answer(request.query)
     case .apply, .generations, .generation, .replays, .replay, .promote, .rollback, .diff, .verify:
       return try await admin.answer(request, match)
+    case .rejects: return try rejects.answer(request.query)
     case .events: return try await events.answer(request.query, accept: request.accept)
     case .alive: return Answer(200, "application/json", Array(#"{"status":"alive"}"#.utf8))
     case .ready, .health: return await readiness()

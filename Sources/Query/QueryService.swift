@@ -44,11 +44,12 @@ public final class QueryService: Sendable {
   ///   - late: Who keeps late events; nil where nobody does.
   ///   - adHoc: Who computes aggregations once; nil where nobody does.
   ///   - received: What ingest has counted, where it is of this process.
+  ///   - rejects: What ingest has rejected last, where it is of this process.
   ///   - group: Whose loops serve the connections; not shut down here.
   public init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
-    received: (@Sendable () -> ReceivedEvents)? = nil, gate: AccessGate = .open,
+    received: (@Sendable () -> ReceivedEvents)? = nil, rejects: RecentRejects? = nil, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, logger: Logger
   ) {
     self.configuration = configuration
@@ -57,7 +58,7 @@ public final class QueryService: Sendable {
     self.logger = logger
     answers = QueryAnswers(
       configuration: configuration, store: store, admin: admin, log: log, probe: probe, logger: logger, late: late, adHoc: adHoc,
-      received: received, gate: gate)
+      received: received, rejects: rejects, gate: gate)
   }
 
   /// Listens.

@@ -1,8 +1,8 @@
 import Compute
 import Events
 import Foundation
-import GRDB
 import Log
+import SQLite
 import TestSupport
 import Testing
 import Views
@@ -95,9 +95,8 @@ struct CheckpointDamageTests {
   func newer() async throws {
     let given = try await given()
     do {
-      let queue = try DatabaseQueue(path: given.file)
-      try await queue.write { try $0.execute(sql: "UPDATE meta SET value = 999 WHERE name = 'format'") }
-      try queue.close()
+      let db = try SQLiteConnection(path: given.file)
+      try db.run("UPDATE meta SET value = 999 WHERE name = 'format'")
     }
     let error = await #expect(throws: ComputeError.self) { try await given.fixture.start(ComputeServiceTests.views) }
     #expect(error?.code == .incompatible && error?.detail.contains("999") == true)

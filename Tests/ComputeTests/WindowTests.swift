@@ -1,7 +1,7 @@
 import Compute
 import Events
 import Foundation
-import GRDB
+import SQLite
 import TestSupport
 import Testing
 import Views
@@ -295,8 +295,7 @@ struct WindowTests {
   }
 
   private func setFormat(_ path: String, _ version: Int) throws {
-    let queue = try DatabaseQueue(path: path)
-    try queue.write { try $0.execute(sql: "UPDATE meta SET value = ? WHERE name = 'format'", arguments: [version]) }
-    try queue.close()
+    let db = try SQLiteConnection(path: path)
+    try db.run("UPDATE meta SET value = ? WHERE name = 'format'", version)
   }
 }

@@ -54,7 +54,7 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
     let all = commands().map { $0.joined(separator: " ") }
     #expect(
       Set(all) == [
-        "", "up", "demo", "send", "simulate", "query", "sql", "events", "view", "view list", "view show", "view check",
+        "", "up", "demo", "send", "simulate", "query", "sql", "events", "top", "view", "view list", "view show", "view check",
         "view apply", "view diff", "view promote", "view rollback", "view drop", "view verify", "replay", "ingest", "compute", "log", "log serve", "log list",
         "log inspect", "log verify", "log export", "log repair", "log retain", "config", "config check", "config reference",
       ])
@@ -96,7 +96,7 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
     #expect(outcome.error.contains(expected), "\(outcome.error)")
   }
 
-  @Test("nobody there is a failure, 1", arguments: [["query", "v"], ["events"], ["view", "list"]])
+  @Test("nobody there is a failure, 1", arguments: [["query", "v"], ["events"], ["top"], ["view", "list"]])
   func nobody(arguments: [String]) throws {
     let outcome = try penstock(arguments + ["--url", "http://127.0.0.1:1"])
     #expect(outcome.code == 1)

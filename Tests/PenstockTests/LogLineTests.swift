@@ -23,6 +23,22 @@ import Testing
     )
   }
 
+  @Test("a module may have a level of its own")
+  func levels() throws {
+    let levels = try LogLevels(parsing: "Warning,ingest=debug,log=trace")
+    #expect(levels.level(of: "penstock", default: .info) == .warning)
+    #expect(levels.level(of: "penstock.ingest", default: .info) == .debug)
+    #expect(levels.level(of: "penstock.log.stored", default: .info) == .trace)
+    #expect(try LogLevels(parsing: "query=error").level(of: "penstock.ingest", default: .notice) == .notice)
+  }
+
+  @Test(
+    "levels that cannot be are refused",
+    arguments: ["", "loud", "info,debug", "ingest=loud", "ingest=debug,ingest=info", "ingests=debug", "a=b=info", "info,"])
+  func badLevels(_ text: String) {
+    #expect(throws: LogLevelsError.self) { try LogLevels(parsing: text) }
+  }
+
   @Test("a text line stays one line, whatever a device put into it")
   func text() {
     let line = handler(.text).line(

@@ -145,3 +145,24 @@ def test_a_replay_is_started_compared_and_promoted_each_after_asking(browser):
     click("Promote")
     click("Promote", "dialog")
     browser.shows("generation 2")
+
+
+def test_a_generation_beside_the_live_one_is_dropped_after_asking(browser, served):
+    browser.open("replay/weather_daily")
+    browser.shows("previous")
+    find = lambda inside, text: [b for b in browser.driver.find_elements(By.CSS_SELECTOR, f"{inside} button") if b.text == text and b.is_displayed()]
+    browser.wait(lambda: find("main", "Drop"), "a button to drop the previous generation")
+    browser.driver.execute_script("arguments[0].click()", find("main", "Drop")[0])
+    browser.wait(lambda: find("dialog", "Drop it"), "it asks first")
+    browser.driver.execute_script("arguments[0].click()", find("dialog", "Drop it")[0])
+    browser.shows("dropped")
+
+
+def test_rejected_events_are_listed_with_their_reasons(browser, served):
+    with served.connect() as ws:
+        ws.recv()
+        ws.send('{"source":"station/broken","type":"a","time":"yesterday"}')
+        wait_for_ack(ws, 1, rejects=[])
+    browser.open("log")
+    browser.shows("invalid_time")
+    browser.shows("station/broken")

@@ -1,4 +1,4 @@
-import GRDB
+import SQLite
 
 /// The tables of a worker's `state.sqlite`.
 ///
@@ -16,31 +16,33 @@ import GRDB
 enum CheckpointSchema {
   static let formatVersion = 2
 
-  static func create(_ db: Database) throws {
+  static func create(_ db: SQLiteConnection) throws {
     try db.execute(
-      sql: """
-        CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS view (
-          id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, generation INTEGER NOT NULL, UNIQUE (name, generation));
-        CREATE TABLE IF NOT EXISTS progress (
-          view INTEGER NOT NULL, partition INTEGER NOT NULL, first_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,
-          event_time_max INTEGER, last_append_time INTEGER, applied INTEGER NOT NULL, filtered INTEGER NOT NULL,
-          late INTEGER NOT NULL, where_errors INTEGER NOT NULL, argument_errors INTEGER NOT NULL,
-          PRIMARY KEY (view, partition)) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS state (
-          view INTEGER NOT NULL, partition INTEGER NOT NULL, window_start INTEGER NOT NULL, key BLOB NOT NULL,
-          window_end INTEGER NOT NULL, state BLOB NOT NULL,
-          PRIMARY KEY (view, partition, window_start, key, window_end)) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS late (
-          view INTEGER NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, event_time INTEGER NOT NULL,
-          window_start INTEGER NOT NULL, PRIMARY KEY (view, partition, offset)) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS generation (
-          position INTEGER NOT NULL, view TEXT NOT NULL, number INTEGER NOT NULL, definition TEXT NOT NULL, state TEXT NOT NULL, promotes INTEGER NOT NULL,
-          from_offsets TEXT NOT NULL, to_offsets TEXT, created INTEGER NOT NULL, PRIMARY KEY (view, number)) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS configured (view TEXT PRIMARY KEY, hash TEXT NOT NULL) WITHOUT ROWID;
-        """)
-    try db.execute(sql: "INSERT OR IGNORE INTO meta VALUES ('format', ?)", arguments: [formatVersion])
+      """
+      CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS view (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, generation INTEGER NOT NULL, UNIQUE (name, generation));
+      CREATE TABLE IF NOT EXISTS progress (
+        view INTEGER NOT NULL, partition INTEGER NOT NULL, first_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,
+        event_time_max INTEGER, last_append_time INTEGER, applied INTEGER NOT NULL, filtered INTEGER NOT NULL,
+        late INTEGER NOT NULL, where_errors INTEGER NOT NULL, argument_errors INTEGER NOT NULL,
+        PRIMARY KEY (view, partition)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS state (
+        view INTEGER NOT NULL, partition INTEGER NOT NULL, window_start INTEGER NOT NULL, key BLOB NOT NULL,
+        window_end INTEGER NOT NULL, state BLOB NOT NULL,
+        PRIMARY KEY (view, partition, window_start, key, window_end)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS late (
+        view INTEGER NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, event_time INTEGER NOT NULL,
+        window_start INTEGER NOT NULL, PRIMARY KEY (view, partition, offset)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS generation (
+        position INTEGER NOT NULL, view TEXT NOT NULL, number INTEGER NOT NULL, definition TEXT NOT NULL, state TEXT NOT NULL, promotes INTEGER NOT NULL,
+        from_offsets TEXT NOT NULL, to_offsets TEXT, created INTEGER NOT NULL, PRIMARY KEY (view, number)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS configured (view TEXT PRIMARY KEY, hash TEXT NOT NULL) WITHOUT ROWID;
+      """)
+    try db.run("INSERT OR IGNORE INTO meta VALUES ('format', ?)", formatVersion)
   }
 
-  static func version(_ db: Database) throws -> Int? { try Int.fetchOne(db, sql: "SELECT value FROM meta WHERE name = 'format'") }
+  static func version(_ db: SQLiteConnection) throws -> Int? {
+    try db.first("SELECT value FROM meta WHERE name = 'format'") { $0.int(0) }
+  }
 }

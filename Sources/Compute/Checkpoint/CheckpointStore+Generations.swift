@@ -1,5 +1,5 @@
 import Events
-import GRDB
+import SQLite
 import Views
 
 extension CheckpointStore {
@@ -13,9 +13,9 @@ extension CheckpointStore {
   /// Every generation the file has rows of.
   func knownGenerations() throws(ComputeError) -> [KnownGeneration] {
     try typed {
-      try pool.read { db in
-        try Row.fetchAll(db, sql: "SELECT name, generation, hash FROM view").map {
-          KnownGeneration(view: $0[0], number: $0[1], hash: $0[2])
+      try file.withWriter { db in
+        try db.rows("SELECT name, generation, hash FROM view") {
+          KnownGeneration(view: $0.text(0), number: $0.int(1), hash: $0.text(2))
         }
       }
     }
@@ -26,16 +26,15 @@ extension CheckpointStore {
   func viewID(of generation: GenerationRecord) throws(ComputeError) -> Int64 {
     let (name, hash) = (generation.definition.name, generation.definition.generationHash)
     return try typed {
-      try pool.write { db -> Int64 in
-        if let row = try Row.fetchOne(
-          db, sql: "SELECT id, hash FROM view WHERE name = ? AND generation = ?", arguments: [name, generation.number])
-        {
-          let id: Int64 = row[0]
-          if row[1] == hash { return id }
-          try CheckpointStore.drop(db, view: id)
+      try file.write { db in
+        let known = try db.first("SELECT id, hash FROM view WHERE name = ? AND generation = ?", name, generation.number) {
+          (id: $0.int64(0), hash: $0.text(1))
         }
-        try db.execute(
-          sql: "INSERT INTO view (name, hash, generation) VALUES (?, ?, ?)", arguments: [name, hash, generation.number])
+        if let known {
+          if known.hash == hash { return known.id }
+          try CheckpointStore.drop(db, view: known.id)
+        }
+        try db.run("INSERT INTO view (name, hash, generation) VALUES (?, ?, ?)", name, hash, generation.number)
         return db.lastInsertedRowID
       }
     }
@@ -44,21 +43,21 @@ extension CheckpointStore {
   /// Drops all rows of a generation, partition by partition, so that no checkpoint waits long.
   func drop(_ id: GenerationID) throws(ComputeError) {
     try typed {
-      let view = try pool.read { db in
-        try Int64.fetchOne(db, sql: "SELECT id FROM view WHERE name = ? AND generation = ?", arguments: [id.view, id.number])
+      let found = try file.withWriter { db in
+        try db.first("SELECT id FROM view WHERE name = ? AND generation = ?", id.view, id.number) { $0.int64(0) }
       }
-      guard let view else { return }
-      let partitions = try pool.read { db in
-        try Int.fetchAll(db, sql: "SELECT partition FROM progress WHERE view = ?", arguments: [view])
+      guard let view = found else { return }
+      let partitions = try file.withWriter { db in
+        try db.rows("SELECT partition FROM progress WHERE view = ?", view) { $0.int(0) }
       }
       for partition in partitions {
-        try pool.write { db in
+        try file.write { db in
           for table in ["state", "late"] {
-            try db.execute(sql: "DELETE FROM \(table) WHERE view = ? AND partition = ?", arguments: [view, partition])
+            try db.run("DELETE FROM \(table) WHERE view = ? AND partition = ?", view, partition)
           }
         }
       }
-      try pool.write { try CheckpointStore.drop($0, view: view) }
+      try file.write { try CheckpointStore.drop($0, view: view) }
     }
   }
 
@@ -71,9 +70,9 @@ extension CheckpointStore {
     }
   }
 
-  private static func drop(_ db: Database, view: Int64) throws {
-    for table in ["progress", "state", "late"] { try db.execute(sql: "DELETE FROM \(table) WHERE view = ?", arguments: [view]) }
-    try db.execute(sql: "DELETE FROM view WHERE id = ?", arguments: [view])
+  private static func drop(_ db: SQLiteConnection, view: Int64) throws {
+    for table in ["progress", "state", "late"] { try db.run("DELETE FROM \(table) WHERE view = ?", view) }
+    try db.run("DELETE FROM view WHERE id = ?", view)
   }
 
   // MARK: the table
@@ -81,49 +80,47 @@ extension CheckpointStore {
   /// The table of generations, which the first worker's file has.
   func loadGenerations() throws(ComputeError) -> GenerationTable {
     try typed {
-      try pool.read { db in
-        var records: [GenerationRecord] = []
-        for row in try Row.fetchAll(db, sql: "SELECT * FROM generation ORDER BY position") {
-          let text: String = row["definition"]
-          let name: String = row["view"]
-          let catalog: ViewCatalog
-          do throws(ViewCatalogError) { catalog = try ViewCatalog(yaml: text, file: self.path) } catch {
-            throw ComputeError(.incompatible, worker: self.worker, "the kept definition of view \(name) does not read: \(error)")
-          }
-          let stateText: String = row["state"]
-          guard let definition = catalog[name], let state = GenerationState(rawValue: stateText) else {
-            throw ComputeError(.incompatible, worker: self.worker, "view \(name) is kept in a way this program does not read")
-          }
-          let to: String? = row["to_offsets"]
-          records.append(
-            GenerationRecord(
-              definition: definition, number: row["number"], state: state, promotes: row["promotes"],
-              from: try OffsetVector(parsing: row["from_offsets"]), to: try to.map { try OffsetVector(parsing: $0) },
-              createdAt: Timestamp(nanoseconds: row["created"])))
-        }
+      try file.withWriter { db in
+        let records = try db.rows(
+          "SELECT view, number, definition, state, promotes, from_offsets, to_offsets, created FROM generation ORDER BY position",
+          body: record)
         var configured: [String: String] = [:]
-        for row in try Row.fetchAll(db, sql: "SELECT view, hash FROM configured") { configured[row[0]] = row[1] }
+        for (view, hash) in try db.rows("SELECT view, hash FROM configured", body: { ($0.text(0), $0.text(1)) }) {
+          configured[view] = hash
+        }
         return GenerationTable(records: records, configured: configured)
       }
     }
   }
 
+  private func record(_ row: SQLiteStatement) throws -> GenerationRecord {
+    let name = row.text(0)
+    let catalog: ViewCatalog
+    do throws(ViewCatalogError) { catalog = try ViewCatalog(yaml: row.text(2), file: path) } catch {
+      throw ComputeError(.incompatible, worker: worker, "the kept definition of view \(name) does not read: \(error)")
+    }
+    guard let definition = catalog[name], let state = GenerationState(rawValue: row.text(3)) else {
+      throw ComputeError(.incompatible, worker: worker, "view \(name) is kept in a way this program does not read")
+    }
+    return GenerationRecord(
+      definition: definition, number: row.int(1), state: state, promotes: row.bool(4),
+      from: try OffsetVector(parsing: row.text(5)), to: try row.optionalText(6).map { try OffsetVector(parsing: $0) },
+      createdAt: Timestamp(nanoseconds: row.int64(7)))
+  }
+
   /// Makes the stored table this one, in one transaction.
   func save(_ table: GenerationTable) throws(ComputeError) {
     try typed {
-      try pool.write { db in
-        try db.execute(sql: "DELETE FROM generation; DELETE FROM configured")
+      try file.write { db in
+        try db.execute("DELETE FROM generation; DELETE FROM configured")
         for (position, record) in table.records.enumerated() {
-          try db.execute(
-            sql: "INSERT INTO generation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            arguments: [
-              position, record.definition.name, record.number, ViewCatalog(views: [record.definition]).text,
-              record.state.rawValue,
-              record.promotes, record.from.description, record.to?.description, record.createdAt.nanoseconds,
-            ])
+          try db.run(
+            "INSERT INTO generation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            position, record.definition.name, record.number, ViewCatalog(views: [record.definition]).text,
+            record.state.rawValue, record.promotes, record.from.description, record.to?.description, record.createdAt.nanoseconds)
         }
         for (view, hash) in table.configured.sorted(by: { $0.key < $1.key }) {
-          try db.execute(sql: "INSERT INTO configured VALUES (?, ?)", arguments: [view, hash])
+          try db.run("INSERT INTO configured VALUES (?, ?)", view, hash)
         }
       }
     }

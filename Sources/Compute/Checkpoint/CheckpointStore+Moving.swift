@@ -1,19 +1,18 @@
 import Events
-import GRDB
+import SQLite
 import Views
 
 extension CheckpointStore {
   /// How far the file's state of a view's partition has come; nil when it has none.
   func nextOffset(of id: GenerationID, _ partition: PartitionID) throws(ComputeError) -> Int64? {
     try typed {
-      try pool.read { db in
-        try Int64.fetchOne(
-          db,
-          sql: """
-            SELECT next_offset FROM progress JOIN view ON view.id = progress.view
-            WHERE name = ? AND generation = ? AND partition = ?
-            """,
-          arguments: [id.view, id.number, partition.index])
+      try file.withWriter { db in
+        try db.first(
+          """
+          SELECT next_offset FROM progress JOIN view ON view.id = progress.view
+          WHERE name = ? AND generation = ? AND partition = ?
+          """, id.view, id.number, partition.index
+        ) { $0.int64(0) }
       }
     }
   }
@@ -22,11 +21,11 @@ extension CheckpointStore {
   func forget(_ id: GenerationID, _ partition: PartitionID) throws(ComputeError) {
     guard try nextOffset(of: id, partition) != nil else { return }
     try typed {
-      try pool.write { db in
+      try file.write { db in
         for table in ["progress", "state", "late"] {
-          try db.execute(
-            sql: "DELETE FROM \(table) WHERE partition = ? AND view = (SELECT id FROM view WHERE name = ? AND generation = ?)",
-            arguments: [partition.index, id.view, id.number])
+          try db.run(
+            "DELETE FROM \(table) WHERE partition = ? AND view = (SELECT id FROM view WHERE name = ? AND generation = ?)",
+            partition.index, id.view, id.number)
         }
       }
     }
@@ -37,32 +36,31 @@ extension CheckpointStore {
     let id = generation.id
     _ = try viewID(of: generation)
     try typed {
-      try pool.writeWithoutTransaction { db in
-        try db.execute(sql: "ATTACH DATABASE ? AS other", arguments: [other.path])
+      try file.withWriter { db in
+        try db.run("ATTACH DATABASE ? AS other", other.path)
         defer { detach(db) }
-        try db.inTransaction {
+        try db.transaction {
           for (table, columns) in CheckpointSchema.columnsAfterView {
-            try db.execute(
-              sql: """
-                DELETE FROM main.\(table) WHERE partition = :partition AND view =
-                  (SELECT id FROM main.view WHERE name = :name AND generation = :number);
-                """, arguments: ["partition": partition.index, "name": id.view, "number": id.number])
-            try db.execute(
-              sql: """
-                INSERT INTO main.\(table) (view, \(columns))
-                SELECT (SELECT id FROM main.view WHERE name = :name AND generation = :number), \(columns) FROM other.\(table)
-                WHERE partition = :partition AND view = (SELECT id FROM other.view WHERE name = :name AND generation = :number)
-                """, arguments: ["partition": partition.index, "name": id.view, "number": id.number])
+            try db.run(
+              """
+              DELETE FROM main.\(table) WHERE partition = ?1 AND view =
+                (SELECT id FROM main.view WHERE name = ?2 AND generation = ?3)
+              """, partition.index, id.view, id.number)
+            try db.run(
+              """
+              INSERT INTO main.\(table) (view, \(columns))
+              SELECT (SELECT id FROM main.view WHERE name = ?2 AND generation = ?3), \(columns) FROM other.\(table)
+              WHERE partition = ?1 AND view = (SELECT id FROM other.view WHERE name = ?2 AND generation = ?3)
+              """, partition.index, id.view, id.number)
           }
-          return .commit
         }
       }
     }
     logger.info("worker \(worker) has taken partition \(partition) of \(id) over from worker \(other.worker)")
   }
 
-  private func detach(_ db: Database) {
-    do { try db.execute(sql: "DETACH DATABASE other") } catch { logger.error("detaching a worker's file: \(error)") }
+  private func detach(_ db: SQLiteConnection) {
+    do { try db.execute("DETACH DATABASE other") } catch { logger.error("detaching a worker's file: \(error)") }
   }
 }
 

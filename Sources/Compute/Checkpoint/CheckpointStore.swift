@@ -1,7 +1,7 @@
 import Events
 import Foundation
-import GRDB
 import Logging
+import SQLite
 import Views
 
 /// A worker's SQLite file: changed rows and next offsets, written together in one transaction.
@@ -10,41 +10,36 @@ import Views
 final class CheckpointStore: Sendable {
   static let fileName = "state.sqlite"
 
-  let pool: DatabasePool
+  let file: StateFile
   let worker: Int
   let path: String
   let logger: Logger
 
-  /// Opens or makes the file. One that is no SQLite database, damaged, or of an older format, is put aside and begun anew: the log has every event.
+  /// Opens or makes the file. One that is no SQLite database, damaged, another program's, or of an older format, is put aside and begun anew: the
+  /// log has every event.
   init(directory: String, worker: Int, logger: Logger) throws(ComputeError) {
     self.worker = worker
     self.logger = logger
     let path = directory + "/" + CheckpointStore.fileName
     self.path = path
-    var opened: DatabasePool?
+    var opened: StateFile?
     do {
-      let candidate = try CheckpointStore.open(path)
-      let version = try candidate.read { try CheckpointSchema.version($0) } ?? 0
-      guard version <= CheckpointSchema.formatVersion else {
-        throw ComputeError(
-          .incompatible, worker: worker,
-          "\(path) has format \(version), this program reads \(CheckpointSchema.formatVersion); move it away to compute the views anew"
-        )
-      }
-      if version == CheckpointSchema.formatVersion {
-        opened = candidate
-      } else {
-        try candidate.close()
-        CheckpointStore.putAside(path, "old", "has format \(version), an older one", logger)
-      }
+      opened = try CheckpointStore.open(path, worker, logger)
     } catch let error as ComputeError {
       throw error
-    } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
+    } catch let error as SQLiteError where error.isDamage {
       CheckpointStore.putAside(path, "damaged", "is damaged (\(error))", logger)
     } catch {
       throw CheckpointStore.failure(error, worker)
     }
-    do { pool = try opened ?? CheckpointStore.open(path) } catch { throw CheckpointStore.failure(error, worker) }
+    do {
+      guard let file = try opened ?? CheckpointStore.open(path, worker, logger) else {
+        throw ComputeError(.checkpoint, worker: worker, "\(path) is there again after it was put aside")
+      }
+      self.file = file
+    } catch {
+      throw CheckpointStore.failure(error, worker)
+    }
   }
 
   /// The log has every event: what can't be read is kept and computed anew.
@@ -54,33 +49,52 @@ final class CheckpointStore: Sendable {
     for end in ["", "-wal", "-shm"] { rename(path + end, aside + end) }
   }
 
-  private static func open(_ path: String) throws -> DatabasePool {
-    var configuration = Configuration()
-    configuration.busyMode = .timeout(5)
-    configuration.maximumReaderCount = 4
-    let pool = try DatabasePool(path: path, configuration: configuration)
-    try pool.writeWithoutTransaction { db in
-      // An older or newer file stays as it is.
-      if try db.tableExists("meta"), try CheckpointSchema.version(db) != CheckpointSchema.formatVersion { return }
-      // The pool sets NORMAL after opening; a checkpoint that a power loss takes back could lie before the log's start.
-      try db.execute(sql: "PRAGMA synchronous = FULL")
-      guard try Int.fetchOne(db, sql: "PRAGMA synchronous") == 2 else {
-        throw DatabaseError(resultCode: .SQLITE_MISUSE, message: "synchronous is not FULL")
+  /// - Returns: Nil when what was there has been put aside.
+  private static func open(_ path: String, _ worker: Int, _ logger: Logger) throws -> StateFile? {
+    if FileManager.default.fileExists(atPath: path) {
+      if let damage = StateFile.damage(at: path) { throw SQLiteError.corrupt(damage) }
+      if let reason = try reasonToPutAside(path, worker) {
+        putAside(path, "old", reason, logger)
+        return nil
       }
-      try CheckpointSchema.create(db)
     }
-    return pool
+    let file = try StateFile(path: path)
+    try file.withWriter { db in
+      try db.execute("PRAGMA journal_mode = WAL")
+      // A checkpoint that a power loss takes back could lie before the log's start.
+      try db.execute("PRAGMA synchronous = FULL")
+      guard try db.first("PRAGMA synchronous", body: { $0.int(0) }) == 2 else {
+        throw SQLiteError(code: 0, message: "synchronous is not FULL")
+      }
+      try db.transaction { try CheckpointSchema.create(db) }
+    }
+    return file
+  }
+
+  /// What is there stays as it is: it is looked at by a connection that is closed again.
+  private static func reasonToPutAside(_ path: String, _ worker: Int) throws -> String? {
+    let db = try SQLiteConnection(path: path)
+    let tables = try db.rows("SELECT name FROM sqlite_master WHERE type = 'table'") { $0.text(0) }
+    guard !tables.isEmpty else { return nil }
+    guard tables.contains("meta"), let version = try CheckpointSchema.version(db) else {
+      return "is a database of something else"
+    }
+    guard version <= CheckpointSchema.formatVersion else {
+      throw ComputeError(
+        .incompatible, worker: worker,
+        "\(path) has format \(version), this program reads \(CheckpointSchema.formatVersion); move it away to compute the views anew"
+      )
+    }
+    return version == CheckpointSchema.formatVersion ? nil : "has format \(version), an older one"
   }
 
   static func failure(_ error: any Error, _ worker: Int) -> ComputeError {
-    ComputeError(.checkpoint, worker: worker, "SQLite: \(error)")
+    error as? ComputeError ?? ComputeError(.checkpoint, worker: worker, "SQLite: \(error)")
   }
 
   /// Runs `body` with errors as `ComputeError`.
   func typed<R>(_ body: () throws -> R) throws(ComputeError) -> R {
-    do { return try body() } catch let error as ComputeError { throw error } catch {
-      throw CheckpointStore.failure(error, worker)
-    }
+    do { return try body() } catch { throw CheckpointStore.failure(error, worker) }
   }
 
   // MARK: loading
@@ -88,47 +102,57 @@ final class CheckpointStore: Sendable {
   /// A view's fold of one partition as it was at the last checkpoint; nil when there is none.
   func load(_ definition: ViewDefinition, view: Int64, partition: PartitionID) throws(ComputeError) -> FoldBox? {
     try typed {
-      try pool.read { db -> FoldBox? in
-        guard
-          let row = try Row.fetchOne(
-            db, sql: "SELECT * FROM progress WHERE view = ? AND partition = ?", arguments: [view, partition.index])
-        else { return nil }
-        var progress = PartitionProgress(
-          partition: partition, firstOffset: Offset(row["first_offset"]), nextOffset: Offset(row["next_offset"]))
-        progress.lastAppendTime = (row["last_append_time"] as Int64?).map { Timestamp(nanoseconds: $0) }
-        progress.applied = row["applied"]
-        progress.filtered = row["filtered"]
-        progress.late = row["late"]
-        progress.whereErrors = row["where_errors"]
-        progress.argumentErrors = row["argument_errors"]
-        let box = FoldBox(ViewFold(restoring: definition, progress: progress, eventTimeMax: row["event_time_max"]))
-        // The rows that can still change: by their slots, and of sessions by their ends.
-        let isSession = box.fold.isSession
-        let rows = try Row.fetchCursor(
-          db,
-          sql: "SELECT window_start, key, state, window_end FROM state WHERE view = ? AND partition = ? AND "
-            + (isSession ? "window_end > ?" : "window_start > ?"),
-          arguments: [view, partition.index, isSession ? box.fold.evictedEnd : box.fold.evictedThrough])
-        var state: [UInt64] = []
-        while let row = try rows.next() {
-          state.removeAll(keepingCapacity: true)
-          let isDecoded = try row.withUnsafeData(atIndex: 2) { bytes in
-            (bytes ?? Data()).withUnsafeBytes { StateCodec.decode($0, definition.layout, appendingTo: &state) }
-          }
-          guard isDecoded else {
-            throw ComputeError(
-              .incompatible, worker: self.worker, partition: partition,
-              "a stored row of view \(definition.name) has another layout")
-          }
-          let slot: Int64 = row[0]
-          let end: Int64 = row[3]
-          try row.withUnsafeData(atIndex: 1) { key in
-            (key ?? Data()).withUnsafeBytes { key in
-              state.withUnsafeBufferPointer { box.fold.restore(slot: slot, end: end, key: key, state: $0) }
-            }
-          }
+      try file.withWriter { db in
+        try db.transaction(.deferred) {
+          guard let box = try loadProgress(db, definition, view, partition) else { return nil }
+          try loadRows(db, definition, view, partition, into: box)
+          return box
         }
-        return box
+      }
+    }
+  }
+
+  private func loadProgress(
+    _ db: SQLiteConnection, _ definition: ViewDefinition, _ view: Int64, _ partition: PartitionID
+  ) throws -> FoldBox? {
+    try db.first(
+      """
+      SELECT first_offset, next_offset, last_append_time, applied, filtered, late, where_errors, argument_errors, event_time_max
+      FROM progress WHERE view = ? AND partition = ?
+      """, view, partition.index
+    ) { row in
+      var progress = PartitionProgress(
+        partition: partition, firstOffset: Offset(row.int64(0)), nextOffset: Offset(row.int64(1)))
+      progress.lastAppendTime = row.optionalInt64(2).map { Timestamp(nanoseconds: $0) }
+      progress.applied = row.int(3)
+      progress.filtered = row.int(4)
+      progress.late = row.int(5)
+      progress.whereErrors = row.int(6)
+      progress.argumentErrors = row.int(7)
+      return FoldBox(ViewFold(restoring: definition, progress: progress, eventTimeMax: row.optionalInt64(8)))
+    }
+  }
+
+  /// The rows that can still change: by their slots, and of sessions by their ends.
+  private func loadRows(
+    _ db: SQLiteConnection, _ definition: ViewDefinition, _ view: Int64, _ partition: PartitionID, into box: FoldBox
+  ) throws {
+    let isSession = box.fold.isSession
+    let sql =
+      "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND "
+      + (isSession ? "window_end > ?" : "window_start > ?")
+    try db.withStatement(sql) { row in
+      try row.bind([view, partition.index, isSession ? box.fold.evictedEnd : box.fold.evictedThrough])
+      var state: [UInt64] = []
+      while try row.step() {
+        state.removeAll(keepingCapacity: true)
+        guard StateCodec.decode(row.bytes(3), definition.layout, appendingTo: &state) else {
+          throw ComputeError(
+            .incompatible, worker: worker, partition: partition, "a stored row of view \(definition.name) has another layout")
+        }
+        state.withUnsafeBufferPointer {
+          box.fold.restore(slot: row.int64(0), end: row.int64(1), key: row.bytes(2), state: $0)
+        }
       }
     }
   }
@@ -139,42 +163,38 @@ final class CheckpointStore: Sendable {
   /// - Returns: Rows written.
   func checkpoint(_ folds: [(view: Int64, box: FoldBox)]) throws(ComputeError) -> Int {
     let written = try typed {
-      try pool.write { db -> Int in
-        guard let connection = db.sqliteConnection else { throw DatabaseError(resultCode: .SQLITE_MISUSE) }
-        let statements = try StateStatements(connection)
-        var written = 0
-        for (view, box) in folds {
-          written += try box.fold.writeChanged(view: view, to: statements)
-          for late in box.fold.late {
-            try db.execute(
-              sql: "INSERT OR IGNORE INTO late VALUES (?, ?, ?, ?, ?)",
-              arguments: [
-                view, box.fold.progress.partition.index, late.offset.rawValue, late.eventTime, late.windowStart,
-              ])
+      try file.write { db in
+        try StateStatements.use(db) { statements in
+          var written = 0
+          for (view, box) in folds {
+            written += try box.fold.writeChanged(view: view, to: statements)
+            for late in box.fold.late {
+              try db.run(
+                "INSERT OR IGNORE INTO late VALUES (?, ?, ?, ?, ?)", view, box.fold.progress.partition.index,
+                late.offset.rawValue, late.eventTime, late.windowStart)
+            }
+            try CheckpointStore.writeProgress(db, view: view, box)
           }
-          try CheckpointStore.writeProgress(db, view: view, box)
+          return written
         }
-        return written
       }
     }
     for (_, box) in folds { box.checkpointed() }
     return written
   }
 
-  private static func writeProgress(_ db: Database, view: Int64, _ box: FoldBox) throws {
+  private static func writeProgress(_ db: SQLiteConnection, view: Int64, _ box: FoldBox) throws {
     let progress = box.fold.progress
-    try db.execute(
-      sql: "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      arguments: [
-        view, progress.partition.index, progress.firstOffset.rawValue, progress.nextOffset.rawValue,
-        box.fold.eventTimeMax, progress.lastAppendTime?.nanoseconds, progress.applied, progress.filtered,
-        progress.late, progress.whereErrors, progress.argumentErrors,
-      ])
+    try db.run(
+      "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      view, progress.partition.index, progress.firstOffset.rawValue, progress.nextOffset.rawValue,
+      box.fold.eventTimeMax, progress.lastAppendTime?.nanoseconds, progress.applied, progress.filtered,
+      progress.late, progress.whereErrors, progress.argumentErrors)
     if let expired = box.fold.expiredThrough, let expiredEnd = box.fold.expiredEnd {
       // Of sessions the end decides; of others it says the same as the slot.
-      try db.execute(
-        sql: "DELETE FROM state WHERE view = ? AND partition = ? AND window_start <= ? AND window_end <= ?",
-        arguments: [view, progress.partition.index, expired, expiredEnd])
+      try db.run(
+        "DELETE FROM state WHERE view = ? AND partition = ? AND window_start <= ? AND window_end <= ?",
+        view, progress.partition.index, expired, expiredEnd)
     }
   }
 
@@ -199,34 +219,9 @@ final class CheckpointStore: Sendable {
     -> PartialRows
   {
     do {
-      return try await pool.read { db in
+      return try await file.read { db in
         var rows = rows
-        for range in ranges {
-          let cursor = try Row.fetchCursor(
-            db,
-            sql:
-              "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
-              + " AND window_end > ? AND window_end <= ?"
-              + (range.key == nil ? "" : " AND key = ?"),
-            arguments: [range.view, range.partition.index, range.from, range.through, range.endAfter, range.endThrough]
-              + (range.key.map { [Data($0)] } ?? []))
-          while let row = try cursor.next() {
-            let start: Int64 = row[0]
-            let end: Int64 = row[1]
-            let isDecoded = try row.withUnsafeData(atIndex: 2) { key in
-              try row.withUnsafeData(atIndex: 3) { state in
-                (key ?? Data()).withUnsafeBytes { key in
-                  (state ?? Data()).withUnsafeBytes { state in
-                    rows.append(
-                      partition: range.partition, windowStart: start, windowEnd: end, key: key, stored: state,
-                      layout: definition.layout)
-                  }
-                }
-              }
-            }
-            guard isDecoded else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a row of another layout") }
-          }
-        }
+        for range in ranges { try CheckpointStore.read(range, definition, db, into: &rows) }
         return rows
       }
     } catch {
@@ -234,5 +229,24 @@ final class CheckpointStore: Sendable {
     }
   }
 
-  func close() throws(ComputeError) { try typed { try pool.close() } }
+  private static func read(
+    _ range: StoredRange, _ definition: ViewDefinition, _ db: SQLiteConnection, into rows: inout PartialRows
+  ) throws {
+    let sql =
+      "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
+      + " AND window_end > ? AND window_end <= ?" + (range.key == nil ? "" : " AND key = ?")
+    try db.withStatement(sql) { row in
+      try row.bind([range.view, range.partition.index, range.from, range.through, range.endAfter, range.endThrough])
+      if let key = range.key { try row.bind(key, at: 7) }
+      while try row.step() {
+        let isDecoded = rows.append(
+          partition: range.partition, windowStart: row.int64(0), windowEnd: row.int64(1), key: row.bytes(2),
+          stored: row.bytes(3), layout: definition.layout)
+        guard isDecoded else { throw SQLiteError.corrupt("a row of another layout") }
+        try Task.checkCancellation()
+      }
+    }
+  }
+
+  func close() async { await file.close() }
 }

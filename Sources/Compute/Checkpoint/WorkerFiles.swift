@@ -38,7 +38,7 @@ struct WorkerFiles {
 
   /// Brings each partition's state into its worker's file, when the number of workers has changed. A crash in between leaves copies; the one that
   /// has come furthest counts.
-  func assign(_ generations: [GenerationRecord], partitionCount: Int) throws(ComputeError) {
+  func assign(_ generations: [GenerationRecord], partitionCount: Int) async throws(ComputeError) {
     let all = stores + surplus
     for generation in generations {
       for partition in 0..<partitionCount {
@@ -53,6 +53,6 @@ struct WorkerFiles {
         for index in all.indices where index != owner { try all[index].forget(generation.id, PartitionID(partition)) }
       }
     }
-    for store in surplus { try store.close() }
+    for store in surplus { await store.close() }
   }
 }

@@ -1,5 +1,5 @@
 import Events
-import GRDB
+import SQLite
 import Views
 
 extension ComputeService: LateEventStore {
@@ -62,22 +62,19 @@ extension LateEvent {
 extension CheckpointStore {
   func late(_ id: GenerationID, _ range: LateRange) async throws(ComputeError) -> [LateEvent] {
     do {
-      return try await pool.read { db in
-        try Row.fetchAll(
-          db,
-          sql: """
-            SELECT offset, event_time, window_start FROM late
-            WHERE view = (SELECT id FROM view WHERE name = ? AND generation = ?) AND partition = ?
-              AND offset >= ? AND offset < ? AND event_time >= ? AND event_time < ?
-            ORDER BY offset LIMIT ?
-            """,
-          arguments: [
-            id.view, id.number, range.partition.index, range.start.rawValue, range.end.rawValue, range.from, range.to,
-            range.limit,
-          ]
-        ).map { row in
+      return try await file.read { db in
+        try db.rows(
+          """
+          SELECT offset, event_time, window_start FROM late
+          WHERE view = (SELECT id FROM view WHERE name = ? AND generation = ?) AND partition = ?
+            AND offset >= ? AND offset < ? AND event_time >= ? AND event_time < ?
+          ORDER BY offset LIMIT ?
+          """, id.view, id.number, range.partition.index, range.start.rawValue, range.end.rawValue, range.from, range.to,
+          range.limit
+        ) { row in
           LateEvent(
-            range.partition, ViewFold.LateEvent(offset: Offset(row[0]), eventTime: row[1], windowStart: row[2]))
+            range.partition,
+            ViewFold.LateEvent(offset: Offset(row.int64(0)), eventTime: row.int64(1), windowStart: row.int64(2)))
         }
       }
     } catch {

@@ -385,5 +385,5 @@ actor ComputeWorker {
     return late.filter { range.contains($0) }.prefix(range.limit).map { LateEvent(range.partition, $0) }
   }
 
-  func close() throws(ComputeError) { try store.close() }
+  func close() async { await store.close() }
 }

@@ -237,7 +237,7 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
     tracker.reject(event: nil, code: .malformedJSON, detail: detail)
     tracker.endMessage(message, queued: 0, rejected: 1)
     ingest.counters.received(events: 1, bytes: body.readableBytes)
-    ingest.counters.rejected(.malformedJSON)
+    ingest.counters.rejected(EventReject(.malformedJSON, detail), event: nil)
   }
 
   private func inflated(_ isGzip: Bool, _ bytesMax: Int) throws(HTTPProblem) -> [UInt8] {

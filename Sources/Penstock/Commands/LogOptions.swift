@@ -6,9 +6,10 @@ import Logging
 struct LogOptions: ParsableArguments {
   @Option(
     name: .customLong("log-level"),
-    help: ArgumentHelp("trace, debug, info, notice, warning, error or critical; else PENSTOCK_LOG_LEVEL.", valueName: "level"),
-    transform: parseLogLevel)
-  var level: Logger.Level?
+    help: ArgumentHelp(
+      "trace, debug, info, notice, warning, error or critical, and of modules otherwise, as notice,ingest=debug; else PENSTOCK_LOG_LEVEL.",
+      valueName: "level"), transform: parseLogLevels)
+  var levels: LogLevels?
 
   @Option(
     name: .customLong("log-format"),
@@ -19,9 +20,18 @@ struct LogOptions: ParsableArguments {
   func bootstrap(
     default defaultLevel: Logger.Level = .info, environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws {
-    let level = try self.level ?? value("PENSTOCK_LOG_LEVEL", in: environment) { Logger.Level(rawValue: $0.lowercased()) }
+    let levels = try self.levels ?? levels(in: environment) ?? LogLevels()
     let format = try self.format ?? value("PENSTOCK_LOG_FORMAT", in: environment) { LogFormat(rawValue: $0.lowercased()) }
-    bootstrapLogging(level: level ?? defaultLevel, format: format, environment: environment)
+    bootstrapLogging(levels, default: defaultLevel, format: format, environment: environment)
+  }
+
+  private func levels(in environment: [String: String]) throws -> LogLevels? {
+    guard let text = environment["PENSTOCK_LOG_LEVEL"], !text.isEmpty else { return nil }
+    do throws(LogLevelsError) {
+      return try LogLevels(parsing: text)
+    } catch {
+      throw CommandFailure("PENSTOCK_LOG_LEVEL: \(error)", exitCode: .usage)
+    }
   }
 
   private func value<Value>(
@@ -36,11 +46,12 @@ struct LogOptions: ParsableArguments {
   }
 }
 
-private func parseLogLevel(_ text: String) throws -> Logger.Level {
-  guard let level = Logger.Level(rawValue: text.lowercased()) else {
-    throw ValidationError("expected one of " + Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))
+private func parseLogLevels(_ text: String) throws -> LogLevels {
+  do throws(LogLevelsError) {
+    return try LogLevels(parsing: text)
+  } catch {
+    throw ValidationError(error.description)
   }
-  return level
 }
 
 extension LogFormat: ExpressibleByArgument {}

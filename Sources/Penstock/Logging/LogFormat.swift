@@ -11,11 +11,15 @@ enum LogFormat: String, Sendable, CaseIterable {
 
 /// Sends every `Logger` to standard error: text on a terminal, JSON lines otherwise. Call it once, before the first logger is
 /// made.
-func bootstrapLogging(level: Logger.Level, format: LogFormat?, environment: [String: String]) {
+func bootstrapLogging(
+  _ levels: LogLevels, default defaultLevel: Logger.Level, format: LogFormat?, environment: [String: String]
+) {
   let stream = StandardStream.error
   let format = format ?? (stream.isTerminal ? .text : .json)
   let color = usesColor(stream, environment: environment)
   LoggingSystem.bootstrap { label in
-    LineLogHandler(label: label, level: level, format: format, color: color) { stream.note($0) }
+    LineLogHandler(
+      label: label, level: levels.level(of: label, default: defaultLevel), format: format, color: color
+    ) { stream.note($0) }
   }
 }

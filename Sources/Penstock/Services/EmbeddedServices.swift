@@ -33,25 +33,28 @@ struct EmbeddedServices: Sendable {
     let loops = ProcessInfo.processInfo.activeProcessorCount
     let group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
     let log = try await SegmentedLog.open(
-      LogConfiguration(settings, ingestLoops: loops + IngestConfiguration(settings).reactors), logger: logger)
+      LogConfiguration(settings, ingestLoops: loops + IngestConfiguration(settings).reactors),
+      logger: .module("log"))
     var started: [@Sendable () async -> Void] = [{ await log.close() }]
     do {
       let compute = try await ComputeService(
-        configuration: ComputeConfiguration(settings), catalog: catalog, log: log, logger: logger)
+        configuration: ComputeConfiguration(settings), catalog: catalog, log: log, logger: .module("compute"))
       compute.start()
       started.append { await compute.shutDown() }
-      let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(await compute.neededOffsets()) } }
+      let retention = Task {
+        await log.runRetention(every: settings.log.retentionInterval) { .from(await compute.neededOffsets()) }
+      }
       started.append {
         retention.cancel()
         await retention.value
       }
       let probe = ServiceProbe(
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
-      let totals = ReceivedEventsCount()
+      let (totals, rejects) = (ReceivedEventsCount(), RecentRejects())
       let query = QueryService(
         configuration: QueryConfiguration(settings), store: compute, admin: compute, log: log, probe: probe,
-        late: compute, adHoc: AdHocAggregation(log: log, threads: loops), received: { totals.current },
-        gate: security.gate, secure: security.secure, group: group, logger: logger)
+        late: compute, adHoc: AdHocAggregation(log: log, threads: loops), received: { totals.current }, rejects: rejects,
+        gate: security.gate, secure: security.secure, group: group, logger: .module("query"))
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()
         return ListenAddress(host: bound.host, port: bound.port)
@@ -59,7 +62,7 @@ struct EmbeddedServices: Sendable {
       started.append { await query.shutDown(timeout: .seconds(10)) }
       let ingest = IngestService(
         configuration: IngestConfiguration(settings), log: log, gate: security.gate, secure: security.secure, group: group,
-        probe: probe, logger: logger, totals: totals)
+        probe: probe, logger: .module("ingest"), totals: totals, rejects: rejects)
       let ingestAddress = try await listening("ingest", settings.ingest.listen) {
         let address = try await ingest.start()
         return ListenAddress(host: address?.ipAddress ?? settings.ingest.listen.host, port: address?.port ?? 0)

@@ -20,7 +20,7 @@ extension Services {
   ) async throws {
     let catalog = name == .compute ? try readViews(settings.views) : nil
     let service = ServiceRun(
-      name: name, settings: settings, catalog: catalog, registry: bootstrapMetrics(), logger: Logger(label: "penstock"),
+      name: name, settings: settings, catalog: catalog, registry: bootstrapMetrics(), logger: .module(name.rawValue),
       mesh: mesh)
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(

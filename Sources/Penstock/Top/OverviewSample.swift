@@ -42,6 +42,8 @@ struct OverviewSample: Sendable {
 
   /// As the service spells it: RFC 3339.
   var time: String
+  /// Whether ingest is of the process asked; what it counted reads 0 otherwise.
+  var knowsIngest: Bool
   var received: Int
   var appended: Int
   var duplicates: Int
@@ -65,6 +67,7 @@ struct OverviewSample: Sendable {
     self.json = json
     self.time = time
     func count(_ value: RawJSON?, _ name: String) -> Int { value?[name]?.integer ?? 0 }
+    knowsIngest = json["received"]?.integer != nil
     received = count(json, "received")
     appended = count(json, "appended")
     duplicates = count(json, "duplicates")

@@ -45,6 +45,13 @@ struct OverviewText: Sendable {
   }
 
   private var totals: [Line] {
+    guard sample.knowsIngest else {
+      return [
+        Line(text: "ingest is another process: its /metrics tell of devices", style: .dim),
+        Line(text: "late \(grouped(sample.late))"),
+        sample.addsUp ? Line(text: "the ledger adds up", style: .good) : Line(text: "the ledger does not add up", style: .bad),
+      ]
+    }
     var lines = [
       Line(
         text: "events in \(perSecond(change.rate(\.received)))  appended \(perSecond(change.rate(\.appended)))"

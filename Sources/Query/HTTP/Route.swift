@@ -15,6 +15,7 @@ enum Route: String, Sendable, CaseIterable {
   case sql = "/v1/sql"
   case aggregate = "/v1/aggregate"
   case ledger = "/v1/ledger"
+  case rejects = "/v1/rejects"
   case apply = "/v1/views/apply"
   case generations = "/v1/views/{view}/generations"
   case generation = "/v1/views/{view}/generations/{generation}"

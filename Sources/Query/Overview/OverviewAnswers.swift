@@ -8,15 +8,17 @@ struct OverviewAnswers: Sendable {
   let admin: (any ViewAdmin)?
   let log: any EventLog
   let probe: ServiceProbe
+  /// What ingest has counted since it started, of one moment; nil where it is another process.
+  let received: (@Sendable () -> ReceivedEvents)?
   let now: @Sendable () -> Timestamp
 
   /// ```
-  /// {"time":…,"received":…,"appended":…,"duplicates":…,"rejected":…,"late":…,"connections":…,"rejects":{CODE:…},
+  /// {"time":…,"received":…,"appended":…,"duplicates":…,"rejected":…,"in_flight":…,"late":…,"connections":…,"rejects":{CODE:…},
   ///  "ack_seconds":{"buckets":[[0.001,12],…]},"partitions":[{"partition":0,"start":0,"high_watermark":118}],
   ///  "views":[{"name":…,"generation":1,"appended":…,"applied":…,"filtered":…,"late":…,"pending":…,"offsets":{…}}],
   ///  "replays":[{"view":…,"generation":2,"state":"building","events_done":…,"events_total":…,"events_per_second":…,"seconds_left":…,"problem":null}]}
   /// ```
-  /// Counts of devices' events are those of this process since it started; views' counts are durable.
+  /// Counts of devices' events are those of this process since it started, null where ingest is another; views' counts are durable.
   func json() async throws(QueryFailure) -> JSONValue {
     let metrics = MetricsText(probe.metrics())
     let views: [ViewStatus]
@@ -24,10 +26,15 @@ struct OverviewAnswers: Sendable {
     var members = JSONObject()
     members["time"] = .string(now().description)
     func count(_ name: String) -> JSONValue { .int(Int64(metrics.total(name))) }
-    members["received"] = count("penstock_ingest_events_received_total")
-    members["appended"] = count("penstock_ingest_events_appended_total")
-    members["duplicates"] = count("penstock_ingest_events_duplicate_total")
-    members["rejected"] = count("penstock_ingest_events_rejected_total")
+    if let counted = received?() {
+      members["received"] = .int(Int64(counted.received))
+      members["appended"] = .int(Int64(counted.appended))
+      members["duplicates"] = .int(Int64(counted.duplicates))
+      members["rejected"] = .int(Int64(counted.rejected))
+      members["in_flight"] = .int(Int64(counted.inFlight))
+    } else {
+      for name in ["received", "appended", "duplicates", "rejected", "in_flight"] { members[name] = .null }
+    }
     members["applied"] = count("penstock_compute_events_applied_total")
     members["filtered"] = count("penstock_compute_events_filtered_total")
     members["late"] = count("penstock_compute_events_late_total")

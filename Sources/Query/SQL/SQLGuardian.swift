@@ -1,5 +1,5 @@
+import CSQLite
 import Events
-import GRDBSQLite
 import Synchronization
 import Views
 

@@ -1,5 +1,5 @@
+import CSQLite
 import Events
-import GRDBSQLite
 import Views
 
 /// The virtual table through which SQLite reads a view: a `sqlite3_module` without tables of its own, so that a view's name is a table and

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { remember } from "./console.js";
 
 export async function show(root, { parameters, signal }) {
-  const partitions = h("div", {}, loading()), events = h("div", {}, loading()), late = h("div", {}, loading());
+  const partitions = h("div", {}, loading()), events = h("div", {}, loading()), late = h("div", {}, loading()), rejected = h("div", {}, loading());
   const field = (name, attributes) => h("input", { name, value: parameters[name] ?? "", ...attributes });
   const source = field("source", { placeholder: "station/EWR", size: "22", spellcheck: "false" }), type = field("type", { size: "18", spellcheck: "false" });
   const from = field("from", { placeholder: "2013-01-01", size: "20" }), to = field("to", { size: "20" });
@@ -37,8 +37,9 @@ export async function show(root, { parameters, signal }) {
     panel("Partitions", partitions),
     panel("Events", h("form", { class: "form", onsubmit: find }, h("label", {}, "source", source), h("label", {}, "type", type),
       h("label", {}, "from (event time)", from), h("label", {}, "to", to), h("button", { class: "main" }, "Find")), events, h("div", { class: "row" }, more)),
-    panel("Late events", late));
+    panel("Late events", late), panel("Rejected events", h("p", { class: "sub" }, "The last of each reason, since the service started."), rejected));
   load(null);
+  showRejects(rejected, signal);
   try {
     const now = await get("/v1/overview", {}, { signal });
     fill(partitions, table([
@@ -58,6 +59,18 @@ const eventColumns = [
   { name: "time" }, { name: "source" }, { name: "type" }, { name: "sequence", number: true },
   { name: "data", wrap: true, cell: (row) => h("code", {}, row.data === undefined ? "" : JSON.stringify(row.data)) },
 ];
+
+async function showRejects(root, signal) {
+  try {
+    const { rejects } = await get("/v1/rejects", {}, { signal });
+    fill(root, rejects.length ? table([
+      { name: "time" }, { name: "code", cell: (row) => h("code", {}, row.code) }, { name: "detail", wrap: true },
+      { name: "event", title: "event of its message", number: true }, { name: "message", wrap: true, cell: (row) => row.message === null ? h("span", { class: "null" }, "not kept") : h("code", {}, row.message) },
+    ], rejects, { caption: "Rejected events" }) : empty("Nothing was rejected."));
+  } catch (error) {
+    if (error.name !== "AbortError") fill(root, failure(error));
+  }
+}
 
 async function showLate(root, views, signal) {
   const some = views.filter((view) => view.late > 0);

@@ -43,7 +43,7 @@ export async function show(root, { signal }) {
       }
       const old = history[Math.max(0, history.length - 11)];
       const p99 = now.ack_seconds ? quantile(now.ack_seconds, old === now ? null : old.ack_seconds, 0.99) ?? quantile(now.ack_seconds, null, 0.99) : null;
-      fill(stats, [
+      fill(stats, now.received === null ? [] : [
         ["Events in", rate("received") === null ? "–" : `${short(rate("received"))}/s`],
         ["Appended", short(now.appended)], ["Duplicates", short(now.duplicates)], ["Rejected", short(now.rejected)], ["Late", short(now.late)],
         ["Acks p99", p99 === null ? "–" : p99 === Infinity ? "> 10 s" : `≤ ${seconds(p99)}`], ["Devices", short(now.connections)],
@@ -60,9 +60,9 @@ export async function show(root, { signal }) {
 
 function showLedger(root, now) {
   const rows = now.views.map((view) => ({ ...view, adds: view.appended === view.applied + view.filtered + view.late + view.pending }));
-  const ingest = now.received === now.appended + now.duplicates + now.rejected + (now.in_flight ?? 0);
+  const ingest = now.in_flight >= 0;
   fill(root,
-    h("p", {}, pill(ingest ? "adds up" : "in flight", ingest ? "good" : "warn"), ` received ${number(now.received)} = appended ${number(now.appended)} + duplicates ${number(now.duplicates)} + rejected ${number(now.rejected)}`),
+    now.received === null ? h("p", {}, "Ingest is another process: its metrics tell of devices.") : h("p", {}, pill(ingest ? "adds up" : "does not", ingest ? "good" : "bad"), ` received ${number(now.received)} = appended ${number(now.appended)} + duplicates ${number(now.duplicates)} + rejected ${number(now.rejected)}${now.in_flight ? ` + in flight ${number(now.in_flight)}` : ""}`),
     table([
       { name: "name", title: "view", cell: (row) => h("a", { href: `#views/${encodeURIComponent(row.name)}` }, row.name) },
       ...["appended", "applied", "filtered", "late", "pending"].map((name) => ({ name, number: true })),

@@ -2,6 +2,9 @@
 import { h, fill, panel, table, value, pill, empty, failure, loading, ask, toast, number, seconds } from "./dom.js";
 import { get, post, send } from "./api.js";
 
+/** The states of a generation that is not live and still there: docs/replay.md. */
+const KEPT = new Set(["building", "held", "complete", "previous"]);
+
 const path = (view, rest = "") => `/v1/views/${encodeURIComponent(view)}${rest}`;
 
 export async function show(root, { rest, signal }) {
@@ -37,9 +40,10 @@ async function showView(root, view, signal) {
     if (await ask("Roll back?", h("p", {}, `Queries of ${view.name} will be answered from the generation before.`), { confirm: "Roll back", danger: true }))
       await act(() => post(path(view.name, "/rollback"), {}), "Rolled back");
   };
-  const cancel = async (replay) => {
-    if (await ask("Cancel this replay?", h("p", {}, "What it has computed is dropped."), { confirm: "Cancel the replay", danger: true }))
-      await act(() => send("DELETE", path(view.name, `/replays/${encodeURIComponent(replay.id)}`)), "Cancelled");
+  const end = async (one) => {
+    const builds = one.state === "building";
+    const answer = await ask(builds ? "Cancel this replay?" : `Drop generation ${one.generation}?`, h("p", {}, "What it has computed is gone then."), { confirm: builds ? "Cancel the replay" : "Drop it", danger: true });
+    if (answer) await act(() => send("DELETE", path(view.name, `/replays/${encodeURIComponent(one.id)}`)), builds ? "Cancelled" : "Dropped");
   };
   const compare = async (generation, live) => {
     fill(diff, loading());
@@ -61,9 +65,9 @@ async function showView(root, view, signal) {
         { name: "rate", number: true, cell: (one) => one.events_per_second ? `${number(Math.round(one.events_per_second))}/s` : "–" },
         { name: "left", number: true, cell: (one) => one.seconds_left === null || one.seconds_left === undefined ? "–" : seconds(one.seconds_left) },
         { name: "actions", title: "", cell: (one) => h("div", { class: "row" },
-          one.generation && one.generation !== live && h("button", { type: "button", onclick: () => compare(one.generation, live) }, "Compare"),
-          one.generation && one.generation !== live && h("button", { type: "button", onclick: () => promote(one.generation) }, "Promote"),
-          /build|run|pending|queue/.test(one.state) && h("button", { type: "button", class: "danger", onclick: () => cancel(one) }, "Cancel")) },
+          KEPT.has(one.state) && h("button", { type: "button", onclick: () => compare(one.generation, live) }, "Compare"),
+          KEPT.has(one.state) && one.state !== "complete" && h("button", { type: "button", onclick: () => promote(one.generation) }, "Promote"),
+          KEPT.has(one.state) && h("button", { type: "button", class: "danger", onclick: () => end(one) }, one.state === "building" ? "Cancel" : "Drop")) },
       ], replays, { caption: "Replays" }) : empty("No replay yet."));
     return replays;
   }

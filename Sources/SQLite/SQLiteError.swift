@@ -1,0 +1,24 @@
+import CSQLite
+
+/// What SQLite refused, and of which statement.
+public struct SQLiteError: Error, Sendable, CustomStringConvertible {
+  /// An extended result code: https://www.sqlite.org/rescode.html
+  public var code: Int32
+  public var message: String
+  /// The statement; nil where there was none.
+  public var sql: String?
+
+  public init(code: Int32, message: String, sql: String? = nil) {
+    self.code = code
+    self.message = message
+    self.sql = sql
+  }
+
+  /// A row that is not what whoever wrote it said it was.
+  public static func corrupt(_ message: String) -> SQLiteError { SQLiteError(code: SQLITE_CORRUPT, message: message) }
+
+  /// Whether the file is no database, or one that does not hang together.
+  public var isDamage: Bool { code & 0xFF == SQLITE_CORRUPT || code & 0xFF == SQLITE_NOTADB }
+
+  public var description: String { "\(message) (code \(code))" + (sql.map { " in \"\($0.prefix(200))\"" } ?? "") }
+}

@@ -1,0 +1,61 @@
+"""The Dockerfile and the compose file, by their text: a linter, and what the executable says of the settings. Neither is built or run here."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import BUILD, ROOT
+
+DOCKER = ROOT / "ops" / "docker"
+COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text())
+SERVICES = COMPOSE["services"]
+OURS = ["ingest", "log", "compute", "query"]
+
+
+def test_the_linter_has_nothing_to_say_of_the_dockerfile():
+    linted = subprocess.run(
+        [os.path.join(os.path.dirname(sys.executable), "hadolint"), "--config", str(DOCKER / ".hadolint.yaml"), str(DOCKER / "Dockerfile")],
+        capture_output=True, text=True)
+    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
+
+
+def test_what_the_dockerfile_copies_is_there():
+    for line in (DOCKER / "Dockerfile").read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["COPY"] and not words[1].startswith("--from"):
+            for source in words[1:-1]:
+                assert (ROOT / source).exists(), line
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_service_is_a_command_with_settings_there_are(name, tmp_path):
+    service = SERVICES[name]
+    assert service["command"].split()[0] == name
+    assert subprocess.run([str(BUILD / "penstock"), name, "--help"], capture_output=True).returncode == 0
+    tokens = tmp_path / "tokens"
+    tokens.write_text('{"token":"CHANGE-ME-0123456789","subject":"operator","scopes":["ingest","query","admin"],"sources":["*"]}\n')
+    environment = {key: value.replace("/run/secrets/tokens", str(tokens)) for key, value in service["environment"].items()}
+    checked = subprocess.run(
+        [str(BUILD / "penstock"), "config", "check", "--config", str(ROOT / "config" / "penstock.yaml")], capture_output=True, text=True,
+        env={**os.environ, **environment})
+    assert checked.returncode == 0, checked.stderr
+    assert service["network_mode"] == "service:consul", "services and agent speak over loopback"
+
+
+def test_each_service_has_a_sidecar_of_its_own_and_only_the_four_calls_are_allowed():
+    for name in OURS:
+        instance = SERVICES[name]["environment"]["PENSTOCK_MESH__INSTANCE"]
+        assert SERVICES[f"{name}-sidecar"]["command"].split() == ["connect", "proxy", "-sidecar-for", instance]
+        assert SERVICES[f"{name}-sidecar"]["network_mode"] == "service:consul"
+    lines = [line.split()[-2:] for line in SERVICES["intentions"]["command"][0].splitlines()]
+    assert lines == [["'*'", "'*'"]] + [[f"penstock-{a}", f"penstock-{b}"] for a, b in
+                                      (("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute"))]
+
+
+def test_only_loopback_of_the_host_is_published():
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert published and all(port.startswith("127.0.0.1:") for port in published)
+    for name in ("ingest", "query"):
+        assert "PENSTOCK_AUTH__TOKENS" in SERVICES[name]["environment"], "an address that others reach needs tokens"

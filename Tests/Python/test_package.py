@@ -1,0 +1,111 @@
+"""The Debian package: built of the build under test, installed into this machine, started from its installed path, removed again."""
+
+import json
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import subprocess
+import urllib.request
+
+import pytest
+from conftest import BUILD, DEADLINE, ROOT, Service, event
+
+UNITS = sorted((ROOT / "ops" / "systemd").glob("*.service"))
+
+
+def as_root(*arguments, **options):
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    return subprocess.run([*sudo, *arguments], capture_output=True, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    built = subprocess.run(
+        [str(ROOT / "ops" / "package"), "--executable", str(BUILD / "penstock"), "--output", str(tmp_path_factory.mktemp("package"))],
+        capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    return pathlib.Path(built.stdout.strip())
+
+
+@pytest.fixture(scope="module")
+def installed(package):
+    there = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status}", "penstock"], capture_output=True, text=True).stdout
+    assert there in ("", "not-installed"), "a penstock package is installed here, which this test would replace: remove it first"
+    folder = pathlib.Path("/var/lib/penstock")
+    assert not folder.exists(), f"{folder} is there already, and may hold somebody's log"
+    done = as_root("dpkg", "--install", str(package))
+    try:
+        assert done.returncode == 0, done.stderr
+        yield
+    finally:
+        as_root("dpkg", "--purge", "penstock")
+        as_root("rm", "-rf", str(folder))
+        as_root("deluser", "--system", "penstock")
+
+
+def test_its_version_is_the_executables_and_its_configuration_is_kept_as_such(package):
+    fields = subprocess.run(["dpkg-deb", "--field", str(package), "Package", "Version", "Depends"], capture_output=True, text=True, check=True).stdout
+    version = subprocess.run([str(BUILD / "penstock"), "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    assert f"Package: penstock\nVersion: {version}\n" in fields
+    assert package.name.startswith(f"penstock_{version}_")
+    conffiles = subprocess.run(["dpkg-deb", "--info", str(package), "conffiles"], capture_output=True, text=True, check=True).stdout
+    assert conffiles.split() == ["/etc/penstock/penstock.yaml", "/etc/penstock/views.yaml"]
+
+
+def test_it_runs_from_its_installed_path_as_its_own_user(installed):
+    user = pwd.getpwnam("penstock")
+    assert user.pw_uid != 0 and user.pw_dir == "/var/lib/penstock"
+    folder = pathlib.Path("/var/lib/penstock").stat()
+    assert (folder.st_uid, folder.st_mode & 0o777) == (user.pw_uid, 0o750)
+    # Its own libraries, where the build is one that needs them: no Swift is asked of the machine.
+    loaded = subprocess.run(
+        ["ldd", "/usr/lib/penstock/penstock"], capture_output=True, text=True, check=True).stdout
+    assert "not found" not in loaded
+    checked = as_root("runuser", "-u", "penstock", "--", "/usr/bin/penstock", "config", "check", "--config", "/etc/penstock/penstock.yaml", "--output", "json")
+    assert checked.returncode == 0, checked.stderr
+    values = {one["key"]: one for one in json.loads(checked.stdout)}
+    assert values["data"]["value"] == "/var/lib/penstock"
+    assert values["views"]["value"] == "/etc/penstock/views.yaml"
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    service = Service(
+        # Becomes the executable, which so has the signal that ends it.
+        [*sudo, "setpriv", "--reuid=penstock", "--regid=penstock", "--init-groups", "/usr/bin/penstock", "up", "--config", "/etc/penstock/penstock.yaml", "--set", "ingest.listen=127.0.0.1:0",
+         "--set", "query.listen=127.0.0.1:0"], ["ingest", "query"])
+    try:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{service.ports['ingest']}/v1/events", data=json.dumps(event("package", 1)).encode(),
+            headers={"Content-Type": "application/cloudevents+json"})
+        with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+            assert json.load(answer)["appended"] == 1
+        with urllib.request.urlopen(f"http://127.0.0.1:{service.ports['query']}/v1/views", timeout=DEADLINE) as answer:
+            assert {one["name"] for one in json.load(answer)["views"]} >= {"station_daily"}
+    finally:
+        code = service.stop()
+    assert code == 0, service.lines
+    listed = as_root("runuser", "-u", "penstock", "--", "/usr/bin/penstock", "log", "list", "--data", "/var/lib/penstock", "--output", "json")
+    assert listed.returncode == 0, listed.stderr
+
+
+def test_removed_it_leaves_the_log_and_its_configuration_and_nothing_else(installed):
+    """The last of those that use the installed package."""
+    as_root("touch", "/var/lib/penstock/a-log")
+    assert as_root("dpkg", "--remove", "penstock").returncode == 0
+    assert not pathlib.Path("/usr/bin/penstock").is_symlink() and not pathlib.Path("/usr/lib/penstock").exists()
+    assert as_root("test", "-e", "/etc/penstock/penstock.yaml").returncode == 0
+    purged = as_root("dpkg", "--purge", "penstock")
+    assert purged.returncode == 0 and "stays" in purged.stderr
+    assert as_root("test", "-e", "/var/lib/penstock/a-log").returncode == 0
+    assert not pathlib.Path("/etc/penstock").exists()
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_the_units_are_what_systemd_takes(unit, tmp_path):
+    assert shutil.which("systemd-analyze"), "ops/test installs it"
+    # Where nothing is installed, any executable stands for those that units start.
+    text = re.sub(r"^(Exec\w+=)(/\S+)", r"\1/bin/true", unit.read_text(), flags=re.M)
+    copy = tmp_path / unit.name.replace("@", "@1")
+    copy.write_text(text)
+    verified = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True)
+    assert (verified.returncode, verified.stderr) == (0, "")
