@@ -20,8 +20,14 @@ public final class ComputeService: ViewStore {
 
   /// Opens the workers' files and loads what they hold.
   /// - Parameters:
+  ///   - configuration: Within its bounds.
+  ///   - catalog: The views to keep.
+  ///   - log: What is folded.
   ///   - partitions: Those owned from the start; all of the log's when nil.
+  ///   - fence: Says which partitions are still this process's.
   ///   - hold: Generations that the catalogue's changed definitions begin wait to be promoted.
+  ///   - now: The clock that a generation's `createdAt` comes from.
+  ///   - logger: Told when generations begin, change and end, and of what fails.
   public init(
     configuration: ComputeConfiguration, catalog: ViewCatalog, log: any EventLog, partitions: Set<PartitionID>? = nil,
     fence: PartitionFence = .open, hold: Bool = false, now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() },

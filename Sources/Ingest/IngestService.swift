@@ -37,8 +37,15 @@ public final class IngestService: Sendable {
   }
 
   /// - Parameters:
+  ///   - configuration: Within its bounds.
+  ///   - log: What takes the events.
   ///   - gate: Tells who sends.
   ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
+  ///   - group: Whose loops serve what the reactors do not; not shut down here.
+  ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
+  ///   - logger: Told of what fails.
+  ///   - totals: Counts what comes, for all who want to know.
+  ///   - rejects: Keeps the last rejects.
   public init(
     configuration: IngestConfiguration, log: any EventLog, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger,

@@ -35,6 +35,8 @@ public final class SegmentedLog: EventLog, Sendable {
   /// Opens a log for writing, making it if there is none. Partitions are opened in parallel.
   /// - Parameters:
   ///   - configuration: Within its bounds. The folder above `directory` exists.
+  ///   - fileSystem: Where the files are; a test's may fail.
+  ///   - logger: Told of what was recovered, removed, and failed.
   ///   - now: The clock that append times come from.
   /// - Throws: `.locked` when another process has it open, `.incompatible` when it was made with another partition count or by a
   ///   later version, `.corrupt` when its meta file is damaged, `.io`. A damaged partition does not throw: see `status`.
@@ -217,7 +219,9 @@ public final class SegmentedLog: EventLog, Sendable {
   }
 
   /// Enforces retention again and again until the task is cancelled. Does nothing when `retention` keeps all.
-  /// - Parameter hold: Asked before each pass; says what is still to be read.
+  /// - Parameters:
+  ///   - interval: From the end of one pass to the next.
+  ///   - hold: Asked before each pass; says what is still to be read.
   public func runRetention(every interval: Duration, hold: @Sendable () async -> RetentionHold) async {
     guard configuration.retention != LogConfiguration.Retention() else { return }
     while !Task.isCancelled {

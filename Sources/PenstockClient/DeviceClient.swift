@@ -18,7 +18,10 @@ public final class DeviceClient: Sendable {
   private let eventLoop: any EventLoop
   private let session: NIOLoopBoundBox<DeviceSession>
 
-  /// - Parameter eventLoop: The connection's.
+  /// - Parameters:
+  ///   - configuration: Within its bounds.
+  ///   - eventLoop: The connection's.
+  ///   - logger: Told of connections that end and come again.
   public init(_ configuration: DeviceClientConfiguration, eventLoop: any EventLoop, logger: Logger) {
     let outbox = Outbox(messagesMax: configuration.queuedMessagesMax, bytesMax: configuration.queuedBytesMax)
     self.outbox = outbox

@@ -40,7 +40,9 @@ public struct DeviceMessage: Sendable {
   public var byteCount: Int { marks.count == 1 ? text.count - 1 : text.count + 1 }
 
   /// Appends an event.
-  /// - Parameter event: One JSON object.
+  /// - Parameters:
+  ///   - event: One JSON object.
+  ///   - line: Its line in the input, for messages to people.
   public mutating func append(_ event: UnsafeRawBufferPointer, line: Int) { append(event, EventFacts(event), line: line) }
 
   /// Appends an event.

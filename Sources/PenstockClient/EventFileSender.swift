@@ -62,7 +62,9 @@ public struct EventFileSender: Sendable {
   }
 
   /// Sends all of the input, and returns when everything is answered for.
-  /// - Parameter onProgress: Called ten times a second, and at the end.
+  /// - Parameters:
+  ///   - input: NDJSON, read once.
+  ///   - onProgress: Called ten times a second, and at the end.
   /// - Throws: `DeviceClientError`; `.cancelled` when the task was.
   public func run(
     _ input: EventInput, onProgress: @escaping @Sendable (Progress) -> Void = { _ in }

@@ -37,15 +37,19 @@ public final class QueryService: Sendable {
   private let secure: (@Sendable (any Channel) throws -> Void)?
 
   /// - Parameters:
-  ///   - gate: Tells who asks.
-  ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
+  ///   - configuration: Within its bounds.
+  ///   - store: Who answers for views.
   ///   - admin: What changes views; nil where this service cannot.
+  ///   - log: Whose raw events are read.
   ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
   ///   - late: Who keeps late events; nil where nobody does.
   ///   - adHoc: Who computes aggregations once; nil where nobody does.
   ///   - received: What ingest has counted, where it is of this process.
   ///   - rejects: What ingest has rejected last, where it is of this process.
+  ///   - gate: Tells who asks.
+  ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
   ///   - group: Whose loops serve the connections; not shut down here.
+  ///   - logger: Told of what fails, and of what an administrator does.
   public init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,

@@ -14,7 +14,10 @@
     }
 
     /// Binds and listens.
-    /// - Parameter address: Of IPv4 or IPv6; port 0 takes a free one.
+    /// - Parameters:
+    ///   - address: Of IPv4 or IPv6; port 0 takes a free one.
+    ///   - length: Bytes of the address.
+    ///   - backlog: Connections that may wait to be accepted.
     public static func open(_ address: UnsafePointer<sockaddr>, length: socklen_t, backlog: Int32 = 4096) throws(SocketError)
       -> ListeningSocket
     {

@@ -8,7 +8,9 @@ public struct WebSocketClientHandshake: Sendable {
   /// What compression to offer; nil for none.
   public let deflate: WebSocketDeflateSettings?
 
-  /// - Parameter subprotocols: In order of preference; if any, the server must choose one.
+  /// - Parameters:
+  ///   - subprotocols: In order of preference; if any, the server must choose one.
+  ///   - deflate: The compression to offer; nil for none.
   public init(subprotocols: [String] = [], deflate: WebSocketDeflateSettings? = nil) {
     var generator = SystemRandomNumberGenerator()
     self.init(

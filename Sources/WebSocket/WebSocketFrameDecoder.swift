@@ -52,6 +52,7 @@ public struct WebSocketFrameDecoder: ~Copyable {
 
   /// - Parameters:
   ///   - role: Which end we are. A server accepts masked frames only, a client unmasked ones only.
+  ///   - limits: Of messages and their fragments.
   ///   - deflate: What the handshake agreed on, if it did.
   public init(role: WebSocketRole, limits: WebSocketLimits, deflate: WebSocketDeflateParameters? = nil) {
     self.limits = limits

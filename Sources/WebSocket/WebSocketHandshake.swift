@@ -31,6 +31,7 @@ public enum WebSocketHandshake {
   /// Agrees to a request that passed `check`.
   ///
   /// - Parameters:
+  ///   - request: Its head.
   ///   - key: What `check` gave.
   ///   - subprotocol: One of those the request names, or nil.
   ///   - deflate: What compression to accept; nil for none.

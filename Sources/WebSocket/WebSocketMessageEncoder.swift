@@ -11,6 +11,7 @@ public struct WebSocketMessageEncoder: ~Copyable {
   private var maskKeys: WebSocketMaskKeys?
 
   /// - Parameters:
+  ///   - role: Which end we are: a client masks.
   ///   - deflate: What the handshake agreed on, if it did.
   ///   - settings: Level and smallest size to compress.
   public init(
@@ -31,8 +32,11 @@ public struct WebSocketMessageEncoder: ~Copyable {
   /// Appends one message as one frame.
   ///
   /// - Parameters:
+  ///   - kind: Text or binary.
   ///   - payload: Valid UTF-8 if `kind` is text: not checked.
   ///   - compress: Whether to compress, if it was agreed and the message is not below `compressBytesMin`.
+  ///   - scratch: Of this thread; kept from call to call.
+  ///   - buffer: What the frame is appended to.
   public mutating func write(
     _ kind: WebSocketMessage.Kind, _ payload: UnsafeRawBufferPointer, compress: Bool = true, _ scratch: WebSocketScratch,
     into buffer: inout ByteBuffer

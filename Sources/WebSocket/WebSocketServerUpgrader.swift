@@ -33,7 +33,10 @@ public final class WebSocketServerUpgrader: HTTPServerProtocolUpgrader {
   private let upgradePipelineHandler: UpgradePipeline
   private var agreement = WebSocketAgreement()
 
-  /// - Parameter deflate: What compression to accept; nil for none.
+  /// - Parameters:
+  ///   - deflate: What compression to accept; nil for none.
+  ///   - shouldUpgrade: Asked for each request that is a WebSocket's.
+  ///   - upgradePipelineHandler: Sets the connection up once it is one.
   public init(
     deflate: WebSocketDeflateSettings?, shouldUpgrade: @escaping ShouldUpgrade,
     upgradePipelineHandler: @escaping UpgradePipeline

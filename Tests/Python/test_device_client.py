@@ -144,6 +144,7 @@ class Cutting:
         async def back():
             while data := await upstream.read(65536):
                 writer.write(data)
+            writer.close()
 
         answers = asyncio.create_task(back())
         left = self.bytes_max

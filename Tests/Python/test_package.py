@@ -1,5 +1,6 @@
 """The Debian package: built of the build under test, installed into this machine, started from its installed path, removed again."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -30,7 +31,15 @@ def package(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def installed(package):
+def machine():
+    """The machine's one place for the package: another run of the tests waits for its turn."""
+    with open("/tmp/penstock-package-test.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="module")
+def installed(package, machine):
     there = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status}", "penstock"], capture_output=True, text=True).stdout
     assert there in ("", "not-installed"), "a penstock package is installed here, which this test would replace: remove it first"
     folder = pathlib.Path("/var/lib/penstock")

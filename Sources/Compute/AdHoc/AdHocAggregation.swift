@@ -11,7 +11,9 @@ public final class AdHocAggregation: AdHocStore {
   private let workers: [AdHocWorker]
   private let running = Atomic<Int>(0)
 
-  /// - Parameter threads: One for each core is what makes sense.
+  /// - Parameters:
+  ///   - log: Whose events are aggregated.
+  ///   - threads: One for each core is what makes sense.
   public init(log: any EventLog, threads: Int) {
     precondition(threads > 0, "someone has to do the work")
     self.log = log

@@ -137,7 +137,9 @@ extension ColumnBatch {
   }
 
   /// Calls `body` with the pieces of this batch as it would be with `tag`, to be sent one after the other; copies nothing.
-  /// - Parameter tag: Without exceptions; the batch has none yet.
+  /// - Parameters:
+  ///   - tag: Without exceptions; the batch has none yet.
+  ///   - body: Called once; the pieces do not live longer than the call.
   public func withTagged<R>(
     _ tag: AppendTag, _ body: (_ header: [UInt8], _ payload: UnsafeRawBufferPointer, _ tag: [UInt8]) -> R
   ) -> R {

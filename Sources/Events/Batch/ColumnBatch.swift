@@ -108,7 +108,9 @@ public struct ColumnBatch: Sendable {
   }
 
   /// Makes a batch of events handled alone.
-  /// - Parameter events: 1...65,536 events within `EventReader`'s bounds; anything else is a programmer's mistake.
+  /// - Parameters:
+  ///   - events: 1...65,536 events within `EventReader`'s bounds; anything else is a programmer's mistake.
+  ///   - partition: The one that all of them are of.
   public init(events: [Event], partition: PartitionID) {
     let reader = EventReader()
     let builder = ColumnBatchBuilder(partition: partition)

@@ -41,7 +41,10 @@ public struct EventLineWriter: ~Copyable {
   public mutating func removeAll() { output.removeAll(keepingAtMost: 16 << 20) }
 
   /// Appends the events of some rows.
-  /// - Parameter times: Events of other times are left out; nil takes all.
+  /// - Parameters:
+  ///   - batch: Whose rows they are.
+  ///   - rows: Within the batch's count.
+  ///   - times: Events of other times are left out; nil takes all.
   /// - Returns: How many were written.
   public mutating func append(_ batch: ColumnBatch, _ rows: Range<Int>, times: Range<Int64>? = nil) -> Int {
     guard batch.layout.columns.count * batch.count <= EventLineWriter.cellsMax else { return appendSlowly(batch, rows, times) }

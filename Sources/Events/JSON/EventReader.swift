@@ -68,6 +68,7 @@ public final class EventReader {
   /// Begins a message.
   /// - Parameters:
   ///   - message: Valid UTF-8, with `padding` readable zero bytes after it; must live until the last `next()`.
+  ///   - framing: How the message's events are set off.
   ///   - arrival: The time of events that bring none.
   ///   - defaultSource: The source of events that bring none; at most `attributeBytesMax` bytes.
   public func begin(message: UnsafeRawBufferPointer, framing: Framing, arrival: Timestamp, defaultSource: [UInt8]?) {

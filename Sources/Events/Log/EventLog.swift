@@ -158,7 +158,9 @@ public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// FNV-1a, 64 bits, then murmur3's finaliser: the hash that places a source in a partition. Part of the log's format.
 /// Source: Fowler, Noll, Vo; Austin Appleby, MurmurHash3 `fmix64`.
-/// - Parameter seed: Another start gives another hash, independent enough that two together identify a text.
+/// - Parameters:
+///   - bytes: The text, of any length.
+///   - seed: Another start gives another hash, independent enough that two together identify a text.
 @inlinable public func stableHash(_ bytes: UnsafeRawBufferPointer, seed: UInt64 = 0xcbf2_9ce4_8422_2325) -> UInt64 {
   var hash = seed
   for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }

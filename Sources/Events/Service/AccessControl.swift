@@ -57,7 +57,9 @@ public struct AccessGate: Sendable {
 
   public var isOpen: Bool { access == nil }
 
-  /// - Parameter authorization: The values of the request's `Authorization` headers.
+  /// - Parameters:
+  ///   - authorization: The values of the request's `Authorization` headers.
+  ///   - scope: What the token has to permit.
   /// - Returns: Nil where the gate is open.
   public func admit(authorization: [String], for scope: AccessScope) throws(AccessDenial) -> Caller? {
     guard let access else { return nil }

@@ -22,7 +22,11 @@ public final class RecentRejects: Sendable {
 
   public init() {}
 
-  /// - Parameter message: The whole of it; a beginning is kept.
+  /// - Parameters:
+  ///   - reject: Why it was not taken.
+  ///   - event: Its number in its message; nil where that is bad as a whole.
+  ///   - message: The whole of it; a beginning is kept.
+  ///   - time: When it came.
   public func note(
     _ reject: EventReject, event: Int?, message: UnsafeRawBufferPointer? = nil, at time: Timestamp = .systemNow()
   ) {

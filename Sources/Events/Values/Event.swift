@@ -28,7 +28,9 @@ public struct Event: Sendable, Hashable {
   }
 
   /// Appends the CloudEvents JSON form.
-  /// - Parameter extra: Members of one's own, put before `data`.
+  /// - Parameters:
+  ///   - output: What it is appended to.
+  ///   - extra: Members of one's own, put before `data`.
   public func writeJSON(to output: inout [UInt8], extra: [(name: String, value: JSONValue)] = []) {
     output.append(contentsOf: "{\"specversion\":\"1.0\"".utf8)
     func member(_ name: String, _ value: JSONValue) {

@@ -32,7 +32,9 @@
     }
 
     /// Puts TLS before all else in a new connection's pipeline. Called on the connection's event loop.
-    /// - Parameter host: Name or IP address that the server's certificate has to be for.
+    /// - Parameters:
+    ///   - channel: With an empty pipeline.
+    ///   - host: Name or IP address that the server's certificate has to be for.
     public func secure(_ channel: any Channel, host: String) throws {
       // RFC 6066 has no addresses in SNI; the handler then holds the certificate against the peer's address.
       let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil

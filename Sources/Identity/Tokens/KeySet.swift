@@ -25,7 +25,9 @@
 
     public init() {}
 
-    /// - Parameter isPublic: Others can read the set, as at a URL: then it may hold no secrets, and HS256 keys are an error.
+    /// - Parameters:
+    ///   - json: A JSON Web Key Set, RFC 7517.
+    ///   - isPublic: Others can read the set, as at a URL: then it may hold no secrets, and HS256 keys are an error.
     public init(json: [UInt8], isPublic: Bool) throws(KeyFileError) {
       let set: JSONValue
       do { set = try JSONValue(parsing: json) } catch { throw KeyFileError("not JSON: \(error)") }

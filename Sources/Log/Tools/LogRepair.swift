@@ -103,7 +103,9 @@ public final class LogRepair: Sendable {
   }
 
   /// Carries a plan out. If it is cut off midway the partition still refuses to open, and can be planned for again.
-  /// - Parameter name: Of the folder for the originals, below `log-damaged`; the same for all partitions of one repair.
+  /// - Parameters:
+  ///   - plan: Made by this repair, of the partition as it still is.
+  ///   - name: Of the folder for the originals, below `log-damaged`; the same for all partitions of one repair.
   /// - Returns: The folder that the originals are in.
   public func apply(_ plan: RepairPlan, name: String) throws(LogError) -> String {
     let files = try log.files(of: plan.partition)

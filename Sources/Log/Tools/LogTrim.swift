@@ -27,7 +27,9 @@ public final class LogTrim: Sendable {
 
   deinit { lock.release() }
 
-  /// - Parameter segments: The partition's first, in order, all sealed.
+  /// - Parameters:
+  ///   - segments: The partition's first, in order, all sealed.
+  ///   - partition: Whose segments they are.
   /// - Throws: `.corrupt`, with nothing removed, when the producer snapshot that would be the only record of who sent them is damaged.
   public func remove(_ segments: [SegmentSummary], of partition: PartitionID) throws(LogError) {
     guard let last = segments.last else { return }

@@ -20,7 +20,9 @@ extension StoredLog {
 
   /// Reads a partition whole and checks every CRC, the density of offsets, indexes, producer snapshots and the high-watermark file
   /// against each other. Holds the partition's sources in memory, and one batch.
-  /// - Parameter onBytes: Told of bytes as they are read.
+  /// - Parameters:
+  ///   - partition: Which.
+  ///   - onBytes: Told of bytes as they are read.
   public func verify(_ partition: PartitionID, onBytes: @escaping (Int) -> Void = { _ in }) throws(LogError)
     -> PartitionVerification
   {

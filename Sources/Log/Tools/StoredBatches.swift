@@ -21,6 +21,7 @@ public struct StoredBatches: ~Copyable {
   private var cursor: SegmentCursor?
 
   /// - Parameters:
+  ///   - partition: As `StoredLog.partition` gave it.
   ///   - start: The first batch may begin before it.
   ///   - times: Batches without an event of these times are passed over; nil passes over none.
   /// - Throws: `.outOfRange` when `start` is below the first kept offset; the detail says where the log now starts.

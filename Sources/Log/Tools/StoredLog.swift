@@ -6,7 +6,9 @@ public struct StoredLog: Sendable {
   public let partitionCount: Int
   let folder: LogFolder
 
-  /// - Parameter directory: The data folder; the log lies in its `log` subfolder.
+  /// - Parameters:
+  ///   - directory: The data folder; the log lies in its `log` subfolder.
+  ///   - fileSystem: Where the files are; a test's may fail.
   /// - Throws: `.io` when there is no log, `.corrupt` or `.incompatible` when its meta file says so.
   public init(directory: String, fileSystem: any FileSystem = PosixFileSystem()) throws(LogError) {
     folder = LogFolder(directory: directory, fileSystem: fileSystem)
@@ -19,8 +21,10 @@ public struct StoredLog: Sendable {
   public var partitions: [PartitionID] { (0..<partitionCount).map { PartitionID($0) } }
 
   /// What a partition holds at this moment.
-  /// - Parameter includingTail: Whether whole batches behind the high watermark count, as they will once the partition is started again;
-  ///   beside a writer they may be ones that are not yet synced.
+  /// - Parameters:
+  ///   - partition: Which.
+  ///   - includingTail: Whether whole batches behind the high watermark count, as they will once the partition is started again;
+  ///     beside a writer they may be ones that are not yet synced.
   /// - Throws: `.unknownPartition`, `.corrupt` when it holds damage, `.io`.
   public func partition(_ partition: PartitionID, includingTail: Bool = false) throws(LogError) -> StoredPartition {
     try StoredPartition(files(of: partition), includingTail: includingTail)

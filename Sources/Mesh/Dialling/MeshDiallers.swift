@@ -12,6 +12,8 @@
     /// - Parameters:
     ///   - service: Who dials. Its token has to permit `service:write` on it.
     ///   - targets: Whom it dials.
+    ///   - client: The local agent.
+    ///   - logger: Told of what cannot be dialled.
     public init(
       of service: MeshService, to targets: [MeshService], client: ConsulClient, logger: Logger
     ) {

@@ -47,7 +47,9 @@ public struct HTTPExchange: Sendable {
 
   public init(_ url: ServiceURL) { self.url = url }
 
-  /// - Parameter secure: Called for `https`; without it, such a request fails.
+  /// - Parameters:
+  ///   - secure: Called for `https`; without it, such a request fails.
+  ///   - group: Whose loop carries the connection.
   /// - Throws: `Failure`.
   public func run(secure: Securing?, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton) async throws(Failure)
     -> Response

@@ -34,6 +34,9 @@ public struct StateHash: Sendable, Hashable, CustomStringConvertible {
 
   /// Takes in one row.
   /// - Parameters:
+  ///   - partition: The row's.
+  ///   - windowStart: Nanoseconds since 1970.
+  ///   - windowEnd: Nanoseconds since 1970; after the start.
   ///   - key: As `KeyCodec` encodes it.
   ///   - state: In canonical form.
   public mutating func add(

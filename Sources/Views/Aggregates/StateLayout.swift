@@ -79,7 +79,9 @@ public struct StateLayout: Sendable, Hashable {
   /// Nanoseconds of a slot of `rate`.
   let rateSlot: Int64
 
-  /// - Parameter windowLength: Nanoseconds; of sessions the gap.
+  /// - Parameters:
+  ///   - columns: The view's aggregates, in order.
+  ///   - windowLength: Nanoseconds; of sessions the gap.
   public init(_ columns: [Column], windowLength: Int64 = 1) {
     var cells: [Cell] = []
     var stride = 0
@@ -179,7 +181,9 @@ public struct StateLayout: Sendable, Hashable {
   // MARK: results
 
   /// A column's result. Of no values: counts are 0, all else null. A number beyond the range of doubles is null.
-  /// - Parameter state: A row in canonical form, with its tails.
+  /// - Parameters:
+  ///   - column: Its place among the columns.
+  ///   - state: A row in canonical form, with its tails.
   public func value(of column: Int, in state: UnsafeBufferPointer<UInt64>) -> ResultValue {
     precondition(state.count >= stride, "a state has the layout's words")
     let number = cellOfColumn[column]

@@ -76,7 +76,9 @@ public struct StateRows: ~Copyable {
 
   /// Folds one of the view's distinct arguments.
   /// - Parameters:
+  ///   - argument: Its place among the view's distinct arguments.
   ///   - values: One for each of the batch's rows.
+  ///   - batch: Which of the rows go into which states.
   ///   - strings: Gives a string's UTF-8 by its code.
   /// - Returns: Values that could not be used: an error, or none of the kind that is needed. Each is counted once for each cell that wanted it;
   ///   missing fields and nulls are left out silently, as in SQL.
@@ -144,7 +146,9 @@ public struct StateRows: ~Copyable {
   }
 
   /// Adds the events that a row in canonical form has seen to `row`. Commutative and associative, to the last bit.
-  /// - Parameter source: `StateLayout.isCanonical`, or made by `appendCanonical`.
+  /// - Parameters:
+  ///   - row: The one that is added to.
+  ///   - source: `StateLayout.isCanonical`, or made by `appendCanonical`.
   public mutating func merge(into row: Int, _ source: UnsafeBufferPointer<UInt64>) {
     precondition(row < count && source.count >= stride)
     let target = words + row * stride

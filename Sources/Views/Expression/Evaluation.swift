@@ -20,6 +20,7 @@ extension Expression {
   /// path. String codes from the row source's count upwards are computed strings: read them with
   /// `EvaluationScratch.withString`.
   /// - Parameters:
+  ///   - rows: What the expression is computed over.
   ///   - scratch: Kept from call to call; its computed strings last until the next call.
   ///   - result: Its storage is reused; on return it has `rows.rowCount` rows.
   /// - Complexity: A loop over the rows for each operator; no allocation for a row.
@@ -37,7 +38,10 @@ extension Expression {
   }
 
   /// Evaluates a condition: `mask[row]` becomes 1 where it is true, else 0.
-  /// - Parameter mask: Resized to `rows.rowCount`.
+  /// - Parameters:
+  ///   - rows: What the expression is computed over.
+  ///   - scratch: Kept from call to call.
+  ///   - mask: Resized to `rows.rowCount`.
   public func select(from rows: some RowSource, using scratch: inout EvaluationScratch, into mask: inout [UInt8]) -> Selection {
     var values = ValueVector()
     // The result's storage returns to the scratch afterwards, so that nothing is allocated for the next batch.

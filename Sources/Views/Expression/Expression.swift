@@ -24,7 +24,9 @@ public struct Expression: Sendable {
   let nodes: [ExpressionNode]
   let program: ExpressionProgram
 
-  /// - Parameter scope: What names stand for.
+  /// - Parameters:
+  ///   - text: At most 4,096 bytes.
+  ///   - scope: What names stand for.
   /// - Throws: `ExpressionError` for what does not parse and for what cannot succeed on any row, such as `"a" - 1`.
   public init(parsing text: String, scope: ExpressionScope = .event) throws(ExpressionError) {
     self.text = text

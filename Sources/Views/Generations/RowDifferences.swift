@@ -36,7 +36,9 @@ public struct RowDifferences: Sendable {
   /// Whether no row differs and the columns are the same.
   public var isSame: Bool { count == 0 && columnsOnlyFirst.isEmpty && columnsOnlySecond.isEmpty }
 
-  /// - Parameter rowsMax: How many rows to keep; all are counted.
+  /// - Parameters:
+  ///   - pair: Both as of the same offsets.
+  ///   - rowsMax: How many rows to keep; all are counted.
   public init(_ pair: PinnedResults, rowsMax: Int) {
     let (a, b) = (pair.first.definition, pair.second.definition)
     self.rowsMax = rowsMax

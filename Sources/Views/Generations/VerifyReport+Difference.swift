@@ -5,6 +5,8 @@ extension VerifyReport.Difference {
   /// - Parameters:
   ///   - kept: Rows of one partition, in any order.
   ///   - replayed: The same, computed once more.
+  ///   - partition: The one they are of.
+  ///   - layout: Of the states.
   public init?(_ kept: PartialRows, _ replayed: PartialRows, _ partition: PartitionID, _ layout: StateLayout) {
     let (left, right) = (kept.canonicalOrder(), replayed.canonicalOrder())
     func values(_ rows: PartialRows, _ row: Int) -> [ResultValue] { rows.withState(row) { layout.values(of: $0) } }

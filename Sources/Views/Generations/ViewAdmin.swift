@@ -9,7 +9,9 @@ public protocol ViewAdmin: Sendable {
 
   /// Makes each view of the catalogue be what it says: a definition that is not the live one's begins a new generation. Views that the
   /// catalogue does not name stay as they are.
-  /// - Parameter hold: The new generations wait to be promoted.
+  /// - Parameters:
+  ///   - catalog: What the views are to be.
+  ///   - hold: The new generations wait to be promoted.
   nonisolated(nonsending) func apply(_ catalog: ViewCatalog, hold: Bool) async throws(ViewStoreError) -> [AppliedView]
 
   /// Begins a generation of the live definition, from where the request says.

@@ -16,7 +16,11 @@ public enum KeyCodec {
   private static let null: UInt8 = 1, no: UInt8 = 2, yes: UInt8 = 3, number: UInt8 = 4, time: UInt8 = 5, string: UInt8 = 6
 
   /// Appends one value as a batch holds it. What is missing, an error, a list or an object counts as null.
-  /// - Parameter rows: Where a string's code is looked up.
+  /// - Parameters:
+  ///   - kind: The value's.
+  ///   - bits: As a `ValueVector` holds them.
+  ///   - rows: Where a string's code is looked up.
+  ///   - key: What it is appended to.
   public static func append(_ kind: ValueKind, _ bits: UInt64, _ rows: some RowSource, to key: inout [UInt8]) {
     switch kind {
     case .bool: key.append(bits == 0 ? no : yes)

@@ -13,7 +13,9 @@ public struct KeyColumns: RowSource {
   private var stringEnds: [Int] = []
   private var stringBytes: [UInt8] = []
 
-  /// - Parameter names: The key columns' names, in the order of the keys' values. A row with fewer values has nulls.
+  /// - Parameters:
+  ///   - rows: Whose keys they are.
+  ///   - names: The key columns' names, in the order of the keys' values. A row with fewer values has nulls.
   public init(_ rows: PartialRows, names: [String]) {
     rowCount = rows.count
     var vectors = Array(repeating: ValueVector(repeating: .null, count: rows.count), count: names.count)
@@ -60,7 +62,10 @@ public struct KeyColumns: RowSource {
 
 extension PartialRows {
   /// The rows for which a condition over keys and windows is true, in their order.
-  /// - Parameter keys: The key columns' names, in the order of the keys' values.
+  /// - Parameters:
+  ///   - condition: Parsed with the keys' scope.
+  ///   - keys: The key columns' names, in the order of the keys' values.
+  ///   - scratch: Kept from call to call.
   public func filtered(by condition: Expression, keys: [String], using scratch: inout EvaluationScratch) -> PartialRows {
     var mask: [UInt8] = []
     _ = condition.select(from: KeyColumns(self, names: keys), using: &scratch, into: &mask)

@@ -56,6 +56,9 @@ public struct PartialRows: Sendable {
   }
 
   /// - Parameters:
+  ///   - partition: The row's.
+  ///   - windowStart: Nanoseconds since 1970.
+  ///   - windowEnd: Nanoseconds since 1970; after the start.
   ///   - key: As `KeyCodec` encodes it.
   ///   - state: In the layout's canonical form.
   public mutating func append(

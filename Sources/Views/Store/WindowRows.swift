@@ -59,7 +59,10 @@ extension WindowDefinition {
 
 extension PartialRows {
   /// The results' windows that begin in `from..<to`, of rows as they are kept: for a hop, each window's panes merged.
-  /// - Parameter from: For each partition, since retention ends at another time in each.
+  /// - Parameters:
+  ///   - definition: The view's.
+  ///   - from: For each partition, since retention ends at another time in each.
+  ///   - to: Nanoseconds since 1970, exclusive.
   /// - Complexity: For a hop, a sort of the rows, and size / pane merges for each.
   public func windows(of definition: ViewDefinition, from: (PartitionID) -> Int64 = { _ in .min }, to: Int64 = .max)
     -> PartialRows

@@ -66,7 +66,9 @@ public struct WireResponse: Sendable {
     self.init(status: status, contentType: WireContent.json, body: ByteBuffer(bytes: bytes))
   }
 
-  /// - Parameter extra: Members after the problem's own.
+  /// - Parameters:
+  ///   - problem: With its status and stable code.
+  ///   - extra: Members after the problem's own.
   public init(_ problem: HTTPProblem, extra: JSONObject = JSONObject()) {
     self.init(
       status: problem.status, contentType: HTTPProblem.contentType, headers: problem.headers,

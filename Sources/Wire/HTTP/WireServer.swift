@@ -33,7 +33,14 @@ public final class WireServer: Sendable {
   private let listener = Mutex<(any Channel)?>(nil)
   private let connections = Mutex<[ObjectIdentifier: any Channel]>([:])
 
-  /// - Parameter name: The service's, for messages and metrics: `log`, `compute`.
+  /// - Parameters:
+  ///   - name: The service's, for messages and metrics: `log`, `compute`.
+  ///   - host: The address to bind.
+  ///   - port: 0 takes a free one.
+  ///   - group: Whose loops serve the connections; not shut down here.
+  ///   - routes: What answers.
+  ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
+  ///   - logger: Told of what fails.
   public init(
     name: String, host: String, port: Int, group: any EventLoopGroup, routes: any WireRoutes, probe: ServiceProbe, logger: Logger
   ) {

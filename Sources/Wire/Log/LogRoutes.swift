@@ -163,7 +163,9 @@ public struct LogRoutes: WireRoutes {
     return PartitionID(number)
   }
 
-  /// - Parameter allowed: What the path takes, as `Allow` has it; nil where there is no such path.
+  /// - Parameters:
+  ///   - request: That is not answered.
+  ///   - allowed: What its path takes, as `Allow` has it; nil where there is no such path.
   static func refusal(_ request: WireRequest, allowed: String?) -> WireResponse {
     guard let allowed else {
       return WireResponse(

@@ -18,7 +18,10 @@ public final class RemoteViewStore: ViewStore {
   /// Definitions by their YAML, so that none is read twice.
   private let definitions = Mutex<[String: ViewDefinition]>([:])
 
-  /// - Parameter partitionCount: Of the log.
+  /// - Parameters:
+  ///   - client: Asks every compute instance.
+  ///   - partitionCount: Of the log.
+  ///   - logger: Told of instances that do not answer.
   public init(client: WireClient, partitionCount: Int, logger: Logger) {
     self.client = client
     self.partitionCount = partitionCount
