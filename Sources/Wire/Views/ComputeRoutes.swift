@@ -3,26 +3,61 @@ import NIOCore
 import NIOHTTP1
 import Views
 
-/// A compute instance's routes: what `RemoteViewStore` asks. docs/wire.md describes them.
+/// A compute instance's routes: what `RemoteViewStore` and `RemoteViewAdmin` ask. docs/wire.md describes them.
 public struct ComputeRoutes: WireRoutes {
   private let store: any ViewStore
+  private let late: (any LateEventStore)?
+  private let admin: (any ViewAdmin)?
+  private let generationsVersion: @Sendable () -> UInt64
 
-  public init(store: any ViewStore) { self.store = store }
+  /// - Parameters:
+  ///   - store: Answers for the instance's partitions.
+  ///   - late: Lists their late events; nil where nobody keeps them.
+  ///   - admin: Changes and compares generations; nil where that is not offered.
+  ///   - generationsVersion: Of the table of generations that the instance goes by; 0 where none is shared.
+  public init(
+    store: any ViewStore, late: (any LateEventStore)? = nil, admin: (any ViewAdmin)? = nil,
+    generationsVersion: @escaping @Sendable () -> UInt64 = { 0 }
+  ) {
+    self.store = store
+    self.late = late
+    self.admin = admin
+    self.generationsVersion = generationsVersion
+  }
+
+  var version: UInt64 { generationsVersion() }
 
   public func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int {
-    method == .POST ? 256 << 10 : WireServer.strayBodyBytesMax
+    guard method == .POST else { return WireServer.strayBodyBytesMax }
+    return path == "/v1/compute/apply" ? 2 * ViewCatalog.fileBytesMax : 256 << 10
   }
   public var openAPI: [UInt8] { PackageResources.compute_openapi_json }
 
+  /// What each path takes: the description is held to it.
+  private static let methods: [Substring: String] = {
+    let posted = ["read", "late", "apply", "replay", "estimate", "promote", "rollback", "drop", "pinned", "verify"]
+    var methods: [Substring: String] = ["/v1/compute/views": "GET", "/v1/compute/generations": "GET"]
+    for name in posted { methods["/v1/compute/\(name)"] = "POST" }
+    return methods
+  }()
+
   public func answer(_ request: WireRequest) async -> WireResponse {
+    let allowed = ComputeRoutes.methods[request.path]
+    guard allowed == request.method.rawValue else { return LogRoutes.refusal(request, allowed: allowed) }
     do throws(ViewStoreError) {
       switch (request.method, request.path) {
       case (.GET, "/v1/compute/views"):
         return WireResponse(["views": .array(try await store.views().map(\.json))])
       case (.POST, "/v1/compute/read"): return try await read(request)
-      case (_, "/v1/compute/views"): return LogRoutes.refusal(request, allowed: "GET")
-      case (_, "/v1/compute/read"): return LogRoutes.refusal(request, allowed: "POST")
-      default: return LogRoutes.refusal(request, allowed: nil)
+      case (.POST, "/v1/compute/late"):
+        guard let late else { return LogRoutes.refusal(request, allowed: nil) }
+        guard let wanted = ComputeRoutes.json(request).flatMap({ LateReadRequest(json: $0) }) else {
+          return ComputeRoutes.bad(request)
+        }
+        return WireResponse(try await late.late(wanted).json)
+      default:
+        if let admin, let answer = try await self.admin(request, admin) { return answer }
+        return LogRoutes.refusal(request, allowed: nil)
       }
     } catch {
       return error.response
@@ -30,9 +65,9 @@ public struct ComputeRoutes: WireRoutes {
   }
 
   private func read(_ request: WireRequest) async throws(ViewStoreError) -> WireResponse {
-    guard let json = request.body.readableBytes > 0 ? try? JSONValue(parsing: request.body.readableBytesView) : nil,
-      var wanted = ViewReadRequest(json: json)
-    else { return LogRoutes.bad("bad_request", "expected a read as docs/wire.md describes it") }
+    guard let json = ComputeRoutes.json(request), var wanted = ViewReadRequest(json: json) else {
+      return ComputeRoutes.bad(request)
+    }
     if case .string(let text)? = json["key_filter"] {
       // It only saves rows, and whoever asks applies it again: one that does not read here is left out.
       let known = try await store.views().first { $0.definition.name == wanted.view }?.definition
