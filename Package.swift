@@ -17,7 +17,7 @@ let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl",
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates", condition: secure)
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto", condition: secure)
 
-// The console lies within the executable: there is no folder to lose.
+// The console lies within the executable, as do the descriptions of the interfaces: there is no folder to lose.
 let consoleFiles = [
   "index.html", "icon.svg", "console.css", "console.js", "api.js", "dom.js", "chart.js", "overview.js", "views.js", "sql.js",
   "log.js",
@@ -61,6 +61,7 @@ let package = Package(
     .target(
       name: "Ingest",
       dependencies: ["Events", "WebSocket", "Sockets", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics],
+      resources: [.embedInCode("HTTP/ingest-openapi.json"), .embedInCode("Connection/asyncapi.json")],
       swiftSettings: strict),
     .target(name: "SQLite", dependencies: ["CSQLite"], swiftSettings: strict),
     .target(
@@ -72,14 +73,15 @@ let package = Package(
       dependencies: [
         "Events", "Views", "CSQLite", nioCore, nioPosix, nioHTTP1, logging, metrics,
       ],
-      resources: consoleFiles.map { .embedInCode("Console/page/\($0)") },
+      resources: consoleFiles.map { .embedInCode("Console/page/\($0)") } + [.embedInCode("HTTP/query-openapi.json")],
       swiftSettings: strict),
     .target(
       name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
     .target(
       name: "Mesh", dependencies: [nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
     .target(
-      name: "Wire", dependencies: ["Events", "Views", nioCore, nioPosix, nioHTTP1, logging, metrics], swiftSettings: strict),
+      name: "Wire", dependencies: ["Events", "Views", nioCore, nioPosix, nioHTTP1, logging, metrics],
+      resources: [.embedInCode("Log/log-openapi.json"), .embedInCode("Views/compute-openapi.json")], swiftSettings: strict),
     .target(name: "Identity", dependencies: ["Events", nioCore, nioSSL, crypto], swiftSettings: strict),
     .executableTarget(
       name: "Penstock",

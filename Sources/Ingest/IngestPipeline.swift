@@ -89,17 +89,20 @@ final class IngestPipeline {
   /// - Parameters:
   ///   - bytes: Valid UTF-8 with `EventReader.padding` readable zero bytes after it.
   ///   - message: Begun with `tracker.beginMessage()`; ended here.
+  ///   - trace: For events that bring none.
   ///   - onReject: Told of each event, or the message (nil), that was not taken.
   /// - Returns: Events that wait for the log; with none the message can be answered at once.
   @discardableResult
   func submit(
     _ bytes: UnsafeRawBufferPointer, framing: EventReader.Framing, arrival: Timestamp, defaultSource: [UInt8]?,
-    tracker: MessageTracker, message: Int, onReject: (Int?, EventReject) -> Void
+    tracker: MessageTracker, message: Int, trace: TraceContext? = nil, onReject: (Int?, EventReject) -> Void
   ) -> Int {
     var queued = 0, rejected = 0
     let partitions = UInt64(laneCount)
     let reader = reader, lanes = lanes, permission = tracker.permission
     reader.begin(message: bytes, framing: framing, arrival: arrival, defaultSource: defaultSource)
+    if let trace { reader.setTrace(trace) }
+    let isTraced = trace != nil
     while let step = reader.next() {
       switch step {
       case .event(let index):
@@ -110,6 +113,7 @@ final class IngestPipeline {
           onReject(index, reject)
           continue
         }
+        if isTraced { reader.addTrace() }
         let lane = Int(truncatingIfNeeded: reader.sourceHash % partitions)
         if lanes[lane].builder.isFull { seal(lane) }
         append(to: lanes + lane, lane, reader, tracker, message, index)

@@ -60,6 +60,10 @@ final class QueryAnswers: Sendable {
 
   /// - Parameter match: What the request's path stands for.
   func answer(_ request: QueryRequest, _ match: RouteMatch) async -> Answer {
+    await RequestID.$current.withValue(request.id) { await answerCounted(request, match) }
+  }
+
+  private func answerCounted(_ request: QueryRequest, _ match: RouteMatch) async -> Answer {
     let start = ContinuousClock.now
     var answer: Answer
     do throws(QueryFailure) {
@@ -117,7 +121,7 @@ final class QueryAnswers: Sendable {
     case .alive: return Answer(200, "application/json", Array(#"{"status":"alive"}"#.utf8))
     case .ready, .health: return await readiness()
     case .metrics: return Answer(200, "text/plain; version=0.0.4; charset=utf-8", Array(probe.metrics().utf8))
-    case .openAPI: return Answer(200, "application/json", Array(QueryOpenAPI.document.utf8))
+    case .openAPI: return Answer(200, "application/json", PackageResources.query_openapi_json)
     case .root: return ConsoleAnswers.page(request.headers)
     case .consoleFile: return try ConsoleAnswers.part(try match.parameter(), request.headers)
     case .mesh: return Answer(200, ["instances": .array(await probe.instances().map(\.json))])

@@ -93,7 +93,7 @@ private final class QueryResponder: Sendable {
     headers.reserveCapacity(answer.headers.count + 4)
     headers.add(name: "Content-Type", value: answer.contentType)
     for (name, value) in answer.headers { headers.add(name: name, value: value) }
-    headers.add(name: "X-Request-Id", value: request.id.description)
+    headers.add(name: RequestID.header, value: request.id.description)
     headers.add(name: "Date", value: date.withLock { $0.text(at: Timestamp.systemNow()) })
     if case .bytes(let bytes) = answer.body { headers.add(name: "Content-Length", value: String(bytes.count)) }
     return (answer, headers)

@@ -75,6 +75,12 @@ public final class EventReader {
     scanner.pointee.begin(message: message, framing: framing, arrival: arrival, defaultSource: defaultSource)
   }
 
+  /// What `addTrace` gives the events of the message begun.
+  public func setTrace(_ context: TraceContext) { scanner.pointee.setTrace(context) }
+
+  /// Gives the event just read the message's trace context as its attributes, unless it has one of its own.
+  public func addTrace() { scanner.pointee.addTrace() }
+
   /// Reads the next event; nil at the message's end.
   public func next() -> Step? { scanner.pointee.next() }
 

@@ -124,7 +124,9 @@ extension EventScanner {
         .invalidAttribute,
         "\(shown) is no attribute name: use a-z and 0-9, \(EventReader.attributeNameBytesMax) at most; values belong in 'data'")
     }
-    if tape.attributes.count >= 64 { note(.tooManyMembers, "more than 64 extension attributes") }
+    if tape.attributes.count >= EventScanner.attributesMax {
+      note(.tooManyMembers, "more than \(EventScanner.attributesMax) extension attributes")
+    }
     switch cursor.p.pointee {
     case 0x22:
       cursor.p += 1

@@ -3,10 +3,14 @@ struct EventScanner: ~Copyable {
   typealias Framing = EventReader.Framing
   typealias Step = EventReader.Step
 
+  /// Most extension attributes of an event.
+  static let attributesMax = 64
+
   private enum State { case start, element, afterElement, lines, ended }
 
   var paths = PathTable()
   var tape = EventTape()
+  var trace = Trace()
   private var arena = GrowableBuffer<UInt8>(capacity: 4096)
   private var defaultSource = GrowableBuffer<UInt8>(capacity: 256)
   private var hasDefaultSource = false

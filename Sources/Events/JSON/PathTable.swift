@@ -97,6 +97,13 @@ struct PathTable: ~Copyable {
     return found
   }
 
+  /// The number of the event's member of that name.
+  mutating func attribute(_ name: String) -> Int32 {
+    var padded = GrowableBuffer<UInt8>(capacity: name.utf8.count)
+    for byte in name.utf8 { padded.append(byte) }
+    return find(parent: Known.event, padded.base, padded.count)
+  }
+
   @inline(never) private mutating func find(parent: Int32, _ name: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
     let mask = slots.count - 1
     var slot = Int(truncatingIfNeeded: tableHash(name, count, seed: UInt64(UInt32(bitPattern: parent)))) & mask

@@ -4,14 +4,12 @@ import WebSocket
 
 /// Who may open `/v1/stream`, whatever transport asks.
 enum StreamAdmission {
-  static let path = "/v1/stream"
-
   /// - Parameter device: Told who asks; once accepted, the device counts as connected until it leaves.
   static func decide(
     _ head: HTTPRequestHead, _ ingest: IngestLoop, _ device: DeviceAdmission
   ) -> WebSocketUpgradeDecision {
-    guard IngestHTTPHandler.path(of: head) == path else {
-      return .refuse(WebSocketRefusal(status: .notFound, detail: "WebSocket is spoken at \(path)"))
+    guard IngestRoute(head) == .stream else {
+      return .refuse(WebSocketRefusal(status: .notFound, detail: "WebSocket is spoken at \(IngestRoute.stream.rawValue)"))
     }
     if ingest.isDraining {
       return .refuse(

@@ -26,6 +26,8 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
 
   /// Who sends the present request; nil where nobody is asked.
   private var caller: Caller?
+  /// Of the present request, once it has been asked for.
+  private var requestID: RequestID?
 
   init(ingest: IngestLoop) {
     self.ingest = ingest
@@ -84,8 +86,9 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
     body.clear()
     events = nil
     caller = nil
+    requestID = nil
     expect(context, within: requestTimeout)
-    guard head.method == .POST, IngestHTTPHandler.path(of: head) == "/v1/events" else { return }
+    guard head.method == .POST, IngestRoute(head) == .events else { return }
     do throws(HTTPProblem) {
       // Before the body: who may not send it need not.
       caller = try DeviceAdmission.caller(head, ingest, for: .ingest)
@@ -128,8 +131,6 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
       detail: "a body has \(ingest.configuration.messageBytesMax) bytes at most (ingest.message_bytes_max); send several")
   }
 
-  static func path(of head: HTTPRequestHead) -> Substring { head.uri.prefix { $0 != "?" } }
-
   private func route(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
     if let refusal {
       self.refusal = nil
@@ -140,32 +141,35 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
         context, head, HTTPProblem(status: Int(refusal.status.code), code: code, detail: refusal.detail, headers: headers))
       return
     }
-    switch (head.method, IngestHTTPHandler.path(of: head)) {
-    case (.POST, "/v1/events"): take(context, head)
-    case (.GET, "/livez"), (.HEAD, "/livez"): answer(context, head, .ok, "application/json", Array(#"{"status":"alive"}"#.utf8))
-    case (.GET, "/readyz"), (.GET, "/health"), (.HEAD, "/readyz"), (.HEAD, "/health"): answerReadiness(context, head)
-    case (.GET, "/metrics"):
-      do throws(HTTPProblem) { _ = try DeviceAdmission.caller(head, ingest, for: .query) } catch {
-        answer(context, head, error)
-        return
-      }
-      answer(context, head, .ok, "text/plain; version=0.0.4; charset=utf-8", Array(ingest.probe.metrics().utf8))
-    case (.GET, "/openapi.json"): answer(context, head, .ok, "application/json", Array(IngestOpenAPI.document.utf8))
-    case (_, "/v1/events"), (_, "/livez"), (_, "/readyz"), (_, "/health"), (_, "/metrics"), (_, "/openapi.json"):
-      let allowed = IngestHTTPHandler.path(of: head) == "/v1/events" ? "POST" : "GET"
-      answer(
-        context, head,
-        HTTPProblem(
-          status: 405, code: "method_not_allowed", detail: "\(head.method) is not taken here: use \(allowed)",
-          headers: ["Allow": allowed]))
-    case (_, "/v1/stream"):
-      answer(context, head, WebSocketHandshake.refusal(of: .upgradeMissing).problem)
-    default:
+    guard let route = IngestRoute(head) else {
       answer(
         context, head,
         HTTPProblem(
           status: 404, code: "not_found",
           detail: "no such path; ingest has POST /v1/events and WebSocket /v1/stream, queries go to the query service"))
+      return
+    }
+    guard route.allows(head.method) else {
+      answer(
+        context, head,
+        HTTPProblem(
+          status: 405, code: "method_not_allowed", detail: "\(head.method) is not taken here: use \(route.allow)",
+          headers: ["Allow": route.allow]))
+      return
+    }
+    switch route {
+    case .events: take(context, head)
+    case .stream: answer(context, head, WebSocketHandshake.refusal(of: .upgradeMissing).problem)
+    case .alive: answer(context, head, .ok, "application/json", Array(#"{"status":"alive"}"#.utf8))
+    case .ready, .health: answerReadiness(context, head)
+    case .metrics:
+      do throws(HTTPProblem) { _ = try DeviceAdmission.caller(head, ingest, for: .query) } catch {
+        answer(context, head, error)
+        return
+      }
+      answer(context, head, .ok, "text/plain; version=0.0.4; charset=utf-8", Array(ingest.probe.metrics().utf8))
+    case .openAPI: answer(context, head, .ok, "application/json", PackageResources.ingest_openapi_json)
+    case .asyncAPI: answer(context, head, .ok, "application/json", PackageResources.asyncapi_json)
     }
   }
 
@@ -200,7 +204,7 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
       text.withUnsafeBytes { bytes in
         let bytesOfMessage = UnsafeRawBufferPointer(rebasing: bytes[..<count])
         if UTF8Check.isValid(bytesOfMessage) {
-          submit(bytesOfMessage, framing, tracker, message)
+          submit(bytesOfMessage, framing, tracker, message, TraceContext(head.headers))
         } else {
           rejectAll(tracker, message, "the body is not UTF-8")
         }
@@ -217,10 +221,12 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
   }
 
   private func submit(
-    _ text: UnsafeRawBufferPointer, _ framing: EventReader.Framing, _ tracker: RequestTracker, _ message: Int
+    _ text: UnsafeRawBufferPointer, _ framing: EventReader.Framing, _ tracker: RequestTracker, _ message: Int,
+    _ trace: TraceContext?
   ) {
     let queued = ingest.pipeline.submit(
-      text, framing: framing, arrival: .systemNow(), defaultSource: nil, tracker: tracker, message: message
+      text, framing: framing, arrival: .systemNow(), defaultSource: nil, tracker: tracker, message: message,
+      trace: trace
     ) { event, reject in tracker.reject(event: event, code: reject.code, detail: reject.detail) }
     guard let caller else { return }
     let now = NIODeadline.now().uptimeNanoseconds
@@ -269,7 +275,7 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
 
   private func answer(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ tracker: RequestTracker) {
     if let failure = tracker.failure {
-      ingest.logger.error("answering 503: \(failure)")
+      ingest.logger.error("answering 503: \(failure)", metadata: ["request": "\(requestID(head))"])
       answer(
         context, head,
         HTTPProblem(
@@ -326,6 +332,14 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
       headers: problem.headers)
   }
 
+  /// The sender's own, or one made here: once, for the log and the answer.
+  private func requestID(_ head: HTTPRequestHead) -> RequestID {
+    if let requestID { return requestID }
+    let made = RequestID(head.headers.first(name: RequestID.header))
+    requestID = made
+    return made
+  }
+
   private func answer(
     _ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ status: HTTPResponseStatus, _ contentType: String,
     _ bytes: [UInt8], headers: [String: String] = [:]
@@ -335,6 +349,7 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
     var response = HTTPResponseHead(version: head.version, status: status)
     response.headers.add(name: "Content-Type", value: contentType)
     response.headers.add(name: "Content-Length", value: String(bytes.count))
+    response.headers.add(name: RequestID.header, value: requestID(head).description)
     for (name, value) in headers.sorted(by: { $0.key < $1.key }) { response.headers.replaceOrAdd(name: name, value: value) }
     let isLast = !head.isKeepAlive || ingest.isDraining
     if isLast { response.headers.replaceOrAdd(name: "Connection", value: "close") }
@@ -346,6 +361,13 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
       // The output first: to close with bytes unread would send a reset, which can overtake the answer.
       if isLast { bound.value.close(mode: .output, promise: nil) }
     }
+  }
+}
+
+extension TraceContext {
+  fileprivate init?(_ headers: HTTPHeaders) {
+    guard let parent = headers.first(name: "traceparent") else { return nil }
+    self.init(parent: parent, states: headers["tracestate"])
   }
 }
 

@@ -15,6 +15,7 @@ enum Services {
   /// The process's metrics, which all modules count into from here on.
   static func bootstrapMetrics() -> PrometheusRegistry {
     let registry = PrometheusRegistry()
+    for (name, help) in MetricCatalog.helps { registry.describe(name, help) }
     MetricsSystem.bootstrap(registry)
     return registry
   }

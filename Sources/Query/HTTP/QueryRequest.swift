@@ -19,7 +19,7 @@ struct QueryRequest: Sendable {
     self.method = method
     self.headers = headers
     self.body = body
-    id = RequestID(headers)
+    id = RequestID(headers.joined(RequestID.header))
     let end = target.utf8.firstIndex { $0 == 0x3F || $0 == 0x23 } ?? target.utf8.endIndex
     path = target[..<end]
     let hasQuery = end < target.utf8.endIndex && target.utf8[end] == 0x3F
@@ -70,21 +70,6 @@ struct RequestBodyReader: Sendable {
     read = { bytesMax throws(QueryFailure) in
       guard bytes.count <= bytesMax else { throw .tooLarge(bytesMax) }
       return bytes
-    }
-  }
-}
-
-/// `X-Request-Id`: 1 to 128 visible ASCII characters.
-struct RequestID: Sendable, CustomStringConvertible {
-  let description: String
-
-  init(_ headers: HTTPHeaders) {
-    if let given = headers.joined("X-Request-Id"), (1...128).contains(given.utf8.count),
-      given.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
-    {
-      description = given
-    } else {
-      description = String(UInt64.random(in: 1 << 60 ... .max), radix: 16)
     }
   }
 }

@@ -11,16 +11,19 @@ public struct WireRequest: Sendable {
   public var body: ByteBuffer
   /// The longest answer that is taken.
   public var answerBytesMax: Int
+  /// Of the request that this one is part of answering.
+  public var id: RequestID?
 
   public init(
     _ method: HTTPMethod, _ target: String, contentType: String? = nil, body: ByteBuffer = ByteBuffer(),
-    answerBytesMax: Int = 4 << 20
+    answerBytesMax: Int = 4 << 20, id: RequestID? = .current
   ) {
     self.method = method
     self.target = target
     self.contentType = contentType
     self.body = body
     self.answerBytesMax = answerBytesMax
+    self.id = id
   }
 
   /// `POST` of a JSON value.

@@ -9,10 +9,11 @@ import Synchronization
 public protocol WireRoutes: Sendable {
   /// Answers a request; cancelled when the caller leaves or the server drains.
   func answer(_ request: WireRequest) async -> WireResponse
-  /// The longest body a request may have; 0 for a path that takes none.
+  /// The longest body a request may have. One that takes none is still read, up to `WireServer.strayBodyBytesMax`: its sender is told what
+  /// is really wrong.
   func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int
   /// `GET /openapi.json`.
-  var openAPI: String { get }
+  var openAPI: [UInt8] { get }
 }
 
 /// The HTTP/1.1 server of a service that other services ask: its sidecar stands before it, so it speaks plain text on loopback.
@@ -22,6 +23,8 @@ public protocol WireRoutes: Sendable {
 public final class WireServer: Sendable {
   public static let connectionsMax = 4096
   public static let bodyBytesMax = 256 << 20
+  /// Of a request that should have none.
+  public static let strayBodyBytesMax = 64 << 10
 
   private let host: String
   private let port: Int

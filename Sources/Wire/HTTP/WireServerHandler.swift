@@ -102,13 +102,22 @@ final class WireServerHandler: ChannelInboundHandler {
   private func route(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
     let start = NIODeadline.now()
     let request = WireRequest(
-      head.method, head.uri, contentType: head.headers.first(name: "Content-Type"), body: body)
+      head.method, head.uri, contentType: head.headers.first(name: "Content-Type"), body: body,
+      id: RequestID(head.headers.first(name: RequestID.header)))
     body = ByteBuffer()
     let (shared, eventLoop) = (shared, context.eventLoop)
     let version = head.headers.first(name: WireVersion.header)
     let bound = NIOLoopBound((handler: self, context: context), eventLoop: eventLoop)
     task = Task {
-      let response = await WireServerHandler.answer(request, version: version, shared)
+      var response = await RequestID.$current.withValue(request.id) {
+        await WireServerHandler.answer(request, version: version, shared)
+      }
+      if let id = request.id {
+        response.headers[RequestID.header] = id.description
+        if response.status >= 500 {
+          shared.logger.debug("answering \(response.status) to \(request.method) \(request.path)", metadata: ["request": "\(id)"])
+        }
+      }
       eventLoop.execute {
         bound.value.handler.answer(bound.value.context, head, response, received: request.body.readableBytes, since: start)
       }
@@ -128,7 +137,7 @@ final class WireServerHandler: ChannelInboundHandler {
       return WireResponse(
         contentType: "text/plain; version=0.0.4; charset=utf-8", body: ByteBuffer(string: shared.probe.metrics()))
     case "/openapi.json" where isGet:
-      return WireResponse(contentType: WireContent.json, body: ByteBuffer(string: shared.routes.openAPI))
+      return WireResponse(contentType: WireContent.json, body: ByteBuffer(bytes: shared.routes.openAPI))
     case "/livez", "/readyz", "/health", "/metrics", "/openapi.json":
       return WireResponse(
         HTTPProblem(

@@ -24,14 +24,15 @@ public struct LogRoutes: WireRoutes {
   }
 
   public func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int {
-    guard method == .POST else { return 0 }
+    guard method == .POST else { return WireServer.strayBodyBytesMax }
     return path.hasSuffix("/batches") ? BatchFraming.bytesMax : 1 << 20
   }
 
-  public var openAPI: String { LogOpenAPI.document }
+  public var openAPI: [UInt8] { PackageResources.log_openapi_json }
 
   public func answer(_ request: WireRequest) async -> WireResponse {
     let parts = request.path.split(separator: "/")
+    guard parts.starts(with: ["v1", "log"]) else { return LogRoutes.refusal(request, allowed: nil) }
     do throws(LogError) {
       switch (request.method, parts.count, parts.dropFirst().first, parts.dropFirst(2).first) {
       case (.GET, 2, "log", nil):
@@ -46,9 +47,9 @@ public struct LogRoutes: WireRoutes {
         case (.POST, "batches"): return try await append(request, to: partition)
         case (.GET, "batches"): return try await read(request, partition)
         case (.GET, "first_offset"): return try await firstOffset(request, partition)
-        default: return LogRoutes.notFound(request)
+        default: return LogRoutes.refusal(request, allowed: LogRoutes.allowed(parts))
         }
-      default: return LogRoutes.notFound(request)
+      default: return LogRoutes.refusal(request, allowed: LogRoutes.allowed(parts))
       }
     } catch {
       return error.response
@@ -176,10 +177,28 @@ public struct LogRoutes: WireRoutes {
     return PartitionID(number)
   }
 
-  static func notFound(_ request: WireRequest) -> WireResponse {
-    WireResponse(
+  /// - Parameters:
+  ///   - request: That is not answered.
+  ///   - allowed: What its path takes, as `Allow` has it; nil where there is no such path.
+  static func refusal(_ request: WireRequest, allowed: String?) -> WireResponse {
+    guard let allowed else {
+      return WireResponse(
+        HTTPProblem(status: 404, code: "not_found", detail: "there is no \(request.path.prefix(128)); see /openapi.json"))
+    }
+    return WireResponse(
       HTTPProblem(
-        status: 404, code: "not_found", detail: "there is no \(request.method) \(request.path.prefix(128)); see /openapi.json"))
+        status: 405, code: "method_not_allowed", detail: "\(request.path.prefix(128)) takes \(allowed), not \(request.method)",
+        headers: ["Allow": allowed]))
+  }
+
+  /// What the paths take that `answer` knows.
+  private static func allowed(_ parts: [Substring]) -> String? {
+    switch (parts.count, parts.dropFirst(2).first, parts.last) {
+    case (2, nil, _), (4, "partitions", _), (5, "partitions", "first_offset"): "GET"
+    case (3, "wait", _), (3, "producers", _), (3, "needs", _): "POST"
+    case (5, "partitions", "batches"): "GET, POST"
+    default: nil
+    }
   }
 
   static func bad(_ code: String, _ detail: String) -> WireResponse {

@@ -1,0 +1,33 @@
+/// The trace context of events that bring none.
+extension EventScanner {
+  /// Of the present message, in the scanner's own memory, which the tape may point into.
+  struct Trace: ~Copyable {
+    var parentPath: Int32 = -1
+    var statePath: Int32 = -1
+    var parent = GrowableBuffer<UInt8>(capacity: 64)
+    var state = GrowableBuffer<UInt8>(capacity: 64)
+  }
+
+  /// For the events of the message begun.
+  mutating func setTrace(_ context: TraceContext) {
+    trace.parentPath = paths.attribute("traceparent")
+    trace.statePath = paths.attribute("tracestate")
+    trace.parent.removeAll()
+    for byte in context.parent.utf8 { trace.parent.append(byte) }
+    trace.state.removeAll()
+    for byte in (context.state ?? "").utf8 { trace.state.append(byte) }
+  }
+
+  /// Gives the event read the message's trace, unless it has one.
+  mutating func addTrace() {
+    guard tape.attributes.count <= EventScanner.attributesMax - 2, paths.mark(trace.parentPath) else { return }
+    add(trace.parentPath, UnsafePointer(trace.parent.base), trace.parent.count)
+    guard trace.state.count > 0, paths.mark(trace.statePath) else { return }
+    add(trace.statePath, UnsafePointer(trace.state.base), trace.state.count)
+  }
+
+  private mutating func add(_ path: Int32, _ text: UnsafePointer<UInt8>, _ count: Int) {
+    tape.attributes.append(EventTape.Leaf(path: path, kind: .string, slice: EventTape.Slice(start: text, count: count)))
+    tape.textBytes += count
+  }
+}

@@ -1,0 +1,212 @@
+"""clients/python against a real server: numbering, windows, rejects, and connections and servers that go away."""
+
+import asyncio
+import json
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from conftest import DEADLINE, ROOT, Penstock
+from test_http import request
+
+CLIENT = ROOT / "clients" / "python"
+sys.path.insert(0, str(CLIENT / "src"))
+
+import penstock as client  # noqa: E402
+
+
+def url(port):
+    return f"ws://127.0.0.1:{port}/v1/stream"
+
+
+def run(coroutine):
+    return asyncio.run(asyncio.wait_for(coroutine, timeout=2 * DEADLINE))
+
+
+def reading(value):
+    return {"type": "test.reading", "time": "2024-05-01T12:00:00Z", "data": {"value": value}}
+
+
+def stored(port, source):
+    """The events of a source, through the query service."""
+    found, cursor = [], None
+    while True:
+        path = f"/v1/events?source={source}&limit=10000" + (f"&cursor={cursor}" if cursor else "")
+        status, _, body = request(port, "GET", path)
+        assert status == 200, body
+        page = json.loads(body)
+        found += page["events"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return found
+
+
+def counted(counts):
+    return counts.appended + counts.duplicates + counts.rejected + counts.resumed
+
+
+def test_the_types_hold():
+    result = subprocess.run([sys.executable, "-m", "mypy", "--strict", str(CLIENT / "src")], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_events_are_numbered_and_counted_and_a_second_run_goes_on(penstock):
+    async def send(count, source="client/numbered"):
+        async with client.Device(url(penstock.ports["ingest"]), source, batch=7) as device:
+            await device.send(reading(0))
+            await device.send_many(reading(n) for n in range(1, count))
+            await device.flush()
+            return device.counts, device.offsets
+
+    first, offsets = run(send(100))
+    assert (first.sent, first.appended, first.duplicates, first.rejected) == (100, 100, 0, 0)
+    assert sum(offsets.values()) >= 100
+    second, _ = run(send(50))
+    assert (second.sent, second.appended, second.duplicates) == (50, 50, 0)
+    events = stored(penstock.ports["query"], "client/numbered")
+    assert [event["sequence"] for event in events] == list(range(1, 151))
+
+
+def test_rejects_come_with_their_events(penstock):
+    told = []
+
+    async def send():
+        async with client.Device(url(penstock.ports["ingest"]), "client/rejects", on_reject=told.append) as device:
+            await device.send_many([reading(1), dict(reading(2), time="yesterday"), reading(3)])
+            await device.send({"data": 4})
+            with pytest.raises(TypeError):
+                await device.send(reading(object()))
+            with pytest.raises(ValueError):
+                await device.send(dict(reading(5), source="another"))
+            await device.flush()
+            return device.counts
+
+    counts = run(send())
+    assert (counts.sent, counts.appended, counts.rejected) == (4, 2, 2)
+    assert [(reject.code, reject.event["data"]) for reject in told] == [("invalid_time", {"value": 2}), ("missing_type", 4)]
+
+
+def test_a_message_too_large_for_the_server_is_split_and_an_event_too_large_is_refused(start_penstock):
+    service = start_penstock("ingest.message_bytes_max=4KiB")
+
+    async def send():
+        async with client.Device(url(service.ports["ingest"]), "client/large") as device:
+            await device.send_many(dict(reading(n), subject="x" * 100) for n in range(200))
+            with pytest.raises(ValueError):
+                await device.send(dict(reading(0), data="x" * 5000))
+            await device.flush()
+            return device.counts
+
+    assert run(send()).appended == 200
+
+
+def test_what_cannot_go_on_is_an_error_at_once(penstock):
+    async def open_at(address, **options):
+        async with client.Device(address, "client/refused", **options):
+            pass
+
+    with pytest.raises(client.Refused):
+        run(open_at(f"ws://127.0.0.1:{penstock.ports['ingest']}/nowhere"))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with pytest.raises(client.ConnectionLost):
+            run(open_at(url(closed.getsockname()[1]), reconnect_for=0.3))
+
+    async def be_fenced():
+        async with client.Device(url(penstock.ports["ingest"]), "client/fenced", epoch=3) as device:
+            await device.send(reading(1))
+        async with client.Device(url(penstock.ports["ingest"]), "client/fenced", epoch=2):
+            pass
+
+    with pytest.raises(client.Fenced):
+        run(be_fenced())
+
+
+class Cutting:
+    """A TCP proxy that cuts each connection after so many bytes from the device."""
+
+    def __init__(self, port, bytes_max):
+        self.port, self.bytes_max, self.cuts = port, bytes_max, 0
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self.carry, "127.0.0.1", 0)
+        return self.server.sockets[0].getsockname()[1]
+
+    async def __aexit__(self, *_):
+        self.server.close()
+
+    async def carry(self, reader, writer):
+        upstream, to_upstream = await asyncio.open_connection("127.0.0.1", self.port)
+
+        async def back():
+            while data := await upstream.read(65536):
+                writer.write(data)
+            writer.close()
+
+        answers = asyncio.create_task(back())
+        left = self.bytes_max
+        while left > 0 and (data := await reader.read(min(left, 65536))):
+            left -= len(data)
+            to_upstream.write(data)
+        self.cuts += left == 0
+        to_upstream.transport.abort()
+        answers.cancel()
+        writer.transport.abort()
+
+
+def test_dropped_connections_lose_and_double_nothing(penstock):
+    cutting = Cutting(penstock.ports["ingest"], 20_000)
+
+    async def send():
+        async with cutting as port, client.Device(url(port), "client/cut", batch=10, window=8, compress=False) as device:
+            await device.send_many(reading(n) for n in range(3000))
+            await device.flush()
+            return device.counts
+
+    counts = run(send())
+    assert cutting.cuts >= 5 and counts.reconnects == cutting.cuts
+    assert counted(counts) == counts.sent == 3000
+    assert [event["data"]["value"] for event in stored(penstock.ports["query"], "client/cut")] == list(range(3000))
+
+
+def test_a_server_killed_in_the_middle_has_each_event_once_in_the_end(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def start():
+        service = Penstock(tmp_path, f"ingest.listen=127.0.0.1:{port}")
+        running.append(service)
+        return service
+
+    running = []
+    start()
+
+    async def send():
+        async with client.Device(url(port), "client/killed", batch=20, window=16) as device:
+            async def readings():
+                for n in range(6000):
+                    yield reading(n)
+                    if n in (2000, 4000):
+                        # Something is under way, and something acknowledged.
+                        while device.counts.appended + device.counts.resumed < n - 1000:
+                            await asyncio.sleep(0.001)
+                        await asyncio.to_thread(running[-1].stop, signal.SIGKILL)
+                        await asyncio.to_thread(start)
+
+            await device.send_many(readings())
+            await device.flush()
+            return device.counts
+
+    try:
+        counts = run(send())
+        assert counts.reconnects >= 2
+        assert counted(counts) == counts.sent == 6000
+        events = stored(running[-1].ports["query"], "client/killed")
+        assert [event["data"]["value"] for event in events] == list(range(6000))
+    finally:
+        for service in running:
+            service.stop(signal.SIGKILL)

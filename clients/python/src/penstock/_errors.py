@@ -1,0 +1,17 @@
+"""What may go wrong."""
+
+
+class PenstockError(Exception):
+    """Of this package."""
+
+
+class Refused(PenstockError):
+    """The server does not take what is asked, and would not when asked again: a bad token, a wrong address, a message it cannot read."""
+
+
+class Fenced(PenstockError):
+    """The source has a higher epoch by now: another device, or another run of this one, writes as it."""
+
+
+class ConnectionLost(PenstockError):
+    """The server could not be reached for as long as `reconnect_for` allows. What was not acknowledged may or may not be there."""
