@@ -83,8 +83,8 @@ extension [ExpressionNode] {
       case .has(let path): texts.append(("has(\(path.expressionText))", 8))
       case .not(let a): texts.append(("!" + (isNot(a) ? texts[a].text : operand(a, 8)), 7))
       case .negate(let a):
-        // -(1) must not read back as the literal -1. Brackets within brackets would nest deeper than what was read.
-        texts.append((isNegation(a) ? "-\(texts[a].text)" : "-(\(texts[a].text))", 7))
+        // -(1) must not read back as the literal -1, nor - -x as one token.
+        texts.append(("-(\(texts[a].text))", 7))
       case .binary(let op, let a, let b):
         texts.append(("\(operand(a, op.precedence)) \(op.rawValue) \(operand(b, op.precedence + 1))", op.precedence))
       case .member(let a, let values):
@@ -97,10 +97,6 @@ extension [ExpressionNode] {
       }
     }
     return texts.last?.text ?? ""
-  }
-
-  private func isNegation(_ index: Int) -> Bool {
-    if case .negate = self[index].kind { true } else { false }
   }
 
   private func isNot(_ index: Int) -> Bool {
