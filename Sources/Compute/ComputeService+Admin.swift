@@ -1,12 +1,14 @@
 import Events
+import Logging
 import Views
 
 extension ComputeService: ViewAdmin {
-  /// Rows that a gate compares are counted, not kept.
-  private static let gateRowsMax = 0
   private static let estimateTime = Duration.milliseconds(300)
 
   // MARK: what there is
+
+  /// Of the shared table of generations that this process goes by; rises with each change. 0 where none is shared.
+  public var generationsVersion: UInt64 { book.version }
 
   public nonisolated(nonsending) func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus] {
     let table = book.table
@@ -40,7 +42,7 @@ extension ComputeService: ViewAdmin {
   // MARK: changes
 
   /// Changes the table, then has the workers follow.
-  private nonisolated(nonsending) func change<R: Sendable>(
+  nonisolated(nonsending) func change<R: Sendable>(
     _ body: @escaping @Sendable (inout GenerationTable) throws(ViewStoreError) -> R
   ) async throws(ViewStoreError) -> R {
     let result = await steps.run { [self] () -> Result<R, ViewStoreError> in
@@ -55,6 +57,35 @@ extension ComputeService: ViewAdmin {
     }
     guard let result else { throw .unavailable("compute is stopping") }
     return try result.get()
+  }
+
+  /// Another instance may have changed the shared table.
+  func takeShared() async {
+    let outcome = await steps.run { [self] () -> Result<Void, ViewStoreError> in
+      let before = book.table
+      do throws(ViewStoreError) {
+        try await book.refresh()
+        try await follow(from: before)
+        return .success(())
+      } catch {
+        return .failure(error)
+      }
+    }
+    if case .failure(let error)? = outcome { logger.warning("the shared table of generations: \(error)") }
+  }
+
+  /// Tries until the place where generations are kept answers, or the task is cancelled.
+  static func untilAvailable(
+    _ logger: Logger, _ body: () async throws(ViewStoreError) -> Void
+  ) async throws(ViewStoreError) {
+    while true {
+      do throws(ViewStoreError) { return try await body() } catch {
+        guard case .unavailable = error, !Task.isCancelled else { throw error }
+        logger.info("\(error); it is tried again")
+        // Cancelled: the next round's failure is the last.
+        try? await Task.sleep(for: .milliseconds(500))
+      }
+    }
   }
 
   private func follow(from before: GenerationTable) async throws(ViewStoreError) {
@@ -89,7 +120,8 @@ extension ComputeService: ViewAdmin {
   }
 
   private func settleNow(_ id: GenerationID) async {
-    guard let record = book.table[id], record.state == .building, !ownedPartitions.isEmpty else { return }
+    let partitions = ownedPartitions
+    guard let record = book.table[id], record.state == .building, !partitions.isEmpty else { return }
     for worker in workers {
       guard await worker.replays.isSettled(id) else { return }
       if record.to == nil { guard await worker.hasCaughtUp(id) else { return } }
@@ -105,11 +137,17 @@ extension ComputeService: ViewAdmin {
         }
       }
     }
+    // Handed over meanwhile: their new owner speaks for them.
+    let settled = partitions.intersection(ownedPartitions)
+    let count = isShared ? log.partitionCount : settled.count
     do throws(ViewStoreError) {
-      try await change { table throws(ViewStoreError) in table.caughtUp(id) }
+      try await change { table throws(ViewStoreError) in table.caughtUp(id, settled, of: count) }
     } catch {
-      if case .unavailable = error { return }
-      logger.error("\(id) has caught up, but: \(error)")
+      guard case .unavailable = error else { return logger.error("\(id) has caught up, but: \(error)") }
+      guard !steps.isStopped else { return }
+      logger.warning("\(id) has caught up, but: \(error); it is tried again")
+      do { try await Task.sleep(for: .seconds(1)) } catch { return }
+      settle(id)
     }
   }
 
@@ -131,21 +169,11 @@ extension ComputeService: ViewAdmin {
   public nonisolated(nonsending) func promote(_ request: PromoteRequest) async throws(ViewStoreError) -> GenerationStatus {
     let record = try book.table.promotable(request.view, request.generation)
     if let changesMax = request.changesMax, record.state != .live, let live = book.table.live(request.view) {
-      guard record.state != .building else {
-        throw .refused(
-          code: "not_caught_up", detail: "\(record.id) still builds: it can be compared with the live one when it has caught up")
-      }
-      let pair = try await pinned(
-        PinnedRequest(view: request.view, first: live.number, second: record.number, timeout: request.timeout))
-      let differences = RowDifferences(pair, rowsMax: ComputeService.gateRowsMax)
-      guard differences.count <= changesMax, changesMax > 0 || differences.isSame else {
-        throw .refused(
-          code: "generations_differ",
-          detail:
-            "\(record.id) differs from \(live.number), the live one, in \(differences.count) rows (\(differences.added) added, "
-            + "\(differences.gone) gone, \(differences.changed) changed) as of \(pair.first.asOf)"
-            + (changesMax == 0 ? "" : "; \(changesMax) are allowed") + ": it is not promoted")
-      }
+      guard record.state != .building else { throw PromoteRequest.notCaughtUp(request.view, record.number) }
+      try PromoteRequest.check(
+        try await pinned(
+          PinnedRequest(view: request.view, first: live.number, second: record.number, timeout: request.timeout)),
+        changesMax: changesMax)
     }
     let number = try await change { table throws(ViewStoreError) in try table.promote(request.view, record.number) }
     return try await status(request.view, number)
@@ -177,7 +205,7 @@ extension ComputeService: ViewAdmin {
     var from = OffsetVector(), to = OffsetVector()
     var events = 0
     var ranges: [(partition: PartitionID, from: Offset, to: Offset)] = []
-    for partition in ownedPartitions.sorted() {
+    for partition in allPartitions.sorted() {
       let bounds = try await bounds(of: partition)
       let first = max(bounds.startOffset, plan.from[partition] ?? bounds.startOffset)
       let end = max(first, min(plan.to.map { $0[partition] ?? first } ?? bounds.highWatermark, bounds.highWatermark))
@@ -205,7 +233,7 @@ extension ComputeService: ViewAdmin {
     if let lateness = request.allowedLateness { definition = definition.with(allowedLateness: lateness) }
     var from = OffsetVector()
     var to: OffsetVector? = request.to == nil ? nil : OffsetVector()
-    for partition in ownedPartitions.sorted() {
+    for partition in allPartitions.sorted() {
       let bounds = try await bounds(of: partition)
       let first = try await offset(request.from, partition, bounds, default: bounds.startOffset)
       if first != bounds.startOffset || request.from != .earliest { from[partition] = first }

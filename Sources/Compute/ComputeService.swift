@@ -17,6 +17,9 @@ public final class ComputeService: ViewStore {
   private let owned = Mutex<Set<PartitionID>>([])
   /// One at a time: what the workers do with generations follows the table's changes in their order.
   let steps = StepQueue()
+  private let shared: (any SharedGenerations)?
+  private let neighbours: Neighbours?
+  private let sharing = Mutex<Task<Void, Never>?>(nil)
 
   /// Opens the workers' files and loads what they hold.
   /// - Parameters:
@@ -25,26 +28,36 @@ public final class ComputeService: ViewStore {
   ///   - log: What is folded.
   ///   - partitions: Those owned from the start; all of the log's when nil.
   ///   - fence: Says which partitions are still this process's.
+  ///   - shared: Where this process and others agree on generations; waited for, for as long as it takes or until the task is cancelled. Nil
+  ///     where one process owns all.
   ///   - hold: Generations that the catalogue's changed definitions begin wait to be promoted.
   ///   - now: The clock that a generation's `createdAt` comes from.
   ///   - logger: Told when generations begin, change and end, and of what fails.
   public init(
     configuration: ComputeConfiguration, catalog: ViewCatalog, log: any EventLog, partitions: Set<PartitionID>? = nil,
-    fence: PartitionFence = .open, hold: Bool = false, now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() },
+    fence: PartitionFence = .open, shared: (any SharedGenerations)? = nil, hold: Bool = false,
+    now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() },
     logger: Logger
   ) async throws(ComputeError) {
     self.logger = logger
     self.log = log
     self.fence = fence
     self.now = now
+    self.shared = shared
+    neighbours = configuration.neighbours.map { Neighbours(folder: $0, own: configuration.directory, logger: logger) }
     let wanted = configuration.workers > 0 ? configuration.workers : ProcessInfo.processInfo.activeProcessorCount
     let count = max(1, min(wanted, log.partitionCount))
     let files = try WorkerFiles(directory: configuration.directory, workers: count, logger: logger)
-    book = try GenerationBook(store: files.stores[0])
+    book = try GenerationBook(store: files.stores[0], shared: shared, logger: logger)
     let known = try files.known()
     let time = now()
     do throws(ViewStoreError) {
-      _ = try await book.change { table throws(ViewStoreError) in try table.load(catalog, hold: hold, known: known, at: time) }
+      let opened = book
+      try await ComputeService.untilAvailable(logger) { () async throws(ViewStoreError) in
+        try await opened.refresh()
+        _ = try await opened.change { table throws(ViewStoreError) in try table.load(catalog, hold: hold, known: known, at: time)
+        }
+      }
     } catch {
       throw ComputeError(.checkpoint, worker: 0, "the views cannot be taken in: \(error)")
     }
@@ -66,10 +79,15 @@ public final class ComputeService: ViewStore {
   public func start() {
     tasks.start(workers)
     for record in book.table.kept where record.state == .building { settle(record.id) }
+    guard let shared else { return }
+    sharing.withLock { $0 = Task { [weak self] in await shared.watch { [weak self] in await self?.takeShared() } } }
   }
 
   /// Stops reading, checkpoints, closes the files.
   public func shutDown() async {
+    let watch = sharing.withLock { $0.take() }
+    watch?.cancel()
+    await watch?.value
     steps.stop()
     await tasks.stop()
     for worker in workers {
@@ -84,15 +102,27 @@ public final class ComputeService: ViewStore {
     return nil
   }
 
+  /// Whether other processes own partitions too.
+  var isShared: Bool { shared != nil }
+
   // MARK: partitions
 
-  /// Takes partitions: their state from the local files or, where those have none, from the log's start.
+  /// Takes partitions: their state from the local files, or a neighbour's where that is further on, or else from the log's start.
   public func own(_ partitions: Set<PartitionID>) async throws(ComputeError) {
-    for partition in partitions.sorted() {
-      precondition(partition.index < log.partitionCount, "the log has the partition")
-      try await workers[partition.index % workers.count].own(partition, book.table.kept)
-      owned.withLock { _ = $0.insert(partition) }
+    precondition(partitions.allSatisfy { $0.index < log.partitionCount }, "the log has the partitions")
+    // A step: a generation that begins meanwhile would be missing in what is just being loaded.
+    let outcome = await steps.run(endsWithCaller: true) { [self] () -> Result<Void, ComputeError> in
+      do throws(ComputeError) {
+        for partition in partitions.sorted() {
+          try await workers[partition.index % workers.count].own(partition, book.table.kept, neighbours)
+          owned.withLock { _ = $0.insert(partition) }
+        }
+        return .success(())
+      } catch {
+        return .failure(error)
+      }
     }
+    try outcome?.get()
   }
 
   /// Lets partitions go: their state is checkpointed, where the fence still allows it, and then forgotten.
@@ -101,6 +131,22 @@ public final class ComputeService: ViewStore {
       owned.withLock { _ = $0.remove(partition) }
       await workers[partition.index % workers.count].release(partition)
     }
+  }
+
+  /// What `own` is to be followed by where partitions change hands: their former owner's word that a generation has caught up is no longer
+  /// worth anything.
+  public func settleAnew(_ partitions: Set<PartitionID>) async {
+    // A generation may have begun since its table was looked at.
+    await takeShared()
+    let building = book.table.kept.filter { $0.state == .building }
+    if building.contains(where: { !$0.settled.isDisjoint(with: partitions) }) {
+      do throws(ViewStoreError) {
+        try await change { table throws(ViewStoreError) in table.movedOn(partitions) }
+      } catch {
+        logger.warning("what builds may take over before partitions \(partitions.sorted()) have caught up: \(error)")
+      }
+    }
+    for record in building { settle(record.id) }
   }
 
   /// Those owned, and not fenced off.
@@ -163,7 +209,7 @@ public final class ComputeService: ViewStore {
     return result
   }
 
-  private var allPartitions: Set<PartitionID> { Set((0..<log.partitionCount).map { PartitionID($0) }) }
+  var allPartitions: Set<PartitionID> { Set((0..<log.partitionCount).map { PartitionID($0) }) }
 
   /// Those asked for, which all must be here.
   private func wanted(

@@ -273,7 +273,11 @@ struct GenerationTests {
           _ = try table.replay(
             catalogs[0].views[0], from: OffsetVector(), to: Bool.random(using: &random) ? OffsetVector() : nil,
             promotes: false, at: time)
-        default: table.caughtUp(GenerationID(view: view, number: number))
+        case 6: table.movedOn([PartitionID(Int.random(in: 0..<3, using: &random))])
+        default:
+          table.caughtUp(
+            GenerationID(view: view, number: number), [PartitionID(Int.random(in: 0..<3, using: &random))],
+            of: Int.random(in: 1...3, using: &random))
         }
       } catch {
         // Refusals leave the table whole; what follows checks that.
@@ -286,6 +290,8 @@ struct GenerationTests {
         #expect(records.count(where: \.state.isKept) <= GenerationTable.keptMax, "seed \(seed), step \(step)")
       }
     }
+    // What instances share says the same to each.
+    #expect(GenerationTable(text: table.text) == table, "seed \(seed)")
   }
 
   @Test("a definition's text reads back as the same definition")

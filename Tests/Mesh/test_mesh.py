@@ -1,11 +1,13 @@
 """The four services as processes behind a real Consul Connect, as `ops/mesh up` starts them."""
 
+import base64
 import gzip
 import json
 import os
 import pathlib
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -16,7 +18,12 @@ import pytest
 from conftest import BUILD, ROOT, VIEWS, WEATHER
 from test_query import assert_same, expected_rows
 
-DEADLINE = 60
+# Conditions decide, not clocks: these bound a machine that has other work to do.
+DEADLINE = 120
+# What the services promise is 5 s; a process that waits for its turn on a busy machine may take longer to see to it.
+REPLACED_WITHIN = 5 * float(os.environ.get("PENSTOCK_TEST_PATIENCE", "3"))
+ALLOWED = {("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute")}
+SIDECARS = {"ingest": 110, "log": 130, "compute": 140, "query": 120}
 
 
 def free_base():
@@ -38,7 +45,7 @@ def free_base():
 
 
 class Mesh:
-    def __init__(self, folder):
+    def __init__(self, folder, **environment):
         self.folder = folder
         self.base = free_base()
         views = folder / "views.yaml"
@@ -49,11 +56,12 @@ class Mesh:
             PENSTOCK_MESH_PORT_BASE=str(self.base),
             PENSTOCK_MESH_VIEWS=str(views),
             PENSTOCK_BUILD_DIR=str(BUILD),
+            **environment,
         )
 
     def run(self, command):
         result = subprocess.run(
-            [str(ROOT / "ops" / "mesh"), command], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180
+            [str(ROOT / "ops" / "mesh"), command], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
         )
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
@@ -61,8 +69,17 @@ class Mesh:
     def pid(self, name):
         return int((self.folder / f"{name}.pid").read_text().split()[0])
 
-    def kill(self, name):
-        os.kill(self.pid(name), signal.SIGKILL)
+    def kill(self, name, how=signal.SIGKILL):
+        os.kill(self.pid(name), how)
+
+    def owners(self):
+        """Partition → compute instance, as leased."""
+        keys = self.agent("/v1/kv/penstock/compute/partitions/?recurse")
+        return {int(key["Key"].rpartition("/")[2]): base64.b64decode(key["Value"]).decode() for key in keys}
+
+    def shares(self):
+        owners = list(self.owners().values())
+        return sorted(owners.count(owner) for owner in set(owners))
 
     def send(self, lines, ingest=1):
         """Starts a device client; it resumes after dropped connections."""
@@ -75,6 +92,17 @@ class Mesh:
     def get(self, path, **parameters):
         url = f"http://127.0.0.1:{self.base + 20}{path}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(url, timeout=DEADLINE) as answer:
+            return json.loads(answer.read())
+
+    def post(self, path, body):
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.base + 20}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+            return json.loads(answer.read())
+
+    def agent(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.base}{path}", timeout=DEADLINE) as answer:
             return json.loads(answer.read())
 
     def consul(self, *arguments):
@@ -118,28 +146,143 @@ def counted(mesh):
     return {(row["window_start"][:10], row["source"]): row for row in rows}
 
 
-def test_counts_stay_exact_while_each_process_and_each_sidecar_is_killed(mesh, observations):
-    names = ["ingest-1", "log-1", "compute-1", "query-1", "log-1-sidecar", "compute-1-sidecar", "ingest-1-sidecar"]
-    sender = mesh.send(observations)
-    expected = expected_rows(observations)
-    try:
-        # A share of the lines around each kill, so that each falls into the load.
-        share = len(observations) // (len(names) + 1)
-        for at, name in enumerate(names):
-            sender.stdin.writelines(observations[at * share : (at + 1) * share])
-            sender.stdin.flush()
-            mesh.kill(name)
-            mesh.run("up")
-        sender.stdin.writelines(observations[len(names) * share :])
-        output, errors = sender.communicate(timeout=120)
-    finally:
-        sender.kill()
-    assert sender.returncode == 0, errors
-    eventually(lambda: sum(row["observations"] for row in counted(mesh).values()) == sum(e["observations"] for e in expected.values()))
+def assert_exact(mesh, lines):
+    """The view has counted these lines, each once, as Python counts them."""
+    expected = expected_rows(lines)
+    total = sum(row["observations"] for row in expected.values())
+    eventually(lambda: sum(row["observations"] for row in counted(mesh).values()) == total)
     rows = counted(mesh)
     assert set(rows) == set(expected)
     for key, row in rows.items():
         assert_same(row, expected[key])
+
+
+def answered_again(mesh):
+    """Seconds until queries are answered whole again."""
+    start = time.monotonic()
+    eventually(lambda: mesh.get("/v1/views/weather_daily", limit=1))
+    return time.monotonic() - start
+
+
+def under_load(mesh, lines, steps, name):
+    """Streams the lines, a share of them before each step; what each step returns is reported."""
+    share = len(lines) // (len(steps) + 1)
+    sender = mesh.send(lines)
+    report = []
+    try:
+        for at, (label, step) in enumerate(steps):
+            sender.stdin.writelines(lines[at * share : (at + 1) * share])
+            sender.stdin.flush()
+            report.append(f"{label:20} {step():5.1f} s")
+        sender.stdin.writelines(lines[len(steps) * share :])
+        output, errors = sender.communicate(timeout=2 * DEADLINE)
+    finally:
+        sender.kill()
+    print(f"\n{name}:\n" + "\n".join(report))
+    assert sender.returncode == 0, errors
+    assert_exact(mesh, lines)
+
+
+def test_only_the_four_edges_are_open_and_nobody_else_gets_a_byte_through(mesh, tmp_path):
+    roots = "".join(root["RootCert"] for root in mesh.agent("/v1/agent/connect/ca/roots")["Roots"])
+
+    def answer(source, target):
+        """What the target's sidecar lets through of an answer to the source, who shows its certificate; None shows none."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(cadata=roots)
+        if source:
+            leaf = mesh.agent(f"/v1/agent/connect/ca/leaf/penstock-{source}")
+            file = tmp_path / "leaf.pem"
+            file.write_text(leaf["CertPEM"] + leaf["PrivateKeyPEM"])
+            context.load_cert_chain(file)
+        try:
+            with socket.create_connection(("127.0.0.1", mesh.base + SIDECARS[target]), timeout=30) as plain:
+                with context.wrap_socket(plain) as connection:
+                    connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                    return connection.recv(100)
+        except (ssl.SSLError, ConnectionError):
+            return b""
+
+    for source in ["ingest", "log", "compute", "query", "stranger", None]:
+        for target in SIDECARS:
+            if (source, target) in ALLOWED:
+                assert answer(source, target).startswith(b"HTTP/1.1 200"), (source, target)
+            else:
+                assert answer(source, target) == b"", (source, target)
+
+
+def test_a_killed_worker_is_replaced_and_counts_stay_exact(mesh, observations):
+    def kill_one(name):
+        def step():
+            eventually(lambda: mesh.shares() == [4, 4])
+            mesh.kill(name)
+            # The death shows at once; until the heir has the partitions they are named.
+            try:
+                mesh.get("/v1/views/weather_daily", limit=1)
+            except urllib.error.HTTPError as error:
+                problem = json.load(error)
+                assert (error.code, problem["code"]) == (503, "missing_partitions"), problem
+            took = answered_again(mesh)
+            assert took < REPLACED_WITHIN
+            partial = mesh.get("/v1/views/weather_daily", limit=1, allow_partial="true")
+            assert (partial["partial"], partial["missing_partitions"]) == (False, [])
+            mesh.run("up")
+            return took
+
+        return step
+
+    under_load(mesh, observations[:2000], [("compute-1", kill_one("compute-1")), ("compute-2", kill_one("compute-2"))], "replaced within")
+
+
+def test_a_worker_leaves_and_joins_with_few_moves(mesh, observations):
+    eventually(lambda: mesh.shares() == [4, 4])
+    before = mesh.owners()
+    mesh.kill("compute-2", signal.SIGTERM)
+    eventually(lambda: set(mesh.owners().values()) == {"compute-1"})
+    print(f"\nleft: answered again after {answered_again(mesh):.1f} s")
+    mesh.run("up")
+    eventually(lambda: mesh.shares() == [4, 4])
+    after = mesh.owners()
+    eventually(lambda: mesh.get("/v1/views/weather_daily", limit=1))
+    # Whoever stayed kept half of what it had, and took nothing else.
+    stayed = {partition for partition in after if after[partition] == "compute-1"}
+    assert len(stayed) == 4 and set(before) == set(after) == set(range(8))
+    assert_exact(mesh, observations[:2000])
+
+
+def test_a_replay_goes_on_while_a_worker_is_replaced(mesh):
+    replay = mesh.post("/v1/views/weather_daily/replays", {})
+    mesh.kill("compute-1")
+    path = f"/v1/views/weather_daily/replays/{replay['generation']}"
+    eventually(lambda: mesh.get(path)["state"] == "held")
+    eventually(lambda: mesh.get("/v1/views/weather_daily", limit=1))
+    diff = mesh.get("/v1/views/weather_daily/diff", from_generation=1, to_generation=replay["generation"])
+    assert diff["same"], diff
+    assert mesh.post("/v1/views/weather_daily/promote", {"if_same": True})["state"] == "live"
+    assert mesh.get("/v1/views/weather_daily", limit=1)["generation"] == replay["generation"]
+    mesh.run("up")
+    eventually(lambda: mesh.shares() == [4, 4])
+    assert mesh.get("/v1/views/weather_daily", limit=1)["generation"] == replay["generation"]
+    assert mesh.post("/v1/views/weather_daily/verify", {})["same"]
+    assert mesh.post("/v1/views/weather_daily/rollback", {})["generation"] == 1
+
+
+def test_counts_stay_exact_while_each_process_and_each_sidecar_is_killed(mesh, observations):
+    processes = ["ingest-1", "ingest-2", "log-1", "compute-1", "compute-2", "query-1"]
+
+    def kill(name):
+        def step():
+            mesh.kill(name)
+            start = time.monotonic()
+            mesh.run("up")
+            answered_again(mesh)
+            return time.monotonic() - start
+
+        return step
+
+    names = [each for name in processes for each in (name, f"{name}-sidecar")]
+    under_load(mesh, observations, [(name, kill(name)) for name in names], "killed, started again and answering after")
 
 
 def test_a_withdrawn_intention_stops_the_flow_within_a_second_and_given_back_it_goes_on(mesh):
@@ -169,11 +312,48 @@ def test_plain_text_on_a_sidecar_reaches_nobody(mesh):
             assert not answer.startswith(b"HTTP/"), answer
 
 
+def test_the_flow_goes_on_while_three_servers_lose_their_leader(tmp_path, observations):
+    mesh = Mesh(tmp_path, PENSTOCK_MESH_SERVERS="3")
+    try:
+        mesh.run("up")
+
+        def kill_leader():
+            leader = mesh.agent("/v1/status/leader")
+            # 127.0.0.2 is server 1's.
+            mesh.kill(f"consul-server-{int(leader.partition(':')[0].rpartition('.')[2]) - 1}")
+            start = time.monotonic()
+            # Devices notice nothing: what is sent is acknowledged while there is no leader, and after.
+            at = 0
+            while new_leader() in ("", leader) or at < 20:
+                assert time.monotonic() < start + DEADLINE, "no new leader"
+                at += 1
+                event = {"source": "station/none", "type": "other", "sequence": at}
+                request = urllib.request.Request(
+                    f"http://127.0.0.1:{mesh.base + 11}/v1/events", json.dumps(event).encode(), {"Content-Type": "application/json"}, method="POST"
+                )
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    assert json.load(answer)["appended"] == 1
+            print(f"\na new leader after {time.monotonic() - start:.1f} s, {at} events acknowledged meanwhile")
+            answered_again(mesh)
+            return time.monotonic() - start
+
+        def new_leader():
+            try:
+                return mesh.agent("/v1/status/leader")
+            except urllib.error.HTTPError:
+                return ""
+
+        under_load(mesh, observations[:3000], [("leader", kill_leader)], "with the leader killed, answering after")
+        eventually(lambda: mesh.shares() == [4, 4])
+    finally:
+        mesh.run("down")
+
+
 def test_down_leaves_nothing_running(tmp_path):
     mesh = Mesh(tmp_path)
     mesh.run("up")
     pids = [int(file.read_text().split()[0]) for file in tmp_path.glob("*.pid")]
-    assert len(pids) == 11
+    assert len(pids) == 13
     mesh.run("down")
     assert [pid for pid in pids if is_running(pid)] == []
 

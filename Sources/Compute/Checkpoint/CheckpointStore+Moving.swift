@@ -59,7 +59,7 @@ extension CheckpointStore {
     logger.info("worker \(worker) has taken partition \(partition) of \(id) over from worker \(other.worker)")
   }
 
-  private func detach(_ db: SQLiteConnection) {
+  func detach(_ db: SQLiteConnection) {
     do { try db.execute("DETACH DATABASE other") } catch { logger.error("detaching a worker's file: \(error)") }
   }
 }

@@ -20,6 +20,8 @@ struct GenerationRecord: Sendable, Hashable {
   /// Where a bounded replay ends: an offset for every partition.
   var to: OffsetVector?
   var createdAt: Timestamp
+  /// While it builds: the partitions whose owners say that it has caught up there.
+  var settled: Set<PartitionID> = []
 
   var id: GenerationID { GenerationID(view: definition.name, number: number) }
 }

@@ -144,15 +144,27 @@ struct GenerationTable: Sendable, Hashable {
     return number
   }
 
-  /// It has counted all there is up to its end, or all that the live one has.
-  mutating func caughtUp(_ id: GenerationID) {
+  /// In these partitions it has counted all there is up to its end, or all that the live one has. Its state changes once that holds for
+  /// every partition, whoever owns it.
+  /// - Parameter count: Of the log's partitions.
+  mutating func caughtUp(_ id: GenerationID, _ partitions: Set<PartitionID>, of count: Int) {
     guard let record = self[id], record.state == .building else { return }
+    let settled = record.settled.union(partitions)
+    guard settled.count >= count else { return update(id) { $0.settled = settled } }
+    update(id) { $0.settled = [] }
     if record.to != nil {
       update(id) { $0.state = .complete }
     } else if record.promotes {
       takeOver(id)
     } else {
       update(id) { $0.state = .held }
+    }
+  }
+
+  /// These partitions have another owner, who has yet to say that what builds has caught up.
+  mutating func movedOn(_ partitions: Set<PartitionID>) {
+    for record in records where record.state == .building && !record.settled.isDisjoint(with: partitions) {
+      update(record.id) { $0.settled.subtract(partitions) }
     }
   }
 

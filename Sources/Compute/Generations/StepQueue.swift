@@ -9,8 +9,9 @@ final class StepQueue: Sendable {
 
   private let state = Mutex(State())
 
+  /// - Parameter endsWithCaller: Cancelling the caller's task cancels the step; else a step that has begun is always done.
   /// - Returns: When the step is done; at once, without it, when the queue is stopped.
-  func run<R: Sendable>(_ step: @escaping @Sendable () async -> R) async -> R? {
+  func run<R: Sendable>(endsWithCaller: Bool = false, _ step: @escaping @Sendable () async -> R) async -> R? {
     let task: Task<R?, Never>? = state.withLock { state in
       guard !state.isStopped else { return nil }
       let before = state.last
@@ -21,8 +22,14 @@ final class StepQueue: Sendable {
       state.last = Task { _ = await task.value }
       return task
     }
-    return await task?.value
+    return await withTaskCancellationHandler {
+      await task?.value ?? nil
+    } onCancel: {
+      if endsWithCaller { task?.cancel() }
+    }
   }
+
+  var isStopped: Bool { state.withLock { $0.isStopped } }
 
   func stop() { state.withLock { $0.isStopped = true } }
 }

@@ -57,10 +57,14 @@ actor ComputeWorker {
   // MARK: partitions and generations
 
   /// Takes a partition: its state from the worker's file or, where that has none, from the log's start.
-  func own(_ partition: PartitionID, _ generations: [GenerationRecord]) async throws(ComputeError) {
+  /// - Parameter neighbours: Whose files may be further on than the worker's.
+  func own(
+    _ partition: PartitionID, _ generations: [GenerationRecord], _ neighbours: Neighbours?
+  ) async throws(ComputeError) {
     guard owned[partition] == nil else { return }
+    neighbours?.bring(partition, generations, into: store)
     var folds: [(record: GenerationRecord, fold: GenerationFold)] = []
-    let bounds = await self.bounds(of: partition)
+    let bounds = await boundsOnceAnswered(of: partition)
     for record in generations { folds.append((record, try loadFold(record, partition, bounds))) }
     let furthest = folds.filter { $0.record.state != .building && $0.record.to == nil }.map(\.fold.next).max() ?? .zero
     var one = OwnedPartition(partition: partition)
@@ -115,6 +119,15 @@ actor ComputeWorker {
     owned[fold.partition]?.folds.append(fold)
     isChangedSinceCheckpoint = true
     waiting?.cancel()
+  }
+
+  /// A log in another process may be away just now; it is waited for until the task is cancelled.
+  private func boundsOnceAnswered(of partition: PartitionID) async -> Result<PartitionBounds, LogError> {
+    while true {
+      let bounds = await self.bounds(of: partition)
+      guard case .failure(let error) = bounds, error.code == .unavailable, !Task.isCancelled else { return bounds }
+      do { try await Task.sleep(for: .milliseconds(100)) } catch { return bounds }
+    }
   }
 
   private func bounds(of partition: PartitionID) async -> Result<PartitionBounds, LogError> {

@@ -80,6 +80,11 @@ enum SettingKeys {
     static let changedRowsMax = Setting<Int>.count(
       "compute.changed_rows_max", default: 200_000, in: 1000...100_000_000,
       help: "A worker checkpoints when it has changed this many rows even if the interval has not passed: bounds its memory.")
+    static let neighbours = Setting<String?>.optionalPath(
+      "compute.neighbours",
+      help:
+        "A folder with the data folders of all compute instances on this machine: who takes a partition over begins with the state left there."
+    )
   }
 
   enum Query {
@@ -172,14 +177,15 @@ enum SettingKeys {
     SettingDeclaration(Log.dedupIdentitiesMax), SettingDeclaration(Log.retentionAge), SettingDeclaration(Log.retentionBytes),
     SettingDeclaration(Log.retentionInterval), SettingDeclaration(Log.diskReserve),
     SettingDeclaration(Compute.listen), SettingDeclaration(Compute.workers), SettingDeclaration(Compute.checkpointInterval),
-    SettingDeclaration(Compute.changedRowsMax),
+    SettingDeclaration(Compute.changedRowsMax), SettingDeclaration(Compute.neighbours),
     SettingDeclaration(Query.listen), SettingDeclaration(Query.requestTimeout),
     SettingDeclaration(Query.rowsMax),
     SettingDeclaration(Auth.tokens), SettingDeclaration(Auth.jwks), SettingDeclaration(Auth.jwksRefresh),
     SettingDeclaration(Auth.secret), SettingDeclaration(Auth.audience), SettingDeclaration(Auth.issuer),
     SettingDeclaration(Auth.sourcesClaim), SettingDeclaration(Auth.leeway),
     SettingDeclaration(TLS.certificate), SettingDeclaration(TLS.key), SettingDeclaration(TLS.clientAuthorities),
-    SettingDeclaration(Mesh.consul), SettingDeclaration(Mesh.tokenFile), SettingDeclaration(Mesh.instance), SettingDeclaration(Mesh.sidecarAddress), SettingDeclaration(Mesh.sidecarPort),
+    SettingDeclaration(Mesh.consul), SettingDeclaration(Mesh.tokenFile), SettingDeclaration(Mesh.instance),
+    SettingDeclaration(Mesh.sidecarAddress), SettingDeclaration(Mesh.sidecarPort),
   ]
 }
 

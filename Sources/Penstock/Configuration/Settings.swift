@@ -130,12 +130,15 @@ struct ComputeSettings: Sendable, Hashable {
   var workers: Int
   var checkpointInterval: Duration
   var changedRowsMax: Int
+  /// Holds the data folders of all compute instances on this machine.
+  var neighbours: String?
 
   init(from reader: inout SettingsReader) {
     listen = reader.value(SettingKeys.Compute.listen)
     workers = reader.value(SettingKeys.Compute.workers)
     checkpointInterval = reader.value(SettingKeys.Compute.checkpointInterval)
     changedRowsMax = reader.value(SettingKeys.Compute.changedRowsMax)
+    neighbours = reader.value(SettingKeys.Compute.neighbours)
   }
 }
 

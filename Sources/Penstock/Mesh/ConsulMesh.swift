@@ -1,4 +1,6 @@
 #if Secure
+  import Compute
+  import Events
   import Foundation
   import Logging
   import Mesh
@@ -6,8 +8,10 @@
   import Synchronization
   import Wire
 
-  /// One service process's place in Consul's mesh: whom it dials, and what it is registered as.
+  /// One service process's place in Consul's mesh: whom it dials, what it is registered as and, for compute, its leases.
   final class ConsulMesh: ServiceMesh {
+    /// How often compute gives signs of life at least: how soon its death is noticed.
+    private static let lifeSignTTL = Duration.seconds(2)
     /// What the intentions allow, in the contract's words.
     static let targets: [ServiceName: [ServiceName]] = [.ingest: [.log], .compute: [.log], .query: [.log, .compute], .log: []]
 
@@ -15,12 +19,14 @@
     private let settings: MeshSettings
     private let client: ConsulClient
     private let diallers: MeshDiallers
+    private let leaseFence = LateFence()
     private let logger: Logger
     private let state: Mutex<State>
 
     private struct State {
       var registration: MeshRegistration?
       var tasks: [Task<Void, Never>] = []
+      var leasing: Task<Void, Never>?
     }
 
     /// Begins to watch the local agent; one that is away is waited for by whoever dials.
@@ -48,7 +54,8 @@
     func join(_ address: ListenAddress) async throws {
       let definition = ServiceDefinition(
         id: instanceID(port: address.port), service: service.inMesh, address: address.host, port: address.port,
-        sidecarAddress: settings.sidecarAddress, sidecarPort: sidecarPort, metadata: ["version": "\(WireVersion.current)"])
+        sidecarAddress: settings.sidecarAddress, sidecarPort: sidecarPort, metadata: ["version": "\(WireVersion.current)"],
+        lifeSignEvery: service == .compute ? ConsulMesh.lifeSignTTL : nil)
       let registration = MeshRegistration(definition, client: client, logger: logger)
       let running = Task { await registration.run() }
       state.withLock { state in
@@ -58,7 +65,9 @@
     }
 
     func leave() async {
-      let registration = state.withLock { $0.registration }
+      let (leasing, registration) = state.withLock { ($0.leasing, $0.registration) }
+      leasing?.cancel()
+      await leasing?.value
       await registration?.leave()
     }
 
@@ -69,6 +78,30 @@
       }
       for task in tasks { task.cancel() }
       for task in tasks { await task.value }
+    }
+
+    // MARK: Leases
+
+    var generations: (any SharedGenerations)? { service == .compute ? ConsulGenerations(client) : nil }
+
+    /// Says no to every partition until leasing has begun.
+    var fence: PartitionFence {
+      let leases = leaseFence
+      return PartitionFence { leases.value?.holds($0.index) ?? false }
+    }
+
+    func lease(_ partitions: Int, for compute: ComputeService) {
+      guard let registration = state.withLock({ $0.registration }) else { preconditionFailure("leases come after joining") }
+      let (client, logger, leaseFence) = (client, logger, leaseFence)
+      let leasing = Task {
+        let leases = PartitionLeases(
+          LeaseConfiguration(member: await registration.id, partitions: partitions, ttl: ConsulMesh.lifeSignTTL),
+          client: client, registration: registration,
+          holder: ComputeLeaseHolder(compute: compute, registration: registration, logger: logger), logger: logger)
+        leaseFence.set(leases.fence)
+        await leases.run()
+      }
+      state.withLock { $0.leasing = leasing }
     }
 
     /// As configured, else of the service, the machine and the port.
@@ -98,5 +131,12 @@
       case .query: .query
       }
     }
+  }
+
+  /// The fence of leases that begin after what asks it.
+  private final class LateFence: Sendable {
+    private let fence = Mutex<LeaseFence?>(nil)
+    var value: LeaseFence? { fence.withLock { $0 } }
+    func set(_ value: LeaseFence) { fence.withLock { $0 = value } }
   }
 #endif

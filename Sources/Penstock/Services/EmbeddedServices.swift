@@ -158,7 +158,8 @@ extension ComputeConfiguration {
   init(_ settings: Settings) {
     self.init(
       directory: settings.data + "/compute", workers: settings.compute.workers,
-      checkpointInterval: settings.compute.checkpointInterval, changedRowsMax: settings.compute.changedRowsMax)
+      checkpointInterval: settings.compute.checkpointInterval, changedRowsMax: settings.compute.changedRowsMax,
+      neighbours: settings.compute.neighbours)
   }
 }
 

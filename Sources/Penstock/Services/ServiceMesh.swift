@@ -1,3 +1,5 @@
+import Compute
+import Events
 import Wire
 
 /// The services of Penstock, each a process of the mesh.
@@ -13,7 +15,17 @@ protocol ServiceMesh: Sendable {
   /// Makes this instance known to the others: it accepts connections from now on.
   func join(_ address: ListenAddress) async throws
 
-  /// Takes it back, before the instance stops accepting.
+  /// Where compute instances agree on generations; nil where one instance owns all partitions.
+  var generations: (any SharedGenerations)? { get }
+
+  /// Whether this instance may act for a partition.
+  var fence: PartitionFence { get }
+
+  /// Has `compute` own its share of the partitions, until `leave`. Where one instance owns all, it does already.
+  /// - Precondition: Joined.
+  func lease(_ partitions: Int, for compute: ComputeService)
+
+  /// Takes it back, before the instance stops accepting: leases first.
   func leave() async
 
   /// Lets go of whatever the mesh holds; diallers fail from now on.
@@ -42,7 +54,11 @@ struct LoopbackMesh: ServiceMesh {
       ports.filter { $0.service == service }.map { .init(id: "\(service.rawValue)-\($0.port)", port: $0.port) })
   }
 
+  var generations: (any SharedGenerations)? { nil }
+  var fence: PartitionFence { .open }
+
   func join(_ address: ListenAddress) async throws {}
+  func lease(_ partitions: Int, for compute: ComputeService) {}
   func leave() async {}
   func shutDown() async {}
 }

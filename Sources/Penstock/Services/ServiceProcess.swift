@@ -72,6 +72,7 @@ private struct ServiceRun: Service {
     }
     if let started {
       try await mesh.join(started.address)
+      started.joined()
       try await gracefulShutdown()
       logger.notice("shutting down")
       await mesh.leave()
@@ -85,12 +86,17 @@ private struct ServiceRun: Service {
 /// A service that accepts connections.
 struct StartedService: Sendable {
   var address: ListenAddress
+  /// What begins once others can find the instance.
+  var joined: @Sendable () -> Void = {}
   /// From the edge inwards.
   var stops: [@Sendable () async -> Void]
 }
 
 /// Starts one service on its own: what `EmbeddedServices` does for all four, with the wire in place of the calls.
 struct ServiceStart: Sendable {
+  /// Between two reports of what the log must keep.
+  private static let reportInterval = Duration.seconds(2)
+
   let settings: Settings
   let registry: PrometheusRegistry
   let group: MultiThreadedEventLoopGroup
@@ -101,13 +107,21 @@ struct ServiceStart: Sendable {
     try EmbeddedServices.makeFolder(settings.data)
     // Room for what several ingest processes have under way.
     let log = try await SegmentedLog.open(LogConfiguration(settings, ingestLoops: 16), logger: logger)
+    let needs = ReportedNeeds()
+    let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(needs.offsets) } }
     let server = WireServer(
-      name: "log", host: settings.log.listen.host, port: settings.log.listen.port, group: group, routes: LogRoutes(log: log),
+      name: "log", host: settings.log.listen.host, port: settings.log.listen.port, group: group,
+      routes: LogRoutes(log: log, needs: needs),
       probe: probe { [("log", log.problem)] }, logger: logger)
     do {
       let address = try await listen("log", settings.log.listen, server)
-      return StartedService(address: address, stops: [{ await server.shutDown() }, { await log.close() }])
+      let endRetention: @Sendable () async -> Void = {
+        retention.cancel()
+        await retention.value
+      }
+      return StartedService(address: address, stops: [endRetention, { await server.shutDown() }, { await log.close() }])
     } catch {
+      retention.cancel()
       await log.close()
       throw error
     }
@@ -133,16 +147,26 @@ struct ServiceStart: Sendable {
     try EmbeddedServices.makeFolder(settings.data)
     let (client, log) = try await remoteLog(patience: nil)
     let compute = try await ComputeService(
-      configuration: ComputeConfiguration(settings), catalog: catalog, log: log, logger: logger)
+      configuration: ComputeConfiguration(settings), catalog: catalog, log: log,
+      // Where instances share partitions, none is owned before its lease.
+      partitions: mesh.generations == nil ? nil : [], fence: mesh.fence, shared: mesh.generations, logger: logger)
     compute.start()
     let server = WireServer(
       name: "compute", host: settings.compute.listen.host, port: settings.compute.listen.port, group: group,
-      routes: ComputeRoutes(store: compute),
+      routes: ComputeRoutes(
+        store: compute, late: compute, admin: compute, generationsVersion: { compute.generationsVersion }),
       probe: probe { [("compute", await compute.problem()), ("log", await log.problem())] }, logger: logger)
     do {
       let address = try await listen("compute", settings.compute.listen, server)
+      let mesh = mesh
+      let reports = Task { await reportNeeds(of: compute, to: log) }
+      let reload = Task { await compute.reloadOnHangup(settings.views, logger) }
       return StartedService(
-        address: address, stops: [{ await server.shutDown() }, { await compute.shutDown() }, { await client.close() }])
+        address: address, joined: { mesh.lease(log.partitionCount, for: compute) },
+        stops: [
+          { reports.cancel() }, { reload.cancel() }, { await server.shutDown() }, { await compute.shutDown() },
+          { await client.close() },
+        ])
     } catch {
       await compute.shutDown()
       throw error
@@ -153,11 +177,15 @@ struct ServiceStart: Sendable {
     let security = try await EdgeSecurity.start(settings, logger: logger)
     let (client, log) = try await remoteLog(patience: .seconds(5))
     let computeClient = WireClient(dialler: mesh.dialler(to: .compute), group: group)
+    let diallers = [client.dialler, computeClient.dialler]
+    let instances: @Sendable () async -> [ServiceInstance] = { diallers.flatMap { $0.instances } }
     let store = RemoteViewStore(client: computeClient, partitionCount: log.partitionCount, logger: logger)
     let query = QueryService(
-      configuration: QueryConfiguration(settings), store: store, log: log,
-      probe: probe { [("compute", await store.problem()), ("log", await log.problem())] }, gate: security.gate,
-      secure: security.secure, group: group, logger: logger)
+      configuration: QueryConfiguration(settings), store: store, admin: RemoteViewAdmin(store), log: log,
+      probe: probe(instances: instances) { [("compute", await store.problem()), ("log", await log.problem())] },
+      // Computed here, from the log over the wire: compute's instances keep to their partitions.
+      late: store, adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
+      gate: security.gate, secure: security.secure, group: group, logger: logger)
     let address = try await EmbeddedServices.listening("query", settings.query.listen) {
       let bound = try await query.start()
       return ListenAddress(host: bound.host, port: bound.port)
@@ -168,6 +196,23 @@ struct ServiceStart: Sendable {
         { await query.shutDown(timeout: .seconds(10)) }, { await computeClient.close() }, { await client.close() },
         { security.stop() },
       ])
+  }
+
+  /// Every few seconds, what the log must keep for the partitions owned, until the task is cancelled.
+  private func reportNeeds(of compute: ComputeService, to log: RemoteLog) async {
+    while true {
+      do { try await Task.sleep(for: ServiceStart.reportInterval) } catch { return }
+      let needed = await compute.neededOffsets()
+      let owned = compute.ownedPartitions
+      let needs = OffsetVector(needed.offsets.filter { owned.contains($0.key) })
+      guard !needs.offsets.isEmpty else { continue }
+      do throws(LogError) {
+        try await log.report(needs: needs)
+      } catch {
+        // It keeps what was reported last, and that is less than it may let go.
+        logger.debug("reporting what the log must keep: \(error)")
+      }
+    }
   }
 
   private func remoteLog(patience: Duration?) async throws -> (WireClient, RemoteLog) {
@@ -186,8 +231,23 @@ struct ServiceStart: Sendable {
     }
   }
 
-  private func probe(_ checks: @escaping @Sendable () async -> [(name: String, problem: String?)]) -> ServiceProbe {
+  private func probe(
+    instances: @escaping @Sendable () async -> [ServiceInstance] = { [] },
+    _ checks: @escaping @Sendable () async -> [(name: String, problem: String?)]
+  ) -> ServiceProbe {
     let registry = registry
-    return ServiceProbe(readiness: { ServiceProbe.Readiness(await checks()) }, metrics: { registry.exposition() })
+    return ServiceProbe(
+      readiness: { ServiceProbe.Readiness(await checks()) }, metrics: { registry.exposition() }, instances: instances)
+  }
+}
+
+extension PeerDialler {
+  /// The service's instances as the console shows them: a dialler knows those only whose checks pass.
+  var instances: [ServiceInstance] {
+    peers().peers.map { peer in
+      let partitions = (peer.metadata["partitions"] ?? "").split(separator: ",").compactMap { UInt16($0) }
+      return ServiceInstance(
+        service: service, id: peer.id, address: peer.address, health: "passing", partitions: partitions.map { PartitionID($0) })
+    }
   }
 }

@@ -1,3 +1,4 @@
+import Compute
 import Logging
 import Metrics
 import ServiceLifecycle
@@ -40,17 +41,19 @@ private struct EmbeddedRun: Service {
 
   func run() async throws {
     let services = try await EmbeddedServices.start(settings, catalog: catalog, registry: registry, logger: logger)
-    let reload = Task { await reloadOnHangup(services) }
+    let reload = Task { await services.compute.reloadOnHangup(settings.views, logger) }
     try await gracefulShutdown()
     reload.cancel()
     await services.shutDown()
   }
+}
 
-  /// SIGHUP: the file of views is read again. One that is wrong changes nothing.
-  private func reloadOnHangup(_ services: EmbeddedServices) async {
+extension ComputeService {
+  /// SIGHUP: the file of views is read again, until the task is cancelled. One that is wrong changes nothing.
+  func reloadOnHangup(_ views: String, _ logger: Logger) async {
     for await _ in await UnixSignalsSequence(trapping: .sighup) {
       do {
-        let applied = try await services.compute.reload(try readViews(settings.views))
+        let applied = try await reload(try readViews(views))
         logger.notice(
           "views read again: \(applied.map { "\($0.view) generation \($0.generation) \($0.action.rawValue)" }.joined(separator: ", "))"
         )

@@ -32,6 +32,12 @@ public struct StateHash: Sendable, Hashable, CustomStringConvertible {
 
   public init() {}
 
+  /// One that was computed elsewhere.
+  public init(value: UInt64, rows: Int) {
+    self.value = value
+    self.rows = rows
+  }
+
   /// Takes in one row.
   /// - Parameters:
   ///   - partition: The row's.

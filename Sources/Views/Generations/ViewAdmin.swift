@@ -151,6 +151,31 @@ public struct PinnedResults: Sendable {
   }
 }
 
+extension PromoteRequest {
+  /// Refuses a promotion whose generation differs from the live one in more rows than it may.
+  public static func check(
+    _ pair: PinnedResults, changesMax: Int
+  ) throws(ViewStoreError) {
+    // Rows that a gate compares are counted, not kept.
+    let differences = RowDifferences(pair, rowsMax: 0)
+    guard differences.count <= changesMax, changesMax > 0 || differences.isSame else {
+      throw .refused(
+        code: "generations_differ",
+        detail:
+          "\(pair.second.definition.name) generation \(pair.second.generation) differs from \(pair.first.generation), the live one, in "
+          + "\(differences.count) rows (\(differences.added) added, \(differences.gone) gone, \(differences.changed) changed) as of "
+          + "\(pair.first.asOf)" + (changesMax == 0 ? "" : "; \(changesMax) are allowed") + ": it is not promoted")
+    }
+  }
+
+  /// What a gate on a generation that still builds is answered with.
+  public static func notCaughtUp(_ view: String, _ generation: Int) -> ViewStoreError {
+    .refused(
+      code: "not_caught_up",
+      detail: "\(view) generation \(generation) still builds: it can be compared with the live one when it has caught up")
+  }
+}
+
 /// What computing a generation once more came to.
 public struct VerifyReport: Sendable, Hashable {
   public struct Partition: Sendable, Hashable {

@@ -10,6 +10,7 @@ enum LogOpenAPI {
     "/v1/log/partitions/{partition}/first_offset":{"get":{"summary":"Where to start so as to see every event of a time or later","operationId":"firstOffset","parameters":[{"$ref":"#/components/parameters/partition"},{"name":"at","in":"query","required":true,"description":"Nanoseconds since 1970","schema":{"type":"integer"}}],"responses":{"200":{"description":"An offset, or null"}}}},
     "/v1/log/wait":{"post":{"summary":"Answer when a partition has passed its offset, or the time is up","operationId":"wait","responses":{"200":{"description":"Whether one has"}}}},
     "/v1/log/producers":{"post":{"summary":"The last durable sequence of sources","operationId":"producers","responses":{"200":{"description":"Those that have one"}}}},
+    "/v1/log/needs":{"post":{"summary":"Say from which offsets on events are still needed","operationId":"needs","responses":{"200":{"description":"Taken"}}}},
     "/livez":{"get":{"summary":"Alive","operationId":"livez","responses":{"200":{"description":"Alive"}}}},
     "/readyz":{"get":{"summary":"Ready to take events","operationId":"readyz","responses":{"200":{"description":"Ready"},"503":{"description":"Not ready"}}}},
     "/health":{"get":{"summary":"As /readyz","operationId":"health","responses":{"200":{"description":"Ready"},"503":{"description":"Not ready"}}}},

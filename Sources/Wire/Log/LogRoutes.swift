@@ -11,10 +11,15 @@ public struct LogRoutes: WireRoutes {
   private static let readersMax = 4
 
   private let log: any EventLog
+  private let needs: ReportedNeeds
   private let readers: [LogReader]
 
-  public init(log: any EventLog) {
+  /// - Parameters:
+  ///   - log: What is served.
+  ///   - needs: Takes what compute instances report.
+  public init(log: any EventLog, needs: ReportedNeeds = ReportedNeeds()) {
     self.log = log
+    self.needs = needs
     readers = (0..<min(LogRoutes.readersMax, log.partitionCount)).map { LogReader(log, number: $0) }
   }
 
@@ -33,6 +38,7 @@ public struct LogRoutes: WireRoutes {
         return WireResponse(["wire": .int(Int64(WireVersion.current)), "partitions": .int(Int64(log.partitionCount))])
       case (.POST, 3, "log", "wait"): return try await wait(request)
       case (.POST, 3, "log", "producers"): return try await producers(request)
+      case (.POST, 3, "log", "needs"): return needed(request)
       case (let method, 4, "log", "partitions") where method == .GET: return try await bounds(try partition(parts[3]))
       case (let method, 5, "log", "partitions"):
         let partition = try partition(parts[3])
@@ -149,6 +155,14 @@ public struct LogRoutes: WireRoutes {
       ])
     }
     return WireResponse(["producers": .array(found)])
+  }
+
+  private func needed(_ request: WireRequest) -> WireResponse {
+    guard let json = try? JSONValue(parsing: request.body.readableBytesView), let from = json["from"],
+      let offsets = try? OffsetVector(parsing: from.text), offsets.offsets.keys.allSatisfy({ $0.index < log.partitionCount })
+    else { return LogRoutes.bad("bad_request", #"expected {"from":{"0":118}}, of partitions the log has"#) }
+    needs.report(offsets)
+    return WireResponse(["from": from])
   }
 
   // MARK: refusing

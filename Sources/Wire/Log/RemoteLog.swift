@@ -76,6 +76,12 @@ public final class RemoteLog: EventLog, Sendable {
     }
   }
 
+  /// Tells the log what it must keep: of each partition that this process owns, the first offset it may still read again.
+  public nonisolated(nonsending) func report(needs: OffsetVector) async throws(LogError) {
+    guard let from = try? JSONValue(parsing: needs.description) else { preconditionFailure("a vector's text is JSON") }
+    _ = try await ask(WireRequest(posting: ["from": from], to: "/v1/log/needs"), nil, patience: .zero)
+  }
+
   // MARK: EventLog
 
   public func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {

@@ -89,6 +89,28 @@ enum RowsCoding {
       definition: definition, generation: Int(generation), asOf: asOf, eventTimeWatermarks: watermarks, rows: rows)
   }
 
+  /// Two results: `u64` bytes of the first, and both.
+  static func encodePair(_ pair: PinnedResults) -> ByteBuffer {
+    let first = encode(pair.first)
+    var second = encode(pair.second)
+    var buffer = ByteBuffer()
+    buffer.reserveCapacity(8 + first.readableBytes + second.readableBytes)
+    buffer.writeInteger(UInt64(first.readableBytes), endianness: .little)
+    buffer.writeImmutableBuffer(first)
+    buffer.writeBuffer(&second)
+    return buffer
+  }
+
+  /// - Returns: Nil when the bytes are no two results as of the same offsets.
+  static func decodePair(_ body: ByteBuffer, definition read: (String) -> ViewDefinition?) -> PinnedResults? {
+    var buffer = body
+    guard let length = buffer.readInteger(endianness: .little, as: UInt64.self), let length = Int(exactly: length),
+      let first = buffer.readSlice(length: length).flatMap({ decode($0, definition: read) }),
+      let second = decode(buffer, definition: read), first.asOf == second.asOf
+    else { return nil }
+    return PinnedResults(first: first, second: second)
+  }
+
   private static func append(
     _ bytes: UnsafeRawBufferPointer, count: Int, keyBytes: Int, _ definition: ViewDefinition, _ asOf: OffsetVector,
     to rows: inout PartialRows

@@ -1,0 +1,165 @@
+import Events
+import Logging
+import Synchronization
+import Views
+
+/// The compute instances, as those ask them who put their answers together.
+final class ComputePeers: Sendable {
+  private static let definitionsMax = 256
+
+  typealias Answer = (peer: Peer, response: WireResponse)
+
+  let client: WireClient
+  let partitionCount: Int
+  let logger: Logger
+  /// Definitions by their YAML, so that none is read twice.
+  private let definitions = Mutex<[String: ViewDefinition]>([:])
+
+  /// - Parameter partitionCount: Of the log.
+  init(client: WireClient, partitionCount: Int, logger: Logger) {
+    self.client = client
+    self.partitionCount = partitionCount
+    self.logger = logger
+  }
+
+  /// Asks every instance at once. Only for what may be asked twice.
+  /// - Returns: What those said that answered, in the order of their ids.
+  /// - Throws: `.unavailable` when none answers.
+  nonisolated(nonsending) func askAll(_ request: WireRequest, within timeout: Duration) async throws(ViewStoreError) -> [Answer] {
+    let peers = try known()
+    let client = client
+    let answers = await withTaskGroup(of: (Peer, Result<WireResponse, PeerError>).self) { group in
+      for peer in peers {
+        group.addTask {
+          do throws(PeerError) {
+            return (peer, .success(try await client.send(request, to: peer, within: timeout)))
+          } catch let error where error.code == .disconnected {
+            // A pooled connection that its peer had closed.
+            do throws(PeerError) {
+              return (peer, .success(try await client.send(request, to: peer, within: timeout)))
+            } catch {
+              return (peer, .failure(error))
+            }
+          } catch {
+            return (peer, .failure(error))
+          }
+        }
+      }
+      var answers: [(Peer, Result<WireResponse, PeerError>)] = []
+      for await answer in group { answers.append(answer) }
+      return answers.sorted { $0.0.id < $1.0.id }
+    }
+    var responses: [Answer] = []
+    var failure: PeerError?
+    for (peer, answer) in answers {
+      switch answer {
+      case .success(let response): responses.append((peer, response))
+      case .failure(let error):
+        failure = failure ?? error
+        logger.debug("an instance does not answer: \(error)")
+      }
+    }
+    if responses.isEmpty, let failure { throw .unavailable("\(failure)") }
+    return responses
+  }
+
+  /// Has one instance do something: the first that can be reached. It is never asked of a second one once the first may have done it.
+  /// - Returns: An answer of status 200.
+  nonisolated(nonsending) func askOne(_ request: WireRequest, within timeout: Duration) async throws(ViewStoreError) -> Answer {
+    var failure = ViewStoreError.unavailable("no instance of \(client.dialler.service) is known")
+    for peer in try known() {
+      let response: WireResponse
+      do throws(PeerError) {
+        response = try await client.send(request, to: peer, within: timeout)
+      } catch {
+        failure = .unavailable("\(error)")
+        guard error.isUnsent || error.code == .refused else {
+          throw .unavailable("\(error); it may have been done all the same: look before you try again")
+        }
+        continue
+      }
+      guard response.status != 200 else { return (peer, response) }
+      failure = ComputePeers.error(response, peer)
+      // One that is stopping, or cannot reach where generations are kept, has done nothing.
+      guard case .unavailable = failure else { throw failure }
+    }
+    throw failure
+  }
+
+  private func known() throws(ViewStoreError) -> [Peer] {
+    let peers = client.dialler.peers().peers
+    guard !peers.isEmpty else { throw .unavailable("no instance of \(client.dialler.service) is known") }
+    return peers
+  }
+
+  static func error(_ response: WireResponse, _ peer: Peer) -> ViewStoreError {
+    if let error = ViewStoreError(json: response.json?["store"]) { return error }
+    return response.status >= 500 && response.status != 500
+      ? .unavailable("\(peer) answered \(response.status)") : .failed("\(peer) answered \(response.status)")
+  }
+
+  static func malformed(_ peer: Peer) -> ViewStoreError {
+    .failed("\(peer) gave no answer of this protocol: is it of another version?")
+  }
+
+  func definition(_ yaml: String) -> ViewDefinition? {
+    if let known = definitions.withLock({ $0[yaml] }) { return known }
+    guard let read = try? ViewCatalog(yaml: yaml, file: "wire").views.first else { return nil }
+    definitions.withLock { definitions in
+      if definitions.count >= ComputePeers.definitionsMax { definitions.removeAll() }
+      definitions[yaml] = read
+    }
+    return read
+  }
+
+  // MARK: putting together
+
+  /// Partitions that none of these are of.
+  func missing(_ present: some Sequence<PartitionID>) -> [PartitionID] {
+    let present = Set(present)
+    return (0..<partitionCount).map { PartitionID($0) }.filter { !present.contains($0) }
+  }
+
+  /// Of progress that two instances report for one partition, the further.
+  static func furthest(_ all: [PartitionProgress]) -> [PartitionProgress] {
+    var result: [PartitionID: PartitionProgress] = [:]
+    for progress in all {
+      if let known = result[progress.partition], known.nextOffset >= progress.nextOffset { continue }
+      result[progress.partition] = progress
+    }
+    return result.values.sorted { $0.partition < $1.partition }
+  }
+
+  /// Which of several answers counts for each partition: the one furthest on.
+  static func owners(_ all: [OffsetVector]) -> [PartitionID: Int] {
+    var owner: [PartitionID: Int] = [:]
+    for (index, vector) in all.enumerated() {
+      for (partition, offset) in vector.offsets {
+        if let other = owner[partition], let theirs = all[other][partition], theirs >= offset { continue }
+        owner[partition] = index
+      }
+    }
+    return owner
+  }
+
+  /// Each partition's rows from its owner.
+  /// - Precondition: All are of one definition and generation, and there is one.
+  static func merged(_ results: [PartialResult], _ owner: [PartitionID: Int]) -> PartialResult {
+    var merged = results[0]
+    merged.asOf = OffsetVector()
+    merged.eventTimeWatermarks = [:]
+    merged.rows = PartialRows(stride: merged.definition.layout.stride)
+    for (index, result) in results.enumerated() {
+      for (partition, offset) in result.asOf.offsets where owner[partition] == index {
+        merged.asOf[partition] = offset
+        merged.eventTimeWatermarks[partition] = result.eventTimeWatermarks[partition]
+      }
+      if result.asOf.offsets.keys.allSatisfy({ owner[$0] == index }) {
+        merged.rows.append(contentsOf: result.rows)
+      } else {
+        merged.rows.append(result.rows, where: { owner[$0] == index })
+      }
+    }
+    return merged
+  }
+}
