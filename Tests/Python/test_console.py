@@ -156,9 +156,12 @@ def test_a_generation_beside_the_live_one_is_dropped_after_asking(browser, serve
     browser.shows("previous")
     find = lambda inside, text: [b for b in browser.driver.find_elements(By.CSS_SELECTOR, f"{inside} button") if b.text == text and b.is_displayed()]
     browser.wait(lambda: find("main", "Drop"), "a button to drop the previous generation")
-    browser.driver.execute_script("arguments[0].click()", find("main", "Drop")[0])
+    click = lambda inside, text: browser.wait(lambda: browser.driver.execute_script(
+        "const found = [...document.querySelectorAll(arguments[0])].find((one) => one.textContent === arguments[1]); found?.click(); return !!found",
+        f"{inside} button", text), f"a button {text!r} to click")
+    click("main", "Drop")
     browser.wait(lambda: find("dialog", "Drop it"), "it asks first")
-    browser.driver.execute_script("arguments[0].click()", find("dialog", "Drop it")[0])
+    click("dialog", "Drop it")
     browser.shows("dropped")
 
 

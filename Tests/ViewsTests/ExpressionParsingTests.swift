@@ -162,3 +162,14 @@ func randomText(seed: UInt64) throws {
   // Else the test would say nothing.
   #expect(parsed > 100, "seed \(seed)")
 }
+
+@Test("an expression that could not be read back from its own spelling is refused at load, not when its view is read again")
+func beyondBoundsInFull() {
+  // Each operator gains two spaces; each sign gains brackets, which nest.
+  let long = Array(repeating: "data.abcdefghijklmnopqrstuvw==1", count: 120).joined(separator: "&&")
+  #expect(long.utf8.count <= 4096)
+  for text in [long, "data.x >= " + String(repeating: "-", count: 24) + "3"] {
+    let error = #expect(throws: ExpressionError.self) { try Expression(parsing: text) }
+    #expect(error?.message.contains("written out in full") == true)
+  }
+}

@@ -33,8 +33,21 @@ public struct Expression: Sendable {
     nodes = try ExpressionParser.nodes(of: text, scope: scope)
     type = try ExpressionTypes.check(nodes, text: text, scope: scope)
     canonicalText = nodes.canonicalText
+    try Expression.requireReadable(canonicalText, writtenFrom: text, scope)
     program = ExpressionProgram(compiling: nodes)
     paths = program.paths
+  }
+
+  /// Views are kept as this module writes them, with spaces and brackets of its own: what could not be read back is refused now.
+  private static func requireReadable(_ canonicalText: String, writtenFrom text: String, _ scope: ExpressionScope)
+    throws(ExpressionError)
+  {
+    guard canonicalText != text else { return }
+    do throws(ExpressionError) {
+      _ = try ExpressionParser.nodes(of: canonicalText, scope: scope)
+    } catch {
+      throw ExpressionError("written out in full, with its brackets, this is beyond a bound: \(error.message)", in: text, at: 0)
+    }
   }
 
   /// The path, when the expression is nothing else.

@@ -20,6 +20,7 @@ export async function show(root, { rest, signal }) {
 
 async function showView(root, view, signal) {
   const list = h("div", {}, loading()), diff = h("div", {}), notice = h("div", { role: "status" });
+  let shown = null;
   const act = async (work, done) => {
     fill(notice);
     try { await work(); toast(done); await refresh(); } catch (error) { if (error.name !== "AbortError") fill(notice, failure(error)); }
@@ -57,6 +58,10 @@ async function showView(root, view, signal) {
     const [answer, { views }] = await Promise.all([get(path(view.name, "/replays"), {}, { signal }), get("/v1/views", {}, { signal })]);
     const live = views.find((one) => one.name === view.name)?.generation ?? view.generation;
     const replays = answer.replays ?? answer;
+    // Drawn anew only when something has changed: a button keeps the focus it has.
+    const state = JSON.stringify([live, replays]);
+    if (state === shown) return replays;
+    shown = state;
     fill(list,
       h("p", {}, "Live: ", pill(`generation ${live}`, "good")),
       replays.length ? table([
