@@ -104,6 +104,7 @@ private struct Simulation {
   // MARK: steps
 
   mutating func step() async throws {
+    scheduler.settle()
     switch Int.random(in: 0..<24, using: &random) {
     case 0..<9: try await append()
     case 9..<12: try await read()

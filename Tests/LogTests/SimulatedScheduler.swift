@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import TestSupport
 
@@ -6,13 +7,16 @@ import TestSupport
 /// Runs a log's work on the test's own thread, in an order that a seed decides: between writers as chance has it, each writer's in its order.
 /// Time is the test's: delayed work comes when `advance` has passed its due time.
 ///
-/// One thread only. Work that a task awaits runs, with all that is ready, as soon as it is asked for.
+/// Work that a task awaits runs, with all that is ready, as soon as it is asked for, on the thread that asks. The task may go on, on another
+/// thread, before that thread is through with the rest: whatever comes from another thread waits until it is, so that one acts at a time.
 final class SimulatedScheduler: LogScheduler {
   private struct State {
     var queues: [[@Sendable () -> Void]] = []
     var timers: [(due: Duration, queue: Int, work: @Sendable () -> Void)] = []
     var now = Duration.zero
     var running: Int?
+    /// The thread within `run`.
+    var owner: pthread_t?
     var random: SeededGenerator
   }
 
@@ -32,13 +36,32 @@ final class SimulatedScheduler: LogScheduler {
     for index in 0..<count { body(index) }
   }
 
-  /// Runs what is ready, and what that makes ready.
+  /// Waits until no other thread runs work.
+  func settle() {
+    while state.withLock({ $0.owner != nil && $0.owner != pthread_self() }) { sched_yield() }
+  }
+
+  /// Runs what is ready, and what that makes ready; within work that runs, nothing.
   func run() {
     while true {
+      let isOurs = state.withLock { state -> Bool? in
+        guard let owner = state.owner else {
+          state.owner = pthread_self()
+          return true
+        }
+        return owner == pthread_self() ? false : nil
+      }
+      if isOurs == false { return }
+      if isOurs == true { break }
+      sched_yield()
+    }
+    while true {
       let next = state.withLock { state -> (@Sendable () -> Void)? in
-        guard state.running == nil else { return nil }
         let ready = state.queues.indices.filter { !state.queues[$0].isEmpty }
-        guard let queue = ready.randomElement(using: &state.random) else { return nil }
+        guard let queue = ready.randomElement(using: &state.random) else {
+          state.owner = nil
+          return nil
+        }
         state.running = queue
         return state.queues[queue].removeFirst()
       }
@@ -49,6 +72,7 @@ final class SimulatedScheduler: LogScheduler {
   }
 
   func advance(_ duration: Duration) {
+    settle()
     state.withLock { state in
       state.now += duration
       let due = state.timers.filter { $0.due <= state.now }.sorted { $0.due < $1.due }
@@ -62,9 +86,13 @@ final class SimulatedScheduler: LogScheduler {
     let scheduler: SimulatedScheduler
     let number: Int
 
-    func async(_ work: @escaping @Sendable () -> Void) { scheduler.state.withLock { $0.queues[number].append(work) } }
+    func async(_ work: @escaping @Sendable () -> Void) {
+      scheduler.settle()
+      scheduler.state.withLock { $0.queues[number].append(work) }
+    }
 
     func async(after delay: Duration, _ work: @escaping @Sendable () -> Void) {
+      scheduler.settle()
       scheduler.state.withLock { $0.timers.append((due: $0.now + delay, queue: number, work: work)) }
     }
 
