@@ -30,17 +30,37 @@ final class IngestPipeline {
   private struct Submission {
     var runs: [Run]
     var eventIndexes: [UInt32]
+    /// It was not given to the log, for one before it had failed.
+    var refusal: LogError?
   }
 
   /// Completions on their way from the log's threads to the loop; one wake-up for as many as have come.
   private final class Inbox: Sendable {
     private let completions = Mutex<[(lane: Int, result: Result<AppendReceipt, LogError>)]>([])
+    private let failures = Mutex<[Int: LogError]>([:])
+    private let hasFailures = Atomic<Bool>(false)
 
     /// Returns whether the loop must be woken.
     func push(_ lane: Int, _ result: Result<AppendReceipt, LogError>) -> Bool {
-      completions.withLock {
+      if case .failure(let error) = result {
+        failures.withLock { $0[lane] = $0[lane] ?? error }
+        hasFailures.store(true, ordering: .releasing)
+      }
+      return completions.withLock {
         $0.append((lane, result))
         return $0.count == 1
+      }
+    }
+
+    /// The first failure of a lane since it was last mended.
+    func failure(of lane: Int) -> LogError? {
+      hasFailures.load(ordering: .acquiring) ? failures.withLock { $0[lane] } : nil
+    }
+
+    func mend(_ lane: Int) {
+      failures.withLock {
+        $0[lane] = nil
+        if $0.isEmpty { hasFailures.store(false, ordering: .releasing) }
       }
     }
 
@@ -165,11 +185,16 @@ final class IngestPipeline {
   /// Seals what the lane holds and gives it to the log.
   private func seal(_ lane: Int) {
     guard let batch = lanes[lane].builder.seal(reader) else { return }
-    lanes[lane].submitted.append(Submission(runs: lanes[lane].runs, eventIndexes: lanes[lane].eventIndexes))
+    // A failure the connections do not know of yet: a later batch of a source must not be appended where an earlier one was not, or the
+    // earlier one, sent again, would pass for a duplicate.
+    let refusal = inbox.failure(of: lane)
+    lanes[lane].submitted.append(Submission(runs: lanes[lane].runs, eventIndexes: lanes[lane].eventIndexes, refusal: refusal))
     lanes[lane].runs = []
     lanes[lane].eventIndexes = []
     lanes[lane].eventIndexes.reserveCapacity(min(batch.count, 4096))
     if lanes[lane].submitted.count >= IngestPipeline.batchesWaitingMax { isPaused = true }
+    // The completion of what failed is on its way, and settles this one too.
+    guard refusal == nil else { return }
     let inbox = inbox, loop = loop
     let drain = LoopBound(self, loop)
     log.append(batch) { result in
@@ -202,15 +227,8 @@ final class IngestPipeline {
   private func drainInbox() {
     for (lane, result) in inbox.takeAll() {
       // The log completes a partition's batches in the order given.
-      let submission = lanes[lane].submitted.removeFirst()
-      switch result {
-      case .success(let receipt): settle(submission, receipt, PartitionID(lane))
-      case .failure(let error): for run in submission.runs { run.tracker.noteFailed(error) }
-      }
-      for run in submission.runs where !run.tracker.isTouched {
-        run.tracker.isTouched = true
-        touched.append(run.tracker)
-      }
+      finish(lanes[lane].submitted.removeFirst(), of: lane, result)
+      if inbox.failure(of: lane) != nil { refuseRest(of: lane) }
     }
     flush()
     counters.add(&tally)
@@ -225,6 +243,27 @@ final class IngestPipeline {
       paused = []
       for tracker in resumed { tracker.pipelineResumed() }
     }
+  }
+
+  private func finish(_ submission: Submission, of lane: Int, _ result: Result<AppendReceipt, LogError>) {
+    switch result {
+    case .success(let receipt): settle(submission, receipt, PartitionID(lane))
+    case .failure(let error): for run in submission.runs { run.tracker.noteFailed(error) }
+    }
+    for run in submission.runs where !run.tracker.isTouched {
+      run.tracker.isTouched = true
+      touched.append(run.tracker)
+    }
+  }
+
+  /// After a batch of the lane has failed: what was read behind it fails too. The lane takes rows again once nothing of that is left; its
+  /// connections are told in the same turn of the loop, and send nothing more.
+  private func refuseRest(of lane: Int) {
+    seal(lane)
+    while let refusal = lanes[lane].submitted.first?.refusal {
+      finish(lanes[lane].submitted.removeFirst(), of: lane, .failure(refusal))
+    }
+    if lanes[lane].submitted.isEmpty { inbox.mend(lane) }
   }
 
   private func settle(_ submission: Submission, _ receipt: AppendReceipt, _ partition: PartitionID) {

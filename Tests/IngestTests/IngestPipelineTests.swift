@@ -102,6 +102,30 @@ struct IngestPipelineTests {
     #expect(tracker.totals.messages == 0)
   }
 
+  @Test("gives the log nothing that was read behind a batch that failed, until its connection knows", arguments: [true, false])
+  func failureInOrder(isReadFirst: Bool) {
+    let pipeline = makePipeline(), tracker = RecordingTracker(), next = RecordingTracker()
+    var rejects: [String] = []
+    _ = submit(pipeline, tracker, #"{"source":"a","type":"t","sequence":1}"#, rejects: &rejects)
+    loop.run()
+    #expect(log.heldCount == 1)
+    // The log takes appends again at once: only the pipeline can keep the second from passing the first.
+    if isReadFirst { _ = submit(pipeline, tracker, #"{"source":"a","type":"t","sequence":2}"#, rejects: &rejects) }
+    log.fail(0, LogError(.diskFull, "for a moment"))
+    if !isReadFirst { _ = submit(pipeline, tracker, #"{"source":"a","type":"t","sequence":2}"#, rejects: &rejects) }
+    loop.run()
+    #expect(log.heldCount == 0)
+    #expect(tracker.failure?.code == .diskFull)
+    #expect(tracker.answersSeen.isEmpty)
+    _ = submit(pipeline, next, #"[{"source":"a","type":"t","sequence":1},{"source":"a","type":"t","sequence":2}]"#, rejects: &rejects)
+    loop.run()
+    #expect(log.heldBatches.map(\.count) == [2])
+    log.complete(0)
+    loop.run()
+    #expect(next.totals == MessageTracker.Totals(messages: 1, appended: 2, duplicates: 0, rejected: 0))
+    #expect(next.failure == nil)
+  }
+
   @Test("collects into larger batches while the log is busy, and stops reading at its bound")
   func batching() {
     let pipeline = makePipeline(), tracker = RecordingTracker()

@@ -1,4 +1,5 @@
 import Events
+import Synchronization
 import Testing
 
 @testable import Log
@@ -33,6 +34,36 @@ struct DiskFullTests {
     #expect(await eventually { log.status()[0].state == .open })
     _ = try await log.append(batch(sequence...sequence))
     #expect(try await readAll(log).count == sequence)
+    await log.close()
+  }
+
+  @Test("a batch that would fit is not taken behind one that did not: sent again, the one before would pass for a duplicate")
+  func order() async throws {
+    let files = FaultyFileSystem()
+    let reserve = 4 << 20
+    files.setDiskBytes(reserve + (8 << 10))
+    var configuration = configuration(reserve: reserve)
+    configuration.groupBytesMax = 1
+    let scheduler = SimulatedScheduler(seed: 1)
+    let log = try await SegmentedLog.open(configuration, fileSystem: files, logger: quiet, scheduler: scheduler, now: { Timestamp.systemNow() })
+    let results = Mutex<[Bool]>([])
+    func offer(_ batch: ColumnBatch) {
+      log.append(batch) { result in
+        results.withLock { $0.append((try? result.get()) != nil) }
+      }
+    }
+    offer(batch(1...2))
+    offer(batch(3...6000))
+    offer(batch(6001...6001))
+    scheduler.run()
+    #expect(results.withLock { $0 } == [true, false, false])
+    files.setDiskBytes(reserve + (64 << 20))
+    scheduler.advance(configuration.diskRoomInterval)
+    offer(batch(3...6000))
+    offer(batch(6001...6001))
+    scheduler.run()
+    #expect(results.withLock { $0 } == [true, false, false, true, true])
+    #expect(try await readAll(log).count == 6001)
     await log.close()
   }
 

@@ -139,6 +139,7 @@ actor PartitionWriter {
     guard disk.claim(pending.reduce(0) { $0 + $1.bytes }) else {
       let error = suspend(nil)
       for append in pending { append.completion(.failure(error)) }
+      failWaiting(error)
       return
     }
     var pending = pending
@@ -164,7 +165,7 @@ actor PartitionWriter {
       let told = giveUp(error, isGroupBegun: !group.placed.isEmpty)
       for outcome in group.outcomes { outcome.completion(.failure(told)) }
       for append in pending[next...] { append.completion(.failure(told)) }
-      if poison != nil { failWaiting() }
+      failWaiting(told)
     }
   }
 
@@ -344,7 +345,7 @@ actor PartitionWriter {
       try syncUnsynced()
     } catch {
       poison(with: error)
-      failWaiting()
+      failWaiting(error)
     }
   }
 
@@ -406,7 +407,7 @@ actor PartitionWriter {
       try roll()
     } catch {
       let told = giveUp(error, isGroupBegun: false)
-      if poison != nil { failWaiting() }
+      failWaiting(told)
       throw told
     }
   }
@@ -494,10 +495,11 @@ actor PartitionWriter {
     logger.critical("partition takes no more appends", metadata: files.place("failure", "\(cause)"))
   }
 
-  private func failWaiting() {
-    guard let poison else { return }
+  /// What waits behind a batch that failed fails too, once the queue takes no more: a later batch of a source must not be written where an
+  /// earlier one was not, or the earlier one, sent again, would pass for a duplicate.
+  private func failWaiting(_ error: LogError) {
     while case let rest = queue.take(groupBytesMax: configuration.groupBytesMax), !rest.isEmpty {
-      for append in rest { append.completion(.failure(poison)) }
+      for append in rest { append.completion(.failure(error)) }
     }
   }
 
