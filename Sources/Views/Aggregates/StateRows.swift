@@ -12,7 +12,9 @@ public struct StateRows: ~Copyable {
   private var arena = StateArena()
   public private(set) var count = 0
 
-  /// - Parameter capacity: Rows to have room for at first.
+  /// - Parameters:
+  ///   - layout: Of each row.
+  ///   - capacity: Rows to have room for at first.
   public init(layout: StateLayout, capacity: Int = 16) {
     self.layout = layout
     self.capacity = Swift.max(1, capacity)
