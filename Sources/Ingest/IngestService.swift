@@ -85,7 +85,7 @@ public final class IngestService: Sendable {
     let bound = try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 4096)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
       .childChannelOption(.maxMessagesPerRead, value: IngestService.readsPerTurn)
       .childChannelOption(.recvAllocator, value: IngestService.readAllocator)
       .childChannelInitializer { channel in

@@ -77,7 +77,7 @@ final class DeviceSession {
     let attempt = attempt, uri = uri(), configuration = configuration
     let bound = NIOLoopBound(self, eventLoop: eventLoop)
     ClientBootstrap(group: eventLoop)
-      .channelOption(.socketOption(.tcp_nodelay), value: 1)
+      .channelOption(.tcpOption(.tcp_nodelay), value: 1)
       .channelOption(.writeBufferWaterMark, value: .init(low: 256 * 1024, high: 1024 * 1024))
       .connectTimeout(.nanoseconds(Int64(configuration.connectTimeout / .nanoseconds(1))))
       .channelInitializer { channel in

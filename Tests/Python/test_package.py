@@ -92,7 +92,7 @@ def test_it_runs_from_its_installed_path_as_its_own_user(installed):
             assert {one["name"] for one in json.load(answer)["views"]} >= {"station_daily"}
     finally:
         code = service.stop()
-    assert code == 0, service.lines
+        assert code == 0, "".join(service.lines)
     listed = as_root("runuser", "-u", "penstock", "--", "/usr/bin/penstock", "log", "list", "--data", "/var/lib/penstock", "--output", "json")
     assert listed.returncode == 0, listed.stderr
 

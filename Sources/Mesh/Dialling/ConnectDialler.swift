@@ -84,7 +84,7 @@
       let deadline = deadline
       return ClientBootstrap(group: eventLoop)
         .connectTimeout(TimeAmount(deadline))
-        .channelOption(.socketOption(.tcp_nodelay), value: 1)
+        .channelOption(.tcpOption(.tcp_nodelay), value: 1)
         .channelInitializer { channel in
           channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations

@@ -61,7 +61,7 @@ public struct HTTPExchange: Sendable {
     defer { deadline.cancel() }
     let exchange = self
     let connecting = ClientBootstrap(group: eventLoop)
-      .channelOption(.socketOption(.tcp_nodelay), value: 1)
+      .channelOption(.tcpOption(.tcp_nodelay), value: 1)
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           let operations = channel.pipeline.syncOperations

@@ -80,7 +80,7 @@ public final class LoopbackDialler: PeerDialler {
     let service = service
     return ClientBootstrap(group: eventLoop)
       .connectTimeout(.seconds(2))
-      .channelOption(.socketOption(.tcp_nodelay), value: 1)
+      .channelOption(.tcpOption(.tcp_nodelay), value: 1)
       .channelInitializer(initialise)
       .connect(host: "127.0.0.1", port: port)
       .map { channel in
