@@ -68,10 +68,11 @@ let package = Package(
       name: "Compute",
       dependencies: ["Events", "Views", "SQLite", logging, metrics],
       swiftSettings: strict),
+    .target(name: "HTTPServing", dependencies: [nioCore, nioPosix], swiftSettings: strict),
     .target(
       name: "Query",
       dependencies: [
-        "Events", "Views", "CSQLite", nioCore, nioPosix, nioHTTP1, logging, metrics,
+        "Events", "Views", "HTTPServing", "CSQLite", nioCore, nioPosix, nioHTTP1, logging, metrics,
       ],
       resources: consoleFiles.map { .embedInCode("Console/page/\($0)") } + [.embedInCode("HTTP/query-openapi.json")],
       swiftSettings: strict),
@@ -80,7 +81,7 @@ let package = Package(
     .target(
       name: "Mesh", dependencies: [nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
     .target(
-      name: "Wire", dependencies: ["Events", "Views", nioCore, nioPosix, nioHTTP1, logging, metrics],
+      name: "Wire", dependencies: ["Events", "Views", "HTTPServing", nioCore, nioPosix, nioHTTP1, logging, metrics],
       resources: [.embedInCode("Log/log-openapi.json"), .embedInCode("Views/compute-openapi.json")], swiftSettings: strict),
     .target(name: "Identity", dependencies: ["Events", nioCore, nioSSL, crypto], swiftSettings: strict),
     .executableTarget(

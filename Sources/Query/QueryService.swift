@@ -1,4 +1,5 @@
 import Events
+import HTTPServing
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -20,7 +21,8 @@ public final class QueryService: Sendable {
 
   private let configuration: QueryConfiguration
   private let answers: QueryAnswers
-  private let server: QueryServer
+  private let listener: HTTPListener
+  private let secure: (@Sendable (any Channel) throws -> Void)?
   private let logger: Logger
   private let isStarted = Atomic<Bool>(false)
 
@@ -50,10 +52,8 @@ public final class QueryService: Sendable {
       configuration: configuration, store: store, admin: admin, log: log, probe: probe, logger: logger, late: late, adHoc: adHoc,
       received: received, rejects: rejects, gate: gate)
     self.answers = answers
-    let responder = QueryResponder(answers: answers)
-    server = QueryServer(configuration, group: group, secure: secure) {
-      QueryConnection(configuration) { await responder.respond(to: $0, $1) }
-    }
+    self.secure = secure
+    listener = HTTPListener(group: group, connectionsMax: configuration.connectionsMax)
   }
 
   /// Listens.
@@ -62,7 +62,15 @@ public final class QueryService: Sendable {
   public func start() async throws -> (host: String, port: Int) {
     guard !isStarted.exchange(true, ordering: .acquiringAndReleasing) else { throw StartError.alreadyStarted }
     do {
-      let address = try await server.start()
+      let responder = QueryResponder(answers: answers)
+      let (configuration, secure) = (configuration, secure)
+      let address = try await listener.start(
+        host: configuration.host, port: configuration.port,
+        options: { $0.childChannelOption(.maxMessagesPerRead, value: 1) },
+        initialise: { channel in
+          try secure?(channel)
+          try QueryService.initialise(channel, configuration) { await responder.respond(to: $0, $1) }
+        })
       return (address?.ipAddress ?? configuration.host, address?.port ?? configuration.port)
     } catch {
       isStarted.store(false, ordering: .releasing)
@@ -70,12 +78,24 @@ public final class QueryService: Sendable {
     }
   }
 
+  private static func initialise(
+    _ channel: any Channel, _ configuration: QueryConfiguration, respond: @escaping QueryConnection.Responder
+  ) throws {
+    var limits = NIOHTTPDecoderLimitConfiguration()
+    limits.maxHeaderFieldSize = QueryConfiguration.headerBytesMax
+    limits.maxHeaderListSize = QueryConfiguration.headersBytesMax
+    limits.maxHeaderFieldCount = QueryConfiguration.headersMax
+    let operations = channel.pipeline.syncOperations
+    try operations.configureHTTPServerPipeline(withEncoderConfiguration: .init(), withDecoderLimitConfiguration: limits)
+    try operations.addHandler(QueryConnection(configuration, respond: respond))
+  }
+
   /// Stops accepting, finishes the requests that are under way, closes the connections.
   /// - Parameter timeout: After which connections are cut.
   public func shutDown(timeout: Duration = .seconds(10)) async {
     guard isStarted.exchange(false, ordering: .acquiringAndReleasing) else { return }
     answers.drain()
-    let cut = await server.shutDown(timeout: timeout)
+    let cut = await listener.shutDown(timeout: timeout)
     if cut > 0 { logger.warning("query: requests still ran after \(timeout); cut \(cut) connections") }
   }
 }

@@ -14,11 +14,13 @@ private let allowedImports: [String: Set<String>] = [
   ],
   "SQLite": ["CSQLite"],
   "Compute": ["Events", "Views", "SQLite", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
+  "HTTPServing": ["NIOCore", "NIOPosix"],
   "Query": [
-    "Events", "Views", "CSQLite", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging", "Metrics", "CoreMetrics", "Dispatch",
+    "Events", "Views", "HTTPServing", "CSQLite", "NIOCore", "NIOHTTP1", "Logging", "Metrics", "CoreMetrics", "Dispatch",
   ],
   "Wire": [
-    "Events", "Views", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics", "CoreMetrics",
+    "Events", "Views", "HTTPServing", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics",
+    "CoreMetrics",
     "Dispatch",
   ],
   "Identity": ["Events", "NIOCore", "NIOSSL", "Crypto"],

@@ -1,4 +1,5 @@
 import Events
+import HTTPServing
 import NIOCore
 import NIOHTTP1
 
@@ -8,9 +9,6 @@ import NIOHTTP1
 final class QueryConnection: ChannelInboundHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
-
-  /// The server drains: close once the answer under way is out.
-  struct Finish: Sendable {}
 
   /// Answers a request; cancelled when whoever asked something long has left.
   typealias Responder = @Sendable (QueryRequest, RouteMatch) async -> (Answer, HTTPHeaders)
@@ -51,7 +49,7 @@ final class QueryConnection: ChannelInboundHandler {
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    guard event is Finish else { return context.fireUserInboundEventTriggered(event) }
+    guard event is HTTPListener.Finish else { return context.fireUserInboundEventTriggered(event) }
     isFinishing = true
     if head == nil { context.close(promise: nil) }
   }

@@ -1,8 +1,8 @@
 import Events
+import HTTPServing
 import Logging
 import NIOCore
 import NIOHTTP1
-import NIOPosix
 import Synchronization
 
 /// What a service of the mesh answers with. A route is asked once its request has come whole, and within the server's bounds.
@@ -28,10 +28,8 @@ public final class WireServer: Sendable {
 
   private let host: String
   private let port: Int
-  private let group: any EventLoopGroup
   private let shared: WireServerShared
-  private let listener = Mutex<(any Channel)?>(nil)
-  private let connections = Mutex<[ObjectIdentifier: any Channel]>([:])
+  private let listener: HTTPListener
 
   /// - Parameters:
   ///   - name: The service's, for messages and metrics: `log`, `compute`.
@@ -46,7 +44,7 @@ public final class WireServer: Sendable {
   ) {
     self.host = host
     self.port = port
-    self.group = group
+    listener = HTTPListener(group: group, connectionsMax: WireServer.connectionsMax)
     shared = WireServerShared(name: name, routes: routes, probe: probe, logger: logger)
   }
 
@@ -54,25 +52,17 @@ public final class WireServer: Sendable {
   /// - Returns: The address listened on.
   public func start() async throws -> SocketAddress? {
     let shared = shared
-    let bound = try await ServerBootstrap(group: group)
-      .serverChannelOption(.backlog, value: 1024)
-      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .childChannelOption(
-        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16 << 10, maximum: 512 << 10)
-      )
-      .childChannelInitializer { channel in
-        guard self.add(channel) else { return channel.close() }
-        return channel.eventLoop.makeCompletedFuture {
-          let operations = channel.pipeline.syncOperations
-          try operations.configureHTTPServerPipeline()
-          try operations.addHandler(WireServerHandler(shared))
-        }
-      }
-      .bind(host: host, port: port)
-      .get()
-    listener.withLock { $0 = bound }
-    return bound.localAddress
+    return try await listener.start(
+      host: host, port: port,
+      options: {
+        $0.childChannelOption(
+          .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16 << 10, maximum: 512 << 10))
+      },
+      initialise: { channel in
+        let operations = channel.pipeline.syncOperations
+        try operations.configureHTTPServerPipeline()
+        try operations.addHandler(WireServerHandler(shared))
+      })
   }
 
   /// From now on `/readyz` says no.
@@ -82,32 +72,7 @@ public final class WireServer: Sendable {
   /// - Parameter timeout: After which connections are cut.
   public func shutDown(timeout: Duration = .seconds(10)) async {
     drain()
-    let listening = listener.withLock { listener -> (any Channel)? in
-      defer { listener = nil }
-      return listener
-    }
-    listening?.close(promise: nil)
-    let open = connections.withLock { Array($0.values) }
-    for channel in open {
-      // Fails where the channel is closed by then, which is what is wanted.
-      channel.eventLoop.execute { channel.pipeline.fireUserInboundEventTriggered(WireServerHandler.Finish()) }
-    }
-    let deadline = ContinuousClock.now + timeout
-    while ContinuousClock.now < deadline, !connections.withLock({ $0.isEmpty }) {
-      do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
-    }
-    for channel in connections.withLock({ Array($0.values) }) { channel.close(promise: nil) }
-  }
-
-  private func add(_ channel: any Channel) -> Bool {
-    let key = ObjectIdentifier(channel)
-    let isAdded = connections.withLock { connections in
-      guard connections.count < WireServer.connectionsMax else { return false }
-      connections[key] = channel
-      return true
-    }
-    if isAdded { channel.closeFuture.whenComplete { _ in self.connections.withLock { $0[key] = nil } } }
-    return isAdded
+    await listener.shutDown(timeout: timeout)
   }
 }
 

@@ -1,4 +1,5 @@
 import Events
+import HTTPServing
 import NIOCore
 import NIOHTTP1
 
@@ -8,9 +9,6 @@ import NIOHTTP1
 final class WireServerHandler: ChannelInboundHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
-
-  /// The server drains: end what waits, and close once the answer is out.
-  struct Finish: Sendable {}
 
   /// Between a request's first byte and its last.
   private static let requestTimeout = TimeAmount.seconds(30)
@@ -59,8 +57,9 @@ final class WireServerHandler: ChannelInboundHandler {
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    guard event is Finish else { return context.fireUserInboundEventTriggered(event) }
+    guard event is HTTPListener.Finish else { return context.fireUserInboundEventTriggered(event) }
     isFinishing = true
+    // What waits need not wait on.
     task?.cancel()
     if head == nil { context.close(promise: nil) }
   }

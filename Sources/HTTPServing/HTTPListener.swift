@@ -1,64 +1,55 @@
-import Logging
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// Accepts the analysts' connections, and knows which are open.
-final class QueryServer: Sendable {
-  private let configuration: QueryConfiguration
+/// Accepts a service's HTTP connections up to a number, knows which are open, and ends them in order.
+public final class HTTPListener: Sendable {
+  /// Sent down each connection's pipeline when the service stops: close once the answer under way is out.
+  public struct Finish: Sendable {}
+
   private let group: any EventLoopGroup
-  private let secure: (@Sendable (any Channel) throws -> Void)?
-  private let makeConnection: @Sendable () -> QueryConnection
+  private let connectionsMax: Int
   private let listener = Mutex<(any Channel)?>(nil)
   private let connections = Mutex<[ObjectIdentifier: any Channel]>([:])
 
   /// - Parameters:
-  ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
-  ///   - makeConnection: The last handler of a new connection; called on the connection's event loop.
-  init(
-    _ configuration: QueryConfiguration, group: any EventLoopGroup, secure: (@Sendable (any Channel) throws -> Void)?,
-    makeConnection: @escaping @Sendable () -> QueryConnection
-  ) {
-    self.configuration = configuration
+  ///   - group: Whose loops serve the connections; not shut down here.
+  ///   - connectionsMax: Open at once; the next is closed at once.
+  public init(group: any EventLoopGroup, connectionsMax: Int) {
     self.group = group
-    self.secure = secure
-    self.makeConnection = makeConnection
+    self.connectionsMax = connectionsMax
   }
 
+  /// Accepts connections.
+  /// - Parameters:
+  ///   - host: A name or an address.
+  ///   - port: 0 takes a free one.
+  ///   - options: Sets what connections have besides TCP_NODELAY.
+  ///   - initialise: Fills a new connection's pipeline, on its event loop; one that throws is closed.
   /// - Returns: The address listened on.
   /// - Throws: What binding throws, such as an address in use.
-  func start() async throws -> SocketAddress? {
-    let bound = try await ServerBootstrap(group: group)
+  public func start(
+    host: String, port: Int, options: (ServerBootstrap) -> ServerBootstrap = { $0 },
+    initialise: @escaping @Sendable (any Channel) throws -> Void
+  ) async throws -> SocketAddress? {
+    let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .childChannelOption(.maxMessagesPerRead, value: 1)
       .childChannelInitializer { channel in
         guard self.add(channel) else { return channel.close() }
-        return channel.eventLoop.makeCompletedFuture { try self.initialise(channel) }
+        return channel.eventLoop.makeCompletedFuture { try initialise(channel) }
       }
-      .bind(host: configuration.host, port: configuration.port)
-      .get()
+    let bound = try await options(bootstrap).bind(host: host, port: port).get()
     listener.withLock { $0 = bound }
     return bound.localAddress
-  }
-
-  private func initialise(_ channel: any Channel) throws {
-    try secure?(channel)
-    var limits = NIOHTTPDecoderLimitConfiguration()
-    limits.maxHeaderFieldSize = QueryConfiguration.headerBytesMax
-    limits.maxHeaderListSize = QueryConfiguration.headersBytesMax
-    limits.maxHeaderFieldCount = QueryConfiguration.headersMax
-    let operations = channel.pipeline.syncOperations
-    try operations.configureHTTPServerPipeline(withEncoderConfiguration: .init(), withDecoderLimitConfiguration: limits)
-    try operations.addHandler(makeConnection())
   }
 
   /// Stops accepting, lets requests under way end, closes the connections.
   /// - Parameter timeout: After which connections are cut.
   /// - Returns: How many had to be cut.
-  func shutDown(timeout: Duration) async -> Int {
+  @discardableResult
+  public func shutDown(timeout: Duration) async -> Int {
     let listening = listener.withLock { listener -> (any Channel)? in
       defer { listener = nil }
       return listener
@@ -66,7 +57,7 @@ final class QueryServer: Sendable {
     listening?.close(promise: nil)
     for channel in connections.withLock({ Array($0.values) }) {
       // Fails where the channel is closed by then, which is what is wanted.
-      channel.eventLoop.execute { channel.pipeline.fireUserInboundEventTriggered(QueryConnection.Finish()) }
+      channel.eventLoop.execute { channel.pipeline.fireUserInboundEventTriggered(Finish()) }
     }
     let deadline = ContinuousClock.now + timeout
     while ContinuousClock.now < deadline, !connections.withLock({ $0.isEmpty }) {
@@ -81,7 +72,7 @@ final class QueryServer: Sendable {
   private func add(_ channel: any Channel) -> Bool {
     let key = ObjectIdentifier(channel)
     let isAdded = connections.withLock { connections in
-      guard connections.count < configuration.connectionsMax else { return false }
+      guard connections.count < connectionsMax else { return false }
       connections[key] = channel
       return true
     }
