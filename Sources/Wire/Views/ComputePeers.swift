@@ -63,6 +63,29 @@ final class ComputePeers: Sendable {
     return responses
   }
 
+  /// What the instances' answers to a request hold; of those that cannot answer now, nothing: their partitions will be found missing.
+  /// - Parameters:
+  ///   - isPassedOver: Whether an error is of that kind; any other is thrown.
+  ///   - decode: Nil when the answer is none of this protocol.
+  nonisolated(nonsending) func collect<T>(
+    _ request: WireRequest, within timeout: Duration,
+    passingOver isPassedOver: (ViewStoreError) -> Bool = { if case .unavailable = $0 { true } else { false } },
+    decode: (WireResponse) -> T?
+  ) async throws(ViewStoreError) -> [T] {
+    var results: [T] = []
+    for (peer, response) in try await askAll(request, within: timeout) {
+      guard response.status == 200 else {
+        let error = ComputePeers.error(response, peer)
+        guard isPassedOver(error) else { throw error }
+        logger.debug("\(peer) does not answer \(request.path): \(error)")
+        continue
+      }
+      guard let result = decode(response) else { throw ComputePeers.malformed(peer) }
+      results.append(result)
+    }
+    return results
+  }
+
   /// Has one instance do something: the first that can be reached. It is never asked of a second one once the first may have done it.
   /// - Returns: An answer of status 200.
   nonisolated(nonsending) func askOne(_ request: WireRequest, within timeout: Duration) async throws(ViewStoreError) -> Answer {

@@ -161,22 +161,11 @@ public final class RemoteViewAdmin: ViewAdmin {
 
   public nonisolated(nonsending) func pinned(_ request: PinnedRequest) async throws(ViewStoreError) -> PinnedResults {
     let peers = peers
-    let answers = try await peers.askAll(
+    let pairs = try await peers.collect(
       WireRequest(posting: request.json, to: "/v1/compute/pinned", answerBytesMax: RowsCoding.bytesMax),
-      within: request.timeout + RemoteViewStore.slack)
-    var first: [PartialResult] = [], second: [PartialResult] = []
-    for (peer, response) in answers {
-      guard response.status == 200 else {
-        let error = ComputePeers.error(response, peer)
-        guard case .unavailable = error else { throw error }
-        continue
-      }
-      guard let pair = RowsCoding.decodePair(response.body, definition: { peers.definition($0) }) else {
-        throw ComputePeers.malformed(peer)
-      }
-      first.append(pair.first)
-      second.append(pair.second)
-    }
+      within: request.timeout + RemoteViewStore.slack
+    ) { RowsCoding.decodePair($0.body, definition: { peers.definition($0) }) }
+    let (first, second) = (pairs.map(\.first), pairs.map(\.second))
     let owner = ComputePeers.owners(first.map(\.asOf))
     let missing = peers.missing(owner.keys)
     guard missing.isEmpty, !first.isEmpty else { throw .missingPartitions(missing) }
@@ -198,19 +187,12 @@ public final class RemoteViewAdmin: ViewAdmin {
     let all = try await generations(of: view)
     if let number = generation ?? all.first(where: { $0.state == .live })?.generation { json["generation"] = .int(Int64(number)) }
     json["timeout_ms"] = .int(timeout.nanosecondsHeld / 1_000_000)
-    let answers = try await peers.askAll(
+    let reports = try await peers.collect(
       WireRequest(posting: .object(json), to: "/v1/compute/verify", answerBytesMax: 16 << 20),
-      within: timeout + RemoteViewStore.slack)
+      within: timeout + RemoteViewStore.slack
+    ) { VerifyReport(json: $0.json, definition: { peers.definition($0) }) }
     var merged: VerifyReport?
-    for (peer, response) in answers {
-      guard response.status == 200 else {
-        let error = ComputePeers.error(response, peer)
-        guard case .unavailable = error else { throw error }
-        continue
-      }
-      guard let report = VerifyReport(json: response.json, definition: { peers.definition($0) }) else {
-        throw ComputePeers.malformed(peer)
-      }
+    for report in reports {
       guard var whole = merged else {
         merged = report
         continue

@@ -26,18 +26,9 @@ extension RemoteViewStore: LateEventStore {
   }
 
   private nonisolated(nonsending) func lateResults(_ request: LateReadRequest) async throws(ViewStoreError) -> [LateReadResult] {
-    let wire = WireRequest(posting: request.json, to: "/v1/compute/late", answerBytesMax: 16 << 20)
-    var results: [LateReadResult] = []
-    for (peer, response) in try await peers.askAll(wire, within: RemoteViewStore.slack) {
-      guard response.status == 200 else {
-        let error = ComputePeers.error(response, peer)
-        guard case .unavailable = error else { throw error }
-        continue
-      }
-      guard let result = LateReadResult(json: response.json) else { throw ComputePeers.malformed(peer) }
-      results.append(result)
-    }
-    return results
+    try await peers.collect(
+      WireRequest(posting: request.json, to: "/v1/compute/late", answerBytesMax: 16 << 20), within: RemoteViewStore.slack
+    ) { LateReadResult(json: $0.json) }
   }
 }
 

@@ -86,23 +86,20 @@ public final class RemoteViewStore: ViewStore {
     }
     let wire = WireRequest(posting: json, to: "/v1/compute/read", answerBytesMax: RowsCoding.bytesMax)
     let peers = peers
-    var results: [PartialResult] = []
-    for (peer, response) in try await peers.askAll(wire, within: request.timeout + RemoteViewStore.slack) {
-      guard response.status == 200 else {
-        let error = ComputePeers.error(response, peer)
+    return try await peers.collect(
+      wire, within: request.timeout + RemoteViewStore.slack,
+      passingOver: { error in
         switch error {
-        // Its partitions will be found missing.
-        case .missingPartitions, .unavailable: peers.logger.debug("\(peer) does not answer a read: \(error)")
-        default: throw error
+        case .missingPartitions, .unavailable: true
+        default: false
         }
-        continue
-      }
-      guard response.contentType == WireContent.rows,
-        let result = RowsCoding.decode(response.body, definition: { peers.definition($0) }),
-        result.asOf.offsets.keys.allSatisfy({ $0.index < peers.partitionCount })
-      else { throw ComputePeers.malformed(peer) }
-      results.append(result)
-    }
-    return results
+      },
+      decode: { response in
+        guard response.contentType == WireContent.rows,
+          let result = RowsCoding.decode(response.body, definition: { peers.definition($0) }),
+          result.asOf.offsets.keys.allSatisfy({ $0.index < peers.partitionCount })
+        else { return nil }
+        return result
+      })
   }
 }
