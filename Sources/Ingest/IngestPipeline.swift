@@ -36,41 +36,36 @@ final class IngestPipeline {
 
   /// Completions on their way from the log's threads to the loop; one wake-up for as many as have come.
   private final class Inbox: Sendable {
-    private let completions = Mutex<[(lane: Int, result: Result<AppendReceipt, LogError>)]>([])
-    private let failures = Mutex<[Int: LogError]>([:])
-    private let hasFailures = Atomic<Bool>(false)
+    typealias Completion = (lane: Int, result: Result<AppendReceipt, LogError>)
+
+    private struct State {
+      var completions: [Completion] = []
+      /// The first failure of each lane since it was last mended.
+      var failures: [Int: LogError] = [:]
+    }
+
+    private let state = Mutex(State())
 
     /// Returns whether the loop must be woken.
     func push(_ lane: Int, _ result: Result<AppendReceipt, LogError>) -> Bool {
-      if case .failure(let error) = result {
-        failures.withLock { $0[lane] = $0[lane] ?? error }
-        hasFailures.store(true, ordering: .releasing)
-      }
-      return completions.withLock {
-        $0.append((lane, result))
-        return $0.count == 1
+      state.withLock { state in
+        if case .failure(let error) = result, state.failures[lane] == nil { state.failures[lane] = error }
+        state.completions.append((lane, result))
+        return state.completions.count == 1
       }
     }
 
-    /// The first failure of a lane since it was last mended.
-    func failure(of lane: Int) -> LogError? {
-      hasFailures.load(ordering: .acquiring) ? failures.withLock { $0[lane] } : nil
-    }
-
-    func mend(_ lane: Int) {
-      failures.withLock {
-        $0[lane] = nil
-        if $0.isEmpty { hasFailures.store(false, ordering: .releasing) }
-      }
-    }
-
-    func takeAll() -> [(lane: Int, result: Result<AppendReceipt, LogError>)] {
-      completions.withLock {
-        var taken: [(lane: Int, result: Result<AppendReceipt, LogError>)] = []
-        swap(&taken, &$0)
+    func takeAll() -> [Completion] {
+      state.withLock { state in
+        var taken: [Completion] = []
+        swap(&taken, &state.completions)
         return taken
       }
     }
+
+    func failure(of lane: Int) -> LogError? { state.withLock { $0.failures[lane] } }
+
+    func mend(_ lane: Int) { state.withLock { $0.failures[lane] = nil } }
   }
 
   private let loop: any ConnectionLoop
