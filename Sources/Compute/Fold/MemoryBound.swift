@@ -18,4 +18,11 @@ struct MemoryBound {
       box.fold.shrink(toBytes: Int(Double(bytes) * kept))
     }
   }
+
+  /// What changed at this checkpoint or before it goes, so that about `bytes` of `all` are left.
+  /// - Precondition: `bytes` is below `all`.
+  static func changeLimit(_ changedAt: [UInt32], keeping bytes: Int, of all: Int) -> UInt32 {
+    let keptMax = Int(Double(changedAt.count) * Double(bytes) / Double(all))
+    return keptMax > 0 ? changedAt.sorted(by: >)[keptMax] : .max
+  }
 }

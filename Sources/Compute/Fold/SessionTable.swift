@@ -58,8 +58,7 @@ struct SessionTable: ~Copyable {
   mutating func shrink(toBytes bytes: Int) {
     precondition(changed.isEmpty && target.isEmpty)
     guard count > 0, byteCount > bytes else { return }
-    let keptMax = Int(Double(keys.count) * Double(bytes) / Double(byteCount))
-    let limit = keptMax > 0 ? changedAt.sorted(by: >)[keptMax] : .max
+    let limit = MemoryBound.changeLimit(changedAt, keeping: bytes, of: byteCount)
     for row in starts.indices where keyNumbers[row] >= 0 && changedAt[Int(keyNumbers[row])] <= limit {
       noteCold(through: ends[row])
     }

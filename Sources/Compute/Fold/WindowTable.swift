@@ -63,14 +63,21 @@ struct WindowTable: ~Copyable {
   }
 
   @inline(never) private mutating func find(window: Int64, key: Int32) -> Int32 {
+    let slot = slot(window, key)
+    let entry = slots[slot]
+    return entry == 0 ? insert(window, key, slot) : Int32(truncatingIfNeeded: Int(entry) - 1)
+  }
+
+  /// Where the row of a window and key is entered, or would be.
+  @inline(__always) private func slot(_ window: Int64, _ key: Int32) -> Int {
     let mask = slots.count - 1
     var slot = WindowTable.hash(window, key) & mask
     while case let entry = slots[slot], entry != 0 {
       let row = Int(entry) - 1
-      if slotStarts[row] == window, keyNumbers[row] == key { return Int32(truncatingIfNeeded: row) }
+      if slotStarts[row] == window, keyNumbers[row] == key { break }
       slot = (slot + 1) & mask
     }
-    return insert(window, key, slot)
+    return slot
   }
 
   private mutating func insert(_ window: Int64, _ key: Int32, _ slot: Int) -> Int32 {
@@ -114,15 +121,8 @@ struct WindowTable: ~Copyable {
   /// The row of a window and key; nil when it is not in memory.
   func lookUp(window: Int64, key: UnsafeRawBufferPointer) -> Int? {
     guard let number = keys.find(key) else { return nil }
-    let key = Int32(truncatingIfNeeded: number)
-    let mask = slots.count - 1
-    var slot = WindowTable.hash(window, key) & mask
-    while case let entry = slots[slot], entry != 0 {
-      let row = Int(entry) - 1
-      if slotStarts[row] == window, keyNumbers[row] == key { return row }
-      slot = (slot + 1) & mask
-    }
-    return nil
+    let entry = slots[slot(window, Int32(truncatingIfNeeded: number))]
+    return entry == 0 ? nil : Int(entry) - 1
   }
 
   /// Adds what the file has of a row; from then on memory has all of it.
@@ -152,9 +152,7 @@ struct WindowTable: ~Copyable {
   mutating func shrink(toBytes bytes: Int) {
     precondition(changed.isEmpty)
     guard count > 0, byteCount > bytes else { return }
-    let keptMax = Int(Double(count) * Double(bytes) / Double(byteCount))
-    guard keptMax > 0 else { return rebuild(keeping: []) }
-    let limit = changedAt.sorted(by: >)[keptMax]
+    let limit = MemoryBound.changeLimit(changedAt, keeping: bytes, of: byteCount)
     rebuild(keeping: (0..<count).filter { changedAt[$0] > limit })
   }
 
