@@ -82,25 +82,15 @@ private final class AppendResults: Sendable {
 extension BatchMaker {
   /// A batch that no other is like: its source is the lane's, its sequences rise with the number.
   static func one(partition: Int, events: Int, lane: Int, number: Int) throws -> ColumnBatch {
-    let reader = EventReader()
-    let builder = ColumnBatchBuilder(partition: PartitionID(partition))
     let time = EventTemplate.timeText(milliseconds: wallMilliseconds())
     var template = Array(#"{"source":"device/\#(partition)-\#(lane)","type":"reading","time":""#.utf8) + time
     template += Array(#"","data":{"value":21.53,"site":"ams-1"},"sequence":"#.utf8)
     let digits = template.count
     template += Array("0000000000}".utf8) + Array(repeating: 0, count: EventReader.padding)
-    for index in 0..<events {
+    return try batch(PartitionID(partition), events: events, text: template) { index, text in
       // In ten digits, the first not 0.
-      template.replaceSubrange(
+      text.replaceSubrange(
         digits..<digits + 10, with: EventTemplate.digits(UInt64(1_000_000_000 + number * events + index), 10))
-      template.withUnsafeBytes { bytes in
-        reader.begin(
-          message: UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - EventReader.padding)]), framing: .single,
-          arrival: Timestamp(nanoseconds: 0), defaultSource: nil)
-        while let step = reader.next() { if case .event = step { builder.append(reader) } }
-      }
     }
-    guard let batch = builder.seal(reader), batch.count == events else { throw BenchError("a batch was not whole") }
-    return batch
   }
 }

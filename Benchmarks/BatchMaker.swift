@@ -11,17 +11,27 @@ enum BatchMaker {
 
   /// One batch of `events` events over ten minutes; `key` gives each its source's number.
   static func batch(_ partition: PartitionID, events: Int, sequence: Int = 1, key: (Int) -> Int) throws -> ColumnBatch {
-    let reader = EventReader()
-    let builder = ColumnBatchBuilder(partition: partition)
-    for index in 0..<events {
+    try batch(partition, events: events) { index, text in
       let time = EventTemplate.timeText(milliseconds: 1_700_000_000_000 + Int64(index) * 600_000 / Int64(events))
-      let text =
+      text =
         Array(
           (#"{"source":"device/\#(partition.index)-\#(key(index))","type":"reading","#
             + #""time":"\#(String(decoding: time, as: UTF8.self))","#
             + #""sequence":\#(sequence + index),"data":{"value":\#(Double(index % 4000) / 100),"site":"ams-\#(index % 7)"}}"#)
             .utf8)
         + Array(repeating: 0, count: EventReader.padding)
+    }
+  }
+
+  /// One batch of `events` events; `write` gives each its text, with the reader's padding, in place of the one before.
+  static func batch(
+    _ partition: PartitionID, events: Int, text: [UInt8] = [], write: (Int, inout [UInt8]) -> Void
+  ) throws -> ColumnBatch {
+    let reader = EventReader()
+    let builder = ColumnBatchBuilder(partition: partition)
+    var text = text
+    for index in 0..<events {
+      write(index, &text)
       text.withUnsafeBytes { bytes in
         reader.begin(
           message: UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - EventReader.padding)]), framing: .single,

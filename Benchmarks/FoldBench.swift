@@ -71,7 +71,7 @@ struct FoldBench: AsyncParsableCommand {
 }
 
 /// A log that is full from the beginning: one batch a partition, again and again.
-private final class RepeatingLog: EventLog {
+private final class RepeatingLog: GeneratedLog {
   private let batches: [ColumnBatch]
   private let repeats: Int
   let partitionCount: Int
@@ -85,9 +85,7 @@ private final class RepeatingLog: EventLog {
       Dictionary(uniqueKeysWithValues: batches.map { ($0.partition, Offset(Int64($0.count * repeats))) }))
   }
 
-  func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
-    completion(.failure(LogError(.unavailable, "this log is only read")))
-  }
+  func end(of partition: PartitionID) -> Offset { Offset(Int64(batches[partition.index].count * repeats)) }
 
   nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
     -> [ColumnBatch]
@@ -104,26 +102,4 @@ private final class RepeatingLog: EventLog {
     }
     return read
   }
-
-  nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
-    PartitionBounds(startOffset: .zero, highWatermark: Offset(Int64(batches[partition.index].count * repeats)))
-  }
-
-  nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
-    for batch in batches where (positions[batch.partition] ?? .zero) < Offset(Int64(batch.count * repeats)) { return }
-    do {
-      try await Task.sleep(for: .seconds(3600))
-    } catch {
-      // Cancelled: the protocol says to return.
-      return
-    }
-  }
-
-  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] {
-    [:]
-  }
-
-  nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
-    -> Offset?
-  { .zero }
 }

@@ -80,7 +80,7 @@ struct VolumeBench: AsyncParsableCommand {
 }
 
 /// A log in which every key of a partition has one event in each pass, in batches that are made when they are read.
-private final class ManyKeysLog: EventLog {
+private final class ManyKeysLog: GeneratedLog {
   private static let eventsMax = 5000
 
   let keysPerPartition: Int
@@ -100,9 +100,7 @@ private final class ManyKeysLog: EventLog {
       Dictionary(uniqueKeysWithValues: (0..<partitionCount).map { (PartitionID($0), Offset(Int64(keysPerPartition * pass))) }))
   }
 
-  func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
-    completion(.failure(LogError(.unavailable, "this log is only read")))
-  }
+  func end(of partition: PartitionID) -> Offset { Offset(Int64(keysPerPartition * passes)) }
 
   nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
     -> [ColumnBatch]
@@ -119,27 +117,4 @@ private final class ManyKeysLog: EventLog {
       throw LogError(.unavailable, "\(error)")
     }
   }
-
-  nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
-    PartitionBounds(startOffset: .zero, highWatermark: Offset(Int64(keysPerPartition * passes)))
-  }
-
-  nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
-    for partition in (0..<partitionCount).map({ PartitionID($0) })
-    where (positions[partition] ?? .zero) < Offset(Int64(keysPerPartition * passes)) { return }
-    do {
-      try await Task.sleep(for: .seconds(3600))
-    } catch {
-      // Cancelled: the protocol says to return.
-      return
-    }
-  }
-
-  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] {
-    [:]
-  }
-
-  nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
-    -> Offset?
-  { .zero }
 }
