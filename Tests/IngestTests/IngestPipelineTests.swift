@@ -117,7 +117,8 @@ struct IngestPipelineTests {
     #expect(log.heldCount == 0)
     #expect(tracker.failure?.code == .diskFull)
     #expect(tracker.answersSeen.isEmpty)
-    _ = submit(pipeline, next, #"[{"source":"a","type":"t","sequence":1},{"source":"a","type":"t","sequence":2}]"#, rejects: &rejects)
+    _ = submit(
+      pipeline, next, #"[{"source":"a","type":"t","sequence":1},{"source":"a","type":"t","sequence":2}]"#, rejects: &rejects)
     loop.run()
     #expect(log.heldBatches.map(\.count) == [2])
     log.complete(0)

@@ -45,7 +45,8 @@ struct DiskFullTests {
     var configuration = configuration(reserve: reserve)
     configuration.groupBytesMax = 1
     let scheduler = SimulatedScheduler(seed: 1)
-    let log = try await SegmentedLog.open(configuration, fileSystem: files, logger: quiet, scheduler: scheduler, now: { Timestamp.systemNow() })
+    let log = try await SegmentedLog.open(
+      configuration, fileSystem: files, logger: quiet, scheduler: scheduler, now: { Timestamp.systemNow() })
     let results = Mutex<[Bool]>([])
     func offer(_ batch: ColumnBatch) {
       log.append(batch) { result in

@@ -55,7 +55,8 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
     #expect(
       Set(all) == [
         "", "up", "demo", "send", "simulate", "query", "sql", "events", "top", "view", "view list", "view show", "view check",
-        "view apply", "view diff", "view promote", "view rollback", "view drop", "view verify", "replay", "ingest", "compute", "log", "log serve", "log list",
+        "view apply", "view diff", "view promote", "view rollback", "view drop", "view verify", "replay", "ingest", "compute",
+        "log", "log serve", "log list",
         "log inspect", "log verify", "log export", "log repair", "log retain", "config", "config check", "config reference",
       ])
     for path in commands() {
@@ -85,7 +86,8 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
       (["log", "retain"], "log.retention keeps all"), (["send", "f", "--rate", "0"], "more than 0"),
       (["send", "f", "--url", "http://x"], "ws://"),
       (["up", "--set", "log.sync"], "KEY=VALUE"), (["up", "--set", "log.sink=x"], "did you mean 'log.sync'?"),
-      (["up", "--log-level", "loud"], "trace, debug"), (["up", "--set", "query.listen=0.0.0.0:80"], "set auth.tokens, auth.jwks or auth.hs256_secret"),
+      (["up", "--log-level", "loud"], "trace, debug"),
+      (["up", "--set", "query.listen=0.0.0.0:80"], "set auth.tokens, auth.jwks or auth.hs256_secret"),
       (["demo", "--config", "/no/such/file"], "no such file"), (["config", "check", "--set", "log.partitions=0"], "1 to 1024"),
       (["view", "check", "/no/such/file"], "no such file"),
     ])

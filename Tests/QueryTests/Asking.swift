@@ -1,6 +1,6 @@
 import Events
-import NIOHTTP1
 import Logging
+import NIOHTTP1
 import Views
 
 @testable import Query

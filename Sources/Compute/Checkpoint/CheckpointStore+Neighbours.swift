@@ -6,7 +6,8 @@ extension CheckpointStore {
   /// Takes a partition's state over from a file of another process, if that has counted further than this one. The other may be at work:
   /// what it committed last is read, whole, and nothing is changed there.
   /// - Returns: Where the state taken goes on; nil when there was none further on.
-  func take(_ generation: GenerationRecord, _ partition: PartitionID, fromNeighbour path: String) throws(ComputeError) -> Offset? {
+  func take(_ generation: GenerationRecord, _ partition: PartitionID, fromNeighbour path: String) throws(ComputeError) -> Offset?
+  {
     let (id, hash) = (generation.id, generation.definition.generationHash)
     let own = try viewID(of: generation)
     let reached = try nextOffset(of: id, partition) ?? -1

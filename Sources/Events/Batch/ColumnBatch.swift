@@ -21,7 +21,8 @@ public struct ColumnBatch: Sendable {
       let all = UnsafeRawBufferPointer(rebasing: bytes[BatchHeader.byteCount...])
       guard isTrusted || checksum(all) == header.payloadChecksum else { throw BatchError(.payloadChecksum, at: 56) }
       if !isTrusted, header.tagBytes > 0 {
-        _ = try AppendTag(parsing: UnsafeRawBufferPointer(rebasing: bytes[header.payloadRange.upperBound...]), count: header.count)
+        _ = try AppendTag(
+          parsing: UnsafeRawBufferPointer(rebasing: bytes[header.payloadRange.upperBound...]), count: header.count)
       }
       guard header.codec == .deflate else { return nil }
       let stored = UnsafeRawBufferPointer(rebasing: bytes[header.payloadRange])

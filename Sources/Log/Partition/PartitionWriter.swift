@@ -217,7 +217,8 @@ actor PartitionWriter {
           .failure(
             LogError(
               .outOfRange, partition: partition,
-              "append \(tag.number) of \(tag.appender) is older than the last \(AppenderTable.window): its outcome is forgotten")))
+              "append \(tag.number) of \(tag.appender) is older than the last \(AppenderTable.window): its outcome is forgotten"))
+        )
         return
       }
     }

@@ -50,7 +50,9 @@ struct SimulateCommand: AsyncParsableCommand {
     guard let length = Duration(settingText: duration), length > .zero else {
       throw ValidationError("--duration: expected a duration, as 30s or 5m, not '\(duration)'")
     }
-    guard url.hasPrefix("ws://") || url.hasPrefix("wss://") else { throw ValidationError("--url: expected ws://HOST:PORT/v1/stream, not '\(url)'") }
+    guard url.hasPrefix("ws://") || url.hasPrefix("wss://") else {
+      throw ValidationError("--url: expected ws://HOST:PORT/v1/stream, not '\(url)'")
+    }
   }
 
   func run() async throws {
