@@ -36,4 +36,27 @@ struct EventLineWriterTests {
     writer.removeAll()
     #expect(writer.byteCount == 0)
   }
+
+  @Test("members keep their order, whichever kinds of values a batch happens to hold")
+  func order() throws {
+    let reader = EventReader()
+    let builder = ColumnBatchBuilder(partition: PartitionID(0))
+    func line(_ data: String) throws -> String {
+      let text = Array(#"{"source":"s","type":"t","time":"1970-01-01T00:00:00Z","data":\#(data)}"#.utf8)
+      let padded = text + Array(repeating: 0, count: EventReader.padding)
+      padded.withUnsafeBytes { bytes in
+        reader.begin(
+          message: UnsafeRawBufferPointer(rebasing: bytes[..<text.count]), framing: .single, arrival: Timestamp(nanoseconds: 0),
+          defaultSource: nil)
+        while let step = reader.next() { if case .event = step { builder.append(reader) } }
+      }
+      let batch = try #require(builder.seal(reader))
+      var writer = EventLineWriter()
+      #expect(writer.append(batch, 0..<1) == 1)
+      return writer.withBytes { String(decoding: $0, as: UTF8.self) }
+    }
+    for data in [#"{"a":1,"b":null,"c":"x"}"#, #"{"a":1,"b":2.5,"c":"x"}"#, #"{"a":null,"b":"y","c":3}"#] {
+      #expect(try line(data).contains("\"data\":\(data)}"))
+    }
+  }
 }

@@ -12,6 +12,9 @@ struct BatchColumns: ~Copyable {
   private var columns: UnsafeMutablePointer<ColumnAccumulator>
   private var columnCount = 0
   private var columnCapacity = 64
+  /// The columns as they are written: the built-in ones, then by path. So members come back in the order in which the reader met their paths, whichever
+  /// kinds of values a batch happens to hold.
+  private var order: [Int] = []
   /// path × kinds → column + 1, 0 for none.
   private var columnOfPath = GrowableBuffer<Int32>(capacity: 1024)
   private var pathGeneration = 0
@@ -125,13 +128,17 @@ struct BatchColumns: ~Copyable {
       columns = larger
       columnCapacity *= 2
     }
+    let slot = column.lookupSlot
     (columns + columnCount).initialize(to: column)
+    let place = order.dropFirst(BuiltIn.count).firstIndex { columns[$0].lookupSlot > slot } ?? order.count
+    order.insert(columnCount, at: place)
     columnCount += 1
   }
 
   private mutating func forgetPaths() {
     for column in BuiltIn.count..<columnCount { columnOfPath[columns[column].lookupSlot] = 0 }
     (columns + BuiltIn.count).deinitialize(count: columnCount - BuiltIn.count)
+    order.removeLast(order.count - BuiltIn.count)
     columnCount = BuiltIn.count
   }
 
@@ -187,7 +194,7 @@ struct BatchColumns: ~Copyable {
     let directoryStart = output.count
     output.reserve(directoryStart + present * BatchLayout.entryBytes)
     output.setCount(directoryStart + present * BatchLayout.entryBytes)
-    for column in 0..<columnCount where columns[column].rows.count > 0 {
+    for column in order where columns[column].rows.count > 0 {
       columns[column].encode(rowCount: count, name: names[column], to: &output, directory: &directory)
     }
     // Positions were counted from the output's start; the directory has them from the payload's.
