@@ -26,7 +26,7 @@ actor ReplayWorker {
   }
 
   nonisolated let number: Int
-  private let executor: ReplayExecutor
+  private let executor: WorkerExecutor
   private let log: any EventLog
   private let store: CheckpointStore
   private let configuration: ComputeConfiguration
@@ -58,7 +58,8 @@ actor ReplayWorker {
     self.fence = fence
     self.load = load
     self.logger = logger
-    executor = ReplayExecutor(label: "penstock.replay.\(number)")
+    // What ingest and live folding leave.
+    executor = WorkerExecutor(label: "penstock.replay.\(number)", niceness: 10)
   }
 
   func notify(_ body: @escaping @Sendable (GenerationID) -> Void) { onSettled = body }
@@ -140,7 +141,7 @@ actor ReplayWorker {
         }
         job.fold.box.fold.fold(part, times: part.times(), scratch: &scratch)
         if unsavedRows >= configuration.changedRowsMax || memoryBound.isExceeded(by: jobs.values.map(\.fold.box)) { checkpoint() }
-        await Task.yield()
+        await executor.letOthersGo()
       }
       guard jobs[key] != nil else { return }
       var count = counted[key.generation] ?? (0, .zero)

@@ -193,7 +193,7 @@ actor ComputeWorker {
       for partition in owned.keys.sorted() {
         if await step(partition) { hasProgressed = true }
         // Let reads in between two partitions' batches.
-        await letOthersGo()
+        await executor.letOthersGo()
         if Task.isCancelled { break }
       }
       load.note(isBusy: hasProgressed)
@@ -204,12 +204,6 @@ actor ComputeWorker {
     checkpoint()
     for waiter in waiters.values { waiter.continuation.resume(returning: false) }
     waiters = [:]
-  }
-
-  /// Lets what waits for this worker, reads above all, go first. `Task.yield` would too, but by way of the shared pool: two threads woken each
-  /// time.
-  private func letOthersGo() async {
-    await withCheckedContinuation { continuation in executor.async { continuation.resume() } }
   }
 
   /// Folds what one read of the partition gives.
@@ -223,7 +217,7 @@ actor ComputeWorker {
         fold(batch, partition)
         if unsavedRows >= configuration.changedRowsMax || memoryBound.isExceeded(by: boxes) { await checkpointUntilSaved() }
         wakeWaiters()
-        await letOthersGo()
+        await executor.letOthersGo()
       }
       return !batches.isEmpty
     } catch {
@@ -262,17 +256,9 @@ actor ComputeWorker {
   private func waitForAppend() async {
     var positions = OffsetVector()
     for (partition, one) in owned { if let next = one.next { positions[partition] = next } }
-    let (log, logger, seen) = (log, logger, positions)
-    let wait = Task {
-      do throws(LogError) {
-        try await log.waitForAppend(past: seen)
-      } catch {
-        guard !Task.isCancelled else { return }
-        logger.error("waiting for the log failed: \(error)")
-        // Any other failure shows when the partitions are read next; do not spin on it.
-        try? await Task.sleep(for: .milliseconds(100))
-      }
-    }
+    let seen = positions
+    // On this worker's thread, so that the log's wake-up goes straight to it.
+    let wait = Task { await self.waitForAppend(past: seen) }
     waiting = wait
     await withTaskCancellationHandler {
       await wait.value
@@ -280,6 +266,17 @@ actor ComputeWorker {
       wait.cancel()
     }
     waiting = nil
+  }
+
+  private func waitForAppend(past positions: OffsetVector) async {
+    do throws(LogError) {
+      try await log.waitForAppend(past: positions)
+    } catch {
+      guard !Task.isCancelled else { return }
+      logger.error("waiting for the log failed: \(error)")
+      // Any other failure shows when the partitions are read next; do not spin on it.
+      try? await Task.sleep(for: .milliseconds(100))
+    }
   }
 
   // MARK: checkpoints

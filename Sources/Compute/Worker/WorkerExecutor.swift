@@ -1,18 +1,91 @@
-import Dispatch
+import Foundation
+import Synchronization
 
-/// A worker's own thread of execution: folding and SQLite block, so they must not run on the shared pool.
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// A worker's own thread: folding and SQLite block, so they must not run on the shared pool. What the thread gives itself to do wakes nobody.
 final class WorkerExecutor: SerialExecutor {
-  private let queue: DispatchQueue
+  private let queue = JobQueue()
 
-  init(label: String) { queue = DispatchQueue(label: label) }
+  /// - Parameters:
+  ///   - label: The thread's name.
+  ///   - niceness: Added to the process's, of 0 to 19: with more, it takes the processor time that others leave.
+  init(label: String, niceness: Int32 = 0) {
+    let thread = Thread { [queue] in
+      #if os(Linux)
+        // Linux has a niceness a thread: 0 is the calling one. Without it the thread only loses its manners.
+        if niceness > 0 { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
+      #endif
+      queue.run()
+    }
+    thread.name = label
+    thread.start()
+  }
+
+  deinit { queue.end() }
 
   func enqueue(_ job: consuming ExecutorJob) {
     let job = UnownedJob(job)
-    queue.async { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
+    let executor = asUnownedSerialExecutor()
+    queue.append { job.runSynchronously(on: executor) }
   }
 
-  /// Runs `work` behind all that waits for this worker.
-  func async(_ work: @escaping @Sendable () -> Void) { queue.async(execute: work) }
+  /// Lets what waits for the thread go first. Costs next to nothing when nothing does. To be called on the thread.
+  nonisolated(nonsending) func letOthersGo() async {
+    guard queue.isWanted else { return }
+    await withCheckedContinuation { continuation in queue.append { continuation.resume() } }
+  }
 
   func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
+}
+
+/// What the thread has to do, in order.
+///
+/// Invariant for `@unchecked`: `jobs`, `isAsleep` and `isEnded` are touched with `condition` locked only.
+private final class JobQueue: @unchecked Sendable {
+  private let condition = NSCondition()
+  private var jobs: [@Sendable () -> Void] = []
+  private var isAsleep = false
+  private var isEnded = false
+  /// Given and not yet begun.
+  private let waiting = Atomic<Int>(0)
+
+  var isWanted: Bool { waiting.load(ordering: .relaxed) > 0 }
+
+  func append(_ job: @escaping @Sendable () -> Void) {
+    waiting.add(1, ordering: .relaxed)
+    condition.lock()
+    jobs.append(job)
+    if isAsleep { condition.signal() }
+    condition.unlock()
+  }
+
+  func end() {
+    condition.lock()
+    isEnded = true
+    condition.signal()
+    condition.unlock()
+  }
+
+  func run() {
+    var taken: [@Sendable () -> Void] = []
+    while true {
+      condition.lock()
+      while jobs.isEmpty && !isEnded {
+        isAsleep = true
+        condition.wait()
+        isAsleep = false
+      }
+      swap(&taken, &jobs)
+      condition.unlock()
+      if taken.isEmpty { return }
+      for job in taken {
+        waiting.subtract(1, ordering: .relaxed)
+        job()
+      }
+      taken.removeAll(keepingCapacity: true)
+    }
+  }
 }
