@@ -7,7 +7,7 @@
   ///
   /// A turn: the sockets that are ready, the timers that are due, the work given from elsewhere, the work given by this thread itself.
   /// So what handlers leave to `execute` happens once all that was ready has been read. It sleeps only when there is nothing of these, and
-  /// only then is a wake-up paid for.
+  /// only then is a wake-up paid for; or for a moment when sockets become ready faster than it is worth to run for each (`TurnPacer`).
   public final class Reactor: @unchecked Sendable {
     // Invariant of the unchecked conformance: the properties below "of the thread" are touched by the reactor's thread alone; each public
     // method that does checks it. The others are immutable, or atomic, or locked.
@@ -191,6 +191,7 @@
       defer { events.deallocate() }
       var due: [TimerWheel.Entry] = []
       var given: [@Sendable () -> Void] = []
+      var pacer = TurnPacer(now: Reactor.monotonicNow())
       while !isStopping {
         var ready = epoll_wait(epoll, events, Int32(Reactor.eventsPerTurn), 0)
         if ready == 0, own.isEmpty, inbox.fallAsleep() {
@@ -202,6 +203,7 @@
         for work in given { work() }
         given.removeAll(keepingCapacity: true)
         runOwn()
+        sleep(nanoseconds: pacer.pause(ready: Int(max(0, ready)), now: Reactor.monotonicNow()))
       }
       end()
     }
@@ -233,6 +235,13 @@
         handler.timerFired()
       }
       due.removeAll(keepingCapacity: true)
+    }
+
+    private func sleep(nanoseconds: UInt64) {
+      guard nanoseconds > 0 else { return }
+      var time = timespec(tv_sec: 0, tv_nsec: Int(nanoseconds))
+      // Cut short by a signal: the turn comes sooner.
+      nanosleep(&time, nil)
     }
 
     /// What is added meanwhile is left to the next turn.

@@ -1,0 +1,45 @@
+#if os(Linux)
+  import Testing
+
+  @testable import Sockets
+
+  @Suite struct TurnPacerTests {
+    @Test func `One connection that waits for each answer is never held up`() {
+      var pacer = TurnPacer(now: 0), now: UInt64 = 0
+      for _ in 0..<10_000 {
+        now += 100_000
+        #expect(pacer.pause(ready: 1, now: now) == 0)
+      }
+    }
+
+    @Test func `Many that are ready one after the other are gathered, and no longer once they are few`() {
+      var pacer = TurnPacer(now: 0), now: UInt64 = 0, pauses = 0
+      for _ in 0..<2_000 {
+        now += 50_000
+        let pause = pacer.pause(ready: 2, now: now)
+        if pause > 0 { pauses += 1 }
+        now += pause
+        // What came meanwhile.
+        if pause > 0 { now += 50_000 }
+      }
+      #expect(pauses > 100)
+      now += 20_000_000
+      #expect(pacer.pause(ready: 3, now: now) == 0)
+    }
+
+    @Test func `A turn that is large anyway is followed by the next at once`() {
+      var pacer = TurnPacer(now: 0), now: UInt64 = 0
+      for _ in 0..<100 {
+        now += 2_000_000
+        #expect(pacer.pause(ready: TurnPacer.readyMax, now: now) == 0)
+      }
+      #expect(pacer.rate > TurnPacer.rateMin)
+    }
+
+    @Test func `A clock that has not moved is no infinite rate`() {
+      var pacer = TurnPacer(now: 7)
+      _ = pacer.pause(ready: 3, now: 7)
+      #expect(pacer.rate.isFinite)
+    }
+  }
+#endif
