@@ -13,16 +13,11 @@ let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 // What only TLS and tokens need costs minutes to build, so a trait holds it: docs/decisions/0004-traits.md.
 let secure = TargetDependencyCondition.when(traits: ["Secure"])
+let mesh = Target.Dependency.target(name: "Mesh", condition: secure)
+let identity = Target.Dependency.target(name: "Identity", condition: secure)
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl", condition: secure)
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates", condition: secure)
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto", condition: secure)
-
-// The console lies within the executable, as do the descriptions of the interfaces: there is no folder to lose.
-let consoleFiles = [
-  "index.html", "icon.svg", "console.css", "console.js", "api.js", "dom.js", "chart.js", "overview.js", "views.js", "sql.js",
-  "log.js",
-  "replay.js", "mesh.js",
-]
 
 let package = Package(
   name: "penstock",
@@ -53,6 +48,8 @@ let package = Package(
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CEpoll"),
+    .target(name: "CResources"),
+    .target(name: "Resources", dependencies: ["CResources"], swiftSettings: strict),
     .target(name: "Events", dependencies: ["CZlib"], swiftSettings: strict),
     .target(name: "Views", dependencies: ["Events", yams], swiftSettings: strict),
     .target(name: "Log", dependencies: ["Events", "CZlib", logging, metrics], swiftSettings: strict),
@@ -60,8 +57,8 @@ let package = Package(
     .target(name: "Sockets", dependencies: ["CEpoll"], swiftSettings: strict),
     .target(
       name: "Ingest",
-      dependencies: ["Events", "WebSocket", "Sockets", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics],
-      resources: [.embedInCode("HTTP/ingest-openapi.json"), .embedInCode("Connection/asyncapi.json")],
+      dependencies: ["Events", "WebSocket", "Sockets", "Resources", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics],
+      exclude: ["HTTP/ingest-openapi.json", "Connection/asyncapi.json"],
       swiftSettings: strict),
     .target(name: "SQLite", dependencies: ["CSQLite"], swiftSettings: strict),
     .target(
@@ -72,23 +69,22 @@ let package = Package(
     .target(
       name: "Query",
       dependencies: [
-        "Events", "Views", "HTTPServing", "CSQLite", nioCore, nioPosix, nioHTTP1, logging, metrics,
+        "Events", "Views", "HTTPServing", "Resources", "CSQLite", nioCore, nioPosix, nioHTTP1, logging, metrics,
       ],
-      resources: consoleFiles.map { .embedInCode("Console/page/\($0)") } + [.embedInCode("HTTP/query-openapi.json")],
+      exclude: ["Console/page", "HTTP/query-openapi.json"],
       swiftSettings: strict),
     .target(
       name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
     .target(
       name: "Mesh", dependencies: [nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
     .target(
-      name: "Wire", dependencies: ["Events", "Views", "HTTPServing", nioCore, nioPosix, nioHTTP1, logging, metrics],
-      resources: [.embedInCode("Log/log-openapi.json"), .embedInCode("Views/compute-openapi.json")], swiftSettings: strict),
+      name: "Wire", dependencies: ["Events", "Views", "HTTPServing", "Resources", nioCore, nioPosix, nioHTTP1, logging, metrics],
+      exclude: ["Log/log-openapi.json", "Views/compute-openapi.json"], swiftSettings: strict),
     .target(name: "Identity", dependencies: ["Events", nioCore, nioSSL, crypto], swiftSettings: strict),
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Mesh", "Wire", "Identity", "CZlib", yams,
-        logging,
+        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Wire", mesh, identity, "CZlib", yams, logging,
         metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -119,7 +115,7 @@ let package = Package(
     .testTarget(name: "SocketsTests", dependencies: ["Sockets", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "IngestTests",
-      dependencies: ["Ingest", "Events", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
+      dependencies: ["Ingest", "Events", "Resources", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
     .testTarget(name: "SQLiteTests", dependencies: ["SQLite"], swiftSettings: strict),
     .testTarget(
@@ -141,7 +137,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "PenstockTests",
-      dependencies: ["Penstock", "Views", logging, metrics, .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "Penstock", "Views", "Resources", logging, metrics, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "PenstockClientTests",

@@ -1,5 +1,6 @@
 import Events
 import Logging
+import Resources
 import Synchronization
 import Views
 
@@ -121,7 +122,7 @@ final class QueryAnswers: Sendable {
     case .alive: return Answer(200, "application/json", Array(#"{"status":"alive"}"#.utf8))
     case .ready, .health: return await readiness()
     case .metrics: return Answer(200, "text/plain; version=0.0.4; charset=utf-8", Array(probe.metrics().utf8))
-    case .openAPI: return Answer(200, "application/json", PackageResources.query_openapi_json)
+    case .openAPI: return Answer(200, "application/json", EmbeddedFile.queryOpenAPI.bytes)
     case .root: return ConsoleAnswers.page(request.headers)
     case .consoleFile: return try ConsoleAnswers.part(try match.parameter(), request.headers)
     case .mesh: return Answer(200, ["instances": .array(await probe.instances().map(\.json))])

@@ -8,18 +8,22 @@ private let allowedImports: [String: Set<String>] = [
   "Log": ["Events", "CZlib", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
   "WebSocket": ["CZlib", "NIOCore", "NIOHTTP1"],
   "Sockets": ["CEpoll"],
+  "Resources": ["CResources"],
   "Ingest": [
-    "Events", "WebSocket", "Sockets", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics",
+    "Events", "WebSocket", "Sockets", "Resources", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging",
+    "Metrics",
     "CoreMetrics",
   ],
   "SQLite": ["CSQLite"],
   "Compute": ["Events", "Views", "SQLite", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
   "HTTPServing": ["NIOCore", "NIOPosix"],
   "Query": [
-    "Events", "Views", "HTTPServing", "CSQLite", "NIOCore", "NIOHTTP1", "Logging", "Metrics", "CoreMetrics", "Dispatch",
+    "Events", "Views", "HTTPServing", "Resources", "CSQLite", "NIOCore", "NIOHTTP1", "Logging", "Metrics", "CoreMetrics",
+    "Dispatch",
   ],
   "Wire": [
-    "Events", "Views", "HTTPServing", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics",
+    "Events", "Views", "HTTPServing", "Resources", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging",
+    "Metrics",
     "CoreMetrics",
     "Dispatch",
   ],
@@ -37,7 +41,7 @@ private let foundationImporters: Set<String> = ["Penstock", "Compute", "Query", 
 private let foundationImports: Set<String> = ["Foundation", "FoundationEssentials"]
 
 /// See all, as the executable does, or hold no Swift.
-private let unrestricted: Set<String> = ["Penstock", "CZlib", "CSQLite", "CEpoll"]
+private let unrestricted: Set<String> = ["Penstock", "CZlib", "CSQLite", "CEpoll", "CResources"]
 
 @Suite struct ImportTableTests {
   private var sources: URL { URL(filePath: repositoryRoot).appending(path: "Sources") }

@@ -1,6 +1,7 @@
 import Events
 import NIOCore
 import NIOHTTP1
+import Resources
 import WebSocket
 
 /// Ingest's HTTP: events, and the endpoints every service has. A WebSocket handshake passes it by, unless it is refused.
@@ -168,8 +169,8 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
         return
       }
       answer(context, head, .ok, "text/plain; version=0.0.4; charset=utf-8", Array(ingest.probe.metrics().utf8))
-    case .openAPI: answer(context, head, .ok, "application/json", PackageResources.ingest_openapi_json)
-    case .asyncAPI: answer(context, head, .ok, "application/json", PackageResources.asyncapi_json)
+    case .openAPI: answer(context, head, .ok, "application/json", EmbeddedFile.ingestOpenAPI.bytes)
+    case .asyncAPI: answer(context, head, .ok, "application/json", EmbeddedFile.asyncAPI.bytes)
     }
   }
 

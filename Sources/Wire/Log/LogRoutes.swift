@@ -1,6 +1,7 @@
 import Events
 import NIOCore
 import NIOHTTP1
+import Resources
 import Synchronization
 
 /// A log's routes: what `RemoteLog` asks. docs/wire.md describes them.
@@ -28,7 +29,7 @@ public struct LogRoutes: WireRoutes {
     return path.hasSuffix("/batches") ? BatchFraming.bytesMax : 1 << 20
   }
 
-  public var openAPI: [UInt8] { PackageResources.log_openapi_json }
+  public var openAPI: [UInt8] { EmbeddedFile.logOpenAPI.bytes }
 
   public func answer(_ request: WireRequest) async -> WireResponse {
     let parts = request.path.split(separator: "/")

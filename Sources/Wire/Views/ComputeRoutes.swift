@@ -1,6 +1,7 @@
 import Events
 import NIOCore
 import NIOHTTP1
+import Resources
 import Views
 
 /// A compute instance's routes: what `RemoteViewStore` and `RemoteViewAdmin` ask. docs/wire.md describes them.
@@ -31,7 +32,7 @@ public struct ComputeRoutes: WireRoutes {
     guard method == .POST else { return WireServer.strayBodyBytesMax }
     return path == "/v1/compute/apply" ? 2 * ViewCatalog.fileBytesMax : 256 << 10
   }
-  public var openAPI: [UInt8] { PackageResources.compute_openapi_json }
+  public var openAPI: [UInt8] { EmbeddedFile.computeOpenAPI.bytes }
 
   /// What each path takes: the description is held to it.
   private static let methods: [Substring: String] = {
