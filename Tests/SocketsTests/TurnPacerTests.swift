@@ -3,8 +3,10 @@
 
   @testable import Sockets
 
-  @Suite struct TurnPacerTests {
-    @Test func `One connection that waits for each answer is never held up`() {
+  @Suite("The pacing of turns")
+  struct TurnPacerTests {
+    @Test("one connection that waits for each answer is never held up")
+    func alone() {
       var pacer = TurnPacer(now: 0), now: UInt64 = 0
       for _ in 0..<10_000 {
         now += 100_000
@@ -12,7 +14,8 @@
       }
     }
 
-    @Test func `Many that are ready one after the other are gathered, and no longer once they are few`() {
+    @Test("many that are ready one after the other are gathered, and no longer once they are few")
+    func gathers() {
       var pacer = TurnPacer(now: 0), now: UInt64 = 0, pauses = 0
       for _ in 0..<2_000 {
         now += 50_000
@@ -27,7 +30,8 @@
       #expect(pacer.pause(ready: 3, now: now) == 0)
     }
 
-    @Test func `A turn that is large anyway is followed by the next at once`() {
+    @Test("a turn that is large anyway is followed by the next at once")
+    func large() {
       var pacer = TurnPacer(now: 0), now: UInt64 = 0
       for _ in 0..<100 {
         now += 2_000_000
@@ -36,7 +40,8 @@
       #expect(pacer.rate > TurnPacer.rateMin)
     }
 
-    @Test func `A clock that has not moved is no infinite rate`() {
+    @Test("a clock that has not moved is no infinite rate")
+    func standing() {
       var pacer = TurnPacer(now: 7)
       _ = pacer.pause(ready: 3, now: 7)
       #expect(pacer.rate.isFinite)
