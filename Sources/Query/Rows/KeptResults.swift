@@ -19,9 +19,19 @@ final class KeptResults: Sendable {
     var usedAt: ContinuousClock.Instant
   }
 
+  private struct State {
+    var entries: [String: Entry] = [:]
+    var bytes = 0
+    /// No entry was used last before this.
+    var oldest: ContinuousClock.Instant?
+  }
+
+  /// What a result takes besides its rows, roughly.
+  private static let entryBytes = 1024
+
   private let bytesMax: Int
   private let lifetime: Duration
-  private let entries = Mutex<[String: Entry]>([:])
+  private let state = Mutex(State())
 
   /// - Parameters:
   ///   - bytesMax: Of all results kept; the newest is kept whatever its size.
@@ -32,27 +42,44 @@ final class KeptResults: Sendable {
   }
 
   func keep(_ pin: Pin, as id: String, now: ContinuousClock.Instant = .now) {
-    let bytes = pin.result.rows.approximateBytes + (pin.order?.count ?? 0) * MemoryLayout<Int>.stride
-    entries.withLock { entries in
-      if entries[id] == nil { entries[id] = Entry(pin: pin, bytes: bytes, usedAt: now) }
-      entries[id]?.usedAt = now
-      var total = 0
-      // The newest first; what does not fit, or has not been used for long, goes.
-      for (known, entry) in entries.sorted(by: { $0.value.usedAt > $1.value.usedAt }) {
-        total += entry.bytes
-        if known != id, total > bytesMax || now - entry.usedAt > lifetime { entries[known] = nil }
+    let bytes =
+      KeptResults.entryBytes + pin.result.rows.approximateBytes + (pin.order?.count ?? 0) * MemoryLayout<Int>.stride
+    state.withLock { state in
+      if state.entries[id] == nil {
+        state.entries[id] = Entry(pin: pin, bytes: bytes, usedAt: now)
+        state.bytes += bytes
+      }
+      state.entries[id]?.usedAt = now
+      let isOld = state.oldest.map { now - $0 > lifetime } ?? false
+      if state.bytes > bytesMax || isOld { letGo(of: &state, but: id, now) }
+      if state.oldest == nil { state.oldest = now }
+    }
+  }
+
+  /// What does not fit, or has not been used for long, goes, the newest last.
+  private func letGo(of state: inout State, but id: String, _ now: ContinuousClock.Instant) {
+    var total = 0
+    state.oldest = nil
+    for (known, usedAt, bytes) in state.entries.map({ ($0.key, $0.value.usedAt, $0.value.bytes) }).sorted(by: { $0.1 > $1.1 }) {
+      total += bytes
+      if known != id, total > bytesMax || now - usedAt > lifetime {
+        state.entries[known] = nil
+        state.bytes -= bytes
+      } else {
+        state.oldest = usedAt
       }
     }
   }
 
   func find(_ id: String, now: ContinuousClock.Instant = .now) -> Pin? {
-    entries.withLock { entries in
-      guard let entry = entries[id] else { return nil }
+    state.withLock { state in
+      guard let entry = state.entries[id] else { return nil }
       guard now - entry.usedAt <= lifetime else {
-        entries[id] = nil
+        state.entries[id] = nil
+        state.bytes -= entry.bytes
         return nil
       }
-      entries[id]?.usedAt = now
+      state.entries[id]?.usedAt = now
       return entry.pin
     }
   }

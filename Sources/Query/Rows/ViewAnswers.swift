@@ -8,15 +8,29 @@ struct ViewAnswers: Sendable {
   let rowsMax: Int
   let pins: KeptResults
   let now: @Sendable () -> Timestamp
+  private let plans = QueryPlans()
+
+  init(
+    source: ViewSource, partitionCount: Int, rowsMax: Int, pins: KeptResults, now: @escaping @Sendable () -> Timestamp
+  ) {
+    self.source = source
+    self.partitionCount = partitionCount
+    self.rowsMax = rowsMax
+    self.pins = pins
+    self.now = now
+  }
 
   // MARK: Rows
 
   func rows(_ view: String, _ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
-    let parameters = try QueryParameters(query, known: ViewQuery.parameterNames)
+    let plan = try plans.plan(query, known: ViewQuery.parameterNames)
+    let parameters = plan.parameters
     let format = try OutputFormat.choose(parameters["format"], accept: accept)
     func checked(_ definition: ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery {
-      try ViewQuery(
-        parameters, definition: definition, generation: generation, partitionCount: partitionCount, rowsMax: rowsMax)
+      try plan.query(of: definition, generation) { () throws(QueryFailure) in
+        try ViewQuery(
+          parameters, definition: definition, generation: generation, partitionCount: partitionCount, rowsMax: rowsMax)
+      }
     }
     guard let text = parameters["cursor"] else {
       let result = try await source.result(of: view, parameters, checked)

@@ -5,66 +5,93 @@ public struct ViewDefinition: Sendable, Hashable {
   public static let keysMax = 16
   public static let aggregatesMax = 64
 
+  /// In one place, so that a copy of a definition is one reference: it goes along with every read and every row that is answered.
+  private let storage: Storage
+
+  private final class Storage: Sendable {
+    let name: String
+    let filter: Expression?
+    let keys: [KeyColumn]
+    let window: WindowDefinition
+    let watermarkDelay: Int64
+    let allowedLateness: Int64
+    let retention: Int64?
+    let aggregates: [AggregateColumn]
+    let arguments: [Expression]
+    let layout: StateLayout
+    let schema: ViewSchema
+    let canonicalText: String
+    let generationHash: String
+
+    init(
+      _ name: String, _ filter: Expression?, _ keys: [KeyColumn], _ window: WindowDefinition, _ watermarkDelay: Int64,
+      _ allowedLateness: Int64, _ retention: Int64?, _ aggregates: [AggregateColumn]
+    ) {
+      self.name = name
+      self.filter = filter
+      self.keys = keys
+      self.window = window
+      self.watermarkDelay = watermarkDelay
+      self.allowedLateness = allowedLateness
+      self.retention = retention
+      self.aggregates = aggregates
+      var arguments: [Expression] = []
+      for case let argument? in aggregates.map(\.argument) where !arguments.contains(argument) { arguments.append(argument) }
+      self.arguments = arguments
+      layout = StateLayout(
+        aggregates.map { column in
+          StateLayout.Column(function: column.function, argument: column.argument.flatMap { arguments.firstIndex(of: $0) })
+        }, windowLength: window.length)
+      schema = ViewSchema(keys: keys, aggregates: aggregates)
+      var lines = ["penstock view 1", "name \(name)", "where \(filter?.canonicalText ?? "true")"]
+      lines += keys.map { "key \($0.name) \($0.path.expressionText)" }
+      lines += ["window \(window.canonicalText)", "watermark_delay \(watermarkDelay)", "allowed_lateness \(allowedLateness)"]
+      lines += aggregates.map { "aggregate \($0.name) \($0.canonicalText)" }
+      var text = lines.joined(separator: "\n")
+      generationHash = text.withUTF8 { bytes in
+        hexadecimal(stableHash(UnsafeRawBufferPointer(bytes)))
+          + hexadecimal(stableHash(UnsafeRawBufferPointer(bytes), seed: 0x9AE1_6A3B_2F90_404F))
+      }
+      canonicalText = text
+    }
+  }
+
   /// `[a-z][a-z0-9_]*`, at most 63 bytes.
-  public let name: String
+  public var name: String { storage.name }
   /// Which events count; all when nil.
-  public let filter: Expression?
-  public let keys: [KeyColumn]
-  public let window: WindowDefinition
+  public var filter: Expression? { storage.filter }
+  public var keys: [KeyColumn] { storage.keys }
+  public var window: WindowDefinition { storage.window }
   /// Nanoseconds that the event-time watermark trails the largest event time.
-  public let watermarkDelay: Int64
+  public var watermarkDelay: Int64 { storage.watermarkDelay }
   /// Nanoseconds that a window still takes events after the event-time watermark has passed its end.
-  public let allowedLateness: Int64
+  public var allowedLateness: Int64 { storage.allowedLateness }
   /// Nanoseconds of event time for which rows are kept; for ever when nil.
-  public let retention: Int64?
-  public let aggregates: [AggregateColumn]
+  public var retention: Int64? { storage.retention }
+  public var aggregates: [AggregateColumn] { storage.aggregates }
   /// The distinct arguments of the aggregates, to be evaluated once a batch each.
-  public let arguments: [Expression]
+  public var arguments: [Expression] { storage.arguments }
   /// How the aggregates' state lies in memory.
-  public let layout: StateLayout
+  public var layout: StateLayout { storage.layout }
+  /// The columns of its results.
+  public var schema: ViewSchema { storage.schema }
 
   public init(
     name: String, filter: Expression? = nil, keys: [KeyColumn] = [], window: WindowDefinition, watermarkDelay: Int64 = 0,
     allowedLateness: Int64 = 0, retention: Int64? = nil, aggregates: [AggregateColumn]
   ) {
-    self.name = name
-    self.filter = filter
-    self.keys = keys
-    self.window = window
-    self.watermarkDelay = watermarkDelay
-    self.allowedLateness = allowedLateness
-    self.retention = retention
-    self.aggregates = aggregates
-    var arguments: [Expression] = []
-    for case let argument? in aggregates.map(\.argument) where !arguments.contains(argument) { arguments.append(argument) }
-    self.arguments = arguments
-    layout = StateLayout(
-      aggregates.map { column in
-        StateLayout.Column(function: column.function, argument: column.argument.flatMap { arguments.firstIndex(of: $0) })
-      }, windowLength: window.length)
+    storage = Storage(name, filter, keys, window, watermarkDelay, allowedLateness, retention, aggregates)
   }
 
   /// A text that is equal for definitions that compute the same: comments, spaces, quotes and the order of a view's settings do
   /// not matter, the order of keys and aggregates does. `retention` is left out: it changes which rows are kept, not what they
   /// hold.
-  public var canonicalText: String {
-    var lines = ["penstock view 1", "name \(name)", "where \(filter?.canonicalText ?? "true")"]
-    lines += keys.map { "key \($0.name) \($0.path.expressionText)" }
-    lines += ["window \(window.canonicalText)", "watermark_delay \(watermarkDelay)", "allowed_lateness \(allowedLateness)"]
-    lines += aggregates.map { "aggregate \($0.name) \($0.canonicalText)" }
-    return lines.joined(separator: "\n")
-  }
+  public var canonicalText: String { storage.canonicalText }
 
   /// 32 hexadecimal digits of a hash of `canonicalText`: what one generation of the view is known by, on every machine.
   /// Two FNV-1a hashes with different starts; enough to tell definitions apart, no defence against someone who wants them to
   /// collide.
-  public var generationHash: String {
-    var text = canonicalText
-    return text.withUTF8 { bytes in
-      hexadecimal(stableHash(UnsafeRawBufferPointer(bytes)))
-        + hexadecimal(stableHash(UnsafeRawBufferPointer(bytes), seed: 0x9AE1_6A3B_2F90_404F))
-    }
-  }
+  public var generationHash: String { storage.generationHash }
 
   /// The event-time watermark of a partition whose largest event time is this. Nanoseconds.
   @inlinable public func eventTimeWatermark(ofLargest eventTime: Int64) -> Int64 {
@@ -83,7 +110,9 @@ public struct ViewDefinition: Sendable, Hashable {
     return overflow ? Int64.min : end
   }
 
-  public static func == (a: Self, b: Self) -> Bool { a.canonicalText == b.canonicalText && a.retention == b.retention }
+  public static func == (a: Self, b: Self) -> Bool {
+    a.storage === b.storage || a.canonicalText == b.canonicalText && a.retention == b.retention
+  }
 
   public func hash(into hasher: inout Hasher) { hasher.combine(canonicalText) }
 }

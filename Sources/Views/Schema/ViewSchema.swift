@@ -20,16 +20,16 @@ public struct ViewSchema: Sendable, Hashable {
 
   public let columns: [SchemaColumn]
 
-  public init(_ definition: ViewDefinition) {
+  init(keys: [KeyColumn], aggregates: [AggregateColumn]) {
     var columns = [
       SchemaColumn(name: "window_start", type: .timestamp, role: .window),
       SchemaColumn(name: "window_end", type: .timestamp, role: .window),
       SchemaColumn(name: "final", type: .boolean, role: .window),
     ]
-    for key in definition.keys {
+    for key in keys {
       columns.append(SchemaColumn(name: key.name, type: key.type, role: .key))
     }
-    for aggregate in definition.aggregates {
+    for aggregate in aggregates {
       columns.append(SchemaColumn(name: aggregate.name, type: aggregate.function.resultType, role: .aggregate))
     }
     self.columns = columns
@@ -50,8 +50,4 @@ extension KeyColumn {
     guard case .attribute(let name) = path else { return .any }
     return ExpressionTypes.eventAttributeType(name)
   }
-}
-
-extension ViewDefinition {
-  public var schema: ViewSchema { ViewSchema(self) }
 }

@@ -1,0 +1,43 @@
+import Synchronization
+import Views
+
+/// Queries that were read and checked before: dashboards ask the same thing again and again, and to read it takes as long as to answer it.
+final class QueryPlans: Sendable {
+  /// Texts kept. When there are more, all are let go: those in use are soon back.
+  static let plansMax = 256
+  /// Bytes of a text that is kept.
+  static let textBytesMax = 1024
+
+  /// One text, and the query that it was last found to be.
+  final class Plan: Sendable {
+    let parameters: QueryParameters
+    private let last = Mutex<ViewQuery?>(nil)
+
+    fileprivate init(_ parameters: QueryParameters) { self.parameters = parameters }
+
+    /// The query for a definition: as it was made before, or by `make`.
+    func query(
+      of definition: ViewDefinition, _ generation: Int, _ make: () throws(QueryFailure) -> ViewQuery
+    ) throws(QueryFailure) -> ViewQuery {
+      if let known = last.withLock({ $0 }), known.generation == generation, known.definition == definition { return known }
+      let query = try make()
+      last.withLock { $0 = query }
+      return query
+    }
+  }
+
+  private let plans = Mutex<[String: Plan]>([:])
+
+  /// - Parameter query: What follows the `?`, still encoded.
+  func plan(_ query: Substring, known names: [String]) throws(QueryFailure) -> Plan {
+    let text = String(query)
+    if let plan = plans.withLock({ $0[text] }) { return plan }
+    let plan = Plan(try QueryParameters(query, known: names))
+    guard text.utf8.count <= QueryPlans.textBytesMax else { return plan }
+    plans.withLock { plans in
+      if plans.count >= QueryPlans.plansMax { plans = [:] }
+      plans[text] = plan
+    }
+    return plan
+  }
+}
