@@ -28,6 +28,9 @@ final class QueryPlans: Sendable {
 
   private let plans = Mutex<[String: Plan]>([:])
 
+  /// Texts kept now.
+  var count: Int { plans.withLock { $0.count } }
+
   /// - Parameter query: What follows the `?`, still encoded.
   func plan(_ query: Substring, known names: [String]) throws(QueryFailure) -> Plan {
     let text = String(query)
