@@ -121,7 +121,16 @@ class Penstock(Service):
             + [argument for setting in settings for argument in ("--set", setting)],
             ["ingest", "query"],
         )
-        killed = self.killed.pop(folder, None)
+        try:
+            self._check_start(self.killed.pop(folder, None))
+        except BaseException:
+            # Nobody has it yet, to end it.
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def _check_start(self, killed):
+        """Killed is the folder's entry in `killed`; None where no kill was before this start."""
         try:
             found = self.ask_ledger()
         except urllib.error.HTTPError as error:
