@@ -44,6 +44,15 @@ struct IngestCounters: Sendable {
     rejects.note(reject, event: event, message: message, at: time)
   }
 
+  /// - Parameters:
+  ///   - events: Those of one message that the log took none of.
+  ///   - error: Why not.
+  func refused(events: Int, _ error: LogError) {
+    eventsRejected[.logRefused]?.increment(by: events)
+    totals.rejected(events)
+    rejects.note(EventReject(.logRefused, error.description), event: nil)
+  }
+
   /// What one loop has counted by itself.
   struct Tally {
     var received = 0

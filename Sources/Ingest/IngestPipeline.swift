@@ -243,7 +243,12 @@ final class IngestPipeline {
   private func finish(_ submission: Submission, of lane: Int, _ result: Result<AppendReceipt, LogError>) {
     switch result {
     case .success(let receipt): settle(submission, receipt, PartitionID(lane))
-    case .failure(let error): for run in submission.runs { run.tracker.noteFailed(error) }
+    case .failure(let error):
+      counters.add(&tally)
+      for run in submission.runs {
+        counters.refused(events: run.rows, error)
+        run.tracker.noteFailed(error)
+      }
     }
     for run in submission.runs where !run.tracker.isTouched {
       run.tracker.isTouched = true

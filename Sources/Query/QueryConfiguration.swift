@@ -39,6 +39,10 @@ public struct QueryConfiguration: Sendable {
   public var sqlTimeout: Duration
   /// Bytes SQLite may take while a statement runs, beyond what it had before.
   public var sqlMemoryBytesMax: Int
+  /// Rows of views that a statement reads, over all it names.
+  public var sqlViewRowsMax: Int
+  /// Bytes of a statement's rows, as they are answered.
+  public var sqlAnswerBytesMax: Int
 
   public init(
     host: String = "127.0.0.1", port: Int = 8080, rowsMax: Int = 100_000, connectionsMax: Int = 4096,
@@ -47,7 +51,7 @@ public struct QueryConfiguration: Sendable {
     eventsAnswerBytesMax: Int = 8 << 20, pinnedBytesMax: Int = 256 << 20, pinnedLifetime: Duration = .seconds(300),
     streamsMax: Int = 256, streamRowsMax: Int = 10_000,
     aggregateRowsMax: Int = 1_000_000, sqlThreads: Int = 2, sqlTimeout: Duration = .seconds(10),
-    sqlMemoryBytesMax: Int = 256 << 20
+    sqlMemoryBytesMax: Int = 256 << 20, sqlViewRowsMax: Int = 2_000_000, sqlAnswerBytesMax: Int = 64 << 20
   ) {
     self.host = host
     self.port = port
@@ -66,9 +70,14 @@ public struct QueryConfiguration: Sendable {
     self.sqlThreads = sqlThreads
     self.sqlTimeout = sqlTimeout
     self.sqlMemoryBytesMax = sqlMemoryBytesMax
+    self.sqlViewRowsMax = sqlViewRowsMax
+    self.sqlAnswerBytesMax = sqlAnswerBytesMax
   }
 }
 
 extension QueryConfiguration {
-  var sql: SQLLimits { SQLLimits(timeout: sqlTimeout, memoryBytesMax: sqlMemoryBytesMax) }
+  var sql: SQLLimits {
+    SQLLimits(
+      timeout: sqlTimeout, viewRowsMax: sqlViewRowsMax, answerBytesMax: sqlAnswerBytesMax, memoryBytesMax: sqlMemoryBytesMax)
+  }
 }

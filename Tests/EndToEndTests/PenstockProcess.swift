@@ -16,6 +16,10 @@ actor PenstockProcess {
   private(set) var queryPort = 0
   private var process: Process?
   private var output: ListeningLines?
+  /// The log's high watermarks as last seen, by partition; no crash takes any of it back.
+  private var durable: [Int: Int] = [:]
+  /// Those when this process started, where no device had sent by then.
+  private var before: [Int: Int]?
 
   init(views: String) throws {
     folder = FileManager.default.temporaryDirectory.appendingPathComponent("penstock-test-\(UUID().uuidString)")
@@ -83,7 +87,7 @@ actor PenstockProcess {
     while ContinuousClock.now < end {
       if let ingest = output.port(of: "ingest"), let query = output.port(of: "query") {
         (ingestPort, queryPort) = (ingest, query)
-        return
+        return try await checkStart()
       }
       guard process.isRunning else {
         throw EndToEndError("penstock ended with \(process.terminationStatus):\n\(output.text)")
@@ -91,6 +95,30 @@ actor PenstockProcess {
       try await Task.sleep(for: .milliseconds(1))
     }
     throw EndToEndError("penstock is not listening after \(PenstockProcess.deadline):\n\(output.text)")
+  }
+
+  /// What was durable is there, and adds up, whatever became of the process before.
+  private func checkStart() async throws {
+    let ledger = try await QueryAPI(port: queryPort).ledger()
+    guard ledger.differences.isEmpty else { throw EndToEndError("the ledger after a start: \(ledger.differences)") }
+    for (partition, offset) in durable where ledger.highWatermarks[partition, default: 0] < offset {
+      throw EndToEndError("partition \(partition) ended at \(offset) before the process did: \(ledger)")
+    }
+    durable = ledger.highWatermarks
+    before = ledger.ingest.received == 0 ? durable : nil
+  }
+
+  /// Returns once all that came is settled: in the log what ingest appended, in every view what is in the log.
+  private func checkEnd() async throws {
+    let end = ContinuousClock.now + PenstockProcess.deadline
+    while true {
+      let ledger = try await QueryAPI(port: queryPort).ledger()
+      guard ledger.differences.isEmpty else { throw EndToEndError("the ledger at the end: \(ledger.differences)") }
+      let unsettled = ledger.unsettled(since: before)
+      if unsettled.isEmpty { return }
+      guard ContinuousClock.now < end else { throw EndToEndError("the ledger at the end: \(unsettled)") }
+      try await Task.sleep(for: .milliseconds(5))
+    }
   }
 
   func start() async throws {
@@ -105,9 +133,11 @@ actor PenstockProcess {
     _ = try await ended()
   }
 
+  /// Ends the process in order, once its ledger is settled and adds up.
   /// - Returns: The exit code.
   func terminate() async throws -> Int32 {
     guard let process else { return 0 }
+    try await checkEnd()
     process.terminate()
     return try await ended()
   }

@@ -92,14 +92,19 @@ struct IngestPipelineTests {
 
   @Test("never answers for a message whose events the log failed")
   func failure() {
-    let pipeline = makePipeline(), tracker = RecordingTracker()
+    let totals = ReceivedEventsCount(), kept = RecentRejects()
+    let counters = IngestCounters(totals: totals, rejects: kept)
+    let pipeline = IngestPipeline(log: log, loop: EventLoopThread(loop), counters: counters), tracker = RecordingTracker()
     var rejects: [String] = []
-    _ = submit(pipeline, tracker, #"{"source":"a","type":"t"}"#, rejects: &rejects)
+    _ = submit(pipeline, tracker, #"[{"source":"a","type":"t"},{"source":"a","type":"t"}]"#, rejects: &rejects)
     loop.run()
     log.fail(0, LogError(.poisoned, "sync failed"))
     loop.run()
     #expect(tracker.failure?.code == .poisoned)
     #expect(tracker.totals.messages == 0)
+    // Answered for nonetheless: they are not in flight for ever.
+    #expect(totals.current == ReceivedEvents(received: 2, appended: 0, duplicates: 0, rejected: 2))
+    #expect(kept.newestFirst().map(\.code) == [.logRefused])
   }
 
   @Test("gives the log nothing that was read behind a batch that failed, until its connection knows", arguments: [true, false])

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import ledger
 import pytest
 from conftest import BUILD, ROOT, VIEWS, WEATHER
 from test_query import assert_same, expected_rows
@@ -131,6 +132,7 @@ def mesh(tmp_path_factory):
     try:
         mesh.run("up")
         yield mesh
+        check_ledger(mesh)
     finally:
         mesh.run("down")
 
@@ -139,6 +141,11 @@ def mesh(tmp_path_factory):
 def observations():
     with gzip.open(WEATHER, "rt") as file:
         return [line for _, line in zip(range(6000), file)]
+
+
+def check_ledger(mesh):
+    """Whatever was killed: in each view is what is in the log, once. What ingests counted went with those that were killed."""
+    ledger.check(lambda: eventually(lambda: mesh.get("/v1/ledger")))
 
 
 def counted(mesh):
@@ -345,6 +352,7 @@ def test_the_flow_goes_on_while_three_servers_lose_their_leader(tmp_path, observ
 
         under_load(mesh, observations[:3000], [("leader", kill_leader)], "with the leader killed, answering after")
         eventually(lambda: mesh.shares() == [4, 4])
+        check_ledger(mesh)
     finally:
         mesh.run("down")
 

@@ -81,8 +81,7 @@ def running(tmp_path_factory, weather):
 def apart(tmp_path_factory):
     services = Services(tmp_path_factory.mktemp("services"))
     yield services
-    for service in services.running.values():
-        service.stop()
+    services.close()
 
 
 @pytest.fixture(scope="module")

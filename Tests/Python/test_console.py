@@ -24,7 +24,7 @@ def served(tmp_path_factory, weather):
             ws.send("[" + ",".join(weather[start : start + 100]) + "]")
         wait_for_ack(ws, -(-len(weather) // 100))
     yield service
-    service.stop()
+    assert service.stop() == 0, "".join(service.lines)
 
 
 class Browser:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import time
 import urllib.error
@@ -9,7 +10,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from conftest import BUILD, DEADLINE, WEATHER
+from conftest import BUILD, DEADLINE, WEATHER, Service, event
 
 
 def ask(service, path, body=None):
@@ -69,6 +70,27 @@ def test_a_view_behind_the_logs_start_says_so_and_a_replay_makes_one_of_what_is_
     # Rows as of then are still answered, and say what they are as of.
     status, rows = ask(service, "/v1/views/weather_daily?limit=1")
     assert (status, rows["as_of"]) == (200, {"0": 100})
+    # What is gone is not waited for: nothing that looks settled hides it.
+    end = sum(partition["high_watermark"] for partition in ask(service, "/v1/ledger")[1]["log"])
+    status, ledger = ask(service, "/v1/ledger")
+    (view,) = ledger["views"]
+    counted = view["applied"] + view["filtered"] + view["late"]
+    assert (counted, view["gone"], view["pending"], view["appended"]) == (100, start - 100, end - start, end), ledger
+    assert (ledger["balanced"], view["balanced"], view["partitions"][0]["balanced"]) == (False, False, False), ledger
+    assert ask(service, "/v1/overview")[1]["views"][0]["gone"] == start - 100
+    top = penstock("top", "--once", "--interval", "100ms", "--url", f"http://127.0.0.1:{service.ports['query']}")
+    assert "the ledger does not add up" in top.stdout and f"{start - 100:,} gone by retention" in top.stdout, top.stdout + top.stderr
+    # Nor does it go on with what comes then, as if nothing were missing; a restart changes nothing of that.
+    more = tmp_path / "more.ndjson"
+    more.write_text(json.dumps(event("after/retention", 1)) + "\n")
+    assert penstock("send", str(more), "--url", f"ws://127.0.0.1:{service.ports['ingest']}/v1/stream").returncode == 0
+    # Its ledger is known not to add up.
+    Service.stop(service, signal.SIGKILL)
+    service = start_penstock(*settings)
+    eventually(lambda: ask(service, "/readyz")[0] == 503)
+    assert ask(service, "/v1/views/weather_daily?limit=1")[1]["as_of"] == {"0": 100}
+    (view,) = ask(service, "/v1/ledger")[1]["views"]
+    assert (view["gone"], view["pending"]) == (start - 100, end + 1 - start), view
     # Below its start, the log says where it starts.
     status, past = ask(service, "/v1/views/weather_daily?as_of=" + urllib.parse.quote('{"0":50}'))
     assert (status, past["code"], past["log_starts"]) == (410, "as_of_unreachable", {"0": start})
@@ -78,7 +100,10 @@ def test_a_view_behind_the_logs_start_says_so_and_a_replay_makes_one_of_what_is_
     assert replayed.returncode == 0, replayed.stderr
     assert eventually(lambda: (answer := ask(service, "/v1/views/weather_daily?limit=1"))[1].get("generation") == 2 and answer)[0] == 200
     status, ledger = ask(service, "/v1/ledger")
-    assert ledger["balanced"] is True
+    (view,) = ledger["views"]
+    assert ledger["balanced"] is True and view["partitions"][0]["first_offset"] == start, ledger
+    verified = penstock("view", "verify", "weather_daily", "--url", url)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
     # The one that cannot go on is still there for a rollback, and still says so; once it is dropped, all is well.
     assert penstock("view", "drop", "weather_daily", "--generation", "1", "--url", url).returncode == 0
     eventually(lambda: ask(service, "/readyz")[0] == 200)

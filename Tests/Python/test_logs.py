@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.request
 
+import ledger
 from conftest import BUILD, DEADLINE, VIEWS
 
 
@@ -32,6 +33,7 @@ def entries_of_a_replay(process):
                 f"http://{query}/v1/views/weather_daily/replays", data=b"{}", headers={"Content-Type": "application/json"})
             with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
                 assert answer.status == 202
+            ledger.check(lambda: json.load(urllib.request.urlopen(f"http://{query}/v1/ledger", timeout=DEADLINE)), {})
             process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=DEADLINE) == 0
     return [json.loads(line) for line in lines if not line.startswith("listening ")]

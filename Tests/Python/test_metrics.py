@@ -76,8 +76,7 @@ def test_the_metrics_between_services_are_documented_too(tmp_path):
             seen |= {name: row for name, row in shown(body.decode()).items() if name.startswith("penstock_wire_")}
         assert seen == {name: row for name, row in documented().items() if name.startswith("penstock_wire_")}
     finally:
-        for service in services.running.values():
-            service.stop()
+        services.close()
 
 
 def promtool(*arguments, text=None):

@@ -117,7 +117,7 @@ def test_a_stream_ends_when_the_service_drains(start_penstock):
     penstock = start_penstock()
     stream = Stream(penstock, "/v1/views/weather_daily/live")
     assert stream.next()[0] == "rows"
-    penstock.process.terminate()
+    penstock.terminate()
     assert stream.next()[0] == "end"
     assert stream.response.read() == b""
     assert penstock.stop() == 0

@@ -54,7 +54,12 @@ class Guarded(Penstock):
     """With tokens, and on request with TLS."""
 
     def __init__(self, folder, *settings):
-        self.folder = folder
+        # For its own questions: what clients show where TLS is spoken.
+        self.context = None
+        if any(setting.startswith("tls.") for setting in settings):
+            self.context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+            if any(setting.startswith("tls.client_ca=") for setting in settings):
+                self.context.load_cert_chain(folder / "client.pem", folder / "client.key")
         self.issuer = Issuer()
         (folder / "jwks.json").write_text(json.dumps(self.issuer.jwks()))
         (folder / "secret").write_text(SECRET + "\n")
@@ -81,6 +86,11 @@ class Guarded(Penstock):
         result = answer.status, dict(answer.getheaders()), answer.read().decode()
         connection.close()
         return result
+
+    def ask_ledger(self):
+        status, _, body = self.request("query", "GET", "/v1/ledger", ANALYST, context=self.context)
+        assert status == 200, body
+        return json.loads(body)
 
     def post(self, token, *events, **options):
         return self.request("ingest", "POST", "/v1/events", token, list(events), **options)

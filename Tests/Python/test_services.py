@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 
+import ledger
 import pytest
 from conftest import BUILD, DEADLINE, VIEWS, Service, wait_for_ack
 from test_http import request
@@ -39,10 +40,35 @@ class Services:
             arguments += ["--set", setting]
         for peer in peers:
             arguments += ["--loopback-peer", f"{peer}={self.ports[peer]}"]
+        was_there = name in self.running
         self.running[name] = Service(arguments, [name])
+        if name == "ingest":
+            # Counts anew; of the first one nothing is in the log yet.
+            self.log_before = None if was_there else {}
 
     def kill(self, name):
         self.running[name].stop(signal.SIGKILL)
+
+    def ask_ledger(self):
+        """With ingest's part, which the query service does not know here, from ingest's metrics."""
+        status, found = self.get("query", "/v1/ledger")
+        assert status == 200 and found["ingest"] is None, found
+        return found | {"ingest": ledger.ingest_counts(request(self.ports["ingest"], "GET", "/metrics")[2].decode())}
+
+    def check_ledger(self):
+        ledger.check(self.ask_ledger, self.log_before)
+
+    def close(self):
+        """Ends all, each that was killed once started again so that the ledger can be checked."""
+        try:
+            for name, service in list(self.running.items()):
+                if service.process.poll() is not None:
+                    self.start(name)
+            eventually(lambda: all(self.get(name, "/readyz")[0] == 200 for name in self.ports))
+            self.check_ledger()
+        finally:
+            for service in self.running.values():
+                service.stop(signal.SIGKILL)
 
     def post(self, path, body=None):
         status, _, answer = request(self.ports["query"], "POST", path, json.dumps(body or {}), {"Content-Type": "application/json"})
@@ -64,8 +90,7 @@ class Services:
 def services(tmp_path):
     services = Services(tmp_path)
     yield services
-    for service in services.running.values():
-        service.stop(signal.SIGKILL)
+    services.close()
 
 
 def message(number, count=5):
@@ -109,6 +134,7 @@ def test_killed_one_by_one(services):
     for name in services.ports:
         assert services.get(name, "/readyz")[0] == 200, name
         assert services.get(name, "/openapi.json")[1]["openapi"] == "3.1.0"
+    services.check_ledger()
     for name in ("query", "ingest", "compute", "log"):
         assert services.running[name].stop() == 0, "".join(services.running[name].lines)
 
@@ -194,5 +220,4 @@ def test_the_log_lets_go_of_what_compute_has_counted_and_of_nothing_else(tmp_pat
         eventually(lambda: segments() < before - 1)
         assert services.count(offsets) == 200
     finally:
-        for service in services.running.values():
-            service.stop(signal.SIGKILL)
+        services.close()

@@ -342,7 +342,7 @@ def test_sigterm_closes_with_1001_and_what_was_acknowledged_is_there_again(start
         receive(ws, "welcome")
         ws.send(dumps([event("restart", n) for n in range(1, 101)]))
         assert wait_for_ack(ws, 1)["appended"] == 100
-        service.process.send_signal(signal.SIGTERM)
+        service.terminate()
         assert close_code(ws) == 1001
     assert service.stop() == 0
     with start_penstock().connect("/v1/stream?source=restart") as ws:

@@ -106,5 +106,6 @@ def test_a_request_id_travels_to_the_services_asked(tmp_path):
         assert asked and b"POST /v1/compute/read " in bytes(compute.heard)
     finally:
         compute.listener.close()
-        for service in services.running.values():
-            service.stop()
+        services.ports["compute"] = compute.port
+        services.kill("query")
+        services.close()

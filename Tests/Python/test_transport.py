@@ -146,7 +146,7 @@ def test_silent_connections_do_not_keep_the_service_from_ending(start_penstock):
     idle.request("GET", "/livez")
     assert idle.getresponse().read()
     started = time.monotonic()
-    service.process.send_signal(signal.SIGTERM)
+    service.terminate()
     assert service.stop() == 0
     assert time.monotonic() - started < 8
     for connection in [*silent, half]:

@@ -18,7 +18,7 @@ func ledger() async throws {
   #expect(view["balanced"] == .bool(true))
   #expect(
     view["partitions"]?.text.contains(
-      #"{"partition":2,"first_offset":0,"next_offset":10,"appended":10,"applied":8,"filtered":1,"late":1,"pending":0,"balanced":true}"#
+      #"{"partition":2,"first_offset":0,"next_offset":10,"appended":10,"applied":8,"filtered":1,"late":1,"pending":0,"gone":0,"balanced":true}"#
     )
       == true)
   #expect(try reply.member("balanced") == .bool(true))
@@ -29,4 +29,24 @@ func ledger() async throws {
   }
   #expect(try await asking.get("/v1/ledger").member("balanced") == .bool(false))
   #expect(try await Asking().get("/v1/ledger").member("ingest") == .null)
+}
+
+@Test("what retention took before a view had counted it is gone, not pending, and balances nowhere")
+func ledgerOfWhatIsGone() async throws {
+  let asking = Asking()
+  asking.store.put([], try Hours.definition(), watermarks: [0: 3, 2: 4])
+  asking.store.state.withLock { $0.statuses[0].partitions[1].highWatermark = Offset(30) }
+  func row(_ reply: Reply) throws -> (counts: [Double?], balanced: JSONValue?) {
+    let view = try #require(try reply.array("views").first)
+    return (["appended", "pending", "gone"].map { view[$0]?.number }, view["balanced"])
+  }
+  #expect(try row(await asking.get("/v1/ledger")) == ([40, 20, 0], .bool(true)))
+  asking.log.partitions.withLock { $0[2].start = Offset(10) }
+  #expect(try row(await asking.get("/v1/ledger")) == ([40, 20, 0], .bool(true)), "up to there it has counted")
+  asking.log.partitions.withLock { $0[2].start = Offset(25) }
+  let reply = await asking.get("/v1/ledger")
+  #expect(try row(reply) == ([40, 5, 15], .bool(false)))
+  #expect(try reply.member("balanced") == .bool(false))
+  let overview = try #require(try await asking.get("/v1/overview").array("views").first)
+  #expect(["appended", "pending", "gone"].map { overview[$0]?.number } == [40, 5, 15])
 }

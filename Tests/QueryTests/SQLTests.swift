@@ -177,6 +177,16 @@ func sqlBounds() async throws {
   let greedy = await small.sql("WITH RECURSIVE c(x) AS (SELECT 1 UNION SELECT x + 1 FROM c) SELECT count(*) FROM c")
   #expect(greedy.status == 422, "\(greedy.text)")
   #expect(try greedy.string("code") == "sql_too_large")
+  let narrow = try asking(QueryConfiguration(sqlViewRowsMax: 3))
+  let wide = await narrow.sql("SELECT n FROM hourly")
+  #expect(
+    wide.status == 422 && wide.text.contains("more than 3 rows") && wide.text.contains("query.sql_view_rows_max"), "\(wide.text)")
+  #expect(try await narrow.values("SELECT 1").count == 1, "a statement that reads no view has no rows of one")
+  let brief = try asking(QueryConfiguration(sqlAnswerBytesMax: 1 << 10))
+  let long = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1000) SELECT x FROM c"
+  let verbose = await brief.sql(long)
+  #expect(verbose.status == 422 && verbose.text.contains("query.sql_answer_bytes_max"), "\(verbose.text)")
+  #expect(try await brief.values("SELECT 1").count == 1)
   // The threads are free again.
   #expect(try await timed.values("SELECT 1").count == 1)
 }

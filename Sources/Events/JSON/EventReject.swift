@@ -27,6 +27,9 @@ public enum RejectCode: String, Sendable, CaseIterable {
   case forbiddenSource = "forbidden_source"
   /// The event's epoch is below its source's present one.
   case fenced
+  /// The log took none of its batch: its whole message was refused, by a 503 or the end of the connection, and may be sent again. Counted
+  /// and listed; no message of its own says so.
+  case logRefused = "log_refused"
 }
 
 /// An event, or a whole message, that was not taken, and why.

@@ -136,6 +136,12 @@ enum SettingKeys {
     static let sqlMemoryBytesMax = Setting<Int>.size(
       "query.sql_memory_bytes_max", default: .mebibytes(256), in: .mebibytes(1) ... .gibibytes(64),
       help: "Bytes SQLite may take while a statement runs.")
+    static let sqlViewRowsMax = Setting<Int>.count(
+      "query.sql_view_rows_max", default: 2_000_000, in: 1...1_000_000_000,
+      help: "Rows of views that a statement reads at most, over all it names.")
+    static let sqlAnswerBytesMax = Setting<Int>.size(
+      "query.sql_answer_bytes_max", default: .mebibytes(64), in: .kibibytes(1) ... .gibibytes(4),
+      help: "Bytes of a statement's rows at most, as they are answered.")
   }
 
   /// Who may do what on the listeners of ingest and query: docs/security.md.
@@ -232,6 +238,8 @@ enum SettingKeys {
     SettingDeclaration(Query.sqlThreads),
     SettingDeclaration(Query.sqlTimeout),
     SettingDeclaration(Query.sqlMemoryBytesMax),
+    SettingDeclaration(Query.sqlViewRowsMax),
+    SettingDeclaration(Query.sqlAnswerBytesMax),
     SettingDeclaration(Auth.tokens), SettingDeclaration(Auth.jwks), SettingDeclaration(Auth.jwksRefresh),
     SettingDeclaration(Auth.secret), SettingDeclaration(Auth.audience), SettingDeclaration(Auth.issuer),
     SettingDeclaration(Auth.sourcesClaim), SettingDeclaration(Auth.leeway),

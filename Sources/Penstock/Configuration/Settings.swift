@@ -165,6 +165,8 @@ struct QuerySettings: Sendable, Hashable {
   var sqlThreads: Int
   var sqlTimeout: Duration
   var sqlMemoryBytesMax: Int
+  var sqlViewRowsMax: Int
+  var sqlAnswerBytesMax: Int
 
   init(from reader: inout SettingsReader) {
     listen = reader.value(SettingKeys.Query.listen)
@@ -178,6 +180,8 @@ struct QuerySettings: Sendable, Hashable {
     sqlThreads = reader.value(SettingKeys.Query.sqlThreads)
     sqlTimeout = reader.value(SettingKeys.Query.sqlTimeout)
     sqlMemoryBytesMax = reader.value(SettingKeys.Query.sqlMemoryBytesMax)
+    sqlViewRowsMax = reader.value(SettingKeys.Query.sqlViewRowsMax)
+    sqlAnswerBytesMax = reader.value(SettingKeys.Query.sqlAnswerBytesMax)
   }
 }
 

@@ -184,6 +184,7 @@ extension QueryConfiguration {
       pinnedLifetime: settings.query.pinnedLifetime, streamsMax: settings.query.streamsMax,
       streamRowsMax: settings.query.streamRowsMax, aggregateRowsMax: settings.query.aggregateRowsMax,
       sqlThreads: settings.query.sqlThreads, sqlTimeout: settings.query.sqlTimeout,
-      sqlMemoryBytesMax: settings.query.sqlMemoryBytesMax)
+      sqlMemoryBytesMax: settings.query.sqlMemoryBytesMax, sqlViewRowsMax: settings.query.sqlViewRowsMax,
+      sqlAnswerBytesMax: settings.query.sqlAnswerBytesMax)
   }
 }

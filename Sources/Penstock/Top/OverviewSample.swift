@@ -22,6 +22,8 @@ struct OverviewSample: Sendable {
     var filtered: Int
     var late: Int
     var pending: Int
+    /// What retention took before it was counted: it is missing from the view for good.
+    var gone: Int
     /// The next offset of each partition.
     var offsets: [Int: Int]
 
@@ -94,7 +96,7 @@ struct OverviewSample: Sendable {
       return View(
         name: view["name"]?.string ?? "?", generation: count(view, "generation"), appended: count(view, "appended"),
         applied: count(view, "applied"), filtered: count(view, "filtered"), late: count(view, "late"),
-        pending: count(view, "pending"), offsets: offsets)
+        pending: count(view, "pending"), gone: count(view, "gone"), offsets: offsets)
     }
     replays = (json["replays"]?.array ?? []).map {
       Replay(

@@ -83,7 +83,8 @@ struct OverviewText: Sendable {
       table.append(
         [
           view.name, "\(view.generation)", count(change.rate(of: view)), grouped(view.applied), grouped(view.filtered),
-          grouped(view.late), grouped(view.pending), view.addsUp ? "" : "does not add up",
+          grouped(view.late), grouped(view.pending),
+          view.addsUp ? "" : view.gone > 0 ? "\(grouped(view.gone)) gone by retention" : "does not add up",
         ].map { .string($0) })
     }
     return lines(of: table)

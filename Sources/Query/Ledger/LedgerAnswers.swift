@@ -10,6 +10,8 @@ struct LedgerAnswers: Sendable {
 
   func answer(_ query: Substring) async throws(QueryFailure) -> Answer {
     _ = try QueryParameters(query, known: [])
+    // Before the views: by the time they are asked, the log may have let go of what they have counted since.
+    let log = try await partitions()
     let statuses = try await source.statuses(maxAge: .zero)
     var isBalanced = true
     var views: [JSONValue] = []
@@ -17,7 +19,7 @@ struct LedgerAnswers: Sendable {
       var rows: [JSONValue] = []
       var sum = LedgerRow()
       for progress in status.partitions {
-        let row = LedgerRow(progress)
+        let row = LedgerRow(progress, logStart: log[progress.partition]?.startOffset ?? .zero)
         sum.add(row)
         rows.append(.object(row.members(partition: progress)))
       }
@@ -41,26 +43,25 @@ struct LedgerAnswers: Sendable {
     } else {
       result["ingest"] = .null
     }
-    result["log"] = .array(try await partitions())
+    result["log"] = .array(
+      log.sorted { $0.key < $1.key }.map { partition, bounds in
+        [
+          "partition": .int(Int64(partition.rawValue)), "start_offset": .int(bounds.startOffset.rawValue),
+          "high_watermark": .int(bounds.highWatermark.rawValue),
+        ]
+      })
     result["views"] = .array(views)
     result["balanced"] = .bool(isBalanced)
     return Answer(200, .object(result))
   }
 
-  private func partitions() async throws(QueryFailure) -> [JSONValue] {
-    var rows: [JSONValue] = []
+  private func partitions() async throws(QueryFailure) -> [PartitionID: PartitionBounds] {
+    var partitions: [PartitionID: PartitionBounds] = [:]
     for index in 0..<log.partitionCount {
-      do throws(LogError) {
-        let bounds = try await log.bounds(of: PartitionID(index))
-        rows.append([
-          "partition": .int(Int64(index)), "start_offset": .int(bounds.startOffset.rawValue),
-          "high_watermark": .int(bounds.highWatermark.rawValue),
-        ])
-      } catch {
-        throw QueryFailure(error)
-      }
+      let partition = PartitionID(index)
+      do throws(LogError) { partitions[partition] = try await log.bounds(of: partition) } catch { throw QueryFailure(error) }
     }
-    return rows
+    return partitions
   }
 }
 
@@ -71,17 +72,24 @@ struct LedgerRow: Sendable, Hashable {
   var filtered = 0
   var late = 0
   var pending = 0
+  /// Events that retention took before the view had counted them, which it so never will: they are in none of the others but `appended`,
+  /// so that nothing is balanced while there are any.
+  var gone = 0
   /// Of every partition alone: what one has too many and another too few is no balance.
   var isBalanced = true
 
   init() {}
 
-  init(_ progress: PartitionProgress) {
+  /// - Parameters:
+  ///   - progress: Of one partition.
+  ///   - logStart: Where its log starts, as asked no later than the progress was: of an old one nothing is wrongly gone.
+  init(_ progress: PartitionProgress, logStart: Offset) {
     appended = progress.firstOffset.distance(to: max(progress.highWatermark, progress.nextOffset))
     applied = progress.applied
     filtered = progress.filtered
     late = progress.late
-    pending = progress.lagEvents
+    gone = max(0, progress.nextOffset.distance(to: min(logStart, progress.highWatermark)))
+    pending = progress.lagEvents - gone
     isBalanced = appended == applied + filtered + late + pending
   }
 
@@ -91,6 +99,7 @@ struct LedgerRow: Sendable, Hashable {
     filtered += other.filtered
     late += other.late
     pending += other.pending
+    gone += other.gone
     isBalanced = isBalanced && other.isBalanced
   }
 
@@ -106,6 +115,7 @@ struct LedgerRow: Sendable, Hashable {
     members["filtered"] = .int(Int64(filtered))
     members["late"] = .int(Int64(late))
     members["pending"] = .int(Int64(pending))
+    members["gone"] = .int(Int64(gone))
     members["balanced"] = .bool(isBalanced)
     return members
   }

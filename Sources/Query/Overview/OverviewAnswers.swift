@@ -15,11 +15,14 @@ struct OverviewAnswers: Sendable {
   /// ```
   /// {"time":…,"received":…,"appended":…,"duplicates":…,"rejected":…,"in_flight":…,"late":…,"connections":…,"rejects":{CODE:…},
   ///  "ack_seconds":{"buckets":[[0.001,12],…]},"partitions":[{"partition":0,"start":0,"high_watermark":118}],
-  ///  "views":[{"name":…,"generation":1,"appended":…,"applied":…,"filtered":…,"late":…,"pending":…,"offsets":{…}}],
+  ///  "views":[{"name":…,"generation":1,"appended":…,"applied":…,"filtered":…,"late":…,"pending":…,"gone":…,
+  ///   "offsets":{…},…}],
   ///  "replays":[{"view":…,"generation":2,"state":"building","events_done":…,"events_total":…,"events_per_second":…,"seconds_left":…,"problem":null}]}
   /// ```
   /// Counts of devices' events are those of this process since it started, null where ingest is another; views' counts are durable.
   func json() async throws(QueryFailure) -> JSONValue {
+    // First, as for the ledger.
+    let partitions = await partitions()
     let metrics = MetricsText(probe.metrics())
     let views: [ViewStatus]
     do throws(ViewStoreError) { views = try await store.views() } catch { throw QueryFailure(error) }
@@ -50,8 +53,19 @@ struct OverviewAnswers: Sendable {
           .array([bucket.bound.isFinite ? .double(bucket.bound) : .null, .int(Int64(bucket.count))])
         })
     ]
-    members["partitions"] = .array(try await partitions())
-    members["views"] = .array(views.map(OverviewAnswers.json))
+    members["partitions"] = .array(
+      partitions.enumerated().map { number, bounds in
+        switch bounds {
+        case .success(let bounds):
+          [
+            "partition": .int(Int64(number)), "start": .int(bounds.startOffset.rawValue),
+            "high_watermark": .int(bounds.highWatermark.rawValue),
+          ]
+        case .failure(let error): ["partition": .int(Int64(number)), "problem": .string(error.description)]
+        }
+      })
+    let starts = partitions.map { (try? $0.get())?.startOffset ?? .zero }
+    members["views"] = .array(views.map { OverviewAnswers.json($0, logStarts: starts) })
     members["replays"] = .array(try await replays(of: views))
     return .object(members)
   }
@@ -85,17 +99,13 @@ struct OverviewAnswers: Sendable {
     }
   }
 
-  private func partitions() async throws(QueryFailure) -> [JSONValue] {
-    var partitions: [JSONValue] = []
+  private func partitions() async -> [Result<PartitionBounds, LogError>] {
+    var partitions: [Result<PartitionBounds, LogError>] = []
     for number in 0..<log.partitionCount {
       do throws(LogError) {
-        let bounds = try await log.bounds(of: PartitionID(number))
-        partitions.append([
-          "partition": .int(Int64(number)), "start": .int(bounds.startOffset.rawValue),
-          "high_watermark": .int(bounds.highWatermark.rawValue),
-        ])
+        partitions.append(.success(try await log.bounds(of: PartitionID(number))))
       } catch {
-        partitions.append(["partition": .int(Int64(number)), "problem": .string(error.description)])
+        partitions.append(.failure(error))
       }
     }
     return partitions
@@ -127,17 +137,21 @@ struct OverviewAnswers: Sendable {
     return replays
   }
 
-  private static func json(_ view: ViewStatus) -> JSONValue {
-    func total(_ count: KeyPath<PartitionProgress, Int>) -> Int { view.partitions.reduce(0) { $0 + $1[keyPath: count] } }
-    let appended = view.partitions.reduce(0) { $0 + $1.firstOffset.distance(to: $1.highWatermark) }
+  /// - Parameter logStarts: Of each partition, in order.
+  private static func json(_ view: ViewStatus, logStarts: [Offset]) -> JSONValue {
+    var sum = LedgerRow()
     var times = JSONObject()
     for progress in view.partitions {
+      let number = Int(progress.partition.rawValue)
+      sum.add(LedgerRow(progress, logStart: logStarts.indices.contains(number) ? logStarts[number] : .zero))
       if let time = progress.eventTimeWatermark { times[progress.partition.description] = .string(time.description) }
     }
-    return [
-      "name": .string(view.definition.name), "generation": .int(Int64(view.generation)), "appended": .int(Int64(appended)),
-      "applied": .int(Int64(total(\.applied))), "filtered": .int(Int64(total(\.filtered))), "late": .int(Int64(total(\.late))),
-      "pending": .int(Int64(view.lagEvents)), "offsets": view.offsets.json, "event_time_watermarks": .object(times),
-    ]
+    var members: JSONObject = JSONObject()
+    members["name"] = .string(view.definition.name)
+    members["generation"] = .int(Int64(view.generation))
+    for member in sum.members() where member.name != "balanced" { members[member.name] = member.value }
+    members["offsets"] = view.offsets.json
+    members["event_time_watermarks"] = .object(times)
+    return .object(members)
   }
 }

@@ -21,7 +21,7 @@ final class SQLAnswers: Sendable {
   private let limits: SQLLimits
   private let threads: BoundedThreads
 
-  init(views: ViewSource, rowsMax: Int, limits: SQLLimits = SQLLimits(), threads: BoundedThreads) {
+  init(views: ViewSource, rowsMax: Int, limits: SQLLimits, threads: BoundedThreads) {
     self.views = views
     self.rowsMax = rowsMax
     self.limits = limits
@@ -98,7 +98,8 @@ final class SQLAnswers: Sendable {
       guard rowsRead <= limits.viewRowsMax else {
         throw QueryFailure(
           422, "sql_too_large",
-          "the statement reads more than \(limits.viewRowsMax) rows of views: bound window_start with constants")
+          "the statement reads more than \(limits.viewRowsMax) rows of views (query.sql_view_rows_max): bound window_start with constants"
+        )
       }
       let result = try await views.result(of: ViewQuery(everyRowOf: table.definition, generation: table.generation), read)
       table.load(result.rows, finality: result.finality)

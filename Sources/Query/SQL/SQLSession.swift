@@ -10,13 +10,13 @@ struct SQLLimits: Sendable {
   /// Bytes of one value.
   static let valueBytesMax = 1 << 20
 
-  var timeout: Duration = .seconds(10)
+  var timeout: Duration
   /// Rows of views that a statement reads, over all it names.
-  var viewRowsMax = 2_000_000
+  var viewRowsMax: Int
   /// Bytes of an answer's rows.
-  var answerBytesMax = 64 << 20
+  var answerBytesMax: Int
   /// Bytes SQLite may take beyond what it had when no statement ran.
-  var memoryBytesMax = 256 << 20
+  var memoryBytesMax: Int
 }
 
 /// One statement over the views, on a connection of its own to a database in memory that holds nothing.
@@ -165,7 +165,8 @@ final class SQLSession: @unchecked Sendable {
         result.append(names.indices.map { value(Int32($0), isBoolean: types[$0] == .boolean) })
         guard result.bytes.count <= answerBytesMax else {
           throw QueryFailure(
-            422, "sql_too_large", "the answer has more than \(answerBytesMax) bytes: ask for fewer rows or columns")
+            422, "sql_too_large",
+            "the answer has more than \(answerBytesMax) bytes (query.sql_answer_bytes_max): ask for fewer rows or columns")
         }
       default: throw failure(nil)
       }

@@ -66,7 +66,7 @@ function showLedger(root, now) {
     table([
       { name: "name", title: "view", cell: (row) => h("a", { href: `#views/${encodeURIComponent(row.name)}` }, row.name) },
       ...["appended", "applied", "filtered", "late", "pending"].map((name) => ({ name, number: true })),
-      { name: "adds", title: "", cell: (row) => pill(row.adds ? "adds up" : "does not", row.adds ? "good" : "bad") },
+      { name: "adds", title: "", cell: (row) => pill(row.adds ? "adds up" : row.gone ? `${number(row.gone)} gone by retention` : "does not", row.adds ? "good" : "bad") },
     ], rows, { caption: "Ledger" }));
 }
 
