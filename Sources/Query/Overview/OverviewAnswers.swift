@@ -8,8 +8,8 @@ struct OverviewAnswers: Sendable {
   let admin: (any ViewAdmin)?
   let log: any EventLog
   let probe: ServiceProbe
-  /// What ingest has counted since it started, of one moment; nil where it is another process.
-  let received: (@Sendable () -> ReceivedEvents)?
+  /// What ingest has counted since it started; nil where no ingest is known.
+  let ingest: @Sendable () async -> IngestReport?
   let now: @Sendable () -> Timestamp
 
   /// ```
@@ -18,38 +18,27 @@ struct OverviewAnswers: Sendable {
   ///  "views":[{"name":…,"generation":1,"appended":…,"applied":…,"filtered":…,"late":…,"pending":…,"offsets":{…}}],
   ///  "replays":[{"view":…,"generation":2,"state":"building","events_done":…,"events_total":…,"events_per_second":…,"seconds_left":…,"problem":null}]}
   /// ```
-  /// Counts of devices' events are those of this process since it started, null where ingest is another; views' counts are durable.
+  /// Counts of devices' events are since ingest started, of all its processes together, null where none is known; views' counts are durable.
   func json() async throws(QueryFailure) -> JSONValue {
     let metrics = MetricsText(probe.metrics())
     let views: [ViewStatus]
     do throws(ViewStoreError) { views = try await store.views() } catch { throw QueryFailure(error) }
     var members = JSONObject()
     members["time"] = .string(now().description)
-    func count(_ name: String) -> JSONValue { .int(Int64(metrics.total(name))) }
-    if let counted = received?() {
-      members["received"] = .int(Int64(counted.received))
-      members["appended"] = .int(Int64(counted.appended))
-      members["duplicates"] = .int(Int64(counted.duplicates))
-      members["rejected"] = .int(Int64(counted.rejected))
-      members["in_flight"] = .int(Int64(counted.inFlight))
-    } else {
-      for name in ["received", "appended", "duplicates", "rejected", "in_flight"] { members[name] = .null }
+    // Where compute is another process, the views' own counts are what is known of it.
+    func count(_ name: String, _ count: KeyPath<PartitionProgress, Int>) -> JSONValue {
+      guard !metrics.has(name) else { return .int(Int64(metrics.total(name))) }
+      return .int(Int64(views.reduce(0) { $0 + OverviewAnswers.total(count, of: $1) }))
     }
-    members["applied"] = count("penstock_compute_events_applied_total")
-    members["filtered"] = count("penstock_compute_events_filtered_total")
-    members["late"] = count("penstock_compute_events_late_total")
-    members["connections"] = count("penstock_ingest_connections")
-    var rejects = JSONObject()
-    for (code, value) in metrics.values(of: "penstock_ingest_events_rejected_total", by: "code") {
-      rejects[code] = .int(Int64(value))
+    let counted = await ingest()
+    members["in_flight"] = (counted?.events.inFlight).map { .int(Int64($0)) } ?? .null
+    let told = counted?.json
+    for name in ["received", "appended", "duplicates", "rejected", "connections", "rejects", "ack_seconds"] {
+      members[name] = told?[name] ?? .null
     }
-    members["rejects"] = .object(rejects)
-    members["ack_seconds"] = [
-      "buckets": .array(
-        metrics.histogram("penstock_ingest_ack_seconds").map { bucket in
-          .array([bucket.bound.isFinite ? .double(bucket.bound) : .null, .int(Int64(bucket.count))])
-        })
-    ]
+    members["applied"] = count("penstock_compute_events_applied_total", \.applied)
+    members["filtered"] = count("penstock_compute_events_filtered_total", \.filtered)
+    members["late"] = count("penstock_compute_events_late_total", \.late)
     members["partitions"] = .array(try await partitions())
     members["views"] = .array(views.map(OverviewAnswers.json))
     members["replays"] = .array(try await replays(of: views))
@@ -127,8 +116,11 @@ struct OverviewAnswers: Sendable {
     return replays
   }
 
+  private static func total(_ count: KeyPath<PartitionProgress, Int>, of view: ViewStatus) -> Int {
+    view.partitions.reduce(0) { $0 + $1[keyPath: count] }
+  }
+
   private static func json(_ view: ViewStatus) -> JSONValue {
-    func total(_ count: KeyPath<PartitionProgress, Int>) -> Int { view.partitions.reduce(0) { $0 + $1[keyPath: count] } }
     let appended = view.partitions.reduce(0) { $0 + $1.firstOffset.distance(to: $1.highWatermark) }
     var times = JSONObject()
     for progress in view.partitions {
@@ -136,7 +128,8 @@ struct OverviewAnswers: Sendable {
     }
     return [
       "name": .string(view.definition.name), "generation": .int(Int64(view.generation)), "appended": .int(Int64(appended)),
-      "applied": .int(Int64(total(\.applied))), "filtered": .int(Int64(total(\.filtered))), "late": .int(Int64(total(\.late))),
+      "applied": .int(Int64(total(\.applied, of: view))), "filtered": .int(Int64(total(\.filtered, of: view))),
+      "late": .int(Int64(total(\.late, of: view))),
       "pending": .int(Int64(view.lagEvents)), "offsets": view.offsets.json, "event_time_watermarks": .object(times),
     ]
   }
