@@ -8,6 +8,7 @@ import pathlib
 import signal
 import socket
 import ssl
+import statistics
 import subprocess
 import time
 import urllib.error
@@ -20,8 +21,8 @@ from test_query import assert_same, expected_rows
 
 # Conditions decide, not clocks: these bound a machine that has other work to do.
 DEADLINE = 120
-# What the services promise is 5 s; a process that waits for its turn on a busy machine may take longer to see to it.
-REPLACED_WITHIN = 5 * float(os.environ.get("PENSTOCK_TEST_PATIENCE", "3"))
+# What the services promise, in seconds; a machine that is far too busy may be given more patience.
+REPLACED_WITHIN = 5 * float(os.environ.get("PENSTOCK_TEST_PATIENCE", "1"))
 ALLOWED = {("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute")}
 SIDECARS = {"ingest": 110, "log": 130, "compute": 140, "query": 120}
 
@@ -212,19 +213,27 @@ def test_only_the_four_edges_are_open_and_nobody_else_gets_a_byte_through(mesh, 
                 assert answer(source, target) == b"", (source, target)
 
 
-def test_a_killed_worker_is_replaced_and_counts_stay_exact(mesh, observations):
+def test_a_killed_worker_is_replaced_within_five_seconds_and_counts_stay_exact(mesh, observations):
+    times = []
+
+    def refused():
+        try:
+            mesh.get("/v1/views/weather_daily", limit=1)
+        except urllib.error.HTTPError as error:
+            return error
+
     def kill_one(name):
         def step():
             eventually(lambda: mesh.shares() == [4, 4])
             mesh.kill(name)
+            killed = time.monotonic()
             # The death shows at once; until the heir has the partitions they are named.
-            try:
-                mesh.get("/v1/views/weather_daily", limit=1)
-            except urllib.error.HTTPError as error:
-                problem = json.load(error)
-                assert (error.code, problem["code"]) == (503, "missing_partitions"), problem
-            took = answered_again(mesh)
-            assert took < REPLACED_WITHIN
+            error = eventually(refused)
+            problem = json.load(error)
+            assert (error.code, problem["code"]) == (503, "missing_partitions"), problem
+            answered_again(mesh)
+            took = time.monotonic() - killed
+            times.append(took)
             partial = mesh.get("/v1/views/weather_daily", limit=1, allow_partial="true")
             assert (partial["partial"], partial["missing_partitions"]) == (False, [])
             mesh.run("up")
@@ -232,7 +241,10 @@ def test_a_killed_worker_is_replaced_and_counts_stay_exact(mesh, observations):
 
         return step
 
-    under_load(mesh, observations[:2000], [("compute-1", kill_one("compute-1")), ("compute-2", kill_one("compute-2"))], "replaced within")
+    names = ["compute-1", "compute-2", "compute-1"]
+    under_load(mesh, observations[:2000], [(name, kill_one(name)) for name in names], "replaced within")
+    # The median: the machine may be busy with something else for once.
+    assert statistics.median(times) < REPLACED_WITHIN, times
 
 
 def test_a_worker_leaves_and_joins_with_few_moves(mesh, observations):
