@@ -184,24 +184,31 @@ def under_load(mesh, lines, steps, name):
     assert_exact(mesh, lines)
 
 
-def test_only_the_four_edges_are_open_and_nobody_else_gets_a_byte_through(mesh, tmp_path):
-    roots = "".join(root["RootCert"] for root in mesh.agent("/v1/agent/connect/ca/roots")["Roots"])
+def dial(mesh, folder, source, target):
+    """A connection to the target's sidecar, of somebody who holds the source's certificate and cares for nothing else of the mesh."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(cadata="".join(root["RootCert"] for root in mesh.agent("/v1/agent/connect/ca/roots")["Roots"]))
+    if source:
+        leaf = mesh.agent(f"/v1/agent/connect/ca/leaf/penstock-{source}")
+        file = folder / "leaf.pem"
+        file.write_text(leaf["CertPEM"] + leaf["PrivateKeyPEM"])
+        context.load_cert_chain(file)
+    plain = socket.create_connection(("127.0.0.1", mesh.base + SIDECARS[target]), timeout=30)
+    try:
+        return context.wrap_socket(plain)
+    except BaseException:
+        plain.close()
+        raise
 
+
+def test_only_the_four_edges_are_open_and_nobody_else_gets_a_byte_through(mesh, tmp_path):
     def answer(source, target):
-        """What the target's sidecar lets through of an answer to the source, who shows its certificate; None shows none."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.load_verify_locations(cadata=roots)
-        if source:
-            leaf = mesh.agent(f"/v1/agent/connect/ca/leaf/penstock-{source}")
-            file = tmp_path / "leaf.pem"
-            file.write_text(leaf["CertPEM"] + leaf["PrivateKeyPEM"])
-            context.load_cert_chain(file)
+        """What the target's sidecar lets through of an answer to the source; None shows no certificate."""
         try:
-            with socket.create_connection(("127.0.0.1", mesh.base + SIDECARS[target]), timeout=30) as plain:
-                with context.wrap_socket(plain) as connection:
-                    connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-                    return connection.recv(100)
+            with dial(mesh, tmp_path, source, target) as connection:
+                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                return connection.recv(100)
         except (ssl.SSLError, ConnectionError):
             return b""
 
@@ -311,6 +318,41 @@ def test_a_withdrawn_intention_stops_the_flow_within_a_second_and_given_back_it_
         time.sleep(0.02)
     mesh.consul("intention", "create", "-allow", "penstock-query", "penstock-compute")
     eventually(lambda: mesh.get("/v1/views/weather_daily", limit=1))
+
+
+def test_a_withdrawn_intention_ends_the_connections_of_a_caller_that_does_not_care(mesh, tmp_path):
+    with dial(mesh, tmp_path, "compute", "log") as idle, dial(mesh, tmp_path, "compute", "log") as waiting:
+        for connection in (idle, waiting):
+            connection.sendall(b"GET /v1/log HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        body = json.dumps({"past": {str(partition): 10**9 for partition in range(8)}, "timeout_ms": 30000}).encode()
+        waiting.sendall(b"POST /v1/log/wait HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        mesh.consul("intention", "delete", "penstock-compute", "penstock-log")
+        withdrawn = time.monotonic()
+        try:
+            for connection in (idle, waiting):
+                try:
+                    while connection.recv(4096):
+                        pass
+                except (ssl.SSLError, ConnectionError):
+                    pass
+                assert time.monotonic() - withdrawn < 1
+            # No new one either.
+            try:
+                with dial(mesh, tmp_path, "compute", "log") as again:
+                    again.sendall(b"GET /v1/log HTTP/1.1\r\nHost: x\r\n\r\n")
+                    assert again.recv(4096) == b""
+            except (ssl.SSLError, ConnectionError):
+                pass
+            # Those whose intention stands came again: events are taken, and answers given.
+            event = {"source": "station/none", "type": "other"}
+            url = f"http://127.0.0.1:{mesh.base + 10}/v1/events"
+            request = urllib.request.Request(url, json.dumps(event).encode(), {"Content-Type": "application/json"}, method="POST")
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                assert json.load(answer)["appended"] == 1
+        finally:
+            mesh.consul("intention", "create", "-allow", "penstock-compute", "penstock-log")
+    eventually(lambda: mesh.get("/v1/ledger")["views"][0]["pending"] == 0)
 
 
 def test_plain_text_on_a_sidecar_reaches_nobody(mesh):

@@ -118,6 +118,7 @@ struct ServiceStart: Sendable {
         retention.cancel()
         await retention.value
       }
+      mesh.watchCallers { await server.renewConnections() }
       return StartedService(address: address, stops: [endRetention, { await server.shutDown() }, { await log.close() }])
     } catch {
       retention.cancel()
@@ -162,6 +163,7 @@ struct ServiceStart: Sendable {
     do {
       let address = try await listen("compute", settings.compute.listen, server)
       let mesh = mesh
+      mesh.watchCallers { await server.renewConnections() }
       let reports = Task { await reportNeeds(of: compute, to: log) }
       let reload = Task { await compute.reloadOnHangup(settings.views, logger) }
       return StartedService(
