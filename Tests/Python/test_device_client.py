@@ -4,13 +4,14 @@ import asyncio
 import dataclasses
 import json
 import pathlib
+import re
 import signal
 import socket
 import subprocess
 import sys
 
 import pytest
-from conftest import DEADLINE, ROOT, Penstock
+from conftest import BUILD, DEADLINE, ROOT, Penstock
 from test_http import request
 
 CLIENT = ROOT / "clients" / "python"
@@ -189,6 +190,9 @@ class Withholding:
     async def carry(self, reader, writer):
         self.connections += 1
         upstream, to_upstream = await asyncio.open_connection("127.0.0.1", self.port)
+        # Not compressed, to be read on the way.
+        head = await reader.readuntil(b"\r\n\r\n")
+        to_upstream.write(re.sub(rb"(?i)\r\nsec-websocket-extensions:[^\r]*", b"", head))
         forth = asyncio.create_task(self.copy(reader, to_upstream))
         if self.connections > 1:
             await self.copy(upstream, writer)
@@ -224,7 +228,7 @@ def test_what_was_rejected_is_never_counted_as_taken_when_its_ack_was_lost(penst
     async def send():
         async with (
             withholding as port,
-            client.Device(url(port), source, compress=False, on_reject=told.append) as device,
+            client.Device(url(port), source, on_reject=told.append) as device,
         ):
             await device.send_many([reading(1), dict(reading(2), time="yesterday"), reading(3)])
             await device.flush()
@@ -240,6 +244,28 @@ def test_what_was_rejected_is_never_counted_as_taken_when_its_ack_was_lost(penst
     assert [(reject.code, reject.event["data"]["value"]) for reject in told] == [("invalid_time", 2)]
     assert [event["data"]["value"] for event in stored(penstock.ports["query"], source)] == [1, 3, 4]
     assert len(offsets) == 1
+
+
+@pytest.mark.parametrize("kinds", [[], [b"reject"]], ids=["the reject was heard", "the reject was lost"])
+def test_penstock_send_counts_what_was_rejected_as_such_when_its_ack_was_lost(penstock, kinds):
+    source = f"client/sent-{len(kinds)}"
+    withholding = Withholding(penstock.ports["ingest"], kinds)
+    events = [dict(reading(n), source=source, sequence=n) for n in (1, 2, 3)]
+    events[1]["time"] = "yesterday"
+
+    async def send():
+        async with withholding as port:
+            sender = await asyncio.create_subprocess_exec(
+                str(BUILD / "penstock"), "send", "-", "--url", url(port), "--output", "json", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            output, errors = await sender.communicate("".join(json.dumps(event) + "\n" for event in events).encode())
+            assert output, errors
+            return json.loads(output)
+
+    counts = run(send())
+    counts = counts[0] if isinstance(counts, list) else counts
+    assert len(withholding.kept) == len(kinds) and withholding.connections == 2
+    assert [counts[name] for name in ("sent", "appended", "duplicates", "rejected", "resumed")] == [3, 2, 0, 1, 1], counts
+    assert [event["sequence"] for event in stored(penstock.ports["query"], source)] == [1, 3]
 
 
 def test_a_server_killed_in_the_middle_has_each_event_once_in_the_end(tmp_path):
