@@ -55,10 +55,7 @@ public final class HTTPListener: Sendable {
       return listener
     }
     listening?.close(promise: nil)
-    for channel in connections.withLock({ Array($0.values) }) {
-      // Fails where the channel is closed by then, which is what is wanted.
-      channel.eventLoop.execute { channel.pipeline.fireUserInboundEventTriggered(Finish()) }
-    }
+    finish(connections.withLock { Array($0.values) })
     let deadline = ContinuousClock.now + timeout
     while ContinuousClock.now < deadline, !connections.withLock({ $0.isEmpty }) {
       do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
@@ -66,6 +63,28 @@ public final class HTTPListener: Sendable {
     let left = connections.withLock { Array($0.values) }
     for channel in left { channel.close(promise: nil) }
     return left.count
+  }
+
+  /// Ends the connections that are open, and goes on accepting: those without a request at once, others with the answer under way, if
+  /// that takes no longer than `grace`. Those that begin meanwhile are ended likewise: whoever let them in may not have known better yet.
+  /// - Parameter grace: Returns after twice that.
+  public func renewConnections(grace: Duration) async {
+    var left: [any Channel] = []
+    for _ in 0..<2 {
+      for channel in left { channel.close(promise: nil) }
+      left = connections.withLock { Array($0.values) }
+      finish(left)
+      // Cancelled: the service stops, and its connections with it.
+      do { try await Task.sleep(for: grace) } catch { return }
+    }
+    for channel in left { channel.close(promise: nil) }
+  }
+
+  private func finish(_ channels: [any Channel]) {
+    for channel in channels {
+      // Fails where the channel is closed by then, which is what is wanted.
+      channel.eventLoop.execute { channel.pipeline.fireUserInboundEventTriggered(Finish()) }
+    }
   }
 
   /// False when there are as many as there may be.

@@ -11,6 +11,8 @@ public struct DeviceMessage: Sendable {
     var sequence: UInt64?
     var epoch: UInt64 = 0
     var isRejected = false
+    /// Sent before, and not above what the server has: it is durable there, or was rejected.
+    var isResumed = false
   }
 
   /// A JSON array. A message of one event is sent without its brackets.
@@ -81,11 +83,14 @@ public struct DeviceMessage: Sendable {
     if marks.indices.contains(event) { marks[event].isRejected = true }
   }
 
-  /// The same message with only the events that `isKept` says.
-  func filtered(_ isKept: (Mark) -> Bool) -> DeviceMessage {
+  /// Events that the server had before they were sent this time: it answers them as duplicates, unless it rejects them.
+  var resumedCount: Int { marks.count { $0.isResumed && !$0.isRejected } }
+
+  /// The same message with only the events that `isKept` says, which may change their marks.
+  func filtered(_ isKept: (inout Mark) -> Bool) -> DeviceMessage {
     var result = DeviceMessage()
     result.wasSent = wasSent
-    for mark in marks where isKept(mark) {
+    for var mark in marks where isKept(&mark) {
       if !result.marks.isEmpty { result.text.append(0x2C) }
       let start = UInt32(result.text.count)
       result.text.append(contentsOf: text[Int(mark.start)..<Int(mark.end)])

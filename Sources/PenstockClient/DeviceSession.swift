@@ -247,7 +247,7 @@ final class DeviceSession {
     messageBytesMax = max(1, welcome.messageBytesMax ?? 1 << 20)
     unackedMessagesMax = max(1, min(configuration.unackedMessagesMax, welcome.unackedMessagesMax ?? 1024))
     if let beat = welcome.heartbeatMilliseconds { watchSilence(milliseconds: beat) }
-    var recovered = 0, rejected = 0, resent = 0
+    var rejected = 0, resent = 0
     window.rewrite { message in
       guard message.wasSent else { return message }
       let rest = message.filtered { mark in
@@ -255,11 +255,11 @@ final class DeviceSession {
           rejected += 1
           return false
         }
+        // What is not above the welcome's sequence is durable, or was rejected while those after it were taken: only the server knows.
         if let sequence = mark.sequence, mark.sourceEnd > mark.sourceStart, !welcome.resume.isEmpty,
-          let position = welcome.resume[message.source(of: mark)], mark.epoch == position.epoch, sequence <= position.sequence
+          let position = welcome.resume[message.source(of: mark)]
         {
-          recovered += 1
-          return false
+          mark.isResumed = mark.epoch == position.epoch && sequence <= position.sequence
         }
         return true
       }
@@ -269,8 +269,6 @@ final class DeviceSession {
     outbox.update { totals in
       totals.isConnected = true
       totals.resume.merge(welcome.resume) { $1 }
-      totals.appended += recovered
-      totals.recovered += recovered
       totals.rejected += rejected
       totals.resent += resent
     }
@@ -289,14 +287,18 @@ final class DeviceSession {
     }
     let now = NIODeadline.now().uptimeNanoseconds
     outbox.update { totals in
-      var events = 0, line = 0
+      var events = 0, line = 0, recovered = 0
       window.acknowledge(number) { message in
         events += message.eventCount
+        recovered += message.resumedCount
         line = message.marks.first?.line ?? 0
         totals.ackLatency.record(nanoseconds: now &- message.sentAt)
       }
-      totals.appended += ack.appended - lastAck.appended
-      totals.duplicates += ack.duplicates - lastAck.duplicates
+      // For this connection a duplicate, for the device the answer that was lost.
+      recovered = min(recovered, ack.duplicates - lastAck.duplicates)
+      totals.appended += ack.appended - lastAck.appended + recovered
+      totals.duplicates += ack.duplicates - lastAck.duplicates - recovered
+      totals.recovered += recovered
       totals.rejected += ack.rejected - lastAck.rejected
       for (partition, next) in ack.offsets { totals.offsets[partition] = max(totals.offsets[partition] ?? 0, next) }
       // One event at most can be answered for by more than one: an array of events that was a line of its own.

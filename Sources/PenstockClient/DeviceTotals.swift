@@ -5,9 +5,10 @@ public struct DeviceTotals: Sendable {
   public var appended = 0
   public var duplicates = 0
   public var rejected = 0
-  /// Of `appended`: those whose acknowledgement was lost with a connection, and that the next one's welcome showed to be durable.
+  /// Of `appended`: those whose acknowledgement was lost with a connection. The next one's welcome showed that they may be durable, and
+  /// the server, asked again, that they are.
   public var recovered = 0
-  /// Sent once more after a connection was lost. Those that were durable already are answered as duplicates.
+  /// Sent once more after a connection was lost.
   public var resent = 0
   public var bytes = 0
   public var messages = 0

@@ -26,7 +26,7 @@ final class QueryAnswers: Sendable {
   init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, logger: Logger, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
-    received: (@Sendable () -> ReceivedEvents)? = nil, rejects: RecentRejects? = nil, gate: AccessGate = .open,
+    ingest: @escaping @Sendable () async -> IngestReport? = { nil }, rejects: RecentRejects? = nil, gate: AccessGate = .open,
     now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) {
     let source = ViewSource(store: store, idleAfter: configuration.partitionIdleAfter, now: now)
@@ -41,11 +41,11 @@ final class QueryAnswers: Sendable {
       views: source, rowsMax: configuration.rowsMax, limits: configuration.sql,
       threads: BoundedThreads(
         label: "penstock.query.sql", threads: configuration.sqlThreads, waitingMax: configuration.sqlThreads * 16))
-    ledger = LedgerAnswers(source: source, log: log, received: received)
+    ledger = LedgerAnswers(source: source, log: log, ingest: ingest)
     events = EventAnswers(
       log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,
       answerBytesMax: configuration.eventsAnswerBytesMax)
-    overview = OverviewAnswers(store: store, admin: admin, log: log, probe: probe, received: received, now: now)
+    overview = OverviewAnswers(store: store, admin: admin, log: log, probe: probe, ingest: ingest, now: now)
     self.rejects = RejectAnswers(rejects: rejects)
     self.admin = AdminAnswers(admin: admin, rowsMax: configuration.rowsMax)
     self.probe = probe

@@ -34,7 +34,7 @@ public final class QueryService: Sendable {
   ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
   ///   - late: Who keeps late events; nil where nobody does.
   ///   - adHoc: Who computes aggregations once; nil where nobody does.
-  ///   - received: What ingest has counted, where it is of this process.
+  ///   - ingest: What all ingest processes have counted; nil while none is known.
   ///   - rejects: What ingest has rejected last, where it is of this process.
   ///   - gate: Tells who asks.
   ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
@@ -43,14 +43,14 @@ public final class QueryService: Sendable {
   public init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
-    received: (@Sendable () -> ReceivedEvents)? = nil, rejects: RecentRejects? = nil, gate: AccessGate = .open,
+    ingest: @escaping @Sendable () async -> IngestReport? = { nil }, rejects: RecentRejects? = nil, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, logger: Logger
   ) {
     self.configuration = configuration
     self.logger = logger
     let answers = QueryAnswers(
       configuration: configuration, store: store, admin: admin, log: log, probe: probe, logger: logger, late: late, adHoc: adHoc,
-      received: received, rejects: rejects, gate: gate)
+      ingest: ingest, rejects: rejects, gate: gate)
     self.answers = answers
     self.secure = secure
     listener = HTTPListener(group: group, connectionsMax: configuration.connectionsMax)

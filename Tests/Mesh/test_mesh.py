@@ -8,6 +8,7 @@ import pathlib
 import signal
 import socket
 import ssl
+import statistics
 import subprocess
 import time
 import urllib.error
@@ -21,8 +22,8 @@ from test_query import assert_same, expected_rows
 
 # Conditions decide, not clocks: these bound a machine that has other work to do.
 DEADLINE = 120
-# What the services promise is 5 s; a process that waits for its turn on a busy machine may take longer to see to it.
-REPLACED_WITHIN = 5 * float(os.environ.get("PENSTOCK_TEST_PATIENCE", "3"))
+# What the services promise, in seconds; a machine that is far too busy may be given more patience.
+REPLACED_WITHIN = 5 * float(os.environ.get("PENSTOCK_TEST_PATIENCE", "1"))
 ALLOWED = {("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute")}
 SIDECARS = {"ingest": 110, "log": 130, "compute": 140, "query": 120}
 
@@ -190,24 +191,31 @@ def under_load(mesh, lines, steps, name):
     assert_exact(mesh, lines)
 
 
-def test_only_the_four_edges_are_open_and_nobody_else_gets_a_byte_through(mesh, tmp_path):
-    roots = "".join(root["RootCert"] for root in mesh.agent("/v1/agent/connect/ca/roots")["Roots"])
+def dial(mesh, folder, source, target):
+    """A connection to the target's sidecar, of somebody who holds the source's certificate and cares for nothing else of the mesh."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(cadata="".join(root["RootCert"] for root in mesh.agent("/v1/agent/connect/ca/roots")["Roots"]))
+    if source:
+        leaf = mesh.agent(f"/v1/agent/connect/ca/leaf/penstock-{source}")
+        file = folder / "leaf.pem"
+        file.write_text(leaf["CertPEM"] + leaf["PrivateKeyPEM"])
+        context.load_cert_chain(file)
+    plain = socket.create_connection(("127.0.0.1", mesh.base + SIDECARS[target]), timeout=30)
+    try:
+        return context.wrap_socket(plain)
+    except BaseException:
+        plain.close()
+        raise
 
+
+def test_only_the_four_edges_are_open_and_nobody_else_gets_a_byte_through(mesh, tmp_path):
     def answer(source, target):
-        """What the target's sidecar lets through of an answer to the source, who shows its certificate; None shows none."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.load_verify_locations(cadata=roots)
-        if source:
-            leaf = mesh.agent(f"/v1/agent/connect/ca/leaf/penstock-{source}")
-            file = tmp_path / "leaf.pem"
-            file.write_text(leaf["CertPEM"] + leaf["PrivateKeyPEM"])
-            context.load_cert_chain(file)
+        """What the target's sidecar lets through of an answer to the source; None shows no certificate."""
         try:
-            with socket.create_connection(("127.0.0.1", mesh.base + SIDECARS[target]), timeout=30) as plain:
-                with context.wrap_socket(plain) as connection:
-                    connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-                    return connection.recv(100)
+            with dial(mesh, tmp_path, source, target) as connection:
+                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                return connection.recv(100)
         except (ssl.SSLError, ConnectionError):
             return b""
 
@@ -219,19 +227,27 @@ def test_only_the_four_edges_are_open_and_nobody_else_gets_a_byte_through(mesh, 
                 assert answer(source, target) == b"", (source, target)
 
 
-def test_a_killed_worker_is_replaced_and_counts_stay_exact(mesh, observations):
+def test_a_killed_worker_is_replaced_within_five_seconds_and_counts_stay_exact(mesh, observations):
+    times = []
+
+    def refused():
+        try:
+            mesh.get("/v1/views/weather_daily", limit=1)
+        except urllib.error.HTTPError as error:
+            return error
+
     def kill_one(name):
         def step():
             eventually(lambda: mesh.shares() == [4, 4])
             mesh.kill(name)
+            killed = time.monotonic()
             # The death shows at once; until the heir has the partitions they are named.
-            try:
-                mesh.get("/v1/views/weather_daily", limit=1)
-            except urllib.error.HTTPError as error:
-                problem = json.load(error)
-                assert (error.code, problem["code"]) == (503, "missing_partitions"), problem
-            took = answered_again(mesh)
-            assert took < REPLACED_WITHIN
+            error = eventually(refused)
+            problem = json.load(error)
+            assert (error.code, problem["code"]) == (503, "missing_partitions"), problem
+            answered_again(mesh)
+            took = time.monotonic() - killed
+            times.append(took)
             partial = mesh.get("/v1/views/weather_daily", limit=1, allow_partial="true")
             assert (partial["partial"], partial["missing_partitions"]) == (False, [])
             mesh.run("up")
@@ -239,7 +255,10 @@ def test_a_killed_worker_is_replaced_and_counts_stay_exact(mesh, observations):
 
         return step
 
-    under_load(mesh, observations[:2000], [("compute-1", kill_one("compute-1")), ("compute-2", kill_one("compute-2"))], "replaced within")
+    names = ["compute-1", "compute-2", "compute-1"]
+    under_load(mesh, observations[:2000], [(name, kill_one(name)) for name in names], "replaced within")
+    # The median: the machine may be busy with something else for once.
+    assert statistics.median(times) < REPLACED_WITHIN, times
 
 
 def test_a_worker_leaves_and_joins_with_few_moves(mesh, observations):
@@ -306,6 +325,41 @@ def test_a_withdrawn_intention_stops_the_flow_within_a_second_and_given_back_it_
         time.sleep(0.02)
     mesh.consul("intention", "create", "-allow", "penstock-query", "penstock-compute")
     eventually(lambda: mesh.get("/v1/views/weather_daily", limit=1))
+
+
+def test_a_withdrawn_intention_ends_the_connections_of_a_caller_that_does_not_care(mesh, tmp_path):
+    with dial(mesh, tmp_path, "compute", "log") as idle, dial(mesh, tmp_path, "compute", "log") as waiting:
+        for connection in (idle, waiting):
+            connection.sendall(b"GET /v1/log HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        body = json.dumps({"past": {str(partition): 10**9 for partition in range(8)}, "timeout_ms": 30000}).encode()
+        waiting.sendall(b"POST /v1/log/wait HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        mesh.consul("intention", "delete", "penstock-compute", "penstock-log")
+        withdrawn = time.monotonic()
+        try:
+            for connection in (idle, waiting):
+                try:
+                    while connection.recv(4096):
+                        pass
+                except (ssl.SSLError, ConnectionError):
+                    pass
+                assert time.monotonic() - withdrawn < 1
+            # No new one either.
+            try:
+                with dial(mesh, tmp_path, "compute", "log") as again:
+                    again.sendall(b"GET /v1/log HTTP/1.1\r\nHost: x\r\n\r\n")
+                    assert again.recv(4096) == b""
+            except (ssl.SSLError, ConnectionError):
+                pass
+            # Those whose intention stands came again: events are taken, and answers given.
+            event = {"source": "station/none", "type": "other"}
+            url = f"http://127.0.0.1:{mesh.base + 10}/v1/events"
+            request = urllib.request.Request(url, json.dumps(event).encode(), {"Content-Type": "application/json"}, method="POST")
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                assert json.load(answer)["appended"] == 1
+        finally:
+            mesh.consul("intention", "create", "-allow", "penstock-compute", "penstock-log")
+    eventually(lambda: mesh.get("/v1/ledger")["views"][0]["pending"] == 0)
 
 
 def test_plain_text_on_a_sidecar_reaches_nobody(mesh):

@@ -1,15 +1,17 @@
 """clients/python against a real server: numbering, windows, rejects, and connections and servers that go away."""
 
 import asyncio
+import dataclasses
 import json
 import pathlib
+import re
 import signal
 import socket
 import subprocess
 import sys
 
 import pytest
-from conftest import DEADLINE, ROOT, Penstock
+from conftest import BUILD, DEADLINE, ROOT, Penstock
 from test_http import request
 
 CLIENT = ROOT / "clients" / "python"
@@ -170,6 +172,100 @@ def test_dropped_connections_lose_and_double_nothing(penstock):
     assert cutting.cuts >= 5 and counts.reconnects == cutting.cuts
     assert counted(counts) == counts.sent == 3000
     assert [event["data"]["value"] for event in stored(penstock.ports["query"], "client/cut")] == list(range(3000))
+
+
+class Withholding:
+    """A TCP proxy that keeps back what the server says of some kinds on the first connection, and cuts that at the first ack."""
+
+    def __init__(self, port, kinds):
+        self.port, self.kinds, self.kept, self.connections = port, kinds, [], 0
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self.carry, "127.0.0.1", 0)
+        return self.server.sockets[0].getsockname()[1]
+
+    async def __aexit__(self, *_):
+        self.server.close()
+
+    async def carry(self, reader, writer):
+        self.connections += 1
+        upstream, to_upstream = await asyncio.open_connection("127.0.0.1", self.port)
+        # Not compressed, to be read on the way.
+        head = await reader.readuntil(b"\r\n\r\n")
+        to_upstream.write(re.sub(rb"(?i)\r\nsec-websocket-extensions:[^\r]*", b"", head))
+        forth = asyncio.create_task(self.copy(reader, to_upstream))
+        if self.connections > 1:
+            await self.copy(upstream, writer)
+        else:
+            writer.write(await upstream.readuntil(b"\r\n\r\n"))
+            while b'"kind":"ack"' not in (frame := await self.frame(upstream)):
+                if any(b'"kind":"%s"' % kind in frame for kind in self.kinds):
+                    self.kept.append(frame)
+                else:
+                    writer.write(frame)
+            await writer.drain()
+        forth.cancel()
+        to_upstream.close()
+        writer.close()
+
+    async def copy(self, reader, writer):
+        while data := await reader.read(65536):
+            writer.write(data)
+
+    async def frame(self, reader):
+        """The bytes of a frame from the server, which are not masked."""
+        head = await reader.readexactly(2)
+        more = {126: 2, 127: 8}.get(head[1], 0)
+        length = await reader.readexactly(more)
+        return head + length + await reader.readexactly(int.from_bytes(length) if more else head[1])
+
+
+@pytest.mark.parametrize("kinds", [[], [b"reject"]], ids=["the reject was heard", "the reject was lost"])
+def test_what_was_rejected_is_never_counted_as_taken_when_its_ack_was_lost(penstock, kinds):
+    source = f"client/withheld-{len(kinds)}"
+    withholding, told = Withholding(penstock.ports["ingest"], kinds), []
+
+    async def send():
+        async with (
+            withholding as port,
+            client.Device(url(port), source, on_reject=told.append) as device,
+        ):
+            await device.send_many([reading(1), dict(reading(2), time="yesterday"), reading(3)])
+            await device.flush()
+            middle = dataclasses.replace(device.counts)
+            await device.send(reading(4))
+            await device.flush()
+            return middle, device.counts, device.offsets
+
+    middle, counts, offsets = run(send())
+    assert len(withholding.kept) == len(kinds) and withholding.connections == 2
+    assert middle == client.Counts(sent=3, appended=0, duplicates=0, rejected=1, resumed=2, reconnects=1)
+    assert counts == client.Counts(sent=4, appended=1, duplicates=0, rejected=1, resumed=2, reconnects=1)
+    assert [(reject.code, reject.event["data"]["value"]) for reject in told] == [("invalid_time", 2)]
+    assert [event["data"]["value"] for event in stored(penstock.ports["query"], source)] == [1, 3, 4]
+    assert len(offsets) == 1
+
+
+@pytest.mark.parametrize("kinds", [[], [b"reject"]], ids=["the reject was heard", "the reject was lost"])
+def test_penstock_send_counts_what_was_rejected_as_such_when_its_ack_was_lost(penstock, kinds):
+    source = f"client/sent-{len(kinds)}"
+    withholding = Withholding(penstock.ports["ingest"], kinds)
+    events = [dict(reading(n), source=source, sequence=n) for n in (1, 2, 3)]
+    events[1]["time"] = "yesterday"
+
+    async def send():
+        async with withholding as port:
+            sender = await asyncio.create_subprocess_exec(
+                str(BUILD / "penstock"), "send", "-", "--url", url(port), "--output", "json", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            output, errors = await sender.communicate("".join(json.dumps(event) + "\n" for event in events).encode())
+            assert output, errors
+            return json.loads(output)
+
+    counts = run(send())
+    counts = counts[0] if isinstance(counts, list) else counts
+    assert len(withholding.kept) == len(kinds) and withholding.connections == 2
+    assert [counts[name] for name in ("sent", "appended", "duplicates", "rejected", "resumed")] == [3, 2, 0, 1, 1], counts
+    assert [event["sequence"] for event in stored(penstock.ports["query"], source)] == [1, 3]
 
 
 def test_a_server_killed_in_the_middle_has_each_event_once_in_the_end(tmp_path):

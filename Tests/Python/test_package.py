@@ -1,6 +1,7 @@
 """The Debian package: built of the build under test, installed into this machine, started from its installed path, removed again."""
 
 import fcntl
+import gzip
 import json
 import os
 import pathlib
@@ -61,6 +62,20 @@ def test_its_version_is_the_executables_and_its_configuration_is_kept_as_such(pa
     assert package.name.startswith(f"penstock_{version}_")
     conffiles = subprocess.run(["dpkg-deb", "--info", str(package), "conffiles"], capture_output=True, text=True, check=True).stdout
     assert conffiles.split() == ["/etc/penstock/penstock.yaml", "/etc/penstock/views.yaml"]
+
+
+def test_lintian_has_neither_error_nor_warning_to_tell(package):
+    assert shutil.which("lintian"), "ops/test installs it"
+    checked = subprocess.run(["lintian", "--fail-on", "error,warning", "--tag-display-limit", "0", str(package)], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_its_manual_page_says_what_help_says(package, tmp_path):
+    subprocess.run(["dpkg-deb", "--extract", str(package), str(tmp_path)], check=True)
+    page = gzip.decompress((tmp_path / "usr/share/man/man1/penstock.1.gz").read_bytes()).decode()
+    told = subprocess.run([str(BUILD / "penstock"), "--help"], capture_output=True, text=True, check=True, env=dict(os.environ, COLUMNS="80")).stdout
+    shown = re.sub(r"^\\&", "", page, flags=re.M).replace("\\-", "-").replace("\\e", "\\")
+    assert "SUBCOMMANDS:" in told and told in shown
 
 
 def test_it_runs_from_its_installed_path_as_its_own_user(installed):

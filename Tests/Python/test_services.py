@@ -1,6 +1,7 @@
 """Each service as a process of its own, over plain loopback in place of the mesh: killed one by one, and the counts stay exact."""
 
 import json
+import re
 import signal
 import socket
 import time
@@ -137,6 +138,41 @@ def test_killed_one_by_one(services):
     services.check_ledger()
     for name in ("query", "ingest", "compute", "log"):
         assert services.running[name].stop() == 0, "".join(services.running[name].lines)
+
+
+def test_the_overview_and_the_ledger_tell_what_ingest_has_counted_in_its_own_process(services):
+    with connect(f"ws://127.0.0.1:{services.ports['ingest']}/v1/stream") as device:
+        assert json.loads(device.recv(timeout=DEADLINE))["kind"] == "welcome"
+        for number in range(20):
+            device.send(message(number))
+        device.send(json.dumps([json.loads(message(20))[0], {"source": "station/1"}]))
+        assert wait_for_ack(device, 21, rejects=[])["appended"] == 101
+
+        def told():
+            status, overview = services.get("query", "/v1/overview")
+            assert status == 200, overview
+            metrics = request(services.ports["ingest"], "GET", "/metrics")[2].decode()
+            acks = int(re.search(r"^penstock_ingest_ack_seconds_count (\d+)", metrics, re.MULTILINE)[1])
+            # A report may be of a moment on the way.
+            is_all = (overview["appended"], overview["applied"]) == (101, 101) and overview["ack_seconds"]["buckets"][-1][1] == acks
+            return overview if acks > 0 and is_all else None
+
+        overview = eventually(told)
+        counts = [overview[name] for name in ("received", "duplicates", "rejected", "in_flight", "connections", "late", "filtered")]
+        assert counts == [102, 0, 1, 0, 1, 0, 0], overview
+        assert overview["rejects"]["missing_type"] == 1 and sum(overview["rejects"].values()) == 1
+    ledger = services.get("query", "/v1/ledger")[1]
+    assert ledger["ingest"] == {"received": 102, "appended": 101, "duplicates": 0, "rejected": 1, "in_flight": 0, "balanced": True}
+    assert ledger["balanced"]
+    # The log has forgotten what it was told; ingest tells it again.
+    services.kill("log")
+    services.start("log")
+
+    def told_again():
+        status, overview = services.get("query", "/v1/overview")
+        return status == 200 and overview["received"]
+
+    assert eventually(told_again) == 102
 
 
 def append(services, events):

@@ -20,12 +20,11 @@ struct Asking: Sendable {
     self.store = store
     self.log = log
     let probe = ServiceProbe(readiness: { ServiceProbe.Readiness([("log", problem)]) }, metrics: { "penstock_up 1\n" })
-    var count: (@Sendable () -> ReceivedEvents)?
-    if let received { count = { received } }
+    let report = received.map { IngestReport($0, metrics: MetricsText("")) }
     answers = QueryAnswers(
       configuration: configuration, store: store, log: log, probe: probe,
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-      received: count,
+      ingest: { report },
       now: { Asking.now })
   }
 

@@ -4,7 +4,7 @@ import Synchronization
 /// Whom the mesh lets a service of ours dial, as of now.
 ///
 /// A sidecar asks about intentions when a connection begins, not later, so those already open would outlive a withdrawal: callers
-/// watch the intentions and close their own. A caller that does not, is no caller of ours; see docs/mesh.md.
+/// watch the intentions and close their own. Callees end those of a caller that does not: `CallerIntentions`.
 final class ConnectIntentions: Sendable {
   private let client: ConsulClient
   private let source: MeshService

@@ -64,6 +64,11 @@
       }
     }
 
+    func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void) {
+      let callers = CallerIntentions(of: service.inMesh, client: client, logger: logger)
+      state.withLock { $0.tasks.append(Task { await callers.run(withdrawn) }) }
+    }
+
     func leave() async {
       let (leasing, registration) = state.withLock { ($0.leasing, $0.registration) }
       leasing?.cancel()

@@ -53,7 +53,8 @@ struct EmbeddedServices: Sendable {
       let (totals, rejects) = (ReceivedEventsCount(), RecentRejects())
       let query = QueryService(
         configuration: QueryConfiguration(settings), store: compute, admin: compute, log: log, probe: probe,
-        late: compute, adHoc: AdHocAggregation(log: log, threads: loops), received: { totals.current }, rejects: rejects,
+        late: compute, adHoc: AdHocAggregation(log: log, threads: loops),
+        ingest: { IngestReport(totals.current, metrics: MetricsText(registry.exposition())) }, rejects: rejects,
         gate: security.gate, secure: security.secure, group: group, logger: .module("query"))
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()

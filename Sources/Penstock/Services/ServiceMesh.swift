@@ -15,6 +15,9 @@ protocol ServiceMesh: Sendable {
   /// Makes this instance known to the others: it accepts connections from now on.
   func join(_ address: ListenAddress) async throws
 
+  /// Calls `withdrawn` whenever somebody may no longer call this service, until `shutDown`.
+  func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void)
+
   /// Where compute instances agree on generations; nil where one instance owns all partitions.
   var generations: (any SharedGenerations)? { get }
 
@@ -58,6 +61,7 @@ struct LoopbackMesh: ServiceMesh {
   var fence: PartitionFence { .open }
 
   func join(_ address: ListenAddress) async throws {}
+  func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void) {}
   func lease(_ partitions: Int, for compute: ComputeService) {}
   func leave() async {}
   func shutDown() async {}

@@ -91,6 +91,8 @@ struct StartedService: Sendable {
 
 /// Starts one service on its own: what `EmbeddedServices` does for all four, with the wire in place of the calls.
 struct ServiceStart: Sendable {
+  /// Between two reports of what ingest has counted: twice for each look at it.
+  private static let ingestReportInterval = Duration.milliseconds(500)
   /// Between two reports of what the log must keep.
   private static let reportInterval = Duration.seconds(2)
 
@@ -116,6 +118,7 @@ struct ServiceStart: Sendable {
         retention.cancel()
         await retention.value
       }
+      mesh.watchCallers { await server.renewConnections() }
       return StartedService(address: address, stops: [endRetention, { await server.shutDown() }, { await log.close() }])
     } catch {
       retention.cancel()
@@ -128,16 +131,20 @@ struct ServiceStart: Sendable {
     let security = try await EdgeSecurity.start(settings, logger: logger)
     let (client, log) = try await remoteLog(patience: .seconds(5))
     let settings = settings
+    let totals = ReceivedEventsCount()
     let ingest = IngestService(
       configuration: IngestConfiguration(settings), log: log, gate: security.gate, secure: security.secure, group: group,
-      probe: probe { [("log", await log.problem())] }, logger: logger)
+      probe: probe { [("log", await log.problem())] }, logger: logger, totals: totals)
     let address = try await EmbeddedServices.listening("ingest", settings.ingest.listen) {
       let bound = try await ingest.start()
       return ListenAddress(host: bound?.ipAddress ?? settings.ingest.listen.host, port: bound?.port ?? 0)
     }
+    let reports = Task { await reportIngest(totals, to: log) }
     return StartedService(
       address: address,
-      stops: [{ await ingest.shutDown() }, { await log.close() }, { await client.close() }, { security.stop() }])
+      stops: [
+        { reports.cancel() }, { await ingest.shutDown() }, { await log.close() }, { await client.close() }, { security.stop() },
+      ])
   }
 
   func compute(_ catalog: ViewCatalog) async throws -> StartedService {
@@ -156,6 +163,7 @@ struct ServiceStart: Sendable {
     do {
       let address = try await listen("compute", settings.compute.listen, server)
       let mesh = mesh
+      mesh.watchCallers { await server.renewConnections() }
       let reports = Task { await reportNeeds(of: compute, to: log) }
       let reload = Task { await compute.reloadOnHangup(settings.views, logger) }
       return StartedService(
@@ -182,7 +190,7 @@ struct ServiceStart: Sendable {
       probe: probe(instances: instances) { [("compute", await store.problem()), ("log", await log.problem())] },
       // Computed here, from the log over the wire: compute's instances keep to their partitions.
       late: store, adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
-      gate: security.gate, secure: security.secure, group: group, logger: logger)
+      ingest: { try? await log.ingest() }, gate: security.gate, secure: security.secure, group: group, logger: logger)
     let address = try await EmbeddedServices.listening("query", settings.query.listen) {
       let bound = try await query.start()
       return ListenAddress(host: bound.host, port: bound.port)
@@ -193,6 +201,20 @@ struct ServiceStart: Sendable {
         { await query.shutDown(timeout: .seconds(10)) }, { await computeClient.close() }, { await client.close() },
         { security.stop() },
       ])
+  }
+
+  /// Until the task is cancelled, tells the log what this process has counted, for the query service to ask there.
+  private func reportIngest(_ totals: ReceivedEventsCount, to log: RemoteLog) async {
+    let instance = String(UInt64.random(in: .min ... .max), radix: 16)
+    while true {
+      do { try await Task.sleep(for: ServiceStart.ingestReportInterval) } catch { return }
+      let report = IngestReport(totals.current, metrics: MetricsText(registry.exposition()))
+      do throws(LogError) {
+        try await log.report(report, of: instance)
+      } catch {
+        logger.debug("reporting what was counted: \(error)")
+      }
+    }
   }
 
   /// Every few seconds, what the log must keep for the partitions owned, until the task is cancelled.

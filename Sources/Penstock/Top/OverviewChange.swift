@@ -8,8 +8,10 @@ struct OverviewChange: Sendable {
 
   init(_ sample: OverviewSample, after previous: OverviewSample? = nil, seconds: Double = 0) {
     self.sample = sample
-    // A service that was started anew counts from 0: there is no rate across that.
-    self.previous = previous.flatMap { $0.received <= sample.received && seconds > 0 ? $0 : nil }
+    // A service that was started anew counts from 0, as does one that is just heard of: there is no rate across that.
+    self.previous = previous.flatMap {
+      $0.received <= sample.received && $0.knowsIngest == sample.knowsIngest && seconds > 0 ? $0 : nil
+    }
     self.seconds = seconds
   }
 

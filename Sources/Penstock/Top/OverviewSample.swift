@@ -44,7 +44,7 @@ struct OverviewSample: Sendable {
 
   /// As the service spells it: RFC 3339.
   var time: String
-  /// Whether ingest is of the process asked; what it counted reads 0 otherwise.
+  /// Whether the service knows of an ingest process; what was counted reads 0 otherwise.
   var knowsIngest: Bool
   var received: Int
   var appended: Int

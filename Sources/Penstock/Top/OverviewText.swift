@@ -47,7 +47,7 @@ struct OverviewText: Sendable {
   private var totals: [Line] {
     guard sample.knowsIngest else {
       return [
-        Line(text: "ingest is another process: its /metrics tell of devices", style: .dim),
+        Line(text: "no ingest process has told the log of its devices: ask its /metrics", style: .dim),
         Line(text: "late \(grouped(sample.late))"),
         sample.addsUp ? Line(text: "the ledger adds up", style: .good) : Line(text: "the ledger does not add up", style: .bad),
       ]

@@ -5,8 +5,8 @@ import Views
 struct LedgerAnswers: Sendable {
   let source: ViewSource
   let log: any EventLog
-  /// What ingest has counted since it started; nil where it is another process.
-  let received: (@Sendable () -> ReceivedEvents)?
+  /// What ingest has counted since it started; nil where no ingest is known.
+  let ingest: @Sendable () async -> IngestReport?
 
   func answer(_ query: Substring) async throws(QueryFailure) -> Answer {
     _ = try QueryParameters(query, known: [])
@@ -32,8 +32,7 @@ struct LedgerAnswers: Sendable {
       views.append(.object(members))
     }
     var result = JSONObject()
-    if let received {
-      let row = received()
+    if let row = await ingest()?.events {
       isBalanced = isBalanced && row.inFlight >= 0
       result["ingest"] = [
         "received": .int(Int64(row.received)), "appended": .int(Int64(row.appended)),

@@ -8,8 +8,8 @@ struct OverviewAnswers: Sendable {
   let admin: (any ViewAdmin)?
   let log: any EventLog
   let probe: ServiceProbe
-  /// What ingest has counted since it started, of one moment; nil where it is another process.
-  let received: (@Sendable () -> ReceivedEvents)?
+  /// What ingest has counted since it started; nil where no ingest is known.
+  let ingest: @Sendable () async -> IngestReport?
   let now: @Sendable () -> Timestamp
 
   /// ```
@@ -19,7 +19,7 @@ struct OverviewAnswers: Sendable {
   ///   "offsets":{…},…}],
   ///  "replays":[{"view":…,"generation":2,"state":"building","events_done":…,"events_total":…,"events_per_second":…,"seconds_left":…,"problem":null}]}
   /// ```
-  /// Counts of devices' events are those of this process since it started, null where ingest is another; views' counts are durable.
+  /// Counts of devices' events are since ingest started, of all its processes together, null where none is known; views' counts are durable.
   func json() async throws(QueryFailure) -> JSONValue {
     // First, as for the ledger.
     let partitions = await partitions()
@@ -28,31 +28,20 @@ struct OverviewAnswers: Sendable {
     do throws(ViewStoreError) { views = try await store.views() } catch { throw QueryFailure(error) }
     var members = JSONObject()
     members["time"] = .string(now().description)
-    func count(_ name: String) -> JSONValue { .int(Int64(metrics.total(name))) }
-    if let counted = received?() {
-      members["received"] = .int(Int64(counted.received))
-      members["appended"] = .int(Int64(counted.appended))
-      members["duplicates"] = .int(Int64(counted.duplicates))
-      members["rejected"] = .int(Int64(counted.rejected))
-      members["in_flight"] = .int(Int64(counted.inFlight))
-    } else {
-      for name in ["received", "appended", "duplicates", "rejected", "in_flight"] { members[name] = .null }
+    // Where compute is another process, the views' own counts are what is known of it.
+    func count(_ name: String, _ count: KeyPath<PartitionProgress, Int>) -> JSONValue {
+      guard !metrics.has(name) else { return .int(Int64(metrics.total(name))) }
+      return .int(Int64(views.reduce(0) { $0 + OverviewAnswers.total(count, of: $1) }))
     }
-    members["applied"] = count("penstock_compute_events_applied_total")
-    members["filtered"] = count("penstock_compute_events_filtered_total")
-    members["late"] = count("penstock_compute_events_late_total")
-    members["connections"] = count("penstock_ingest_connections")
-    var rejects = JSONObject()
-    for (code, value) in metrics.values(of: "penstock_ingest_events_rejected_total", by: "code") {
-      rejects[code] = .int(Int64(value))
+    let counted = await ingest()
+    members["in_flight"] = (counted?.events.inFlight).map { .int(Int64($0)) } ?? .null
+    let told = counted?.json
+    for name in ["received", "appended", "duplicates", "rejected", "connections", "rejects", "ack_seconds"] {
+      members[name] = told?[name] ?? .null
     }
-    members["rejects"] = .object(rejects)
-    members["ack_seconds"] = [
-      "buckets": .array(
-        metrics.histogram("penstock_ingest_ack_seconds").map { bucket in
-          .array([bucket.bound.isFinite ? .double(bucket.bound) : .null, .int(Int64(bucket.count))])
-        })
-    ]
+    members["applied"] = count("penstock_compute_events_applied_total", \.applied)
+    members["filtered"] = count("penstock_compute_events_filtered_total", \.filtered)
+    members["late"] = count("penstock_compute_events_late_total", \.late)
     members["partitions"] = .array(
       partitions.enumerated().map { number, bounds in
         switch bounds {
@@ -135,6 +124,10 @@ struct OverviewAnswers: Sendable {
       }
     }
     return replays
+  }
+
+  private static func total(_ count: KeyPath<PartitionProgress, Int>, of view: ViewStatus) -> Int {
+    view.partitions.reduce(0) { $0 + $1[keyPath: count] }
   }
 
   /// - Parameter logStarts: Of each partition, in order.

@@ -68,6 +68,9 @@ public final class WireServer: Sendable {
   /// From now on `/readyz` says no.
   public func drain() { shared.drain() }
 
+  /// Ends the connections that are open within a second, and goes on accepting: callers come again, if they may.
+  public func renewConnections() async { await listener.renewConnections(grace: .milliseconds(300)) }
+
   /// Stops accepting, ends the waits, lets other requests under way end, closes the connections.
   /// - Parameter timeout: After which connections are cut.
   public func shutDown(timeout: Duration = .seconds(10)) async {

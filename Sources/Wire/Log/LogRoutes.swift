@@ -13,6 +13,7 @@ public struct LogRoutes: WireRoutes {
 
   private let log: any EventLog
   private let needs: ReportedNeeds
+  private let ingests = ReportedIngests()
   private let readers: [LogReader]
 
   /// - Parameters:
@@ -41,6 +42,8 @@ public struct LogRoutes: WireRoutes {
       case (.POST, 3, "log", "wait"): return try await wait(request)
       case (.POST, 3, "log", "producers"): return try await producers(request)
       case (.POST, 3, "log", "needs"): return needed(request)
+      case (.POST, 3, "log", "ingests"): return ingested(request)
+      case (.GET, 3, "log", "ingests"): return WireResponse(["ingest": ingests.sum()?.json ?? .null])
       case (let method, 4, "log", "partitions") where method == .GET: return try await bounds(try partition(parts[3]))
       case (let method, 5, "log", "partitions"):
         let partition = try partition(parts[3])
@@ -167,6 +170,14 @@ public struct LogRoutes: WireRoutes {
     return WireResponse(["from": from])
   }
 
+  private func ingested(_ request: WireRequest) -> WireResponse {
+    guard let json = try? JSONValue(parsing: request.body.readableBytesView), case .string(let instance)? = json["instance"],
+      (1...64).contains(instance.utf8.count), let report = json["report"].flatMap({ IngestReport($0) })
+    else { return LogRoutes.bad("bad_request", #"expected {"instance":"a","report":{"received":12,…}}"#) }
+    ingests.note(report, of: instance)
+    return WireResponse(["instance": .string(instance)])
+  }
+
   // MARK: refusing
 
   private func partition(_ text: Substring) throws(LogError) -> PartitionID {
@@ -196,6 +207,7 @@ public struct LogRoutes: WireRoutes {
   private static func allowed(_ parts: [Substring]) -> String? {
     switch (parts.count, parts.dropFirst(2).first, parts.last) {
     case (2, nil, _), (4, "partitions", _), (5, "partitions", "first_offset"): "GET"
+    case (3, "ingests", _): "GET, POST"
     case (3, "wait", _), (3, "producers", _), (3, "needs", _): "POST"
     case (5, "partitions", "batches"): "GET, POST"
     default: nil

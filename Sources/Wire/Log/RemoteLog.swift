@@ -82,6 +82,24 @@ public final class RemoteLog: EventLog, Sendable {
     _ = try await ask(WireRequest(posting: ["from": from], to: "/v1/log/needs"), nil, patience: .zero)
   }
 
+  /// Tells the log what this ingest process has counted.
+  /// - Parameters:
+  ///   - report: Since the process started; takes the place of the one before.
+  ///   - instance: A name that the process has drawn, 1 to 64 bytes.
+  public nonisolated(nonsending) func report(_ report: IngestReport, of instance: String) async throws(LogError) {
+    let body: JSONValue = ["instance": .string(instance), "report": report.json]
+    _ = try await ask(WireRequest(posting: body, to: "/v1/log/ingests"), nil, patience: .zero)
+  }
+
+  /// What all ingest processes have counted together that told the log within the last seconds; nil when none did. Asked once.
+  public nonisolated(nonsending) func ingest() async throws(LogError) -> IngestReport? {
+    let response = try await ask(WireRequest(.GET, "/v1/log/ingests"), nil, patience: .zero)
+    guard let sum = response.json?["ingest"] else { throw malformed(nil) }
+    if sum == .null { return nil }
+    guard let report = IngestReport(sum) else { throw malformed(nil) }
+    return report
+  }
+
   // MARK: EventLog
 
   public func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {

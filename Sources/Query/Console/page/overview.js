@@ -9,7 +9,7 @@ const KEPT = 300;
 function quantile(now, before, q) {
   const counts = now.buckets.map(([bound, count], index) => [bound, count - (before?.buckets[index]?.[1] ?? 0)]);
   const total = counts.length ? counts[counts.length - 1][1] : 0;
-  if (!total) return null;
+  if (total <= 0) return null;
   const found = counts.find(([, count]) => count >= q * total);
   return found ? found[0] ?? Infinity : null;
 }
@@ -34,9 +34,9 @@ export async function show(root, { signal }) {
       history.push(now);
       if (history.length > KEPT) history.shift();
       const time = Date.parse(now.time), passed = before ? (time - Date.parse(before.time)) / 1000 : 0;
-      const rate = (name) => passed > 0 ? Math.max(0, now[name] - before[name]) / passed : null;
+      const rate = (name) => passed > 0 && now[name] !== null && before[name] !== null ? Math.max(0, now[name] - before[name]) / passed : null;
       if (before && passed > 0) {
-        series[0].points.push({ x: time, y: rate("received") });
+        if (rate("received") !== null) series[0].points.push({ x: time, y: rate("received") });
         series[1].points.push({ x: time, y: rate("applied") + rate("filtered") + rate("late") });
         for (const one of series) if (one.points.length > KEPT) one.points.shift();
         chart.set(series);
@@ -49,7 +49,7 @@ export async function show(root, { signal }) {
         ["Acks p99", p99 === null ? "–" : p99 === Infinity ? "> 10 s" : `≤ ${seconds(p99)}`], ["Devices", short(now.connections)],
       ].map(([name, text]) => h("div", { class: "stat" }, h("dt", {}, name), h("dd", {}, text))));
       const kinds = Object.entries(now.rejects ?? {}).filter(([, count]) => count > 0).sort((a, b) => b[1] - a[1]);
-      fill(rejects, kinds.length
+      fill(rejects, now.rejects === null ? empty("Not known here: ask ingest's /metrics.") : kinds.length
         ? table([{ name: "code", cell: ([code]) => h("code", {}, code) }, { name: "events", number: true, cell: ([, count]) => number(count) }], kinds, { caption: "Rejects" })
         : empty("Nothing was rejected."));
       showLedger(ledger, now);
@@ -62,7 +62,7 @@ function showLedger(root, now) {
   const rows = now.views.map((view) => ({ ...view, adds: view.appended === view.applied + view.filtered + view.late + view.pending }));
   const ingest = now.in_flight >= 0;
   fill(root,
-    now.received === null ? h("p", {}, "Ingest is another process: its metrics tell of devices.") : h("p", {}, pill(ingest ? "adds up" : "does not", ingest ? "good" : "bad"), ` received ${number(now.received)} = appended ${number(now.appended)} + duplicates ${number(now.duplicates)} + rejected ${number(now.rejected)}${now.in_flight ? ` + in flight ${number(now.in_flight)}` : ""}`),
+    now.received === null ? h("p", {}, "Not known here: no ingest process has told the log of its devices. Ask its /metrics.") : h("p", {}, pill(ingest ? "adds up" : "does not", ingest ? "good" : "bad"), ` received ${number(now.received)} = appended ${number(now.appended)} + duplicates ${number(now.duplicates)} + rejected ${number(now.rejected)}${now.in_flight ? ` + in flight ${number(now.in_flight)}` : ""}`),
     table([
       { name: "name", title: "view", cell: (row) => h("a", { href: `#views/${encodeURIComponent(row.name)}` }, row.name) },
       ...["appended", "applied", "filtered", "late", "pending"].map((name) => ({ name, number: true })),

@@ -199,7 +199,7 @@ class Device:
             self._changed.notify_all()
 
     async def _open(self) -> ClientConnection:
-        """Connects, for as long as it may take, and leaves out what the server has."""
+        """Connects, for as long as it may take, and learns what the server has."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._reconnect_for
         pause = 0.05
@@ -237,22 +237,14 @@ class Device:
             self._totals = (0, 0, 0)
             self._allowed = min(self._window, int(welcome["limits"]["unacked_messages"]))
             self._bytes_max = int(welcome["limits"]["message_bytes"])
-            if stands is None:
-                return
-            last = (int(stands["epoch"]), int(stands["sequence"]))
+            # A source that the server does not know has nothing there.
+            last = (self.epoch, -1) if stands is None else (int(stands["epoch"]), int(stands["sequence"]))
             if last[0] > self.epoch:
                 raise Fenced(f"{self.source} is at epoch {last[0]} by now, above {self.epoch}")
-            if last[0] == self.epoch:
+            if stands is not None and last[0] == self.epoch:
                 self._next = max(self._next, last[1] + 1)
-            remaining: deque[Message] = deque()
-            for message in self._waiting:
-                missing, had = message.without(last)
-                # An event that was rejected was told already; it is no part of what is there.
-                told = len(message.rejected) - len(missing.rejected)
-                self.counts.resumed += had - told
-                if missing.events:
-                    remaining.append(missing)
-            self._waiting = remaining
+            again = (message.again(last) for message in self._waiting)
+            self._waiting = deque(message for message in again if message.events)
             self._changed.notify_all()
 
     async def _write(self, connection: ClientConnection) -> None:
@@ -261,6 +253,7 @@ class Device:
                 await self._changed.wait_for(lambda: self._sent < len(self._waiting) and self._sent < self._allowed)
                 message = self._waiting[self._sent]
                 self._sent += 1
+                message.was_sent = True
             try:
                 await connection.send(message.text)
             except ConnectionClosed:
@@ -280,13 +273,17 @@ class Device:
         raise ConnectionClosed(connection.protocol.close_rcvd, connection.protocol.close_sent, connection.protocol.close_rcvd_then_sent)
 
     def _take_ack(self, ack: dict[str, Any]) -> None:
+        resumed = 0
         while self._acked < ack["messages"]:
-            self._waiting.popleft()
+            message = self._waiting.popleft()
+            resumed += len(message.resumed - message.rejected)
             self._sent -= 1
             self._acked += 1
         appended, duplicates, _ = self._totals
         self.counts.appended += ack["appended"] - appended
-        self.counts.duplicates += ack["duplicates"] - duplicates
+        # Sent again and on disk already: for this connection a duplicate, for the device its first answer.
+        self.counts.duplicates += ack["duplicates"] - duplicates - resumed
+        self.counts.resumed += resumed
         self._totals = (ack["appended"], ack["duplicates"], ack["rejected"])
         for partition, offset in ack["offsets"].items():
             self.offsets[partition] = max(offset, self.offsets.get(partition, 0))

@@ -32,7 +32,7 @@ class Counts:
     duplicates: int = 0
     rejected: int = 0
     resumed: int = 0
-    """On disk when a connection was opened again; their acknowledgement was lost with the one before."""
+    """On disk when a connection was opened again; their acknowledgement was lost with the one before, and the server confirmed them."""
     reconnects: int = 0
 
 
@@ -41,8 +41,12 @@ class Message:
     """One WebSocket message: events with rising sequences, kept until it is acknowledged."""
 
     events: list[dict[str, Any]]
+    resumed: set[int] = field(default_factory=set)
+    """Indexes of events sent before that are not above what the server has: it takes none of them again, and says which it never took."""
     rejected: set[int] = field(default_factory=set)
-    """Indexes of events whose reject has been told: once, however often the message is sent."""
+    """Indexes of events whose reject has been told."""
+    was_sent: bool = False
+    """Whether a connection was given it, this one or one before."""
     text: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,11 +62,20 @@ class Message:
         middle = len(self.events) // 2
         return [part for half in (self.events[:middle], self.events[middle:]) for part in Message(half).split(bytes_max)]
 
-    def without(self, last: tuple[int, int]) -> tuple["Message", int]:
-        """What the server has not got, where `last` is its (epoch, sequence), and how many it has."""
-        missing = [(event, index in self.rejected) for index, event in enumerate(self.events) if position(event) > last]
-        message = Message([event for event, _ in missing], {index for index, (_, told) in enumerate(missing) if told})
-        return message, len(self.events) - len(missing)
+    def again(self, last: tuple[int, int]) -> "Message":
+        """What is still to be answered for, on a connection whose welcome says that `last` is the server's (epoch, sequence).
+
+        A rejected event is answered for. One at or below `last` may be on disk, or rejected while those after it were
+        taken: only the server knows, so it is asked again.
+        """
+        events = [event for index, event in enumerate(self.events) if index not in self.rejected]
+        resumed: set[int] = set()
+        if self.was_sent:
+            for index, event in enumerate(events):
+                epoch, sequence = position(event)
+                if epoch == last[0] and sequence <= last[1]:
+                    resumed.add(index)
+        return Message(events, resumed, was_sent=self.was_sent)
 
 
 def position(event: Event) -> tuple[int, int]:

@@ -1,10 +1,10 @@
-/// The values of a Prometheus exposition, by series: what the overview shows of services it does not import.
-struct MetricsText: Sendable {
+/// The values of a Prometheus exposition, by series: what is shown of modules that are not imported.
+public struct MetricsText: Sendable {
   /// `name` → labels as written, without braces (empty for none) → value.
-  private(set) var series: [Substring: [Substring: Double]] = [:]
+  private var series: [Substring: [Substring: Double]] = [:]
 
   /// - Parameter text: Format 0.0.4. Comments and lines that are no series are passed over.
-  init(_ text: String) {
+  public init(_ text: String) {
     for line in text.split(separator: "\n") where line.first != "#" {
       guard let space = line.lastIndex(of: " "), let value = Double(line[line.index(after: space)...]) else { continue }
       let head = line[..<space]
@@ -14,11 +14,14 @@ struct MetricsText: Sendable {
     }
   }
 
+  /// Whether there is such a series at all.
+  public func has(_ name: String) -> Bool { series[name[...]] != nil }
+
   /// The sum over all labels; 0 where there is none.
-  func total(_ name: String) -> Double { series[name[...]]?.values.reduce(0, +) ?? 0 }
+  public func total(_ name: String) -> Double { series[name[...]]?.values.reduce(0, +) ?? 0 }
 
   /// The values by one label, such as `code`.
-  func values(of name: String, by label: String) -> [(label: String, value: Double)] {
+  public func values(of name: String, by label: String) -> [(label: String, value: Double)] {
     let prefix = label + "=\""
     return (series[name[...]] ?? [:]).compactMap { labels, value in
       guard labels.hasPrefix(prefix), labels.hasSuffix("\"") else { return nil }
@@ -27,7 +30,7 @@ struct MetricsText: Sendable {
   }
 
   /// A histogram's cumulative counts by upper bound, the last of them infinite.
-  func histogram(_ name: String) -> [(bound: Double, count: Double)] {
+  public func histogram(_ name: String) -> [(bound: Double, count: Double)] {
     (series[(name + "_bucket")[...]] ?? [:]).compactMap { labels, count in
       guard let start = labels.firstRange(of: "le=\"") else { return nil }
       let text = labels[start.upperBound...].prefix { $0 != "\"" }

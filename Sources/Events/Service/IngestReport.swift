@@ -1,0 +1,88 @@
+/// What an ingest process tells of itself, or what several do together: counts since each started.
+public struct IngestReport: Sendable, Hashable {
+  /// A histogram's cumulative count of the acknowledgements that took no longer than `bound` seconds, which may be infinite.
+  public struct AckBucket: Sendable, Hashable {
+    public var bound: Double
+    public var count: Int
+  }
+
+  /// No histogram has more buckets.
+  private static let bucketsMax = 128
+  /// No count is larger, so that sums of many reports stay whole numbers.
+  private static let countMax: Int64 = 1 << 53
+
+  public var events: ReceivedEvents
+  /// Devices' connections that are open.
+  public var connections: Int
+  /// Rejected events by code.
+  public var rejects: [RejectCode: Int]
+  /// By rising bound.
+  public var acks: [AckBucket]
+
+  /// - Parameters:
+  ///   - events: Of one moment.
+  ///   - metrics: The process's, from which the rest is taken.
+  public init(_ events: ReceivedEvents, metrics: MetricsText) {
+    self.events = events
+    connections = Int(metrics.total("penstock_ingest_connections"))
+    rejects = [:]
+    for (code, count) in metrics.values(of: "penstock_ingest_events_rejected_total", by: "code") {
+      if let code = RejectCode(rawValue: code) { rejects[code] = Int(count) }
+    }
+    acks = metrics.histogram("penstock_ingest_ack_seconds").map { AckBucket(bound: $0.bound, count: Int($0.count)) }
+  }
+
+  /// - Parameter json: As `json` has it; codes that this process does not know are passed over.
+  /// - Returns: Nil where it is something else.
+  public init?(_ json: JSONValue) {
+    func count(_ value: JSONValue?) -> Int? {
+      guard case .int(let count)? = value, (0...IngestReport.countMax).contains(count) else { return nil }
+      return Int(count)
+    }
+    guard let received = count(json["received"]), let appended = count(json["appended"]),
+      let duplicates = count(json["duplicates"]), let rejected = count(json["rejected"]),
+      let connections = count(json["connections"]), case .object(let codes)? = json["rejects"],
+      case .array(let buckets)? = json["ack_seconds"]?["buckets"], buckets.count <= IngestReport.bucketsMax
+    else { return nil }
+    events = ReceivedEvents(received: received, appended: appended, duplicates: duplicates, rejected: rejected)
+    self.connections = connections
+    rejects = [:]
+    for member in codes {
+      if let code = RejectCode(rawValue: member.name), let count = count(member.value) { rejects[code] = count }
+    }
+    acks = []
+    for case .array(let pair) in buckets {
+      guard pair.count == 2, let count = count(pair[1]) else { return nil }
+      switch pair[0] {
+      case .double(let bound): acks.append(AckBucket(bound: bound, count: count))
+      case .int(let bound): acks.append(AckBucket(bound: Double(bound), count: count))
+      case .null: acks.append(AckBucket(bound: .infinity, count: count))
+      default: return nil
+      }
+    }
+  }
+
+  /// `{"received":12,"appended":12,"duplicates":0,"rejected":0,"connections":1,"rejects":{"fenced":0},"ack_seconds":{"buckets":[[0.001,12],[null,12]]}}`
+  public var json: JSONValue {
+    var codes = JSONObject()
+    for (code, count) in rejects.sorted(by: { $0.key.rawValue < $1.key.rawValue }) { codes[code.rawValue] = .int(Int64(count)) }
+    let buckets = acks.map { JSONValue.array([$0.bound.isFinite ? .double($0.bound) : .null, .int(Int64($0.count))]) }
+    return [
+      "received": .int(Int64(events.received)), "appended": .int(Int64(events.appended)),
+      "duplicates": .int(Int64(events.duplicates)), "rejected": .int(Int64(events.rejected)),
+      "connections": .int(Int64(connections)), "rejects": .object(codes), "ack_seconds": ["buckets": .array(buckets)],
+    ]
+  }
+
+  /// Adds what another process tells. Processes of one version have the same buckets; where they differ, the first's are kept.
+  public mutating func add(_ other: IngestReport) {
+    events.received += other.events.received
+    events.appended += other.events.appended
+    events.duplicates += other.events.duplicates
+    events.rejected += other.events.rejected
+    connections += other.connections
+    rejects.merge(other.rejects, uniquingKeysWith: +)
+    guard acks.map(\.bound) == other.acks.map(\.bound) else { return }
+    for index in acks.indices { acks[index].count += other.acks[index].count }
+  }
+}

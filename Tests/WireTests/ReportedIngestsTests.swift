@@ -1,0 +1,70 @@
+import Events
+import TestSupport
+import Testing
+
+@testable import Log
+@testable import Wire
+
+@Suite("Reports of ingest") struct ReportedIngestsTests {
+  private func report(_ received: Int, acks: [(String, Int)] = []) -> IngestReport {
+    var metrics = "penstock_ingest_connections 2\npenstock_ingest_events_rejected_total{code=\"fenced\"} 1\n"
+    for (bound, count) in acks { metrics += "penstock_ingest_ack_seconds_bucket{le=\"\(bound)\"} \(count)\n" }
+    return IngestReport(
+      ReceivedEvents(received: received, appended: received - 1, duplicates: 0, rejected: 1), metrics: MetricsText(metrics))
+  }
+
+  @Test("the log answers with the sum of what each process told last, and with nothing before any has")
+  func sum() async throws {
+    let directory = try TemporaryDirectory()
+    let served = try await ServedLog(LogConfiguration(directory: directory.path))
+    let log = try await RemoteLog.connect(served.client, logger: quiet)
+    #expect(try await log.ingest() == nil)
+    try await log.report(report(5), of: "a")
+    try await log.report(report(10, acks: [("0.001", 3), ("+Inf", 4)]), of: "a")
+    try await log.report(report(20, acks: [("0.001", 5), ("+Inf", 5)]), of: "b")
+    let sum = try #require(try await log.ingest())
+    #expect(sum.events == ReceivedEvents(received: 30, appended: 28, duplicates: 0, rejected: 2))
+    #expect(sum.connections == 4)
+    #expect(sum.rejects == [.fenced: 2])
+    #expect(sum.acks.map(\.bound) == [0.001, .infinity])
+    #expect(sum.acks.map(\.count) == [8, 9])
+    await served.stop()
+  }
+
+  @Test("a process that has been silent for its lifetime is no longer counted, and of too many the longest silent is not")
+  func lifetime() {
+    let (ingests, start) = (ReportedIngests(), ContinuousClock.now)
+    ingests.note(report(10), of: "a", at: start)
+    ingests.note(report(20), of: "b", at: start + .seconds(4))
+    #expect(ingests.sum(at: start + .seconds(9))?.events.received == 30)
+    #expect(ingests.sum(at: start + .seconds(10))?.events.received == 20)
+    #expect(ingests.sum(at: start + .seconds(14)) == nil)
+    for number in 0...ReportedIngests.instancesMax {
+      ingests.note(report(number), of: "\(number)", at: start + .milliseconds(number))
+    }
+    let all = ReportedIngests.instancesMax * (ReportedIngests.instancesMax + 1) / 2
+    // The one that fell out had received none: its reject and its devices are missed.
+    #expect(ingests.sum(at: start + .seconds(5))?.events.received == all)
+    #expect(ingests.sum(at: start + .seconds(5))?.events.rejected == ReportedIngests.instancesMax)
+  }
+
+  @Test(
+    "what is no report is refused",
+    arguments: [
+      "{}", #"{"instance":"a"}"#, #"{"instance":"","report":REPORT}"#, #"{"instance":"a","report":{"received":1}}"#,
+      #"{"instance":"a","report":NEGATIVE}"#,
+    ])
+  func malformed(text: String) async throws {
+    let report = report(3).json.text
+    let negative = report.replacing(#""received":3"#, with: #""received":-3"#)
+    #expect(negative != report)
+    let body = text.replacing("REPORT", with: report).replacing("NEGATIVE", with: negative)
+    let directory = try TemporaryDirectory()
+    let served = try await ServedLog(LogConfiguration(directory: directory.path))
+    let peer = try #require(served.dialler.peers().peers.first)
+    let request = WireRequest(posting: try JSONValue(parsing: body), to: "/v1/log/ingests")
+    let answer = try await served.client.send(request, to: peer, within: .seconds(10))
+    #expect(answer.status == 400)
+    await served.stop()
+  }
+}
