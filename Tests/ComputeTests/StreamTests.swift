@@ -60,6 +60,9 @@ struct StreamTests {
       if Bool.random(using: &random) {
         request.to = Timestamp(nanoseconds: first.nanoseconds + Int64.random(in: 1...400, using: &random) * WindowTests.second)
       }
+      if seed % 2 == 1, Int.random(in: 0..<3, using: &random) == 0 {
+        request.keyFilter = try Expression(parsing: #"source == "device/3""#)
+      }
       var stream = try #require(try await service.mergedRows(request, rowsMax: Int.random(in: 1...60, using: &random)))
       let rows = try await Self.all(&stream.rows) {
         if !rest.isEmpty, Int.random(in: 0..<8, using: &random) == 0 { try await count() }

@@ -120,7 +120,7 @@ enum SettingKeys {
       help: "How long such a result is kept after it was asked for last.")
     static let exportsMax = Setting<Int>.count(
       "query.exports_max", default: 8, in: 1...1024,
-      help: "Answers in csv or ndjson of all rows of a view that are read at a time; others wait, and are answered 503 at their `timeout`.")
+      help: "Answers in csv or ndjson of all rows that are read at a time; others wait, and are answered 503 at their `timeout`.")
     static let exportTimeMax = Setting<Duration>.duration(
       "query.export_time_max", default: .seconds(600), in: .seconds(1) ... .seconds(86_400),
       help: "How long such an answer may take; a reader that is slower is cut off.")

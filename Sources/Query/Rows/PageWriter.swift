@@ -48,13 +48,6 @@ struct PageWriter: BodyPieces {
   }
 
   mutating func next() async -> [UInt8]? { piece() }
-
-  /// One row as a JSON object.
-  mutating func json(_ row: Int) -> [UInt8] {
-    var output: [UInt8] = []
-    text.append(row, of: rows, to: &output)
-    return output
-  }
 }
 
 /// RFC 4180.

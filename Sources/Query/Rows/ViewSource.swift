@@ -54,7 +54,8 @@ final class ViewSource: Sendable {
   /// - Parameter room: Asked for a place before a moment is held.
   /// - Returns: Nil when the query or the store does not allow it: then `result` has them.
   func stream(
-    of view: String, _ parameters: QueryParameters, _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery,
+    of view: String, _ parameters: QueryParameters,
+    _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery,
     room: (ViewQuery) async throws(QueryFailure) -> ExportSlot
   ) async throws(QueryFailure) -> (query: ViewQuery, stream: RowStream, finality: Finality, slot: ExportSlot)? {
     let (made, found) = try await asked(view, parameters, query) {
@@ -77,7 +78,8 @@ final class ViewSource: Sendable {
 
   /// What `ask` reads for the query that `query` makes of the view's definition.
   private func asked<Read>(
-    _ view: String, _ parameters: QueryParameters, _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery,
+    _ view: String, _ parameters: QueryParameters,
+    _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery,
     _ ask: (ViewQuery) async throws(QueryFailure) -> (Read, definition: ViewDefinition, generation: Int)
   ) async throws(QueryFailure) -> (ViewQuery, Read) {
     var (definition, generation, isFresh) = try await definition(of: view, parameters)
