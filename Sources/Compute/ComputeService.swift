@@ -182,7 +182,10 @@ public final class ComputeService: ViewStore {
     return partitions
   }
 
-  public nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
+  /// What a request is of, once what it waits for is counted.
+  nonisolated(nonsending) func begin(
+    _ request: ViewReadRequest
+  ) async throws(ViewStoreError) -> (record: GenerationRecord, partitions: Set<PartitionID>, range: RowRange) {
     let record = try book.table.find(request.view, request.generation)
     let deadline = ContinuousClock.now + request.timeout
     let partitions = try wanted(request.partitions, allowsPartial: request.allowsPartial)
@@ -200,6 +203,12 @@ public final class ComputeService: ViewStore {
     let range = RowRange(
       from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max,
       key: request.keyFilter?.pointKey(record.definition.keys.map(\.name)))
+    return (record, partitions, range)
+  }
+
+  public nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
+    let deadline = ContinuousClock.now + request.timeout
+    let (record, partitions, range) = try await begin(request)
     var result: PartialResult
     if let asOf = request.asOf {
       result = try await read(record, asOf: asOf, partitions, range, deadline: deadline)
@@ -215,7 +224,7 @@ public final class ComputeService: ViewStore {
   var allPartitions: Set<PartitionID> { Set((0..<log.partitionCount).map { PartitionID($0) }) }
 
   /// Those asked for, which all must be here.
-  private func wanted(
+  func wanted(
     _ partitions: Set<PartitionID>?, allowsPartial: Bool = false
   ) throws(ViewStoreError) -> Set<PartitionID> {
     let wanted = partitions ?? allPartitions

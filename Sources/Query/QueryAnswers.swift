@@ -32,7 +32,9 @@ final class QueryAnswers: Sendable {
     let source = ViewSource(store: store, idleAfter: configuration.partitionIdleAfter, now: now)
     views = ViewAnswers(
       source: source, partitionCount: log.partitionCount, rowsMax: configuration.rowsMax,
-      pins: KeptResults(bytesMax: configuration.pinnedBytesMax, lifetime: configuration.pinnedLifetime), now: now)
+      pins: KeptResults(bytesMax: configuration.pinnedBytesMax, lifetime: configuration.pinnedLifetime),
+      exports: ExportSlots(exportsMax: configuration.exportsMax), exportTimeMax: configuration.exportTimeMax, logger: logger,
+      now: now)
     streams = LiveStreams(streamsMax: configuration.streamsMax)
     live = LiveAnswers(source: source, log: log, streams: streams, rowsMax: configuration.streamRowsMax)
     self.late = LateAnswers(store: late, log: log)

@@ -28,6 +28,9 @@ public struct QueryConfiguration: Sendable {
   /// Bytes of results kept so that their pages are of one moment, and for how long after they were used last.
   public var pinnedBytesMax: Int
   public var pinnedLifetime: Duration
+  /// Answers of all rows that are being read at a time, each of one moment that is kept meanwhile, and for how long at most.
+  public var exportsMax: Int
+  public var exportTimeMax: Duration
   /// Live streams at a time, and rows of each.
   public var streamsMax: Int
   public var streamRowsMax: Int
@@ -49,7 +52,7 @@ public struct QueryConfiguration: Sendable {
     idleTimeout: Duration = .seconds(75), requestTimeout: Duration = .seconds(30),
     partitionIdleAfter: Duration = .seconds(60), eventsScanBytesMax: Int = 64 << 20,
     eventsAnswerBytesMax: Int = 8 << 20, pinnedBytesMax: Int = 256 << 20, pinnedLifetime: Duration = .seconds(300),
-    streamsMax: Int = 256, streamRowsMax: Int = 10_000,
+    exportsMax: Int = 8, exportTimeMax: Duration = .seconds(600), streamsMax: Int = 256, streamRowsMax: Int = 10_000,
     aggregateRowsMax: Int = 1_000_000, sqlThreads: Int = 2, sqlTimeout: Duration = .seconds(10),
     sqlMemoryBytesMax: Int = 256 << 20, sqlViewRowsMax: Int = 2_000_000, sqlAnswerBytesMax: Int = 64 << 20
   ) {
@@ -64,6 +67,8 @@ public struct QueryConfiguration: Sendable {
     self.eventsAnswerBytesMax = eventsAnswerBytesMax
     self.pinnedBytesMax = pinnedBytesMax
     self.pinnedLifetime = pinnedLifetime
+    self.exportsMax = exportsMax
+    self.exportTimeMax = exportTimeMax
     self.streamsMax = streamsMax
     self.streamRowsMax = streamRowsMax
     self.aggregateRowsMax = aggregateRowsMax

@@ -11,12 +11,15 @@ struct QueryPlansTests {
     return try #require(catalog.views.first)
   }
 
-  private func query(_ plan: QueryPlans.Plan, _ definition: ViewDefinition, generation: Int, _ made: inout Int)
+  private func query(
+    _ plan: QueryPlans.Plan, _ definition: ViewDefinition, generation: Int, as format: OutputFormat = .json,
+    _ made: inout Int
+  )
     throws -> ViewQuery
   {
     var count = made
     defer { made = count }
-    return try plan.query(of: definition, generation) { () throws(QueryFailure) in
+    return try plan.query(of: definition, generation, as: format) { () throws(QueryFailure) in
       count += 1
       return try ViewQuery(
         plan.parameters, definition: definition, generation: generation, partitionCount: 8, rowsMax: 100)
@@ -39,6 +42,8 @@ struct QueryPlansTests {
     #expect(made == 2)
     #expect(try query(plan, hour, generation: 2, &made).definition == hour)
     #expect(made == 3)
+    _ = try query(plan, hour, generation: 2, as: .csv, &made)
+    #expect(made == 4)
   }
 
   @Test("a text that is wrong is told of each time")

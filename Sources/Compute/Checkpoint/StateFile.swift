@@ -10,7 +10,9 @@ final class StateFile: Sendable {
 
   private struct Readers {
     var idle: [StateReader] = []
+    /// Those idle and at work. A pin's is not among them: it may be held for long, and no other read is to wait for it.
     var count = 0
+    var made = 0
     var waiting: [CheckedContinuation<StateReader, Never>] = []
   }
 
@@ -44,9 +46,12 @@ final class StateFile: Sendable {
   /// A reader, to see the file at a moment that is still to come. It is there at once: who holds one may need another before it ends.
   func pin() -> StatePin {
     let reader = readers.withLock { readers in
-      if let reader = readers.idle.popLast() { return reader }
-      readers.count += 1
-      return StateReader(path: path, number: readers.count)
+      if let reader = readers.idle.popLast() {
+        readers.count -= 1
+        return reader
+      }
+      readers.made += 1
+      return StateReader(path: path, number: readers.made)
     }
     return StatePin(self, reader)
   }
@@ -94,23 +99,29 @@ final class StateFile: Sendable {
           return nil
         }
         readers.count += 1
-        return StateReader(path: path, number: readers.count)
+        readers.made += 1
+        return StateReader(path: path, number: readers.made)
       }
       if let reader { continuation.resume(returning: reader) }
     }
   }
 
-  fileprivate func giveBack(_ reader: StateReader) {
+  private func giveBack(_ reader: StateReader) {
     let next = readers.withLock { readers -> CheckedContinuation<StateReader, Never>? in
       guard readers.waiting.isEmpty else { return readers.waiting.removeFirst() }
-      if readers.count > StateFile.readersMax {
-        readers.count -= 1
-      } else {
-        readers.idle.append(reader)
-      }
+      readers.idle.append(reader)
       return nil
     }
     next?.resume(returning: reader)
+  }
+
+  /// A pin's reader becomes one of those for all, where there is room: while any read waits there is none.
+  fileprivate func giveBackPinned(_ reader: StateReader) {
+    readers.withLock { readers in
+      guard readers.count < StateFile.readersMax else { return }
+      readers.count += 1
+      readers.idle.append(reader)
+    }
   }
 }
 
@@ -197,7 +208,7 @@ final class StatePin: Sendable {
     self.reader = reader
   }
 
-  deinit { reader.end { [file, reader] in file.giveBack(reader) } }
+  deinit { reader.end { [file, reader] in file.giveBackPinned(reader) } }
 
   /// Makes now the moment. A read of one row; blocks for as long.
   func begin() throws {

@@ -86,8 +86,8 @@ extension ViewFold {
 
   /// What of a read is in the file only; nil when nothing is.
   /// - Parameters: Slots, `to` exclusive.
-  /// - Parameter overlay: The rows in memory of slots of which the file has more; nil when it has not.
-  func storedRange(view: Int64, _ from: Int64, _ to: Int64, key: [UInt8]?, overlay: RowOverlay?) -> CheckpointStore.StoredRange? {
+  /// - Parameter isCold: Whether the file may have rows of these slots that can still change.
+  func storedRange(view: Int64, _ from: Int64, _ to: Int64, key: [UInt8]?, isCold: Bool) -> CheckpointStore.StoredRange? {
     let last = to == .max ? Int64.max : to - 1
     var range = CheckpointStore.StoredRange(view: view, partition: progress.partition, from: from, through: last, key: key)
     if isSession {
@@ -99,10 +99,9 @@ extension ViewFold {
         range.inMemory = CheckpointStore.KeysInMemory(keys: sessions.keys, endAfter: evictedEnd)
       }
     } else {
-      let through = overlay == nil ? evictedThrough : max(evictedThrough, table.coldThrough)
+      let through = isCold ? max(evictedThrough, table.coldThrough) : evictedThrough
       guard through != .min else { return nil }
       range.through = min(last, through)
-      range.overlay = overlay
     }
     return range.from <= range.through ? range : nil
   }

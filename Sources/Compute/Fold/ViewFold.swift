@@ -353,6 +353,18 @@ struct ViewFold: ~Copyable {
     }
   }
 
+  /// As above, with those the file may have more of among them.
+  /// - Parameter isPartial: Of each row, whether it has.
+  func copyRows(from: Int64, to: Int64, key: [UInt8]?, into rows: inout PartialRows, isPartial: inout [Bool]) {
+    copyRows(from: from, to: to, key: key, into: &rows)
+    isPartial = Array(repeating: false, count: rows.count)
+    guard hasColdWindows else { return }
+    for row in 0..<rows.count {
+      let found = rows.withKey(row) { table.lookUp(window: rows.windowStarts[row], key: $0) }
+      isPartial[row] = found.map { table.isPartial($0) } ?? false
+    }
+  }
+
   private func copySessions(from: Int64, to: Int64, key: [UInt8]?, into rows: inout PartialRows) {
     var wanted: Int?
     if let key {

@@ -237,6 +237,14 @@ actor ReplayWorker {
     for job in wanted { job.fold.copy(range, pin: pin, into: &snapshot) }
     return snapshot
   }
+
+  /// - Returns: Nil when a pin is needed and none is given.
+  func pinnedFolds(
+    _ id: GenerationID, _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
+  ) throws(ComputeError) -> PinnedFolds? {
+    let folds = jobs.filter { $0.key.generation == id && partitions.contains($0.key.partition) }.values.map(\.fold)
+    return try PinnedFolds.take(folds, range, pin: pin, store)
+  }
 }
 
 extension ColumnBatch {

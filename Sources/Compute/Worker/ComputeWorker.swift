@@ -424,6 +424,15 @@ actor ComputeWorker {
     }
   }
 
+  /// What a generation holds of these partitions just now, to be read piece by piece.
+  /// - Returns: Nil when a pin is needed and none is given.
+  func pinnedFolds(
+    _ id: GenerationID, _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
+  ) throws(ComputeError) -> PinnedFolds? {
+    let folds = owned.values.filter { partitions.contains($0.partition) }.compactMap { $0.fold(id) }
+    return try PinnedFolds.take(folds, range, pin: pin, store)
+  }
+
   nonisolated func complete(_ snapshot: FoldSnapshot, _ definition: ViewDefinition) async throws(ComputeError) -> PartialRows {
     var snapshot = snapshot
     if !snapshot.stored.isEmpty { snapshot.rows = try await store.read(snapshot.stored, definition, into: snapshot.rows) }

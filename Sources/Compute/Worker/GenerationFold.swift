@@ -34,7 +34,8 @@ struct GenerationFold: Sendable {
     let isCold = isCold(range)
     let overlay = isCold && box.fold.hasColdWindows ? RowOverlay(layout: box.fold.definition.layout) : nil
     box.fold.copyRows(from: slots.from, to: slots.to, key: range.key, overlay: overlay, into: &snapshot.rows)
-    if var stored = box.fold.storedRange(view: viewID, slots.from, slots.to, key: range.key, overlay: overlay) {
+    if var stored = box.fold.storedRange(view: viewID, slots.from, slots.to, key: range.key, isCold: isCold) {
+      stored.overlay = overlay
       if isCold { stored.pin = pin }
       snapshot.stored.append(stored)
     }

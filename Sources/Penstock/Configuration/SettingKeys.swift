@@ -118,6 +118,12 @@ enum SettingKeys {
     static let pinnedLifetime = Setting<Duration>.duration(
       "query.pinned_lifetime", default: .seconds(300), in: .seconds(1) ... .seconds(86_400),
       help: "How long such a result is kept after it was asked for last.")
+    static let exportsMax = Setting<Int>.count(
+      "query.exports_max", default: 8, in: 1...1024,
+      help: "Answers in csv or ndjson of all rows that are read at a time; others wait, and are answered 503 at their `timeout`.")
+    static let exportTimeMax = Setting<Duration>.duration(
+      "query.export_time_max", default: .seconds(600), in: .seconds(1) ... .seconds(86_400),
+      help: "How long such an answer may take; a reader that is slower is cut off.")
     static let streamsMax = Setting<Int>.count(
       "query.streams_max", default: 256, in: 1...65_536,
       help: "Live streams at a time; more are answered 503.")
@@ -232,6 +238,8 @@ enum SettingKeys {
     SettingDeclaration(Query.rowsMax),
     SettingDeclaration(Query.pinnedBytesMax),
     SettingDeclaration(Query.pinnedLifetime),
+    SettingDeclaration(Query.exportsMax),
+    SettingDeclaration(Query.exportTimeMax),
     SettingDeclaration(Query.streamsMax),
     SettingDeclaration(Query.streamRowsMax),
     SettingDeclaration(Query.aggregateRowsMax),

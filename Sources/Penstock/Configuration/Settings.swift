@@ -159,6 +159,8 @@ struct QuerySettings: Sendable, Hashable {
   var rowsMax: Int
   var pinnedBytesMax: Int
   var pinnedLifetime: Duration
+  var exportsMax: Int
+  var exportTimeMax: Duration
   var streamsMax: Int
   var streamRowsMax: Int
   var aggregateRowsMax: Int
@@ -174,6 +176,8 @@ struct QuerySettings: Sendable, Hashable {
     rowsMax = reader.value(SettingKeys.Query.rowsMax)
     pinnedBytesMax = reader.value(SettingKeys.Query.pinnedBytesMax)
     pinnedLifetime = reader.value(SettingKeys.Query.pinnedLifetime)
+    exportsMax = reader.value(SettingKeys.Query.exportsMax)
+    exportTimeMax = reader.value(SettingKeys.Query.exportTimeMax)
     streamsMax = reader.value(SettingKeys.Query.streamsMax)
     streamRowsMax = reader.value(SettingKeys.Query.streamRowsMax)
     aggregateRowsMax = reader.value(SettingKeys.Query.aggregateRowsMax)

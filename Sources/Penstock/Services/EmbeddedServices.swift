@@ -182,7 +182,8 @@ extension QueryConfiguration {
     self.init(
       host: settings.query.listen.host, port: settings.query.listen.port, rowsMax: settings.query.rowsMax,
       requestTimeout: settings.query.requestTimeout, pinnedBytesMax: settings.query.pinnedBytesMax,
-      pinnedLifetime: settings.query.pinnedLifetime, streamsMax: settings.query.streamsMax,
+      pinnedLifetime: settings.query.pinnedLifetime, exportsMax: settings.query.exportsMax,
+      exportTimeMax: settings.query.exportTimeMax, streamsMax: settings.query.streamsMax,
       streamRowsMax: settings.query.streamRowsMax, aggregateRowsMax: settings.query.aggregateRowsMax,
       sqlThreads: settings.query.sqlThreads, sqlTimeout: settings.query.sqlTimeout,
       sqlMemoryBytesMax: settings.query.sqlMemoryBytesMax, sqlViewRowsMax: settings.query.sqlViewRowsMax,

@@ -34,11 +34,11 @@ struct LiveRows: Sendable {
     var change = Change()
     var now: [Key: Sent] = [:]
     now.reserveCapacity(result.rows.count)
-    var writer = PageWriter(
-      result.rows, page: [], query: result.query, finality: result.finality, format: .ndjson, head: [], tail: [])
+    var text = RowText(result.query, result.finality, .json)
     for row in 0..<result.rows.count {
       let key = Key(windowStart: result.rows.windowStarts[row], bytes: result.rows.withKey(row) { Array($0) })
-      let json = writer.json(row)
+      var json: [UInt8] = []
+      text.append(row, of: result.rows, to: &json)
       let hash = json.withUnsafeBytes { stableHash($0) }
       if sent[key]?.hash != hash { change.rows.append(json) }
       now[key] = Sent(hash: hash, windowEnd: result.rows.windowEnds[row])

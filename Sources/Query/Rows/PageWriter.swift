@@ -9,20 +9,12 @@ struct PageWriter: BodyPieces {
   private let rows: PartialRows
   /// Row numbers, in order.
   private let page: [Int]
-  private let layout: StateLayout
-  private let finality: Finality
-  private let format: OutputFormat
-  private let keyCount: Int
-  /// What stands before each key and aggregate: `,"temp_avg":`, or a comma.
-  private let labels: [[UInt8]]
+  private var text: RowText
   private var head: [UInt8]
   private let tail: [UInt8]
   /// Rows of the page.
   private var written = 0
   private var isDone = false
-  /// Most rows share a window with the row before.
-  private var startText = TimeText()
-  private var endText = TimeText()
 
   /// - Parameters:
   ///   - head: What comes before the rows.
@@ -34,18 +26,7 @@ struct PageWriter: BodyPieces {
     self.page = page
     self.head = head
     self.tail = tail
-    self.finality = finality
-    self.format = format
-    layout = query.definition.layout
-    let named = query.columns.dropFirst(ViewSchema.reservedNames.count)
-    keyCount = named.count { $0.role == .key }
-    labels = named.map { column in
-      var label: [UInt8] = [0x2C]
-      guard format != .csv else { return label }
-      JSONValue.writeString(column.name, to: &label)
-      label.append(0x3A)
-      return label
-    }
+    text = RowText(query, finality, format)
   }
 
   /// The next piece; nil after the last.
@@ -55,13 +36,8 @@ struct PageWriter: BodyPieces {
     head = []
     output.reserveCapacity(min(PageWriter.pieceBytes + 4096, output.count + (page.count - written) * 256 + tail.count))
     while written < page.count, output.count < PageWriter.pieceBytes {
-      if format == .csv {
-        writeCSV(page[written], to: &output)
-      } else {
-        if format == .json, written > 0 { output.append(0x2C) }
-        writeJSON(page[written], to: &output)
-        if format == .ndjson { output.append(0x0A) }
-      }
+      if text.format == .json, written > 0 { output.append(0x2C) }
+      text.append(page[written], of: rows, to: &output)
       written += 1
     }
     if written == page.count {
@@ -72,76 +48,6 @@ struct PageWriter: BodyPieces {
   }
 
   mutating func next() async -> [UInt8]? { piece() }
-
-  /// One row as a JSON object.
-  mutating func json(_ row: Int) -> [UInt8] {
-    var output: [UInt8] = []
-    writeJSON(row, to: &output)
-    return output
-  }
-
-  private mutating func writeJSON(_ row: Int, to output: inout [UInt8]) {
-    output.append(contentsOf: #"{"window_start":""#.utf8)
-    startText.append(rows.windowStarts[row], to: &output)
-    output.append(contentsOf: #"","window_end":""#.utf8)
-    endText.append(rows.windowEnds[row], to: &output)
-    let isFinal = finality.isFinal(partition: rows.partitions[row], windowEnd: rows.windowEnds[row])
-    output.append(contentsOf: (isFinal ? #"","final":true"# : #"","final":false"#).utf8)
-    let keys = keyCount == 0 ? [] : rows.keys(row)
-    for index in 0..<keyCount {
-      output.append(contentsOf: labels[index])
-      guard index < keys.count else {
-        ResultValue.null.writeJSON(to: &output)
-        continue
-      }
-      if case .string(let text) = keys[index] {
-        JSONValue.writeString(text, to: &output)
-      } else {
-        keys[index].writeJSON(to: &output)
-      }
-    }
-    rows.withState(row) { state in
-      for index in keyCount..<labels.count {
-        output.append(contentsOf: labels[index])
-        layout.value(of: index - keyCount, in: state).writeJSON(to: &output)
-      }
-    }
-    output.append(0x7D)
-  }
-
-  private mutating func writeCSV(_ row: Int, to output: inout [UInt8]) {
-    startText.append(rows.windowStarts[row], to: &output)
-    output.append(0x2C)
-    endText.append(rows.windowEnds[row], to: &output)
-    let isFinal = finality.isFinal(partition: rows.partitions[row], windowEnd: rows.windowEnds[row])
-    output.append(contentsOf: (isFinal ? ",true" : ",false").utf8)
-    let keys = keyCount == 0 ? [] : rows.keys(row)
-    for index in 0..<keyCount {
-      output.append(0x2C)
-      CSVText.append(index < keys.count ? keys[index] : .null, to: &output)
-    }
-    rows.withState(row) { state in
-      for index in keyCount..<labels.count {
-        output.append(0x2C)
-        CSVText.append(layout.value(of: index - keyCount, in: state), to: &output)
-      }
-    }
-    output.append(contentsOf: CSVText.lineEnd)
-  }
-}
-
-/// The text of the last time written.
-private struct TimeText: Sendable {
-  private var time: Int64?
-  private var text: [UInt8] = []
-
-  mutating func append(_ time: Int64, to output: inout [UInt8]) {
-    if self.time != time {
-      text = Array(Timestamp(nanoseconds: time).description.utf8)
-      self.time = time
-    }
-    output.append(contentsOf: text)
-  }
 }
 
 /// RFC 4180.

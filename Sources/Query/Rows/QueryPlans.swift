@@ -8,20 +8,25 @@ final class QueryPlans: Sendable {
   /// Bytes of a text that is kept.
   static let textBytesMax = 1024
 
-  /// One text, and the query that it was last found to be.
+  /// One text, and the query that it was last found to be: of a view, and for a format, which `Accept` may decide.
   final class Plan: Sendable {
     let parameters: QueryParameters
-    private let last = Mutex<ViewQuery?>(nil)
+    private let last = Mutex<(format: OutputFormat, query: ViewQuery)?>(nil)
 
     fileprivate init(_ parameters: QueryParameters) { self.parameters = parameters }
 
     /// The query for a definition: as it was made before, or by `make`.
     func query(
-      of definition: ViewDefinition, _ generation: Int, _ make: () throws(QueryFailure) -> ViewQuery
+      of definition: ViewDefinition, _ generation: Int, as format: OutputFormat,
+      _ make: () throws(QueryFailure) -> ViewQuery
     ) throws(QueryFailure) -> ViewQuery {
-      if let known = last.withLock({ $0 }), known.generation == generation, known.definition == definition { return known }
+      if let known = last.withLock({ $0 }), known.format == format, known.query.generation == generation,
+        known.query.definition == definition
+      {
+        return known.query
+      }
       let query = try make()
-      last.withLock { $0 = query }
+      last.withLock { $0 = (format, query) }
       return query
     }
   }

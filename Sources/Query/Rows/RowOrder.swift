@@ -14,6 +14,11 @@ struct OrderTerm: Sendable, Hashable {
   var column: Column
   var isDescending: Bool
 
+  /// Whether it is the order in which results are made: by window start and keys.
+  static func isNatural(_ order: [OrderTerm]) -> Bool {
+    order.isEmpty || order == [OrderTerm(column: .windowStart, isDescending: false)]
+  }
+
   /// Reads `order=`: names of the result's columns, each with a `-` before it for descending.
   static func parse(_ text: String, columns: [SchemaColumn]) throws(QueryFailure) -> [OrderTerm] {
     guard !text.isEmpty else { return [] }
@@ -77,7 +82,7 @@ extension PartialRows {
   /// - Precondition: The rows are `merged`: in the order of window start and key, no two alike.
   /// - Returns: Row numbers; nil when the rows are in it as they are.
   func sorted(by order: [OrderTerm], _ layout: StateLayout, _ finality: Finality) -> [Int]? {
-    if order.isEmpty || order == [OrderTerm(column: .windowStart, isDescending: false)] { return nil }
+    if OrderTerm.isNatural(order) { return nil }
     // One value a row and column, so that sorting decodes nothing.
     let columns = order.map { term in (0..<count).map { value(of: term.column, row: $0, layout, finality) } }
     return (0..<count).sorted { a, b in

@@ -1,4 +1,5 @@
 import Events
+import Logging
 import Views
 
 /// Answers `GET /v1/views` and `GET /v1/views/{view}`.
@@ -7,18 +8,11 @@ struct ViewAnswers: Sendable {
   let partitionCount: Int
   let rowsMax: Int
   let pins: KeptResults
+  let exports: ExportSlots
+  let exportTimeMax: Duration
+  let logger: Logger
   let now: @Sendable () -> Timestamp
-  private let plans = QueryPlans()
-
-  init(
-    source: ViewSource, partitionCount: Int, rowsMax: Int, pins: KeptResults, now: @escaping @Sendable () -> Timestamp
-  ) {
-    self.source = source
-    self.partitionCount = partitionCount
-    self.rowsMax = rowsMax
-    self.pins = pins
-    self.now = now
-  }
+  let plans = QueryPlans()
 
   // MARK: Rows
 
@@ -27,12 +21,16 @@ struct ViewAnswers: Sendable {
     let parameters = plan.parameters
     let format = try OutputFormat.choose(parameters["format"], accept: accept)
     func checked(_ definition: ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery {
-      try plan.query(of: definition, generation) { () throws(QueryFailure) in
+      try plan.query(of: definition, generation, as: format) { () throws(QueryFailure) in
         try ViewQuery(
-          parameters, definition: definition, generation: generation, partitionCount: partitionCount, rowsMax: rowsMax)
+          parameters, definition: definition, generation: generation, partitionCount: partitionCount, rowsMax: rowsMax,
+          isUnlimited: format != .json)
       }
     }
     guard let text = parameters["cursor"] else {
+      if format != .json, parameters["limit"] == nil, let answer = try await export(view, parameters, format, checked) {
+        return answer
+      }
       let result = try await source.result(of: view, parameters, checked)
       let order = result.rows.sorted(by: result.query.order, result.query.definition.layout, result.finality)
       return answer(KeptResults.Pin(result: result, order: order), from: 0, format)
@@ -57,6 +55,30 @@ struct ViewAnswers: Sendable {
   }
 
   private static var foreign: QueryFailure { CursorText.foreign("the view, from, to, where, group_by, step and order") }
+
+  /// All rows, as they are read; nil where they must all be known first.
+  private func export(
+    _ view: String, _ parameters: QueryParameters, _ format: OutputFormat,
+    _ checked: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery
+  ) async throws(QueryFailure) -> Answer? {
+    let found = try await source.stream(of: view, parameters, checked) { query throws(QueryFailure) in
+      try await exports.open(within: query.timeout)
+    }
+    guard let (query, stream, finality, slot) = found else { return nil }
+    var writer = ExportWriter(stream, query, finality, format, timeMax: exportTimeMax, slot: slot, logger: logger)
+    let first: [UInt8]
+    do {
+      first = try await writer.piece() ?? []
+    } catch let error as ViewStoreError {
+      throw QueryFailure(error)
+    } catch {
+      throw QueryFailure(503, "unavailable", "the rows were not read: \(error)", headers: ["Retry-After": "1"])
+    }
+    var answer = Answer(200, format.contentType, first)
+    if !writer.isDone { answer.body = .pieces(first: first, writer) }
+    answer.headers.append(("Penstock-As-Of", stream.asOf.description))
+    return answer
+  }
 
   /// The page that begins with a row; the rest is kept for those that follow.
   private func answer(_ pin: KeptResults.Pin, from first: Int, _ format: OutputFormat) -> Answer {
@@ -94,13 +116,7 @@ struct ViewAnswers: Sendable {
     let query = result.query
     var head: [UInt8] = []
     switch format {
-    case .ndjson: return ([], [])
-    case .csv:
-      for (index, column) in query.columns.enumerated() {
-        if index > 0 { head.append(0x2C) }
-        CSVText.append(column.name, to: &head)
-      }
-      return (head + CSVText.lineEnd, [])
+    case .csv, .ndjson: return (RowText.header(query, format), [])
     case .json:
       head.append(contentsOf: #"{"view":"#.utf8)
       JSONValue.writeString(query.definition.name, to: &head)

@@ -34,8 +34,10 @@ struct ViewQuery: Sendable {
   /// - Parameters:
   ///   - partitionCount: Of the log.
   ///   - rowsMax: What `limit` may be at most.
+  ///   - isUnlimited: Without `limit`, all rows are asked for, and not a page of them.
   init(
-    _ parameters: QueryParameters, definition: ViewDefinition, generation: Int, partitionCount: Int, rowsMax: Int
+    _ parameters: QueryParameters, definition: ViewDefinition, generation: Int, partitionCount: Int, rowsMax: Int,
+    isUnlimited: Bool = false
   ) throws(QueryFailure) {
     let schema = definition.schema
     self.definition = definition
@@ -52,6 +54,7 @@ struct ViewQuery: Sendable {
     order = []
     if let text = parameters["order"] { order = try OrderTerm.parse(text, columns: columns) }
     limit = try parameters.integer("limit", default: min(ViewQuery.limitDefault, rowsMax), in: 1...rowsMax)
+    if isUnlimited, parameters["limit"] == nil { limit = .max }
     after = try ViewQuery.offsets("after", parameters, partitionCount)
     asOf = try ViewQuery.offsets("as_of", parameters, partitionCount)
     isPinned = parameters["generation"] != nil
@@ -135,6 +138,12 @@ struct ViewQuery: Sendable {
       view: definition.name, generation: isPinned ? generation : nil, from: from.map { Timestamp(nanoseconds: $0) },
       to: to.map { Timestamp(nanoseconds: $0) }, after: after, timeout: timeout, keyFilter: filter, asOf: asOf,
       allowsPartial: allowsPartial)
+  }
+
+  /// Whether the result's rows are those of the store, in its order and all of them: so that none need wait for another.
+  var isStreamable: Bool {
+    limit == .max && OrderTerm.isNatural(order) && keptKeys == nil && step == nil && asOf == nil
+      && !definition.joinsSessions(keptKeys: nil)
   }
 
   /// The result's rows of those read: merged, in the order of window start and key.

@@ -43,6 +43,45 @@ final class ViewSource: Sendable {
   func result(
     of view: String, _ parameters: QueryParameters, _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery
   ) async throws(QueryFailure) -> ViewResult {
+    let (made, read) = try await asked(view, parameters, query) { query throws(QueryFailure) in
+      let read = try await self.read(query.request)
+      return (read, read.definition, read.generation)
+    }
+    return try await result(of: made, read)
+  }
+
+  /// All rows of a query, a piece at a time and as of one moment.
+  /// - Parameter room: Asked for a place before a moment is held.
+  /// - Returns: Nil when the query or the store does not allow it: then `result` has them.
+  func stream(
+    of view: String, _ parameters: QueryParameters,
+    _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery,
+    room: (ViewQuery) async throws(QueryFailure) -> ExportSlot
+  ) async throws(QueryFailure) -> (query: ViewQuery, stream: RowStream, finality: Finality, slot: ExportSlot)? {
+    let (made, found) = try await asked(view, parameters, query) {
+      query throws(QueryFailure) -> ((stream: RowStream, slot: ExportSlot)?, ViewDefinition, Int) in
+      guard query.isStreamable else { return (nil, query.definition, query.generation) }
+      let slot = try await room(query)
+      let stream: RowStream?
+      do throws(ViewStoreError) { stream = try await self.store.stream(query.request) } catch {
+        throw QueryFailure(error)
+      }
+      guard let stream else { return (nil, query.definition, query.generation) }
+      if query.request.generation == nil { self.noteLive(view, stream.generation) }
+      return ((stream, slot), stream.definition, stream.generation)
+    }
+    guard let (stream, slot) = found else { return nil }
+    let strict = Finality(definition: made.definition, keptKeys: nil, eventTimeWatermarks: stream.eventTimeWatermarks)
+    let finality = try await finality(strict, made.definition, keptKeys: nil, stream.asOf, stream.eventTimeWatermarks)
+    return (made, stream, finality, slot)
+  }
+
+  /// What `ask` reads for the query that `query` makes of the view's definition.
+  private func asked<Read>(
+    _ view: String, _ parameters: QueryParameters,
+    _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery,
+    _ ask: (ViewQuery) async throws(QueryFailure) -> (Read, definition: ViewDefinition, generation: Int)
+  ) async throws(QueryFailure) -> (ViewQuery, Read) {
     var (definition, generation, isFresh) = try await definition(of: view, parameters)
     for _ in 0..<ViewSource.attemptsMax {
       let made: ViewQuery
@@ -57,12 +96,12 @@ final class ViewSource: Sendable {
         guard generation != before else { throw error }
         continue
       }
-      let read = try await read(made.request)
-      guard read.generation == generation else {
-        (definition, generation, isFresh) = (read.definition, read.generation, true)
+      let (read, readDefinition, readGeneration) = try await ask(made)
+      guard readGeneration == generation else {
+        (definition, generation, isFresh) = (readDefinition, readGeneration, true)
         continue
       }
-      return try await result(of: made, read)
+      return (made, read)
     }
     throw QueryFailure(
       503, "unavailable", "the definition of view \(view) keeps changing; try again", headers: ["Retry-After": "1"])
@@ -87,12 +126,16 @@ final class ViewSource: Sendable {
     } catch {
       throw QueryFailure(error)
     }
-    guard request.generation == nil else { return result }
+    if request.generation == nil { noteLive(request.view, result.generation) }
+    return result
+  }
+
+  /// A view's live generation, as an answer has it: what is known otherwise is old.
+  private func noteLive(_ view: String, _ generation: Int) {
     known.withLock { known in
-      let isKnown = known.views.contains { $0.definition.name == request.view && $0.generation == result.generation }
+      let isKnown = known.views.contains { $0.definition.name == view && $0.generation == generation }
       if !isKnown { known = Known() }
     }
-    return result
   }
 
   private func finality(
@@ -100,20 +143,28 @@ final class ViewSource: Sendable {
   ) async throws(QueryFailure) -> Finality {
     let strict = Finality(definition: definition, keptKeys: keptKeys, eventTimeWatermarks: result.eventTimeWatermarks)
     guard !strict.isEveryRowFinal(rows) else { return strict }
+    return try await finality(strict, definition, keptKeys: keptKeys, result.asOf, result.eventTimeWatermarks)
+  }
+
+  /// With what is known of idle partitions.
+  private func finality(
+    _ strict: Finality, _ definition: ViewDefinition, keptKeys: [Int]?, _ asOf: OffsetVector,
+    _ eventTimeWatermarks: [PartitionID: Timestamp]
+  ) async throws(QueryFailure) -> Finality {
     let statuses = try await statuses(maxAge: ViewSource.statusAge)
     guard let status = statuses.first(where: { $0.definition.name == definition.name }) else { return strict }
     let idleSince = now().nanoseconds - idleAfter
     var idle: Set<PartitionID> = []
     for progress in status.partitions {
       // Idle only while the rows count all that was appended, and nothing has been counted since the status was taken.
-      guard progress.lagEvents == 0, result.asOf[progress.partition] == progress.nextOffset,
+      guard progress.lagEvents == 0, asOf[progress.partition] == progress.nextOffset,
         let last = progress.lastAppendTime, last.nanoseconds <= idleSince
       else { continue }
       idle.insert(progress.partition)
     }
     guard !idle.isEmpty else { return strict }
     return Finality(
-      definition: definition, keptKeys: keptKeys, eventTimeWatermarks: result.eventTimeWatermarks, idle: idle)
+      definition: definition, keptKeys: keptKeys, eventTimeWatermarks: eventTimeWatermarks, idle: idle)
   }
 
   // MARK: What is known

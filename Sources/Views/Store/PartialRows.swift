@@ -114,8 +114,11 @@ public struct PartialRows: Sendable {
     stateEnds += other.stateEnds.map { $0 + stateBase }
   }
 
-  /// Appends one row of another's, with another window or key if given.
-  mutating func append(_ row: Int, of other: PartialRows) {
+  /// Appends one row of another's.
+  /// - Parameters:
+  ///   - row: Its number.
+  ///   - other: Of the same view.
+  public mutating func append(_ row: Int, of other: PartialRows) {
     other.withKey(row) { key in
       other.withState(row) { state in
         append(

@@ -14,6 +14,17 @@ public protocol ViewStore: Sendable {
   /// - Throws: `ViewStoreError.timeout` when `request.after` is not reached in time; `.missingPartitions` when no one owns some
   ///   partition: never a smaller sum instead.
   nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult
+
+  /// The same rows, merged and in the order of window start and key, without holding them all.
+  ///
+  /// - Returns: Nil when the store cannot give what is asked a piece at a time, in which case `read` can; also for `request.asOf`, and
+  ///   for sessions of several partitions, which are joined when all are known.
+  /// - Throws: As `read`.
+  nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream?
+}
+
+extension ViewStore {
+  public nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? { nil }
 }
 
 /// What rows to read.

@@ -1,0 +1,84 @@
+import Events
+import Logging
+import Views
+
+/// Writes all rows of a query as they are read, a piece at a time.
+struct ExportWriter: BodyPieces {
+  /// Why an answer is cut.
+  struct TooSlow: Error, CustomStringConvertible {
+    let timeMax: Duration
+    var description: String { "it was not taken within query.export_time_max, \(timeMax)" }
+  }
+
+  private let query: ViewQuery
+  private let timeMax: Duration
+  private let deadline: ContinuousClock.Instant
+  private let logger: Logger
+  private var text: RowText
+  private var output: [UInt8]
+  /// Nil once all have been read: the moment is let go with it, and the place.
+  private var source: (pieces: any RowPieces, slot: ExportSlot)?
+  private var rows: PartialRows
+  private var row = 0
+  private var scratch = EvaluationScratch()
+
+  /// - Parameters:
+  ///   - timeMax: From now on; a reader that takes longer is cut off.
+  ///   - slot: Held until the last row has been read.
+  ///   - logger: Told why an answer was cut.
+  init(
+    _ stream: RowStream, _ query: ViewQuery, _ finality: Finality, _ format: OutputFormat, timeMax: Duration, slot: ExportSlot,
+    logger: Logger
+  ) {
+    self.query = query
+    self.timeMax = timeMax
+    self.logger = logger
+    deadline = .now + timeMax
+    text = RowText(query, finality, format)
+    output = RowText.header(query, format)
+    source = (stream.pieces, slot)
+    rows = PartialRows(stride: query.definition.layout.stride)
+  }
+
+  /// Whether there is nothing more to read.
+  var isDone: Bool { source == nil && row == rows.count }
+
+  /// The next piece, also when it is empty; nil after the last.
+  mutating func piece() async throws -> [UInt8]? {
+    guard !isDone || !output.isEmpty else { return nil }
+    output.reserveCapacity(PageWriter.pieceBytes + 4096)
+    while output.count < PageWriter.pieceBytes {
+      if row < rows.count {
+        text.append(row, of: rows, to: &output)
+        row += 1
+        continue
+      }
+      guard source != nil else { break }
+      guard ContinuousClock.now < deadline else { throw TooSlow(timeMax: timeMax) }
+      try Task.checkCancellation()
+      guard var read = try await source?.pieces.next() else {
+        source = nil
+        continue
+      }
+      if let filter = query.filter {
+        read = read.filtered(by: filter, keys: query.definition.keys.map(\.name), using: &scratch)
+      }
+      (rows, row) = (read, 0)
+    }
+    defer { output = [] }
+    return output
+  }
+
+  mutating func next() async throws -> [UInt8]? {
+    do {
+      let piece = try await piece()
+      return piece.map { $0.isEmpty } ?? true ? nil : piece
+    } catch {
+      source = nil
+      if !(error is CancellationError) {
+        logger.warning("an answer of all rows of view \(query.definition.name) was cut: \(error)")
+      }
+      throw error
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import Events
+import Views
+
+/// Writes rows of a query's result, each as its format has it.
+struct RowText: Sendable {
+  let format: OutputFormat
+  private let layout: StateLayout
+  private let finality: Finality
+  private let keyCount: Int
+  /// What stands before each key and aggregate: `,"temp_avg":`, or a comma.
+  private let labels: [[UInt8]]
+  /// Most rows share a window with the row before.
+  private var startText = TimeText()
+  private var endText = TimeText()
+
+  init(_ query: ViewQuery, _ finality: Finality, _ format: OutputFormat) {
+    self.format = format
+    self.finality = finality
+    layout = query.definition.layout
+    let named = query.columns.dropFirst(ViewSchema.reservedNames.count)
+    keyCount = named.count { $0.role == .key }
+    labels = named.map { column in
+      var label: [UInt8] = [0x2C]
+      guard format != .csv else { return label }
+      JSONValue.writeString(column.name, to: &label)
+      label.append(0x3A)
+      return label
+    }
+  }
+
+  /// The line of column names; none but in CSV.
+  static func header(_ query: ViewQuery, _ format: OutputFormat) -> [UInt8] {
+    guard format == .csv else { return [] }
+    var line: [UInt8] = []
+    for (index, column) in query.columns.enumerated() {
+      if index > 0 { line.append(0x2C) }
+      CSVText.append(column.name, to: &line)
+    }
+    return line + CSVText.lineEnd
+  }
+
+  /// Appends a row: of CSV and NDJSON with its line's end.
+  mutating func append(_ row: Int, of rows: PartialRows, to output: inout [UInt8]) {
+    if format == .csv { return appendCSV(row, of: rows, to: &output) }
+    appendJSON(row, of: rows, to: &output)
+    if format == .ndjson { output.append(0x0A) }
+  }
+
+  private mutating func appendJSON(_ row: Int, of rows: PartialRows, to output: inout [UInt8]) {
+    output.append(contentsOf: #"{"window_start":""#.utf8)
+    startText.append(rows.windowStarts[row], to: &output)
+    output.append(contentsOf: #"","window_end":""#.utf8)
+    endText.append(rows.windowEnds[row], to: &output)
+    let isFinal = finality.isFinal(partition: rows.partitions[row], windowEnd: rows.windowEnds[row])
+    output.append(contentsOf: (isFinal ? #"","final":true"# : #"","final":false"#).utf8)
+    let keys = keyCount == 0 ? [] : rows.keys(row)
+    for index in 0..<keyCount {
+      output.append(contentsOf: labels[index])
+      guard index < keys.count else {
+        ResultValue.null.writeJSON(to: &output)
+        continue
+      }
+      if case .string(let text) = keys[index] {
+        JSONValue.writeString(text, to: &output)
+      } else {
+        keys[index].writeJSON(to: &output)
+      }
+    }
+    rows.withState(row) { state in
+      for index in keyCount..<labels.count {
+        output.append(contentsOf: labels[index])
+        layout.value(of: index - keyCount, in: state).writeJSON(to: &output)
+      }
+    }
+    output.append(0x7D)
+  }
+
+  private mutating func appendCSV(_ row: Int, of rows: PartialRows, to output: inout [UInt8]) {
+    startText.append(rows.windowStarts[row], to: &output)
+    output.append(0x2C)
+    endText.append(rows.windowEnds[row], to: &output)
+    let isFinal = finality.isFinal(partition: rows.partitions[row], windowEnd: rows.windowEnds[row])
+    output.append(contentsOf: (isFinal ? ",true" : ",false").utf8)
+    let keys = keyCount == 0 ? [] : rows.keys(row)
+    for index in 0..<keyCount {
+      output.append(0x2C)
+      CSVText.append(index < keys.count ? keys[index] : .null, to: &output)
+    }
+    rows.withState(row) { state in
+      for index in keyCount..<labels.count {
+        output.append(0x2C)
+        CSVText.append(layout.value(of: index - keyCount, in: state), to: &output)
+      }
+    }
+    output.append(contentsOf: CSVText.lineEnd)
+  }
+}
+
+/// The text of the last time written.
+private struct TimeText: Sendable {
+  private var time: Int64?
+  private var text: [UInt8] = []
+
+  mutating func append(_ time: Int64, to output: inout [UInt8]) {
+    if self.time != time {
+      text = Array(Timestamp(nanoseconds: time).description.utf8)
+      self.time = time
+    }
+    output.append(contentsOf: text)
+  }
+}
