@@ -11,7 +11,7 @@ actor ComputeWorker {
   /// A fold further behind the furthest of its partition than this is caught up beside the others, not before them. Events.
   private static let behindMax = 65_536
 
-  private struct Waiter {
+  struct Waiter {
     var generation: GenerationID
     var offsets: OffsetVector
     var continuation: CheckedContinuation<Bool, Never>
@@ -26,13 +26,13 @@ actor ComputeWorker {
   private let log: any EventLog
   private let configuration: ComputeConfiguration
   private let fence: PartitionFence
-  private let logger: Logger
+  let logger: Logger
   private let metrics: ComputeMetrics
   private let load: LiveLoad
-  private var owned: [PartitionID: OwnedPartition] = [:]
+  private(set) var owned: [PartitionID: OwnedPartition] = [:]
   private var scratch = EvaluationScratch()
-  private var waiters: [Int: Waiter] = [:]
-  private var nextWaiter = 0
+  var waiters: [Int: Waiter] = [:]
+  var nextWaiter = 0
   private var isChangedSinceCheckpoint = false
   private var checkpointProblem: String?
   private var pendingGauges: [String: Gauge] = [:]
@@ -146,7 +146,7 @@ actor ComputeWorker {
     }
   }
 
-  private func bounds(of partition: PartitionID) async -> Result<PartitionBounds, LogError> {
+  func bounds(of partition: PartitionID) async -> Result<PartitionBounds, LogError> {
     do throws(LogError) { return .success(try await log.bounds(of: partition)) } catch { return .failure(error) }
   }
 
@@ -376,108 +376,8 @@ actor ComputeWorker {
     return needed
   }
 
-  // MARK: answers
-
   /// What keeps the worker from its work; nil when nothing does.
   var problem: String? { checkpointProblem ?? owned.keys.sorted().compactMap { owned[$0]?.problem }.first }
-
-  /// What keeps one generation from its work.
-  func problem(of id: GenerationID) -> String? {
-    owned.values.compactMap { one in one.fold(id)?.problem.map { "partition \(one.partition): \($0)" } }.first
-  }
-
-  /// How far one generation has come in each partition.
-  func progress(of id: GenerationID) async -> [PartitionProgress] {
-    var result = await replays.progress(of: id)
-    result += owned.values.compactMap { $0.fold(id)?.box.fold.progress }
-    for index in result.indices {
-      result[index].highWatermark = result[index].nextOffset
-      switch await bounds(of: result[index].partition) {
-      case .success(let bounds): result[index].highWatermark = max(result[index].nextOffset, bounds.highWatermark)
-      case .failure(let error): logger.debug("no high watermark of partition \(result[index].partition): \(error)")
-      }
-    }
-    return result
-  }
-
-  /// Whether every partition owned counts along with the live ones.
-  func hasCaughtUp(_ id: GenerationID) -> Bool { owned.values.allSatisfy { $0.fold(id) != nil } }
-
-  /// The rows of one or more generations, taken together: what the worker counts is as of the same offsets in all of them.
-  /// - Returns: Nil when a pin is needed and none is given.
-  func snapshots(
-    _ generations: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
-  ) throws(ComputeError) -> [FoldSnapshot]? {
-    let isCold = owned.values.contains { one in
-      partitions.contains(one.partition) && generations.contains { one.fold($0.id)?.isCold(range) ?? false }
-    }
-    if isCold {
-      guard let pin else { return nil }
-      try store.typed { try pin.begin() }
-    }
-    return generations.map { record in
-      var snapshot = FoldSnapshot(record.definition)
-      for one in owned.values where partitions.contains(one.partition) {
-        one.fold(record.id)?.copy(range, pin: pin, into: &snapshot)
-      }
-      return snapshot
-    }
-  }
-
-  /// What a generation holds of these partitions just now, to be read piece by piece.
-  /// - Returns: Nil when a pin is needed and none is given.
-  func pinnedFolds(
-    _ id: GenerationID, _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
-  ) throws(ComputeError) -> PinnedFolds? {
-    let folds = owned.values.filter { partitions.contains($0.partition) }.compactMap { $0.fold(id) }
-    return try PinnedFolds.take(folds, range, pin: pin, store)
-  }
-
-  nonisolated func complete(_ snapshot: FoldSnapshot, _ definition: ViewDefinition) async throws(ComputeError) -> PartialRows {
-    var snapshot = snapshot
-    if !snapshot.stored.isEmpty { snapshot.rows = try await store.read(snapshot.stored, definition, into: snapshot.rows) }
-    return snapshot.windows(of: definition)
-  }
-
-  /// Waits until a generation has counted up to these offsets; those of other workers' partitions are passed over.
-  /// - Returns: False when the time was up or the worker stopped.
-  func wait(_ id: GenerationID, for offsets: OffsetVector, timeout: Duration) async -> Bool {
-    guard !hasReached(id, offsets) else { return true }
-    let number = nextWaiter
-    nextWaiter += 1
-    let timer = Task {
-      try? await Task.sleep(for: timeout)
-      self.giveUp(number)
-    }
-    let hasReached = await withCheckedContinuation {
-      waiters[number] = Waiter(generation: id, offsets: offsets, continuation: $0)
-    }
-    timer.cancel()
-    return hasReached
-  }
-
-  private func hasReached(_ id: GenerationID, _ offsets: OffsetVector) -> Bool {
-    owned.allSatisfy { partition, one in
-      guard let wanted = offsets[partition], wanted > .zero else { return true }
-      guard let fold = one.fold(id) else { return false }
-      return fold.next >= wanted
-    }
-  }
-
-  private func wakeWaiters() {
-    for (number, waiter) in waiters where hasReached(waiter.generation, waiter.offsets) {
-      waiters[number] = nil
-      waiter.continuation.resume(returning: true)
-    }
-  }
-
-  private func giveUp(_ number: Int) { waiters.removeValue(forKey: number)?.continuation.resume(returning: false) }
-
-  /// Late events that no checkpoint holds yet.
-  func unsavedLate(_ id: GenerationID, _ range: LateRange) -> [LateEvent] {
-    let late = owned[range.partition]?.fold(id)?.box.fold.late ?? []
-    return late.filter { range.contains($0) }.prefix(range.limit).map { LateEvent(range.partition, $0) }
-  }
 
   func close() { store.close() }
 }

@@ -52,15 +52,15 @@ actor PartitionWriter {
   let disk: DiskReserve
   private let now: @Sendable () -> Timestamp
 
-  private(set) var activeFile: any File
-  private let markerFile: any File
+  var activeFile: any File
+  let markerFile: any File
   /// Bytes written to the active segment.
-  private(set) var position: Int
+  var position: Int
   /// When its first batch was appended; nil while it is empty.
-  private var activeSince: Timestamp?
-  private var nextOffset: Offset
-  private var lastAppendTime: Timestamp
-  private var producers: ProducerState
+  var activeSince: Timestamp?
+  private(set) var nextOffset: Offset
+  private(set) var lastAppendTime: Timestamp
+  private(set) var producers: ProducerState
   /// Whether appends are refused until the disk has room.
   var isDiskFull = false
   private(set) var isClosed = false
@@ -69,10 +69,10 @@ actor PartitionWriter {
   private var unsyncedBytes = 0
   private var isSyncScheduled = false
   private var staging: [UInt8] = []
-  private var isMarkerFailing = false
+  var isMarkerFailing = false
   private var forgottenCounted = 0
   /// Once a segment could not be removed, none is until the partition is opened anew.
-  private var removalFailure: LogError?
+  var removalFailure: LogError?
   private(set) var poison: LogError?
 
   var partition: PartitionID { files.partition }
@@ -171,7 +171,7 @@ actor PartitionWriter {
 
   /// After a group or a roll has failed: cuts off what was written if that is safe, and poisons the partition if not.
   /// - Returns: What to tell those who wait.
-  private func giveUp(_ failure: Failure, isGroupBegun: Bool) -> LogError {
+  func giveUp(_ failure: Failure, isGroupBegun: Bool) -> LogError {
     guard case .full(let cause) = failure else {
       poison(with: failure.error)
       return failure.error
@@ -315,7 +315,7 @@ actor PartitionWriter {
     staging.removeAll(keepingCapacity: true)
   }
 
-  private func fatally(_ body: () throws(LogError) -> Void) throws(Failure) {
+  func fatally(_ body: () throws(LogError) -> Void) throws(Failure) {
     do throws(LogError) { try body() } catch { throw .fatal(error) }
   }
 
@@ -351,136 +351,13 @@ actor PartitionWriter {
   }
 
   /// Under `sync: interval` and `never`.
-  private func syncUnsynced() throws(LogError) {
+  func syncUnsynced() throws(LogError) {
     guard configuration.sync == .never || !unsynced.isEmpty else { return }
     try sync()
     if !unsynced.isEmpty { publish(unsynced) }
     unsynced = []
     unsyncedBytes = 0
     writeMarker()
-  }
-
-  // MARK: Segments
-
-  private var activeBase: Offset { published.activeBase }
-
-  /// Seals the active segment and begins the next. All names are durable before the first batch goes in.
-  private func roll() throws(Failure) {
-    if configuration.sync != .always { try fatally { () throws(LogError) in try syncUnsynced() } }
-    let base = nextOffset
-    let file: any File
-    do throws(LogError) {
-      // Both are made anew whole when the roll is tried again.
-      try writeSnapshot(base)
-      file = try placing(partition, base) { () throws(IOFailure) in try files.fileSystem.open(files.paths.segment(base), .create)
-      }
-    } catch {
-      throw Failure(error)
-    }
-    try fatally { () throws(LogError) in
-      try placing(partition, base) { () throws(IOFailure) in try files.fileSystem.syncDirectory(files.paths.directory) }
-    }
-    files.write(published.roll(to: file))
-    activeFile = file
-    position = 0
-    activeSince = nil
-    writeMarker()
-    metrics.segments.increment()
-    removeOldSnapshots()
-  }
-
-  /// Writes the producer state, which is that before the event at `base`. The caller syncs the directory.
-  private func writeSnapshot(_ base: Offset) throws(LogError) {
-    let snapshot = ProducerSnapshot.encoded(producers, partition: partition, base: base, lastAppendTime: lastAppendTime)
-    try placing(partition, base) { () throws(IOFailure) in
-      try files.fileSystem.replace(files.paths.producers(base), with: snapshot)
-    }
-  }
-
-  /// Seals the active segment if its first batch was appended before `time`.
-  func roll(begunBefore time: Timestamp) throws(LogError) {
-    guard poison == nil, !isDiskFull, let activeSince, activeSince < time else { return }
-    try rollNow()
-  }
-
-  private func rollNow() throws(LogError) {
-    do throws(Failure) {
-      try roll()
-    } catch {
-      let told = giveUp(error, isGroupBegun: false)
-      failWaiting(told)
-      throw told
-    }
-  }
-
-  /// Keeps the last two: the active segment's, and one to fall back on. One whose segment was never begun, or is gone, is of no use.
-  private func removeOldSnapshots() {
-    let bases = Set(published.segments.map(\.base))
-    do throws(IOFailure) {
-      let snapshots = files.bases(try files.fileSystem.list(files.paths.directory), suffix: ".producers")
-      let kept = snapshots.filter(bases.contains).suffix(2)
-      for base in snapshots where !kept.contains(base) { try files.fileSystem.remove(files.paths.producers(base)) }
-    } catch {
-      logger.warning("old producer snapshots are not removed", metadata: files.place("failure", "\(error)"))
-    }
-  }
-
-  /// Removes whole segments from the front while `isSurplus` says so. Never the active one.
-  /// - Returns: How many.
-  func removeSegments(while isSurplus: @Sendable (SegmentSummary, _ partitionBytes: Int) -> Bool) throws(LogError) -> Int {
-    if let removalFailure { throw removalFailure }
-    var removed = 0
-    while poison == nil {
-      let segments = published.segments
-      guard segments.count > 1, isSurplus(segments[0], segments.reduce(0) { $0 + $1.bytes }) else { return removed }
-      if removed == 0 { try checkSnapshot() }
-      published.removeFirst()
-      metrics.segments.decrement()
-      removed += 1
-      do throws(LogError) {
-        try files.removeSegment(segments[0].base)
-      } catch {
-        // A later one must not go before it: the next start would find a hole.
-        removalFailure = error
-        throw error
-      }
-    }
-    return removed
-  }
-
-  /// Sees to it that the active segment's producer snapshot is whole: once segments are gone, nothing else knows who had sent what.
-  private func checkSnapshot() throws(LogError) {
-    let base = activeBase
-    let stored = try placing(partition, base) { () throws(IOFailure) in
-      try files.fileSystem.contents(of: files.paths.producers(base), bytesMax: ProducerSnapshot.bytesMax)
-    }
-    var scratch = ProducerState(dedupWindow: configuration.dedupWindow, identitiesMax: configuration.dedupIdentitiesMax)
-    do throws(RecordDamage) {
-      if let stored {
-        _ = try ProducerSnapshot.decode(stored, partition: partition, base: base, into: &scratch)
-        return
-      }
-    } catch {
-      logger.warning("producer snapshot is damaged and is written anew", metadata: files.place("damage", "\(error)"))
-    }
-    // The state in memory is that of the end: it fits an empty segment.
-    if position > 0 { return try rollNow() }
-    try writeSnapshot(base)
-    try placing(partition, base) { () throws(IOFailure) in try files.fileSystem.syncDirectory(files.paths.directory) }
-  }
-
-  /// A lower bound that recovery may trust. Not synced, and not needed: a failure is logged, and an older marker is as true.
-  private func writeMarker() {
-    let marker = HighWatermarkMarker(
-      highWatermark: published.highWatermark, segment: activeBase, position: published.activeBytes,
-      isRelaxed: configuration.sync != .always)
-    do throws(IOFailure) {
-      try markerFile.writeAll(marker.encoded(partition), at: 0)
-      isMarkerFailing = false
-    } catch {
-      if !isMarkerFailing { logger.error("high-watermark file is not written", metadata: files.place("failure", "\(error)")) }
-      isMarkerFailing = true
-    }
   }
 
   // MARK: Failures
@@ -498,7 +375,7 @@ actor PartitionWriter {
 
   /// What waits behind a batch that failed fails too, once the queue takes no more: a later batch of a source must not be written where an
   /// earlier one was not, or the earlier one, sent again, would pass for a duplicate.
-  private func failWaiting(_ error: LogError) {
+  func failWaiting(_ error: LogError) {
     while case let rest = queue.take(groupBytesMax: configuration.groupBytesMax), !rest.isEmpty {
       for append in rest { append.completion(.failure(error)) }
     }
