@@ -2,6 +2,7 @@ import Events
 import Logging
 import Metrics
 import NIOCore
+import Synchronization
 
 /// The log of another process. Keeps the promises of `EventLog` across lost connections and restarts of the log: appends in order, each
 /// once, answered when synced; reads that fail are tried again for as long as its `patience` lasts.
@@ -21,12 +22,16 @@ public final class RemoteLog: EventLog, Sendable {
   /// One request's.
   private static let timeout = Duration.seconds(10)
   private static let waitTimeout = Duration.seconds(20)
+  /// Between two reads at a partition's end: each is a journey, and the busier the log, the more there is for one.
+  private static let readInterval = Duration.milliseconds(5)
 
   public let partitionCount: Int
   private let client: WireClient
   private let configuration: Configuration
   private let lanes: [AppendLane]
   private let logger: Logger
+  /// When each partition that was read to its end may be read again.
+  private let nextReads: Mutex<[PartitionID: ContinuousClock.Instant]> = Mutex([:])
 
   /// Asks the log for its partitions, for as long as it takes until one answers or the task is cancelled.
   /// - Throws: `.incompatible` when what answers is no log of this version, `.unavailable` when cancelled.
@@ -111,6 +116,10 @@ public final class RemoteLog: EventLog, Sendable {
     -> [ColumnBatch]
   {
     guard partition.index < partitionCount else { throw unknown(partition) }
+    if let next = nextReads.withLock({ $0[partition] }), next > .now {
+      // Cancelled: so will be what follows.
+      try? await Task.sleep(until: next)
+    }
     let request = WireRequest(
       .GET, "/v1/log/partitions/\(partition)/batches?from=\(start)&bytes_max=\(bytesMax)", answerBytesMax: BatchFraming.bytesMax)
     let response = try await ask(request, partition, patience: configuration.patience)
@@ -123,6 +132,8 @@ public final class RemoteLog: EventLog, Sendable {
     guard batches.first.map({ $0.baseOffset <= start && start < $0.endOffset }) ?? true,
       zip(batches, batches.dropFirst()).allSatisfy({ $0.endOffset == $1.baseOffset })
     else { throw LogError(.corrupt, partition: partition, "the log's answer does not continue at offset \(start)") }
+    let isAtEnd = response.body.readableBytes < bytesMax / 2
+    nextReads.withLock { $0[partition] = isAtEnd ? .now + RemoteLog.readInterval : nil }
     return batches
   }
 
