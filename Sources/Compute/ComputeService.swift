@@ -264,36 +264,51 @@ public final class ComputeService: ViewStore {
     return results
   }
 
-  /// A fold may be between a replay and its worker, for an instant: it is looked for again.
   private func snapshots(
     _ records: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange, _ worker: ComputeWorker
   ) async throws(ViewStoreError) -> [FoldSnapshot] {
+    try await takeWhole(partitions, asOf: { (taken: [FoldSnapshot]) in taken.map(\.asOf) }) { () throws(ComputeError) in
+      try await snapshots(of: records, partitions, range, worker)
+    }
+  }
+
+  /// A fold may be between a replay and its worker, for an instant: it is looked for again.
+  /// - Parameters:
+  ///   - partitions: All of which what is taken has to be of.
+  ///   - asOf: What it is of.
+  func takeWhole<Taken>(
+    _ partitions: Set<PartitionID>, asOf: (Taken) -> [OffsetVector], _ take: () async throws(ComputeError) -> Taken
+  ) async throws(ViewStoreError) -> Taken {
     for _ in 0..<100 {
-      var snapshots: [FoldSnapshot]
-      do throws(ComputeError) {
-        snapshots = try await self.snapshots(of: records, partitions, range, worker)
-      } catch {
-        throw .failed(error.description)
-      }
-      if snapshots.allSatisfy({ $0.asOf.offsets.count == partitions.count }) { return snapshots }
+      let taken: Taken
+      do throws(ComputeError) { taken = try await take() } catch { throw .failed(error.description) }
+      if asOf(taken).allSatisfy({ $0.offsets.count == partitions.count }) { return taken }
       try? await Task.sleep(for: .milliseconds(1))
       _ = try wanted(partitions)
     }
     throw .unavailable("a generation's partitions are just being loaded")
   }
 
+  /// With the worker's file pinned only where it is needed, which the first try says by nil.
+  func takePinned<Taken>(
+    _ worker: ComputeWorker, _ take: (StatePin?) async throws(ComputeError) -> Taken?
+  ) async throws(ComputeError) -> Taken? {
+    if let taken = try await take(nil) { return taken }
+    return try await take(worker.store.file.pin())
+  }
+
   /// What the worker and its replays hold just now: with the file pinned where rows that can change are in it only.
   private func snapshots(
     of records: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange, _ worker: ComputeWorker
   ) async throws(ComputeError) -> [FoldSnapshot] {
-    var taken = try await worker.snapshots(records, partitions, range, pin: nil)
-    if taken == nil { taken = try await worker.snapshots(records, partitions, range, pin: worker.store.file.pin()) }
+    let taken = try await takePinned(worker) { pin throws(ComputeError) in
+      try await worker.snapshots(records, partitions, range, pin: pin)
+    }
     var snapshots = taken ?? []
     for (index, record) in records.enumerated() where snapshots[index].asOf.offsets.count < partitions.count {
       let missing = partitions.filter { snapshots[index].asOf[$0] == nil }
-      var replayed = try await worker.replays.snapshot(record, missing, range, pin: nil)
-      if replayed == nil {
-        replayed = try await worker.replays.snapshot(record, missing, range, pin: worker.store.file.pin())
+      let replayed = try await takePinned(worker) { pin throws(ComputeError) in
+        try await worker.replays.snapshot(record, missing, range, pin: pin)
       }
       if let replayed { snapshots[index].append(replayed) }
     }

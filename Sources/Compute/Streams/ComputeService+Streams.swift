@@ -29,30 +29,22 @@ extension ComputeService {
     return (record, taken, rows)
   }
 
-  /// What the worker and its replays hold just now. A fold may be between the two, for an instant: it is looked for again.
+  /// What the worker and its replays hold just now.
   private func pinnedFolds(
     _ record: GenerationRecord, _ partitions: Set<PartitionID>, _ range: RowRange, _ worker: ComputeWorker
   ) async throws(ViewStoreError) -> PinnedFolds {
-    for _ in 0..<100 {
-      do throws(ComputeError) {
-        var taken = try await worker.pinnedFolds(record.id, partitions, range, pin: nil)
-        if taken == nil { taken = try await worker.pinnedFolds(record.id, partitions, range, pin: worker.store.file.pin()) }
-        var folds = taken ?? PinnedFolds()
-        let missing = partitions.filter { folds.asOf[$0] == nil }
-        if !missing.isEmpty {
-          var replayed = try await worker.replays.pinnedFolds(record.id, missing, range, pin: nil)
-          if replayed == nil {
-            replayed = try await worker.replays.pinnedFolds(record.id, missing, range, pin: worker.store.file.pin())
-          }
-          if let replayed { folds.append(replayed) }
-        }
-        if folds.asOf.offsets.count == partitions.count { return folds }
-      } catch {
-        throw .failed(error.description)
+    try await takeWhole(partitions, asOf: { (taken: PinnedFolds) in [taken.asOf] }) { () throws(ComputeError) in
+      let taken = try await takePinned(worker) { pin throws(ComputeError) in
+        try await worker.pinnedFolds(record.id, partitions, range, pin: pin)
       }
-      try? await Task.sleep(for: .milliseconds(1))
-      _ = try wanted(partitions)
+      var folds = taken ?? PinnedFolds()
+      let missing = partitions.filter { folds.asOf[$0] == nil }
+      guard !missing.isEmpty else { return folds }
+      let replayed = try await takePinned(worker) { pin throws(ComputeError) in
+        try await worker.replays.pinnedFolds(record.id, missing, range, pin: pin)
+      }
+      if let replayed { folds.append(replayed) }
+      return folds
     }
-    throw .unavailable("a generation's partitions are just being loaded")
   }
 }

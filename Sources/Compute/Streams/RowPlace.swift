@@ -17,9 +17,7 @@ struct RowPlace: Sendable, Hashable {
   @inline(__always) static func order(
     _ slotA: Int64, _ keyA: UnsafeRawBufferPointer, _ slotB: Int64, _ keyB: UnsafeRawBufferPointer
   ) -> Int {
-    if slotA != slotB { return slotA < slotB ? -1 : 1 }
-    for index in 0..<min(keyA.count, keyB.count) where keyA[index] != keyB[index] { return keyA[index] < keyB[index] ? -1 : 1 }
-    return keyA.count - keyB.count
+    slotA != slotB ? (slotA < slotB ? -1 : 1) : PartialRows.keyOrder(keyA, keyB)
   }
 }
 

@@ -154,6 +154,15 @@ public struct PartialRows: Sendable {
   /// The words of a row's state in `states`.
   public func stateRange(_ row: Int) -> Range<Int> { (row == 0 ? 0 : stateEnds[row - 1])..<stateEnds[row] }
 
+  /// How the bytes of two keys lie to each other in the order of results: below zero, zero or above.
+  /// - Parameters:
+  ///   - a: As `KeyCodec` encodes one.
+  ///   - b: Another.
+  public static func keyOrder(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int {
+    let order = Order.of(a, b)
+    return order == Order.less ? -1 : order == Order.greater ? 1 : 0
+  }
+
   public func withKey<R>(_ row: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     let range = keyRange(row)
     return try keyBytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
