@@ -7,6 +7,7 @@ import pathlib
 import queue
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -21,6 +22,22 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PENSTOCK_BUILD_DIR", ROOT / ".build" / "debug"))
 WEATHER = ROOT / "Sources" / "Penstock" / "Resources" / "weather-2013.ndjson.gz"
 DEADLINE = 60
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def eventually(condition):
+    """The condition's value once it holds."""
+    deadline = time.monotonic() + DEADLINE
+    while not (value := condition()):
+        assert time.monotonic() < deadline, value
+        time.sleep(0.01)
+    return value
+
 
 VIEWS = """
 views:

@@ -5,12 +5,11 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import time
 
 import pytest
-from conftest import BUILD, DEADLINE, WEATHER, Penstock
+from conftest import BUILD, DEADLINE, WEATHER, Penstock, eventually, free_port
 from test_contract import MORE_VIEWS
 from test_http import request
 
@@ -18,23 +17,10 @@ NAMES = ["weather_daily", "weather_hops", "weather_sessions", "weather_full", "w
 RUNS = int(os.environ.get("PENSTOCK_CRASH_RUNS", "3"))
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def ask(service, method, path, body=None):
     status, _, answer = request(service.ports["query"], method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
     return status, json.loads(answer)
 
-
-def eventually(condition):
-    deadline = time.monotonic() + DEADLINE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.01)
-    return found
 
 
 def sending(port, batch):

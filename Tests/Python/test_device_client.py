@@ -127,11 +127,8 @@ def test_what_cannot_go_on_is_an_error_at_once(penstock):
         run(be_fenced())
 
 
-class Cutting:
-    """A TCP proxy that cuts each connection after so many bytes from the device."""
-
-    def __init__(self, port, bytes_max):
-        self.port, self.bytes_max, self.cuts = port, bytes_max, 0
+class Proxy:
+    """Listens in a server's place, and carries each connection as its kind does; entered, its port."""
 
     async def __aenter__(self):
         self.server = await asyncio.start_server(self.carry, "127.0.0.1", 0)
@@ -139,6 +136,13 @@ class Cutting:
 
     async def __aexit__(self, *_):
         self.server.close()
+
+
+class Cutting(Proxy):
+    """Cuts each connection after so many bytes from the device."""
+
+    def __init__(self, port, bytes_max):
+        self.port, self.bytes_max, self.cuts = port, bytes_max, 0
 
     async def carry(self, reader, writer):
         upstream, to_upstream = await asyncio.open_connection("127.0.0.1", self.port)
@@ -174,18 +178,11 @@ def test_dropped_connections_lose_and_double_nothing(penstock):
     assert [event["data"]["value"] for event in stored(penstock.ports["query"], "client/cut")] == list(range(3000))
 
 
-class Withholding:
-    """A TCP proxy that keeps back what the server says of some kinds on the first connection, and cuts that at the first ack."""
+class Withholding(Proxy):
+    """Keeps back what the server says of some kinds on the first connection, and cuts that at the first ack."""
 
     def __init__(self, port, kinds):
         self.port, self.kinds, self.kept, self.connections = port, kinds, [], 0
-
-    async def __aenter__(self):
-        self.server = await asyncio.start_server(self.carry, "127.0.0.1", 0)
-        return self.server.sockets[0].getsockname()[1]
-
-    async def __aexit__(self, *_):
-        self.server.close()
 
     async def carry(self, reader, writer):
         self.connections += 1

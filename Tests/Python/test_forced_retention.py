@@ -4,13 +4,12 @@ import json
 import shutil
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
-from conftest import BUILD, DEADLINE, WEATHER, Service, event
+from conftest import BUILD, DEADLINE, WEATHER, Service, event, eventually
 
 
 def ask(service, path, body=None):
@@ -24,13 +23,6 @@ def ask(service, path, body=None):
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
 
-
-def eventually(condition):
-    deadline = time.monotonic() + DEADLINE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-    return found
 
 
 def penstock(*arguments):

@@ -3,13 +3,12 @@
 import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.parse
 
 import pytest
-from conftest import DEADLINE, ROOT, Penstock, event, receive, wait_for_ack
+from conftest import DEADLINE, ROOT, Penstock, event, free_port, receive, wait_for_ack
 from test_http import request
 from test_services import Services
 
@@ -111,12 +110,6 @@ def test_alerts_and_dashboard_ask_for_metrics_that_there_are():
     assert len({panel["id"] for panel in panels}) == len(panels)
     # Every metric that is no process's has its place there.
     assert {name for name in known if not re.search(r"_(process|build|metrics)_", name)} <= names_in("\n".join(asked))
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def test_a_real_prometheus_scrapes_it_and_answers_the_dashboards_questions(up, tmp_path):

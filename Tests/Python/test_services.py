@@ -3,20 +3,13 @@
 import json
 import re
 import signal
-import socket
 import time
 
 import ledger
 import pytest
-from conftest import BUILD, DEADLINE, VIEWS, Service, wait_for_ack
+from conftest import BUILD, DEADLINE, VIEWS, Service, eventually, free_port, wait_for_ack
 from test_http import request
 from websockets.sync.client import connect
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Services:
@@ -182,14 +175,6 @@ def append(services, events):
     assert status == 200, answer
     return json.loads(answer)["offsets"]
 
-
-def eventually(condition):
-    """The condition's value once it holds."""
-    end = time.monotonic() + DEADLINE
-    while not (value := condition()):
-        assert time.monotonic() < end, value
-        time.sleep(0.05)
-    return value
 
 
 def test_replay_late_events_and_aggregates_over_the_wire(services):
