@@ -202,8 +202,26 @@ public final class ComputeService: ViewStore {
     }
     let range = RowRange(
       from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max,
-      key: request.keyFilter?.pointKey(record.definition.keys.map(\.name)))
+      key: request.key ?? request.keyFilter?.pointKey(record.definition.keys.map(\.name)))
     return (record, partitions, range)
+  }
+
+  public func readAtOnce(_ request: ViewReadRequest) -> PartialResult? {
+    guard let key = request.key, request.asOf == nil, !request.allowsPartial, request.partitions == nil,
+      let record = book.table.live(request.view), request.generation ?? record.number == record.number
+    else { return nil }
+    let range = RowRange(from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max, key: key)
+    var snapshot = FoldSnapshot(record.definition)
+    for worker in workers {
+      guard worker.copyAtOnce(record.id, range, into: &snapshot) else { return nil }
+    }
+    // A partition may be on its way from one process to another, or its lease lost.
+    guard snapshot.asOf.offsets.count == log.partitionCount, request.after.map({ snapshot.asOf.reaches($0) }) ?? true,
+      owned.withLock({ $0.count == log.partitionCount && $0.allSatisfy(fence.mayAct) })
+    else { return nil }
+    return PartialResult(
+      definition: record.definition, generation: record.number, asOf: snapshot.asOf,
+      eventTimeWatermarks: snapshot.eventTimeWatermarks, rows: snapshot.windows(of: record.definition))
   }
 
   public nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {

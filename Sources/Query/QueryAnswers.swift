@@ -66,6 +66,24 @@ final class QueryAnswers: Sendable {
     await RequestID.$current.withValue(request.id) { await answerCounted(request, match) }
   }
 
+  /// As `answer`, where that takes no waiting for anything; may be called on an event loop.
+  func answerAtOnce(_ request: QueryRequest, _ match: RouteMatch) -> Answer? {
+    guard match.route == .view, match.route.allows(request.method), let plan = views.plans.pointPlan(request.query) else {
+      return nil
+    }
+    let start = ContinuousClock.now
+    let found: Answer?
+    do throws(QueryFailure) {
+      try admit(request, match.route)
+      found = try views.rowsAtOnce(try match.parameter(), plan, accept: request.accept)
+    } catch {
+      found = answer(error, to: request, match)
+    }
+    guard let found else { return nil }
+    counters.answered(match.route, found.status, after: ContinuousClock.now - start)
+    return found
+  }
+
   private func answerCounted(_ request: QueryRequest, _ match: RouteMatch) async -> Answer {
     let start = ContinuousClock.now
     var answer: Answer
@@ -80,19 +98,24 @@ final class QueryAnswers: Sendable {
       try admit(request, match.route)
       answer = try await self.route(request, match)
     } catch {
-      if error.problem.status >= 500 {
-        // What is missing or late is its owner's to log; what is broken is found here.
-        logger.log(
-          level: error.problem.status == 500 ? .error : .debug,
-          "answering \(error.problem.status) \(error.problem.code) to \(match.route.rawValue): \(error.problem.detail)",
-          metadata: ["request": "\(request.id)"])
-      }
-      var failure = error
-      failure.extra["request_id"] = .string(request.id.description)
-      answer = Answer(failure)
+      answer = self.answer(error, to: request, match)
     }
     counters.answered(match.route, answer.status, after: ContinuousClock.now - start)
     return answer
+  }
+
+  private func answer(_ failure: QueryFailure, to request: QueryRequest, _ match: RouteMatch) -> Answer {
+    let problem = failure.problem
+    if problem.status >= 500 {
+      // What is missing or late is its owner's to log; what is broken is found here.
+      logger.log(
+        level: problem.status == 500 ? .error : .debug,
+        "answering \(problem.status) \(problem.code) to \(match.route.rawValue): \(problem.detail)",
+        metadata: ["request": "\(request.id)"])
+    }
+    var failure = failure
+    failure.extra["request_id"] = .string(request.id.description)
+    return Answer(failure)
   }
 
   /// Every request but those for what anybody may see passes here, before anything is done for it.

@@ -62,14 +62,14 @@ public final class QueryService: Sendable {
   public func start() async throws -> (host: String, port: Int) {
     guard !isStarted.exchange(true, ordering: .acquiringAndReleasing) else { throw StartError.alreadyStarted }
     do {
-      let responder = QueryResponder(answers: answers)
+      let responder = DatedResponder(answers: answers)
       let (configuration, secure) = (configuration, secure)
       let address = try await listener.start(
         host: configuration.host, port: configuration.port,
         options: { $0.childChannelOption(.maxMessagesPerRead, value: 1) },
         initialise: { channel in
           try secure?(channel)
-          try QueryService.initialise(channel, configuration) { await responder.respond(to: $0, $1) }
+          try QueryService.initialise(channel, configuration, responder)
         })
       return (address?.ipAddress ?? configuration.host, address?.port ?? configuration.port)
     } catch {
@@ -79,7 +79,7 @@ public final class QueryService: Sendable {
   }
 
   private static func initialise(
-    _ channel: any Channel, _ configuration: QueryConfiguration, respond: @escaping QueryConnection.Responder
+    _ channel: any Channel, _ configuration: QueryConfiguration, _ responder: some QueryResponder
   ) throws {
     var limits = NIOHTTPDecoderLimitConfiguration()
     limits.maxHeaderFieldSize = QueryConfiguration.headerBytesMax
@@ -87,7 +87,7 @@ public final class QueryService: Sendable {
     limits.maxHeaderFieldCount = QueryConfiguration.headersMax
     let operations = channel.pipeline.syncOperations
     try operations.configureHTTPServerPipeline(withEncoderConfiguration: .init(), withDecoderLimitConfiguration: limits)
-    try operations.addHandler(QueryConnection(configuration, respond: respond))
+    try operations.addHandler(QueryConnection(configuration, responder))
   }
 
   /// Stops accepting, finishes the requests that are under way, closes the connections.
@@ -101,7 +101,7 @@ public final class QueryService: Sendable {
 }
 
 /// Answers with what every answer has, besides its own: the request's id, the date, the body's length.
-private final class QueryResponder: Sendable {
+private final class DatedResponder: QueryResponder {
   private let answers: QueryAnswers
   private let date = Mutex(DateText())
 
@@ -109,6 +109,14 @@ private final class QueryResponder: Sendable {
 
   func respond(to request: QueryRequest, _ match: RouteMatch) async -> (Answer, HTTPHeaders) {
     let answer = await answers.answer(request, match)
+    return (answer, headers(of: answer, to: request))
+  }
+
+  func respondAtOnce(to request: QueryRequest, _ match: RouteMatch) -> (Answer, HTTPHeaders)? {
+    answers.answerAtOnce(request, match).map { ($0, headers(of: $0, to: request)) }
+  }
+
+  private func headers(of answer: Answer, to request: QueryRequest) -> HTTPHeaders {
     var headers = HTTPHeaders()
     headers.reserveCapacity(answer.headers.count + 4)
     headers.add(name: "Content-Type", value: answer.contentType)
@@ -116,6 +124,6 @@ private final class QueryResponder: Sendable {
     headers.add(name: RequestID.header, value: request.id.description)
     headers.add(name: "Date", value: date.withLock { $0.text(at: Timestamp.systemNow()) })
     if case .bytes(let bytes) = answer.body { headers.add(name: "Content-Length", value: String(bytes.count)) }
-    return (answer, headers)
+    return headers
   }
 }

@@ -42,7 +42,7 @@ struct GenerationTable: Sendable, Hashable {
   }
 
   func of(_ view: String) -> [GenerationRecord] { records.filter { $0.definition.name == view } }
-  func live(_ view: String) -> GenerationRecord? { of(view).first { $0.state == .live } }
+  func live(_ view: String) -> GenerationRecord? { records.first { $0.state == .live && $0.definition.name == view } }
   subscript(_ id: GenerationID) -> GenerationRecord? { records.first { $0.id == id } }
 
   /// The generation asked for, the live one when none is.

@@ -22,7 +22,7 @@ actor ComputeWorker {
   nonisolated let replays: ReplayWorker
   nonisolated let kept: KeptCheckpoints
   private let now: @Sendable () -> Timestamp
-  private let executor: WorkerExecutor
+  nonisolated let executor: WorkerExecutor
   private let log: any EventLog
   private let configuration: ComputeConfiguration
   private let fence: PartitionFence

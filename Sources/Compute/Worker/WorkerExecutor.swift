@@ -38,19 +38,34 @@ final class WorkerExecutor: SerialExecutor {
     await withCheckedContinuation { continuation in queue.append { continuation.resume() } }
   }
 
+  /// Runs `body` on the calling thread in this one's place, if this one has nothing to do: what two wakes of a thread would cost is saved.
+  ///
+  /// Whoever gives the thread something to do meanwhile waits until `body` has ended: it must be short, and wait for nothing itself.
+  /// - Returns: Nil, with nothing run, when the thread is busy.
+  func whileIdle<R>(_ body: () throws -> R) rethrows -> R? { try queue.whileIdle(body) }
+
+  func checkIsolated() {
+    precondition(queue.isHeldByThisThread, "what belongs to a worker is touched by its thread, or in its place")
+  }
+
   func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
 }
 
 /// What the thread has to do, in order.
 ///
-/// Invariant for `@unchecked`: `jobs`, `isAsleep` and `isEnded` are touched with `condition` locked only.
+/// Invariant for `@unchecked`: `jobs`, `isRunning`, `isAsleep` and `isEnded` are touched with `condition` locked only. A job runs while
+/// `isRunning` is set and `condition` is not locked; what runs in the thread's place, while `isRunning` is not set and `condition` is locked:
+/// so never both, nor two of the latter.
 private final class JobQueue: @unchecked Sendable {
   private let condition = NSCondition()
   private var jobs: [@Sendable () -> Void] = []
+  private var isRunning = false
   private var isAsleep = false
   private var isEnded = false
   /// Given and not yet begun.
   private let waiting = Atomic<Int>(0)
+  /// The thread that runs something in the queue's thread's place; 0 when none does.
+  private let holder = Atomic<UInt>(0)
 
   var isWanted: Bool { waiting.load(ordering: .relaxed) > 0 }
 
@@ -60,6 +75,19 @@ private final class JobQueue: @unchecked Sendable {
     jobs.append(job)
     if isAsleep { condition.signal() }
     condition.unlock()
+  }
+
+  var isHeldByThisThread: Bool { holder.load(ordering: .relaxed) == JobQueue.thisThread }
+
+  private static var thisThread: UInt { UInt(pthread_self()) }
+
+  func whileIdle<R>(_ body: () throws -> R) rethrows -> R? {
+    condition.lock()
+    defer { condition.unlock() }
+    guard !isRunning, jobs.isEmpty else { return nil }
+    holder.store(JobQueue.thisThread, ordering: .relaxed)
+    defer { holder.store(0, ordering: .relaxed) }
+    return try body()
   }
 
   func end() {
@@ -73,12 +101,14 @@ private final class JobQueue: @unchecked Sendable {
     var taken: [@Sendable () -> Void] = []
     while true {
       condition.lock()
+      isRunning = false
       while jobs.isEmpty && !isEnded {
         isAsleep = true
         condition.wait()
         isAsleep = false
       }
       swap(&taken, &jobs)
+      isRunning = true
       condition.unlock()
       if taken.isEmpty { return }
       for job in taken {

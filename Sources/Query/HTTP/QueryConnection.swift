@@ -3,6 +3,14 @@ import HTTPServing
 import NIOCore
 import NIOHTTP1
 
+/// Answers requests, for connections.
+protocol QueryResponder: Sendable {
+  /// Cancelled when whoever asked something long has left.
+  func respond(to request: QueryRequest, _ match: RouteMatch) async -> (Answer, HTTPHeaders)
+  /// Nil where an answer takes waiting for something. Called on the event loop.
+  func respondAtOnce(to request: QueryRequest, _ match: RouteMatch) -> (Answer, HTTPHeaders)?
+}
+
 /// One analyst's connection: collects a request within its bounds, has it answered, writes the answer, and takes the next.
 ///
 /// The pipeline before it holds back pipelined requests until the answer is written. Belongs to the channel's event loop.
@@ -10,12 +18,9 @@ final class QueryConnection: ChannelInboundHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
-  /// Answers a request; cancelled when whoever asked something long has left.
-  typealias Responder = @Sendable (QueryRequest, RouteMatch) async -> (Answer, HTTPHeaders)
-
   private let requestTimeout: TimeAmount
   private let idleTimeout: TimeAmount
-  private let respond: Responder
+  private let responder: any QueryResponder
   private var head: HTTPRequestHead?
   private var body: [UInt8] = []
   private var task: Task<Void, Never>?
@@ -25,10 +30,10 @@ final class QueryConnection: ChannelInboundHandler {
   private var isFinishing = false
   private var deadline: Scheduled<Void>?
 
-  init(_ configuration: QueryConfiguration, respond: @escaping Responder) {
+  init(_ configuration: QueryConfiguration, _ responder: any QueryResponder) {
     requestTimeout = .nanoseconds(configuration.requestTimeout.nanoseconds)
     idleTimeout = .nanoseconds(configuration.idleTimeout.nanoseconds)
-    self.respond = respond
+    self.responder = responder
   }
 
   // TLS's handshake is within the first request's time.
@@ -104,32 +109,34 @@ final class QueryConnection: ChannelInboundHandler {
     let request = QueryRequest(head.method, head.uri, headers: head.headers, body: body)
     let match = RouteMatch(request.path)
     isLong = match.route.isLong
+    if let (answer, headers) = responder.respondAtOnce(to: request, match) { return write(context, head, answer, headers) }
     let bound = NIOLoopBound((connection: self, context: context), eventLoop: context.eventLoop)
-    let (respond, channel, writeTimeout) = (respond, context.channel, idleTimeout)
+    let (responder, eventLoop) = (responder, context.eventLoop)
     task = Task {
-      let (answer, headers) = await respond(request, match)
-      switch answer.body {
-      case .bytes(let bytes):
-        channel.eventLoop.execute { bound.value.connection.write(bound.value.context, head, answer.status, headers, bytes) }
-      case .pieces(let first, let rest):
-        let stream = AnswerStream(channel: channel, writeTimeout: writeTimeout)
-        channel.eventLoop.execute { bound.value.connection.writeHead(bound.value.context, head, answer.status, headers) }
-        let isWhole = head.method == .HEAD ? true : await stream.write(first, rest)
-        channel.eventLoop.execute {
-          if isWhole { bound.value.connection.end(bound.value.context, head) } else { channel.close(promise: nil) }
-        }
-      }
+      let (answer, headers) = await responder.respond(to: request, match)
+      eventLoop.execute { bound.value.connection.write(bound.value.context, head, answer, headers) }
     }
   }
 
-  private func write(
-    _ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ status: Int, _ headers: HTTPHeaders, _ bytes: [UInt8]
-  ) {
-    writeHead(context, head, status, headers)
-    if head.method != .HEAD, !bytes.isEmpty, context.channel.isActive {
-      context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: bytes)))), promise: nil)
+  private func write(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ answer: Answer, _ headers: HTTPHeaders) {
+    writeHead(context, head, answer.status, headers)
+    guard head.method != .HEAD, context.channel.isActive else { return end(context, head) }
+    switch answer.body {
+    case .bytes(let bytes):
+      if !bytes.isEmpty {
+        context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: bytes)))), promise: nil)
+      }
+      end(context, head)
+    case .pieces(let first, let rest):
+      let bound = NIOLoopBound((connection: self, context: context), eventLoop: context.eventLoop)
+      let stream = AnswerStream(channel: context.channel, writeTimeout: idleTimeout)
+      task = Task {
+        let isWhole = await stream.write(first, rest)
+        stream.channel.eventLoop.execute {
+          if isWhole { bound.value.connection.end(bound.value.context, head) } else { stream.channel.close(promise: nil) }
+        }
+      }
     }
-    end(context, head)
   }
 
   private func writeHead(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ status: Int, _ headers: HTTPHeaders) {

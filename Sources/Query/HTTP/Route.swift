@@ -108,8 +108,13 @@ struct RouteMatch: Sendable {
   }
 
   private struct Segment: Sendable {
-    var text: Substring
-    var isParameter: Bool { text.first == "{" }
+    let text: Substring
+    let isParameter: Bool
+
+    init(_ text: Substring) {
+      self.text = text
+      isParameter = text.first == "{"
+    }
   }
 
   private static let literals: [Substring: Route] = {
@@ -118,6 +123,6 @@ struct RouteMatch: Sendable {
   }()
 
   private static let templates: [(Route, [Segment])] = Route.allCases.filter { $0.rawValue.contains("{") }.map { route in
-    (route, route.rawValue.split(separator: "/", omittingEmptySubsequences: false).map { Segment(text: $0) })
+    (route, route.rawValue.split(separator: "/", omittingEmptySubsequences: false).map(Segment.init))
   }
 }

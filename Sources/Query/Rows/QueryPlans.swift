@@ -15,6 +15,16 @@ final class QueryPlans: Sendable {
 
     fileprivate init(_ parameters: QueryParameters) { self.parameters = parameters }
 
+    fileprivate var isPoint: Bool {
+      parameters["cursor"] == nil && last.withLock { $0.map { $0.query.key != nil && $0.query.limit != .max } ?? false }
+    }
+
+    /// The query it was last found to be, if that is of this view and for this format.
+    func known(of view: String, as format: OutputFormat) -> ViewQuery? {
+      guard let known = last.withLock({ $0 }), known.format == format, known.query.definition.name == view else { return nil }
+      return known.query
+    }
+
     /// The query for a definition: as it was made before, or by `make`.
     func query(
       of definition: ViewDefinition, _ generation: Int, as format: OutputFormat,
@@ -35,6 +45,13 @@ final class QueryPlans: Sendable {
 
   /// Texts kept now.
   var count: Int { plans.withLock { $0.count } }
+
+  /// The plan of a text that was read before, and found to ask for the first page of what one key has.
+  func pointPlan(_ query: Substring) -> Plan? {
+    let text = String(query)
+    guard let plan = plans.withLock({ $0[text] }), plan.isPoint else { return nil }
+    return plan
+  }
 
   /// - Parameter query: What follows the `?`, still encoded.
   func plan(_ query: Substring, known names: [String]) throws(QueryFailure) -> Plan {

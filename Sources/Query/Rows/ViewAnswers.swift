@@ -54,6 +54,15 @@ struct ViewAnswers: Sendable {
     return answer(pin, from: cursor.row, format)
   }
 
+  /// As `rows`, where that takes no waiting. On the connection's own thread, it costs no wake of another.
+  /// - Parameter plan: Of the request's query, which asks for what one key has.
+  func rowsAtOnce(_ view: String, _ plan: QueryPlans.Plan, accept: String?) throws(QueryFailure) -> Answer? {
+    let format = try OutputFormat.choose(plan.parameters["format"], accept: accept)
+    guard let known = plan.known(of: view, as: format), let result = source.resultAtOnce(of: known) else { return nil }
+    let order = result.rows.sorted(by: known.order, known.definition.layout, result.finality)
+    return answer(KeptResults.Pin(result: result, order: order), from: 0, format)
+  }
+
   private static var foreign: QueryFailure { CursorText.foreign("the view, from, to, where, group_by, step and order") }
 
   /// All rows, as they are read; nil where they must all be known first.

@@ -17,6 +17,8 @@ struct ViewQuery: Sendable {
   var from: Int64?
   var to: Int64?
   var filter: Expression?
+  /// The one key that fulfils `filter`, where there is but one.
+  private(set) var key: [UInt8]?
   /// Numbers of the view's keys, in the order of the result; nil keeps all as they are.
   var keptKeys: [Int]?
   /// Nanoseconds; nil where it would change nothing.
@@ -45,6 +47,7 @@ struct ViewQuery: Sendable {
     (from, to) = try parameters.timeRange()
     filter = nil
     if let text = parameters["where"] { filter = try Expression(where: text, keysOf: schema) }
+    key = filter?.pointKey(schema.keys.map(\.name))
     keptKeys = try ViewQuery.keptKeys(parameters["group_by"], schema.keys.map(\.name))
     step = try ViewQuery.step(parameters, definition)
     let keys = schema.keys
@@ -136,7 +139,7 @@ struct ViewQuery: Sendable {
     let (from, to) = isJoined ? (nil, nil) : (from, to)
     return ViewReadRequest(
       view: definition.name, generation: isPinned ? generation : nil, from: from.map { Timestamp(nanoseconds: $0) },
-      to: to.map { Timestamp(nanoseconds: $0) }, after: after, timeout: timeout, keyFilter: filter, asOf: asOf,
+      to: to.map { Timestamp(nanoseconds: $0) }, after: after, timeout: timeout, keyFilter: filter, key: key, asOf: asOf,
       allowsPartial: allowsPartial)
   }
 
@@ -146,9 +149,13 @@ struct ViewQuery: Sendable {
       && !definition.joinsSessions(keptKeys: nil)
   }
 
-  /// The result's rows of those read: merged, in the order of window start and key.
-  func result(of rows: PartialRows) -> PartialRows {
-    var rows = rows
+  /// The result's rows of those read: those that are wanted, merged, in the order of window start and key.
+  func result(of read: PartialRows) -> PartialRows {
+    var rows = read
+    if let filter {
+      var scratch = EvaluationScratch()
+      rows = rows.filtered(by: filter, keys: definition.keys.map(\.name), using: &scratch)
+    }
     // Of overlapping windows, merging takes those that follow one another: else events would count several times.
     if step != nil, case .hop(let size, _) = definition.window { rows = rows.filtered { $0 % size == 0 } }
     if definition.joinsSessions(keptKeys: keptKeys) {

@@ -72,7 +72,9 @@ final class ViewSource: Sendable {
     }
     guard let (stream, slot) = found else { return nil }
     let strict = Finality(definition: made.definition, keptKeys: nil, eventTimeWatermarks: stream.eventTimeWatermarks)
-    let finality = try await finality(strict, made.definition, keptKeys: nil, stream.asOf, stream.eventTimeWatermarks)
+    let finality = finality(
+      strict, made.definition, keptKeys: nil, stream.asOf, stream.eventTimeWatermarks,
+      try await statuses(maxAge: ViewSource.statusAge))
     return (made, stream, finality, slot)
   }
 
@@ -109,14 +111,22 @@ final class ViewSource: Sendable {
 
   /// A store's answer, merged as the query wants it.
   func result(of query: ViewQuery, _ read: PartialResult) async throws(QueryFailure) -> ViewResult {
-    var rows = read.rows
-    if let filter = query.filter {
-      var scratch = EvaluationScratch()
-      rows = rows.filtered(by: filter, keys: query.definition.keys.map(\.name), using: &scratch)
-    }
-    rows = query.result(of: rows)
+    let rows = query.result(of: read.rows)
     let finality = try await finality(of: rows, query.definition, keptKeys: query.keptKeys, read)
     return ViewResult(query: query, asOf: read.asOf, rows: rows, finality: finality, missing: read.missing)
+  }
+
+  /// As `result`, where it can be had without waiting for anything.
+  func resultAtOnce(of query: ViewQuery) -> ViewResult? {
+    guard let read = store.readAtOnce(query.request), read.generation == query.generation else { return nil }
+    let rows = query.result(of: read.rows)
+    let (definition, watermarks) = (query.definition, read.eventTimeWatermarks)
+    var finality = Finality(definition: definition, keptKeys: query.keptKeys, eventTimeWatermarks: watermarks)
+    if !finality.isEveryRowFinal(rows) {
+      guard let statuses = knownStatuses(maxAge: ViewSource.statusAge) else { return nil }
+      finality = self.finality(finality, definition, keptKeys: query.keptKeys, read.asOf, watermarks, statuses)
+    }
+    return ViewResult(query: query, asOf: read.asOf, rows: rows, finality: finality)
   }
 
   func read(_ request: ViewReadRequest) async throws(QueryFailure) -> PartialResult {
@@ -143,15 +153,16 @@ final class ViewSource: Sendable {
   ) async throws(QueryFailure) -> Finality {
     let strict = Finality(definition: definition, keptKeys: keptKeys, eventTimeWatermarks: result.eventTimeWatermarks)
     guard !strict.isEveryRowFinal(rows) else { return strict }
-    return try await finality(strict, definition, keptKeys: keptKeys, result.asOf, result.eventTimeWatermarks)
+    return finality(
+      strict, definition, keptKeys: keptKeys, result.asOf, result.eventTimeWatermarks,
+      try await statuses(maxAge: ViewSource.statusAge))
   }
 
   /// With what is known of idle partitions.
   private func finality(
     _ strict: Finality, _ definition: ViewDefinition, keptKeys: [Int]?, _ asOf: OffsetVector,
-    _ eventTimeWatermarks: [PartitionID: Timestamp]
-  ) async throws(QueryFailure) -> Finality {
-    let statuses = try await statuses(maxAge: ViewSource.statusAge)
+    _ eventTimeWatermarks: [PartitionID: Timestamp], _ statuses: [ViewStatus]
+  ) -> Finality {
     guard let status = statuses.first(where: { $0.definition.name == definition.name }) else { return strict }
     let idleSince = now().nanoseconds - idleAfter
     var idle: Set<PartitionID> = []
@@ -196,13 +207,18 @@ final class ViewSource: Sendable {
     return (status.definition, status.generation)
   }
 
+  /// Nil where the store has to be asked.
+  private func knownStatuses(maxAge: Duration) -> [ViewStatus]? {
+    guard maxAge > .zero else { return nil }
+    let known = known.withLock { $0 }
+    guard let at = known.at, ContinuousClock.now - at < maxAge else { return nil }
+    return known.views
+  }
+
   /// - Parameter maxAge: Zero asks the store.
   func statuses(maxAge: Duration) async throws(QueryFailure) -> [ViewStatus] {
+    if let known = knownStatuses(maxAge: maxAge) { return known }
     let asked = ContinuousClock.now
-    if maxAge > .zero {
-      let known = known.withLock { $0 }
-      if let at = known.at, asked - at < maxAge { return known.views }
-    }
     do throws(ViewStoreError) {
       let views = try await store.views()
       known.withLock { known in

@@ -15,6 +15,13 @@ public protocol ViewStore: Sendable {
   ///   partition: never a smaller sum instead.
   nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult
 
+  /// The rows of one key, where they can be had without waiting for anything: they are in memory, nobody is busy with them, and there are few.
+  ///
+  /// May be called on an event loop.
+  /// - Parameter request: With a `key`.
+  /// - Returns: As `read`; nil when that has to be asked, whatever the reason: it says what is wrong, too.
+  func readAtOnce(_ request: ViewReadRequest) -> PartialResult?
+
   /// The same rows, merged and in the order of window start and key, without holding them all.
   ///
   /// - Returns: Nil when the store cannot give what is asked a piece at a time, in which case `read` can; also for `request.asOf`, and
@@ -24,6 +31,8 @@ public protocol ViewStore: Sendable {
 }
 
 extension ViewStore {
+  public func readAtOnce(_ request: ViewReadRequest) -> PartialResult? { nil }
+
   public nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? { nil }
 }
 
@@ -42,6 +51,8 @@ public struct ViewReadRequest: Sendable, Hashable {
   public var timeout: Duration
   /// A condition over the key columns. A store may use it to send less; it need not, so the asker applies it again.
   public var keyFilter: Expression?
+  /// The one key, as `KeyCodec` encodes it, that fulfils `keyFilter`, where the asker has found that there is but one.
+  public var key: [UInt8]?
   /// The rows as they were when exactly these offsets had been counted; a partition that is not named counts nothing. The present when nil.
   public var asOf: OffsetVector?
   /// Those to answer for: `.missingPartitions` when the store does not own them all. All of the log's when nil.
@@ -51,7 +62,8 @@ public struct ViewReadRequest: Sendable, Hashable {
 
   public init(
     view: String, generation: Int? = nil, from: Timestamp? = nil, to: Timestamp? = nil, after: OffsetVector? = nil,
-    timeout: Duration = .seconds(5), keyFilter: Expression? = nil, asOf: OffsetVector? = nil,
+    timeout: Duration = .seconds(5), keyFilter: Expression? = nil, key: [UInt8]? = nil,
+    asOf: OffsetVector? = nil,
     partitions: Set<PartitionID>? = nil, allowsPartial: Bool = false
   ) {
     self.view = view
@@ -61,6 +73,7 @@ public struct ViewReadRequest: Sendable, Hashable {
     self.after = after
     self.timeout = timeout
     self.keyFilter = keyFilter
+    self.key = key
     self.asOf = asOf
     self.partitions = partitions
     self.allowsPartial = allowsPartial
