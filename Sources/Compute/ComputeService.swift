@@ -202,7 +202,7 @@ public final class ComputeService: ViewStore {
     }
     let range = RowRange(
       from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max,
-      key: request.key ?? request.keyFilter?.pointKey(record.definition.keys.map(\.name)))
+      key: request.key ?? request.keyFilter?.pointKey(record.definition.keys.map(\.name))?.key)
     return (record, partitions, range)
   }
 

@@ -58,7 +58,23 @@ public struct OffsetVector: Hashable, Sendable, CustomStringConvertible {
 
   /// The JSON form.
   public var description: String {
-    "{" + sorted.map { "\"\($0.partition)\":\($0.offset)" }.joined(separator: ",") + "}"
+    var text: [UInt8] = []
+    write(to: &text)
+    return String(decoding: text, as: UTF8.self)
+  }
+
+  /// Appends the JSON form.
+  /// - Parameter bytes: Takes it.
+  public func write(to bytes: inout [UInt8]) {
+    bytes.reserveCapacity(bytes.count + 2 + offsets.count * 16)
+    bytes.append(0x7B)
+    for (index, one) in offsets.sorted(by: { $0.key < $1.key }).enumerated() {
+      bytes.append(contentsOf: (index == 0 ? "\"" : ",\"").utf8)
+      bytes.append(contentsOf: one.key.description.utf8)
+      bytes.append(contentsOf: "\":".utf8)
+      bytes.append(contentsOf: one.value.description.utf8)
+    }
+    bytes.append(0x7D)
   }
 
   /// Reads the JSON form.

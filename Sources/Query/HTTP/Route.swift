@@ -88,7 +88,7 @@ struct RouteMatch: Sendable {
       return
     }
     route = .unknown
-    let segments = path.split(separator: "/", omittingEmptySubsequences: false)
+    let segments = path.utf8.split(separator: 0x2F, omittingEmptySubsequences: false).map(Substring.init)
     for (route, template) in RouteMatch.templates where template.count == segments.count {
       let matches = zip(template, segments).allSatisfy { $0.isParameter ? !$1.isEmpty : $0.text == $1 }
       guard matches else { continue }

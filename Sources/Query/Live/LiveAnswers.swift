@@ -53,10 +53,9 @@ struct LiveReader: Sendable {
   /// - Parameter after: As of these offsets at least.
   func read(after: OffsetVector? = nil) async throws(QueryFailure) -> ViewResult {
     let result = try await source.result(of: view, parameters) { definition, generation throws(QueryFailure) in
-      var query = try ViewQuery(
-        parameters, definition: definition, generation: generation, partitionCount: partitionCount, rowsMax: 1)
-      if let after { query.after = query.after.map { $0.maximum(after) } ?? after }
-      return query
+      try ViewQuery(
+        parameters, definition: definition, generation: generation, partitionCount: partitionCount, rowsMax: 1,
+        reached: after)
     }
     guard result.rows.count <= rowsMax else {
       throw QueryFailure(
@@ -64,14 +63,6 @@ struct LiveReader: Sendable {
         "a stream is of at most \(rowsMax) rows, and this would be of \(result.rows.count): narrow it by from, to, where or group_by"
       )
     }
-    return result
-  }
-}
-
-extension OffsetVector {
-  fileprivate func maximum(_ other: OffsetVector) -> OffsetVector {
-    var result = self
-    result.formMaximum(other)
     return result
   }
 }

@@ -166,7 +166,7 @@ struct LivePieces: BodyPieces {
       event.append(contentsOf: "\"generation\":\(result.query.generation),\"as_of\":\(result.asOf.description),".utf8)
       if name == "rows", start == 0 {
         event.append(contentsOf: "\"columns\":".utf8)
-        result.query.columnsJSON.write(to: &event)
+        event.append(contentsOf: result.query.columnsText)
         event.append(0x2C)
       }
       event.append(contentsOf: "\"rows\":[".utf8)

@@ -88,10 +88,13 @@ final class KeptResults: Sendable {
 extension ViewResult {
   /// What the result is known by: equal for results of one query at one moment.
   var id: String {
-    var text = "\(query.fingerprint) \(query.generation) \(query.definition.generationHash) \(asOf.description)"
-    return text.withUTF8 { bytes in
-      String(stableHash(UnsafeRawBufferPointer(bytes)), radix: 16)
-        + String(stableHash(UnsafeRawBufferPointer(bytes), seed: 0x9AE1_6A3B_2F90_404F), radix: 16)
+    var text = asOfText
+    text.append(contentsOf: query.definition.generationHash.utf8)
+    for word in [query.fingerprint, UInt64(query.generation)] {
+      withUnsafeBytes(of: word.littleEndian) { text.append(contentsOf: $0) }
+    }
+    return text.withUnsafeBytes { bytes in
+      String(stableHash(bytes), radix: 16) + String(stableHash(bytes, seed: 0x9AE1_6A3B_2F90_404F), radix: 16)
     }
   }
 }

@@ -16,7 +16,7 @@ final class QueryPlans: Sendable {
     fileprivate init(_ parameters: QueryParameters) { self.parameters = parameters }
 
     fileprivate var isPoint: Bool {
-      parameters["cursor"] == nil && last.withLock { $0.map { $0.query.key != nil && $0.query.limit != .max } ?? false }
+      parameters["cursor"] == nil && last.withLock { $0.map { $0.query.request.key != nil && $0.query.limit != .max } ?? false }
     }
 
     /// The query it was last found to be, if that is of this view and for this format.

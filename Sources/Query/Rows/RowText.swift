@@ -7,7 +7,7 @@ struct RowText: Sendable {
   private let layout: StateLayout
   private let finality: Finality
   private let keyCount: Int
-  /// What stands before each key and aggregate: `,"temp_avg":`, or a comma.
+  /// What stands in JSON before each key and aggregate.
   private let labels: [[UInt8]]
   /// Most rows share a window with the row before.
   private var startText = TimeText()
@@ -17,15 +17,8 @@ struct RowText: Sendable {
     self.format = format
     self.finality = finality
     layout = query.definition.layout
-    let named = query.columns.dropFirst(ViewSchema.reservedNames.count)
-    keyCount = named.count { $0.role == .key }
-    labels = named.map { column in
-      var label: [UInt8] = [0x2C]
-      guard format != .csv else { return label }
-      JSONValue.writeString(column.name, to: &label)
-      label.append(0x3A)
-      return label
-    }
+    keyCount = query.columns.count { $0.role == .key }
+    labels = query.labels
   }
 
   /// The line of column names; none but in CSV.

@@ -112,7 +112,7 @@ struct ViewAnswers: Sendable {
     // Small answers, most of them, go out in one piece and with their length.
     answer.body = first.count < PageWriter.pieceBytes ? .bytes(first) : .pieces(first: first, writer)
     if format != .json {
-      answer.headers.append(("Penstock-As-Of", result.asOf.description))
+      answer.headers.append(("Penstock-As-Of", String(decoding: result.asOfText, as: UTF8.self)))
       if let cursor { answer.headers.append(("Penstock-Next-Cursor", cursor)) }
     }
     return answer
@@ -132,13 +132,13 @@ struct ViewAnswers: Sendable {
       head.append(contentsOf: #","generation":"#.utf8)
       head.append(contentsOf: query.generation.description.utf8)
       head.append(contentsOf: #","as_of":"#.utf8)
-      head.append(contentsOf: result.asOf.description.utf8)
+      head.append(contentsOf: result.asOfText)
       if query.allowsPartial {
         let names = result.missing.map(\.description).joined(separator: ",")
         head.append(contentsOf: #","partial":\#(!result.missing.isEmpty),"missing_partitions":[\#(names)]"#.utf8)
       }
       head.append(contentsOf: #","columns":"#.utf8)
-      query.columnsJSON.write(to: &head)
+      head.append(contentsOf: query.columnsText)
       head.append(contentsOf: #","rows":["#.utf8)
       var tail = Array(#"],"next_cursor":"#.utf8)
       if let cursor {

@@ -1,64 +1,73 @@
 import Events
 import Views
 
-/// What `GET /v1/views/{view}` asks for, checked against the view.
-struct ViewQuery: Sendable {
+/// What `GET /v1/views/{view}` asks for, checked against the view; with what answering it again and again would make each time.
+final class ViewQuery: Sendable {
   static let parameterNames = [
     "from", "to", "where", "group_by", "step", "order", "limit", "cursor", "after", "timeout", "format",
     "generation", "as_of", "allow_partial",
   ]
   static let limitDefault = 1000
 
-  var definition: ViewDefinition
-  var generation: Int
+  let definition: ViewDefinition
+  let generation: Int
   /// Of the result.
-  var columns: [SchemaColumn]
+  let columns: [SchemaColumn]
   /// Nanoseconds, on the view's own windows.
-  var from: Int64?
-  var to: Int64?
-  var filter: Expression?
-  /// The one key that fulfils `filter`, where there is but one.
-  private(set) var key: [UInt8]?
+  let from: Int64?
+  let to: Int64?
+  let filter: Expression?
   /// Numbers of the view's keys, in the order of the result; nil keeps all as they are.
-  var keptKeys: [Int]?
+  let keptKeys: [Int]?
   /// Nanoseconds; nil where it would change nothing.
-  var step: Int64?
-  var order: [OrderTerm]
-  var limit: Int
-  var after: OffsetVector?
-  var asOf: OffsetVector?
+  let step: Int64?
+  let order: [OrderTerm]
+  let limit: Int
+  let asOf: OffsetVector?
   /// Whether `generation=` names it: else the live one is read, whichever that is by then.
-  var isPinned: Bool
-  var timeout: Duration
+  let isPinned: Bool
+  let timeout: Duration
   /// Whether the rows of some partitions are better than none; the answer says which are missing.
-  var allowsPartial: Bool
+  let allowsPartial: Bool
+  /// What to ask of a store.
+  let request: ViewReadRequest
+  /// Tells queries apart whose pages do not go together, but not generations.
+  let fingerprint: UInt64
+  /// Whether a row of `request.key` fulfils `filter`, whatever else it has.
+  let isOfOneKey: Bool
+  /// `[{"name":"temp_avg","type":"double"},…]`
+  let columnsText: [UInt8]
+  /// What stands in JSON before each key and aggregate: `,"temp_avg":`.
+  let labels: [[UInt8]]
 
   /// - Parameters:
   ///   - partitionCount: Of the log.
   ///   - rowsMax: What `limit` may be at most.
   ///   - isUnlimited: Without `limit`, all rows are asked for, and not a page of them.
+  ///   - reached: Waited for besides `after`.
   init(
     _ parameters: QueryParameters, definition: ViewDefinition, generation: Int, partitionCount: Int, rowsMax: Int,
-    isUnlimited: Bool = false
+    isUnlimited: Bool = false, reached: OffsetVector? = nil
   ) throws(QueryFailure) {
     let schema = definition.schema
     self.definition = definition
     self.generation = generation
     (from, to) = try parameters.timeRange()
-    filter = nil
-    if let text = parameters["where"] { filter = try Expression(where: text, keysOf: schema) }
-    key = filter?.pointKey(schema.keys.map(\.name))
+    filter = try parameters["where"].map { text throws(QueryFailure) in try Expression(where: text, keysOf: schema) }
     keptKeys = try ViewQuery.keptKeys(parameters["group_by"], schema.keys.map(\.name))
     step = try ViewQuery.step(parameters, definition)
     let keys = schema.keys
-    columns = Array(schema.columns.prefix(ViewSchema.reservedNames.count))
-    columns += keptKeys.map { kept in kept.map { keys[$0] } } ?? keys
-    columns += schema.aggregates
-    order = []
-    if let text = parameters["order"] { order = try OrderTerm.parse(text, columns: columns) }
-    limit = try parameters.integer("limit", default: min(ViewQuery.limitDefault, rowsMax), in: 1...rowsMax)
-    if isUnlimited, parameters["limit"] == nil { limit = .max }
-    after = try ViewQuery.offsets("after", parameters, partitionCount)
+    let keptColumns = keptKeys.map { kept in kept.map { keys[$0] } } ?? keys
+    let columns = schema.columns.prefix(ViewSchema.reservedNames.count) + keptColumns + schema.aggregates
+    self.columns = Array(columns)
+    order = try parameters["order"].map { text throws(QueryFailure) in try OrderTerm.parse(text, columns: Array(columns)) } ?? []
+    let limit = try parameters.integer("limit", default: min(ViewQuery.limitDefault, rowsMax), in: 1...rowsMax)
+    self.limit = isUnlimited && parameters["limit"] == nil ? .max : limit
+    var after = try ViewQuery.offsets("after", parameters, partitionCount)
+    if let reached {
+      after = after ?? OffsetVector()
+      after?.formMaximum(reached)
+    }
     asOf = try ViewQuery.offsets("as_of", parameters, partitionCount)
     isPinned = parameters["generation"] != nil
     timeout = try parameters.timeout(default: .seconds(5))
@@ -67,6 +76,20 @@ struct ViewQuery: Sendable {
     case "true": allowsPartial = true
     default: throw .parameter("allow_partial", "expected true or false")
     }
+    let point = filter?.pointKey(schema.keys.map(\.name))
+    isOfOneKey = point?.isWhole ?? false
+    // A session of fewer keys may begin before the sessions it is made of.
+    let isJoined = definition.joinsSessions(keptKeys: keptKeys)
+    request = ViewReadRequest(
+      view: definition.name, generation: isPinned ? generation : nil,
+      from: isJoined ? nil : from.map { Timestamp(nanoseconds: $0) }, to: isJoined ? nil : to.map { Timestamp(nanoseconds: $0) },
+      after: after, timeout: timeout, keyFilter: filter, key: point?.key, asOf: asOf, allowsPartial: allowsPartial)
+    var text = "\(definition.name)\n\(from.map(String.init) ?? "")\n\(to.map(String.init) ?? "")\n"
+    text += "\(asOf?.description ?? "") \(isPinned ? generation : 0)\n"
+    text += "\(filter?.canonicalText ?? "")\n\(keptKeys.map { "\($0)" } ?? "all")\n\(step ?? 0)\n"
+    for term in order { text += "\(term.column) \(term.isDescending)\n" }
+    fingerprint = text.withUTF8 { stableHash(UnsafeRawBufferPointer($0)) }
+    (columnsText, labels) = ViewQuery.texts(of: self.columns)
   }
 
   /// All rows, as they are.
@@ -74,11 +97,28 @@ struct ViewQuery: Sendable {
     self.definition = definition
     self.generation = generation
     columns = definition.schema.columns
+    (from, to, filter, keptKeys, step, asOf) = (nil, nil, nil, nil, nil, nil)
     order = []
     limit = .max
     isPinned = false
     timeout = .seconds(5)
     allowsPartial = false
+    request = ViewReadRequest(view: definition.name)
+    fingerprint = 0
+    isOfOneKey = false
+    (columnsText, labels) = ViewQuery.texts(of: columns)
+  }
+
+  private static func texts(of columns: [SchemaColumn]) -> (columns: [UInt8], labels: [[UInt8]]) {
+    var text: [UInt8] = []
+    JSONValue.array(columns.map { ["name": .string($0.name), "type": .string($0.type.rawValue)] }).write(to: &text)
+    let labels = columns.dropFirst(ViewSchema.reservedNames.count).map { column in
+      var label: [UInt8] = [0x2C]
+      JSONValue.writeString(column.name, to: &label)
+      label.append(0x3A)
+      return label
+    }
+    return (text, labels)
   }
 
   private static func keptKeys(_ text: String?, _ names: [String]) throws(QueryFailure) -> [Int]? {
@@ -132,17 +172,6 @@ struct ViewQuery: Sendable {
     return after
   }
 
-  /// What to ask of a store.
-  var request: ViewReadRequest {
-    // A session of fewer keys may begin before the sessions it is made of.
-    let isJoined = definition.joinsSessions(keptKeys: keptKeys)
-    let (from, to) = isJoined ? (nil, nil) : (from, to)
-    return ViewReadRequest(
-      view: definition.name, generation: isPinned ? generation : nil, from: from.map { Timestamp(nanoseconds: $0) },
-      to: to.map { Timestamp(nanoseconds: $0) }, after: after, timeout: timeout, keyFilter: filter, key: key, asOf: asOf,
-      allowsPartial: allowsPartial)
-  }
-
   /// Whether the result's rows are those of the store, in its order and all of them: so that none need wait for another.
   var isStreamable: Bool {
     limit == .max && OrderTerm.isNatural(order) && keptKeys == nil && step == nil && asOf == nil
@@ -150,9 +179,10 @@ struct ViewQuery: Sendable {
   }
 
   /// The result's rows of those read: those that are wanted, merged, in the order of window start and key.
-  func result(of read: PartialRows) -> PartialRows {
+  /// - Parameter isOfKey: Whether they are all of `request.key`.
+  func result(of read: PartialRows, isOfKey: Bool = false) -> PartialRows {
     var rows = read
-    if let filter {
+    if let filter, !(isOfKey && isOfOneKey) {
       var scratch = EvaluationScratch()
       rows = rows.filtered(by: filter, keys: definition.keys.map(\.name), using: &scratch)
     }
@@ -167,19 +197,5 @@ struct ViewQuery: Sendable {
     }
     guard keptKeys != nil || step != nil || !rows.isMerged else { return rows }
     return rows.merged(for: definition, keptKeys: keptKeys, step: step)
-  }
-
-  /// `[{"name":"temp_avg","type":"double"},…]`
-  var columnsJSON: JSONValue {
-    .array(columns.map { ["name": .string($0.name), "type": .string($0.type.rawValue)] })
-  }
-
-  /// Tells queries apart whose pages do not go together, but not generations.
-  var fingerprint: UInt64 {
-    var text = "\(definition.name)\n\(from.map(String.init) ?? "")\n\(to.map(String.init) ?? "")\n"
-    text += "\(asOf?.description ?? "") \(isPinned ? generation : 0)\n"
-    text += "\(filter?.canonicalText ?? "")\n\(keptKeys.map { "\($0)" } ?? "all")\n\(step ?? 0)\n"
-    for term in order { text += "\(term.column) \(term.isDescending)\n" }
-    return text.withUTF8 { stableHash(UnsafeRawBufferPointer($0)) }
   }
 }

@@ -5,12 +5,25 @@ import Views
 /// Rows that a query asked for, merged and complete: what pages, streams and statements are made of.
 struct ViewResult: Sendable {
   var query: ViewQuery
-  var asOf: OffsetVector
+  let asOf: OffsetVector
+  /// The JSON form of `asOf`.
+  let asOfText: [UInt8]
   /// In the order of window start and key, no two alike.
   var rows: PartialRows
   var finality: Finality
   /// Partitions left out because nobody answers for them; empty unless the query allows it.
   var missing: [PartitionID] = []
+
+  init(query: ViewQuery, asOf: OffsetVector, rows: PartialRows, finality: Finality, missing: [PartitionID] = []) {
+    self.query = query
+    self.asOf = asOf
+    self.rows = rows
+    self.finality = finality
+    self.missing = missing
+    var text: [UInt8] = []
+    asOf.write(to: &text)
+    asOfText = text
+  }
 }
 
 /// What a store says of views, with the little that is remembered between requests.
@@ -119,7 +132,7 @@ final class ViewSource: Sendable {
   /// As `result`, where it can be had without waiting for anything.
   func resultAtOnce(of query: ViewQuery) -> ViewResult? {
     guard let read = store.readAtOnce(query.request), read.generation == query.generation else { return nil }
-    let rows = query.result(of: read.rows)
+    let rows = query.result(of: read.rows, isOfKey: true)
     let (definition, watermarks) = (query.definition, read.eventTimeWatermarks)
     var finality = Finality(definition: definition, keptKeys: query.keptKeys, eventTimeWatermarks: watermarks)
     if !finality.isEveryRowFinal(rows) {
