@@ -13,6 +13,9 @@ public final class ComputeService: ViewStore {
   let logger: Logger
   let fence: PartitionFence
   let now: @Sendable () -> Timestamp
+  /// Rows that an event loop may have read and written while it does nothing else.
+  static let rowsAtOnceMax = 256
+
   private let tasks = WorkerTasks()
   private let owned = Mutex<Set<PartitionID>>([])
   /// One at a time: what the workers do with generations follows the table's changes in their order.
@@ -200,20 +203,31 @@ public final class ComputeService: ViewStore {
         }
       }
     }
-    let range = RowRange(
-      from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max,
-      key: request.key ?? request.keyFilter?.pointKey(record.definition.keys.map(\.name))?.key)
-    return (record, partitions, range)
+    let key = request.key ?? request.keyFilter?.pointKey(record.definition.keys.map(\.name))?.key
+    return (record, partitions, range(request, key, record.definition))
+  }
+
+  private func range(_ request: ViewReadRequest, _ key: [UInt8]?, _ definition: ViewDefinition) -> RowRange {
+    var range = RowRange(from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max, key: key)
+    // All events of a source are in its own partition.
+    if let key, let source = definition.keys.firstIndex(where: { $0.path == .attribute("source") }),
+      case .string(let name)? = key.withUnsafeBytes({ KeyCodec.decode($0) })?[source]
+    {
+      range.home = log.partition(of: name)
+    }
+    return range
   }
 
   public func readAtOnce(_ request: ViewReadRequest) -> PartialResult? {
     guard let key = request.key, request.asOf == nil, !request.allowsPartial, request.partitions == nil,
       let record = book.table.live(request.view), request.generation ?? record.number == record.number
     else { return nil }
-    let range = RowRange(from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max, key: key)
+    let range = range(request, key, record.definition)
     var snapshot = FoldSnapshot(record.definition)
     for worker in workers {
-      guard worker.copyAtOnce(record.id, range, into: &snapshot) else { return nil }
+      guard worker.copyAtOnce(record.id, nil, range, into: &snapshot), worker.completeAtOnce(&snapshot),
+        snapshot.rows.count <= ComputeService.rowsAtOnceMax
+      else { return nil }
     }
     // A partition may be on its way from one process to another, or its lease lost.
     guard snapshot.asOf.offsets.count == log.partitionCount, request.after.map({ snapshot.asOf.reaches($0) }) ?? true,
@@ -319,6 +333,10 @@ public final class ComputeService: ViewStore {
   private func snapshots(
     of records: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange, _ worker: ComputeWorker
   ) async throws(ComputeError) -> [FoldSnapshot] {
+    if let record = records.first, records.count == 1, range.key != nil {
+      var snapshot = FoldSnapshot(record.definition)
+      if worker.copyAtOnce(record.id, partitions, range, into: &snapshot) { return [snapshot] }
+    }
     let taken = try await takePinned(worker) { pin throws(ComputeError) in
       try await worker.snapshots(records, partitions, range, pin: pin)
     }

@@ -11,6 +11,9 @@ final class FakeStore: ViewStore {
     var viewsError: ViewStoreError?
     var requests: [ViewReadRequest] = []
     var viewsAsked = 0
+    /// Whether rows of one key can be had at once; and how often they were.
+    var isAtOnce = false
+    var readAtOnce = 0
   }
 
   let state = Mutex(State())
@@ -31,14 +34,29 @@ final class FakeStore: ViewStore {
     }
     if let error { throw error }
     if let from = request.from, let to = request.to { precondition(from < to, "a range has room") }
-    guard var result else { throw .unknownView(request.view, known: []) }
+    guard let result else { throw .unknownView(request.view, known: []) }
     if let after = request.after, !result.asOf.reaches(after) { throw .timeout(reached: result.asOf) }
+    return FakeStore.cut(result, request)
+  }
+
+  func readAtOnce(_ request: ViewReadRequest) -> PartialResult? {
+    state.withLock { state in
+      guard state.isAtOnce, let key = request.key, let result = state.results[request.view] else { return nil }
+      state.readAtOnce += 1
+      return FakeStore.cut(result, request, key: key)
+    }
+  }
+
+  /// The rows within the request's range.
+  private static func cut(_ whole: PartialResult, _ request: ViewReadRequest, key wanted: [UInt8]? = nil) -> PartialResult {
+    var result = whole
     var rows = PartialRows(stride: result.rows.stride)
     for row in 0..<result.rows.count {
       let start = result.rows.windowStarts[row]
       if let from = request.from, start < from.nanoseconds { continue }
       if let to = request.to, start >= to.nanoseconds { continue }
       result.rows.withKey(row) { key in
+        if let wanted, !key.elementsEqual(wanted) { return }
         result.rows.withState(row) { state in
           rows.append(
             partition: result.rows.partitions[row], windowStart: start, windowEnd: result.rows.windowEnds[row], key: key,

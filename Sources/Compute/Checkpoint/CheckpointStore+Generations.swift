@@ -25,19 +25,21 @@ extension CheckpointStore {
   /// such as of a file that came from elsewhere, are dropped.
   func viewID(of generation: GenerationRecord) throws(ComputeError) -> Int64 {
     let (name, hash) = (generation.definition.name, generation.definition.generationHash)
-    return try typed {
+    let (number, isReplaced) = try typed {
       try file.write { db in
         let known = try db.first("SELECT id, hash FROM view WHERE name = ? AND generation = ?", name, generation.number) {
           (id: $0.int64(0), hash: $0.text(1))
         }
         if let known {
-          if known.hash == hash { return known.id }
+          if known.hash == hash { return (known.id, false) }
           try CheckpointStore.drop(db, view: known.id)
         }
         try db.run("INSERT INTO view (name, hash, generation) VALUES (?, ?, ?)", name, hash, generation.number)
-        return db.lastInsertedRowID
+        return (db.lastInsertedRowID, known != nil)
       }
     }
+    if isReplaced { settled.forget() }
+    return number
   }
 
   /// Drops all rows of a generation, partition by partition, so that no checkpoint waits long.
@@ -58,6 +60,7 @@ extension CheckpointStore {
         }
       }
       try file.write { try CheckpointStore.drop($0, view: view) }
+      settled.forget()
     }
   }
 

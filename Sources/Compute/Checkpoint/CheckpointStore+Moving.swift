@@ -20,6 +20,7 @@ extension CheckpointStore {
   /// Drops a partition's state, which another file has.
   func forget(_ id: GenerationID, _ partition: PartitionID) throws(ComputeError) {
     guard try nextOffset(of: id, partition) != nil else { return }
+    defer { settled.forget() }
     try typed {
       try file.write { db in
         for table in ["progress", "state", "late"] {
@@ -35,6 +36,7 @@ extension CheckpointStore {
   func take(_ generation: GenerationRecord, _ partition: PartitionID, from other: CheckpointStore) throws(ComputeError) {
     let id = generation.id
     _ = try viewID(of: generation)
+    defer { settled.forget() }
     try typed {
       try file.withWriter { db in
         try db.run("ATTACH DATABASE ? AS other", other.path)

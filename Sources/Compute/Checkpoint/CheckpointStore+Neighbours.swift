@@ -11,6 +11,7 @@ extension CheckpointStore {
     let (id, hash) = (generation.id, generation.definition.generationHash)
     let own = try viewID(of: generation)
     let reached = try nextOffset(of: id, partition) ?? -1
+    defer { settled.forget() }
     return try typed {
       try file.withWriter { db -> Offset? in
         try db.run("ATTACH DATABASE ? AS other", path)

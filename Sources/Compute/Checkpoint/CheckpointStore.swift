@@ -16,6 +16,7 @@ final class CheckpointStore: Sendable {
   let worker: Int
   let path: String
   let logger: Logger
+  let settled = SettledRows()
   /// Views of sessions that have an index by key.
   let indexed = Mutex<Set<Int64>>([])
 
@@ -290,14 +291,23 @@ final class CheckpointStore: Sendable {
   {
     var rows = rows
     do {
-      let settled = ranges.filter { $0.pin == nil }
-      if !settled.isEmpty {
-        let read = try await file.read { [rows] db, stop in
-          var rows = rows
-          for range in settled { try CheckpointStore.read(range, definition, db, stop, into: &rows) }
-          return rows
+      var unknown: [StoredRange] = []
+      for range in ranges where range.pin == nil {
+        if let known = settled.rows(of: range) { rows.append(contentsOf: known) } else { unknown.append(range) }
+      }
+      if !unknown.isEmpty {
+        let epoch = settled.epoch
+        let read = try await file.read { [unknown] db, stop in
+          try unknown.map { range in
+            var rows = PartialRows(stride: definition.layout.stride)
+            try CheckpointStore.read(range, definition, db, stop, into: &rows)
+            return rows
+          }
         }
-        rows = read
+        for (range, read) in zip(unknown, read) {
+          settled.keep(read, of: range, as: epoch)
+          if rows.count == 0 { rows = read } else { rows.append(contentsOf: read) }
+        }
       }
       for range in ranges {
         guard let pin = range.pin else { continue }

@@ -332,24 +332,22 @@ struct ViewFold: ~Copyable {
   ///   - overlay: Takes the rows that the file may have more of.
   func copyRows(from: Int64, to: Int64, key: [UInt8]?, overlay: RowOverlay? = nil, into rows: inout PartialRows) {
     if gap != nil { return copySessions(from: from, to: to, key: key, into: &rows) }
-    var wanted: Int32?
-    if let key {
-      guard let number = key.withUnsafeBytes({ table.keys.find($0) }) else { return }
-      wanted = Int32(truncatingIfNeeded: number)
+    guard let key else {
+      for row in 0..<table.count { copy(row, from: from, to: to, overlay: overlay, into: &rows) }
+      return
     }
-    for row in 0..<table.count {
-      if let wanted, table.keyNumbers[row] != wanted { continue }
-      let slot = table.slotStarts[row]
-      guard slot >= from, slot < to else { continue }
-      if let overlay, slot <= table.coldThrough {
-        overlay.add(row, of: table)
-        continue
-      }
-      table.keys.withKey(Int(table.keyNumbers[row])) { key in
-        rows.append(
-          partition: progress.partition, windowStart: slot, windowEnd: definition.window.end(ofSlot: slot), key: key
-        ) { table.states.appendCanonical(row, to: &$0) }
-      }
+    guard let number = key.withUnsafeBytes({ table.keys.find($0) }) else { return }
+    for row in table.rows(ofKey: number) { copy(row, from: from, to: to, overlay: overlay, into: &rows) }
+  }
+
+  @inline(__always) private func copy(_ row: Int, from: Int64, to: Int64, overlay: RowOverlay?, into rows: inout PartialRows) {
+    let slot = table.slotStarts[row]
+    guard slot >= from, slot < to else { return }
+    if let overlay, slot <= table.coldThrough { return overlay.add(row, of: table) }
+    table.keys.withKey(Int(table.keyNumbers[row])) { key in
+      rows.append(
+        partition: progress.partition, windowStart: slot, windowEnd: definition.window.end(ofSlot: slot), key: key
+      ) { table.states.appendCanonical(row, to: &$0) }
     }
   }
 

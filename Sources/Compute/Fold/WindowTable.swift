@@ -25,6 +25,10 @@ struct WindowTable: ~Copyable {
   private var slots = [UInt32](repeating: 0, count: 128)
   /// For each key the row it was last given: most events of a key fall into the window of the one before.
   private var lastRow: [Int32] = []
+  /// For each key the row made last; -1 where there is none.
+  private var newestRow: [Int32] = []
+  /// For each row the one made before it of the same key; -1 for the first.
+  private var earlierRow: [Int32] = []
 
   /// - Parameter capacity: Rows to have room for at first.
   init(layout: StateLayout, capacity: Int = 16) { states = StateRows(layout: layout, capacity: capacity) }
@@ -34,13 +38,16 @@ struct WindowTable: ~Copyable {
   /// Bytes of memory that the rows take, by what is allocated.
   var byteCount: Int {
     guard count > 0 else { return 0 }
-    return states.byteCount + slotStarts.capacity * 18 + slots.capacity * 4 + lastRow.capacity * 4 + changed.capacity * 4
+    return states.byteCount + slotStarts.capacity * 22 + slots.capacity * 4 + lastRow.capacity * 8 + changed.capacity * 4
       + keys.byteCount
   }
 
   mutating func keyNumber(_ key: UnsafeRawBufferPointer) -> Int32 {
     let number = keys.number(of: key)
-    if number == lastRow.count { lastRow.append(-1) }
+    if number == lastRow.count {
+      lastRow.append(-1)
+      newestRow.append(-1)
+    }
     return Int32(truncatingIfNeeded: number)
   }
 
@@ -85,6 +92,8 @@ struct WindowTable: ~Copyable {
     states.append()
     slotStarts.append(window)
     keyNumbers.append(key)
+    earlierRow.append(newestRow[Int(key)])
+    newestRow[Int(key)] = Int32(truncatingIfNeeded: row)
     isChanged.append(false)
     isPartial.append(window <= coldThrough)
     changedAt.append(checkpoint)
@@ -112,6 +121,17 @@ struct WindowTable: ~Copyable {
   /// - Parameter state: In canonical form.
   mutating func restore(window: Int64, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>) {
     complete(find(window: window, key: keyNumber(key)), state)
+  }
+
+  /// The rows of a key, rising.
+  func rows(ofKey number: Int) -> [Int] {
+    var rows: [Int] = []
+    var row = newestRow[number]
+    while row >= 0 {
+      rows.append(Int(row))
+      row = earlierRow[Int(row)]
+    }
+    return rows.reversed()
   }
 
   // MARK: rows that the file has more of

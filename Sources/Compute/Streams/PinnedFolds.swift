@@ -50,7 +50,7 @@ extension GenerationFold {
   /// The window starts that retention keeps of a range; nil when it keeps none.
   private func kept(_ range: RowRange) -> Range<Int64>? {
     let from = max(range.from, box.fold.firstKeptWindow)
-    return from < range.to ? from..<range.to : nil
+    return from < range.to && range.wants(partition) ? from..<range.to : nil
   }
 
   private func storedRange(_ range: RowRange, _ kept: Range<Int64>) -> CheckpointStore.StoredRange? {

@@ -3,9 +3,6 @@ import Views
 
 /// What the worker answers between two batches, each partition as of one offset.
 extension ComputeWorker {
-  /// Rows that an event loop may have read and written while it does nothing else.
-  static let rowsAtOnceMax = 256
-
   /// What keeps one generation from its work.
   func problem(of id: GenerationID) -> String? {
     owned.values.compactMap { one in one.fold(id)?.problem.map { "partition \(one.partition): \($0)" } }.first
@@ -49,21 +46,35 @@ extension ComputeWorker {
     }
   }
 
-  /// Adds the rows of one key, if that takes no waiting: the worker does nothing else just now, and all of them are in memory.
-  /// - Parameter range: Of a key.
+  /// Adds the rows of one key, if that takes no waiting: the worker does nothing else just now, and what can still change is in memory.
+  /// - Parameters:
+  ///   - partitions: All those owned when nil.
+  ///   - range: Of a key.
   /// - Returns: False, with nothing of use added, when it takes some.
-  nonisolated func copyAtOnce(_ id: GenerationID, _ range: RowRange, into snapshot: inout FoldSnapshot) -> Bool {
+  nonisolated func copyAtOnce(
+    _ id: GenerationID, _ partitions: Set<PartitionID>?, _ range: RowRange, into snapshot: inout FoldSnapshot
+  ) -> Bool {
     let isCopied = executor.whileIdle {
       assumeIsolated { worker in
-        for one in worker.owned.values {
+        for one in worker.owned.values where partitions?.contains(one.partition) ?? true {
           guard let fold = one.fold(id), !fold.isCold(range) else { return false }
           fold.copy(range, into: &snapshot)
-          guard snapshot.rows.count <= ComputeWorker.rowsAtOnceMax else { return false }
         }
-        return snapshot.stored.isEmpty
+        return true
       }
     }
     return isCopied ?? false
+  }
+
+  /// Adds what of the snapshot is in the file, if that is known without reading it.
+  /// - Returns: False, with nothing of use added, when it is not.
+  nonisolated func completeAtOnce(_ snapshot: inout FoldSnapshot) -> Bool {
+    for range in snapshot.stored {
+      guard let rows = store.settled.rows(of: range) else { return false }
+      snapshot.rows.append(contentsOf: rows)
+    }
+    snapshot.stored = []
+    return true
   }
 
   /// What a generation holds of these partitions just now, to be read piece by piece.

@@ -15,6 +15,7 @@ struct GenerationFold: Sendable {
 
   /// Whether rows within the bounds that can still change may be in the file only.
   func isCold(_ range: RowRange) -> Bool {
+    guard range.wants(partition) else { return false }
     if box.fold.hasColdSessions { return true }
     return box.fold.hasColdWindows
       && box.fold.definition.window.slots(from: range.from, to: range.to).from <= box.fold.coldThrough
@@ -27,7 +28,7 @@ struct GenerationFold: Sendable {
     if let time = box.fold.eventTimeWatermark { snapshot.eventTimeWatermarks[partition] = time }
     // Rows past retention may not have been deleted yet; whether a read sees them must not depend on that.
     let kept = max(range.from, box.fold.firstKeptWindow)
-    guard kept < range.to else { return }
+    guard kept < range.to, range.wants(partition) else { return }
     snapshot.from[partition] = kept
     snapshot.to = range.to
     let slots = box.fold.definition.window.slots(from: kept, to: range.to)
@@ -48,6 +49,10 @@ struct RowRange: Sendable {
   var to = Int64.max
   /// Of this key only.
   var key: [UInt8]?
+  /// The only partition that has rows of the key; nil where any may.
+  var home: PartitionID?
+
+  func wants(_ partition: PartitionID) -> Bool { home.map { $0 == partition } ?? true }
 
   static let all = RowRange()
 }

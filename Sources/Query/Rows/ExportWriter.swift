@@ -49,8 +49,7 @@ struct ExportWriter: BodyPieces {
     output.reserveCapacity(PageWriter.pieceBytes + 4096)
     while output.count < PageWriter.pieceBytes {
       if row < rows.count {
-        text.append(row, of: rows, to: &output)
-        row += 1
+        appendRows()
         continue
       }
       guard source != nil else { break }
@@ -67,6 +66,16 @@ struct ExportWriter: BodyPieces {
     }
     defer { output = [] }
     return output
+  }
+
+  /// As many as the piece has room for.
+  private mutating func appendRows() {
+    // Held once for all, as in `PageWriter`.
+    let rows = rows
+    while row < rows.count, output.count < PageWriter.pieceBytes {
+      text.append(row, of: rows, to: &output)
+      row += 1
+    }
   }
 
   mutating func next() async throws -> [UInt8]? {

@@ -35,6 +35,8 @@ struct PageWriter: BodyPieces {
     var output = head
     head = []
     output.reserveCapacity(min(PageWriter.pieceBytes + 4096, output.count + (page.count - written) * 256 + tail.count))
+    // Held once for all: else each row would count them as in use anew.
+    let (rows, page) = (rows, page)
     while written < page.count, output.count < PageWriter.pieceBytes {
       if text.format == .json, written > 0 { output.append(0x2C) }
       text.append(page[written], of: rows, to: &output)

@@ -7,8 +7,7 @@ struct RowText: Sendable {
   private let layout: StateLayout
   private let finality: Finality
   private let keyCount: Int
-  /// What stands in JSON before each key and aggregate.
-  private let labels: [[UInt8]]
+  private let labels: ColumnLabels
   /// Most rows share a window with the row before.
   private var startText = TimeText()
   private var endText = TimeText()
@@ -46,26 +45,25 @@ struct RowText: Sendable {
     endText.append(rows.windowEnds[row], to: &output)
     let isFinal = finality.isFinal(partition: rows.partitions[row], windowEnd: rows.windowEnds[row])
     output.append(contentsOf: (isFinal ? #"","final":true"# : #"","final":false"#).utf8)
+    RowText.appendMembers(row, of: rows, keyCount, labels, layout, to: &output)
+    output.append(0x7D)
+  }
+
+  /// Apart, so that what a row needs of the text is counted as in use once a row, not once a value.
+  private static func appendMembers(
+    _ row: Int, of rows: PartialRows, _ keyCount: Int, _ labels: ColumnLabels, _ layout: StateLayout, to output: inout [UInt8]
+  ) {
     let keys = keyCount == 0 ? [] : rows.keys(row)
     for index in 0..<keyCount {
-      output.append(contentsOf: labels[index])
-      guard index < keys.count else {
-        ResultValue.null.writeJSON(to: &output)
-        continue
-      }
-      if case .string(let text) = keys[index] {
-        JSONValue.writeString(text, to: &output)
-      } else {
-        keys[index].writeJSON(to: &output)
-      }
+      labels.append(index, to: &output)
+      if index < keys.count { keys[index].writeJSON(to: &output) } else { ResultValue.null.writeJSON(to: &output) }
     }
     rows.withState(row) { state in
       for index in keyCount..<labels.count {
-        output.append(contentsOf: labels[index])
+        labels.append(index, to: &output)
         layout.value(of: index - keyCount, in: state).writeJSON(to: &output)
       }
     }
-    output.append(0x7D)
   }
 
   private mutating func appendCSV(_ row: Int, of rows: PartialRows, to output: inout [UInt8]) {
@@ -79,13 +77,35 @@ struct RowText: Sendable {
       output.append(0x2C)
       CSVText.append(index < keys.count ? keys[index] : .null, to: &output)
     }
-    rows.withState(row) { state in
+    rows.withState(row) { [layout, labels, keyCount] state in
       for index in keyCount..<labels.count {
         output.append(0x2C)
         CSVText.append(layout.value(of: index - keyCount, in: state), to: &output)
       }
     }
     output.append(contentsOf: CSVText.lineEnd)
+  }
+}
+
+/// What stands in JSON before each key and aggregate: `,"temp_avg":`; one after the other, so that none is an object of its own.
+struct ColumnLabels: Sendable {
+  private var bytes: [UInt8] = []
+  private var ends: [Int] = []
+
+  init(_ columns: [SchemaColumn]) {
+    for column in columns.dropFirst(ViewSchema.reservedNames.count) {
+      bytes.append(0x2C)
+      JSONValue.writeString(column.name, to: &bytes)
+      bytes.append(0x3A)
+      ends.append(bytes.count)
+    }
+  }
+
+  var count: Int { ends.count }
+
+  @inline(__always) func append(_ index: Int, to output: inout [UInt8]) {
+    let start = index == 0 ? 0 : ends[index - 1]
+    bytes.withUnsafeBufferPointer { output.append(contentsOf: UnsafeBufferPointer(rebasing: $0[start..<ends[index]])) }
   }
 }
 

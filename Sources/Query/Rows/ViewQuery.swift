@@ -37,8 +37,7 @@ final class ViewQuery: Sendable {
   let isOfOneKey: Bool
   /// `[{"name":"temp_avg","type":"double"},…]`
   let columnsText: [UInt8]
-  /// What stands in JSON before each key and aggregate: `,"temp_avg":`.
-  let labels: [[UInt8]]
+  let labels: ColumnLabels
 
   /// - Parameters:
   ///   - partitionCount: Of the log.
@@ -89,7 +88,8 @@ final class ViewQuery: Sendable {
     text += "\(filter?.canonicalText ?? "")\n\(keptKeys.map { "\($0)" } ?? "all")\n\(step ?? 0)\n"
     for term in order { text += "\(term.column) \(term.isDescending)\n" }
     fingerprint = text.withUTF8 { stableHash(UnsafeRawBufferPointer($0)) }
-    (columnsText, labels) = ViewQuery.texts(of: self.columns)
+    columnsText = ViewQuery.text(of: self.columns)
+    labels = ColumnLabels(self.columns)
   }
 
   /// All rows, as they are.
@@ -106,19 +106,14 @@ final class ViewQuery: Sendable {
     request = ViewReadRequest(view: definition.name)
     fingerprint = 0
     isOfOneKey = false
-    (columnsText, labels) = ViewQuery.texts(of: columns)
+    columnsText = ViewQuery.text(of: columns)
+    labels = ColumnLabels(columns)
   }
 
-  private static func texts(of columns: [SchemaColumn]) -> (columns: [UInt8], labels: [[UInt8]]) {
+  private static func text(of columns: [SchemaColumn]) -> [UInt8] {
     var text: [UInt8] = []
     JSONValue.array(columns.map { ["name": .string($0.name), "type": .string($0.type.rawValue)] }).write(to: &text)
-    let labels = columns.dropFirst(ViewSchema.reservedNames.count).map { column in
-      var label: [UInt8] = [0x2C]
-      JSONValue.writeString(column.name, to: &label)
-      label.append(0x3A)
-      return label
-    }
-    return (text, labels)
+    return text
   }
 
   private static func keptKeys(_ text: String?, _ names: [String]) throws(QueryFailure) -> [Int]? {

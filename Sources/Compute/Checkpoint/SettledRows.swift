@@ -1,0 +1,88 @@
+import Events
+import Synchronization
+import Views
+
+/// Rows of one key that can change no more, as they were read from a worker's file: dashboards ask for the same ones again and again.
+///
+/// Up to 4 MiB of them, the last used. An entry says exactly which slots it is of, so what becomes settled later is another entry's.
+final class SettledRows: Sendable {
+  /// Bytes of all entries, roughly.
+  static let bytesMax = 4 << 20
+  /// Rows of an entry; more are read each time.
+  static let rowsMax = 256
+  /// What an entry takes besides its rows, roughly.
+  private static let entryBytes = 512
+
+  private struct Place: Hashable {
+    var view: Int64
+    var partition: PartitionID
+    var from: Int64
+    var through: Int64
+    var endAfter: Int64
+    var endThrough: Int64
+    var key: [UInt8]
+
+    /// Nil for what is of all keys, or may still change.
+    init?(_ range: CheckpointStore.StoredRange) {
+      guard let key = range.key, range.pin == nil, range.overlay == nil, range.inMemory == nil else { return nil }
+      view = range.view
+      partition = range.partition
+      from = range.from
+      through = range.through
+      endAfter = range.endAfter
+      endThrough = range.endThrough
+      self.key = key
+    }
+  }
+
+  private struct State {
+    /// Those used since `older` was last replaced by them.
+    var newer: [Place: PartialRows] = [:]
+    var newerBytes = 0
+    var older: [Place: PartialRows] = [:]
+    var epoch = 0
+  }
+
+  private let state = Mutex(State())
+
+  /// Of the file's contents: a read that began in an earlier one is not kept.
+  var epoch: Int { state.withLock { $0.epoch } }
+
+  /// Entries.
+  var count: Int { state.withLock { $0.newer.count + $0.older.count } }
+
+  func rows(of range: CheckpointStore.StoredRange) -> PartialRows? {
+    guard let place = Place(range) else { return nil }
+    return state.withLock { state in
+      if let rows = state.newer[place] { return rows }
+      guard let rows = state.older.removeValue(forKey: place) else { return nil }
+      SettledRows.add(rows, place, to: &state)
+      return rows
+    }
+  }
+
+  /// - Parameter epoch: In which the read began.
+  func keep(_ rows: PartialRows, of range: CheckpointStore.StoredRange, as epoch: Int) {
+    guard rows.count <= SettledRows.rowsMax, let place = Place(range) else { return }
+    state.withLock { state in
+      if state.epoch == epoch { SettledRows.add(rows, place, to: &state) }
+    }
+  }
+
+  /// The file's rows are others now: of a generation dropped, or a partition that has come or gone.
+  func forget() {
+    state.withLock { state in
+      state = State(epoch: state.epoch + 1)
+    }
+  }
+
+  private static func add(_ rows: PartialRows, _ place: Place, to state: inout State) {
+    let bytes = entryBytes + place.key.count + rows.keyBytes.count + rows.states.count * 8 + rows.count * 48
+    if state.newerBytes + bytes > bytesMax / 2 {
+      state.older = state.newer
+      state.newer = [:]
+      state.newerBytes = 0
+    }
+    if state.newer.updateValue(rows, forKey: place) == nil { state.newerBytes += bytes }
+  }
+}
