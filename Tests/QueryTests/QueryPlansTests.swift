@@ -57,9 +57,11 @@ struct QueryPlansTests {
   @Test("however many texts there are, few are kept, and each is what it says")
   func many() throws {
     let plans = QueryPlans()
-    for number in 1...1000 {
+    let used = try plans.plan("limit=7", known: ViewQuery.parameterNames)
+    for number in 1...5000 {
       let plan = try plans.plan("limit=\(number)", known: ViewQuery.parameterNames)
       #expect(plan.parameters["limit"] == "\(number)")
+      if number % 100 == 0 { #expect(try plans.plan("limit=7", known: ViewQuery.parameterNames) === used) }
     }
     #expect(plans.count <= QueryPlans.plansMax)
     let long = try plans.plan("where=" + String(repeating: "x", count: 2000), known: ViewQuery.parameterNames)

@@ -3,8 +3,8 @@ import Views
 
 /// Queries that were read and checked before: dashboards ask the same thing again and again, and to read it takes as long as to answer it.
 final class QueryPlans: Sendable {
-  /// Texts kept. When there are more, all are let go: those in use are soon back.
-  static let plansMax = 256
+  /// Texts kept: the last used, and at most so many.
+  static let plansMax = 2048
   /// Bytes of a text that is kept.
   static let textBytesMax = 1024
 
@@ -41,28 +41,46 @@ final class QueryPlans: Sendable {
     }
   }
 
-  private let plans = Mutex<[String: Plan]>([:])
+  private struct Plans {
+    /// Those used since `older` was last replaced by them.
+    var newer: [String: Plan] = [:]
+    var older: [String: Plan] = [:]
+
+    mutating func find(_ text: String) -> Plan? {
+      if let plan = newer[text] { return plan }
+      guard let plan = older.removeValue(forKey: text) else { return nil }
+      add(plan, text)
+      return plan
+    }
+
+    mutating func add(_ plan: Plan, _ text: String) {
+      if newer.count >= plansMax / 2 {
+        older = newer
+        newer = [:]
+      }
+      newer[text] = plan
+    }
+  }
+
+  private let plans = Mutex(Plans())
 
   /// Texts kept now.
-  var count: Int { plans.withLock { $0.count } }
+  var count: Int { plans.withLock { $0.newer.count + $0.older.count } }
 
   /// The plan of a text that was read before, and found to ask for the first page of what one key has.
   func pointPlan(_ query: Substring) -> Plan? {
     let text = String(query)
-    guard let plan = plans.withLock({ $0[text] }), plan.isPoint else { return nil }
+    guard let plan = plans.withLock({ $0.find(text) }), plan.isPoint else { return nil }
     return plan
   }
 
   /// - Parameter query: What follows the `?`, still encoded.
   func plan(_ query: Substring, known names: [String]) throws(QueryFailure) -> Plan {
     let text = String(query)
-    if let plan = plans.withLock({ $0[text] }) { return plan }
+    if let plan = plans.withLock({ $0.find(text) }) { return plan }
     let plan = Plan(try QueryParameters(query, known: names))
     guard text.utf8.count <= QueryPlans.textBytesMax else { return plan }
-    plans.withLock { plans in
-      if plans.count >= QueryPlans.plansMax { plans = [:] }
-      plans[text] = plan
-    }
+    plans.withLock { $0.add(plan, text) }
     return plan
   }
 }
