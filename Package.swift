@@ -13,6 +13,7 @@ let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 // What only TLS and tokens need costs minutes to build, so a trait holds it: docs/decisions/0004-traits.md.
 let secure = TargetDependencyCondition.when(traits: ["Secure"])
+let wire = Target.Dependency.target(name: "Wire", condition: secure)
 let mesh = Target.Dependency.target(name: "Mesh", condition: secure)
 let identity = Target.Dependency.target(name: "Identity", condition: secure)
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl", condition: secure)
@@ -84,7 +85,7 @@ let package = Package(
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", "Wire", mesh, identity, "CZlib", yams, logging,
+        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", wire, mesh, identity, "CZlib", yams, logging,
         metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),

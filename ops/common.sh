@@ -15,7 +15,7 @@ swift_minimum=6.2
 # The build that runs soonest: without TLS, tokens and the mesh, and without the debugger's tables, which take an eighth of the time. Whoever shares
 # a build with another script builds alike: other flags are another build of everything.
 # shellcheck disable=SC2034  # used by the scripts that source this
-quick_build=(swift build -c release --disable-default-traits -debug-info-format none)
+quick_build=(swift build --jobs 4 -c release --disable-default-traits -debug-info-format none)
 # shellcheck disable=SC2034
 secure_build=(swift build -c release -debug-info-format none)
 

@@ -46,10 +46,16 @@ struct ServiceRunOptions: ParsableArguments {
     try log.bootstrap()
     let logger = Logger(label: "penstock")
     for notice in settings.notices { logger.warning("\(notice)") }
-    let plain = loopback || !loopbackPeers.isEmpty ? try LoopbackMesh(loopbackPeers) : nil
-    try await Services.run(service, settings) { group in
-      if let plain { return plain }
-      return try Services.mesh(of: service, settings, group: group, logger: logger)
-    }
+    #if Secure
+      let plain = loopback || !loopbackPeers.isEmpty ? try LoopbackMesh(loopbackPeers) : nil
+      try await Services.run(service, settings) { group in
+        if let plain { return plain }
+        return try Services.mesh(of: service, settings, group: group, logger: logger)
+      }
+    #else
+      throw CommandFailure(
+        "this penstock was built without the trait Secure, which holds the mesh: build it with `swift build`, without "
+          + "--disable-default-traits; or run all services in one process with `penstock up`", exitCode: .usage)
+    #endif
   }
 }

@@ -1,68 +1,65 @@
-import Compute
-import Events
-import Wire
+#if Secure
+  import Compute
+  import Events
+  import Wire
 
-/// The services of Penstock, each a process of the mesh.
-enum ServiceName: String, Sendable, CaseIterable {
-  case ingest, log, compute, query
-}
+  /// What connects a service's process with the others: Consul's mesh, or plain sockets of this machine in tests.
+  protocol ServiceMesh: Sendable {
+    /// Finds and reaches the instances of another service.
+    func dialler(to service: ServiceName) -> any PeerDialler
 
-/// What connects a service's process with the others: Consul's mesh, or plain sockets of this machine in tests.
-protocol ServiceMesh: Sendable {
-  /// Finds and reaches the instances of another service.
-  func dialler(to service: ServiceName) -> any PeerDialler
+    /// Makes this instance known to the others: it accepts connections from now on.
+    func join(_ address: ListenAddress) async throws
 
-  /// Makes this instance known to the others: it accepts connections from now on.
-  func join(_ address: ListenAddress) async throws
+    /// Calls `withdrawn` whenever somebody may no longer call this service, until `shutDown`.
+    func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void)
 
-  /// Calls `withdrawn` whenever somebody may no longer call this service, until `shutDown`.
-  func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void)
+    /// Where compute instances agree on generations; nil where one instance owns all partitions.
+    var generations: (any SharedGenerations)? { get }
 
-  /// Where compute instances agree on generations; nil where one instance owns all partitions.
-  var generations: (any SharedGenerations)? { get }
+    /// Whether this instance may act for a partition.
+    var fence: PartitionFence { get }
 
-  /// Whether this instance may act for a partition.
-  var fence: PartitionFence { get }
+    /// Has `compute` own its share of the partitions, until `leave`. Where one instance owns all, it does already.
+    /// - Precondition: Joined.
+    func lease(_ partitions: Int, for compute: ComputeService)
 
-  /// Has `compute` own its share of the partitions, until `leave`. Where one instance owns all, it does already.
-  /// - Precondition: Joined.
-  func lease(_ partitions: Int, for compute: ComputeService)
+    /// Takes it back, before the instance stops accepting: leases first.
+    func leave() async
 
-  /// Takes it back, before the instance stops accepting: leases first.
-  func leave() async
+    /// Lets go of whatever the mesh holds; diallers fail from now on.
+    func shutDown() async
+  }
 
-  /// Lets go of whatever the mesh holds; diallers fail from now on.
-  func shutDown() async
-}
+  /// Instances of other services given by their ports: `log=7000`, `compute=8000`.
+  struct LoopbackMesh: ServiceMesh {
+    private let ports: [(service: ServiceName, port: Int)]
 
-/// Instances of other services given by their ports: `log=7000`, `compute=8000`.
-struct LoopbackMesh: ServiceMesh {
-  private let ports: [(service: ServiceName, port: Int)]
-
-  init(_ texts: [String]) throws {
-    ports = try texts.map { text in
-      let parts = text.split(separator: "=", omittingEmptySubsequences: false)
-      guard parts.count == 2, let service = ServiceName(rawValue: String(parts[0])), let port = Int(parts[1]),
-        (1...65_535).contains(port)
-      else {
-        throw CommandFailure("--loopback-peer: expected SERVICE=PORT, as log=7000, not '\(text.prefix(64))'", exitCode: .usage)
+    init(_ texts: [String]) throws {
+      ports = try texts.map { text in
+        let parts = text.split(separator: "=", omittingEmptySubsequences: false)
+        guard parts.count == 2, let service = ServiceName(rawValue: String(parts[0])), let port = Int(parts[1]),
+          (1...65_535).contains(port)
+        else {
+          throw CommandFailure("--loopback-peer: expected SERVICE=PORT, as log=7000, not '\(text.prefix(64))'", exitCode: .usage)
+        }
+        return (service, port)
       }
-      return (service, port)
     }
+
+    func dialler(to service: ServiceName) -> any PeerDialler {
+      LoopbackDialler(
+        service: "penstock-\(service.rawValue)",
+        ports.filter { $0.service == service }.map { .init(id: "\(service.rawValue)-\($0.port)", port: $0.port) })
+    }
+
+    var generations: (any SharedGenerations)? { nil }
+    var fence: PartitionFence { .open }
+
+    func join(_ address: ListenAddress) async throws {}
+    func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void) {}
+    func lease(_ partitions: Int, for compute: ComputeService) {}
+    func leave() async {}
+    func shutDown() async {}
   }
-
-  func dialler(to service: ServiceName) -> any PeerDialler {
-    LoopbackDialler(
-      service: "penstock-\(service.rawValue)",
-      ports.filter { $0.service == service }.map { .init(id: "\(service.rawValue)-\($0.port)", port: $0.port) })
-  }
-
-  var generations: (any SharedGenerations)? { nil }
-  var fence: PartitionFence { .open }
-
-  func join(_ address: ListenAddress) async throws {}
-  func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void) {}
-  func lease(_ partitions: Int, for compute: ComputeService) {}
-  func leave() async {}
-  func shutDown() async {}
-}
+#endif

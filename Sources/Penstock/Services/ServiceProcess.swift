@@ -1,272 +1,268 @@
-import Compute
-import Events
-import Foundation
-import Ingest
-import Log
-import Logging
-import NIOCore
-import NIOPosix
-import Query
-import Views
-import Wire
+#if Secure
+  import Compute
+  import Events
+  import Foundation
+  import Ingest
+  import Log
+  import Logging
+  import NIOCore
+  import NIOPosix
+  import Query
+  import Views
+  import Wire
 
-extension Services {
-  /// Runs one service of the mesh until SIGTERM or SIGINT, then drains it.
-  /// - Parameter mesh: Made on the process's event loops.
-  static func run(
-    _ name: ServiceName, _ settings: Settings,
-    mesh: @escaping @Sendable (MultiThreadedEventLoopGroup) throws -> any ServiceMesh
-  ) async throws {
-    let catalog = name == .compute ? try readViews(settings.views) : nil
-    let service = ServiceRun(
-      name: name, settings: settings, catalog: catalog, registry: bootstrapMetrics(), logger: .module(name.rawValue),
-      mesh: mesh)
-    try await service.run()
+  extension Services {
+    /// Runs one service of the mesh until SIGTERM or SIGINT, then drains it.
+    /// - Parameter mesh: Made on the process's event loops.
+    static func run(
+      _ name: ServiceName, _ settings: Settings,
+      mesh: @escaping @Sendable (MultiThreadedEventLoopGroup) throws -> any ServiceMesh
+    ) async throws {
+      let catalog = name == .compute ? try readViews(settings.views) : nil
+      let service = ServiceRun(
+        name: name, settings: settings, catalog: catalog, registry: bootstrapMetrics(), logger: .module(name.rawValue),
+        mesh: mesh)
+      try await service.run()
+    }
+
+    /// The mesh of the settings.
+    static func mesh(
+      of service: ServiceName, _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
+    ) throws -> any ServiceMesh {
+      try ConsulMesh(service, settings.mesh, group: group, logger: logger)
+    }
   }
 
-  /// The mesh of the settings.
-  static func mesh(
-    of service: ServiceName, _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
-  ) throws -> any ServiceMesh {
-    #if Secure
-      return try ConsulMesh(service, settings.mesh, group: group, logger: logger)
-    #else
-      throw CommandFailure(
-        "this penstock was built without the trait Secure, which holds the mesh: build it with `swift build`, without "
-          + "--disable-default-traits; or run all services in one process with `penstock up`", exitCode: .usage)
-    #endif
+  /// One service of the mesh: starts, waits for the signal, drains.
+  private struct ServiceRun {
+    let name: ServiceName
+    let settings: Settings
+    let catalog: ViewCatalog?
+    let registry: PrometheusRegistry
+    let logger: Logger
+    let mesh: @Sendable (MultiThreadedEventLoopGroup) throws -> any ServiceMesh
+
+    func run() async throws {
+      let shutdown = await ShutdownSignal()
+      let group = MultiThreadedEventLoopGroup(numberOfThreads: ProcessInfo.processInfo.activeProcessorCount)
+      let mesh = try mesh(group)
+      let start = ServiceStart(settings: settings, registry: registry, group: group, mesh: mesh, logger: logger)
+      let started: StartedService?
+      do {
+        // A log that is away is waited for; the signal ends that too.
+        started = try await shutdown.cancelling {
+          switch name {
+          case .log: try await start.log()
+          case .ingest: try await start.ingest()
+          case .compute: try await start.compute(catalog ?? ViewCatalog(views: []))
+          case .query: try await start.query()
+          }
+        }
+      } catch {
+        guard shutdown.hasArrived else { throw error }
+        started = nil
+      }
+      if let started {
+        try await mesh.join(started.address)
+        started.joined()
+        await shutdown.wait()
+        logger.notice("shutting down")
+        await mesh.leave()
+        for stop in started.stops { await stop() }
+      }
+      await mesh.shutDown()
+      try await group.shutdownGracefully()
+    }
   }
-}
 
-/// One service of the mesh: starts, waits for the signal, drains.
-private struct ServiceRun {
-  let name: ServiceName
-  let settings: Settings
-  let catalog: ViewCatalog?
-  let registry: PrometheusRegistry
-  let logger: Logger
-  let mesh: @Sendable (MultiThreadedEventLoopGroup) throws -> any ServiceMesh
+  /// A service that accepts connections.
+  struct StartedService: Sendable {
+    var address: ListenAddress
+    /// What begins once others can find the instance.
+    var joined: @Sendable () -> Void = {}
+    /// From the edge inwards.
+    var stops: [@Sendable () async -> Void]
+  }
 
-  func run() async throws {
-    let shutdown = await ShutdownSignal()
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: ProcessInfo.processInfo.activeProcessorCount)
-    let mesh = try mesh(group)
-    let start = ServiceStart(settings: settings, registry: registry, group: group, mesh: mesh, logger: logger)
-    let started: StartedService?
-    do {
-      // A log that is away is waited for; the signal ends that too.
-      started = try await shutdown.cancelling {
-        switch name {
-        case .log: try await start.log()
-        case .ingest: try await start.ingest()
-        case .compute: try await start.compute(catalog ?? ViewCatalog(views: []))
-        case .query: try await start.query()
+  /// Starts one service on its own: what `EmbeddedServices` does for all four, with the wire in place of the calls.
+  struct ServiceStart: Sendable {
+    /// Between two reports of what ingest has counted: twice for each look at it.
+    private static let ingestReportInterval = Duration.milliseconds(500)
+    /// Between two reports of what the log must keep.
+    private static let reportInterval = Duration.seconds(2)
+
+    let settings: Settings
+    let registry: PrometheusRegistry
+    let group: MultiThreadedEventLoopGroup
+    let mesh: any ServiceMesh
+    let logger: Logger
+
+    func log() async throws -> StartedService {
+      try EmbeddedServices.makeFolder(settings.data)
+      // Room for what several ingest processes have under way.
+      let log = try await SegmentedLog.open(LogConfiguration(settings, ingestLoops: 16), logger: logger)
+      let needs = ReportedNeeds()
+      let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(needs.offsets) } }
+      let server = WireServer(
+        name: "log", host: settings.log.listen.host, port: settings.log.listen.port, group: group,
+        routes: LogRoutes(log: log, needs: needs),
+        probe: probe { [("log", log.problem)] }, logger: logger)
+      do {
+        let address = try await listen("log", settings.log.listen, server)
+        let endRetention: @Sendable () async -> Void = {
+          retention.cancel()
+          await retention.value
+        }
+        mesh.watchCallers { await server.renewConnections() }
+        return StartedService(address: address, stops: [endRetention, { await server.shutDown() }, { await log.close() }])
+      } catch {
+        retention.cancel()
+        await log.close()
+        throw error
+      }
+    }
+
+    func ingest() async throws -> StartedService {
+      let security = try await EdgeSecurity.start(settings, logger: logger)
+      let (client, log) = try await remoteLog(patience: .seconds(5))
+      let settings = settings
+      let totals = ReceivedEventsCount()
+      let ingest = IngestService(
+        configuration: IngestConfiguration(settings), log: log, gate: security.gate, secure: security.secure, group: group,
+        probe: probe { [("log", await log.problem())] }, logger: logger, totals: totals)
+      let address = try await EmbeddedServices.listening("ingest", settings.ingest.listen) {
+        let bound = try await ingest.start()
+        return ListenAddress(host: bound?.ipAddress ?? settings.ingest.listen.host, port: bound?.port ?? 0)
+      }
+      let reports = Task { await reportIngest(totals, to: log) }
+      return StartedService(
+        address: address,
+        stops: [
+          { reports.cancel() }, { await ingest.shutDown() }, { await log.close() }, { await client.close() }, { security.stop() },
+        ])
+    }
+
+    func compute(_ catalog: ViewCatalog) async throws -> StartedService {
+      try EmbeddedServices.makeFolder(settings.data)
+      let (client, log) = try await remoteLog(patience: nil)
+      let compute = try await ComputeService(
+        configuration: ComputeConfiguration(settings), catalog: catalog, log: log,
+        // Where instances share partitions, none is owned before its lease.
+        partitions: mesh.generations == nil ? nil : [], fence: mesh.fence, shared: mesh.generations, logger: logger)
+      compute.start()
+      let server = WireServer(
+        name: "compute", host: settings.compute.listen.host, port: settings.compute.listen.port, group: group,
+        routes: ComputeRoutes(
+          store: compute, late: compute, admin: compute, generationsVersion: { compute.generationsVersion }),
+        probe: probe { [("compute", await compute.problem()), ("log", await log.problem())] }, logger: logger)
+      do {
+        let address = try await listen("compute", settings.compute.listen, server)
+        let mesh = mesh
+        mesh.watchCallers { await server.renewConnections() }
+        let reports = Task { await reportNeeds(of: compute, to: log) }
+        let reload = Task { await compute.reloadOnHangup(settings.views, logger) }
+        return StartedService(
+          address: address, joined: { mesh.lease(log.partitionCount, for: compute) },
+          stops: [
+            { reports.cancel() }, { reload.cancel() }, { await server.shutDown() }, { await compute.shutDown() },
+            { await client.close() },
+          ])
+      } catch {
+        await compute.shutDown()
+        throw error
+      }
+    }
+
+    func query() async throws -> StartedService {
+      let security = try await EdgeSecurity.start(settings, logger: logger)
+      let (client, log) = try await remoteLog(patience: .seconds(5))
+      let computeClient = WireClient(dialler: mesh.dialler(to: .compute), group: group)
+      let diallers = [client.dialler, computeClient.dialler]
+      let instances: @Sendable () async -> [ServiceInstance] = { diallers.flatMap { $0.instances } }
+      let store = RemoteViewStore(client: computeClient, partitionCount: log.partitionCount, logger: logger)
+      let query = QueryService(
+        configuration: QueryConfiguration(settings), store: store, admin: RemoteViewAdmin(store), log: log,
+        probe: probe(instances: instances) { [("compute", await store.problem()), ("log", await log.problem())] },
+        // Computed here, from the log over the wire: compute's instances keep to their partitions.
+        late: store, adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
+        ingest: { try? await log.ingest() }, gate: security.gate, secure: security.secure, group: group, logger: logger)
+      let address = try await EmbeddedServices.listening("query", settings.query.listen) {
+        let bound = try await query.start()
+        return ListenAddress(host: bound.host, port: bound.port)
+      }
+      return StartedService(
+        address: address,
+        stops: [
+          { await query.shutDown(timeout: .seconds(10)) }, { await computeClient.close() }, { await client.close() },
+          { security.stop() },
+        ])
+    }
+
+    /// Until the task is cancelled, tells the log what this process has counted, for the query service to ask there.
+    private func reportIngest(_ totals: ReceivedEventsCount, to log: RemoteLog) async {
+      let instance = String(UInt64.random(in: .min ... .max), radix: 16)
+      while true {
+        do { try await Task.sleep(for: ServiceStart.ingestReportInterval) } catch { return }
+        let report = IngestReport(totals.current, metrics: MetricsText(registry.exposition()))
+        do throws(LogError) {
+          try await log.report(report, of: instance)
+        } catch {
+          logger.debug("reporting what was counted: \(error)")
         }
       }
-    } catch {
-      guard shutdown.hasArrived else { throw error }
-      started = nil
     }
-    if let started {
-      try await mesh.join(started.address)
-      started.joined()
-      await shutdown.wait()
-      logger.notice("shutting down")
-      await mesh.leave()
-      for stop in started.stops { await stop() }
-    }
-    await mesh.shutDown()
-    try await group.shutdownGracefully()
-  }
-}
 
-/// A service that accepts connections.
-struct StartedService: Sendable {
-  var address: ListenAddress
-  /// What begins once others can find the instance.
-  var joined: @Sendable () -> Void = {}
-  /// From the edge inwards.
-  var stops: [@Sendable () async -> Void]
-}
-
-/// Starts one service on its own: what `EmbeddedServices` does for all four, with the wire in place of the calls.
-struct ServiceStart: Sendable {
-  /// Between two reports of what ingest has counted: twice for each look at it.
-  private static let ingestReportInterval = Duration.milliseconds(500)
-  /// Between two reports of what the log must keep.
-  private static let reportInterval = Duration.seconds(2)
-
-  let settings: Settings
-  let registry: PrometheusRegistry
-  let group: MultiThreadedEventLoopGroup
-  let mesh: any ServiceMesh
-  let logger: Logger
-
-  func log() async throws -> StartedService {
-    try EmbeddedServices.makeFolder(settings.data)
-    // Room for what several ingest processes have under way.
-    let log = try await SegmentedLog.open(LogConfiguration(settings, ingestLoops: 16), logger: logger)
-    let needs = ReportedNeeds()
-    let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(needs.offsets) } }
-    let server = WireServer(
-      name: "log", host: settings.log.listen.host, port: settings.log.listen.port, group: group,
-      routes: LogRoutes(log: log, needs: needs),
-      probe: probe { [("log", log.problem)] }, logger: logger)
-    do {
-      let address = try await listen("log", settings.log.listen, server)
-      let endRetention: @Sendable () async -> Void = {
-        retention.cancel()
-        await retention.value
+    /// Every few seconds, what the log must keep for the partitions owned, until the task is cancelled.
+    private func reportNeeds(of compute: ComputeService, to log: RemoteLog) async {
+      while true {
+        do { try await Task.sleep(for: ServiceStart.reportInterval) } catch { return }
+        let needed = await compute.neededOffsets()
+        let owned = compute.ownedPartitions
+        let needs = OffsetVector(needed.offsets.filter { owned.contains($0.key) })
+        guard !needs.offsets.isEmpty else { continue }
+        do throws(LogError) {
+          try await log.report(needs: needs)
+        } catch {
+          // It keeps what was reported last, and that is less than it may let go.
+          logger.debug("reporting what the log must keep: \(error)")
+        }
       }
-      mesh.watchCallers { await server.renewConnections() }
-      return StartedService(address: address, stops: [endRetention, { await server.shutDown() }, { await log.close() }])
-    } catch {
-      retention.cancel()
-      await log.close()
-      throw error
+    }
+
+    private func remoteLog(patience: Duration?) async throws -> (WireClient, RemoteLog) {
+      let client = WireClient(dialler: mesh.dialler(to: .log), group: group)
+      var configuration = RemoteLog.Configuration(patience: patience)
+      // Each loop, and each reactor, may have this much under way to one partition before it stops reading.
+      let loops = ProcessInfo.processInfo.activeProcessorCount + IngestConfiguration(settings).reactors
+      configuration.pendingBytesMax = max(configuration.pendingBytesMax, loops * IngestService.pendingBytesPerLoopMax)
+      return (client, try await RemoteLog.connect(client, configuration: configuration, logger: logger))
+    }
+
+    private func listen(_ name: String, _ wanted: ListenAddress, _ server: WireServer) async throws -> ListenAddress {
+      try await EmbeddedServices.listening(name, wanted) {
+        let bound = try await server.start()
+        return ListenAddress(host: bound?.ipAddress ?? wanted.host, port: bound?.port ?? wanted.port)
+      }
+    }
+
+    private func probe(
+      instances: @escaping @Sendable () async -> [ServiceInstance] = { [] },
+      _ checks: @escaping @Sendable () async -> [(name: String, problem: String?)]
+    ) -> ServiceProbe {
+      let registry = registry
+      return ServiceProbe(
+        readiness: { ServiceProbe.Readiness(await checks()) }, metrics: { registry.exposition() }, instances: instances)
     }
   }
 
-  func ingest() async throws -> StartedService {
-    let security = try await EdgeSecurity.start(settings, logger: logger)
-    let (client, log) = try await remoteLog(patience: .seconds(5))
-    let settings = settings
-    let totals = ReceivedEventsCount()
-    let ingest = IngestService(
-      configuration: IngestConfiguration(settings), log: log, gate: security.gate, secure: security.secure, group: group,
-      probe: probe { [("log", await log.problem())] }, logger: logger, totals: totals)
-    let address = try await EmbeddedServices.listening("ingest", settings.ingest.listen) {
-      let bound = try await ingest.start()
-      return ListenAddress(host: bound?.ipAddress ?? settings.ingest.listen.host, port: bound?.port ?? 0)
-    }
-    let reports = Task { await reportIngest(totals, to: log) }
-    return StartedService(
-      address: address,
-      stops: [
-        { reports.cancel() }, { await ingest.shutDown() }, { await log.close() }, { await client.close() }, { security.stop() },
-      ])
-  }
-
-  func compute(_ catalog: ViewCatalog) async throws -> StartedService {
-    try EmbeddedServices.makeFolder(settings.data)
-    let (client, log) = try await remoteLog(patience: nil)
-    let compute = try await ComputeService(
-      configuration: ComputeConfiguration(settings), catalog: catalog, log: log,
-      // Where instances share partitions, none is owned before its lease.
-      partitions: mesh.generations == nil ? nil : [], fence: mesh.fence, shared: mesh.generations, logger: logger)
-    compute.start()
-    let server = WireServer(
-      name: "compute", host: settings.compute.listen.host, port: settings.compute.listen.port, group: group,
-      routes: ComputeRoutes(
-        store: compute, late: compute, admin: compute, generationsVersion: { compute.generationsVersion }),
-      probe: probe { [("compute", await compute.problem()), ("log", await log.problem())] }, logger: logger)
-    do {
-      let address = try await listen("compute", settings.compute.listen, server)
-      let mesh = mesh
-      mesh.watchCallers { await server.renewConnections() }
-      let reports = Task { await reportNeeds(of: compute, to: log) }
-      let reload = Task { await compute.reloadOnHangup(settings.views, logger) }
-      return StartedService(
-        address: address, joined: { mesh.lease(log.partitionCount, for: compute) },
-        stops: [
-          { reports.cancel() }, { reload.cancel() }, { await server.shutDown() }, { await compute.shutDown() },
-          { await client.close() },
-        ])
-    } catch {
-      await compute.shutDown()
-      throw error
-    }
-  }
-
-  func query() async throws -> StartedService {
-    let security = try await EdgeSecurity.start(settings, logger: logger)
-    let (client, log) = try await remoteLog(patience: .seconds(5))
-    let computeClient = WireClient(dialler: mesh.dialler(to: .compute), group: group)
-    let diallers = [client.dialler, computeClient.dialler]
-    let instances: @Sendable () async -> [ServiceInstance] = { diallers.flatMap { $0.instances } }
-    let store = RemoteViewStore(client: computeClient, partitionCount: log.partitionCount, logger: logger)
-    let query = QueryService(
-      configuration: QueryConfiguration(settings), store: store, admin: RemoteViewAdmin(store), log: log,
-      probe: probe(instances: instances) { [("compute", await store.problem()), ("log", await log.problem())] },
-      // Computed here, from the log over the wire: compute's instances keep to their partitions.
-      late: store, adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
-      ingest: { try? await log.ingest() }, gate: security.gate, secure: security.secure, group: group, logger: logger)
-    let address = try await EmbeddedServices.listening("query", settings.query.listen) {
-      let bound = try await query.start()
-      return ListenAddress(host: bound.host, port: bound.port)
-    }
-    return StartedService(
-      address: address,
-      stops: [
-        { await query.shutDown(timeout: .seconds(10)) }, { await computeClient.close() }, { await client.close() },
-        { security.stop() },
-      ])
-  }
-
-  /// Until the task is cancelled, tells the log what this process has counted, for the query service to ask there.
-  private func reportIngest(_ totals: ReceivedEventsCount, to log: RemoteLog) async {
-    let instance = String(UInt64.random(in: .min ... .max), radix: 16)
-    while true {
-      do { try await Task.sleep(for: ServiceStart.ingestReportInterval) } catch { return }
-      let report = IngestReport(totals.current, metrics: MetricsText(registry.exposition()))
-      do throws(LogError) {
-        try await log.report(report, of: instance)
-      } catch {
-        logger.debug("reporting what was counted: \(error)")
+  extension PeerDialler {
+    /// The service's instances as the console shows them: a dialler knows those only whose checks pass.
+    var instances: [ServiceInstance] {
+      peers().peers.map { peer in
+        let partitions = (peer.metadata["partitions"] ?? "").split(separator: ",").compactMap { UInt16($0) }
+        return ServiceInstance(
+          service: service, id: peer.id, address: peer.address, health: "passing", partitions: partitions.map { PartitionID($0) })
       }
     }
   }
-
-  /// Every few seconds, what the log must keep for the partitions owned, until the task is cancelled.
-  private func reportNeeds(of compute: ComputeService, to log: RemoteLog) async {
-    while true {
-      do { try await Task.sleep(for: ServiceStart.reportInterval) } catch { return }
-      let needed = await compute.neededOffsets()
-      let owned = compute.ownedPartitions
-      let needs = OffsetVector(needed.offsets.filter { owned.contains($0.key) })
-      guard !needs.offsets.isEmpty else { continue }
-      do throws(LogError) {
-        try await log.report(needs: needs)
-      } catch {
-        // It keeps what was reported last, and that is less than it may let go.
-        logger.debug("reporting what the log must keep: \(error)")
-      }
-    }
-  }
-
-  private func remoteLog(patience: Duration?) async throws -> (WireClient, RemoteLog) {
-    let client = WireClient(dialler: mesh.dialler(to: .log), group: group)
-    var configuration = RemoteLog.Configuration(patience: patience)
-    // Each loop, and each reactor, may have this much under way to one partition before it stops reading.
-    let loops = ProcessInfo.processInfo.activeProcessorCount + IngestConfiguration(settings).reactors
-    configuration.pendingBytesMax = max(configuration.pendingBytesMax, loops * IngestService.pendingBytesPerLoopMax)
-    return (client, try await RemoteLog.connect(client, configuration: configuration, logger: logger))
-  }
-
-  private func listen(_ name: String, _ wanted: ListenAddress, _ server: WireServer) async throws -> ListenAddress {
-    try await EmbeddedServices.listening(name, wanted) {
-      let bound = try await server.start()
-      return ListenAddress(host: bound?.ipAddress ?? wanted.host, port: bound?.port ?? wanted.port)
-    }
-  }
-
-  private func probe(
-    instances: @escaping @Sendable () async -> [ServiceInstance] = { [] },
-    _ checks: @escaping @Sendable () async -> [(name: String, problem: String?)]
-  ) -> ServiceProbe {
-    let registry = registry
-    return ServiceProbe(
-      readiness: { ServiceProbe.Readiness(await checks()) }, metrics: { registry.exposition() }, instances: instances)
-  }
-}
-
-extension PeerDialler {
-  /// The service's instances as the console shows them: a dialler knows those only whose checks pass.
-  var instances: [ServiceInstance] {
-    peers().peers.map { peer in
-      let partitions = (peer.metadata["partitions"] ?? "").split(separator: ",").compactMap { UInt16($0) }
-      return ServiceInstance(
-        service: service, id: peer.id, address: peer.address, health: "passing", partitions: partitions.map { PartitionID($0) })
-    }
-  }
-}
+#endif
