@@ -21,9 +21,10 @@ extension PartialRows {
   public func merged(layout: StateLayout, keptKeys: [Int]? = nil, step: Int64? = nil) -> PartialRows {
     precondition(layout.stride == stride, "rows of one view have one stride")
     precondition(step.map { $0 > 0 } ?? true, "a step has a length")
-    var rekeyed = self
-    if keptKeys != nil || step != nil { rekeyed = regrouped(keptKeys, step) }
+    let rekeyed = keptKeys != nil || step != nil ? regrouped(keptKeys, step) : self
     let order = rekeyed.mergeOrder()
+    // Most often there is nothing to merge: a key has all its rows in one partition.
+    guard zip(order, order.dropFirst()).contains(where: { rekeyed.isSameGroup($0, $1) }) else { return rekeyed.gathered(order) }
     var result = PartialRows(stride: stride)
     result.reserveCapacity(count)
     var merging = StateRows(layout: layout)
@@ -99,6 +100,31 @@ extension PartialRows {
         }
       }
     }
+  }
+
+  /// These rows, in this order.
+  private func gathered(_ order: [Int]) -> PartialRows {
+    var result = PartialRows(stride: stride)
+    result.partitions = order.map { partitions[$0] }
+    result.windowStarts = order.map { windowStarts[$0] }
+    result.windowEnds = order.map { windowEnds[$0] }
+    result.keyEnds.reserveCapacity(order.count)
+    result.keyBytes.reserveCapacity(keyBytes.count)
+    keyBytes.withUnsafeBufferPointer { bytes in
+      for row in order {
+        result.keyBytes.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[keyRange(row)]))
+        result.keyEnds.append(result.keyBytes.count)
+      }
+    }
+    result.stateEnds.reserveCapacity(order.count)
+    result.states.reserveCapacity(states.count)
+    states.withUnsafeBufferPointer { words in
+      for row in order {
+        result.states.append(contentsOf: UnsafeBufferPointer(rebasing: words[stateRange(row)]))
+        result.stateEnds.append(result.states.count)
+      }
+    }
+    return result
   }
 
   private func isSameGroup(_ a: Int, _ b: Int) -> Bool {
