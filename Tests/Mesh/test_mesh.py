@@ -17,8 +17,9 @@ import urllib.request
 
 import ledger
 import pytest
-from conftest import BUILD, ROOT, VIEWS, WEATHER
+from conftest import BUILD, ROOT, VIEWS, WEATHER, Service, free_port
 from test_query import assert_same, expected_rows
+from test_security import Authority
 
 # Conditions decide, not clocks: these bound a machine that has other work to do.
 DEADLINE = 120
@@ -371,6 +372,28 @@ def test_plain_text_on_a_sidecar_reaches_nobody(mesh):
             except ConnectionResetError:
                 answer = b""
             assert not answer.startswith(b"HTTP/"), answer
+
+
+@pytest.mark.parametrize("has_tls", [False, True], ids=["plain", "tls"])
+def test_an_edge_that_listens_on_every_address_passes_its_check(mesh, tmp_path, has_tls):
+    tokens = tmp_path / "tokens"
+    tokens.write_text('{"token":"a-token-0123456789","subject":"device","scopes":["ingest"],"sources":["*"]}\n')
+    settings = [
+        "ingest.listen=0.0.0.0:0", f"auth.tokens={tokens}", "mesh.instance=ingest-3", f"mesh.sidecar_port={free_port()}",
+        f"mesh.consul=127.0.0.1:{mesh.base}",
+    ]
+    if has_tls:
+        Authority().issue(tmp_path, "server")
+        settings += [f"tls.certificate={tmp_path}/server.pem", f"tls.key={tmp_path}/server.key"]
+    arguments = [str(BUILD / "penstock"), "ingest", "--config", str(ROOT / "config" / "penstock.yaml"), "--data", str(tmp_path / "data")]
+    edge = Service([*arguments, *(word for setting in settings for word in ("--set", setting))], ["ingest"])
+    try:
+        eventually(lambda: mesh.agent("/v1/agent/checks").get("ready-ingest-3", {}).get("Status") == "passing")
+        assert mesh.agent("/v1/agent/service/ingest-3")["Address"] == "127.0.0.1"
+    finally:
+        code = edge.stop()
+    assert code == 0, "".join(edge.lines)
+    assert "ingest-3" not in mesh.agent("/v1/agent/services")
 
 
 def test_the_flow_goes_on_while_three_servers_lose_their_leader(tmp_path, observations):

@@ -6,8 +6,9 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
   /// Names the instance in all of the datacenter: letters, digits, `-`, `_` and `.`, at most 100.
   public var id: String
   public var service: MeshService
-  /// Where the service itself listens: loopback, so that only its sidecar reaches it.
-  public var address: String
+  /// Where the sidecar and the agent, both on the same machine, reach the service itself. Loopback, except for the edges: never a wildcard,
+  /// which Consul refuses.
+  public private(set) var address: String
   public var port: Int
   /// Where the sidecar listens, and on which address it is announced.
   public var sidecarAddress: String
@@ -16,20 +17,29 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
   public var metadata: [String: String]
   /// A check that the service itself must pass this often, `live-<id>`; what sessions are bound to. Nil: none.
   public var lifeSignEvery: Duration?
+  /// Whether the service itself takes TLS only. Its certificate names what clients call it, not loopback, so the agent does not check it.
+  public var isTLS: Bool
 
+  /// - Parameter address: Where the service listens. Of a wildcard, which is every address, loopback is announced.
   public init(
     id: String, service: MeshService, address: String, port: Int, sidecarAddress: String = "127.0.0.1", sidecarPort: Int,
-    metadata: [String: String] = [:], lifeSignEvery: Duration? = nil
+    metadata: [String: String] = [:], lifeSignEvery: Duration? = nil, isTLS: Bool = false
   ) {
     precondition(ServiceDefinition.isValid(id: id), "an instance's id is 1 to 100 of A-Z a-z 0-9 - _ .")
     self.id = id
     self.service = service
-    self.address = address
+    self.address =
+      switch address {
+      case "0.0.0.0": "127.0.0.1"
+      case "::": "::1"
+      default: address
+      }
     self.port = port
     self.sidecarAddress = sidecarAddress
     self.sidecarPort = sidecarPort
     self.metadata = metadata
     self.lifeSignEvery = lifeSignEvery
+    self.isTLS = isTLS
   }
 
   public static func isValid(id: String) -> Bool {
@@ -49,8 +59,8 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
     let host = address.contains(":") ? "[\(address)]" : address
     var checks = [
       Check(
-        CheckID: "ready-\(id)", Name: "ready", HTTP: "http://\(host):\(port)/readyz", Interval: "1s", Timeout: "1s",
-        DeregisterCriticalServiceAfter: "10m")
+        CheckID: "ready-\(id)", Name: "ready", HTTP: "\(isTLS ? "https" : "http")://\(host):\(port)/readyz",
+        TLSSkipVerify: isTLS ? true : nil, Interval: "1s", Timeout: "1s", DeregisterCriticalServiceAfter: "10m")
     ]
     if let lifeSignEvery {
       checks.append(
@@ -86,6 +96,7 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
     var CheckID: String
     var Name: String
     var HTTP: String?
+    var TLSSkipVerify: Bool?
     var TCP: String?
     var TTL: String?
     var AliasService: String?

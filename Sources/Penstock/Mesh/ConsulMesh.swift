@@ -17,6 +17,7 @@
 
     private let service: ServiceName
     private let settings: MeshSettings
+    private let isTLS: Bool
     private let client: ConsulClient
     private let diallers: MeshDiallers
     private let leaseFence = LateFence()
@@ -30,10 +31,12 @@
     }
 
     /// Begins to watch the local agent; one that is away is waited for by whoever dials.
+    /// - Parameter isTLS: Whether the service's own listener takes TLS only.
     /// - Throws: `CommandFailure` if the token's file cannot be read.
-    init(_ service: ServiceName, _ settings: MeshSettings, group: any EventLoopGroup, logger: Logger) throws {
+    init(_ service: ServiceName, _ settings: MeshSettings, isTLS: Bool, group: any EventLoopGroup, logger: Logger) throws {
       self.service = service
       self.settings = settings
+      self.isTLS = isTLS
       self.logger = logger
       var configuration = ConsulConfiguration(host: settings.consul.host, port: settings.consul.port)
       configuration.tokenFile = settings.tokenFile
@@ -55,7 +58,7 @@
       let definition = ServiceDefinition(
         id: instanceID(port: address.port), service: service.inMesh, address: address.host, port: address.port,
         sidecarAddress: settings.sidecarAddress, sidecarPort: sidecarPort, metadata: ["version": "\(WireVersion.current)"],
-        lifeSignEvery: service == .compute ? ConsulMesh.lifeSignTTL : nil)
+        lifeSignEvery: service == .compute ? ConsulMesh.lifeSignTTL : nil, isTLS: isTLS)
       let registration = MeshRegistration(definition, client: client, logger: logger)
       let running = Task { await registration.run() }
       state.withLock { state in

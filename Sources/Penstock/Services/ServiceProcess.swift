@@ -29,7 +29,9 @@
     static func mesh(
       of service: ServiceName, _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
     ) throws -> any ServiceMesh {
-      try ConsulMesh(service, settings.mesh, group: group, logger: logger)
+      let isEdge = service == .ingest || service == .query
+      return try ConsulMesh(
+        service, settings.mesh, isTLS: isEdge && settings.tls.files != nil, group: group, logger: logger)
     }
   }
 
