@@ -112,6 +112,40 @@ def test_it_runs_from_its_installed_path_as_its_own_user(installed):
     assert listed.returncode == 0, listed.stderr
 
 
+def asked_of_systemd(tmp_path, script, *arguments):
+    """What a maintainer's script tells systemd, where it runs: a mount namespace, so that nothing of this machine is meant."""
+    told = tmp_path / "told"
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\necho "$*" >>{told}\n')
+    systemctl.chmod(0o755)
+    done = as_root(
+        "env", f"PATH={tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin", "unshare", "--mount", "--propagation", "private", "sh", "-ec",
+        # A container's image may forbid its packages to start or stop anything.
+        'if [ -e /usr/sbin/policy-rc.d ]; then mount --bind /dev/null /usr/sbin/policy-rc.d; fi; mount -t tmpfs none /run; mkdir -p /run/systemd/system; mount -t tmpfs none /var/lib; mount -t tmpfs none /etc/systemd; '
+        'mkdir -p /etc/systemd/system/multi-user.target.wants; cd /etc/systemd/system/multi-user.target.wants; '
+        'touch penstock.service penstock-log@1.service penstock-ingest@2.service other@1.service; cd /; "$@"; '
+        'ls /etc/systemd/system/multi-user.target.wants', "sh", str(ROOT / "ops" / "debian" / script), *arguments)
+    assert done.returncode == 0, done.stderr
+    return told.read_text().splitlines() if told.exists() else [], done.stdout.split()
+
+
+def test_a_removal_stops_each_unit_and_every_instance_the_edges_first(tmp_path):
+    services, _ = asked_of_systemd(tmp_path, "prerm", "remove")
+    units = ["penstock", *(f"penstock-{name}@*" for name in ("ingest", "query", "compute", "log", "sidecar"))]
+    assert services == [f"stop {unit}.service" for unit in units]
+    assert {unit.name for unit in UNITS} == {f"{unit.replace('*', '')}.service" for unit in units}
+    (tmp_path / "upgrade").mkdir()
+    assert asked_of_systemd(tmp_path / "upgrade", "prerm", "upgrade", "0.2.0")[0] == []
+
+
+def test_an_upgrade_restarts_the_instances_that_run_and_a_first_installation_starts_nothing(installed, tmp_path):
+    (tmp_path / "first").mkdir()
+    assert asked_of_systemd(tmp_path / "first", "postinst", "configure", "")[0] == ["--system daemon-reload"]
+    services, _ = asked_of_systemd(tmp_path, "postinst", "configure", "0.0.9")
+    units = ["penstock", *(f"penstock-{name}@*" for name in ("log", "compute", "query", "ingest"))]
+    assert services == ["--system daemon-reload", *(f"try-restart {unit}.service" for unit in units)]
+
+
 def test_removed_it_leaves_the_log_and_its_configuration_and_nothing_else(installed):
     """The last of those that use the installed package."""
     as_root("touch", "/var/lib/penstock/a-log")
@@ -122,6 +156,10 @@ def test_removed_it_leaves_the_log_and_its_configuration_and_nothing_else(instal
     assert purged.returncode == 0 and "stays" in purged.stderr
     assert as_root("test", "-e", "/var/lib/penstock/a-log").returncode == 0
     assert not pathlib.Path("/etc/penstock").exists()
+
+
+def test_a_removal_leaves_no_enabled_unit_behind(tmp_path):
+    assert asked_of_systemd(tmp_path, "postrm", "remove") == (["--system daemon-reload"], ["other@1.service"])
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
