@@ -1,6 +1,7 @@
-"""The Dockerfile and the compose file, by their text: a linter, and what the executable says of the settings. Neither is built or run here."""
+"""The Dockerfile and the compose file, by their text: a linter, and what the executable says of the settings. test_container.py runs them."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -19,14 +20,6 @@ def test_the_linter_has_nothing_to_say_of_the_dockerfile():
         [os.path.join(os.path.dirname(sys.executable), "hadolint"), "--config", str(DOCKER / ".hadolint.yaml"), str(DOCKER / "Dockerfile")],
         capture_output=True, text=True)
     assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
-
-
-def test_what_the_dockerfile_copies_is_there():
-    for line in (DOCKER / "Dockerfile").read_text().splitlines():
-        words = line.split()
-        if words[:1] == ["COPY"] and not words[1].startswith("--from"):
-            for source in words[1:-1]:
-                assert (ROOT / source).exists(), line
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -49,9 +42,14 @@ def test_each_service_has_a_sidecar_of_its_own_and_only_the_four_calls_are_allow
         instance = SERVICES[name]["environment"]["PENSTOCK_MESH__INSTANCE"]
         assert SERVICES[f"{name}-sidecar"]["command"].split() == ["connect", "proxy", "-sidecar-for", instance]
         assert SERVICES[f"{name}-sidecar"]["network_mode"] == "service:consul"
-    lines = [line.split()[-2:] for line in SERVICES["intentions"]["command"][0].splitlines()]
-    assert lines == [["'*'", "'*'"]] + [[f"penstock-{a}", f"penstock-{b}"] for a, b in
-                                      (("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute"))]
+    script = SERVICES["consul"]["command"][0]
+    created = re.findall(r"consul intention create -replace -(\w+) (\S+) ([^\s;]+)", script)
+    assert created == [("deny", "'*'", "'*'")] + [("allow", f"penstock-{a}", f"penstock-{b}") for a, b in
+                                                 (("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute"))]
+    # Nobody starts before the last is made.
+    assert SERVICES["consul"]["healthcheck"]["test"] == ["CMD", "consul", "intention", "get", *created[-1][1:]]
+    for name in SERVICES.keys() - {"consul"}:
+        assert SERVICES[name]["depends_on"] == {"consul": {"condition": "service_healthy"}}
 
 
 def test_only_loopback_of_the_host_is_published():
