@@ -20,7 +20,16 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
   /// Whether the service itself takes TLS only. Its certificate names what clients call it, not loopback, so the agent does not check it.
   public var isTLS: Bool
 
-  /// - Parameter address: Where the service listens. Of a wildcard, which is every address, loopback is announced.
+  /// - Parameters:
+  ///   - id: Must be valid.
+  ///   - service: Whose instance it is.
+  ///   - address: Where the service listens. Of a wildcard, which is every address, loopback is announced.
+  ///   - port: Where the service listens.
+  ///   - sidecarAddress: Where the sidecar listens.
+  ///   - sidecarPort: Where the sidecar listens.
+  ///   - metadata: For other instances to read.
+  ///   - lifeSignEvery: How often the service passes a check of its own at least; nil: there is none.
+  ///   - isTLS: Whether the service takes TLS only.
   public init(
     id: String, service: MeshService, address: String, port: Int, sidecarAddress: String = "127.0.0.1", sidecarPort: Int,
     metadata: [String: String] = [:], lifeSignEvery: Duration? = nil, isTLS: Bool = false
