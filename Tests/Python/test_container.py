@@ -123,6 +123,19 @@ def test_the_context_of_a_build_from_source_is_the_checkout_without_what_is_buil
     assert not [name for name in taken if name.split("/")[0] in (".build", ".venv", ".git", ".mesh", "data", "tokens")]
 
 
+def test_without_a_package_given_the_one_that_is_built_within_is_taken(engine, tmp_path):
+    """The stages only, since there is no Swift image here: what ops/package does is its own test."""
+    docker = (ROOT / "ops" / "docker" / "Dockerfile").read_text()
+    swift = re.search(r"^FROM (\S+) AS source$", docker, re.M)[1]
+    engine.run("podman", "tag", BASE, swift)
+    (tmp_path / "ops").mkdir()
+    (tmp_path / "ops" / "package").write_text('#!/bin/sh\n[ "$1" = --output ] && mkdir "$2" && touch "$2/penstock_built_within.deb"\n')
+    (tmp_path / "ops" / "package").chmod(0o755)
+    engine.run(
+        "podman", "build", "--file", str(ROOT / "ops" / "docker" / "Dockerfile"), "--target", "package", "--tag", "localhost/package", str(tmp_path))
+    assert engine.run("podman", "run", "--rm", "--network", "none", "localhost/package", "ls", "/package").stdout == "penstock_built_within.deb\n"
+
+
 def test_what_a_container_took_in_is_there_for_the_next(engine, image):
     def start():
         return Service(

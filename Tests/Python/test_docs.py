@@ -1,7 +1,7 @@
 """Every command of the pages below is run, in order, against one `penstock up` for each page, and prints what the page says it prints.
 
-A ```console block holds commands after `$ ` (a backslash at the end, or <<'END', goes on with the next line) and what they print, standard error included. In that, `…` stands for
-anything within a line, a line of `…` for any lines, and runs of spaces are equal. A command with nothing below it may print anything. It has to end with 0,
+A ```console block holds commands after `$ ` (a backslash at the end, an open ', or <<'END', goes on with the next line) and what they print, standard error included. In that, `…` stands for
+anything within a line, a line of `…` for any lines, and runs of spaces are equal; JSON, which is one line, may be shown in several. `curl -N` follows a stream, of which the beginning is looked at. A command with nothing below it may print anything. It has to end with 0,
 or as its comment says (`# exit code 3`), or, where `penstock: …` is printed, with something else than 0. The documented addresses are free ports here.
 """
 
@@ -14,9 +14,9 @@ import time
 import pytest
 from conftest import BUILD, DEADLINE, ROOT, Service
 
-PAGES = ["README.md", "docs/tour.md", "docs/operations.md", "docs/semantics.md", "docs/replay.md"]
+PAGES = ["README.md", "docs/tour.md", "docs/operations.md", "docs/query.md", "docs/semantics.md", "docs/replay.md"]
 
-READS = re.compile(r"penstock (query|sql|events|top|view (list|show|diff))|curl '")
+READS = re.compile(r"penstock (query|sql|events|top|view (list|show|diff))|curl ('|-[GN] )")
 
 # What stands on the PATH as `penstock`: the build's, told where its services listen.
 WRAPPER = """#!/usr/bin/env bash
@@ -31,8 +31,8 @@ exec "$PENSTOCK_BUILD/penstock" "$@"
 
 
 def goes_on(command):
-    """Whether the next line is a part of it: after a backslash, and in a here-document up to its END."""
-    return command.endswith("\\") or ("<<'END'" in command and not command.endswith("\nEND"))
+    """Whether the next line is a part of it: after a backslash, within quotation marks, and in a here-document up to its END."""
+    return command.endswith("\\") or ("<<'END'" not in command and re.sub(r"\s# .*", "", command).count("'") % 2 == 1) or ("<<'END'" in command and not command.endswith("\nEND"))
 
 
 def commands(page):
@@ -49,7 +49,18 @@ def commands(page):
                 found[-1][1] += "\n" + line
             else:
                 found[-1][2] = (found[-1][2] or []) + [line]
-    return found
+    return [(number, command, lines and joined(lines)) for number, command, lines in found]
+
+
+def joined(lines):
+    """With JSON that is shown in several lines, which begin with a space, in one."""
+    result = []
+    for line in lines:
+        if result and result[-1].startswith("{") and line.startswith(" "):
+            result[-1] += line.strip()
+        else:
+            result.append(line)
+    return result
 
 
 def squeezed(line):
@@ -110,6 +121,9 @@ class Sandbox:
         if self.service:
             for name, port in (("query", "8080"), ("ingest", "4000")):
                 command = command.replace(f"127.0.0.1:{port}", f"127.0.0.1:{self.service.ports[name]}")
+        follows = "curl -N " in command
+        if follows:
+            command = command.replace("curl -N ", "curl -N --max-time 2 ")
         done = subprocess.run(
             ["bash", "-c", command], cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             stdin=subprocess.DEVNULL, timeout=2 * DEADLINE)
@@ -117,7 +131,8 @@ class Sandbox:
         if self.service:
             for name, port in (("query", "8080"), ("ingest", "4000")):
                 output = output.replace(f"127.0.0.1:{self.service.ports[name]}", f"127.0.0.1:{port}")
-        return done.returncode, output.splitlines()
+        # 28: the time is over.
+        return 0 if follows and done.returncode == 28 else done.returncode, output.splitlines()
 
 
 @pytest.mark.parametrize("page", PAGES)
