@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -46,6 +47,21 @@ def test_the_commands_and_programs_run_one_after_the_other(served):
     assert "appended=24" in printed[0]
     assert re.search(r"^station/43 +24$", printed[1], re.M)
     assert re.search(r"\('station/43', [^)]*24", printed[2])
+
+
+def test_the_python_client_is_installed_and_used_as_its_readme_shows(served, tmp_path):
+    client = ROOT / "clients" / "python"
+    # pip builds beside the sources.
+    shutil.copytree(client, tmp_path / "clients" / "python", ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+    text = (client / "README.md").read_text()
+    (install,) = re.findall(r"^```sh\n(.*?)\n```", text, re.M | re.S)
+    (program,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    assert install.startswith("pip install ")
+    run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")])
+    python = str(tmp_path / "venv" / "bin" / "python")
+    run([sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check", *install.split()[1:]], cwd=tmp_path)
+    printed = run([python, "-c", at(served, program)], cwd=tmp_path)
+    assert "appended=1001" in printed, printed
 
 
 def test_the_session_by_hand_goes_as_shown(served):

@@ -13,8 +13,9 @@ import time
 
 import pytest
 from conftest import BUILD, DEADLINE, ROOT, Service
+from test_security import Authority
 
-PAGES = ["README.md", "docs/tour.md", "docs/operations.md", "docs/query.md", "docs/semantics.md", "docs/replay.md"]
+PAGES = ["README.md", "docs/tour.md", "docs/operations.md", "docs/query.md", "docs/security.md", "docs/semantics.md", "docs/replay.md"]
 
 READS = re.compile(r"penstock (query|sql|events|top|view (list|show|diff))|curl ('|-[GN] )")
 
@@ -89,6 +90,9 @@ class Sandbox:
         shutil.copytree(ROOT / "config", folder / "config")
         (folder / "Sources" / "Penstock").mkdir(parents=True)
         (folder / "Sources" / "Penstock" / "Resources").symlink_to(ROOT / "Sources" / "Penstock" / "Resources")
+        authority = Authority()
+        authority.write(folder / "ca.pem")
+        authority.issue(folder, "server")
         (folder / "bin").mkdir()
         (folder / "bin" / "penstock").write_text(WRAPPER)
         (folder / "bin" / "penstock").chmod(0o755)
@@ -104,8 +108,12 @@ class Sandbox:
         self.service = Service(
             ["bash", "-c", 'cd "$0" && exec "$@"', str(self.folder), str(BUILD / "penstock"), "up", *arguments, "--set", "ingest.listen=127.0.0.1:0",
              "--set", "query.listen=127.0.0.1:0", "--log-level", "error"], ["ingest", "query"])
-        self.environment["INGEST"] = f"ws://127.0.0.1:{self.service.ports['ingest']}/v1/stream"
-        self.environment["QUERY"] = f"http://127.0.0.1:{self.service.ports['query']}"
+        if any("auth." in argument for argument in arguments):
+            # It answers nobody without a token.
+            self.service.check_ledger = lambda: None
+        tls = "s" if any("tls." in argument for argument in arguments) else ""
+        self.environment["INGEST"] = f"ws{tls}://127.0.0.1:{self.service.ports['ingest']}/v1/stream"
+        self.environment["QUERY"] = f"http{tls}://127.0.0.1:{self.service.ports['query']}"
         self.environment["SERVER"] = str(self.service.process.pid)
 
     def stop(self):
@@ -115,7 +123,7 @@ class Sandbox:
     def run(self, command):
         """Exit code and lines, with the documented ports in place of the present ones."""
         if command.split("#")[0].strip().startswith("penstock up"):
-            self.start(command.split("#")[0].split()[2:])
+            self.start(command.split("#")[0].replace("\\\n", " ").split()[2:])
             return 0, [line.rstrip("\n") for line in self.service.lines if line.startswith("listening")] and [
                 "listening query 127.0.0.1:8080", "listening ingest 127.0.0.1:4000"]
         if self.service:
