@@ -115,6 +115,21 @@ def test_an_event_that_comes_shows_by_itself(browser, served):
     assert time.monotonic() - sent < 20
 
 
+def test_a_late_event_is_listed_with_its_time(browser, served):
+    with served.connect() as ws:
+        ws.recv()
+        ws.send(json.dumps(event("station/EWR", id="late", type="weather.observed", time="2011-01-01T06:30:00Z", data={"temp": 1.0})))
+        wait_for_ack(ws, 1)
+
+    def listed():
+        browser.open("log")
+        browser.shows("Late events")
+        return browser.driver.find_elements(By.XPATH, "//td[normalize-space()='2011-01-01T06:30:00Z']")
+
+    # The page counts what is late when it is opened.
+    browser.wait(lambda: listed(), "the event's time is not shown")
+
+
 def test_an_error_in_sql_is_shown_at_its_place(browser):
     browser.open("sql")
     browser.shows("weather_daily")

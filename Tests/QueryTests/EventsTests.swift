@@ -108,6 +108,32 @@ func pinnedAndFollowing() async throws {
   #expect(try none.string("next_cursor") != nil)
 }
 
+@Test("an offset vector begins where it says, and leaves other partitions out until something comes")
+func fromOffsets() async throws {
+  let asking = Asking()
+  asking.log.append(events(3, count: 100))
+  let all = try await pages(asking, [])
+  let first = asking.log.partition(of: "s0")
+  let from = ("from", "{\"\(first)\":3}")
+  let wanted = all.filter { $0["logpartition"] == .int(Int64(first.rawValue)) && ($0["logoffset"]?.number ?? 0) >= 3 }
+  #expect(try await pages(asking, [from, ("limit", "4")]) == wanted && !wanted.isEmpty)
+  #expect(try await pages(asking, [("from", "{\"\(first)\":1000000}")]) == [])
+
+  let following = await asking.get("/v1/events", [from, ("follow", "true"), ("limit", "10000")])
+  #expect(try following.array("events") == wanted)
+  asking.log.append(events(4, count: 40))
+  let cursor = ("cursor", try #require(try following.string("next_cursor")))
+  #expect(try await asking.get("/v1/events", [from, ("follow", "true"), ("limit", "10000"), cursor]).array("events").count == 40)
+
+  for wrong in ["{\"99\":1}", "{\"0\":-1}", "{"] {
+    let reply = await asking.get("/v1/events", [("from", wrong)])
+    #expect(reply.status == 400)
+    #expect(try reply.string("parameter") == "from")
+  }
+  let foreign = await asking.get("/v1/events", [("from", "{\"0\":0}"), ("follow", "true"), cursor])
+  #expect(try foreign.string("code") == "invalid_cursor")
+}
+
 @Test("following waits for the first event that is wanted, and no longer than it was told")
 func followingWaits() async throws {
   let asking = Asking()

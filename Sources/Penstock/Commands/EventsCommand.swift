@@ -12,7 +12,7 @@ struct EventsCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Events of this type only.", valueName: "type"))
   var type: String?
 
-  @Option(help: ArgumentHelp("Events of this time or later, RFC 3339.", valueName: "time"))
+  @Option(help: ArgumentHelp(#"Events of this time or later, RFC 3339; or from offsets on, as '{"0":118}'."#, valueName: "time"))
   var from: String?
 
   @Option(help: ArgumentHelp("Events before this time, RFC 3339.", valueName: "time"))

@@ -121,6 +121,8 @@ struct EventAnswers: Sendable {
       if let from = query.from {
         let found = try await log.firstOffset(of: partition, atOrAfter: Timestamp(nanoseconds: from))
         start = min(max(start, found ?? bounds.highWatermark), bounds.highWatermark)
+      } else if let offsets = query.fromOffsets {
+        start = offsets[partition].map { min(max(start, $0), bounds.highWatermark) } ?? bounds.highWatermark
       }
       place.next[partition] = start
       place.ends?[partition] = bounds.highWatermark

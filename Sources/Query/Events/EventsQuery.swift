@@ -12,6 +12,8 @@ struct EventsQuery: Sendable {
   var type: String?
   /// Nanoseconds of event time; inclusive.
   var from: Int64?
+  /// Instead of a time: where each partition begins. Those not named have nothing before the end that the log has now.
+  var fromOffsets: OffsetVector?
   /// Exclusive.
   var to: Int64?
   var limit: Int
@@ -24,7 +26,12 @@ struct EventsQuery: Sendable {
   init(_ parameters: QueryParameters, partitionCount: Int, rowsMax: Int) throws(QueryFailure) {
     source = parameters["source"]
     type = parameters["type"]
-    (from, to) = try parameters.timeRange()
+    if parameters["from"]?.hasPrefix("{") == true {
+      fromOffsets = try parameters.offsets("from", partitionCount: partitionCount)
+      to = try parameters.time("to")
+    } else {
+      (from, to) = try parameters.timeRange()
+    }
     let limitMax = min(EventsQuery.limitMax, rowsMax)
     limit = try parameters.integer("limit", default: min(EventsQuery.limitDefault, limitMax), in: 1...limitMax)
     isFollowing = try parameters.boolean("follow")
@@ -39,6 +46,7 @@ struct EventsQuery: Sendable {
   var fingerprint: String {
     func part(_ text: String?) -> String { text.map { "\($0.utf8.count):\($0)" } ?? "-" }
     var text = "\(part(source)) \(part(type)) \(from.map(String.init) ?? "-") \(to.map(String.init) ?? "-") \(isFollowing)"
+    if let fromOffsets { text += " \(fromOffsets)" }
     return String(text.withUTF8 { stableHash(UnsafeRawBufferPointer($0)) }, radix: 16)
   }
 }

@@ -53,6 +53,21 @@ struct QueryParameters: Sendable {
     return time.nanoseconds
   }
 
+  /// An offset vector of partitions that there are.
+  func offsets(_ name: String, partitionCount: Int) throws(QueryFailure) -> OffsetVector? {
+    guard let text = self[name] else { return nil }
+    let offsets: OffsetVector
+    do throws(OffsetVectorError) {
+      offsets = try OffsetVector(parsing: text)
+    } catch {
+      throw .parameter(name, error.detail)
+    }
+    for partition in offsets.offsets.keys.sorted() where partition.index >= partitionCount {
+      throw .parameter(name, "there is no partition \(partition): the log has \(partitionCount), from 0")
+    }
+    return offsets
+  }
+
   /// A pair of times of which the second comes later.
   func timeRange() throws(QueryFailure) -> (from: Int64?, to: Int64?) {
     let from = try time("from")

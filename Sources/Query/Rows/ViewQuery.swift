@@ -62,12 +62,12 @@ final class ViewQuery: Sendable {
     order = try parameters["order"].map { text throws(QueryFailure) in try OrderTerm.parse(text, columns: Array(columns)) } ?? []
     let limit = try parameters.integer("limit", default: min(ViewQuery.limitDefault, rowsMax), in: 1...rowsMax)
     self.limit = isUnlimited && parameters["limit"] == nil ? .max : limit
-    var after = try ViewQuery.offsets("after", parameters, partitionCount)
+    var after = try parameters.offsets("after", partitionCount: partitionCount)
     if let reached {
       after = after ?? OffsetVector()
       after?.formMaximum(reached)
     }
-    asOf = try ViewQuery.offsets("as_of", parameters, partitionCount)
+    asOf = try parameters.offsets("as_of", partitionCount: partitionCount)
     isPinned = parameters["generation"] != nil
     timeout = try parameters.timeout(default: .seconds(5))
     switch parameters["allow_partial"] {
@@ -149,22 +149,6 @@ final class ViewQuery: Sendable {
       return step
     }
     return step == size ? nil : step
-  }
-
-  private static func offsets(
-    _ name: String, _ parameters: QueryParameters, _ partitionCount: Int
-  ) throws(QueryFailure) -> OffsetVector? {
-    guard let text = parameters[name] else { return nil }
-    let after: OffsetVector
-    do throws(OffsetVectorError) {
-      after = try OffsetVector(parsing: text)
-    } catch {
-      throw .parameter(name, error.detail)
-    }
-    for partition in after.offsets.keys.sorted() where partition.index >= partitionCount {
-      throw .parameter(name, "there is no partition \(partition): the log has \(partitionCount), from 0")
-    }
-    return after
   }
 
   /// Whether the result's rows are those of the store, in its order and all of them: so that none need wait for another.

@@ -7,7 +7,7 @@ export async function show(root, { parameters, signal }) {
   const partitions = h("div", {}, loading()), events = h("div", {}, loading()), late = h("div", {}, loading()), rejected = h("div", {}, loading());
   const field = (name, attributes) => h("input", { name, value: parameters[name] ?? "", ...attributes });
   const source = field("source", { placeholder: "station/EWR", size: "22", spellcheck: "false" }), type = field("type", { size: "18", spellcheck: "false" });
-  const from = field("from", { placeholder: "2013-01-01", size: "20" }), to = field("to", { size: "20" });
+  const from = field("from", { placeholder: '2013-01-01 or {"0":118}', size: "24", spellcheck: "false" }), to = field("to", { size: "20" });
   const more = h("button", { type: "button", hidden: true }, "More");
   const query = () => Object.fromEntries([source, type, from, to].map((one) => [one.name, one.value]));
   let cursor = null, rows = [];
@@ -36,7 +36,7 @@ export async function show(root, { parameters, signal }) {
   fill(root, h("h1", {}, "Log"), h("p", { class: "sub" }, "Every event, in the order of its partition, as it came."),
     panel("Partitions", partitions),
     panel("Events", h("form", { class: "form", onsubmit: find }, h("label", {}, "source", source), h("label", {}, "type", type),
-      h("label", {}, "from (event time)", from), h("label", {}, "to", to), h("button", { class: "main" }, "Find")), events, h("div", { class: "row" }, more)),
+      h("label", {}, "from (event time, or offsets)", from), h("label", {}, "to", to), h("button", { class: "main" }, "Find")), events, h("div", { class: "row" }, more)),
     panel("Late events", late), panel("Rejected events", h("p", { class: "sub" }, "The last of each reason, since the service started."), rejected));
   load(null);
   showRejects(rejected, signal);
@@ -79,11 +79,10 @@ async function showLate(root, views, signal) {
   fill(root);
   for (const view of some) {
     const answer = await get(`/v1/views/${encodeURIComponent(view.name)}/late`, { limit: 50 }, { signal });
-    const list = answer.late ?? answer.events ?? answer.rows ?? [];
     root.append(h("h3", {}, `${view.name}: ${number(view.late)}`), table([
-      { name: "partition", number: true }, { name: "offset", number: true }, { name: "event_time", title: "time" },
+      { name: "partition", number: true }, { name: "offset", number: true }, { name: "time" },
       { name: "window_start" }, { name: "reason" },
       { name: "event", wrap: true, cell: (row) => row.event ? h("code", {}, JSON.stringify(row.event)) : h("span", { class: "null" }, "no longer in the log") },
-    ], list, { caption: `Late events of ${view.name}` }));
+    ], answer.events, { caption: `Late events of ${view.name}` }));
   }
 }
