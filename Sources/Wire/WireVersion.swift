@@ -1,6 +1,6 @@
 /// The version of the protocol between services; both sides say theirs, and one that differs is refused.
 public enum WireVersion {
-  public static let current = 1
+  public static let current = 2
   /// Every request and answer between services has it.
   public static let header = "Penstock-Wire"
 }
@@ -11,6 +11,8 @@ public enum WireContent {
   public static let batches = "application/vnd.penstock.batches"
   /// What became of appended batches.
   public static let receipts = "application/vnd.penstock.receipts"
+  /// What several partitions hold.
+  public static let reads = "application/vnd.penstock.reads"
   /// Partial rows of a view.
   public static let rows = "application/vnd.penstock.rows"
   public static let json = "application/json"

@@ -57,6 +57,10 @@ struct AccessedLog: EventLog {
     -> [ColumnBatch]
   { try await log.read(partition, from: start, bytesMax: bytesMax) }
 
+  nonisolated(nonsending) func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
+    await log.readSome(from: positions, bytesMax: bytesMax)
+  }
+
   nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
     try await log.bounds(of: partition)
   }

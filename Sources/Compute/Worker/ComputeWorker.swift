@@ -190,14 +190,14 @@ actor ComputeWorker {
     let ticker = Task { await self.checkpointRegularly() }
     while !Task.isCancelled {
       var hasProgressed = false
-      for partition in owned.keys.sorted() {
-        if await step(partition) { hasProgressed = true }
+      var rest = owned.keys.sorted()[...]
+      while !rest.isEmpty, !Task.isCancelled {
+        if await step(&rest) { hasProgressed = true }
         // Let reads in between two partitions' batches.
         await executor.letOthersGo()
-        if Task.isCancelled { break }
       }
       load.note(isBusy: hasProgressed)
-      if !hasProgressed { await waitForAppend() }
+      if !hasProgressed, !Task.isCancelled { await waitForAppend() }
     }
     ticker.cancel()
     await replays.stop()
@@ -206,32 +206,45 @@ actor ComputeWorker {
     waiters = [:]
   }
 
-  /// Folds what one read of the partition gives.
+  /// Folds what one read of the first partitions gives.
+  /// - Parameter rest: Loses those that were read, one at least.
   /// - Returns: Whether there was anything.
-  private func step(_ partition: PartitionID) async -> Bool {
-    guard let next = owned[partition]?.next else { return false }
-    do throws(LogError) {
-      let batches = try await log.read(partition, from: next, bytesMax: configuration.readBytesMax)
-      for batch in batches {
-        guard owned[partition] != nil else { return true }
-        fold(batch, partition)
-        if unsavedRows >= configuration.changedRowsMax || memoryBound.isExceeded(by: boxes) { await checkpointUntilSaved() }
-        wakeWaiters()
-        await executor.letOthersGo()
+  private func step(_ rest: inout ArraySlice<PartitionID>) async -> Bool {
+    var positions = OffsetVector()
+    for partition in rest { positions[partition] = owned[partition]?.next }
+    let reads = await log.readSome(from: positions, bytesMax: configuration.readBytesMax)
+    let last = reads.last?.partition
+    rest = rest.drop { partition in last.map { partition <= $0 } ?? true }
+    var hasProgressed = false
+    for read in reads where !Task.isCancelled {
+      switch read.result {
+      case .success(let batches):
+        for batch in batches {
+          guard owned[read.partition] != nil else { break }
+          fold(batch, read.partition)
+          if unsavedRows >= configuration.changedRowsMax || memoryBound.isExceeded(by: boxes) { await checkpointUntilSaved() }
+          wakeWaiters()
+          await executor.letOthersGo()
+        }
+        if !batches.isEmpty { hasProgressed = true }
+      case .failure(let error): if await setAside(read.partition, error) { hasProgressed = true }
       }
-      return !batches.isEmpty
-    } catch {
-      guard !Task.isCancelled else { return false }
-      if error.code == .outOfRange, case .success(let bounds) = await bounds(of: partition),
-        let aside = owned[partition]?.setAside(below: bounds.startOffset), !aside.isEmpty
-      {
-        for fold in aside { logger.error("partition \(partition): \(fold.problem ?? "")") }
-        return true
-      }
-      owned[partition]?.fail(error.description)
-      logger.error("partition \(partition) is read no further: \(error)")
-      return false
     }
+    return hasProgressed
+  }
+
+  /// After a partition could not be read.
+  /// - Returns: Whether it can be for those that are not set aside.
+  private func setAside(_ partition: PartitionID, _ error: LogError) async -> Bool {
+    if error.code == .outOfRange, case .success(let bounds) = await bounds(of: partition),
+      let aside = owned[partition]?.setAside(below: bounds.startOffset), !aside.isEmpty
+    {
+      for fold in aside { logger.error("partition \(partition): \(fold.problem ?? "")") }
+      return true
+    }
+    owned[partition]?.fail(error.description)
+    logger.error("partition \(partition) is read no further: \(error)")
+    return false
   }
 
   private func fold(_ batch: ColumnBatch, _ partition: PartitionID) {

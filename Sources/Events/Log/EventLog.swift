@@ -19,6 +19,14 @@ public protocol EventLog: Sendable {
   nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
     -> [ColumnBatch]
 
+  /// What several partitions hold, each as `read` has it: of the first by number, and of as many behind it as come with the same journey and
+  /// within `bytesMax` bytes, but for the last one's first batch.
+  /// - Parameters:
+  ///   - positions: The offset to begin with in each partition.
+  ///   - bytesMax: Of all that is read.
+  /// - Returns: Of one partition at least, in the order of their numbers, each with its batches or its own failure; nothing of none.
+  nonisolated(nonsending) func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead]
+
   /// The first kept offset and the high watermark: `startOffset <= highWatermark`.
   nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds
 
@@ -35,6 +43,16 @@ public protocol EventLog: Sendable {
 }
 
 extension EventLog {
+  /// Where nothing is saved by reading several at once: the first.
+  public nonisolated(nonsending) func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
+    guard let (partition, start) = positions.sorted.first else { return [] }
+    do throws(LogError) {
+      return [PartitionRead(partition, .success(try await read(partition, from: start, bytesMax: bytesMax)))]
+    } catch {
+      return [PartitionRead(partition, .failure(error))]
+    }
+  }
+
   /// The partition of a source: FNV-1a over its UTF-8, mixed, modulo the partition count.
   public func partition(of source: String) -> PartitionID {
     var copy = source
@@ -47,6 +65,17 @@ extension EventLog {
       append(batch) { continuation.resume(returning: $0) }
     }
     return try result.get()
+  }
+}
+
+/// What a read gave of one partition.
+public struct PartitionRead: Sendable {
+  public var partition: PartitionID
+  public var result: Result<[ColumnBatch], LogError>
+
+  public init(_ partition: PartitionID, _ result: Result<[ColumnBatch], LogError>) {
+    self.partition = partition
+    self.result = result
   }
 }
 

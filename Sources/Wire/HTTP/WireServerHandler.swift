@@ -108,17 +108,15 @@ final class WireServerHandler: ChannelInboundHandler {
     let version = head.headers.first(name: WireVersion.header)
     let bound = NIOLoopBound((handler: self, context: context), eventLoop: eventLoop)
     task = Task {
-      var response = await RequestID.$current.withValue(request.id) {
+      let response = await RequestID.$current.withValue(request.id) {
         await WireServerHandler.answer(request, version: version, shared)
       }
-      if let id = request.id {
-        response.headers[RequestID.header] = id.description
-        if response.status >= 500 {
-          shared.logger.debug("answering \(response.status) to \(request.method) \(request.path)", metadata: ["request": "\(id)"])
-        }
+      if let id = request.id, response.status >= 500 {
+        shared.logger.debug("answering \(response.status) to \(request.method) \(request.path)", metadata: ["request": "\(id)"])
       }
       eventLoop.execute {
-        bound.value.handler.answer(bound.value.context, head, response, received: request.body.readableBytes, since: start)
+        bound.value.handler.answer(
+          bound.value.context, head, response, to: request.id, received: request.body.readableBytes, since: start)
       }
     }
   }
@@ -158,11 +156,12 @@ final class WireServerHandler: ChannelInboundHandler {
     timeout?.cancel()
     guard var head else { return }
     head.headers.replaceOrAdd(name: "Connection", value: "close")
-    answer(context, head, WireResponse(problem), received: 0, since: .now())
+    answer(context, head, WireResponse(problem), to: nil, received: 0, since: .now())
   }
 
   private func answer(
-    _ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ answer: WireResponse, received: Int, since start: NIODeadline
+    _ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ answer: WireResponse, to id: RequestID?, received: Int,
+    since start: NIODeadline
   ) {
     task = nil
     self.head = nil
@@ -178,6 +177,7 @@ final class WireServerHandler: ChannelInboundHandler {
     for (name, value) in answer.headers.sorted(by: { $0.key < $1.key }) {
       response.headers.replaceOrAdd(name: name, value: value)
     }
+    if let id { response.headers.replaceOrAdd(name: RequestID.header, value: id.description) }
     let isLast = !head.isKeepAlive || isFinishing
     if isLast { response.headers.replaceOrAdd(name: "Connection", value: "close") }
     context.write(wrapOutboundOut(.head(response)), promise: nil)

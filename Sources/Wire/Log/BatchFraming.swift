@@ -16,21 +16,26 @@ enum BatchFraming {
   }
 
   /// Reads batches, checking each as `ColumnBatch.init(encoded:)` does.
-  /// - Parameter countMax: The most that are read; one more is damage.
+  /// - Parameters:
+  ///   - body: Batches and nothing else.
+  ///   - partition: The one that all are of; nil where they may be of several.
+  ///   - countMax: The most of one partition that are read; one more is damage.
   /// - Throws: With the position in the body.
-  static func decode(_ body: ByteBuffer, partition: PartitionID, countMax: Int) throws(BatchError) -> [ColumnBatch] {
+  static func decode(_ body: ByteBuffer, partition: PartitionID?, countMax: Int) throws(BatchError) -> [ColumnBatch] {
     var buffer = body
     var batches: [ColumnBatch] = []
+    var counts: [PartitionID: Int] = [:]
     while buffer.readableBytes > 0 {
       let at = buffer.readerIndex - body.readerIndex
-      guard batches.count < countMax else { throw BatchError(.bounds, at: at) }
       let parsed = buffer.withUnsafeReadableBytes { bytes -> Result<BatchHeader, BatchError> in
         do throws(BatchError) { return .success(try BatchHeader(parsing: bytes)) } catch { return .failure(error) }
       }
       let header: BatchHeader
       do throws(BatchError) {
         header = try parsed.get()
-        guard header.partition == partition, let bytes = buffer.readBytes(length: header.batchBytes) else {
+        counts[header.partition, default: 0] += 1
+        guard counts[header.partition, default: 0] <= countMax else { throw BatchError(.bounds, at: 0) }
+        guard partition == nil || header.partition == partition, let bytes = buffer.readBytes(length: header.batchBytes) else {
           throw BatchError(.truncated, at: 0)
         }
         batches.append(try ColumnBatch(encoded: bytes))

@@ -28,6 +28,22 @@ actor LogReader {
     try await log.read(partition, from: start, bytesMax: bytesMax)
   }
 
+  /// Several partitions in the order of their numbers, until there are `bytesMax` bytes.
+  func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
+    var reads: [PartitionRead] = []
+    var room = bytesMax
+    for (partition, start) in positions.sorted where reads.isEmpty || room > 0 {
+      do throws(LogError) {
+        let batches = try await log.read(partition, from: start, bytesMax: room)
+        room -= batches.reduce(0) { $0 + $1.encoded.count }
+        reads.append(PartitionRead(partition, .success(batches)))
+      } catch {
+        reads.append(PartitionRead(partition, .failure(error)))
+      }
+    }
+    return reads
+  }
+
   func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError) -> Offset? {
     try await log.firstOffset(of: partition, atOrAfter: time)
   }

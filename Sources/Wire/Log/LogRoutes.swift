@@ -43,12 +43,13 @@ public struct LogRoutes: WireRoutes {
       case (.POST, 3, "log", "producers"): return try await producers(request)
       case (.POST, 3, "log", "needs"): return needed(request)
       case (.POST, 3, "log", "ingests"): return ingested(request)
+      case (.POST, 3, "log", "batches"): return await append(request)
+      case (.POST, 3, "log", "read"): return await readSome(request)
       case (.GET, 3, "log", "ingests"): return WireResponse(["ingest": ingests.sum()?.json ?? .null])
       case (let method, 4, "log", "partitions") where method == .GET: return try await bounds(try partition(parts[3]))
       case (let method, 5, "log", "partitions"):
         let partition = try partition(parts[3])
         switch (method, parts[4]) {
-        case (.POST, "batches"): return try await append(request, to: partition)
         case (.GET, "batches"): return try await read(request, partition)
         case (.GET, "first_offset"): return try await firstOffset(request, partition)
         default: return LogRoutes.refusal(request, allowed: LogRoutes.allowed(parts))
@@ -62,31 +63,34 @@ public struct LogRoutes: WireRoutes {
 
   // MARK: appending
 
-  private func append(_ request: WireRequest, to partition: PartitionID) async throws(LogError) -> WireResponse {
+  private func append(_ request: WireRequest) async -> WireResponse {
     let batches: [ColumnBatch]
     do throws(BatchError) {
-      batches = try BatchFraming.decode(request.body, partition: partition, countMax: AppendReceipt.unansweredBatchesMax)
+      batches = try BatchFraming.decode(request.body, partition: nil, countMax: AppendReceipt.unansweredBatchesMax)
     } catch {
-      return LogRoutes.bad("malformed_batch", "\(error): partition \(partition)'s batches, back to back, are expected")
+      return LogRoutes.bad(
+        "malformed_batch",
+        "\(error): batches back to back are expected, \(AppendReceipt.unansweredBatchesMax) of a partition at most")
     }
     guard !batches.isEmpty, batches.allSatisfy({ $0.tag?.exceptions.isEmpty ?? true }) else {
-      return LogRoutes.bad(
-        "malformed_batch", "1 to \(AppendReceipt.unansweredBatchesMax) batches that nothing was left out of are expected")
+      return LogRoutes.bad("malformed_batch", "at least one batch is expected, and none that something was left out of")
     }
     return WireResponse(contentType: WireContent.receipts, body: ReceiptCoding.encode(await append(batches)))
   }
 
-  /// Appends batches in order. After one that the log refuses at once none is tried: else a later one could be appended before it.
+  /// Appends batches in order. After one that the log refuses at once none of its partition is tried: else a later one could be appended
+  /// before it. Other partitions' are.
   private func append(_ batches: [ColumnBatch]) async -> [Result<AppendReceipt, LogError>] {
     let outcome = AppendOutcome(count: batches.count)
     await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
       outcome.wait(continuation)
       for (index, batch) in batches.enumerated() {
-        if let refusal = outcome.refusal {
-          outcome.complete(index, .failure(refusal))
+        let partition = batch.partition
+        if let refusal = outcome.refusal(of: partition) {
+          outcome.complete(index, partition, .failure(refusal))
           continue
         }
-        log.append(batch) { outcome.complete(index, $0) }
+        log.append(batch) { outcome.complete(index, partition, $0) }
       }
     }
     return outcome.results
@@ -110,6 +114,16 @@ public struct LogRoutes: WireRoutes {
   }
 
   private func firstOffset(_ request: WireRequest, _ partition: PartitionID) async throws(LogError) -> WireResponse {
+  private func readSome(_ request: WireRequest) async -> WireResponse {
+    guard let json = try? JSONValue(parsing: request.body.readableBytesView), let from = json["from"],
+      let positions = try? OffsetVector(parsing: from.text), let first = positions.sorted.first?.partition,
+      case .int(let bytesMax)? = json["bytes_max"], bytesMax >= 0
+    else { return LogRoutes.bad("bad_request", #"expected {"from":{"0":118},"bytes_max":4194304}, of one partition at least"#) }
+    let reads = await readers[first.index % readers.count].readSome(
+      from: positions, bytesMax: Int(min(bytesMax, Int64(BatchFraming.bytesMax / 2))))
+    return WireResponse(contentType: WireContent.reads, body: ReadCoding.encode(reads))
+  }
+
     guard let time = request.parameters["at"].flatMap({ Int64($0) }) else {
       return LogRoutes.bad("bad_parameter", "at is a time in nanoseconds since 1970")
     }
@@ -208,8 +222,7 @@ public struct LogRoutes: WireRoutes {
     switch (parts.count, parts.dropFirst(2).first, parts.last) {
     case (2, nil, _), (4, "partitions", _), (5, "partitions", "first_offset"): "GET"
     case (3, "ingests", _): "GET, POST"
-    case (3, "wait", _), (3, "producers", _), (3, "needs", _): "POST"
-    case (5, "partitions", "batches"): "GET, POST"
+    case (3, "batches", _), (3, "read", _), (3, "wait", _), (3, "producers", _), (3, "needs", _): "POST"
     default: nil
     }
   }
@@ -224,7 +237,7 @@ private final class AppendOutcome: Sendable {
   private struct State {
     var results: [Result<AppendReceipt, LogError>?]
     var missing: Int
-    var refusal: LogError?
+    var refusals: [PartitionID: LogError] = [:]
     var continuation: CheckedContinuation<Void, Never>?
   }
 
@@ -232,16 +245,16 @@ private final class AppendOutcome: Sendable {
 
   init(count: Int) { state = Mutex(State(results: Array(repeating: nil, count: count), missing: count)) }
 
-  /// The first failure so far.
-  var refusal: LogError? { state.withLock { $0.refusal } }
+  /// The partition's first failure so far.
+  func refusal(of partition: PartitionID) -> LogError? { state.withLock { $0.refusals[partition] } }
   var results: [Result<AppendReceipt, LogError>] { state.withLock { $0.results.compactMap { $0 } } }
 
   func wait(_ continuation: CheckedContinuation<Void, Never>) { state.withLock { $0.continuation = continuation } }
 
-  func complete(_ index: Int, _ result: Result<AppendReceipt, LogError>) {
+  func complete(_ index: Int, _ partition: PartitionID, _ result: Result<AppendReceipt, LogError>) {
     let waiting = state.withLock { state -> CheckedContinuation<Void, Never>? in
       state.results[index] = result
-      if case .failure(let error) = result, state.refusal == nil { state.refusal = error }
+      if case .failure(let error) = result, state.refusals[partition] == nil { state.refusals[partition] = error }
       state.missing -= 1
       return state.missing == 0 ? state.continuation.take() : nil
     }

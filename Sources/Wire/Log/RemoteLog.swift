@@ -23,15 +23,16 @@ public final class RemoteLog: EventLog, Sendable {
   private static let timeout = Duration.seconds(10)
   private static let waitTimeout = Duration.seconds(20)
   /// Between two reads at a partition's end: each is a journey, and the busier the log, the more there is for one.
-  private static let readInterval = Duration.milliseconds(5)
+  private static let readInterval = Duration.milliseconds(10)
 
   public let partitionCount: Int
   private let client: WireClient
   private let configuration: Configuration
-  private let lanes: [AppendLane]
+  private let lanes: AppendLanes
   private let logger: Logger
   /// When each partition that was read to its end may be read again.
   private let nextReads: Mutex<[PartitionID: ContinuousClock.Instant]> = Mutex([:])
+  private let gathered = GatheredReads()
 
   /// Asks the log for its partitions, for as long as it takes until one answers or the task is cancelled.
   /// - Throws: `.incompatible` when what answers is no log of this version, `.unavailable` when cancelled.
@@ -51,21 +52,18 @@ public final class RemoteLog: EventLog, Sendable {
     self.client = client
     self.configuration = configuration
     self.logger = logger
-    let appender = AppendTag.Appender.random(), metrics = RemoteLogMetrics()
-    lanes = (0..<partitions).map {
-      AppendLane(
-        partition: PartitionID($0), appender: appender, client: client, configuration: configuration, metrics: metrics,
-        logger: logger)
-    }
+    lanes = AppendLanes(
+      partitions: partitions, appender: .random(), client: client, configuration: configuration, metrics: RemoteLogMetrics(),
+      logger: logger)
   }
 
   /// Waits until appends are answered, then refuses more and fails the rest. The client stays open: it is its owner's.
   public func close(timeout: Duration = .seconds(5)) async {
     let deadline = ContinuousClock.now + timeout
-    while !lanes.allSatisfy(\.isEmpty), ContinuousClock.now < deadline {
+    while !lanes.isEmpty, ContinuousClock.now < deadline {
       do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
     }
-    for lane in lanes { lane.close() }
+    lanes.close()
   }
 
   /// What keeps the log from answering; nil when nothing does. Asks it.
@@ -109,32 +107,60 @@ public final class RemoteLog: EventLog, Sendable {
 
   public func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
     guard batch.partition.index < partitionCount else { return completion(.failure(unknown(batch.partition))) }
-    lanes[batch.partition.index].offer(batch, completion)
+    lanes.offer(batch, completion)
   }
 
   public nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
     -> [ColumnBatch]
   {
     guard partition.index < partitionCount else { throw unknown(partition) }
-    if let next = nextReads.withLock({ $0[partition] }), next > .now {
-      // Cancelled: so will be what follows.
-      try? await Task.sleep(until: next)
-    }
+    // Cancelled: so will be what follows.
+    if let next = nextRead(of: [partition]) { try? await Task.sleep(until: next) }
     let request = WireRequest(
       .GET, "/v1/log/partitions/\(partition)/batches?from=\(start)&bytes_max=\(bytesMax)", answerBytesMax: BatchFraming.bytesMax)
     let response = try await ask(request, partition, patience: configuration.patience)
-    let batches: [ColumnBatch]
-    do throws(BatchError) {
-      batches = try BatchFraming.decode(response.body, partition: partition, countMax: Int.max)
-    } catch {
-      throw LogError(.corrupt, partition: partition, position: error.position, "the log's answer holds a damaged batch: \(error)")
-    }
-    guard batches.first.map({ $0.baseOffset <= start && start < $0.endOffset }) ?? true,
-      zip(batches, batches.dropFirst()).allSatisfy({ $0.endOffset == $1.baseOffset })
-    else { throw LogError(.corrupt, partition: partition, "the log's answer does not continue at offset \(start)") }
-    let isAtEnd = response.body.readableBytes < bytesMax / 2
-    nextReads.withLock { $0[partition] = isAtEnd ? .now + RemoteLog.readInterval : nil }
+    let batches = try ReadCoding.batches(response.body, partition, from: start).get()
+    noteRead([partition], isAtEnd: response.body.readableBytes < bytesMax / 2)
     return batches
+  }
+
+  public nonisolated(nonsending) func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
+    guard !positions.offsets.isEmpty else { return [] }
+    if let next = nextRead(of: positions.offsets.keys) {
+      let reads = await gathered.read(from: positions, at: next) { await self.readNow(from: $0, bytesMax: bytesMax) }
+      if !reads.isEmpty { return reads }
+    }
+    return await readNow(from: positions, bytesMax: bytesMax)
+  }
+
+  private nonisolated(nonsending) func readNow(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
+    guard let first = positions.sorted.first?.partition, let from = try? JSONValue(parsing: positions.description) else {
+      preconditionFailure("a vector's text is JSON, and this one is not empty")
+    }
+    var request = WireRequest(posting: ["from": from, "bytes_max": .int(Int64(bytesMax))], to: "/v1/log/read")
+    // The last of several may be a batch that is as long alone.
+    request.answerBytesMax = BatchFraming.bytesMax * 2
+    do throws(LogError) {
+      let response = try await ask(request, nil, patience: configuration.patience)
+      guard response.contentType == WireContent.reads, let reads = ReadCoding.decode(response.body, from: positions) else {
+        throw malformed(first)
+      }
+      noteRead(reads.map(\.partition), isAtEnd: response.body.readableBytes < bytesMax / 2)
+      return reads
+    } catch {
+      return [PartitionRead(first, .failure(error))]
+    }
+  }
+
+  /// When the last of some partitions may be read again that were read to their end; nil when all may be now.
+  private func nextRead(of partitions: some Collection<PartitionID>) -> ContinuousClock.Instant? {
+    let next = nextReads.withLock { nextReads in partitions.compactMap { nextReads[$0] }.max() }
+    return next.flatMap { $0 > .now ? $0 : nil }
+  }
+
+  private func noteRead(_ partitions: [PartitionID], isAtEnd: Bool) {
+    let next = isAtEnd ? ContinuousClock.now + RemoteLog.readInterval : nil
+    nextReads.withLock { nextReads in for partition in partitions { nextReads[partition] = next } }
   }
 
   public nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
