@@ -75,6 +75,13 @@ class Mesh:
     def kill(self, name, how=signal.SIGKILL):
         os.kill(self.pid(name), how)
 
+    def is_alive(self, name):
+        try:
+            state = pathlib.Path(f"/proc/{self.pid(name)}/stat").read_text().rpartition(") ")[2]
+        except FileNotFoundError:
+            return False
+        return state[0] not in "ZX"
+
     def owners(self):
         """Partition → compute instance, as leased."""
         keys = self.agent("/v1/kv/penstock/compute/partitions/?recurse")
@@ -268,6 +275,8 @@ def test_a_worker_leaves_and_joins_with_few_moves(mesh, observations):
     mesh.kill("compute-2", signal.SIGTERM)
     eventually(lambda: set(mesh.owners().values()) == {"compute-1"})
     print(f"\nleft: answered again after {answered_again(mesh):.1f} s")
+    # While it still drains, `up` takes it for one that runs.
+    eventually(lambda: not mesh.is_alive("compute-2"))
     mesh.run("up")
     eventually(lambda: mesh.shares() == [4, 4])
     after = mesh.owners()
