@@ -26,7 +26,8 @@ final class QueryAnswers: Sendable {
   init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, logger: Logger, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
-    ingest: @escaping @Sendable () async -> IngestReport? = { nil }, rejects: RecentRejects? = nil, gate: AccessGate = .open,
+    ingest: @escaping @Sendable () async -> IngestReport? = { nil },
+    rejects: @escaping @Sendable () async throws(LogError) -> [RecentRejects.Entry] = { [] }, gate: AccessGate = .open,
     now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
   ) {
     let source = ViewSource(store: store, idleAfter: configuration.partitionIdleAfter, now: now)
@@ -142,7 +143,7 @@ final class QueryAnswers: Sendable {
     case .ledger: return try await ledger.answer(request.query)
     case .apply, .generations, .generation, .replays, .replay, .promote, .rollback, .diff, .verify:
       return try await admin.answer(request, match)
-    case .rejects: return try rejects.answer(request.query)
+    case .rejects: return try await rejects.answer(request.query)
     case .events: return try await events.answer(request.query, accept: request.accept)
     case .alive: return Answer(200, "application/json", Array(#"{"status":"alive"}"#.utf8))
     case .ready, .health: return await readiness()

@@ -35,7 +35,7 @@ public final class QueryService: Sendable {
   ///   - late: Who keeps late events; nil where nobody does.
   ///   - adHoc: Who computes aggregations once; nil where nobody does.
   ///   - ingest: What all ingest processes have counted; nil while none is known.
-  ///   - rejects: What ingest has rejected last, where it is of this process.
+  ///   - rejects: What ingest processes have rejected last, the newest first.
   ///   - gate: Tells who asks.
   ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
   ///   - group: Whose loops serve the connections; not shut down here.
@@ -43,7 +43,8 @@ public final class QueryService: Sendable {
   public init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
-    ingest: @escaping @Sendable () async -> IngestReport? = { nil }, rejects: RecentRejects? = nil, gate: AccessGate = .open,
+    ingest: @escaping @Sendable () async -> IngestReport? = { nil },
+    rejects: @escaping @Sendable () async throws(LogError) -> [RecentRejects.Entry] = { [] }, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, logger: Logger
   ) {
     self.configuration = configuration

@@ -169,6 +169,46 @@ def test_the_overview_and_the_ledger_tell_what_ingest_has_counted_in_its_own_pro
     assert eventually(told_again) == 102
 
 
+def test_the_last_rejects_of_ingest_processes_are_told_by_the_query_service(services):
+    def told(count, code=""):
+        """The rejects once there are so many."""
+        def ask():
+            status, answer = services.get("query", f"/v1/rejects?code={code}" if code else "/v1/rejects")
+            assert status == 200, answer
+            return answer["rejects"] if len(answer["rejects"]) == count else None
+
+        return eventually(ask)
+
+    assert services.get("query", "/v1/rejects") == (200, {"rejects": []})
+    with connect(f"ws://127.0.0.1:{services.ports['ingest']}/v1/stream") as device:
+        assert json.loads(device.recv(timeout=DEADLINE))["kind"] == "welcome"
+        device.send(json.dumps([json.loads(message(0))[0], {"source": "station/1"}]))
+        for number in range(40):
+            device.send(json.dumps({"source": "station/2", "type": "t", "time": f"never {number}"}))
+        wait_for_ack(device, 41, rejects=[])
+        rejects = told(33)
+        assert [r["time"] for r in rejects] == sorted((r["time"] for r in rejects), reverse=True)
+        assert [(r["event"], r["message"]) for r in told(1, "missing_type")][0][0] == 1
+        messages = [json.loads(r["message"])["time"] for r in told(32, "invalid_time")]
+        assert messages == [f"never {number}" for number in range(39, 7, -1)]
+
+        # The log has forgotten what it was told; ingest tells it again, and what came since.
+        services.kill("log")
+        services.start("log")
+        device.send(json.dumps({"type": "t"}))
+        wait_for_ack(device, 42, rejects=[])
+        again = told(34)
+        assert again[0]["code"] == "missing_source" and again[1:] == rejects
+    # Those of a process that has ended are still told, beside those of the next.
+    services.kill("ingest")
+    services.start("ingest")
+    assert append(services, json.loads(message(1)))
+    assert told(34) == again
+    status, _, _ = request(services.ports["ingest"], "POST", "/v1/events", "[{}]", {"Content-Type": "application/json"})
+    assert status == 422
+    assert told(2, "missing_source")[1:] == told(34 + 1)[1:2]
+
+
 def append(services, events):
     """Appends events by HTTP; the offsets after them."""
     status, _, answer = request(services.ports["ingest"], "POST", "/v1/events", json.dumps(events), {"Content-Type": "application/json"})

@@ -19,9 +19,12 @@ import Testing
     let served = try await ServedLog(LogConfiguration(directory: directory.path))
     let log = try await RemoteLog.connect(served.client, logger: quiet)
     #expect(try await log.ingest() == nil)
-    try await log.report(report(5), of: "a")
-    try await log.report(report(10, acks: [("0.001", 3), ("+Inf", 4)]), of: "a")
-    try await log.report(report(20, acks: [("0.001", 5), ("+Inf", 5)]), of: "b")
+    for (told, instance) in [
+      (report(5), "a"), (report(10, acks: [("0.001", 3), ("+Inf", 4)]), "a"),
+      (report(20, acks: [("0.001", 5), ("+Inf", 5)]), "b"),
+    ] {
+      #expect(try await log.report(told, RecentRejects(), after: 0, of: instance) == 0)
+    }
     let sum = try #require(try await log.ingest())
     #expect(sum.events == ReceivedEvents(received: 30, appended: 28, duplicates: 0, rejected: 2))
     #expect(sum.connections == 4)
@@ -52,7 +55,8 @@ import Testing
     "what is no report is refused",
     arguments: [
       "{}", #"{"instance":"a"}"#, #"{"instance":"","report":REPORT}"#, #"{"instance":"a","report":{"received":1}}"#,
-      #"{"instance":"a","report":NEGATIVE}"#,
+      #"{"instance":"a","report":NEGATIVE}"#, #"{"instance":"a","report":REPORT,"rejects":{"after":-1,"entries":[]}}"#,
+      #"{"instance":"a","report":REPORT,"rejects":{"after":0,"entries":[{"number":1,"code":"fenced"}]}}"#,
     ])
   func malformed(text: String) async throws {
     let report = report(3).json.text

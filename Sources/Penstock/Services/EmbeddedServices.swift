@@ -54,7 +54,8 @@ struct EmbeddedServices: Sendable {
       let query = QueryService(
         configuration: QueryConfiguration(settings), store: compute, admin: compute, log: log, probe: probe,
         late: compute, adHoc: AdHocAggregation(log: log, threads: loops),
-        ingest: { IngestReport(totals.current, metrics: MetricsText(registry.exposition())) }, rejects: rejects,
+        ingest: { IngestReport(totals.current, metrics: MetricsText(registry.exposition())) },
+        rejects: { rejects.newestFirst() },
         gate: security.gate, secure: security.secure, group: group, logger: .module("query"))
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()

@@ -128,15 +128,15 @@
       let security = try await EdgeSecurity.start(settings, logger: logger)
       let (client, log) = try await remoteLog(patience: .seconds(5))
       let settings = settings
-      let totals = ReceivedEventsCount()
+      let (totals, rejects) = (ReceivedEventsCount(), RecentRejects())
       let ingest = IngestService(
         configuration: IngestConfiguration(settings), log: log, gate: security.gate, secure: security.secure, group: group,
-        probe: probe { [("log", await log.problem())] }, logger: logger, totals: totals)
+        probe: probe { [("log", await log.problem())] }, logger: logger, totals: totals, rejects: rejects)
       let address = try await EmbeddedServices.listening("ingest", settings.ingest.listen) {
         let bound = try await ingest.start()
         return ListenAddress(host: bound?.ipAddress ?? settings.ingest.listen.host, port: bound?.port ?? 0)
       }
-      let reports = Task { await reportIngest(totals, to: log) }
+      let reports = Task { await reportIngest(totals, rejects, to: log) }
       return StartedService(
         address: address,
         stops: [
@@ -187,7 +187,9 @@
         probe: probe(instances: instances) { [("compute", await store.problem()), ("log", await log.problem())] },
         // Computed here, from the log over the wire: compute's instances keep to their partitions.
         late: store, adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
-        ingest: { try? await log.ingest() }, gate: security.gate, secure: security.secure, group: group, logger: logger)
+        ingest: { try? await log.ingest() }, rejects: { () async throws(LogError) in try await log.rejects() },
+        gate: security.gate,
+        secure: security.secure, group: group, logger: logger)
       let address = try await EmbeddedServices.listening("query", settings.query.listen) {
         let bound = try await query.start()
         return ListenAddress(host: bound.host, port: bound.port)
@@ -200,14 +202,15 @@
         ])
     }
 
-    /// Until the task is cancelled, tells the log what this process has counted, for the query service to ask there.
-    private func reportIngest(_ totals: ReceivedEventsCount, to log: RemoteLog) async {
+    /// Until the task is cancelled, tells the log what this process has counted and rejected, for the query service to ask there.
+    private func reportIngest(_ totals: ReceivedEventsCount, _ rejects: RecentRejects, to log: RemoteLog) async {
       let instance = String(UInt64.random(in: .min ... .max), radix: 16)
+      var told = 0
       while true {
         do { try await Task.sleep(for: ServiceStart.ingestReportInterval) } catch { return }
         let report = IngestReport(totals.current, metrics: MetricsText(registry.exposition()))
         do throws(LogError) {
-          try await log.report(report, of: instance)
+          told = try await log.report(report, rejects, after: told, of: instance)
         } catch {
           logger.debug("reporting what was counted: \(error)")
         }

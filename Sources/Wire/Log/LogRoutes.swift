@@ -9,11 +9,14 @@ public struct LogRoutes: WireRoutes {
   /// The longest that a wait is held.
   static let waitMax = Duration.seconds(30)
   static let sourcesMax = 4096
+  /// Of what an ingest process tells: its rejects may have long messages.
+  static let reportBytesMax = 4 << 20
   private static let readersMax = 4
 
   private let log: any EventLog
   private let needs: ReportedNeeds
   private let ingests = ReportedIngests()
+  private let rejects = ReportedRejects()
   private let readers: [LogReader]
 
   /// - Parameters:
@@ -27,7 +30,8 @@ public struct LogRoutes: WireRoutes {
 
   public func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int {
     guard method == .POST else { return WireServer.strayBodyBytesMax }
-    return path.hasSuffix("/batches") ? BatchFraming.bytesMax : 1 << 20
+    if path.hasSuffix("/batches") { return BatchFraming.bytesMax }
+    return path.hasSuffix("/ingests") ? LogRoutes.reportBytesMax : 1 << 20
   }
 
   public var openAPI: [UInt8] { EmbeddedFile.logOpenAPI.bytes }
@@ -39,12 +43,14 @@ public struct LogRoutes: WireRoutes {
       switch (request.method, parts.count, parts.dropFirst().first, parts.dropFirst(2).first) {
       case (.GET, 2, "log", nil):
         return WireResponse(["wire": .int(Int64(WireVersion.current)), "partitions": .int(Int64(log.partitionCount))])
+      case (.POST, 3, "log", "batches"): return await append(request)
+      case (.POST, 3, "log", "read"): return await readSome(request)
       case (.POST, 3, "log", "wait"): return try await wait(request)
       case (.POST, 3, "log", "producers"): return try await producers(request)
       case (.POST, 3, "log", "needs"): return needed(request)
       case (.POST, 3, "log", "ingests"): return ingested(request)
-      case (.POST, 3, "log", "batches"): return await append(request)
-      case (.POST, 3, "log", "read"): return await readSome(request)
+      case (.GET, 3, "log", "rejects"):
+        return WireResponse(["rejects": .array(rejects.newestFirst().map(\.json))])
       case (.GET, 3, "log", "ingests"): return WireResponse(["ingest": ingests.sum()?.json ?? .null])
       case (let method, 4, "log", "partitions") where method == .GET: return try await bounds(try partition(parts[3]))
       case (let method, 5, "log", "partitions"):
@@ -108,12 +114,6 @@ public struct LogRoutes: WireRoutes {
     return WireResponse(contentType: WireContent.batches, body: BatchFraming.encode(batches))
   }
 
-  private func bounds(_ partition: PartitionID) async throws(LogError) -> WireResponse {
-    let bounds = try await log.bounds(of: partition)
-    return WireResponse(["start": .int(bounds.startOffset.rawValue), "high_watermark": .int(bounds.highWatermark.rawValue)])
-  }
-
-  private func firstOffset(_ request: WireRequest, _ partition: PartitionID) async throws(LogError) -> WireResponse {
   private func readSome(_ request: WireRequest) async -> WireResponse {
     guard let json = try? JSONValue(parsing: request.body.readableBytesView), let from = json["from"],
       let positions = try? OffsetVector(parsing: from.text), let first = positions.sorted.first?.partition,
@@ -124,6 +124,12 @@ public struct LogRoutes: WireRoutes {
     return WireResponse(contentType: WireContent.reads, body: ReadCoding.encode(reads))
   }
 
+  private func bounds(_ partition: PartitionID) async throws(LogError) -> WireResponse {
+    let bounds = try await log.bounds(of: partition)
+    return WireResponse(["start": .int(bounds.startOffset.rawValue), "high_watermark": .int(bounds.highWatermark.rawValue)])
+  }
+
+  private func firstOffset(_ request: WireRequest, _ partition: PartitionID) async throws(LogError) -> WireResponse {
     guard let time = request.parameters["at"].flatMap({ Int64($0) }) else {
       return LogRoutes.bad("bad_parameter", "at is a time in nanoseconds since 1970")
     }
@@ -188,8 +194,16 @@ public struct LogRoutes: WireRoutes {
     guard let json = try? JSONValue(parsing: request.body.readableBytesView), case .string(let instance)? = json["instance"],
       (1...64).contains(instance.utf8.count), let report = json["report"].flatMap({ IngestReport($0) })
     else { return LogRoutes.bad("bad_request", #"expected {"instance":"a","report":{"received":12,…}}"#) }
+    var (after, entries): (Int64, [RecentRejects.Entry]) = (0, [])
+    if let told = json["rejects"] {
+      guard case .int(let number)? = told["after"], number >= 0, let list = RecentRejects.Entry.list(told["entries"]) else {
+        return LogRoutes.bad("bad_request", #"expected rejects as {"after":118,"entries":[{"number":119,…}]}"#)
+      }
+      (after, entries) = (number, list)
+    }
     ingests.note(report, of: instance)
-    return WireResponse(["instance": .string(instance)])
+    let last = rejects.note(entries, after: Int(after), of: instance)
+    return WireResponse(["instance": .string(instance), "rejects": .int(Int64(last))])
   }
 
   // MARK: refusing
@@ -220,7 +234,8 @@ public struct LogRoutes: WireRoutes {
   /// What the paths take that `answer` knows.
   private static func allowed(_ parts: [Substring]) -> String? {
     switch (parts.count, parts.dropFirst(2).first, parts.last) {
-    case (2, nil, _), (4, "partitions", _), (5, "partitions", "first_offset"): "GET"
+    case (2, nil, _), (3, "rejects", _), (4, "partitions", _), (5, "partitions", "batches"), (5, "partitions", "first_offset"):
+      "GET"
     case (3, "ingests", _): "GET, POST"
     case (3, "batches", _), (3, "read", _), (3, "wait", _), (3, "producers", _), (3, "needs", _): "POST"
     default: nil

@@ -85,13 +85,38 @@ public final class RemoteLog: EventLog, Sendable {
     _ = try await ask(WireRequest(posting: ["from": from], to: "/v1/log/needs"), nil, patience: .zero)
   }
 
-  /// Tells the log what this ingest process has counted.
+  /// Tells the log what this ingest process has counted, and its last rejects.
   /// - Parameters:
   ///   - report: Since the process started; takes the place of the one before.
+  ///   - rejects: What the process keeps of them.
+  ///   - number: The last of them that the log is known to have: 0, then what this has returned.
   ///   - instance: A name that the process has drawn, 1 to 64 bytes.
-  public nonisolated(nonsending) func report(_ report: IngestReport, of instance: String) async throws(LogError) {
-    let body: JSONValue = ["instance": .string(instance), "report": report.json]
-    _ = try await ask(WireRequest(posting: body, to: "/v1/log/ingests"), nil, patience: .zero)
+  /// - Returns: The number of the last reject that the log has.
+  public nonisolated(nonsending) func report(
+    _ report: IngestReport, _ rejects: RecentRejects, after number: Int, of instance: String
+  ) async throws(LogError) -> Int {
+    let entries = rejects.entries(after: number).map(\.json)
+    let body: JSONValue = [
+      "instance": .string(instance), "report": report.json,
+      "rejects": ["after": .int(Int64(number)), "entries": .array(entries)],
+    ]
+    let response = try await ask(WireRequest(posting: body, to: "/v1/log/ingests"), nil, patience: .zero)
+    guard case .int(let last)? = response.json?["rejects"], last >= 0 else { throw malformed(nil) }
+    return Int(last)
+  }
+
+  /// The last rejects that ingest processes have told the log of, the newest first: of each process at most `RecentRejects.perCodeMax` of
+  /// each code.
+  public nonisolated(nonsending) func rejects() async throws(LogError) -> [RecentRejects.Entry] {
+    let request = WireRequest(.GET, "/v1/log/rejects", answerBytesMax: ReportedRejects.instancesMax * LogRoutes.reportBytesMax)
+    let response = try await ask(request, nil, patience: configuration.questionPatience)
+    guard case .array(let values)? = response.json?["rejects"] else { throw malformed(nil) }
+    var rejects: [RecentRejects.Entry] = []
+    for value in values {
+      guard let entry = RecentRejects.Entry.list(.array([value])) else { throw malformed(nil) }
+      rejects += entry
+    }
+    return rejects
   }
 
   /// What all ingest processes have counted together that told the log within the last seconds; nil when none did. Asked once.
