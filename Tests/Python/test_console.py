@@ -188,3 +188,41 @@ def test_rejected_events_are_listed_with_their_reasons(browser, served):
     browser.open("log")
     browser.shows("invalid_time")
     browser.shows("station/broken")
+
+
+def test_ten_thousand_points_are_drawn_as_what_shows_of_them(browser):
+    browser.open("views/weather_daily?chart=temp_avg")
+    browser.shows("station/JFK")
+    drawn = browser.driver.execute_async_script("""
+      const done = arguments[arguments.length - 1];
+      import("/console/chart.js").then(({ Chart, thinned }) => {
+        const points = Array.from({ length: 10000 }, (_, at) => ({ x: at * 3600e3, y: Math.sin(at / 50) + (at * 7919) % 13 / 13, final: at < 9990 }));
+        points[5000].y = 1000;
+        points[6000].y = null;
+        const chart = new Chart({ time: true, gap: 3600e3 });
+        chart.element.style.width = "800px";
+        document.querySelector("main").append(chart.element);
+        let lines = 0;
+        const lineTo = CanvasRenderingContext2D.prototype.lineTo;
+        CanvasRenderingContext2D.prototype.lineTo = function (...at) { lines += 1; return lineTo.apply(this, at); };
+        const start = performance.now();
+        for (let turn = 0; turn < 20; turn++) chart.set([{ name: "a", points }]);
+        const each = (performance.now() - start) / 20;
+        CanvasRenderingContext2D.prototype.lineTo = lineTo;
+        const frame = chart.frame, px = (x) => frame.left + (x - chart.range[0]) / (chart.range[1] - chart.range[0]) * frame.width;
+        const kept = thinned(points, 0, points.length, 1.5 * 3600e3, px);
+        const few = thinned(points.slice(0, 300), 0, 300, 1.5 * 3600e3, (x) => x / 3600e3 * 2);
+        chart.element.remove();
+        done({ lines: lines / 20, each, width: frame.width, spike: kept.some(({ point }) => point.y === 1000),
+          breaks: kept.filter(({ joined }) => !joined).map(({ point }) => point.x / 3600e3), few: few.length,
+          open: kept.filter(({ point }) => !point.final).length, rising: kept.every(({ point }, at) => !at || kept[at - 1].point.x < point.x) });
+      }).catch((error) => done(String(error)));
+    """)
+    assert isinstance(drawn, dict), drawn
+    print(f"10,000 points: {drawn['each']:.1f} ms, {drawn['lines']:.0f} lines on {drawn['width']:.0f} pixels")
+    # Axes and their marks are some of the lines.
+    assert drawn["lines"] <= 4 * drawn["width"] + 50, drawn
+    assert drawn["spike"] and drawn["rising"], "the greatest of a column shows, and all in their order"
+    assert drawn["breaks"] == [0, 6001], "the line breaks at the gap, and nowhere else"
+    assert drawn["few"] == 300, "where each has a column of its own, all show"
+    assert drawn["open"] >= 1, "what is not final shows as such"

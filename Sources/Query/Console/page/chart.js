@@ -39,6 +39,34 @@ function search(points, x) {
   return low;
 }
 
+/** What shows of points, in their order, as `[{point, joined}]`; `joined`: no gap lies before it. Of those in one column of pixels that are
+ *  joined and alike, the first, the least, the greatest and the last. */
+export function thinned(points, start, end, gap, px) {
+  const kept = [];
+  let column = null, held = null;
+  const flush = () => {
+    if (held) [held.first, held.low, held.high, held.last].filter((at, index, all) => all.indexOf(at) === index).sort((a, b) => a - b)
+      .forEach((at, index) => kept.push({ point: points[at], joined: index > 0 || held.joined }));
+    held = null;
+  };
+  for (let at = start; at < end; at++) {
+    const point = points[at], before = at > start ? points[at - 1] : null;
+    if (point.y === null) { flush(); continue; }
+    const joined = !!before && before.y !== null && point.x - before.x <= gap, x = Math.floor(px(point.x));
+    if (!held || !joined || x !== column || (before.final === false) !== (point.final === false)) {
+      flush();
+      column = x;
+      held = { first: at, low: at, high: at, last: at, joined };
+      continue;
+    }
+    held.last = at;
+    if (point.y < points[held.low].y) held.low = at;
+    if (point.y > points[held.high].y) held.high = at;
+  }
+  flush();
+  return kept;
+}
+
 /** `series`: `[{name, points: [{x, y, final, end}]}]`, points in the order of x; y null is a gap.
  *  `options`: `{time, unit, gap, small, label}`; `gap`: a step in x beyond which the line breaks. */
 export class Chart {
@@ -222,19 +250,16 @@ export class Chart {
     const { points } = one, gap = this.options.gap ? this.options.gap * 1.5 : Infinity;
     pen.strokeStyle = color;
     pen.lineWidth = 1.6;
+    const shown = thinned(points, start, end, gap, px);
     for (const open of [false, true]) {
       pen.setLineDash(open ? [4, 4] : []);
       pen.beginPath();
-      let before = null;
-      for (let at = start; at < end; at++) {
-        const point = points[at];
-        if (point.y === null) { before = null; continue; }
-        if (before && (point.final === false) === open && point.x - before.x <= gap) {
-          pen.moveTo(px(before.x), py(before.y));
-          pen.lineTo(px(point.x), py(point.y));
-        }
-        before = point;
-      }
+      shown.forEach(({ point, joined }, index) => {
+        if (!joined || (point.final === false) !== open) return;
+        const { point: before } = shown[index - 1];
+        pen.moveTo(px(before.x), py(before.y));
+        pen.lineTo(px(point.x), py(point.y));
+      });
       pen.stroke();
     }
     pen.setLineDash([]);
