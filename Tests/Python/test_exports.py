@@ -7,11 +7,13 @@ import io
 import json
 import random
 import time
+import types
 import urllib.parse
 
 import pytest
 from conftest import DEADLINE, Penstock
 from test_http import request
+from test_services import Services
 
 VIEWS = """
 views:
@@ -105,11 +107,8 @@ def rows_of_lines(text):
     return [(row["window_start"], row["source"], row["n"], row["total"], row["most"]) for row in rows]
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory):
-    """A service with all rows counted, and what they are."""
-    folder = tmp_path_factory.mktemp("exports")
-    penstock = start(folder)
+def load(penstock):
+    """Sends events for all rows, and waits until they are counted."""
     sender = Sender(penstock)
     draw = random.Random(7)
     for number in range(MINUTES):
@@ -122,7 +121,15 @@ def loaded(tmp_path_factory):
     wait = urllib.parse.urlencode({"after": json.dumps(sender.offsets), "timeout": "60s", "from": minute(MINUTES - 1)})
     status, _, body = request(penstock.ports["query"], "GET", f"/v1/views/minutely?{wait}")
     assert status == 200, body
-    yield folder, penstock, sender
+    return sender
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    """A service with all rows counted, and what they are."""
+    folder = tmp_path_factory.mktemp("exports")
+    penstock = start(folder)
+    yield folder, penstock, load(penstock)
     penstock.stop()
 
 
@@ -176,3 +183,31 @@ def test_a_reader_who_leaves_or_is_slow_holds_nothing(loaded):
         assert any("was cut" in line and "export_time_max" in line for line in again.lines)
     finally:
         assert again.stop() == 0, "".join(again.lines)
+
+
+def test_over_the_wire_too_they_are_of_one_moment_and_take_little_memory(tmp_path):
+    services = Services(tmp_path, *SETTINGS, views=VIEWS)
+    try:
+        query = types.SimpleNamespace(ports=services.ports, process=services.running["query"].process)
+        sender = load(query)
+        expected, moment = sender.rows(), dict(sender.offsets)
+        Export(query, format="csv", to=minute(100)).rest()
+        before = resident_bytes(query)
+        export = Export(query, format="csv", timeout="60s", after=json.dumps(sender.offsets))
+        assert export.as_of == moment
+        export.read()
+        for source in range(SOURCES):
+            sender.add(MINUTES - 1, source, 1_000_000)
+        sender.flush()
+        assert rows_of_csv(export.rest()) == expected
+        more = export.most_bytes - before
+        # As for one process.
+        assert more < 24 << 20, f"{more >> 20} MiB more"
+        # Without its compute half of an answer is no whole one.
+        cut = Export(query, format="csv", timeout="60s")
+        cut.read(100_000)
+        services.kill("compute")
+        with pytest.raises(http.client.IncompleteRead):
+            cut.rest()
+    finally:
+        services.close()

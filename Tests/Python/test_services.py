@@ -15,9 +15,9 @@ from websockets.sync.client import connect
 class Services:
     """A log, an ingest, a compute and a query process; a service that is started again takes its port again."""
 
-    def __init__(self, folder, *settings):
+    def __init__(self, folder, *settings, views=VIEWS):
         self.settings = settings
-        (folder / "views.yaml").write_text(VIEWS)
+        (folder / "views.yaml").write_text(views)
         self.folder = folder
         self.ports = {name: free_port() for name in ("log", "ingest", "compute", "query")}
         self.running = {}

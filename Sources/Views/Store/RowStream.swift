@@ -30,7 +30,7 @@ public struct RowStream: Sendable {
   }
 }
 
-/// Rows that are read as they are asked for. Copies of one go on from the same place, each by itself.
+/// Rows that are read as they are asked for. Of several copies of one, only one may go on.
 public protocol RowPieces: Sendable {
   /// The rows that follow those given before: merged over all partitions, in the order of window start and key, no two alike.
   /// - Returns: Nil after the last.

@@ -6,10 +6,11 @@ import Views
 
 /// A compute instance's routes: what `RemoteViewStore` and `RemoteViewAdmin` ask. docs/wire.md describes them.
 public struct ComputeRoutes: WireRoutes {
-  private let store: any ViewStore
+  let store: any ViewStore
   private let late: (any LateEventStore)?
   private let admin: (any ViewAdmin)?
   private let generationsVersion: @Sendable () -> UInt64
+  let streams = ComputeStreams()
 
   /// - Parameters:
   ///   - store: Answers for the instance's partitions.
@@ -36,7 +37,10 @@ public struct ComputeRoutes: WireRoutes {
 
   /// What each path takes: the description is held to it.
   private static let methods: [Substring: String] = {
-    let posted = ["read", "late", "apply", "replay", "estimate", "promote", "rollback", "drop", "pinned", "verify"]
+    let posted = [
+      "read", "late", "apply", "replay", "estimate", "promote", "rollback", "drop", "pinned", "verify", "stream", "stream/next",
+      "stream/close",
+    ]
     var methods: [Substring: String] = ["/v1/compute/views": "GET", "/v1/compute/generations": "GET"]
     for name in posted { methods["/v1/compute/\(name)"] = "POST" }
     return methods
@@ -57,6 +61,7 @@ public struct ComputeRoutes: WireRoutes {
         }
         return WireResponse(try await late.late(wanted).json)
       default:
+        if let answer = try await streamed(request) { return answer }
         if let admin, let answer = try await self.admin(request, admin) { return answer }
         return LogRoutes.refusal(request, allowed: nil)
       }
@@ -66,9 +71,14 @@ public struct ComputeRoutes: WireRoutes {
   }
 
   private func read(_ request: WireRequest) async throws(ViewStoreError) -> WireResponse {
-    guard let json = ComputeRoutes.json(request), var wanted = ViewReadRequest(json: json) else {
-      return ComputeRoutes.bad(request)
-    }
+    guard let wanted = try await wanted(request) else { return ComputeRoutes.bad(request) }
+    let result = try await store.read(wanted)
+    return WireResponse(contentType: WireContent.rows, body: RowsCoding.encode(result))
+  }
+
+  /// The read that a body asks for; nil when it is none.
+  func wanted(_ request: WireRequest) async throws(ViewStoreError) -> ViewReadRequest? {
+    guard let json = ComputeRoutes.json(request), var wanted = ViewReadRequest(json: json) else { return nil }
     if case .string(let text)? = json["key_filter"] {
       // It only saves rows, and whoever asks applies it again: one that does not read here is left out.
       let known = try await store.views().first { $0.definition.name == wanted.view }?.definition
@@ -76,7 +86,6 @@ public struct ComputeRoutes: WireRoutes {
     }
     // An instance answers for what it owns; whoever asks them all sees what is missing.
     wanted.allowsPartial = true
-    let result = try await store.read(wanted)
-    return WireResponse(contentType: WireContent.rows, body: RowsCoding.encode(result))
+    return wanted
   }
 }

@@ -79,21 +79,10 @@ public final class RemoteViewStore: ViewStore {
   }
 
   private nonisolated(nonsending) func results(_ request: ViewReadRequest) async throws(ViewStoreError) -> [PartialResult] {
-    var json = request.json
-    if case .object(var members) = json, let filter = request.keyFilter {
-      members["key_filter"] = .string(filter.canonicalText)
-      json = .object(members)
-    }
-    let wire = WireRequest(posting: json, to: "/v1/compute/read", answerBytesMax: RowsCoding.bytesMax)
     let peers = peers
     return try await peers.collect(
-      wire, within: request.timeout + RemoteViewStore.slack,
-      passingOver: { error in
-        switch error {
-        case .missingPartitions, .unavailable: true
-        default: false
-        }
-      },
+      RemoteViewStore.wire(request, to: "/v1/compute/read"), within: request.timeout + RemoteViewStore.slack,
+      passingOver: RemoteViewStore.isOfAbsence,
       decode: { response in
         guard response.contentType == WireContent.rows,
           let result = RowsCoding.decode(response.body, definition: { peers.definition($0) }),
@@ -101,5 +90,22 @@ public final class RemoteViewStore: ViewStore {
         else { return nil }
         return result
       })
+  }
+
+  static func wire(_ request: ViewReadRequest, to path: String) -> WireRequest {
+    var json = request.json
+    if case .object(var members) = json, let filter = request.keyFilter {
+      members["key_filter"] = .string(filter.canonicalText)
+      json = .object(members)
+    }
+    return WireRequest(posting: json, to: path, answerBytesMax: RowsCoding.bytesMax)
+  }
+
+  /// Whether an instance's error says that it has no rows to give now: its partitions are found to be missing.
+  static func isOfAbsence(_ error: ViewStoreError) -> Bool {
+    switch error {
+    case .missingPartitions, .unavailable: true
+    default: false
+    }
   }
 }

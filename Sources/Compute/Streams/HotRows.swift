@@ -1,39 +1,6 @@
 import Events
 import Views
 
-/// A row's place in the order of slot and key, which is that of the file and of results.
-struct RowPlace: Sendable, Hashable {
-  /// Nanoseconds: a window's start, or a hop's slot.
-  var slot: Int64
-  /// As `KeyCodec` encodes it.
-  var key: [UInt8]
-
-  /// Whether this is before another place.
-  func isBefore(_ other: RowPlace) -> Bool {
-    slot != other.slot ? slot < other.slot : key.lexicographicallyPrecedes(other.key)
-  }
-
-  /// Below zero when a row is before another, zero when it is at the same place.
-  @inline(__always) static func order(
-    _ slotA: Int64, _ keyA: UnsafeRawBufferPointer, _ slotB: Int64, _ keyB: UnsafeRawBufferPointer
-  ) -> Int {
-    slotA != slotB ? (slotA < slotB ? -1 : 1) : PartialRows.keyOrder(keyA, keyB)
-  }
-}
-
-extension PartialRows {
-  func place(_ row: Int) -> RowPlace { RowPlace(slot: windowStarts[row], key: withKey(row) { Array($0) }) }
-
-  /// Below zero when a row is before a place, zero when it is at it.
-  func order(_ row: Int, _ place: RowPlace) -> Int {
-    withKey(row) { key in place.key.withUnsafeBytes { RowPlace.order(windowStarts[row], key, place.slot, $0) } }
-  }
-
-  func order(_ row: Int, _ other: Int) -> Int {
-    withKey(row) { key in withKey(other) { RowPlace.order(windowStarts[row], key, windowStarts[other], $0) } }
-  }
-}
-
 /// The rows of one fold that are in memory, in order.
 struct HotRows: Sendable {
   let rows: PartialRows

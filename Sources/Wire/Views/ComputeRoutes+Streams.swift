@@ -1,0 +1,52 @@
+import Events
+import NIOCore
+import Views
+
+/// All rows of one moment, a request for each piece.
+extension ComputeRoutes {
+  /// A request of a stream that is open: `{"stream":"9f3a…","piece":0}`.
+  private struct StreamRequest {
+    var id: UInt64
+    var piece: Int
+
+    init?(_ json: JSONValue?) {
+      guard case .string(let digits)? = json?["stream"], let id = UInt64(digits, radix: 16) else { return nil }
+      self.id = id
+      piece = 0
+      guard let given = json?["piece"] else { return }
+      guard case .int(let piece) = given, let piece = Int(exactly: piece) else { return nil }
+      self.piece = piece
+    }
+  }
+
+  /// - Returns: Nil when the path is none of these.
+  func streamed(_ request: WireRequest) async throws(ViewStoreError) -> WireResponse? {
+    switch request.path {
+    case "/v1/compute/stream":
+      guard let wanted = try await self.wanted(request) else { return ComputeRoutes.bad(request) }
+      guard let stream = try await store.stream(wanted) else { return WireResponse(["stream": .null]) }
+      var body = ByteBuffer()
+      body.writeInteger(try await streams.add(stream), endianness: .little)
+      var head = ComputeRoutes.body(of: stream, PartialRows(stride: stream.definition.layout.stride))
+      body.writeBuffer(&head)
+      return WireResponse(contentType: WireContent.rows, body: body)
+    case "/v1/compute/stream/next":
+      guard let asked = StreamRequest(ComputeRoutes.json(request)) else { return ComputeRoutes.bad(request) }
+      let (stream, rows) = try await streams.next(asked.id, piece: asked.piece)
+      guard let rows else { return WireResponse(["done": .bool(true)]) }
+      return WireResponse(contentType: WireContent.rows, body: ComputeRoutes.body(of: stream, rows))
+    case "/v1/compute/stream/close":
+      guard let asked = StreamRequest(ComputeRoutes.json(request)) else { return ComputeRoutes.bad(request) }
+      await streams.close(asked.id)
+      return WireResponse(["done": .bool(true)])
+    default: return nil
+    }
+  }
+
+  private static func body(of stream: RowStream, _ rows: PartialRows) -> ByteBuffer {
+    RowsCoding.encode(
+      PartialResult(
+        definition: stream.definition, generation: stream.generation, asOf: stream.asOf,
+        eventTimeWatermarks: stream.eventTimeWatermarks, rows: rows))
+  }
+}

@@ -1,0 +1,83 @@
+import Events
+import Views
+
+/// The streams of rows that an instance's askers have open: what is read on, request by request, is of the moment of the first.
+actor ComputeStreams {
+  /// Open at a time.
+  static let streamsMax = 64
+  /// One that is not read on for so long is let go, and its moment with it: left by an asker that died. Others close theirs.
+  static let idleMax = Duration.seconds(600)
+
+  private struct Open {
+    var stream: RowStream
+    /// Nil while the next piece is read.
+    var pieces: (any RowPieces)?
+    var given = 0
+    /// The piece given last, should its answer have been lost; nil when that said that there are no more.
+    var last: PartialRows?
+    var usedAt = ContinuousClock.now
+  }
+
+  private let idleMax: Duration
+  private var open: [UInt64: Open] = [:]
+
+  init(idleMax: Duration = ComputeStreams.idleMax) { self.idleMax = idleMax }
+
+  var count: Int { open.count }
+
+  /// - Returns: The stream's number, which nobody can guess.
+  func add(_ stream: RowStream) throws(ViewStoreError) -> UInt64 {
+    guard open.count < ComputeStreams.streamsMax else {
+      throw .unavailable("\(open.count) streams of rows are open; try again later")
+    }
+    let id = UInt64.random(in: 1 ... .max)
+    open[id] = Open(stream: stream, pieces: stream.pieces)
+    open[id]?.stream.pieces = NoPieces()
+    Task { [weak self] in await self?.expire(id) }
+    return id
+  }
+
+  /// - Parameter piece: Its number, from 0: the next one, or the one before it once more.
+  /// - Returns: What the stream is of, and the piece's rows; nil for them after the last.
+  func next(_ id: UInt64, piece: Int) async throws(ViewStoreError) -> (stream: RowStream, rows: PartialRows?) {
+    guard let one = open[id] else { throw ComputeStreams.gone }
+    open[id]?.usedAt = .now
+    if piece >= 0, piece == one.given - 1 { return (one.stream, one.last) }
+    guard piece == one.given, var pieces = one.pieces else { throw ComputeStreams.gone }
+    open[id]?.pieces = nil
+    open[id]?.last = nil
+    let rows: PartialRows?
+    do throws(ViewStoreError) {
+      rows = try await pieces.next()
+    } catch {
+      open[id] = nil
+      throw error
+    }
+    // Closed meanwhile, unless it is still there.
+    open[id]?.pieces = pieces
+    open[id]?.given += 1
+    open[id]?.last = rows
+    open[id]?.usedAt = .now
+    return (one.stream, rows)
+  }
+
+  func close(_ id: UInt64) { open[id] = nil }
+
+  private static var gone: ViewStoreError { .unavailable("the stream of rows is no longer open here: ask anew") }
+
+  private func expire(_ id: UInt64) async {
+    while let one = open[id] {
+      let left = idleMax - (ContinuousClock.now - one.usedAt)
+      if left <= .zero, one.pieces != nil {
+        open[id] = nil
+        return
+      }
+      do { try await Task.sleep(for: max(left, .milliseconds(100))) } catch { return }
+    }
+  }
+}
+
+/// Stands where a stream's pieces were.
+private struct NoPieces: RowPieces {
+  mutating func next() async throws(ViewStoreError) -> PartialRows? { nil }
+}
