@@ -28,7 +28,7 @@ struct VolumeBench: AsyncParsableCommand {
   private static let views = """
     views:
       by_device:
-        key: [source]
+        key: { device: data.device }
         window: { tumble: 1d }
         watermark_delay: 1h
         allowed_lateness: 1d
@@ -52,7 +52,7 @@ struct VolumeBench: AsyncParsableCommand {
     print("volume  \(keys) keys, \(memory) MiB, \(workers) workers")
     for pass in 1...passes {
       let started = monotonicNow()
-      let filter = try Expression(parsing: #"source == "none""#)
+      let filter = try Expression(parsing: #"device == "none""#)
       _ = try await compute.read(
         ViewReadRequest(view: "by_device", after: log.end(ofPass: pass), timeout: .seconds(3600), keyFilter: filter))
       let seconds = Double(monotonicNow() - started) / 1e9
@@ -65,7 +65,7 @@ struct VolumeBench: AsyncParsableCommand {
     var times: [Double] = []
     for _ in 0..<reads {
       let key = Int.random(in: 0..<log.keysPerPartition, using: &random)
-      let filter = try Expression(parsing: #"source == "device/\#(Int.random(in: 0..<8))-\#(key)""#)
+      let filter = try Expression(parsing: #"device == "\#(Int.random(in: 0..<8))-\#(key)""#)
       let started = monotonicNow()
       let result = try await compute.read(ViewReadRequest(view: "by_device", timeout: .seconds(60), keyFilter: filter))
       times.append(Double(monotonicNow() - started) / 1e6)
@@ -109,7 +109,14 @@ private final class ManyKeysLog: GeneratedLog {
     let number = Int(start.rawValue) / events
     let first = number * events % keysPerPartition
     do {
-      var batch = try BatchMaker.batch(partition, events: events) { first + $0 }
+      var batch = try BatchMaker.batch(partition, events: events) { index, text in
+        let time = EventTemplate.timeText(milliseconds: 1_700_000_000_000 + Int64(index) * 600_000 / Int64(self.events))
+        text =
+          Array(
+            (#"{"source":"gateway","type":"reading","time":"\#(String(decoding: time, as: UTF8.self))","sequence":\#(1 + index),"#
+              + #""data":{"value":\#(Double(index % 4000) / 100),"device":"\#(partition.index)-\#(first + index)"}}"#).utf8)
+          + Array(repeating: 0, count: EventReader.padding)
+      }
       batch.place(
         partition: partition, baseOffset: Offset(Int64(number * events)), appendTime: Timestamp(nanoseconds: 0))
       return [batch]
