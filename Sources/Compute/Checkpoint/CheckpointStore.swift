@@ -327,29 +327,64 @@ final class CheckpointStore: Sendable {
   private static func read(
     _ range: StoredRange, _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop, into rows: inout PartialRows
   ) throws {
-    let sql =
-      "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
-      + " AND window_end > ? AND window_end <= ?" + (range.key == nil ? "" : " AND key = ?")
-    try db.withStatement(sql) { row in
-      try row.bind([range.view, range.partition.index, range.from, range.through, range.endAfter, range.endThrough])
-      if let key = range.key { try row.bind(key, at: 7) }
-      while try row.step() {
-        try stop.check()
-        let (slot, end, key) = (row.int64(0), row.int64(1), row.bytes(2))
-        if let inMemory = range.inMemory, end > inMemory.endAfter, inMemory.keys.find(key) != nil { continue }
-        if let overlay = range.overlay {
-          guard let isInMemory = overlay.absorb(slot: slot, key: key, stored: row.bytes(3)) else {
-            throw SQLiteError.corrupt("a row of another layout")
-          }
-          if isInMemory { continue }
+    if let key = range.key, !definition.window.isSession {
+      try seek(key, range, definition, db, stop, into: &rows)
+    } else {
+      let sql =
+        "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
+        + " AND window_end > ? AND window_end <= ?" + (range.key == nil ? "" : " AND key = ?")
+      try db.withStatement(sql) { row in
+        try row.bind([range.view, range.partition.index, range.from, range.through, range.endAfter, range.endThrough])
+        if let key = range.key { try row.bind(key, at: 7) }
+        while try row.step() {
+          try stop.check()
+          try take(row, range, definition, into: &rows)
         }
-        let isDecoded = rows.append(
-          partition: range.partition, windowStart: slot, windowEnd: end, key: key, stored: row.bytes(3), layout: definition.layout
-        )
-        guard isDecoded else { throw SQLiteError.corrupt("a row of another layout") }
       }
     }
     range.overlay?.append(to: &rows, range.partition, definition.window)
+  }
+
+  /// One key's rows, from window to window: the file is in the order of windows and then keys, and a window may have millions of them.
+  private static func seek(
+    _ key: [UInt8], _ range: StoredRange, _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop,
+    into rows: inout PartialRows
+  ) throws {
+    let sql =
+      "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND (window_start, key) >= (?, ?)"
+      + " ORDER BY window_start, key LIMIT 1"
+    var from = range.from
+    while from <= range.through {
+      try stop.check()
+      var next: Int64?
+      try db.withStatement(sql) { row in
+        try row.bind([range.view, range.partition.index, from])
+        try row.bind(key, at: 4)
+        guard try row.step(), case let slot = row.int64(0), slot <= range.through else { return }
+        let isKey = row.bytes(2).elementsEqual(key)
+        if isKey { try take(row, range, definition, into: &rows) }
+        // Another key of a later window: that one may have this key, too.
+        next = isKey || slot == from ? (slot == .max ? nil : slot + 1) : slot
+      }
+      guard let next else { return }
+      from = next
+    }
+  }
+
+  private static func take(
+    _ row: SQLiteStatement, _ range: StoredRange, _ definition: ViewDefinition, into rows: inout PartialRows
+  ) throws {
+    let (slot, end, key) = (row.int64(0), row.int64(1), row.bytes(2))
+    if let inMemory = range.inMemory, end > inMemory.endAfter, inMemory.keys.find(key) != nil { return }
+    if let overlay = range.overlay {
+      guard let isInMemory = overlay.absorb(slot: slot, key: key, stored: row.bytes(3)) else {
+        throw SQLiteError.corrupt("a row of another layout")
+      }
+      if isInMemory { return }
+    }
+    let isDecoded = rows.append(
+      partition: range.partition, windowStart: slot, windowEnd: end, key: key, stored: row.bytes(3), layout: definition.layout)
+    guard isDecoded else { throw SQLiteError.corrupt("a row of another layout") }
   }
 
   func close() { file.close() }
