@@ -287,7 +287,7 @@ public final class ComputeService: ViewStore {
         }
         results[index].asOf.formMaximum(snapshot.asOf)
         results[index].eventTimeWatermarks.merge(snapshot.eventTimeWatermarks) { $1 }
-        if results[index].rows.count == 0 { results[index].rows = rows } else { results[index].rows.append(contentsOf: rows) }
+        results[index].rows.append(contentsOf: rows)
       }
     }
     // Dropped, or the lease lost, while the rows were read: they may not be whole.
@@ -383,7 +383,7 @@ public final class ComputeService: ViewStore {
         record.definition, one.partition, from: one.firstOffset, to: end, range, base: base, deadline: deadline)
       result.eventTimeWatermarks.merge(snapshot.eventTimeWatermarks) { $1 }
       let rows = snapshot.windows(of: record.definition)
-      if result.rows.count == 0 { result.rows = rows } else { result.rows.append(contentsOf: rows) }
+      result.rows.append(contentsOf: rows)
     }
     return result
   }

@@ -306,7 +306,7 @@ final class CheckpointStore: Sendable {
         }
         for (range, read) in zip(unknown, read) {
           settled.keep(read, of: range, as: epoch)
-          if rows.count == 0 { rows = read } else { rows.append(contentsOf: read) }
+          rows.append(contentsOf: read)
         }
       }
       for range in ranges {

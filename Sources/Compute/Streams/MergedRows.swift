@@ -59,7 +59,7 @@ struct MergedRows: RowPieces {
       heldRowsMax = max(heldRowsMax, rows.count + panes.count + sources.reduce(0) { $0 + $1.heldRows })
       sources.removeAll { $0.isDone }
       if let hop {
-        if panes.count == 0 { panes = rows } else { panes.append(contentsOf: rows) }
+        panes.append(contentsOf: rows)
         rows = completeWindows(size: hop.size, from: hop.from, before: reach?.slot)
       }
       if rows.count > 0 { return rows.merged(for: definition) }

@@ -74,7 +74,7 @@ struct FoldSnapshot: Sendable {
   mutating func append(_ other: FoldSnapshot) {
     asOf.formMaximum(other.asOf)
     eventTimeWatermarks.merge(other.eventTimeWatermarks) { $1 }
-    if rows.count == 0 { rows = other.rows } else { rows.append(contentsOf: other.rows) }
+    rows.append(contentsOf: other.rows)
     stored += other.stored
     from.merge(other.from) { $1 }
     to = min(to, other.to)

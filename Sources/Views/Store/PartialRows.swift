@@ -103,6 +103,11 @@ public struct PartialRows: Sendable {
   /// All of another's rows after these; of the same view.
   public mutating func append(contentsOf other: PartialRows) {
     precondition(other.stride == stride, "rows of one view have one stride")
+    // Shared, not copied.
+    guard count > 0 else {
+      self = other
+      return
+    }
     let base = keyBytes.count
     let stateBase = states.count
     partitions += other.partitions

@@ -1,4 +1,5 @@
 import Events
+import NIOCore
 
 extension LogError {
   /// As a member of an answer: `{"code":"out_of_range","partition":3,"detail":"…"}`.
@@ -52,5 +53,26 @@ extension LogError {
 
   init(_ error: PeerError, partition: PartitionID?) {
     self.init(.unavailable, partition: partition, "no answer from the log: \(error)")
+  }
+}
+
+extension ByteBuffer {
+  /// Bytes of an error that is read.
+  private static let errorBytesMax = 16 << 10
+
+  /// `u32` bytes of the error as JSON, little-endian, and those.
+  mutating func writeError(_ error: LogError) {
+    var text: [UInt8] = []
+    error.json.write(to: &text)
+    writeInteger(UInt32(text.count), endianness: .little)
+    writeBytes(text)
+  }
+
+  /// - Returns: Nil when the bytes are no error, or too many.
+  mutating func readError() -> LogError? {
+    guard let length = readInteger(endianness: .little, as: UInt32.self), length <= ByteBuffer.errorBytesMax,
+      let text = readBytes(length: Int(length)), let json = try? JSONValue(parsing: text)
+    else { return nil }
+    return LogError(json: json)
   }
 }

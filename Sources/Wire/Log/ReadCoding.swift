@@ -21,11 +21,8 @@ enum ReadCoding {
         buffer.writeInteger(UInt32(batches.reduce(0) { $0 + $1.encoded.count }), endianness: .little)
         for batch in batches { buffer.writeBytes(batch.encoded) }
       case .failure(let error):
-        var text: [UInt8] = []
-        error.json.write(to: &text)
         buffer.writeInteger(UInt8(1))
-        buffer.writeInteger(UInt32(text.count), endianness: .little)
-        buffer.writeBytes(text)
+        buffer.writeError(error)
       }
     }
     return buffer
@@ -45,15 +42,16 @@ enum ReadCoding {
     var reads: [PartitionRead] = []
     for (partition, start) in asked.prefix(Int(count)) {
       guard buffer.readInteger(endianness: .little, as: UInt16.self) == partition.rawValue,
-        let kind = buffer.readInteger(as: UInt8.self), let length = buffer.readInteger(endianness: .little, as: UInt32.self),
-        let bytes = buffer.readSlice(length: Int(length))
+        let kind = buffer.readInteger(as: UInt8.self)
       else { return nil }
       switch kind {
-      case 0: reads.append(PartitionRead(partition, batches(bytes, partition, from: start)))
-      case 1:
-        guard length <= ReceiptCoding.errorBytesMax, let json = try? JSONValue(parsing: bytes.readableBytesView),
-          let error = LogError(json: json)
+      case 0:
+        guard let length = buffer.readInteger(endianness: .little, as: UInt32.self),
+          let bytes = buffer.readSlice(length: Int(length))
         else { return nil }
+        reads.append(PartitionRead(partition, batches(bytes, partition, from: start)))
+      case 1:
+        guard let error = buffer.readError() else { return nil }
         reads.append(PartitionRead(partition, .failure(error)))
       default: return nil
       }

@@ -10,7 +10,6 @@ import NIOCore
 ///       u8 1: u32 bytes of the `LogError` as JSON, and those
 /// ```
 enum ReceiptCoding {
-  static let errorBytesMax = 16 << 10
   /// Every row of every batch excepted would be more: then a request holds fewer batches.
   static let bytesMax = 16 << 20
 
@@ -35,11 +34,8 @@ enum ReceiptCoding {
           }
         }
       case .failure(let error):
-        var text: [UInt8] = []
-        error.json.write(to: &text)
         buffer.writeInteger(UInt8(1))
-        buffer.writeInteger(UInt32(text.count), endianness: .little)
-        buffer.writeBytes(text)
+        buffer.writeError(error)
       }
     }
     return buffer
@@ -72,10 +68,7 @@ enum ReceiptCoding {
         }
         results.append(.success(receipt))
       case 1:
-        guard let bytes = buffer.readInteger(endianness: .little, as: UInt32.self), bytes <= errorBytesMax,
-          let text = buffer.readBytes(length: Int(bytes)), let json = try? JSONValue(parsing: text),
-          let error = LogError(json: json)
-        else { return nil }
+        guard let error = buffer.readError() else { return nil }
         results.append(.failure(error))
       default: return nil
       }
