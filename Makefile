@@ -1,5 +1,5 @@
 # What developers type. On a bare machine, ops/quickstart and ops/test install what is missing first.
-.PHONY: check test bench demo torture faults fuzz format clean
+.PHONY: check test bench demo torture faults differential fuzz format clean
 N ?= 100
 SEEDS ?= 1000
 MINUTES ?= 5
@@ -29,6 +29,10 @@ torture:
 # make faults SEEDS=10000
 faults:
 	ops/faults $(SEEDS)
+
+# make differential SEEDS=10000, of each suite that compares with a model
+differential:
+	ops/differential $(SEEDS)
 
 # make fuzz MINUTES=10, of each fuzzer
 fuzz:
