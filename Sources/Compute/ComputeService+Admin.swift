@@ -21,7 +21,7 @@ extension ComputeService: ViewAdmin {
   private func status(of record: GenerationRecord) async -> GenerationStatus {
     var status = GenerationStatus(
       definition: record.definition, generation: record.number, state: record.state, promotes: record.promotes, to: record.to,
-      createdAt: record.createdAt)
+      times: record.times, createdAt: record.createdAt)
     guard record.state.isKept else { return status }
     status.partitions = await progress(of: record.id)
     for worker in workers {
@@ -90,10 +90,14 @@ extension ComputeService: ViewAdmin {
 
   private func follow(from before: GenerationTable) async throws(ViewStoreError) {
     let after = book.table
-    let kept = Set(after.kept.map(\.id))
-    for record in before.kept where !kept.contains(record.id) {
-      logger.notice("\(record.id) ends; it was \(record.state.rawValue)")
-      for worker in workers { await worker.remove(record.id) }
+    let (kept, stored) = (Set(after.kept.map(\.id)), after.stored)
+    for record in before.kept where !kept.contains(record.id) && stored.contains(record.id) {
+      logger.notice("\(record.id) counts no further: its view is removed")
+      for worker in workers { await worker.forget(record.id) }
+    }
+    for id in before.stored.subtracting(stored) {
+      logger.notice("\(id) ends, with its rows")
+      for worker in workers { await worker.remove(id) }
     }
     for record in after.kept {
       guard let known = before[record.id] else {
@@ -163,7 +167,19 @@ extension ComputeService: ViewAdmin {
   /// The file of views has been read again: what has changed in it since it was last read takes effect.
   public func reload(_ catalog: ViewCatalog, hold: Bool = false) async throws(ViewStoreError) -> [AppliedView] {
     let time = now()
-    return try await change { table throws(ViewStoreError) in try table.load(catalog, hold: hold, at: time) }
+    let loaded = try await change { table throws(ViewStoreError) in try table.load(catalog, hold: hold, at: time) }
+    ComputeService.tellRemoved(loaded, logger)
+    return loaded
+  }
+
+  static func tellRemoved(_ loaded: [AppliedView], _ logger: Logger) {
+    for one in loaded where one.action == .removed {
+      logger.notice(
+        """
+        view \(one.view) is in the file of views and stays removed: `penstock view apply` brings it back, as does a change of its \
+        definition in the file
+        """)
+    }
   }
 
   public nonisolated(nonsending) func promote(_ request: PromoteRequest) async throws(ViewStoreError) -> GenerationStatus {
@@ -195,7 +211,8 @@ extension ComputeService: ViewAdmin {
     let plan = try await plan(request)
     let time = now()
     let number = try await change { table throws(ViewStoreError) in
-      try table.replay(plan.definition, from: plan.from, to: plan.to, promotes: request.promotes, at: time)
+      try table.replay(
+        plan.definition, from: plan.from, to: plan.to, times: plan.times, promotes: request.promotes, at: time)
     }
     return try await status(request.view, number)
   }
@@ -214,56 +231,84 @@ extension ComputeService: ViewAdmin {
       events += first.distance(to: end)
       ranges.append((partition, first, end))
     }
-    var rate = try await past.rate(plan.definition, ranges, time: ComputeService.estimateTime)
+    var rate = try await past.rate(plan.definition, plan.times, ranges, time: ComputeService.estimateTime)
     // Each worker has a replay of its own.
     rate = rate.map { $0 * Double(min(workers.count, max(1, ranges.count { $0.from < $0.to }))) }
     return ReplayEstimate(from: from, to: to, events: events, eventsPerSecond: rate)
   }
 
-  private nonisolated(nonsending) func plan(
-    _ request: ReplayRequest
-  ) async throws(ViewStoreError) -> (definition: ViewDefinition, from: OffsetVector, to: OffsetVector?) {
+  /// What a replay is to count.
+  private struct ReplayPlan: Sendable {
+    var definition: ViewDefinition
+    var from = OffsetVector()
+    var to: OffsetVector?
+    var times = EventTimeBounds.all
+  }
+
+  private nonisolated(nonsending) func plan(_ request: ReplayRequest) async throws(ViewStoreError) -> ReplayPlan {
     guard !request.promotes || request.to == nil else {
       throw .refused(
         code: "replay_bounded",
         detail: "a replay that ends counts no more events, so it cannot be promoted: leave out 'to' or 'promote'")
     }
     let live = try book.table.find(request.view, nil)
-    var definition = live.definition
-    if let lateness = request.allowedLateness { definition = definition.with(allowedLateness: lateness) }
-    var from = OffsetVector()
-    var to: OffsetVector? = request.to == nil ? nil : OffsetVector()
+    var plan = ReplayPlan(definition: live.definition)
+    if let lateness = request.allowedLateness { plan.definition = plan.definition.with(allowedLateness: lateness) }
+    if case .time(let time) = request.from { plan.times.from = time.nanoseconds }
+    if case .time(let time)? = request.to { plan.times.to = time.nanoseconds }
+    if request.to != nil { plan.to = OffsetVector() }
     for partition in allPartitions.sorted() {
       let bounds = try await bounds(of: partition)
-      let first = try await offset(request.from, partition, bounds, default: bounds.startOffset)
-      if first != bounds.startOffset || request.from != .earliest { from[partition] = first }
-      if let end = request.to { to?[partition] = max(first, try await offset(end, partition, bounds, default: first)) }
+      let first = try await firstOffset(request.from, partition, bounds)
+      if first != bounds.startOffset || request.from != .earliest { plan.from[partition] = first }
+      if let end = request.to { plan.to?[partition] = max(first, try endOffset(end, partition, bounds, first: first)) }
     }
-    return (definition, from, to)
+    return plan
   }
 
-  private nonisolated(nonsending) func offset(
-    _ bound: ReplayBound, _ partition: PartitionID, _ bounds: PartitionBounds, default fallback: Offset
+  /// Where a replay begins to read: no event that it is to count lies before.
+  private nonisolated(nonsending) func firstOffset(
+    _ bound: ReplayBound, _ partition: PartitionID, _ bounds: PartitionBounds
   ) async throws(ViewStoreError) -> Offset {
     switch bound {
     case .earliest: return bounds.startOffset
-    case .offsets(let offsets):
-      guard let offset = offsets[partition] else { return fallback }
-      guard offset >= bounds.startOffset else {
-        throw PastReader.unreachable(offset, partition, logStart: bounds.startOffset)
-      }
-      guard offset <= bounds.highWatermark else {
-        throw .refused(
-          code: "offset_ahead", detail: "partition \(partition) ends at offset \(bounds.highWatermark), before \(offset)")
-      }
-      return offset
+    case .offsets(let offsets): 
+      guard let offset = offsets[partition] else { return bounds.startOffset }
+      return try within(offset, partition, bounds)
     case .time(let time):
       do throws(LogError) {
-        return try await log.firstOffset(of: partition, atOrAfter: time) ?? bounds.highWatermark
+        let found = try await log.firstOffset(of: partition, atOrAfter: time) ?? bounds.highWatermark
+        return min(max(found, bounds.startOffset), bounds.highWatermark)
       } catch {
         throw .failed(error.description)
       }
     }
+  }
+
+  /// Where a replay with an end stops reading. Events of any time lie anywhere, so one that ends at a time reads all there is now.
+  private func endOffset(
+    _ bound: ReplayBound, _ partition: PartitionID, _ bounds: PartitionBounds, first: Offset
+  ) throws(ViewStoreError) -> Offset {
+    switch bound {
+    case .earliest: return first
+    case .offsets(let offsets):
+      guard let offset = offsets[partition] else { return first }
+      return try within(offset, partition, bounds)
+    case .time: return bounds.highWatermark
+    }
+  }
+
+  private func within(
+    _ offset: Offset, _ partition: PartitionID, _ bounds: PartitionBounds
+  ) throws(ViewStoreError) -> Offset {
+    guard offset >= bounds.startOffset else {
+      throw PastReader.unreachable(offset, partition, logStart: bounds.startOffset)
+    }
+    guard offset <= bounds.highWatermark else {
+      throw .refused(
+        code: "offset_ahead", detail: "partition \(partition) ends at offset \(bounds.highWatermark), before \(offset)")
+    }
+    return offset
   }
 
   private nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(ViewStoreError) -> PartitionBounds {
@@ -301,7 +346,7 @@ extension ComputeService: ViewAdmin {
       let kept = try await read([record], [partition], .all)[0]
       guard let end = kept.asOf[partition], let start = starts[partition] else { continue }
       let replayed = try await past.rows(
-        record.definition, partition, from: start, to: end, .all, deadline: deadline
+        record.definition, record.times, partition, from: start, to: end, .all, deadline: deadline
       ).windows(of: record.definition)
       report.partitions.append(
         VerifyReport.Partition(

@@ -60,8 +60,10 @@ public final class ComputeService: ViewStore {
       let opened = book
       try await ComputeService.untilAvailable(logger) { () async throws(ViewStoreError) in
         try await opened.refresh()
-        _ = try await opened.change { table throws(ViewStoreError) in try table.load(catalog, hold: hold, known: known, at: time)
+        let loaded = try await opened.change { table throws(ViewStoreError) in
+          try table.load(catalog, hold: hold, known: known, at: time)
         }
+        ComputeService.tellRemoved(loaded, logger)
       }
     } catch {
       throw ComputeError(.checkpoint, worker: 0, "the views cannot be taken in: \(error)")
@@ -380,7 +382,7 @@ public final class ComputeService: ViewStore {
       let base = await workers[one.partition.index % workers.count].kept.nearest(record, one.partition, upTo: end)
       defer { base?.store.close() }
       let snapshot = try await past.rows(
-        record.definition, one.partition, from: one.firstOffset, to: end, range, base: base, deadline: deadline)
+        record.definition, record.times, one.partition, from: one.firstOffset, to: end, range, base: base, deadline: deadline)
       result.eventTimeWatermarks.merge(snapshot.eventTimeWatermarks) { $1 }
       let rows = snapshot.windows(of: record.definition)
       result.rows.append(contentsOf: rows)

@@ -65,6 +65,23 @@ private func request(
     try await fixture.remove()
   }
 
+  @Test("bounds on time choose events, whatever the length of the condition; events outside make none late")
+  func timeBounds() async throws {
+    let fixture = try await ComputeFixture(partitions: 1)
+    // The last one, outside of the bounds, comes in the midst of the others' batch.
+    var events = readings(100)
+    events.swapAt(50, 99)
+    _ = try await fixture.append(events) { 100 }
+    let store = AdHocAggregation(log: fixture.log, threads: 1)
+    let condition = "data.value >= 0 && data.other != \"" + String(repeating: "x", count: 4000) + "\""
+    let long = ViewDefinition(
+      name: "long", filter: try Expression(parsing: "has(data.value) && (!has(data.other) || \(condition))"),
+      window: .tumble(size: 1_000_000_000), aggregates: [AggregateColumn(name: "n", function: .countRows)])
+    let result = try await store.aggregate(request(long, from: 0, to: 99))
+    #expect(result.rows.count == 98, "all of the bounds but the one of second 50, which came last")
+    try await fixture.remove()
+  }
+
   @Test("memory, time and a client that leaves end them")
   func bounds() async throws {
     let fixture = try await ComputeFixture()

@@ -1,5 +1,6 @@
 """Generations of a view, over HTTP and by the commands: built beside the live one, compared, swapped, rolled back, verified; and killed at any moment."""
 
+import gzip
 import json
 import os
 import random
@@ -8,8 +9,8 @@ import subprocess
 import time
 import urllib.parse
 
-from conftest import BUILD, DEADLINE, VIEWS, WEATHER
-from test_http import request
+from conftest import BUILD, DEADLINE, VIEWS, WEATHER, eventually
+from test_http import post, request
 
 VIEW = "/v1/views/weather_daily"
 WEEKLY = VIEWS.replace("tumble: 1d", "tumble: 7d")
@@ -207,3 +208,88 @@ def test_killed_while_it_builds_and_swaps(start_penstock):
             assert status == 200 and report["same"] and report["as_of"] == expected, report
             hashes.add(tuple(partition["kept"] for partition in report["partitions"]))
     assert len(hashes) == 1, "replays of one definition come to one state"
+
+
+def rows_of(penstock, view, **parameters):
+    status, answer = ask(penstock, "GET", f"/v1/views/{view}", limit=100000, **parameters)
+    assert status == 200, answer
+    return answer["rows"]
+
+
+def test_a_definition_with_control_characters_is_taken_and_starts_again(start_penstock, tmp_path):
+    penstock = start_penstock()
+    file = tmp_path / "odd.yaml"
+    escapes = ["\\x7f", "\\u0080", "\\u0085", "\\u009f", "\\u2028", "\\ufffe", "\\uffff"]
+    file.write_text("views:\n" + "".join(
+        f"""  odd_{number}:\n    where: "data.a == 'x{escape}y'"\n    window: {{ tumble: 1h }}\n    aggregates: {{ n: count() }}\n"""
+        for number, escape in enumerate(escapes)))
+    applied = command(penstock, "view", "apply", str(file), "--output", "json")
+    assert applied.returncode == 0, applied.stderr
+    text = "x\x7fy"
+    odd = {"source": "odd/1", "type": "t", "id": "1", "time": "2026-01-01T00:00:00Z", "data": {"a": text}}
+    assert post(penstock, odd, "application/json")[0] == 200
+    definitions = [one["definition"] for one in ask(penstock, "GET", "/v1/views/odd_2/generations")[1]["generations"]]
+    assert definitions[0]["where"] == "data.a == 'x\x85y'"
+    assert penstock.stop() == 0
+    penstock = start_penstock()
+    eventually(lambda: [row["n"] for row in rows_of(penstock, "odd_0")] == [1])
+    again = [one["definition"] for one in ask(penstock, "GET", "/v1/views/odd_2/generations")[1]["generations"]]
+    assert again == definitions
+    assert [one["action"] for one in json.loads(command(penstock, "view", "apply", str(file), "--output", "json").stdout)["views"]] == [
+        "unchanged"] * len(escapes)
+    # An aggregation computed once is a definition too.
+    status, once = ask(penstock, "POST", "/v1/aggregate", {"where": f"data.a == '{text}'", "window": {"tumble": "1h"}, "aggregates": {"n": "count()"}})
+    assert status == 200 and [row["n"] for row in once["rows"]] == [1], once
+
+
+def test_applying_an_unchanged_file_undoes_nothing(start_penstock, tmp_path):
+    penstock = start_penstock()
+    strict = tmp_path / "strict.yaml"
+    strict.write_text("views:\n  strict:\n    key: [source]\n    window: { tumble: 1h }\n    aggregates: { n: count() }\n")
+    assert command(penstock, "view", "apply", str(strict)).returncode == 0
+    send_weather(penstock)
+    before = rows_of(penstock, "strict", after=json.dumps(high_watermarks(penstock)))
+    assert command(penstock, "replay", "strict", "--allowed-lateness", "3650d", "--promote").returncode == 0
+    eventually(lambda: ask(penstock, "GET", "/v1/views/strict", limit=1)[1]["generation"] == 2)
+    lenient = rows_of(penstock, "strict")
+    for arguments in ([], ["--hold"], []):
+        applied = command(penstock, "view", "apply", str(strict), *arguments, "--output", "json")
+        assert json.loads(applied.stdout)["views"] == [{"view": "strict", "generation": 2, "action": "unchanged"}], applied.stderr
+        assert [one["state"] for one in ask(penstock, "GET", "/v1/views/strict/generations")[1]["generations"]] == ["previous", "live"]
+        assert rows_of(penstock, "strict") == lenient
+    assert len(before) <= len(lenient)
+
+
+def test_a_replay_between_times_counts_the_events_between_them(start_penstock):
+    penstock = start_penstock()
+    send_weather(penstock)
+    with gzip.open(WEATHER, "rt") as file:
+        weather = [json.loads(line) for line in file]
+
+    def expected(first, last):
+        return sum(1 for one in weather if first <= one["time"] < last and one["type"] == "weather.observed" and one["data"].get("temp") is not None)
+
+    for bounds in ({"to": "2013-01-10T00:00:00Z"}, {"from": "2013-06-01T12:00:00Z", "to": "2013-06-02T00:00:00Z"}, {"from": "2013-12-01"}):
+        first, last = bounds.get("from", ""), bounds.get("to", "9")
+        status, replay = ask(penstock, "POST", VIEW + "/replays", bounds)
+        assert status == 202, replay
+        generation = replay["generation"]
+        done = wait_for(penstock, generation, "complete" if "to" in bounds else "held")
+        rows = rows_of(penstock, "weather_daily", generation=generation)
+        assert sum(row["observations"] for row in rows) == expected(first, last) > 0, bounds
+        assert (done["from_time"] or "")[:10] == first[:10] and (done["to_time"] or "9")[:10] == last[:10], done
+        # The same events by the other roads.
+        events = command(penstock, "events", *[part for name, value in bounds.items() for part in (f"--{name}", value)])
+        assert len(events.stdout.splitlines()) == sum(1 for one in weather if first <= one["time"] < last), bounds
+        status, once = ask(penstock, "POST", "/v1/aggregate", {
+            "where": "type == 'weather.observed' && data.temp != null", "window": {"tumble": "1d"}, "aggregates": {"n": "count()"}, **{
+                name: value if len(value) > 10 else value + "T00:00:00Z" for name, value in bounds.items()}})
+        assert status == 200 and sum(row["n"] for row in once["rows"]) == expected(first, last), once
+        exported = subprocess.run(
+            [str(BUILD / "penstock"), "log", "export", "--data", str(penstock.folder / "data")]
+            + [part for name, value in bounds.items() for part in (f"--{name}", value)], capture_output=True, text=True, timeout=DEADLINE)
+        assert len(exported.stdout.splitlines()) == sum(1 for one in weather if first <= one["time"] < last), exported.stderr
+        status, diff = ask(penstock, "GET", VIEW + "/diff", from_generation=1, to_generation=generation, limit=100000)
+        assert status == 200 and diff["added"] == 0 and diff["unchanged"] + diff["changed"] == len(rows), diff
+        status, report = ask(penstock, "POST", VIEW + "/verify", {"generation": generation})
+        assert status == 200 and report["same"], report

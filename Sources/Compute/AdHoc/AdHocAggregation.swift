@@ -61,27 +61,22 @@ public final class AdHocAggregation: AdHocStore {
 
 /// One aggregation as its workers see it.
 final class AdHocJob: Sendable {
-  /// The definition with the bounds on time in its condition.
   let definition: ViewDefinition
-  let from: Timestamp?
-  let to: Timestamp?
+  let times: EventTimeBounds
   private let deadline: ContinuousClock.Instant
   private let rowsMax: Int
   private let rows = Atomic<Int>(0)
 
   init(_ request: AdHocRequest, deadline: ContinuousClock.Instant) {
-    definition = request.definition.bounded(from: request.from, to: request.to)
-    from = request.from
-    to = request.to
+    definition = request.definition
+    times = EventTimeBounds(from: request.from?.nanoseconds, to: request.to?.nanoseconds)
     rowsMax = request.rowsMax
     self.deadline = deadline
   }
 
   /// Whether the header's times alone say that no event is wanted.
   func skips(_ header: BatchHeader) -> Bool {
-    if let from, header.lastEventTime < from { return true }
-    if let to, header.firstEventTime >= to { return true }
-    return false
+    times.excludes(first: header.firstEventTime.nanoseconds, last: header.lastEventTime.nanoseconds)
   }
 
   /// Between two batches.
@@ -132,9 +127,9 @@ actor AdHocWorker {
     do throws(LogError) {
       bounds = try await log.bounds(of: partition)
       next = bounds.startOffset
-      if let from = job.from {
-        next = min(
-          max(next, try await log.firstOffset(of: partition, atOrAfter: from) ?? bounds.highWatermark), bounds.highWatermark)
+      if let from = job.times.from {
+        let found = try await log.firstOffset(of: partition, atOrAfter: Timestamp(nanoseconds: from)) ?? bounds.highWatermark
+        next = min(max(next, found), bounds.highWatermark)
       }
     } catch {
       throw .log(error)
@@ -142,6 +137,7 @@ actor AdHocWorker {
     let box = FoldBox(
       ViewFold(
         definition: job.definition, progress: PartitionProgress(partition: partition, firstOffset: next, nextOffset: next)))
+    box.fold.times = job.times
     var rows = 0
     while next < bounds.highWatermark {
       for batch in try await read(partition, &next) where batch.endOffset > next {
@@ -180,22 +176,5 @@ actor AdHocWorker {
         throw .log(error)
       }
     }
-  }
-}
-
-extension ViewDefinition {
-  /// The same over events of these times only.
-  fileprivate func bounded(from: Timestamp?, to: Timestamp?) -> ViewDefinition {
-    var terms: [String] = []
-    if let filter { terms.append("(\(filter.canonicalText))") }
-    if let from { terms.append("time >= timestamp(\"\(from)\")") }
-    if let to { terms.append("time < timestamp(\"\(to)\")") }
-    guard from != nil || to != nil else { return self }
-    guard let condition = try? Expression(parsing: terms.joined(separator: " && ")) else {
-      preconditionFailure("a condition's canonical text parses, and so do times")
-    }
-    return ViewDefinition(
-      name: name, filter: condition, keys: keys, window: window, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
-      retention: retention, aggregates: aggregates)
   }
 }

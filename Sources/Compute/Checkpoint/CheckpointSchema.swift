@@ -10,8 +10,7 @@ import SQLite
 /// late      view, partition, offset, event_time, window_start of each late event
 ///
 /// in the first worker's file only, and there for all:
-/// generation  position among all, view, number, definition (a file of views), state, promotes, where it begins and ends, when it began
-/// configured  view, hash of the definition the file of views last had
+/// generations  the table of generations, as text: a copy of what `penstock.views` in the log's folder says
 /// ```
 enum CheckpointSchema {
   static let formatVersion = 2
@@ -34,10 +33,6 @@ enum CheckpointSchema {
       CREATE TABLE IF NOT EXISTS late (
         view INTEGER NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, event_time INTEGER NOT NULL,
         window_start INTEGER NOT NULL, PRIMARY KEY (view, partition, offset)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS generation (
-        position INTEGER NOT NULL, view TEXT NOT NULL, number INTEGER NOT NULL, definition TEXT NOT NULL, state TEXT NOT NULL, promotes INTEGER NOT NULL,
-        from_offsets TEXT NOT NULL, to_offsets TEXT, created INTEGER NOT NULL, PRIMARY KEY (view, number)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS configured (view TEXT PRIMARY KEY, hash TEXT NOT NULL) WITHOUT ROWID;
       """)
     try db.run("INSERT OR IGNORE INTO meta VALUES ('format', ?)", formatVersion)
   }

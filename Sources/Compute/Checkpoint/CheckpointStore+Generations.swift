@@ -64,9 +64,9 @@ extension CheckpointStore {
     }
   }
 
-  /// Drops what belongs to no kept generation: left by a crash between the table's commit and the rows' end.
+  /// Drops what belongs to no generation the table knows: left by a crash between the table's commit and the rows' end.
   func sweep(keeping table: GenerationTable) throws(ComputeError) {
-    let kept = Set(table.kept.map(\.id))
+    let kept = table.stored
     for known in try knownGenerations() {
       let id = GenerationID(view: known.view, number: known.number)
       if !kept.contains(id) { try drop(id) }
@@ -81,52 +81,69 @@ extension CheckpointStore {
 
   // MARK: the table
 
-  /// The table of generations, which the first worker's file has.
+  /// The copy of the table of generations that the first worker's file has; empty where there is none.
   func loadGenerations() throws(ComputeError) -> GenerationTable {
     try typed {
       try file.withWriter { db in
-        let records = try db.rows(
-          "SELECT view, number, definition, state, promotes, from_offsets, to_offsets, created FROM generation ORDER BY position",
-          body: record)
-        var configured: [String: String] = [:]
-        for (view, hash) in try db.rows("SELECT view, hash FROM configured", body: { ($0.text(0), $0.text(1)) }) {
-          configured[view] = hash
+        let tables = try db.rows("SELECT name FROM sqlite_master WHERE type = 'table'") { $0.text(0) }
+        if tables.contains("generations"), let text = try db.first("SELECT text FROM generations", body: { $0.text(0) }) {
+          guard let table = GenerationTable(text: text) else {
+            throw ComputeError(.incompatible, worker: worker, "\(path): the table of generations is not one this program reads")
+          }
+          return table
         }
-        return GenerationTable(records: records, configured: configured)
+        return tables.contains("generation") ? try EarlierGenerations.load(db, path) : GenerationTable()
       }
     }
   }
 
-  private func record(_ row: SQLiteStatement) throws -> GenerationRecord {
-    let name = row.text(0)
-    let catalog: ViewCatalog
-    do throws(ViewCatalogError) { catalog = try ViewCatalog(yaml: row.text(2), file: path) } catch {
-      throw ComputeError(.incompatible, worker: worker, "the kept definition of view \(name) does not read: \(error)")
-    }
-    guard let definition = catalog[name], let state = GenerationState(rawValue: row.text(3)) else {
-      throw ComputeError(.incompatible, worker: worker, "view \(name) is kept in a way this program does not read")
-    }
-    return GenerationRecord(
-      definition: definition, number: row.int(1), state: state, promotes: row.bool(4),
-      from: try OffsetVector(parsing: row.text(5)), to: try row.optionalText(6).map { try OffsetVector(parsing: $0) },
-      createdAt: Timestamp(nanoseconds: row.int64(7)))
-  }
-
-  /// Makes the stored table this one, in one transaction.
+  /// Makes the copy this one, in one transaction.
   func save(_ table: GenerationTable) throws(ComputeError) {
     try typed {
       try file.write { db in
-        try db.execute("DELETE FROM generation; DELETE FROM configured")
-        for (position, record) in table.records.enumerated() {
-          try db.run(
-            "INSERT INTO generation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            position, record.definition.name, record.number, ViewCatalog(views: [record.definition]).text,
-            record.state.rawValue, record.promotes, record.from.description, record.to?.description, record.createdAt.nanoseconds)
-        }
-        for (view, hash) in table.configured.sorted(by: { $0.key < $1.key }) {
-          try db.run("INSERT INTO configured VALUES (?, ?)", view, hash)
-        }
+        try db.execute("CREATE TABLE IF NOT EXISTS generations (text TEXT NOT NULL); DELETE FROM generations")
+        try db.run("INSERT INTO generations VALUES (?)", table.text)
+        try db.execute("DROP TABLE IF EXISTS generation; DROP TABLE IF EXISTS configured")
       }
     }
+  }
+}
+
+/// The table of generations as earlier versions kept it: a row for each.
+private enum EarlierGenerations {
+  static func load(_ db: SQLiteConnection, _ path: String) throws -> GenerationTable {
+    var table = GenerationTable()
+    let sql =
+      "SELECT view, number, definition, state, promotes, from_offsets, to_offsets, created FROM generation ORDER BY position"
+    for read in try db.rows(sql, body: { try record($0, path) }) {
+      switch read {
+      case .record(let record): table.records.append(record)
+      case .setAside(let id, let reason): table.setAside[id] = reason
+      }
+    }
+    for (view, hash) in try db.rows("SELECT view, hash FROM configured", body: { ($0.text(0), $0.text(1)) }) {
+      table.configured[view] = hash
+    }
+    return table
+  }
+
+  private static func record(_ row: SQLiteStatement, _ path: String) throws -> GenerationRecord.Read {
+    let id = GenerationID(view: row.text(0), number: row.int(1))
+    let definition: ViewDefinition
+    do throws(ViewCatalogError) {
+      guard let read = try ViewCatalog(jsonText: row.text(2), file: path)[id.view] else {
+        return .setAside(id, reason: "its text is of another view")
+      }
+      definition = read
+    } catch {
+      return .setAside(id, reason: error.description)
+    }
+    guard let state = GenerationState(rawValue: row.text(3)) else {
+      return .setAside(id, reason: "it is \(row.text(3)), which this program does not know")
+    }
+    return .record(
+      GenerationRecord(
+        definition: definition, number: id.number, state: state, promotes: row.bool(4), from: try OffsetVector(parsing: row.text(5)),
+        to: try row.optionalText(6).map { try OffsetVector(parsing: $0) }, createdAt: Timestamp(nanoseconds: row.int64(7))))
   }
 }

@@ -14,6 +14,8 @@ struct ViewFold: ~Copyable {
   /// Of a view of sessions, nanoseconds.
   private let gap: Int64?
   var progress: PartitionProgress
+  /// Which events count. The others are filtered, and move no event-time watermark.
+  var times = EventTimeBounds.all
   /// Largest event time seen; nil before the first event.
   private(set) var eventTimeMax: Int64?
   /// Rows whose slot is at or before this are in SQLite only.
@@ -24,6 +26,8 @@ struct ViewFold: ~Copyable {
   private(set) var late: [LateEvent] = []
 
   private var mask: [UInt8] = []
+  /// Of each row of the batch, whether its time is outside of `times`; empty when none is.
+  private var isOutside: [Bool] = []
   private var rowOfEvent: [Int32] = []
   private var argument = ValueVector()
   private var keyVectors: [ValueVector]
@@ -65,6 +69,7 @@ struct ViewFold: ~Copyable {
     let first = max(0, batch.baseOffset.distance(to: progress.nextOffset))
     guard first < batch.count else { return }
     precondition(batch.baseOffset <= progress.nextOffset, "a batch was left out")
+    guard findOutside(batch, times: times) else { return pass(batch, first: first) }
     if let filter = definition.filter {
       filterRows(filter, batch, first: first, scratch: &scratch)
     } else {
@@ -83,6 +88,24 @@ struct ViewFold: ~Copyable {
     progress.nextOffset = batch.endOffset
     progress.lastAppendTime = batch.header.appendTime
     progress.eventTimeWatermark = eventTimeWatermark
+  }
+
+  /// - Returns: Whether there is an event within the bounds on time.
+  private mutating func findOutside(_ batch: ColumnBatch, times: [Int64]) -> Bool {
+    isOutside.removeAll(keepingCapacity: true)
+    let bounds = self.times
+    guard !bounds.isAll else { return true }
+    let (first, last) = (batch.header.firstEventTime.nanoseconds, batch.header.lastEventTime.nanoseconds)
+    guard !bounds.excludes(first: first, last: last) else { return false }
+    if !bounds.contains(first) || !bounds.contains(last) { isOutside.append(contentsOf: times.lazy.map { !bounds.contains($0) }) }
+    return true
+  }
+
+  /// Passes over a batch that is all outside of the bounds on time.
+  private mutating func pass(_ batch: ColumnBatch, first: Int) {
+    progress.filtered += batch.count - first
+    progress.nextOffset = batch.endOffset
+    progress.lastAppendTime = batch.header.appendTime
   }
 
   /// Argument by argument: the strings that one evaluation computes last until the next.
@@ -130,7 +153,10 @@ struct ViewFold: ~Copyable {
     if let filter = definition.filter { _ = filter.select(from: batch, using: &scratch, into: &mask) }
     loadKeys(batch)
     var cold = KeyTable()
+    let bounds = times
+    let eventTimes = bounds.isAll ? [] : batch.times()
     for row in first..<batch.count where mask.isEmpty || mask[row] != 0 {
+      if !bounds.isAll, !bounds.contains(eventTimes[row]) { continue }
       keyBytes.removeAll(keepingCapacity: true)
       for vector in keyVectors { KeyCodec.append(vector.kinds[row], vector.bits[row], batch, to: &keyBytes) }
       keyBytes.withUnsafeBytes { key in if sessions.keys.find(key) == nil { _ = cold.number(of: key) } }
@@ -149,12 +175,12 @@ struct ViewFold: ~Copyable {
   private mutating func filterRows(_ filter: Expression, _ batch: ColumnBatch, first: Int, scratch: inout EvaluationScratch) {
     let selection = filter.select(from: batch, using: &scratch, into: &mask)
     var errors = selection.errors
-    if first > 0 {
-      // Rows already counted are in the batch too: count again, without them.
+    if first > 0 || !isOutside.isEmpty {
+      // Rows already counted, or outside of the bounds on time, are in the batch too: count again, without them.
       errors = 0
       var values = ValueVector()
       filter.evaluate(over: batch, using: &scratch, into: &values)
-      for row in first..<batch.count where values.kinds[row] != .bool { errors += 1 }
+      for row in first..<batch.count where values.kinds[row] != .bool && (isOutside.isEmpty || !isOutside[row]) { errors += 1 }
     }
     progress.whereErrors += errors
   }
@@ -172,7 +198,7 @@ struct ViewFold: ~Copyable {
     let count = batch.count
     rowOfEvent.removeAll(keepingCapacity: true)
     rowOfEvent.append(contentsOf: repeatElement(-1, count: count))
-    let hasMask = !mask.isEmpty
+    let hasMask = !mask.isEmpty, hasOutside = !isOutside.isEmpty
     let isOneStringKey = keyVectors.count == 1 && keyVectors[0].uniformKind == .string
     let noKey: Int32 = keyVectors.isEmpty ? table.keyNumber(UnsafeRawBufferPointer(start: nil, count: 0)) : -1
     var greatest = eventTimeMax ?? .min
@@ -182,6 +208,10 @@ struct ViewFold: ~Copyable {
     var closedEnd = closedEnd(at: greatest)
     var applied = 0, filtered = 0
     for row in first..<count {
+      if hasOutside, isOutside[row] {
+        filtered &+= 1
+        continue
+      }
       let time = times[row]
       if time > greatest {
         greatest = time
@@ -218,7 +248,7 @@ struct ViewFold: ~Copyable {
       rowOfEvent[row] = table.row(window: slot, key: key)
       applied &+= 1
     }
-    eventTimeMax = greatest
+    if greatest != .min { eventTimeMax = greatest }
     progress.applied += applied
     progress.filtered += filtered
     progress.late += count - first - applied - filtered
@@ -229,10 +259,14 @@ struct ViewFold: ~Copyable {
     let count = batch.count
     rowOfEvent.removeAll(keepingCapacity: true)
     rowOfEvent.append(contentsOf: repeatElement(-1, count: count))
-    let hasMask = !mask.isEmpty
+    let hasMask = !mask.isEmpty, hasOutside = !isOutside.isEmpty
     var greatest = eventTimeMax ?? .min
     var applied = 0, filtered = 0
     for row in first..<count {
+      if hasOutside, isOutside[row] {
+        filtered &+= 1
+        continue
+      }
       let time = times[row]
       greatest = max(greatest, time)
       if hasMask, mask[row] == 0 {
@@ -252,7 +286,7 @@ struct ViewFold: ~Copyable {
       applied &+= 1
     }
     sessions.settle(&rowOfEvent)
-    eventTimeMax = greatest
+    if greatest != .min { eventTimeMax = greatest }
     progress.applied += applied
     progress.filtered += filtered
     progress.late += count - first - applied - filtered

@@ -33,7 +33,11 @@ actor GenerationBook {
     self.store = store
     self.shared = shared
     self.logger = logger
-    current = Mutex(Page(table: try store.loadGenerations(), version: 0))
+    let table = try store.loadGenerations()
+    for (id, reason) in table.setAside.sorted(by: { "\($0.key)" < "\($1.key)" }) {
+      logger.error("\(id) is set aside, the other views go on: its definition does not read: \(reason)")
+    }
+    current = Mutex(Page(table: table, version: 0))
   }
 
   /// Stores the table as `body` leaves it. With a shared table, `body` is called again when another instance was faster.

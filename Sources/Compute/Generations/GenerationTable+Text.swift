@@ -2,66 +2,71 @@ import Events
 import Views
 
 extension GenerationTable {
-  /// JSON that `init(text:)` reads back: what instances share.
+  /// JSON that `init(text:)` reads back.
   var text: String {
     var hashes = JSONObject()
     for (view, hash) in configured.sorted(by: { $0.key < $1.key }) { hashes[view] = .string(hash) }
+    var declarations = JSONObject()
+    for (view, declaration) in declared.sorted(by: { $0.key < $1.key }) { declarations[view] = declaration.json }
+    var gone = JSONObject()
+    for (view, removal) in removed.sorted(by: { $0.key < $1.key }) {
+      gone[view] = [
+        "at": .int(removal.at.nanoseconds), "purge_at": .int(removal.purgeAt.nanoseconds),
+        "records": .array(removal.records.map(\.json)),
+      ]
+    }
     let document: JSONValue = [
-      "records": .array(records.map(\.json)),
-      "configured": .object(hashes),
+      "records": .array(records.map(\.json)), "configured": .object(hashes), "declared": .object(declarations),
+      "removed": .object(gone),
     ]
     return document.text
   }
 
-  /// Nil when the text is no table of this version.
+  /// Nil when the text is no table of this version. Generations whose definitions do not read are set aside.
   init?(text: String) {
     guard let json = try? JSONValue(parsing: text.utf8), case .array(let elements)? = json["records"],
-      case .object(let members)? = json["configured"]
+      case .object(let hashes)? = json["configured"]
     else { return nil }
+    guard let records = read(elements) else { return nil }
+    self.records = records
+    for member in hashes { if case .string(let hash) = member.value { configured[member.name] = hash } }
+    if case .object(let members)? = json["declared"] {
+      for member in members { declared[member.name] = ViewDeclaration(json: member.value) }
+    }
+    guard case .object(let members)? = json["removed"] else { return }
+    for member in members {
+      guard case .int(let at)? = member.value["at"], case .int(let purgeAt)? = member.value["purge_at"],
+        case .array(let elements)? = member.value["records"], let records = read(elements)
+      else { return nil }
+      removed[member.name] = RemovedView(
+        at: Timestamp(nanoseconds: at), purgeAt: Timestamp(nanoseconds: purgeAt), records: records)
+    }
+  }
+
+  private mutating func read(_ elements: [JSONValue]) -> [GenerationRecord]? {
     var records: [GenerationRecord] = []
     for element in elements {
-      guard let record = GenerationRecord(json: element) else { return nil }
-      records.append(record)
+      switch GenerationRecord.read(element) {
+      case .record(let record)?: records.append(record)
+      case .setAside(let id, let reason)?: setAside[id] = reason
+      case nil: return nil
+      }
     }
-    var configured: [String: String] = [:]
-    for member in members { if case .string(let hash) = member.value { configured[member.name] = hash } }
-    self.init(records: records, configured: configured)
+    return records
   }
 }
 
-extension GenerationRecord {
-  fileprivate var json: JSONValue {
+extension ViewDeclaration {
+  var json: JSONValue {
     var members = JSONObject()
-    members["definition"] = .string(definition.yaml)
-    members["number"] = .int(Int64(number))
-    members["state"] = .string(state.rawValue)
-    members["promotes"] = .bool(promotes)
-    members["from"] = .string(from.description)
-    if let to { members["to"] = .string(to.description) }
-    members["created"] = .int(createdAt.nanoseconds)
-    if !settled.isEmpty { members["settled"] = .array(settled.sorted().map { .int(Int64($0.index)) }) }
+    members["hash"] = .string(hash)
+    if let waiting { members["waiting"] = .int(Int64(waiting)) }
     return .object(members)
   }
 
-  fileprivate init?(json: JSONValue) {
-    func offsets(_ name: String) -> OffsetVector? {
-      if case .string(let text)? = json[name] { try? OffsetVector(parsing: text) } else { nil }
-    }
-    guard case .string(let yaml)? = json["definition"], let definition = try? ViewCatalog(yaml: yaml, file: "shared").views.first,
-      case .int(let number)? = json["number"], let number = Int(exactly: number), number > 0,
-      case .string(let state)? = json["state"], let state = GenerationState(rawValue: state),
-      case .bool(let promotes)? = json["promotes"], let from = offsets("from"), case .int(let created)? = json["created"]
-    else { return nil }
-    let to = offsets("to")
-    guard to != nil || json["to"] == nil else { return nil }
-    var settled: Set<PartitionID> = []
-    if case .array(let partitions)? = json["settled"] {
-      for case .int(let partition) in partitions where (0..<Int64(PartitionID.countMax)).contains(partition) {
-        settled.insert(PartitionID(Int(partition)))
-      }
-    }
-    self.init(
-      definition: definition, number: number, state: state, promotes: promotes, from: from, to: to,
-      createdAt: Timestamp(nanoseconds: created), settled: settled)
+  init?(json: JSONValue?) {
+    guard case .string(let hash)? = json?["hash"] else { return nil }
+    self.init(hash: hash)
+    if case .int(let number)? = json?["waiting"] { waiting = Int(clamping: number) }
   }
 }

@@ -16,21 +16,26 @@ struct GenerationTable: Sendable, Hashable {
   static let goneMax = 32
 
   /// In the order they began.
-  private(set) var records: [GenerationRecord] = []
-  /// What the file of views said last of each view, as a hash: a definition that was rolled back does not come again at the next start, and
-  /// a view that came by `apply` alone does not go with it.
-  private(set) var configured: [String: String] = [:]
-
-  init() {}
-
-  init(records: [GenerationRecord], configured: [String: String]) {
-    self.records = records
-    self.configured = configured
-  }
+  var records: [GenerationRecord] = []
+  /// What the file of views said last of each view, as a hash: a definition that was rolled back does not come again at the next start, a
+  /// view that was removed neither, and one that came by `apply` alone does not go with the file.
+  var configured: [String: String] = [:]
+  /// What was asked of each view last: asking for it again changes nothing, whatever has been promoted or rolled back since.
+  var declared: [String: ViewDeclaration] = [:]
+  /// By name: views that were removed and not purged yet.
+  var removed: [String: RemovedView] = [:]
+  /// Generations whose definition this program does not read, and why. Their rows are left alone.
+  var setAside: [GenerationID: String] = [:]
 
   // MARK: asking
 
   var kept: [GenerationRecord] { records.filter(\.state.isKept) }
+
+  /// Those that have rows in the workers' files: of views that were removed, too.
+  var stored: Set<GenerationID> {
+    let removed = self.removed.values.flatMap(\.records).filter(\.state.isKept)
+    return Set((kept + removed).map(\.id)).union(setAside.keys)
+  }
 
   /// In the order their first generation began.
   var viewNames: [String] {
@@ -63,71 +68,96 @@ struct GenerationTable: Sendable, Hashable {
   mutating func load(
     _ catalog: ViewCatalog, hold: Bool, known: [CheckpointStore.KnownGeneration] = [], at now: Timestamp
   ) throws(ViewStoreError) -> [AppliedView] {
-    for view in viewNames where configured[view] != nil && catalog[view] == nil { remove(view) }
+    for view in configured.keys.sorted() where catalog[view] == nil { leave(view) }
     var applied: [AppliedView] = []
     for definition in catalog.views {
       let hash = definition.generationHash
-      if configured[definition.name] == hash, let live = live(definition.name) {
-        retain(definition, in: live.id)
-        applied.append(AppliedView(view: definition.name, generation: live.number, action: .unchanged))
-      } else {
+      if configured[definition.name] != hash {
         applied.append(try apply(definition, hold: hold, known: known, at: now))
+      } else if let live = live(definition.name) {
+        retain(definition, in: live)
+        applied.append(AppliedView(view: definition.name, generation: live.number, action: .unchanged))
+      } else if setAside.keys.contains(where: { $0.view == definition.name }) {
+        applied.append(try apply(definition, hold: hold, known: known, at: now))
+      } else {
+        let last = removed[definition.name]?.records.last?.number ?? 0
+        applied.append(AppliedView(view: definition.name, generation: last, action: .removed))
       }
       configured[definition.name] = hash
     }
     return applied
   }
 
-  /// Makes one view be what the definition says.
+  /// Makes one view be what the definition says. One that says what was asked of the view last changes nothing.
   mutating func apply(
     _ definition: ViewDefinition, hold: Bool, known: [CheckpointStore.KnownGeneration] = [], at now: Timestamp
   ) throws(ViewStoreError) -> AppliedView {
-    let hash = definition.generationHash
-    guard let live = live(definition.name) else {
-      guard viewNames.count < ViewCatalog.viewsMax else {
-        throw .refused(code: "too_many_views", detail: "there are \(ViewCatalog.viewsMax) views, the most there may be")
-      }
-      let ofName = known.filter { $0.view == definition.name }
-      let number = try begin(
-        definition, state: .live, promotes: false, from: OffsetVector(), to: nil, at: now,
-        number: ofName.last { $0.hash == hash }?.number ?? (ofName.map(\.number).max() ?? 0) + 1)
-      return AppliedView(view: definition.name, generation: number, action: .created)
+    let (view, hash) = (definition.name, definition.generationHash)
+    let isBack = removed[view] != nil
+    if isBack || live(view) == nil, viewNames.count >= ViewCatalog.viewsMax {
+      throw .refused(code: "too_many_views", detail: "there are \(ViewCatalog.viewsMax) views, the most there may be")
     }
-    if live.definition.generationHash == hash {
-      retain(definition, in: live.id)
-      return AppliedView(view: definition.name, generation: live.number, action: .unchanged)
+    restore(view)
+    // Of a table that is older than this note, what the file said last is what there is.
+    let before = declared[view] ?? configured[view].map { ViewDeclaration(hash: $0) }
+    guard let live = live(view) else {
+      declared[view] = ViewDeclaration(hash: hash)
+      return try create(definition, known: known, at: now)
+    }
+    func applied(_ number: Int, _ action: AppliedView.Action) -> AppliedView {
+      AppliedView(view: view, generation: number, action: isBack && action == .unchanged ? .restored : action)
+    }
+    let isLive = live.definition.generationHash == hash
+    let waits = before?.waiting.flatMap { self[GenerationID(view: view, number: $0)] }.map(\.state.isWaiting) ?? false
+    if isLive || before?.hash == hash && (hold || !waits) {
+      retain(definition, in: live)
+      declared[view] = ViewDeclaration(hash: hash, waiting: isLive ? nil : before?.waiting)
+      return applied(live.number, .unchanged)
     }
     // A whole generation of the same definition may be here already.
-    if let same = of(definition.name).last(where: {
-      $0.definition.generationHash == hash && $0.from.offsets.isEmpty && $0.to == nil && $0.state.isKept
-    }) {
-      retain(definition, in: same.id)
-      if same.state == .building {
-        update(same.id) { $0.promotes = !hold }
-        return AppliedView(view: definition.name, generation: same.number, action: .building)
-      }
-      if hold {
-        update(same.id) { $0.state = .held }
-        return AppliedView(view: definition.name, generation: same.number, action: .unchanged)
-      }
-      takeOver(same.id)
-      return AppliedView(view: definition.name, generation: same.number, action: .promoted)
+    let same = of(view).last { $0.definition.generationHash == hash && $0.isWhole && $0.state.isKept }
+    guard let same else {
+      let number = try begin(definition, state: .building, promotes: !hold, from: OffsetVector(), to: nil, at: now)
+      declared[view] = ViewDeclaration(hash: hash, waiting: hold ? number : nil)
+      return applied(number, .building)
     }
-    let number = try begin(definition, state: .building, promotes: !hold, from: OffsetVector(), to: nil, at: now)
-    return AppliedView(view: definition.name, generation: number, action: .building)
+    let number = same.number
+    declared[view] = ViewDeclaration(hash: hash, waiting: hold ? number : nil)
+    retain(definition, in: same)
+    if same.state == .building {
+      update(same.id) { $0.promotes = !hold }
+      return applied(number, .building)
+    }
+    if hold { return applied(number, .held) }
+    takeOver(same.id)
+    return applied(number, .promoted)
+  }
+
+  /// A view's first generation is live at once, and fills up.
+  private mutating func create(
+    _ definition: ViewDefinition, known: [CheckpointStore.KnownGeneration], at now: Timestamp
+  ) throws(ViewStoreError) -> AppliedView {
+    let view = definition.name
+    let ofName = known.filter { $0.view == view }
+    let last = (ofName.map(\.number) + setAside.keys.filter { $0.view == view }.map(\.number)).max() ?? 0
+    let found = ofName.last { $0.hash == definition.generationHash }?.number
+    let number = try begin(
+      definition, state: .live, promotes: false, from: OffsetVector(), to: nil, at: now, number: found ?? last + 1)
+    setAside[GenerationID(view: view, number: number)] = nil
+    return AppliedView(view: view, generation: number, action: .created)
   }
 
   /// Begins a replay.
   /// - Returns: Its number.
   mutating func replay(
-    _ definition: ViewDefinition, from: OffsetVector, to: OffsetVector?, promotes: Bool, at now: Timestamp
+    _ definition: ViewDefinition, from: OffsetVector, to: OffsetVector?, times: EventTimeBounds = .all, promotes: Bool, at now: Timestamp
   ) throws(ViewStoreError) -> Int {
-    try begin(definition, state: .building, promotes: promotes, from: from, to: to, at: now)
+    try begin(definition, state: .building, promotes: promotes, from: from, to: to, times: times, at: now)
   }
 
   private mutating func begin(
     _ definition: ViewDefinition, state: GenerationState, promotes: Bool, from: OffsetVector, to: OffsetVector?,
-    at now: Timestamp, number given: Int? = nil
+    times: EventTimeBounds = .all, at now: Timestamp, number given: Int? = nil
   ) throws(ViewStoreError) -> Int {
     let before = of(definition.name)
     guard before.count(where: \.state.isKept) < GenerationTable.keptMax else {
@@ -140,7 +170,8 @@ struct GenerationTable: Sendable, Hashable {
     let number = max(given ?? 1, (before.map(\.number).max() ?? 0) + 1)
     records.append(
       GenerationRecord(
-        definition: definition, number: number, state: state, promotes: promotes, from: from, to: to, createdAt: now))
+        definition: definition, number: number, state: state, promotes: promotes, from: from, to: to, times: times,
+        createdAt: now))
     return number
   }
 
@@ -231,18 +262,31 @@ struct GenerationTable: Sendable, Hashable {
     if let previous, previous.id != id { update(previous.id) { $0.state = .dropped } }
     if let live { update(live.id) { $0.state = .previous } }
     update(id) { $0.state = .live }
+    if declared[id.view]?.waiting == id.number { declared[id.view]?.waiting = nil }
   }
 
-  /// How long rows are kept is no part of what they hold: it changes in place.
-  private mutating func retain(_ definition: ViewDefinition, in id: GenerationID) { update(id) { $0.definition = definition } }
+  /// How long rows are kept is no part of what they hold: it changes in place. Another definition's rows stay that definition's.
+  private mutating func retain(_ definition: ViewDefinition, in record: GenerationRecord) {
+    let isSame = record.definition.generationHash == definition.generationHash
+    guard isSame || record.definition.retention != definition.retention else { return }
+    update(record.id) { $0.definition = isSame ? definition : $0.definition.with(retention: definition.retention) }
+  }
 
-  private mutating func remove(_ view: String) {
-    records.removeAll { $0.definition.name == view }
+  /// A view that is no longer in the file of views ends, and if it was removed, nothing keeps it from coming again with the file.
+  private mutating func leave(_ view: String) {
     configured[view] = nil
+    guard removed[view] == nil else { return }
+    records.removeAll { $0.definition.name == view }
+    declared[view] = nil
   }
 
-  private mutating func update(_ id: GenerationID, _ change: (inout GenerationRecord) -> Void) {
+  mutating func update(_ id: GenerationID, _ change: (inout GenerationRecord) -> Void) {
     guard let index = records.firstIndex(where: { $0.id == id }) else { return }
     change(&records[index])
   }
+}
+
+extension GenerationState {
+  /// Whether it is not live, and may become so.
+  fileprivate var isWaiting: Bool { self == .building || self == .held || self == .previous }
 }

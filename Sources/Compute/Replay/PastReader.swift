@@ -21,14 +21,15 @@ actor PastReader {
 
   /// A generation's rows of one partition as they were when the events in `start ..< end` had been counted.
   /// - Parameters:
+  ///   - times: Which events the generation counts.
   ///   - start: Where the generation began.
   ///   - base: A kept state of it, to begin at instead.
   /// - Throws: `.asOfUnreachable` when the log starts later, `.timeout` at the deadline.
   func rows(
-    _ definition: ViewDefinition, _ partition: PartitionID, from start: Offset, to end: Offset, _ range: RowRange,
-    base: KeptCheckpoints.Base? = nil, deadline: ContinuousClock.Instant
+    _ definition: ViewDefinition, _ times: EventTimeBounds, _ partition: PartitionID, from start: Offset, to end: Offset,
+    _ range: RowRange, base: KeptCheckpoints.Base? = nil, deadline: ContinuousClock.Instant
   ) async throws(ViewStoreError) -> FoldSnapshot {
-    let box = try await fold(definition, partition, from: start, to: end, base: base?.box, deadline: deadline)
+    let box = try await fold(definition, times, partition, from: start, to: end, base: base?.box, deadline: deadline)
     var snapshot = FoldSnapshot(definition)
     GenerationFold(id: GenerationID(view: definition.name, number: 0), viewID: base?.view ?? 0, box: box).copy(
       range, into: &snapshot)
@@ -44,13 +45,13 @@ actor PastReader {
 
   /// Events a second, as the first of them are counted for up to `time`; nil when there are none.
   func rate(
-    _ definition: ViewDefinition, _ ranges: [(partition: PartitionID, from: Offset, to: Offset)], time: Duration
+    _ definition: ViewDefinition, _ times: EventTimeBounds, _ ranges: [(partition: PartitionID, from: Offset, to: Offset)], time: Duration
   ) async throws(ViewStoreError) -> Double? {
     let begin = ContinuousClock.now
     var events = 0
     for range in ranges where range.from < range.to && ContinuousClock.now - begin < time {
       let box = try await fold(
-        definition, range.partition, from: range.from, to: range.to, deadline: begin + time, stopsQuietly: true)
+        definition, times, range.partition, from: range.from, to: range.to, deadline: begin + time, stopsQuietly: true)
       events += range.from.distance(to: box.fold.progress.nextOffset)
     }
     let elapsed = (ContinuousClock.now - begin) / .seconds(1)
@@ -58,8 +59,8 @@ actor PastReader {
   }
 
   private func fold(
-    _ definition: ViewDefinition, _ partition: PartitionID, from start: Offset, to end: Offset, base: FoldBox? = nil,
-    deadline: ContinuousClock.Instant, stopsQuietly: Bool = false
+    _ definition: ViewDefinition, _ times: EventTimeBounds, _ partition: PartitionID, from start: Offset, to end: Offset,
+    base: FoldBox? = nil, deadline: ContinuousClock.Instant, stopsQuietly: Bool = false
   ) async throws(ViewStoreError) -> FoldBox {
     let box =
       base
@@ -67,6 +68,7 @@ actor PastReader {
         ViewFold(
           definition: definition,
           progress: PartitionProgress(partition: partition, firstOffset: start, nextOffset: start)))
+    box.fold.times = times
     let start = box.fold.progress.nextOffset
     var scratch = EvaluationScratch()
     while box.fold.progress.nextOffset < end {

@@ -78,6 +78,13 @@ actor ReplayWorker {
     for key in jobs.keys where key.partition == partition { jobs[key] = nil }
   }
 
+  /// Counts a generation no further, and leaves its rows as they were checkpointed.
+  func forget(_ id: GenerationID) {
+    checkpoint()
+    for key in jobs.keys where key.generation == id { jobs[key] = nil }
+    counted[id] = nil
+  }
+
   /// Ends a generation and drops its rows, here, where nobody waits for it.
   func drop(_ id: GenerationID) {
     for key in jobs.keys where key.generation == id { jobs[key] = nil }

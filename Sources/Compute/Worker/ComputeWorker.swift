@@ -123,6 +123,13 @@ actor ComputeWorker {
     await replays.drop(id)
   }
 
+  /// Counts a generation no further, and leaves its rows as they were checkpointed.
+  func forget(_ id: GenerationID) async {
+    checkpoint()
+    for partition in owned.keys { owned[partition]?.folds.removeAll { $0.id == id } }
+    await replays.forget(id)
+  }
+
   /// Takes a fold over that has caught up.
   func adopt(_ fold: GenerationFold) {
     guard owned[fold.partition] != nil, owned[fold.partition]?.fold(fold.id) == nil else { return }
@@ -180,6 +187,7 @@ actor ComputeWorker {
         ViewFold(
           definition: record.definition,
           progress: PartitionProgress(partition: partition, firstOffset: start, nextOffset: start)))
+    box.fold.times = record.times
     return GenerationFold(id: record.id, viewID: viewID, box: box, problem: problem)
   }
 

@@ -58,7 +58,7 @@ struct AggregateAnswers: Sendable {
     views[name] = .object(settings)
     let file: JSONValue = ["views": .object(views)]
     do throws(ViewCatalogError) {
-      let catalog = try ViewCatalog(yaml: file.text, file: "body")
+      let catalog = try ViewCatalog(json: file, file: "body")
       return catalog.views[0]
     } catch {
       let problems = error.problems.map { problem in (problem.key.map { "\($0): " } ?? "") + problem.message }

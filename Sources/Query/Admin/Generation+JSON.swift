@@ -14,6 +14,10 @@ extension GenerationStatus {
     members["from"] =
       OffsetVector(Dictionary(uniqueKeysWithValues: partitions.map { ($0.partition, $0.firstOffset) })).json
     members["to"] = to?.json ?? .null
+    if !times.isAll {
+      members["from_time"] = times.from.map { .string(Timestamp(nanoseconds: $0).description) } ?? .null
+      members["to_time"] = times.to.map { .string(Timestamp(nanoseconds: $0).description) } ?? .null
+    }
     members["offsets"] = offsets.json
     members["events_done"] = .int(Int64(eventsDone))
     members["events_total"] = .int(Int64(eventsTotal))

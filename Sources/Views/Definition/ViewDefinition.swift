@@ -111,10 +111,11 @@ public struct ViewDefinition: Sendable, Hashable {
   }
 
   public static func == (a: Self, b: Self) -> Bool {
-    a.storage === b.storage || a.canonicalText == b.canonicalText && a.retention == b.retention
+    a.storage === b.storage
+      || a.retention == b.retention && a.generationHash == b.generationHash && a.canonicalText.utf8.elementsEqual(b.canonicalText.utf8)
   }
 
-  public func hash(into hasher: inout Hasher) { hasher.combine(canonicalText) }
+  public func hash(into hasher: inout Hasher) { hasher.combine(generationHash) }
 }
 
 /// A key column: its name in results and where an event has it.

@@ -31,6 +31,8 @@ public struct GenerationStatus: Sendable {
   public var promotes: Bool
   /// Where it ends, for a bounded replay.
   public var to: OffsetVector?
+  /// Which events it counts, by their times.
+  public var times: EventTimeBounds
   public var createdAt: Timestamp
   /// In the order of partitions; only those the store owns. Empty for one that is not kept.
   public var partitions: [PartitionProgress]
@@ -41,13 +43,14 @@ public struct GenerationStatus: Sendable {
 
   public init(
     definition: ViewDefinition, generation: Int, state: GenerationState, promotes: Bool = true, to: OffsetVector? = nil,
-    createdAt: Timestamp, partitions: [PartitionProgress] = [], eventsPerSecond: Double? = nil, problem: String? = nil
+    times: EventTimeBounds = .all, createdAt: Timestamp, partitions: [PartitionProgress] = [], eventsPerSecond: Double? = nil, problem: String? = nil
   ) {
     self.definition = definition
     self.generation = generation
     self.state = state
     self.promotes = promotes
     self.to = to
+    self.times = times
     self.createdAt = createdAt
     self.partitions = partitions
     self.eventsPerSecond = eventsPerSecond

@@ -41,7 +41,7 @@ public protocol ViewAdmin: Sendable {
 /// What `apply` did with one view.
 public struct AppliedView: Sendable, Hashable {
   public enum Action: String, Sendable {
-    /// The live generation is of this definition already.
+    /// This is what was asked of the view last, or its live generation is of this definition: nothing was done.
     case unchanged
     /// A view there was not: its first generation is live at once, and fills up.
     case created
@@ -49,6 +49,12 @@ public struct AppliedView: Sendable, Hashable {
     case building
     /// A kept generation of this definition took over.
     case promoted
+    /// A kept generation of this definition waits to be promoted.
+    case held
+    /// A view that had been removed is there again, as it was.
+    case restored
+    /// The file of views has it as before, and it was removed since: it stays away.
+    case removed
   }
   public var view: String
   public var generation: Int
@@ -64,7 +70,7 @@ public struct AppliedView: Sendable, Hashable {
 /// Where a replay begins or ends.
 public enum ReplayBound: Sendable, Hashable {
   case earliest
-  /// The first event of this event time or later may be the first; offsets decide, so a few before it may be counted too.
+  /// Events of this event time or later, or before it, wherever they lie in the log.
   case time(Timestamp)
   /// A partition that is not named begins at its start.
   case offsets(OffsetVector)

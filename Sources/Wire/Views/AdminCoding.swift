@@ -120,6 +120,8 @@ extension GenerationStatus {
     members["state"] = .string(state.rawValue)
     members["promotes"] = .bool(promotes)
     if let to { members["to"] = .string(to.description) }
+    if let time = times.from { members["from_time"] = .int(time) }
+    if let time = times.to { members["to_time"] = .int(time) }
     members["created"] = .int(createdAt.nanoseconds)
     members["partitions"] = .array(partitions.map(\.json))
     if let eventsPerSecond { members["events_per_second"] = .double(eventsPerSecond) }
@@ -145,6 +147,8 @@ extension GenerationStatus {
       guard let offsets = try? OffsetVector(parsing: text) else { return nil }
       to = offsets
     }
+    if case .int(let time)? = json["from_time"] { times.from = time }
+    if case .int(let time)? = json["to_time"] { times.to = time }
     if case .string(let text)? = json["problem"] { problem = text }
   }
 }

@@ -105,7 +105,7 @@ public final class RemoteViewAdmin: ViewAdmin {
 
   public nonisolated(nonsending) func apply(_ catalog: ViewCatalog, hold: Bool) async throws(ViewStoreError) -> [AppliedView] {
     let (peer, answer) = try await change(
-      "apply", ["views": .string(catalog.text), "hold": .bool(hold)], view: catalog.views.first?.name)
+      "apply", ["views": .string(catalog.yaml), "hold": .bool(hold)], view: catalog.views.first?.name)
     guard case .array(let elements)? = answer["views"] else { throw ComputePeers.malformed(peer) }
     let applied = elements.compactMap { AppliedView(json: $0) }
     guard applied.count == elements.count else { throw ComputePeers.malformed(peer) }

@@ -1,17 +1,7 @@
 import Events
 
-extension ViewCatalog {
-  /// A file of views that reads back as these: JSON, which is YAML.
-  public var text: String {
-    var members = JSONObject()
-    for view in views { members[view.name] = view.settings }
-    let document: JSONValue = ["views": .object(members)]
-    return document.text
-  }
-}
-
 extension ViewDefinition {
-  /// What a file of views has below the name.
+  /// What a file of views has below the name, as JSON.
   public var settings: JSONValue {
     var members = JSONObject()
     if let filter { members["where"] = .string(filter.text) }
@@ -32,6 +22,13 @@ extension ViewDefinition {
 
   /// The same view with another lateness.
   public func with(allowedLateness: Int64) -> ViewDefinition {
+    ViewDefinition(
+      name: name, filter: filter, keys: keys, window: window, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
+      retention: retention, aggregates: aggregates)
+  }
+
+  /// The same view with rows kept for another time.
+  public func with(retention: Int64?) -> ViewDefinition {
     ViewDefinition(
       name: name, filter: filter, keys: keys, window: window, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
       retention: retention, aggregates: aggregates)

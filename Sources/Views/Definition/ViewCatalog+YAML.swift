@@ -1,0 +1,50 @@
+import Events
+
+extension ViewCatalog {
+  /// A file of views, as docs/views.md describes them: `init(yaml:file:)` reads the same views back, whatever their texts hold.
+  public var yaml: String {
+    views.isEmpty ? "views: {}\n" : "views:\n" + views.map { $0.lines.map { "  \($0)\n" }.joined() }.joined()
+  }
+
+  /// Reads a file of views that came as JSON.
+  public init(json: JSONValue, file: String) throws(ViewCatalogError) {
+    try self.init(jsonText: json.text, file: file)
+  }
+
+  /// As JSON that `JSONValue` has written: with every character but the control characters below U+0020 as it is.
+  public init(jsonText: String, file: String) throws(ViewCatalogError) {
+    try self.init(yaml: YAMLText.escaping(json: jsonText), file: file)
+  }
+}
+
+extension ViewDefinition {
+  /// A file with this view alone.
+  public var yaml: String { ViewCatalog(views: [self]).yaml }
+
+  /// Its name, and indented below it its settings.
+  fileprivate var lines: [String] {
+    var lines = ["\(name):"]
+    if let filter { lines.append("  where: \(YAMLText.quoted(filter.text))") }
+    if !keys.isEmpty {
+      lines.append("  key:")
+      lines += keys.map { "    \($0.name): \(YAMLText.quoted($0.path.expressionText))" }
+    }
+    lines += [
+      "  window: \(window.yaml)", "  watermark_delay: \(DurationText.text(watermarkDelay))",
+      "  allowed_lateness: \(DurationText.text(allowedLateness))",
+    ]
+    if let retention { lines.append("  retention: \(DurationText.text(retention))") }
+    lines.append("  aggregates:")
+    return lines + aggregates.map { "    \($0.name): \(YAMLText.quoted($0.canonicalText))" }
+  }
+}
+
+extension WindowDefinition {
+  fileprivate var yaml: String {
+    switch self {
+    case .tumble(let size): "{ tumble: \(DurationText.text(size)) }"
+    case .hop(let size, let every): "{ hop: { size: \(DurationText.text(size)), every: \(DurationText.text(every)) } }"
+    case .session(let gap): "{ session: { gap: \(DurationText.text(gap)) } }"
+    }
+  }
+}
