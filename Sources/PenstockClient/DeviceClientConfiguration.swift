@@ -20,12 +20,12 @@ public struct DeviceClientConfiguration: Sendable {
   public var queuedMessagesMax = 1024
   public var queuedBytesMax = 1 << 20
   public var connectTimeout = Duration.seconds(5)
-  /// How long to go on without an acknowledgement while the connection is down; nil for ever.
+  /// How long to go on without an acknowledgement once a connection was lost or refused, whatever the server accepts; nil for ever.
   public var retryFor: Duration? = .seconds(60)
   /// Before the first further try: doubled for each that follows, up to `backoffMax`; the wait is a random part of it, half at
   /// least.
-  public var backoffMin = Duration.milliseconds(50)
-  public var backoffMax = Duration.seconds(5)
+  public var backoffMin = Duration.milliseconds(100)
+  public var backoffMax = Duration.seconds(30)
   /// For the jitter; give each client its own, so that a fleet does not come back at once.
   public var seed: UInt64
   /// The first rejects kept in the totals.

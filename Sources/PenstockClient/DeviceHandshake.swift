@@ -16,6 +16,7 @@ final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
   private let attempt: Int
   private var upgrader: WebSocketClientUpgrader?
   private var status: HTTPResponseStatus?
+  private var retryAfter: String?
   private var detail = ByteBuffer()
   private var failure = "the connection was closed in the handshake"
   private var isUpgraded = false
@@ -69,7 +70,9 @@ final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
-    case .head(let head): status = head.status
+    case .head(let head):
+      status = head.status
+      retryAfter = head.headers.first(name: "Retry-After")
     case .body(var part):
       if detail.readableBytes < DeviceHandshake.detailBytesMax { detail.writeBuffer(&part) }
     case .end:
@@ -83,8 +86,8 @@ final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
     let said = String(buffer: detail).trimmingSuffix { $0.isWhitespace }
     failure = "the server answered \(status.code)" + (said.isEmpty ? "" : ": \(said)")
     switch status.code {
-    // Overloaded, starting, behind a proxy that has no backend yet: later may be better.
-    case 408, 425, 429, 500...599: break
+    case let code where RetryRules.isTriedAgain(status: code):
+      session.postponed(attempt, by: RetryRules.retryAfter(retryAfter))
     case 101:
       let reason = upgrader?.failure.map { "\($0)" } ?? "unknown"
       session.refused(attempt, DeviceClientError(.refused, "the server's handshake is not WebSocket's (\(reason))"))
@@ -108,10 +111,10 @@ final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   /// As `application/x-www-form-urlencoded` wants it.
-  static func percentEncoded(_ text: String) -> String {
+  static func percentEncoded(_ text: some Sequence<UInt8>) -> String {
     let digits = Array("0123456789ABCDEF".utf8)
     var bytes: [UInt8] = []
-    for byte in text.utf8 {
+    for byte in text {
       switch byte {
       case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x2F, 0x5F, 0x7E: bytes.append(byte)
       default: bytes += [0x25, digits[Int(byte >> 4)], digits[Int(byte & 15)]]

@@ -75,9 +75,8 @@ public struct DeviceMessage: Sendable {
     return text.withUnsafeBytes(body)
   }
 
-  func source(of mark: Mark) -> String {
-    String(decoding: text[Int(mark.sourceStart)..<Int(mark.sourceEnd)], as: UTF8.self)
-  }
+  /// The source's UTF-8; empty when unknown.
+  func source(of mark: Mark) -> ArraySlice<UInt8> { text[Int(mark.sourceStart)..<Int(mark.sourceEnd)] }
 
   mutating func markRejected(_ event: Int) {
     if marks.indices.contains(event) { marks[event].isRejected = true }

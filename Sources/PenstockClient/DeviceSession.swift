@@ -37,6 +37,12 @@ final class DeviceSession {
   private var window = MessageWindow()
   private var messageBytesMax = 1 << 20
   private var unackedMessagesMax = 1
+  /// Whether a message went out, on any connection.
+  private var hasSent = false
+  /// Sources of the present handshake.
+  private var named: [[UInt8]] = []
+  /// Where the sources stood that the first handshake named; nil inside for one that the server did not know.
+  private var began: [[UInt8]: ResumePosition?] = [:]
 
   // The present connection.
   /// Callbacks of an earlier connection carry an earlier number.
@@ -48,10 +54,12 @@ final class DeviceSession {
   private var heartbeat: RepeatedTask?
   private var silentBeats = 0
   private var refusal: DeviceClientError?
+  /// What the server asks for before the next try.
+  private var pauseLeast = TimeAmount.zero
+  private var openedAt = NIODeadline.now()
 
   // Between connections.
-  private var failedTries = 0
-  private var lastProgress = NIODeadline.now()
+  private var outage: Outage
   private var retry: Scheduled<Void>?
 
   init(_ configuration: DeviceClientConfiguration, outbox: Outbox, eventLoop: any EventLoop, logger: Logger) {
@@ -60,13 +68,13 @@ final class DeviceSession {
     self.eventLoop = eventLoop
     self.logger = logger
     random = SeededGenerator(seed: configuration.seed)
+    outage = Outage(configuration)
   }
 
   // MARK: connecting
 
   func start() {
     guard state == .idle else { return }
-    lastProgress = .now()
     connect()
   }
 
@@ -74,6 +82,8 @@ final class DeviceSession {
     state = .connecting
     attempt += 1
     refusal = nil
+    pauseLeast = .zero
+    takeQueued()
     let attempt = attempt, uri = uri(), configuration = configuration
     let bound = NIOLoopBound(self, eventLoop: eventLoop)
     ClientBootstrap(group: eventLoop)
@@ -95,21 +105,22 @@ final class DeviceSession {
   }
 
   private func uri() -> String {
-    var sources = configuration.sources
+    var sources = configuration.sources.map { Array($0.utf8) }
     if sources.count != 1 {
-      // Where are those whose acknowledgement may have been lost? None on the first connection.
-      var pending: Set<String> = []
+      // At first: where are those whose events wait? Later: where are those whose acknowledgement may have been lost?
+      var pending: Set<[UInt8]> = []
       window.forEach { message in
-        guard message.wasSent, pending.count <= DeviceSession.resumeSourcesMax else { return }
+        guard message.wasSent || !hasSent, pending.count <= DeviceSession.resumeSourcesMax else { return }
         for mark in message.marks where mark.sequence != nil && mark.sourceEnd > mark.sourceStart {
-          pending.insert(message.source(of: mark))
+          pending.insert(Array(message.source(of: mark)))
         }
       }
       pending.subtract(sources)
-      if pending.count <= DeviceSession.resumeSourcesMax { sources += pending.sorted() }
+      if pending.count <= DeviceSession.resumeSourcesMax { sources += pending.sorted { $0.lexicographicallyPrecedes($1) } }
       // Twice, because one named alone would become the source of events that have none.
       if sources.count == 1 { sources.append(sources[0]) }
     }
+    named = sources
     guard !sources.isEmpty else { return configuration.path }
     let separator = configuration.path.contains("?") ? "&" : "?"
     return configuration.path + separator + sources.map { "source=" + DeviceHandshake.percentEncoded($0) }.joined(separator: "&")
@@ -119,6 +130,12 @@ final class DeviceSession {
   func refused(_ attempt: Int, _ error: DeviceClientError?) {
     guard attempt == self.attempt else { return }
     refusal = error
+  }
+
+  /// The server cannot take the handshake yet.
+  func postponed(_ attempt: Int, by pause: TimeAmount) {
+    guard attempt == self.attempt else { return }
+    pauseLeast = pause
   }
 
   func upgraded(_ attempt: Int, _ context: ChannelHandlerContext, _ agreement: WebSocketAgreement) {
@@ -152,21 +169,19 @@ final class DeviceSession {
       fail(refusal)
       return
     }
+    let now = NIODeadline.now()
+    if state == .open, window.count == 0, now - openedAt >= Outage.steadyAfter { outage.end() }
     window.markUnsent()
-    let down = NIODeadline.now() - lastProgress
-    if let retryFor = configuration.retryFor, down >= .nanoseconds(Int64(retryFor / .nanoseconds(1))) {
+    guard let wait = outage.pause(at: now, least: pauseLeast, using: &random) else {
       fail(
         DeviceClientError(
           .unreachable,
           "no acknowledgement from \(configuration.host):\(configuration.port) for "
-            + "\(down.nanoseconds / 1_000_000_000) s: \(reason); "
-            + "is the ingest service running there?"))
+            + "\(outage.duration(at: now).nanoseconds / 1_000_000_000) s: \(reason); is the ingest service running there?"))
       return
     }
     state = .waiting
-    failedTries += 1
     outbox.update { $0.reconnects += 1 }
-    let wait = backoff()
     logger.debug(
       "connection lost, trying again", metadata: ["reason": "\(reason)", "wait": "\(wait.nanoseconds / 1_000_000) ms"])
     let bound = NIOLoopBound(self, eventLoop: eventLoop)
@@ -174,12 +189,6 @@ final class DeviceSession {
       guard bound.value.state == .waiting else { return }
       bound.value.connect()
     }
-  }
-
-  private func backoff() -> TimeAmount {
-    let least = Int64(configuration.backoffMin / .nanoseconds(1)), most = Int64(configuration.backoffMax / .nanoseconds(1))
-    let full = min(most, least << Int64(min(failedTries - 1, 20)))
-    return .nanoseconds(.random(in: full / 2...max(full, 1), using: &random))
   }
 
   private func watchSilence(milliseconds: Int) {
@@ -225,14 +234,13 @@ final class DeviceSession {
     guard state != .closing else { return }
     outgoing.writeWebSocketClose(close.code, maskKey: encoder.nextMaskKey())
     flush()
-    switch close.code?.rawValue {
-    case 1002, 1003, 1007, 1008, 1009, 4001:
-      fail(
-        DeviceClientError(
-          .closed, "the server closed the connection with \(close.code?.rawValue ?? 0): \(close.reason)"))
-    default:
-      // Going away, restarting, overloaded, or gone wrong: later may be better.
-      logger.debug("the server closed", metadata: ["code": "\(close.code?.rawValue ?? 0)", "reason": "\(close.reason)"])
+    let code = close.code?.rawValue
+    switch RetryRules.after(close: code) {
+    case .end:
+      fail(DeviceClientError(.closed, "the server closed the connection with \(code ?? 0): \(close.reason)"))
+    case .retry(let pause):
+      logger.debug("the server closed", metadata: ["code": "\(code ?? 0)", "reason": "\(close.reason)"])
+      pauseLeast = pause
       context?.close(promise: nil)
     }
   }
@@ -247,6 +255,9 @@ final class DeviceSession {
     messageBytesMax = max(1, welcome.messageBytesMax ?? 1 << 20)
     unackedMessagesMax = max(1, min(configuration.unackedMessagesMax, welcome.unackedMessagesMax ?? 1024))
     if let beat = welcome.heartbeatMilliseconds { watchSilence(milliseconds: beat) }
+    openedAt = .now()
+    if !hasSent { for source in named { began[source] = .some(welcome.resume[String(decoding: source, as: UTF8.self)]) } }
+    let hasDuplicates = outbox.totals.duplicates > 0
     var rejected = 0, resent = 0
     window.rewrite { message in
       guard message.wasSent else { return message }
@@ -256,10 +267,13 @@ final class DeviceSession {
           return false
         }
         // What is not above the welcome's sequence is durable, or was rejected while those after it were taken: only the server knows.
-        if let sequence = mark.sequence, mark.sourceEnd > mark.sourceStart, !welcome.resume.isEmpty,
-          let position = welcome.resume[message.source(of: mark)]
-        {
-          mark.isResumed = mark.epoch == position.epoch && sequence <= position.sequence
+        if let sequence = mark.sequence, mark.sourceEnd > mark.sourceStart, !welcome.resume.isEmpty {
+          let source = message.source(of: mark)
+          if let position = welcome.resume[String(decoding: source, as: UTF8.self)] {
+            mark.isResumed =
+              mark.epoch == position.epoch && sequence <= position.sequence
+              && isNew(ResumePosition(epoch: mark.epoch, sequence: sequence), of: source, hasDuplicates)
+          }
         }
         return true
       }
@@ -273,6 +287,15 @@ final class DeviceSession {
       totals.resent += resent
     }
     pump()
+  }
+
+  /// Whether the server had nothing of it when this client began: then it is ours that it has.
+  /// - Parameter hasDuplicates: Decides for sources that the first handshake did not name. A client none of whose events was known so far
+  ///   sends new ones.
+  private func isNew(_ position: ResumePosition, of source: ArraySlice<UInt8>, _ hasDuplicates: Bool) -> Bool {
+    guard let began = began[Array(source)] else { return !hasDuplicates }
+    guard let began else { return true }
+    return (position.epoch, position.sequence) > (began.epoch, began.sequence)
   }
 
   private func acknowledge(_ ack: ServerMessage.Ack) {
@@ -314,10 +337,7 @@ final class DeviceSession {
       }
     }
     lastAck = ack
-    if number > 0 {
-      failedTries = 0
-      lastProgress = .now()
-    }
+    if number > 0 { outage.end() }
     pump()
   }
 
@@ -351,8 +371,8 @@ final class DeviceSession {
       if state == .idle || state == .waiting || state == .connecting { finishIfDone() }
       return
     }
-    let messagesMax = unackedMessagesMax, bytesMax = configuration.unackedBytesMax
-    outbox.take(into: &window) { $0.count < messagesMax && ($0.byteCount < bytesMax || $0.count == 0) }
+    takeQueued()
+    let messagesMax = unackedMessagesMax
     let now = NIODeadline.now().uptimeNanoseconds
     var events = 0, bytes = 0, messages = 0
     // What is left from a connection before may be more than this server allows on its way.
@@ -372,6 +392,7 @@ final class DeviceSession {
       if outgoing.readableBytes >= DeviceSession.outgoingBytesMax { flush() }
     }
     if messages > 0 {
+      hasSent = true
       outbox.update {
         $0.sent += events
         $0.messages += messages
@@ -380,6 +401,11 @@ final class DeviceSession {
     }
     flush()
     finishIfDone()
+  }
+
+  private func takeQueued() {
+    let messagesMax = unackedMessagesMax, bytesMax = configuration.unackedBytesMax
+    outbox.take(into: &window) { $0.count < messagesMax && ($0.byteCount < bytesMax || $0.count == 0) }
   }
 
   /// The next message is larger than the server takes: into single events, and those that are still too large are rejected here.

@@ -23,8 +23,8 @@ public struct EventFileSender: Sendable {
   }
 
   public struct Progress: Sendable {
-    public var sent: Int
-    public var answered: Int
+    /// Of all connections.
+    public var totals: DeviceTotals
     public var connected: Int
     /// Read of the file, as it lies on disk.
     public var bytesRead: Int
@@ -48,6 +48,8 @@ public struct EventFileSender: Sendable {
   /// With a rate, a message is sent this long after its beginning, however few events it has.
   static let flushAfter = Duration.milliseconds(100)
   private static let progressEvery = Duration.milliseconds(100)
+  /// How long acknowledgements are waited for once the task is cancelled.
+  private static let cancelGrace = TimeAmount.seconds(2)
 
   private let configuration: Configuration
   private let group: any EventLoopGroup
@@ -65,7 +67,8 @@ public struct EventFileSender: Sendable {
   /// - Parameters:
   ///   - input: NDJSON, read once.
   ///   - onProgress: Called ten times a second, and at the end.
-  /// - Throws: `DeviceClientError`; `.cancelled` when the task was.
+  /// - Throws: `DeviceClientError`; `.cancelled` when the task was: nothing more is read then, and what is on its way has two seconds to be
+  ///   acknowledged. The last progress has the totals by then.
   public func run(
     _ input: EventInput, onProgress: @escaping @Sendable (Progress) -> Void = { _ in }
   ) async throws(DeviceClientError) -> Report {
@@ -77,16 +80,15 @@ public struct EventFileSender: Sendable {
       one.rejectsKeptMax = configuration.rejectsKeptMax
       return DeviceClient(one, eventLoop: group.next(), logger: logger)
     }
-    for client in clients { client.start() }
     let started = ContinuousClock.now
+    let rejectsKeptMax = configuration.rejectsKeptMax
     let progress: @Sendable () -> Void = {
       var all = Progress(
-        sent: 0, answered: 0, connected: 0, bytesRead: reader.position, bytesTotal: reader.fileBytes,
+        totals: DeviceTotals(), connected: 0, bytesRead: reader.position, bytesTotal: reader.fileBytes,
         elapsed: ContinuousClock.now - started)
       for client in clients {
         let totals = client.totals
-        all.sent += totals.sent
-        all.answered += totals.answered
+        all.totals.merge(totals, rejectsKeptMax: rejectsKeptMax)
         all.connected += totals.isConnected ? 1 : 0
       }
       onProgress(all)
@@ -105,7 +107,7 @@ public struct EventFileSender: Sendable {
         return .failure(error)
       }
     } onCancel: {
-      for client in clients { client.cancel() }
+      group.next().scheduleTask(in: EventFileSender.cancelGrace) { for client in clients { client.cancel() } }
     }
     if case .failure = result { for client in clients { client.cancel() } }
     progress()
@@ -115,68 +117,103 @@ public struct EventFileSender: Sendable {
   private func send(
     _ reader: EventInputReader, _ clients: [DeviceClient], since started: ContinuousClock.Instant
   ) async throws(DeviceClientError) -> Report {
-    var spreader = LineSpreader(
-      lanes: clients.count, batch: configuration.batch, bytesGoal: EventFileSender.messageBytesGoal,
-      rejectsKeptMax: configuration.rejectsKeptMax)
-    var splitter = LineSplitter(lineBytesMax: EventFileSender.lineBytesMax)
-    var rate = configuration.rate.map { RateLimit(eventsPerSecond: $0, batch: configuration.batch) }
-    var lastFlush = ContinuousClock.now
+    var lanes = Lanes(clients, configuration)
+    var cancellation: DeviceClientError?
+    do {
+      try await readAll(reader, &lanes)
+    } catch {
+      guard error.code == .cancelled else { throw error }
+      cancellation = error
+    }
+    var totals = DeviceTotals()
+    totals.sent = lanes.spreader.rejected
+    totals.rejected = lanes.spreader.rejected
+    totals.rejects = lanes.spreader.rejects
+    for client in clients { totals.merge(try await client.finish(), rejectsKeptMax: configuration.rejectsKeptMax) }
+    if let cancellation { throw cancellation }
+    return Report(totals: totals, lines: lanes.splitter.number, elapsed: ContinuousClock.now - started)
+  }
 
+  /// Lines on their way into messages, and those to the clients.
+  private struct Lanes {
+    let clients: [DeviceClient]
+    var spreader: LineSpreader
+    var splitter = LineSplitter(lineBytesMax: EventFileSender.lineBytesMax)
+    var rate: RateLimit?
+
+    init(_ clients: [DeviceClient], _ configuration: Configuration) {
+      self.clients = clients
+      spreader = LineSpreader(
+        lanes: clients.count, batch: configuration.batch, bytesGoal: EventFileSender.messageBytesGoal,
+        rejectsKeptMax: configuration.rejectsKeptMax)
+      rate = configuration.rate.map { RateLimit(eventsPerSecond: $0, batch: configuration.batch) }
+    }
+
+    /// Adds lines, until a message is ready or the chunk ends.
+    /// - Returns: The position in `chunk` up to which it was taken.
+    mutating func add(_ chunk: [UInt8], from position: Int) -> Int {
+      var number = splitter.number
+      return splitter.lines(chunk, from: position) { line in
+        number += 1
+        spreader.add(line, number: number)
+        return spreader.ready.isEmpty
+      }
+    }
+
+    /// The input has ended, perhaps in the middle of a line.
+    mutating func finish() {
+      let last = splitter.number + 1
+      splitter.finish { line in
+        spreader.add(line, number: last)
+        return true
+      }
+    }
+
+    mutating func sendReady() async throws(DeviceClientError) {
+      guard !spreader.ready.isEmpty else { return }
+      for (lane, message) in spreader.takeReady() {
+        if let wait = rate?.take(message.eventCount) {
+          do {
+            try await Task.sleep(for: wait)
+          } catch {
+            throw EventFileSender.cancelled
+          }
+        }
+        try await clients[lane].send(message)
+        // Not before there is a message: the first handshake asks where its sources stand.
+        clients[lane].start()
+      }
+    }
+  }
+
+  private static var cancelled: DeviceClientError { DeviceClientError(.cancelled, "sending was cancelled") }
+
+  private func readAll(_ reader: EventInputReader, _ lanes: inout Lanes) async throws(DeviceClientError) {
+    var lastFlush = ContinuousClock.now
     reading: while true {
-      if Task.isCancelled { throw DeviceClientError(.cancelled, "sending was cancelled") }
+      if Task.isCancelled { throw EventFileSender.cancelled }
       switch try await nextChunk(reader) {
       case .end:
-        let last = splitter.number + 1
-        splitter.finish { line in
-          spreader.add(line, number: last)
-          return true
-        }
+        lanes.finish()
         break reading
-      case .idle: spreader.flushAll()
+      case .idle: lanes.spreader.flushAll()
       case .bytes(let chunk):
         var position = 0
         while position < chunk.count {
-          var number = splitter.number
-          position = splitter.lines(chunk, from: position) { line in
-            number += 1
-            spreader.add(line, number: number)
-            return spreader.ready.isEmpty
-          }
-          try await sendReady(&spreader, clients, &rate)
-          if rate != nil, ContinuousClock.now - lastFlush > EventFileSender.flushAfter {
+          if Task.isCancelled { throw EventFileSender.cancelled }
+          position = lanes.add(chunk, from: position)
+          try await lanes.sendReady()
+          if lanes.rate != nil, ContinuousClock.now - lastFlush > EventFileSender.flushAfter {
             lastFlush = .now
-            spreader.flushAll()
-            try await sendReady(&spreader, clients, &rate)
+            lanes.spreader.flushAll()
+            try await lanes.sendReady()
           }
         }
       }
-      try await sendReady(&spreader, clients, &rate)
+      try await lanes.sendReady()
     }
-    spreader.flushAll()
-    try await sendReady(&spreader, clients, &rate)
-
-    var totals = DeviceTotals()
-    totals.sent = spreader.rejected
-    totals.rejected = spreader.rejected
-    totals.rejects = spreader.rejects
-    for client in clients { totals.merge(try await client.finish(), rejectsKeptMax: configuration.rejectsKeptMax) }
-    return Report(totals: totals, lines: splitter.number, elapsed: ContinuousClock.now - started)
-  }
-
-  private func sendReady(
-    _ spreader: inout LineSpreader, _ clients: [DeviceClient], _ rate: inout RateLimit?
-  ) async throws(DeviceClientError) {
-    guard !spreader.ready.isEmpty else { return }
-    for (lane, message) in spreader.takeReady() {
-      if let wait = rate?.take(message.eventCount) {
-        do {
-          try await Task.sleep(for: wait)
-        } catch {
-          throw DeviceClientError(.cancelled, "sending was cancelled")
-        }
-      }
-      try await clients[lane].send(message)
-    }
+    lanes.spreader.flushAll()
+    try await lanes.sendReady()
   }
 
   private func nextChunk(_ reader: EventInputReader) async throws(DeviceClientError) -> EventInputReader.Chunk {

@@ -39,8 +39,8 @@ struct LineTests {
       #expect(message.eventCount <= 3)
       for mark in message.marks {
         if mark.line % 10 == 0 { #expect(message.eventCount == 1) }
-        lanes[message.source(of: mark), default: []].insert(lane)
-        lines[message.source(of: mark), default: []].append(mark.line)
+        lanes[String(decoding: message.source(of: mark), as: UTF8.self), default: []].insert(lane)
+        lines[String(decoding: message.source(of: mark), as: UTF8.self), default: []].append(mark.line)
       }
     }
     #expect(lanes.filter { $0.key != "" }.allSatisfy { $0.value.count == 1 })
@@ -58,7 +58,7 @@ struct LineTests {
       }
     }
     var rest = message.filtered { $0.line % 2 == 1 }
-    #expect(rest.marks.map { rest.source(of: $0) } == ["s1", "s3"])
+    #expect(rest.marks.map { String(decoding: rest.source(of: $0), as: UTF8.self) } == ["s1", "s3"])
     let text = rest.withPayload { String(decoding: $0, as: UTF8.self) }
     #expect(text == #"[{"source":"s1","sequence":1},{"source":"s3","sequence":3}]"#)
     #expect(rest.byteCount == text.utf8.count)

@@ -82,6 +82,7 @@ private struct DemoRun {
     let counts = try await SendRun.run(
       SendRequest(
         file: data, url: "ws://\(services.ingestAddress)/v1/stream", connections: 3, eventsPerMessage: 100, rate: nil))
+    try counts.check()
     let client = try ServiceClient(baseURL: queryURL(services))
     let after = OffsetVector(
       Dictionary(uniqueKeysWithValues: counts.offsets.map { (PartitionID($0.key), Offset($0.value)) }))

@@ -29,13 +29,15 @@ struct SendCounts: Sendable {
   /// Partition → next offset, for `after=`.
   var offsets: [Int: Int64] = [:]
   var ackLatency = LatencyHistogram()
+  /// Why sending ended before all was answered for.
+  var failure: CommandFailure?
 }
 
 extension SendCounts {
-  init(_ totals: DeviceTotals, elapsed: Duration) {
+  init(_ totals: DeviceTotals, elapsed: Duration, failure: CommandFailure? = nil) {
     self.init(
       sent: totals.sent, appended: totals.appended, duplicates: totals.duplicates, rejected: totals.rejected,
-      resumed: totals.reconnects, elapsed: elapsed, offsets: totals.offsets, ackLatency: totals.ackLatency)
+      resumed: totals.reconnects, elapsed: elapsed, offsets: totals.offsets, ackLatency: totals.ackLatency, failure: failure)
   }
 
   /// One row: what a command that sent events ends with.
@@ -58,6 +60,7 @@ extension SendCounts {
 
   /// - Throws: `CommandFailure` unless every event was answered for, and taken.
   func check() throws {
+    if let failure { throw failure }
     guard sent == appended + duplicates + rejected else {
       throw CommandFailure("\(sent) events were sent, but not all were answered for")
     }
@@ -66,35 +69,58 @@ extension SendCounts {
 }
 
 enum SendRun {
-  /// Sends every event and returns once all are answered for. Progress goes to `ProgressBar`.
+  /// Sends every event and returns once all are answered for, or sending failed or was interrupted: the counts say so then, and hold what
+  /// was answered until then. Progress goes to `ProgressBar`. SIGINT and SIGTERM end it in order.
   static func run(_ request: SendRequest, _ options: SecurityOptions? = nil) async throws -> SendCounts {
     var configuration = EventFileSender.Configuration(client: try client(request.url, options))
     configuration.connections = request.connections
     configuration.batch = request.eventsPerMessage
     configuration.rate = request.rate
-    let bar = Mutex<ProgressBar?>(nil)
+    let progress = Mutex<(bar: ProgressBar?, last: EventFileSender.Progress?)>((nil, nil))
     let sender = EventFileSender(
       configuration, group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "penstock.send"))
-    let report: EventFileSender.Report
-    do throws(DeviceClientError) {
-      report = try await sender.run(EventInput(argument: request.file)) { progress in
-        bar.withLock { bar in
-          if bar == nil { bar = ProgressBar("sending", total: progress.bytesTotal, unit: "bytes") }
-          bar?.update(progress.bytesRead)
-        }
+    let input = EventInput(argument: request.file)
+    let signal = await ShutdownSignal()
+    let result = try await signal.cancelling { () -> Result<EventFileSender.Report, DeviceClientError> in
+      do throws(DeviceClientError) {
+        return .success(
+          try await sender.run(input) { now in
+            progress.withLock { progress in
+              progress.last = now
+              if progress.bar == nil { progress.bar = ProgressBar("sending", total: now.bytesTotal, unit: "bytes") }
+              progress.bar?.update(now.bytesRead)
+            }
+          })
+      } catch {
+        return .failure(error)
       }
-    } catch {
-      bar.withLock { $0?.finish() }
-      throw CommandFailure(error.description, exitCode: error.code == .input ? .usage : .failed)
     }
-    bar.withLock { $0?.finish() }
-    for reject in report.totals.rejects {
+    progress.withLock { $0.bar?.finish() }
+    switch result {
+    case .success(let report):
+      tell(report.totals)
+      return SendCounts(report.totals, elapsed: report.elapsed)
+    case .failure(let error):
+      guard error.code != .input, let last = progress.withLock({ $0.last }) else {
+        throw CommandFailure(error.description, exitCode: error.code == .input ? .usage : .failed)
+      }
+      tell(last.totals)
+      let open = last.totals.sent - last.totals.answered
+      let why = error.code == .cancelled ? "interrupted" : error.description
+      let failure = CommandFailure(
+        "\(why): the input was not sent to its end, and \(open) events that were sent are not answered for; "
+          + "send it again: what is there already is a duplicate, if it has a sequence")
+      return SendCounts(last.totals, elapsed: last.elapsed, failure: failure)
+    }
+  }
+
+  private static func tell(_ totals: DeviceTotals) {
+    for reject in totals.rejects {
       StandardStream.error.note("line \(reject.line) rejected: \(reject.code): \(reject.detail)")
     }
-    if report.totals.rejected > report.totals.rejects.count {
-      StandardStream.error.note("and \(report.totals.rejected - report.totals.rejects.count) more rejects")
+    if totals.rejected > totals.rejects.count {
+      StandardStream.error.note("and \(totals.rejected - totals.rejects.count) more rejects")
     }
-    return SendCounts(report.totals, elapsed: report.elapsed)
   }
 
   /// Where a `ws://HOST:PORT/PATH` leads.

@@ -15,3 +15,16 @@ class Fenced(PenstockError):
 
 class ConnectionLost(PenstockError):
     """The server could not be reached for as long as `reconnect_for` allows. What was not acknowledged may or may not be there."""
+
+
+class InvalidEvent(PenstockError, ValueError, TypeError):
+    """An event that is not sent, since no server would take it (also a ValueError and a TypeError, as `json` raises them): `code` and the text say what is wrong with it, and where."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class SpoolError(PenstockError):
+    """The spool's file cannot be used: in use, of another source, unreadable, or its disk is full."""
