@@ -9,7 +9,6 @@ import subprocess
 import sys
 
 import pytest
-
 from test_client_retries import Swallowing
 from test_device_client import CLIENT, client, reading, run, stored, url
 
