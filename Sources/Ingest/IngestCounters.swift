@@ -34,23 +34,28 @@ struct IngestCounters: Sendable {
   }
 
   /// - Parameters:
-  ///   - event: Its number in its message; nil where that is bad as a whole.
-  ///   - message: What it came in, where that is at hand.
-  func rejected(
-    _ reject: EventReject, event: Int?, message: UnsafeRawBufferPointer? = nil, at time: Timestamp = .systemNow()
-  ) {
-    eventsRejected[reject.code]?.increment()
-    totals.rejected(1)
-    rejects.note(reject, event: event, message: message, at: time)
+  ///   - reject: Why it was not taken.
+  ///   - rejected: What is known of it.
+  ///   - time: When it came.
+  func rejected(_ reject: EventReject, _ rejected: RejectedEvent, at time: Timestamp) {
+    count(reject.code, 1)
+    rejects.note(reject, rejected, at: time)
+  }
+
+  /// Events that were not taken and are not kept for people to look at: there were enough of their message.
+  func rejected(_ code: RejectCode, _ number: Int) { count(code, number) }
+
+  private func count(_ code: RejectCode, _ number: Int) {
+    eventsRejected[code]?.increment(by: number)
+    totals.rejected(number)
   }
 
   /// - Parameters:
   ///   - events: Those of one message that the log took none of.
   ///   - error: Why not.
   func refused(events: Int, _ error: LogError) {
-    eventsRejected[.logRefused]?.increment(by: events)
-    totals.rejected(events)
-    rejects.note(EventReject(.logRefused, error.description), event: nil)
+    count(.logRefused, events)
+    rejects.note(EventReject(.logRefused, error.description), RejectedEvent())
   }
 
   /// What one loop has counted by itself.

@@ -83,6 +83,8 @@ final class IngestPipeline {
   private var paused: [MessageTracker] = []
   private var touched: [MessageTracker] = []
   private let inbox = Inbox()
+  /// Of the message at hand, those rejected events that are counted and no more.
+  private var unnoted: [RejectCode: Int] = [:]
 
   init(log: any EventLog, loop: any ConnectionLoop, counters: IngestCounters) {
     self.log = log
@@ -105,12 +107,11 @@ final class IngestPipeline {
   ///   - bytes: Valid UTF-8 with `EventReader.padding` readable zero bytes after it.
   ///   - message: Begun with `tracker.beginMessage()`; ended here.
   ///   - trace: For events that bring none.
-  ///   - onReject: Told of each event, or the message (nil), that was not taken.
   /// - Returns: Events that wait for the log; with none the message can be answered at once.
   @discardableResult
   func submit(
     _ bytes: UnsafeRawBufferPointer, framing: EventReader.Framing, arrival: Timestamp, defaultSource: [UInt8]?,
-    tracker: MessageTracker, message: Int, trace: TraceContext? = nil, onReject: (Int?, EventReject) -> Void
+    tracker: MessageTracker, message: Int, trace: TraceContext? = nil
   ) -> Int {
     var queued = 0, rejected = 0
     let partitions = UInt64(laneCount)
@@ -124,8 +125,7 @@ final class IngestPipeline {
         if let permission, !reader.withSource({ permission.permits($0) }) {
           rejected += 1
           let reject = EventReject(.forbiddenSource, "the token does not let its holder write as this source")
-          count(reject, event: index, of: bytes, at: arrival)
-          onReject(index, reject)
+          note(reject, event: index, isWhole: true, of: message, number: rejected, tracker, arrival)
           continue
         }
         if isTraced { reader.addTrace() }
@@ -135,10 +135,10 @@ final class IngestPipeline {
         queued += 1
       case .reject(let index, let reject):
         rejected += 1
-        count(reject, event: index, of: bytes, at: arrival)
-        onReject(index, reject)
+        note(reject, event: index, isWhole: false, of: message, number: rejected, tracker, arrival)
       }
     }
+    countUnnoted()
     tracker.endMessage(message, queued: queued, rejected: rejected)
     tally.received += queued
     tally.bytes += bytes.count
@@ -152,11 +152,30 @@ final class IngestPipeline {
     return queued
   }
 
-  /// What was received is counted first: nobody sees more events answered for than came.
-  private func count(_ reject: EventReject, event: Int?, of message: UnsafeRawBufferPointer, at arrival: Timestamp) {
+  /// Tells the tracker, and counts: what was received first, so that nobody sees more events answered for than came.
+  /// - Parameters:
+  ///   - isWhole: The event was read to its end.
+  ///   - number: Of the rejects of its message, from 1. One that is beyond those told is only counted: a message of a thousand bytes can hold
+  ///     hundreds of thousands.
+  private func note(
+    _ reject: EventReject, event: Int?, isWhole: Bool, of message: Int, number: Int, _ tracker: MessageTracker,
+    _ arrival: Timestamp
+  ) {
+    tracker.note(reject, event: event, of: message)
     tally.received += 1
+    guard number <= MessageTracker.rejectsToldMax else {
+      unnoted[reject.code, default: 0] += 1
+      return
+    }
     counters.add(&tally)
-    counters.rejected(reject, event: event, message: message, at: arrival)
+    counters.rejected(reject, RejectedEvent(reader.rejected(isWhole: isWhole), message: message, event: event), at: arrival)
+  }
+
+  private func countUnnoted() {
+    guard !unnoted.isEmpty else { return }
+    counters.add(&tally)
+    for (code, number) in unnoted { counters.rejected(code, number) }
+    unnoted.removeAll(keepingCapacity: true)
   }
 
   @inline(__always) private func append(
@@ -277,9 +296,11 @@ final class IngestPipeline {
         case .fenced(let currentEpoch):
           fenced += 1
           let index = Int(submission.eventIndexes[receipt.exceptions[exception].row])
+          let reject = EventReject(
+            .fenced, "the source's epoch is \(currentEpoch) now: another device or a later start has taken it over")
           counters.add(&tally)
-          counters.rejected(EventReject(.fenced, "the source's epoch is \(currentEpoch) now"), event: index)
-          run.tracker.fenced(message: run.message, event: index, currentEpoch: currentEpoch)
+          counters.rejected(reject, RejectedEvent(message: run.message, event: index), at: .systemNow())
+          run.tracker.note(reject, event: index, of: run.message)
         }
         exception += 1
       }

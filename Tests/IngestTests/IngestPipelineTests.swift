@@ -7,10 +7,13 @@ import Testing
 
 /// A connection that writes down what it is told.
 final class RecordingTracker: MessageTracker {
-  var fencedEvents: [String] = []
+  /// `message/event code`, and what it stands for where that is more than one.
+  var rejects: [String] = []
   var answersSeen: [Totals] = []
 
-  override func fenced(message: Int, event: Int, currentEpoch: UInt64) { fencedEvents.append("\(message)/\(event)") }
+  override func tell(_ reject: EventReject, event: Int?, of message: Int, count: Int) {
+    rejects.append("\(message)/\(event.map(String.init) ?? "null") \(reject.code.rawValue)" + (count > 1 ? " x\(count)" : ""))
+  }
   override func answersMayBeReady() { if advance() { answersSeen.append(totals) } }
 }
 
@@ -20,7 +23,7 @@ struct IngestPipelineTests {
   let log = HeldLog()
 
   func submit(
-    _ pipeline: IngestPipeline, _ tracker: MessageTracker, _ text: String, rejects: inout [String]
+    _ pipeline: IngestPipeline, _ tracker: MessageTracker, _ text: String
   ) -> Int {
     let message = tracker.beginMessage(receivedAt: 0)
     var bytes = Array(text.utf8)
@@ -29,8 +32,7 @@ struct IngestPipelineTests {
     bytes.withUnsafeBytes { buffer in
       pipeline.submit(
         UnsafeRawBufferPointer(rebasing: buffer[..<count]), framing: .json, arrival: Timestamp(nanoseconds: 0),
-        defaultSource: nil, tracker: tracker, message: message
-      ) { event, reject in rejects.append("\(message)/\(event.map(String.init) ?? "null") \(reject.code.rawValue)") }
+        defaultSource: nil, tracker: tracker, message: message)
     }
     return message
   }
@@ -40,10 +42,9 @@ struct IngestPipelineTests {
   @Test("answers for nothing before it is synced, and for messages in their order")
   func order() {
     let pipeline = makePipeline(), tracker = RecordingTracker()
-    var rejects: [String] = []
-    _ = submit(pipeline, tracker, #"[{"source":"a","type":"t"},{"source":"b","type":"t"}]"#, rejects: &rejects)
+    _ = submit(pipeline, tracker, #"[{"source":"a","type":"t"},{"source":"b","type":"t"}]"#)
     loop.run()
-    _ = submit(pipeline, tracker, #"{"source":"a","type":"t"}"#, rejects: &rejects)
+    _ = submit(pipeline, tracker, #"{"source":"a","type":"t"}"#)
     loop.run()
     #expect(tracker.advance() == false)
     let batches = log.heldBatches
@@ -70,12 +71,11 @@ struct IngestPipelineTests {
   @Test("counts duplicates and fenced events for the message and event they came in")
   func exceptions() {
     let pipeline = makePipeline(), tracker = RecordingTracker(), other = RecordingTracker()
-    var rejects: [String] = []
-    _ = submit(pipeline, tracker, #"[{"source":"a","type":"t"},{"type":"t"},{"source":"a","type":"t"}]"#, rejects: &rejects)
-    _ = submit(pipeline, other, #"[{"source":"a","type":"t"}]"#, rejects: &rejects)
-    _ = submit(pipeline, tracker, #"[{"source":"a","type":"t"},{"source":"a","type":"t"}]"#, rejects: &rejects)
+    _ = submit(pipeline, tracker, #"[{"source":"a","type":"t"},{"type":"t"},{"source":"a","type":"t"}]"#)
+    _ = submit(pipeline, other, #"[{"source":"a","type":"t"}]"#)
+    _ = submit(pipeline, tracker, #"[{"source":"a","type":"t"},{"source":"a","type":"t"}]"#)
     loop.run()
-    #expect(rejects == ["1/1 missing_source"])
+    #expect(tracker.rejects == ["1/1 missing_source"])
     #expect(log.heldBatches.map(\.count) == [5])
     log.complete(
       0,
@@ -86,8 +86,52 @@ struct IngestPipelineTests {
     loop.run()
     #expect(tracker.totals == MessageTracker.Totals(messages: 2, appended: 2, duplicates: 1, rejected: 2))
     #expect(other.totals == MessageTracker.Totals(messages: 1, appended: 0, duplicates: 1, rejected: 0))
-    #expect(tracker.fencedEvents == ["2/1"])
+    #expect(tracker.rejects == ["1/1 missing_source", "2/1 fenced"])
     #expect(tracker.offsets.first?.next == Offset(2))
+  }
+
+  @Test("of a message of hundreds of thousands of rejects some are told, the rest as one, and all are counted")
+  func flood() {
+    let totals = ReceivedEventsCount(), kept = RecentRejects()
+    let pipeline = IngestPipeline(
+      log: log, loop: EventLoopThread(loop), counters: IngestCounters(totals: totals, rejects: kept))
+    let tracker = RecordingTracker()
+    _ = submit(pipeline, tracker, "[" + String(repeating: "[],", count: 340_000) + #"{"source":"a","type":"t"}]"#)
+    #expect(tracker.rejects.count == MessageTracker.rejectsToldMax)
+    loop.run()
+    log.complete(0)
+    loop.run()
+    #expect(tracker.rejects.count == MessageTracker.rejectsToldMax + 1)
+    #expect(tracker.rejects.last == "1/\(MessageTracker.rejectsToldMax) invalid_event x\(340_000 - MessageTracker.rejectsToldMax)")
+    #expect(tracker.totals == MessageTracker.Totals(messages: 1, appended: 1, duplicates: 0, rejected: 340_000))
+    #expect(totals.current == ReceivedEvents(received: 340_001, appended: 1, duplicates: 0, rejected: 340_000))
+  }
+
+  @Test("keeps of a reject the event's own bytes, its place and its source, and nothing of its neighbours")
+  func excerpts() {
+    let kept = RecentRejects()
+    let pipeline = IngestPipeline(log: log, loop: EventLoopThread(loop), counters: IngestCounters(rejects: kept))
+    let tracker = RecordingTracker()
+    let neighbour = #"{"source":"neighbour","type":"t"}"#
+    for (bad, source) in [
+      (#"{"type":"t","time":"never","source":"mine"}"#, "mine"), (#"{"source":"mine"}"#, "mine"), ("{}", nil), ("7", nil),
+      (#"{"source":"m\u0069ne","type":7}"#, "mine"), (#"{"source":"mine","data":tru}"#, "mine"),
+    ] as [(String, String?)] {
+      let message = submit(pipeline, tracker, "[\(neighbour), \(bad) ,\(neighbour)]")
+      let entry = kept.newestFirst().first { $0.number == kept.last }
+      #expect(
+        entry?.rejected
+          == RejectedEvent(message: message, event: 1, position: neighbour.utf8.count + 3, excerpt: bad, source: source),
+        "\(bad)")
+    }
+    // Its end is not to be found: then only as far as it was read.
+    _ = submit(pipeline, tracker, "[\(neighbour),{\"source\":\"mine\",\"id\":\"open\n\",\(neighbour)]")
+    let open = kept.newestFirst().first { $0.number == kept.last }?.rejected
+    #expect(open?.event == 1 && open?.source == "mine" && open?.excerpt == "{\"source\":\"mine\",\"id\":\"open")
+    // What stands behind the array is nobody's.
+    _ = submit(pipeline, tracker, "[\(neighbour)] x")
+    let behind = kept.newestFirst().first { $0.number == kept.last }?.rejected
+    #expect(behind?.source == nil && behind?.excerpt == "x")
   }
 
   @Test("never answers for a message whose events the log failed")
@@ -95,8 +139,7 @@ struct IngestPipelineTests {
     let totals = ReceivedEventsCount(), kept = RecentRejects()
     let counters = IngestCounters(totals: totals, rejects: kept)
     let pipeline = IngestPipeline(log: log, loop: EventLoopThread(loop), counters: counters), tracker = RecordingTracker()
-    var rejects: [String] = []
-    _ = submit(pipeline, tracker, #"[{"source":"a","type":"t"},{"source":"a","type":"t"}]"#, rejects: &rejects)
+    _ = submit(pipeline, tracker, #"[{"source":"a","type":"t"},{"source":"a","type":"t"}]"#)
     loop.run()
     log.fail(0, LogError(.poisoned, "sync failed"))
     loop.run()
@@ -110,20 +153,19 @@ struct IngestPipelineTests {
   @Test("gives the log nothing that was read behind a batch that failed, until its connection knows", arguments: [true, false])
   func failureInOrder(isReadFirst: Bool) {
     let pipeline = makePipeline(), tracker = RecordingTracker(), next = RecordingTracker()
-    var rejects: [String] = []
-    _ = submit(pipeline, tracker, #"{"source":"a","type":"t","sequence":1}"#, rejects: &rejects)
+    _ = submit(pipeline, tracker, #"{"source":"a","type":"t","sequence":1}"#)
     loop.run()
     #expect(log.heldCount == 1)
     // The log takes appends again at once: only the pipeline can keep the second from passing the first.
-    if isReadFirst { _ = submit(pipeline, tracker, #"{"source":"a","type":"t","sequence":2}"#, rejects: &rejects) }
+    if isReadFirst { _ = submit(pipeline, tracker, #"{"source":"a","type":"t","sequence":2}"#) }
     log.fail(0, LogError(.diskFull, "for a moment"))
-    if !isReadFirst { _ = submit(pipeline, tracker, #"{"source":"a","type":"t","sequence":2}"#, rejects: &rejects) }
+    if !isReadFirst { _ = submit(pipeline, tracker, #"{"source":"a","type":"t","sequence":2}"#) }
     loop.run()
     #expect(log.heldCount == 0)
     #expect(tracker.failure?.code == .diskFull)
     #expect(tracker.answersSeen.isEmpty)
     _ = submit(
-      pipeline, next, #"[{"source":"a","type":"t","sequence":1},{"source":"a","type":"t","sequence":2}]"#, rejects: &rejects)
+      pipeline, next, #"[{"source":"a","type":"t","sequence":1},{"source":"a","type":"t","sequence":2}]"#)
     loop.run()
     #expect(log.heldBatches.map(\.count) == [2])
     log.complete(0)
@@ -135,9 +177,8 @@ struct IngestPipelineTests {
   @Test("collects into larger batches while the log is busy, and stops reading at its bound")
   func batching() {
     let pipeline = makePipeline(), tracker = RecordingTracker()
-    var rejects: [String] = []
     for _ in 0..<10 {
-      _ = submit(pipeline, tracker, #"{"source":"a","type":"t"}"#, rejects: &rejects)
+      _ = submit(pipeline, tracker, #"{"source":"a","type":"t"}"#)
       loop.run()
     }
     #expect(log.heldBatches.map(\.count) == [1, 1])
@@ -151,7 +192,7 @@ struct IngestPipelineTests {
         separator: ",") + "]"
     var messages = 0
     while !pipeline.isPaused, messages < 100 {
-      _ = submit(pipeline, tracker, large, rejects: &rejects)
+      _ = submit(pipeline, tracker, large)
       messages += 1
     }
     #expect(pipeline.isPaused)
@@ -169,7 +210,6 @@ struct IngestPipelineTests {
     var random = SeededGenerator(seed: seed)
     let pipeline = makePipeline()
     let trackers = (0..<3).map { _ in RecordingTracker() }
-    var rejects: [String] = []
     var sent = [0, 0, 0], messages = [0, 0, 0]
     for _ in 0..<60 {
       let who = Int.random(in: 0..<3, using: &random)
@@ -179,7 +219,7 @@ struct IngestPipelineTests {
       }
       sent[who] += count
       messages[who] += 1
-      _ = submit(pipeline, trackers[who], "[" + events.joined(separator: ",") + "]", rejects: &rejects)
+      _ = submit(pipeline, trackers[who], "[" + events.joined(separator: ",") + "]")
       if Bool.random(using: &random) { loop.run() }
       while log.heldCount > 0, Int.random(in: 0..<3, using: &random) == 0 { completeOne(&random) }
     }

@@ -15,9 +15,13 @@ private final class RecordingTransport: SessionTransport {
 
   init(_ session: WebSocketSession) { self.session = session }
 
+  /// What the peer does not take; nil while it takes all.
+  var unsent: Int?
+  var unsentBytes: Int { unsent ?? 0 }
+
   func sessionChanged() {
     changes += 1
-    while session.outgoing.readableBytes > 0 { send() }
+    while unsent == nil, session.outgoing.readableBytes > 0 { send() }
   }
 
   private func send() {
@@ -41,9 +45,11 @@ private final class RecordingTransport: SessionTransport {
     }
   }
 
-  func receive(_ opcode: WebSocketOpcode, _ text: String) {
+  func receive(_ opcode: WebSocketOpcode, _ text: String) { receive(opcode, Array(text.utf8)) }
+
+  func receive(_ opcode: WebSocketOpcode, _ payload: [UInt8]) {
     var frame = ByteBuffer()
-    Array(text.utf8).withUnsafeBytes { frame.writeWebSocketFrame(opcode, $0, maskKey: 0x1234_5678) }
+    payload.withUnsafeBytes { frame.writeWebSocketFrame(opcode, $0, maskKey: 0x1234_5678) }
     frame.withUnsafeReadableBytes { session.receive($0) }
     sessionChanged()
   }
@@ -153,6 +159,120 @@ struct WebSocketSessionTests {
     }
     #expect(transport.sent == ["ping", "ping", "close 1001"])
     #expect(transport.session.isClosing)
+  }
+
+  @Test("hears a peer whose messages wait for the log: its pongs keep it, its silence ends it", arguments: [true, false])
+  func pausedHeartbeat(answers: Bool) {
+    let transport = open(unackedMessagesMax: 2)
+    for _ in 0..<2 { transport.receive(.text, event) }
+    loop.run()
+    #expect(!transport.session.mayRead && transport.session.receivableBytesMax == 0)
+    for beat in 1...150 {
+      transport.session.beat()
+      transport.sessionChanged()
+      if transport.session.isClosing {
+        #expect(!answers && beat == 3)
+        break
+      }
+      #expect(transport.session.receivableBytesMax > 0, "beat \(beat)")
+      if answers { transport.receive(.pong, "") }
+    }
+    #expect(transport.session.isClosing != answers)
+    #expect(transport.sent.last == (answers ? "ping" : "close 1001"))
+    guard answers else { return }
+    log.complete(0)
+    loop.run()
+    #expect(transport.sent.last?.contains(#""messages":2"#) == true && transport.session.mayRead)
+  }
+
+  @Test("keeps a bounded number of bytes of a peer that goes on sending while its messages wait, and then gives it up")
+  func pushing() {
+    let transport = open(unackedMessagesMax: 1)
+    transport.receive(.text, event)
+    loop.run()
+    var kept = 0
+    for beat in 1...20 where !transport.session.isClosing {
+      transport.session.beat()
+      transport.sessionChanged()
+      let room = transport.session.receivableBytesMax
+      guard room > 0, !transport.session.isClosing else { continue }
+      #expect(room <= PeerWatch.listenedBytes, "beat \(beat)")
+      [UInt8](repeating: 0, count: room).withUnsafeBytes { transport.session.receive($0) }
+      kept += room
+    }
+    #expect(kept == PeerWatch.listensMax * PeerWatch.listenedBytes)
+    #expect(transport.sent.last == "close 1001")
+  }
+
+  @Test("gives up a peer that does not take what it is sent, though it goes on sending")
+  func stuck() {
+    let transport = open()
+    transport.session.writabilityChanged(to: false)
+    for unsent in [5000, 4000] {
+      transport.unsent = unsent
+      transport.session.beat()
+      #expect(!transport.session.isClosing)
+    }
+    for _ in 0..<2 {
+      transport.receive(.pong, "")
+      transport.session.beat()
+    }
+    #expect(transport.session.isClosing)
+  }
+
+  @Test("tells of a flood of rejects no more than a few, and holds none that the peer does not take")
+  func flood() {
+    let transport = open()
+    let message = "[" + String(repeating: "[],", count: 50_000) + event + "]"
+    transport.receive(.text, message)
+    loop.run()
+    log.complete(0)
+    loop.run()
+    let rejects = transport.sent.filter { $0.hasPrefix(#"{"kind":"reject""#) }
+    #expect(rejects.count == MessageTracker.rejectsToldMax + 1)
+    #expect(rejects.last?.contains("\"count\":\(50_000 - MessageTracker.rejectsToldMax)}") == true)
+    #expect(transport.sent.last?.contains(#""appended":1,"duplicates":0,"rejected":50000"#) == true)
+    // The log fences what a peer has sent that reads nothing more: it is told later.
+    for _ in 0..<8 { transport.receive(.text, "[" + Array(repeating: event, count: 1000).joined(separator: ",") + "]") }
+    loop.run()
+    transport.unsent = 1
+    transport.session.writabilityChanged(to: false)
+    while log.heldCount > 0 {
+      log.complete(0, exceptions: (0..<log.heldBatches[0].count).map { .init(row: $0, reason: .fenced(currentEpoch: 2)) })
+      loop.run()
+    }
+    #expect(transport.session.outgoing.readableBytes < 66_000)
+    transport.unsent = nil
+    transport.session.writabilityChanged(to: true)
+    transport.sessionChanged()
+    #expect(transport.sent.last?.contains(#""messages":9,"appended":1,"duplicates":0,"rejected":58000"#) == true)
+    #expect(transport.sent.count { $0.contains("\"count\":") } == 9)
+  }
+
+  @Test("acknowledges what came before a close, and then answers the close")
+  func closing() {
+    let transport = open()
+    transport.receive(.text, event)
+    transport.receive(.close, [0x03, 0xE8])
+    transport.receive(.text, event)
+    #expect(!transport.session.isClosing && transport.session.receivableBytesMax == 0)
+    loop.run()
+    log.complete(0)
+    loop.run()
+    #expect(transport.sent.count == 3 && transport.sent[1].contains(#""messages":1,"appended":1"#) && transport.sent[2] == "close 1000")
+  }
+
+  @Test("answers a close whose acknowledgements do not come within two heartbeats")
+  func closingWithoutLog() {
+    let transport = open()
+    transport.receive(.text, event)
+    transport.receive(.close, "")
+    for _ in 0..<2 {
+      #expect(!transport.session.isClosing)
+      transport.session.beat()
+      transport.sessionChanged()
+    }
+    #expect(transport.session.isClosing && transport.sent.last?.hasPrefix("close") == true)
   }
 
   @Test("finishes with 1001 once what it was sent is answered for")

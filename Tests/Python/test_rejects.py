@@ -30,12 +30,17 @@ def test_the_last_rejects_of_each_reason_are_told_the_newest_first(start_penstoc
     for reject in rejects:
         by_code.setdefault(reject["code"], []).append(reject)
     assert set(by_code) == {"missing_type", "fenced", "invalid_time"}
-    assert by_code["missing_type"][0]["event"] == 2
-    assert by_code["missing_type"][0]["message"].startswith('[{"source": "a"')
+    bad = by_code["missing_type"][0]
+    first = json.dumps([event("a", 1), event("a", 2, epoch=7), {"source": "a"}])
+    assert (bad["source"], bad["message_number"], bad["event"], bad["message"]) == ("a", 1, 2, '{"source": "a"}')
+    assert first[bad["position"] :] == bad["message"] + "]"
     assert by_code["fenced"][0]["message"] is None
+    assert (by_code["fenced"][0]["message_number"], by_code["fenced"][0]["event"]) == (2, 0)
     assert "never 99" in by_code["invalid_time"][0]["message"], "the newest is kept, and first"
     assert len(by_code["invalid_time"]) == 32, "a flood of one reason does not hide the others"
     assert {r["code"] for r in get(service, "/v1/rejects?code=fenced")["rejects"]} == {"fenced"}
+    assert {r["source"] for r in get(service, "/v1/rejects?source=flood")["rejects"]} == {"flood"}
+    assert get(service, "/v1/rejects?source=floo")["rejects"] == []
     overview = get(service, "/v1/overview")
     assert (overview["received"], overview["appended"], overview["rejected"], overview["in_flight"]) == (104, 2, 102, 0)
 

@@ -3,17 +3,19 @@
 import base64
 import datetime
 import http.client
+import http.server
 import ipaddress
 import json
 import pathlib
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import jwt
 import pytest
-from conftest import BUILD, DEADLINE, Penstock, event, receive, wait_for_ack
+from conftest import BUILD, DEADLINE, Penstock, event, eventually, receive, wait_for_ack
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -226,6 +228,70 @@ def test_a_device_is_held_to_its_rate(guarded):
             ws.send(json.dumps([event("station/S") for _ in range(20)]))
         assert wait_for_ack(ws, 4)["appended"] == 80
         assert time.monotonic() - started > 1.5, "80 events at 20 a second, a second's worth at once"
+
+
+def free_standing_issuer(keys):
+    """Serves a set of keys that can be changed, and counts how often it is asked."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            server.asked.append(time.monotonic())
+            body = json.dumps({"keys": server.keys}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.keys, server.asked = keys, []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def test_a_key_that_is_new_at_the_issuer_is_fetched_at_once(tmp_path):
+    issuer = Issuer()
+    first, second = issuer.jwks()["keys"]
+    short = {"kty": "oct", "kid": "short", "k": "c2hvcnQ"}
+    server = free_standing_issuer([short, first])
+    service = Guarded(tmp_path, f"auth.jwks=http://127.0.0.1:{server.server_port}/jwks")
+    try:
+        assert service.post(issuer.token(), event("station/A"))[0] == 200, "one bad key does not cost the others"
+        assert any("key 'short' is left out" in line for line in service.lines)
+        server.keys = [first, second]
+        device = issuer.token(algorithm="EdDSA")
+        asked = len(server.asked)
+        started = time.monotonic()
+        assert service.post(device, event("station/A"))[0] == 401
+        eventually(lambda: service.post(device, event("station/A"))[0] == 200)
+        assert time.monotonic() - started < 5
+        assert len(server.asked) == asked + 1
+        # Tokens of keys that nobody has do not make it ask more often than every five seconds.
+        other = Issuer()
+        stop = time.monotonic() + 7
+        while time.monotonic() < stop:
+            assert service.post(jwt.encode({"sub": "x"}, other.ec, "ES256", {"kid": "nobody's"}), event("x"))[0] == 401
+        gaps = [b - a for a, b in zip(server.asked[asked:], server.asked[asked + 1 :])]
+        assert gaps and min(gaps) >= 4.9
+    finally:
+        assert service.stop() == 0
+        server.shutdown()
+
+
+def test_a_token_within_the_leeway_of_its_expiry_opens_a_stream_that_stays(tmp_path):
+    service = Guarded(tmp_path, "auth.leeway=10m")
+    try:
+        token = service.issuer.token(exp=time.time() - 5)
+        assert service.post(token, event("station/A"))[0] == 200
+        with service.stream(token) as ws:
+            receive(ws, "welcome")
+            ws.send(json.dumps(event("station/A")))
+            assert wait_for_ack(ws, 1)["appended"] == 1
+            assert ws.ping().wait(DEADLINE)
+    finally:
+        assert service.stop() == 0
 
 
 def test_tokens_that_are_taken_back(tmp_path):

@@ -4,20 +4,26 @@ import Testing
 @testable import Query
 
 @Suite("Rejects") struct RejectsTests {
-  @Test("rejects are told as they come, those of one code on request")
+  @Test("rejects are told as they come, those of one code or source on request")
   func told() async throws {
     let rejects = RecentRejects()
-    [UInt8]("{".utf8).withUnsafeBytes {
-      rejects.note(EventReject(.malformedJSON, "why"), event: nil, message: $0, at: Timestamp(nanoseconds: 1_000_000_000))
-    }
-    rejects.note(EventReject(.fenced, "why"), event: 2, at: Timestamp(nanoseconds: 2_000_000_000))
+    rejects.note(
+      EventReject(.malformedJSON, "why"), RejectedEvent(message: 3, position: 12, excerpt: "{", source: "a"),
+      at: Timestamp(nanoseconds: 1_000_000_000))
+    rejects.note(
+      EventReject(.fenced, "why"), RejectedEvent(message: 4, event: 2, source: "b"), at: Timestamp(nanoseconds: 2_000_000_000))
     let answers = RejectAnswers { rejects.newestFirst() }
     let all = String(decoding: try await answers.answer("").bytes, as: UTF8.self)
     #expect(
-      all == #"{"rejects":[{"time":"1970-01-01T00:00:02Z","code":"fenced","detail":"why","event":2,"message":null},"#
-        + #"{"time":"1970-01-01T00:00:01Z","code":"malformed_json","detail":"why","event":null,"message":"{"}]}"#)
+      all == #"{"rejects":[{"time":"1970-01-01T00:00:02Z","code":"fenced","detail":"why","source":"b","message_number":4,"#
+        + #""event":2,"position":null,"message":null},"#
+        + #"{"time":"1970-01-01T00:00:01Z","code":"malformed_json","detail":"why","source":"a","message_number":3,"#
+        + #""event":null,"position":12,"message":"{"}]}"#)
     let fenced = String(decoding: try await answers.answer("code=fenced").bytes, as: UTF8.self)
     #expect(fenced.contains("fenced") && !fenced.contains("malformed_json"))
+    let ofA = String(decoding: try await answers.answer("source=a").bytes, as: UTF8.self)
+    #expect(!ofA.contains("fenced") && ofA.contains("malformed_json"))
+    #expect(String(decoding: try await answers.answer("source=").bytes, as: UTF8.self) == #"{"rejects":[]}"#)
   }
 
   @Test("a log that does not answer is a 503")

@@ -11,11 +11,10 @@ import Testing
 
   private func note(_ rejects: RecentRejects, _ code: RejectCode, _ count: Int, from second: Int64) {
     for number in 0..<count {
-      "message \(number)".utf8.withContiguousStorageIfAvailable {
-        rejects.note(
-          EventReject(code, "reject \(number)"), event: number, message: UnsafeRawBufferPointer($0),
-          at: Timestamp(nanoseconds: (second + Int64(number)) * 1_000_000_000))
-      }
+      rejects.note(
+        EventReject(code, "reject \(number)"),
+        RejectedEvent(message: 7, event: number, position: 40 * number, excerpt: "event \(number)", source: "s/\(number)"),
+        at: Timestamp(nanoseconds: (second + Int64(number)) * 1_000_000_000))
     }
   }
 
@@ -39,7 +38,7 @@ import Testing
     let rejects = try await log.rejects()
     #expect(rejects == (a.newestFirst() + b.newestFirst()).sorted { $0.isNewer(than: $1) })
     #expect(
-      rejects.count == 3 + RecentRejects.perCodeMax && rejects.contains { $0.code == .tooDeep && $0.message == "message 0" })
+      rejects.count == 3 + RecentRejects.perCodeMax && rejects.contains { $0.code == .tooDeep && $0.rejected.excerpt == "event 0" })
     await served.stop()
   }
 
@@ -84,12 +83,13 @@ import Testing
   func foreign() throws {
     let long = String(repeating: "x", count: 100_000)
     let text = """
-      [{"number":2,"time_ns":5,"code":"fenced","detail":"\(long)","event":null,"message":"\(long)"},
+      [{"number":2,"time_ns":5,"code":"fenced","detail":"\(long)","event":null,"message":"\(long)","source":"\(long)"},
        {"number":1,"time_ns":4,"code":"of tomorrow","detail":"","event":null,"message":null}]
       """
     let entries = try #require(RecentRejects.Entry.list(try JSONValue(parsing: text)))
     #expect(entries.map(\.number) == [2])
-    #expect(entries.map(\.detail.utf8.count) == [4096] && entries.map { $0.message?.utf8.count } == [768])
+    #expect(entries.map(\.detail.utf8.count) == [EventReject.detailBytesMax])
+    #expect(entries.map { $0.rejected.excerpt?.utf8.count } == [768] && entries.map { $0.rejected.source?.utf8.count } == [768])
     #expect(RecentRejects.Entry.list(.array([.null])) == nil && RecentRejects.Entry.list(nil) == nil)
   }
 }

@@ -38,6 +38,16 @@ public final class EventReader {
     case reject(index: Int?, EventReject)
   }
 
+  /// An event that is not taken. Its bytes live until the next `next()`.
+  public struct Rejected {
+    /// Where it begins, in bytes from the message's start.
+    public var position: Int
+    /// As far as it can be told from what stands behind it.
+    public var bytes: UnsafeRawBufferPointer
+    /// Its own, or the default where it brings none; nil where neither is known.
+    public var source: UnsafeRawBufferPointer?
+  }
+
   // Behind a pointer: a stored property of a class would be checked for overlapping access at each call, once or more an event.
   private let scanner: UnsafeMutablePointer<EventScanner>
 
@@ -57,6 +67,10 @@ public final class EventReader {
   public func withSource<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
     body(scanner.pointee.tape.source?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
   }
+
+  /// What the reject just read is about; of an event just read, what it would be if the caller rejects it.
+  /// - Parameter isWhole: The step was `.event`.
+  public func rejected(isWhole: Bool) -> Rejected { scanner.pointee.rejected(isWhole: isWhole) }
 
   /// Bytes the present event took in its message.
   public var eventBytes: Int { scanner.pointee.tape.textBytes }

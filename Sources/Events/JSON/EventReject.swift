@@ -34,12 +34,17 @@ public enum RejectCode: String, Sendable, CaseIterable {
 
 /// An event, or a whole message, that was not taken, and why.
 public struct EventReject: Error, Sendable, Hashable {
+  /// Bytes of a detail: what a sender wrote may be quoted in it, but not at any length.
+  public static let detailBytesMax = 1024
+
   public var code: RejectCode
   /// Says what is wrong, where, and what to do, for the device's author.
   public var detail: String
 
   public init(_ code: RejectCode, _ detail: String) {
     self.code = code
-    self.detail = detail
+    self.detail =
+      detail.utf8.count <= EventReject.detailBytesMax
+      ? detail : String(decoding: detail.utf8.prefix(EventReject.detailBytesMax), as: UTF8.self)
   }
 }

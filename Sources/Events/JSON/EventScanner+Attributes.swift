@@ -41,8 +41,10 @@ extension EventScanner {
     if pending == nil { pending = EventReject(code, detail()) }
   }
 
-  private static func excerpt(_ text: EventTape.Slice) -> String {
-    let shown = String(decoding: text.bytes.prefix(64), as: UTF8.self)
+  private static func excerpt(_ text: EventTape.Slice) -> String { excerpt(text.bytes) }
+
+  private static func excerpt(_ text: UnsafeRawBufferPointer) -> String {
+    let shown = String(decoding: text.prefix(64), as: UTF8.self)
     return "\"\(shown)\"" + (text.count > 64 ? "…" : "")
   }
 
@@ -119,10 +121,9 @@ extension EventScanner {
         0x61...0x7A ~= $0 || 0x30...0x39 ~= $0
       }
     if !isNamed {
-      let shown = Self.excerpt(EventTape.Slice(start: name.bindMemory(to: UInt8.self).baseAddress ?? cursor.p, count: name.count))
       note(
         .invalidAttribute,
-        "\(shown) is no attribute name: use a-z and 0-9, \(EventReader.attributeNameBytesMax) at most; values belong in 'data'")
+        "\(Self.excerpt(name)) is no attribute name: use a-z and 0-9, \(EventReader.attributeNameBytesMax) at most; values belong in 'data'")
     }
     if tape.attributes.count >= EventScanner.attributesMax {
       note(.tooManyMembers, "more than \(EventScanner.attributesMax) extension attributes")
@@ -139,13 +140,13 @@ extension EventScanner {
       if case .int(let value) = try cursor.number() {
         tape.attributes.append(EventTape.Leaf(path: path, kind: .int, bits: UInt64(bitPattern: value)))
       } else {
-        note(.invalidAttribute, "attribute '\(String(decoding: name, as: UTF8.self))' is a number, but no whole one of 64 bits")
+        note(.invalidAttribute, "attribute \(Self.excerpt(name)) is a number, but no whole one of 64 bits")
       }
     case 0x5B, 0x7B:
       try cursor.skipValue(depth: 1)
       note(
         .invalidAttribute,
-        "attribute '\(String(decoding: name, as: UTF8.self))' is no string, boolean or whole number; structures belong in 'data'")
+        "attribute \(Self.excerpt(name)) is no string, boolean or whole number; structures belong in 'data'")
     default:
       switch try cursor.literal() {
       case .null: break

@@ -23,10 +23,16 @@ struct EventScanner: ~Copyable {
   private var framing = Framing.json
   /// What is wrong with the present event in itself, though its JSON is sound so far; thrown when all of it has been read.
   var pending: EventReject?
+  /// Where the event read last, or what stands in its place, begins.
+  private var eventStart: UnsafePointer<UInt8>
+  /// Where it ends if it was rejected.
+  private var rejectEnd: UnsafePointer<UInt8>
 
   init() {
     // The arena's first bytes stand in until a message begins.
     cursor = JSONCursor(UnsafePointer(arena.base), count: 0)
+    eventStart = UnsafePointer(arena.base)
+    rejectEnd = UnsafePointer(arena.base)
   }
 
   /// Changes with each reset; builders compare it, so that they never use another table's numbers.
@@ -73,6 +79,7 @@ struct EventScanner: ~Copyable {
       if cursor.take(0x2C) { return element() }
       if cursor.take(0x5D) { return endOfMessage() }
       state = .ended
+      beginRest()
       return .reject(
         index: index, malformed(cursor.unexpected, "expected ',' or ']' after an event; what follows was not read"))
     case .lines: return line()
@@ -83,13 +90,34 @@ struct EventScanner: ~Copyable {
     cursor.skipSpace()
     state = .ended
     guard cursor.p == cursor.end else {
+      beginRest()
       return .reject(index: index, malformed(.trailingCharacters, "what follows was not read"))
     }
     return nil
   }
 
+  /// What follows is no event: whose it is, nobody knows.
+  private mutating func beginRest() {
+    tape.source = nil
+    eventStart = cursor.p
+    rejectEnd = cursor.end
+  }
+
+  /// The event read last, as one that is not taken.
+  /// - Parameter isWhole: It was read to its end: all that is wrong is what it says.
+  func rejected(isWhole: Bool) -> EventReader.Rejected {
+    var end = isWhole ? eventStart + tape.textBytes : rejectEnd
+    while end > eventStart, end[-1] <= 0x20 { end -= 1 }
+    var source = tape.source?.bytes
+    if source == nil, hasDefaultSource { source = UnsafeRawBufferPointer(start: defaultSource.base, count: defaultSource.count) }
+    return EventReader.Rejected(
+      position: eventStart - cursor.start, bytes: UnsafeRawBufferPointer(start: eventStart, count: max(0, end - eventStart)),
+      source: source)
+  }
+
   private mutating func wholeMessage() -> Step {
     state = .ended
+    beginRest()
     guard cursor.p.pointee == 0x7B else {
       let expected = framing == .json ? "a JSON object, or an array of them" : "a JSON object"
       var probe = cursor
@@ -125,7 +153,11 @@ struct EventScanner: ~Copyable {
       return .event(index: index)
     } catch {
       var reject = error
-      if !cursor.resynchronise(after: elementStart) {
+      let failedAt = cursor.p
+      let isEndFound = cursor.resynchronise(after: elementStart)
+      // Without an end, what stands behind may be another's.
+      rejectEnd = isEndFound ? cursor.p : min(failedAt + 1, cursor.end)
+      if !isEndFound {
         state = .ended
         reject.detail += "; what follows in the message was not read"
         if index == 0 { return .reject(index: nil, reject) }
@@ -158,6 +190,7 @@ struct EventScanner: ~Copyable {
         guard cursor.p == lineEnd else { throw malformed(.trailingCharacters, "a line holds one event") }
         return .event(index: index)
       } catch {
+        rejectEnd = lineEnd
         return .reject(index: index, error)
       }
     }
@@ -181,7 +214,7 @@ struct EventScanner: ~Copyable {
   }
 
   private mutating func scanEvent() throws(EventReject) {
-    let eventStart = cursor.p
+    eventStart = cursor.p
     tape.reset(arrival: arrival)
     pending = nil
     arena.removeAll()

@@ -1,20 +1,15 @@
 import Synchronization
 
-/// The last events that were not taken, by reason: so that a flood of one kind does not hide the others. In memory only; a restart forgets them.
+/// The last events that were not taken, by reason: so that a flood of one kind does not hide the others.
 public final class RecentRejects: Sendable {
   /// Kept of each code.
   public static let perCodeMax = 32
-  /// Bytes kept of a message.
-  public static let excerptBytesMax = 256
 
   public struct Entry: Sendable, Hashable {
     public var time: Timestamp
     public var code: RejectCode
     public var detail: String
-    /// The event's number in its message, from 0; nil where the message is bad as a whole.
-    public var event: Int?
-    /// The message's first bytes, repaired to UTF-8; nil where they are gone by the time the reject is known.
-    public var message: String?
+    public var rejected: RejectedEvent
     /// Its place among its process's rejects, from 1.
     public var number: Int
   }
@@ -31,22 +26,16 @@ public final class RecentRejects: Sendable {
 
   /// - Parameters:
   ///   - reject: Why it was not taken.
-  ///   - event: Its number in its message; nil where that is bad as a whole.
-  ///   - message: The whole of it; a beginning is kept.
+  ///   - rejected: What is known of it.
   ///   - time: When it came.
-  public func note(
-    _ reject: EventReject, event: Int?, message: UnsafeRawBufferPointer? = nil, at time: Timestamp = .systemNow()
-  ) {
-    let excerpt = message.map { String(decoding: $0.prefix(RecentRejects.excerptBytesMax), as: UTF8.self) }
+  public func note(_ reject: EventReject, _ rejected: RejectedEvent, at time: Timestamp = .systemNow()) {
     state.withLock { state in
       RecentRejects.keep(
-        Entry(
-          time: time, code: reject.code, detail: reject.detail, event: event, message: excerpt, number: state.last + 1),
-        in: &state)
+        Entry(time: time, code: reject.code, detail: reject.detail, rejected: rejected, number: state.last + 1), in: &state)
     }
   }
 
-  /// Keeps what another process has told of its rejects.
+  /// Keeps what another process has told of its rejects, or what was kept before a restart.
   /// - Parameter entries: In the order of their numbers; those up to `last` are passed over.
   public func note(_ entries: [Entry]) {
     state.withLock { state in for entry in entries where entry.number > state.last { RecentRejects.keep(entry, in: &state) } }
@@ -81,15 +70,30 @@ extension RecentRejects.Entry {
   /// Rejects of one moment are told apart by their numbers, which those of one process may be.
   public func isNewer(than other: RecentRejects.Entry) -> Bool { (time, number) > (other.time, other.number) }
 
-  /// Of a detail that another process tells.
-  static let detailBytesMax = 4096
-
-  /// `{"number":7,"time_ns":1356998400000000000,"code":"fenced","detail":"…","event":3,"message":null}`
+  /// ```
+  /// {"number":7,"time_ns":1356998400000000000,"code":"invalid_time","detail":"…","source":"station/EWR","message_number":3,"event":0,
+  ///  "position":1,"message":"{\"source\":…"}
+  /// ```
   public var json: JSONValue {
-    [
-      "number": .int(Int64(number)), "time_ns": .int(time.nanoseconds), "code": .string(code.rawValue), "detail": .string(detail),
-      "event": event.map { .int(Int64($0)) } ?? .null, "message": message.map { .string($0) } ?? .null,
-    ]
+    var members = JSONObject()
+    members["number"] = .int(Int64(number))
+    members["time_ns"] = .int(time.nanoseconds)
+    for member in told { members[member.name] = member.value }
+    return .object(members)
+  }
+
+  /// What people are shown: `code`, `detail`, `source`, `message_number`, `event`, `position` and `message`, null where it is not known.
+  public var told: JSONObject {
+    func number(_ value: Int?) -> JSONValue { value.map { .int(Int64($0)) } ?? .null }
+    var members = JSONObject()
+    members["code"] = .string(code.rawValue)
+    members["detail"] = .string(detail)
+    members["source"] = rejected.source.map { .string($0) } ?? .null
+    members["message_number"] = number(rejected.message)
+    members["event"] = number(rejected.event)
+    members["position"] = number(rejected.position)
+    members["message"] = rejected.excerpt.map { .string($0) } ?? .null
+    return members
   }
 
   /// Reads entries as `json` has them. Codes that this process does not know are passed over, and long texts cut.
@@ -105,16 +109,23 @@ extension RecentRejects.Entry {
         case .string(let name)? = value["code"], case .string(let detail)? = value["detail"]
       else { return nil }
       guard let code = RejectCode(rawValue: name) else { continue }
-      var entry = RecentRejects.Entry(
-        time: Timestamp(nanoseconds: time), code: code,
-        detail: String(decoding: detail.utf8.prefix(detailBytesMax), as: UTF8.self), event: nil, message: nil, number: Int(number)
-      )
-      if case .int(let event)? = value["event"] { entry.event = Int(event) }
-      if case .string(let message)? = value["message"] {
-        // Repairing made each byte three at most.
-        entry.message = String(decoding: message.utf8.prefix(RecentRejects.excerptBytesMax * 3), as: UTF8.self)
+      func count(_ name: String) -> Int? {
+        guard case .int(let value)? = value[name], value >= 0 else { return nil }
+        return Int(value)
       }
-      entries.append(entry)
+      // Repairing made each byte three at most.
+      func text(_ name: String, bytesMax: Int) -> String? {
+        guard case .string(let text)? = value[name] else { return nil }
+        return String(decoding: text.utf8.prefix(bytesMax * 3), as: UTF8.self)
+      }
+      let rejected = RejectedEvent(
+        message: count("message_number"), event: count("event"), position: count("position"),
+        excerpt: text("message", bytesMax: RejectedEvent.excerptBytesMax),
+        source: text("source", bytesMax: RejectedEvent.sourceBytesMax))
+      entries.append(
+        RecentRejects.Entry(
+          time: Timestamp(nanoseconds: time), code: code, detail: EventReject(code, detail).detail, rejected: rejected,
+          number: Int(number)))
     }
     return entries.sorted { $0.number < $1.number }
   }

@@ -25,7 +25,8 @@
         throw .invalid(reason: "it has no 'exp': a token that is good for ever is not taken")
       }
       let leeway = leeway.nanoseconds
-      guard now.nanoseconds < expiry.nanoseconds + leeway else { throw .expired }
+      let end = Timestamp(nanoseconds: expiry.nanoseconds + leeway)
+      guard now < end else { throw .expired }
       if let start = try ClaimRules.time(claims["nbf"], "nbf"), now.nanoseconds < start.nanoseconds - leeway {
         throw .invalid(reason: "it is not valid yet ('nbf')")
       }
@@ -37,7 +38,7 @@
         throw .invalid(reason: "its 'sub' is missing, or longer than \(Caller.subjectBytesMax) bytes")
       }
       return Caller(
-        subject: subject, scopes: try ClaimRules.scopes(claims), sources: try sources(claims, subject), expiry: expiry,
+        subject: subject, scopes: try ClaimRules.scopes(claims), sources: try sources(claims, subject), expiry: end,
         eventsPerSecondMax: try ClaimRules.rate(claims["events_per_second"]))
     }
 

@@ -18,7 +18,7 @@
     static let triesMax = 8
 
     var keys: [VerificationKey] = []
-    /// Keys left out, and why: of kinds or for uses that are not taken here.
+    /// Keys left out, and why: malformed, or of kinds or for uses that are not taken here. The others serve.
     public private(set) var notices: [String] = []
 
     public var isEmpty: Bool { keys.isEmpty }
@@ -27,13 +27,20 @@
 
     /// - Parameters:
     ///   - json: A JSON Web Key Set, RFC 7517.
-    ///   - isPublic: Others can read the set, as at a URL: then it may hold no secrets, and HS256 keys are an error.
+    ///   - isPublic: Others can read the set, as at a URL: then a secret in it is none, and left out.
     public init(json: [UInt8], isPublic: Bool) throws(KeyFileError) {
       let set: JSONValue
       do { set = try JSONValue(parsing: json) } catch { throw KeyFileError("not JSON: \(error)") }
       guard case .array(let members)? = set["keys"] else { throw KeyFileError("no JSON Web Key Set: it has no array 'keys'") }
       guard members.count <= KeySet.keysMax else { throw KeyFileError("more than \(KeySet.keysMax) keys") }
-      for (index, member) in members.enumerated() { try add(member, index, isPublic: isPublic) }
+      for (index, member) in members.enumerated() {
+        let name = KeySet.text(member["kid"]).map { "key '\($0.prefix(64))'" } ?? "key \(index)"
+        do throws(Unusable) {
+          keys.append(try KeySet.key(member, isPublic: isPublic))
+        } catch {
+          notices.append("\(name) is left out: \(error.reason)")
+        }
+      }
     }
 
     /// The shared secret of HS256.
@@ -44,40 +51,40 @@
       keys.append(VerificationKey(id: nil, material: .hs256(SymmetricKey(data: secret))))
     }
 
-    private mutating func add(_ key: JSONValue, _ index: Int, isPublic: Bool) throws(KeyFileError) {
-      let name = KeySet.text(key["kid"]).map { "key '\($0.prefix(64))'" } ?? "key \(index)"
-      if let use = KeySet.text(key["use"]), use != "sig" {
-        notices.append("\(name) is left out: its use is not 'sig'")
-        return
-      }
-      let material: VerificationKey.Material
-      switch (KeySet.text(key["kty"]), KeySet.text(key["crv"])) {
+    /// Why one key does not serve.
+    private struct Unusable: Error {
+      var reason: String
+
+      init(_ reason: String) { self.reason = reason }
+    }
+
+    private static func key(_ key: JSONValue, isPublic: Bool) throws(Unusable) -> VerificationKey {
+      if let use = text(key["use"]), use != "sig" { throw Unusable("its use is not 'sig'") }
+      let made = VerificationKey(id: text(key["kid"]), material: try material(key, isPublic: isPublic))
+      if let algorithm = text(key["alg"]), algorithm != made.algorithm { throw Unusable("its 'alg' is not \(made.algorithm)") }
+      return made
+    }
+
+    private static func material(_ key: JSONValue, isPublic: Bool) throws(Unusable) -> VerificationKey.Material {
+      switch (text(key["kty"]), text(key["crv"])) {
       case ("EC", "P-256"):
-        guard let x = KeySet.bytes(key["x"]), let y = KeySet.bytes(key["y"]), x.count == 32, y.count == 32,
+        guard let x = bytes(key["x"]), let y = bytes(key["y"]), x.count == 32, y.count == 32,
           let point = try? P256.Signing.PublicKey(x963Representation: [4] + x + y)
-        else { throw KeyFileError("\(name) is no point of P-256") }
-        material = .es256(point)
+        else { throw Unusable("it is no point of P-256") }
+        return .es256(point)
       case ("OKP", "Ed25519"):
-        guard let x = KeySet.bytes(key["x"]), let point = try? Curve25519.Signing.PublicKey(rawRepresentation: x) else {
-          throw KeyFileError("\(name) is no Ed25519 public key")
+        guard let x = bytes(key["x"]), let point = try? Curve25519.Signing.PublicKey(rawRepresentation: x) else {
+          throw Unusable("it is no Ed25519 public key")
         }
-        material = .edDSA(point)
+        return .edDSA(point)
       case ("oct", _):
-        guard !isPublic else { throw KeyFileError("\(name) is a secret: a set at a URL may hold public keys only") }
-        guard let secret = KeySet.bytes(key["k"]), secret.count >= VerificationKey.secretBytesMin else {
-          throw KeyFileError("\(name) is no secret of \(VerificationKey.secretBytesMin) bytes at least")
+        guard !isPublic else { throw Unusable("it is a secret, and a set at a URL may hold public keys only") }
+        guard let secret = bytes(key["k"]), secret.count >= VerificationKey.secretBytesMin else {
+          throw Unusable("it is no secret of \(VerificationKey.secretBytesMin) bytes at least")
         }
-        material = .hs256(SymmetricKey(data: secret))
-      default:
-        notices.append("\(name) is left out: it is neither for ES256, EdDSA (Ed25519) nor HS256")
-        return
+        return .hs256(SymmetricKey(data: secret))
+      default: throw Unusable("it is neither for ES256, EdDSA (Ed25519) nor HS256")
       }
-      let made = VerificationKey(id: KeySet.text(key["kid"]), material: material)
-      if let algorithm = KeySet.text(key["alg"]), algorithm != made.algorithm {
-        notices.append("\(name) is left out: its 'alg' is not \(made.algorithm)")
-        return
-      }
-      keys.append(made)
     }
 
     private static func text(_ value: JSONValue?) -> String? {

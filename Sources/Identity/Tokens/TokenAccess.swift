@@ -20,7 +20,7 @@
     private let rules: ClaimRules
     private let now: @Sendable () -> Timestamp
     private let state: Mutex<State>
-    private let unknownKey = Atomic<Bool>(false)
+    private let unknownKey = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
 
     public init(
       rules: ClaimRules, keys: KeySet, tokens: StaticTokens, now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
@@ -29,6 +29,8 @@
       self.now = now
       state = Mutex(State(keys: keys, tokens: tokens))
     }
+
+    deinit { unknownKey.continuation.finish() }
 
     /// From now on only these count.
     public func replace(keys: KeySet) {
@@ -45,8 +47,9 @@
     /// Whether any JWT can be taken at all.
     public var hasKeys: Bool { state.withLock { !$0.keys.isEmpty } }
 
-    /// Whether a token named a key that is not in the set since this was last asked: the set may have a newer version.
-    public func takeUnknownKey() -> Bool { unknownKey.exchange(false, ordering: .relaxed) }
+    /// Tells that a token is of a key that is not in the set: the set may have a newer version. One word stands for as many tokens as come before it
+    /// is heard; for one listener.
+    public var unknownKeys: AsyncStream<Void> { unknownKey.stream }
 
     public func authenticate(bearer text: Substring) throws(AccessDenial) -> Caller {
       guard text.utf8.count <= JSONWebToken.bytesMax else {
@@ -58,9 +61,13 @@
       if let caller = tokens.caller(digest: digest) { return caller }
       let token = try JSONWebToken(text)
       guard keys.candidates(for: token).contains(where: { $0.verifies(token.signature, of: token.signed) }) else {
-        if let id = token.keyID, !keys.knows(keyID: id) {
-          unknownKey.store(true, ordering: .relaxed)
-          throw .invalid(reason: "no key of its 'kid' is known")
+        if let id = token.keyID {
+          guard keys.knows(keyID: id) else {
+            unknownKey.continuation.yield()
+            throw .invalid(reason: "no key of its 'kid' is known")
+          }
+        } else {
+          unknownKey.continuation.yield()
         }
         throw .invalid(reason: "no key for its 'alg' made its signature")
       }

@@ -56,13 +56,21 @@ enum DeviceMessages {
     }
   }
 
-  static func reject(message: Int, event: Int?, code: RejectCode, detail: String) -> [UInt8] {
-    let reject: JSONValue = [
-      "kind": .string("reject"), "message": .int(Int64(message)), "event": event.map { .int(Int64($0)) } ?? .null,
-      "code": .string(code.rawValue), "detail": .string(detail),
-    ]
+  /// - Parameter count: Above 1, events of the message that this one stands for, itself included.
+  static func reject(_ reject: EventReject, message: Int, event: Int?, count: Int) -> [UInt8] {
+    var members = JSONObject()
+    members["kind"] = .string("reject")
+    members["message"] = .int(Int64(message))
+    members["event"] = event.map { .int(Int64($0)) } ?? .null
+    members["code"] = .string(reject.code.rawValue)
+    members["detail"] = .string(reject.detail)
+    if count > 1 {
+      members["detail"] = .string(
+        "\(reject.detail); \(count - 1) more events of this message were rejected, for whatever reason, and are not told one by one")
+      members["count"] = .int(Int64(count))
+    }
     var bytes: [UInt8] = []
-    reject.write(to: &bytes)
+    JSONValue.object(members).write(to: &bytes)
     return bytes
   }
 

@@ -5,6 +5,9 @@ import Events
 /// Belongs to one event loop. Events of one message go to several partitions, whose batches sync in any order; a message is answered when all of
 /// its events are, and only after every message before it. Subclasses say what is done with the answers.
 class MessageTracker {
+  /// Rejects of one message that are told one by one; the rest are told as one, with their number.
+  static let rejectsToldMax = 256
+
   struct Totals: Equatable {
     var messages = 0
     var appended = 0
@@ -22,6 +25,13 @@ class MessageTracker {
     var receivedAt: UInt64
   }
 
+  /// What is told of a message's rejects.
+  private struct Rejects {
+    var told = 0
+    /// The first of those that are not told one by one, and how many they are.
+    var rest: (reject: EventReject, event: Int?, count: Int)?
+  }
+
   /// What sources its events may be of; nil for any.
   var permission: SourcePermission?
   /// Of the answered messages.
@@ -35,6 +45,8 @@ class MessageTracker {
   /// The oldest message, at `openStart`, is number `totals.messages + 1`.
   private var open: [Message] = []
   private var openStart = 0
+  /// Of the messages that are not answered for and have any.
+  private var rejects: [Int: Rejects] = [:]
 
   var openCount: Int { open.count - openStart }
 
@@ -75,11 +87,31 @@ class MessageTracker {
     if failure == nil { failure = error }
   }
 
+  /// An event of the message was not taken, or all of it (nil).
+  func note(_ reject: EventReject, event: Int?, of message: Int) {
+    var noted = rejects[message] ?? Rejects()
+    if noted.rest == nil, noted.told < MessageTracker.rejectsToldMax, mayTell {
+      noted.told += 1
+      tell(reject, event: event, of: message, count: 1)
+    } else {
+      noted.rest = (noted.rest?.reject ?? reject, noted.rest == nil ? event : noted.rest?.event, (noted.rest?.count ?? 0) + 1)
+    }
+    rejects[message] = noted
+  }
+
   /// Moves messages that are answered for, from the oldest on, into the totals.
   /// - Returns: Whether there were any.
   func advance() -> Bool {
     var index = openStart
     while index < open.count, open[index].outstanding == 0 {
+      if !rejects.isEmpty {
+        let message = totals.messages + 1
+        if let rest = rejects[message]?.rest {
+          guard mayTell else { break }
+          tell(rest.reject, event: rest.event, of: message, count: rest.count)
+        }
+        rejects[message] = nil
+      }
       totals.messages += 1
       totals.appended += open[index].appended
       totals.duplicates += open[index].duplicates
@@ -105,8 +137,12 @@ class MessageTracker {
   /// Called on the loop when `advance()` may have something to move, once for each group of syncs.
   func answersMayBeReady() {}
 
-  /// An event was left out by the log because its epoch is fenced.
-  func fenced(message: Int, event: Int, currentEpoch: UInt64) {}
+  /// Whether there is room for a reject to be told. While there is none, messages that have some to be told are not answered for.
+  var mayTell: Bool { true }
+
+  /// An event of the message was not taken, or all of it (nil).
+  /// - Parameter count: Above 1, so many events of it, of which this is the first.
+  func tell(_ reject: EventReject, event: Int?, of message: Int, count: Int) {}
 
   /// The pipeline reads again after it had stopped.
   func pipelineResumed() {}

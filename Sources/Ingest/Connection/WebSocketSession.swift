@@ -4,7 +4,7 @@ import NIOCore
 import WebSocket
 
 /// A device's connection: messages in, acknowledgements and rejects out. Knows no socket: its transport gives it the bytes that came, and
-/// after each call looks at `outgoing`, `mayRead` and `isClosing`.
+/// after each call looks at `outgoing`, `receivableBytesMax` and `isClosing`.
 final class WebSocketSession: MessageTracker, DrainableConnection {
   enum Subprotocol: String, CaseIterable {
     case penstock = "penstock.v1"
@@ -24,8 +24,8 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
 
   /// How long a peer may take to close after our close frame.
   static let closeTimeout = Duration.seconds(2)
-  /// Beats without a byte from the peer after which it is taken for gone.
-  private static let silentBeatsMax = 2
+  /// Beats for which a connection that ends waits for what was read to be answered for.
+  private static let finishingBeatsMax = 2
 
   private let ingest: IngestLoop
   private let pipeline: IngestPipeline
@@ -37,19 +37,22 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   private var state = State.welcoming
   /// Until `end`: the two hold each other.
   private var transport: (any SessionTransport)?
-  /// What was read and not decoded: of one read at most.
+  /// What was read and not decoded: of one read at most, and what `peer` wants to hear.
   private var received = ByteBuffer()
   /// Frames to be sent, in order.
   private(set) var outgoing = ByteBuffer()
   private var isWritable = true
   private var isWaitingForPipeline = false
   private var isAckWanted = false
+  /// Messages could be answered for, had their rejects room in `outgoing`.
+  private var isAnswerHeld = false
   /// A message had no event for the log: empty, or all rejected. No sync will answer for it.
   private var isAnsweredAtOnce = false
-  private var silentBeats = 0
+  private var peer = PeerWatch()
+  private var finishingBeats = 0
   private let admission: DeviceAdmission
   /// What the close frame says once all that was read is answered for.
-  private var ending = (code: WebSocketCloseCode.goingAway, reason: "shutting down")
+  private var ending: (code: WebSocketCloseCode?, reason: String) = (.goingAway, "shutting down")
   /// Ends the session when its token does.
   private var expiry: Task<Void, Never>?
   /// The device has sent more than its rate: it is not read until this ends.
@@ -125,11 +128,15 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
 
   private func finish(_ code: WebSocketCloseCode, _ reason: String) {
     guard state == .open || state == .welcoming else { return }
+    endReading(code, reason)
+    transport?.sessionChanged()
+  }
+
+  private func endReading(_ code: WebSocketCloseCode?, _ reason: String) {
     state = .finishing
     received = ByteBuffer()
     ending = (code, reason)
     if openCount == 0 { close(code, reason) }
-    transport?.sessionChanged()
   }
 
   private func deny(_ denial: AccessDenial) {
@@ -162,26 +169,38 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   /// ended its side or `closeTimeout` is over.
   var isClosing: Bool { state == .closing }
 
+  /// What was read is being answered for; nothing more is.
+  var isFinishing: Bool { state == .finishing }
+
   private func close(_ code: WebSocketCloseCode?, _ reason: String) {
     guard state != .closing else { return }
     state = .closing
     received = ByteBuffer()
+    (isAckWanted, isAnswerHeld) = (false, false)
     outgoing.writeWebSocketClose(code, reason: reason)
   }
 
   // MARK: reading
 
-  /// Whether bytes may be taken from the peer now.
+  /// Bytes that may be taken from the peer now; 0 to wait.
+  var receivableBytesMax: Int {
+    if mayRead { return .max }
+    guard state == .open || state == .welcoming else { return 0 }
+    return max(0, peer.keptBytesMax - received.readableBytes)
+  }
+
+  /// Whether messages may be taken from the peer now.
   var mayRead: Bool {
     guard state == .open else { return state == .closing }
     return openCount < unackedMessagesMax && isWritable && outgoing.readableBytes < WebSocketSession.outgoingBytesMax
       && !pipeline.isPaused && throttle == nil
   }
 
-  /// Takes bytes from the peer. What the bounds don't let in now is kept: at most one read, if the transport asks `mayRead` before each.
+  /// Takes bytes from the peer. What the bounds don't let in now is kept: at most one read more than `receivableBytesMax` says, if the transport asks
+  /// for that before each.
   func receive(_ bytes: UnsafeRawBufferPointer) {
     guard state == .open || state == .welcoming else { return }
-    silentBeats = 0
+    peer.heard()
     guard state == .open, received.readableBytes == 0 else {
       received.writeBytes(bytes)
       decodeReceived()
@@ -220,7 +239,9 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
         case .ping(let payload): outgoing.writeWebSocketFrame(.pong, payload)
         case .pong: break
         case .close(let peer):
-          close(peer.code, "")
+          // First all that stood before it is answered for.
+          if isAnsweredAtOnce { answerAtOnce() }
+          if state == .open { endReading(peer.code, "") }
           return nothing
         }
       }
@@ -245,8 +266,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     let message = beginMessage(receivedAt: receivedAt)
     let queued = pipeline.submit(
       payload, framing: subprotocol == .penstock ? .json : .single, arrival: arrival, defaultSource: defaultSource,
-      tracker: self, message: message
-    ) { event, reject in writeReject(message: message, event: event, code: reject.code, detail: reject.detail) }
+      tracker: self, message: message)
     if queued == 0 { isAnsweredAtOnce = true }
     if let meter = admission.meter { pay(meter, events: queued, now: receivedAt) }
   }
@@ -274,6 +294,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     self.isWritable = isWritable
     guard isWritable else { return }
     if isAckWanted { writeAck() }
+    if isAnswerHeld { answer() }
     if mayRead { decodeReceived() }
   }
 
@@ -292,6 +313,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
         Int64(clamping: NIODeadline.now().uptimeNanoseconds &- lastReceivedAt))
       writeAck()
     }
+    isAnswerHeld = !mayTell && openCount > 0
     if let failure {
       fail(failure)
     } else if state == .finishing, openCount == 0 {
@@ -318,21 +340,18 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     DeviceMessages.writeAck(totals, offsets, to: &outgoing)
   }
 
-  override func fenced(message: Int, event: Int, currentEpoch: UInt64) {
-    writeReject(
-      message: message, event: event, code: .fenced,
-      detail: "the source's epoch is \(currentEpoch) now: another device or a later start has taken it over")
-  }
+  override var mayTell: Bool { subprotocol != .penstock || outgoing.readableBytes < WebSocketSession.outgoingBytesMax }
 
-  private func writeReject(message: Int, event: Int?, code: RejectCode, detail: String) {
+  override func tell(_ reject: EventReject, event: Int?, of message: Int, count: Int) {
     guard subprotocol == .penstock, transport != nil, state != .closing else { return }
-    outgoing.writeWebSocketText(DeviceMessages.reject(message: message, event: event, code: code, detail: detail))
+    outgoing.writeWebSocketText(DeviceMessages.reject(reject, message: message, event: event, count: count))
   }
 
   /// Gives what is to be sent, all of it or until there is more: to be called until `outgoing` is empty.
   func takeOutgoing() -> ByteBuffer {
     let taken = outgoing
     outgoing = ByteBuffer()
+    if isAnswerHeld { answer() }
     if mayRead { decodeReceived() }
     return taken
   }
@@ -347,26 +366,32 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
       bytes.clear()
       outgoing = bytes
     }
+    if isAnswerHeld { answer() }
     if received.readableBytes > 0, mayRead { decodeReceived() }
   }
 
   private static let keptOutgoingBytesMax = 1024
-  /// With as much to be sent, no message is taken before it is: a small message may be answered with a large reject.
+  /// With as much to be sent, no message is taken and no reject told before it is: a small message may be answered with large ones.
   private static let outgoingBytesMax = 64 * 1024
 
   // MARK: heartbeat
 
   var heartbeat: Duration { ingest.configuration.heartbeat }
 
-  /// A heartbeat has passed: pings the peer, or gives it up.
+  /// A heartbeat has passed: pings the peer, or gives it up, whatever this side waits for.
   func beat() {
-    if let denial = admission.denial(ingest) { return deny(denial) }
-    guard state == .open, mayRead else { return }
-    if silentBeats >= WebSocketSession.silentBeatsMax {
-      close(.goingAway, "nothing was heard for \(silentBeats) heartbeats")
-      return
+    switch state {
+    case .closing: break
+    case .finishing:
+      finishingBeats += 1
+      if finishingBeats >= WebSocketSession.finishingBeatsMax { close(ending.code, ending.reason) }
+    case .welcoming, .open:
+      if let denial = admission.denial(ingest) { return deny(denial) }
+      let unsent = isWritable ? nil : transport?.unsentBytes
+      if let reason = peer.beat(isReading: mayRead, keptBytes: received.readableBytes, unsentBytes: unsent) {
+        return close(.goingAway, reason)
+      }
+      outgoing.writeWebSocketFrame(.ping, UnsafeRawBufferPointer(start: nil, count: 0))
     }
-    silentBeats += 1
-    outgoing.writeWebSocketFrame(.ping, UnsafeRawBufferPointer(start: nil, count: 0))
   }
 }

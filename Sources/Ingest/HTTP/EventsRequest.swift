@@ -46,6 +46,23 @@ struct EventsRequest {
     return type.filter { $0 != " " && $0 != "\t" }.lowercased()
   }
 
+  /// The content of a quoted string (RFC 9110, section 5.6.4), its escapes undone; any other value as it is.
+  static func unquoted(_ value: String) -> String {
+    let bytes = Array(value.utf8), quote = UInt8(ascii: "\""), backslash = UInt8(ascii: "\\")
+    guard bytes.count >= 2, bytes.first == quote else { return value }
+    var content: [UInt8] = []
+    var at = 1
+    while at < bytes.count {
+      // Ends here, or is no quoted string after all.
+      if bytes[at] == quote { return at == bytes.count - 1 ? String(decoding: content, as: UTF8.self) : value }
+      if bytes[at] == backslash { at += 1 }
+      guard at < bytes.count else { break }
+      content.append(bytes[at])
+      at += 1
+    }
+    return value
+  }
+
   /// The event of a binary-mode request as JSON text, to be read as any other.
   static func structured(_ head: HTTPRequestHead, contentType: String?, body: UnsafeRawBufferPointer) throws(EventReject)
     -> [UInt8]
@@ -60,8 +77,8 @@ struct EventsRequest {
     for (name, value) in head.headers {
       let lowercased = name.lowercased()
       guard lowercased.hasPrefix("ce-") else { continue }
-      // As the CloudEvents HTTP binding encodes header values.
-      let decoded = PercentCoding.decode(value)
+      // As the CloudEvents HTTP binding encodes header values (section 3.1.3.2): quotes around, percent encodings within.
+      let decoded = PercentCoding.decode(unquoted(value))
       member(String(lowercased.dropFirst(3))) { JSONValue.writeString(decoded, to: &$0) }
     }
     if let contentType { member("datacontenttype") { JSONValue.writeString(contentType, to: &$0) } }

@@ -227,18 +227,18 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
   ) {
     let queued = ingest.pipeline.submit(
       text, framing: framing, arrival: .systemNow(), defaultSource: nil, tracker: tracker, message: message,
-      trace: trace
-    ) { event, reject in tracker.reject(event: event, code: reject.code, detail: reject.detail) }
+      trace: trace)
     guard let caller else { return }
     let now = NIODeadline.now().uptimeNanoseconds
     ingest.limits.meter(of: caller, now: now).take(events: queued, now: now)
   }
 
   private func rejectAll(_ tracker: RequestTracker, _ message: Int, _ detail: String) {
-    tracker.reject(event: nil, code: .malformedJSON, detail: detail)
+    let reject = EventReject(.malformedJSON, detail)
+    tracker.note(reject, event: nil, of: message)
     tracker.endMessage(message, queued: 0, rejected: 1)
     ingest.counters.received(events: 1, bytes: body.readableBytes)
-    ingest.counters.rejected(EventReject(.malformedJSON, detail), event: nil)
+    ingest.counters.rejected(reject, RejectedEvent(message: message), at: .systemNow())
   }
 
   private func inflated(_ isGzip: Bool, _ bytesMax: Int) throws(HTTPProblem) -> [UInt8] {

@@ -3,20 +3,26 @@ import Events
 /// One `POST /v1/events`: a tracker whose only message is the body.
 final class RequestTracker: MessageTracker {
   private var rejected: [JSONValue] = []
+  /// Rejected events that are not in the list.
+  private var rejectedMore = 0
   private var forbidden = 0
   private var answer: ((RequestTracker) -> Void)?
 
   init(answer: @escaping (RequestTracker) -> Void) { self.answer = answer }
 
-  func reject(event: Int?, code: RejectCode, detail: String) {
-    if code == .forbiddenSource { forbidden += 1 }
-    rejected.append([
-      "event": event.map { .int(Int64($0)) } ?? .null, "code": .string(code.rawValue), "detail": .string(detail),
-    ])
+  override func note(_ reject: EventReject, event: Int?, of message: Int) {
+    if reject.code == .forbiddenSource { forbidden += 1 }
+    super.note(reject, event: event, of: message)
   }
 
-  override func fenced(message: Int, event: Int, currentEpoch: UInt64) {
-    reject(event: event, code: .fenced, detail: "the source's epoch is \(currentEpoch) now")
+  override func tell(_ reject: EventReject, event: Int?, of message: Int, count: Int) {
+    guard count == 1 else {
+      rejectedMore = count
+      return
+    }
+    rejected.append([
+      "event": event.map { .int(Int64($0)) } ?? .null, "code": .string(reject.code.rawValue), "detail": .string(reject.detail),
+    ])
   }
 
   override func answersMayBeReady() {
@@ -25,12 +31,12 @@ final class RequestTracker: MessageTracker {
     answer(self)
   }
 
-  var isEveryEventRejected: Bool { !rejected.isEmpty && totals.appended + totals.duplicates == 0 }
+  var isEveryEventRejected: Bool { totals.rejected > 0 && totals.appended + totals.duplicates == 0 }
 
   /// Whether the device sent nothing but what it may not.
-  var isEveryEventForbidden: Bool { isEveryEventRejected && forbidden == rejected.count }
+  var isEveryEventForbidden: Bool { isEveryEventRejected && forbidden == totals.rejected }
 
-  /// `{"appended":…,"duplicates":…,"rejected":[…],"offsets":{…}}`
+  /// `{"appended":…,"duplicates":…,"rejected":[…],"offsets":{…}}`; with `rejected_more` where the list does not hold all.
   var result: JSONObject {
     var positions = JSONObject()
     for entry in offsets { positions[String(entry.partition.rawValue)] = .int(entry.next.rawValue) }
@@ -38,6 +44,7 @@ final class RequestTracker: MessageTracker {
     members["appended"] = .int(Int64(totals.appended))
     members["duplicates"] = .int(Int64(totals.duplicates))
     members["rejected"] = .array(rejected)
+    if rejectedMore > 0 { members["rejected_more"] = .int(Int64(rejectedMore)) }
     members["offsets"] = .object(positions)
     return members
   }

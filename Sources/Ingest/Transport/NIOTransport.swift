@@ -19,6 +19,12 @@ final class NIOTransport: ChannelDuplexHandler, SessionTransport {
 
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
+    do {
+      // A peer that has closed may end its side before it has its answer.
+      try context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+    } catch {
+      context.fireErrorCaught(error)
+    }
     let beat = TimeAmount.nanoseconds(Int64(session.heartbeat / .nanoseconds(1)))
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
     heartbeat = context.eventLoop.scheduleRepeatedTask(initialDelay: beat, delay: beat) { _ in
@@ -34,6 +40,12 @@ final class NIOTransport: ChannelDuplexHandler, SessionTransport {
   func channelInactive(context: ChannelHandlerContext) {
     end()
     context.fireChannelInactive()
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    // Nothing more comes: only of a connection that closes in order something is left to be said.
+    if case .inputClosed? = event as? ChannelEvent, !session.isFinishing, !session.isClosing { context.close(promise: nil) }
+    context.fireUserInboundEventTriggered(event)
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -53,7 +65,7 @@ final class NIOTransport: ChannelDuplexHandler, SessionTransport {
   // MARK: reading
 
   func read(context: ChannelHandlerContext) {
-    if session.mayRead { context.read() } else { isReadWanted = true }
+    if session.receivableBytesMax > 0 { context.read() } else { isReadWanted = true }
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -75,13 +87,24 @@ final class NIOTransport: ChannelDuplexHandler, SessionTransport {
 
   func sessionChanged() {
     guard let context else { return }
-    while !session.isClosing, session.outgoing.readableBytes > 0 {
+    // What the channel has no room for stays with the session, which bounds it.
+    while !session.isClosing, session.outgoing.readableBytes > 0, context.channel.isWritable {
       context.writeAndFlush(wrapOutboundOut(session.takeOutgoing()), promise: nil)
     }
     if session.isClosing { close(context) }
-    if isReadWanted, session.mayRead {
+    if isReadWanted, session.receivableBytesMax > 0 {
       isReadWanted = false
       context.read()
+    }
+  }
+
+  var unsentBytes: Int {
+    guard let context else { return 0 }
+    do {
+      return try context.channel.syncOptions?.getOption(.bufferedWritableBytes) ?? 0
+    } catch {
+      // The channel is gone: its end is on its way here.
+      return 0
     }
   }
 

@@ -8,7 +8,7 @@
     private let socket: StreamSocket
     private let key: SocketKey
     private let loop: ReactorLoop
-    /// What the socket had no room for. While there is any nothing is read, so that it stays below what one read's messages are answered with.
+    /// What the socket had no room for. While there is any, what follows stays with the session, which bounds it.
     private var unsent = ByteBuffer()
     private var watched: Readiness = .read
     private var isCloseTimed = false
@@ -40,7 +40,7 @@
       guard !isClosed else { return }
       if readiness.contains(.write) { sendUnsent() }
       guard !isClosed else { return }
-      if readiness.contains(.read), session.mayRead {
+      if readiness.contains(.read), session.receivableBytesMax > 0 {
         read()
       } else if readiness.contains(.broken) {
         return close()
@@ -52,7 +52,8 @@
     }
 
     private func read() {
-      switch socket.read(into: loop.incoming) {
+      let room = min(loop.incoming.count, session.receivableBytesMax)
+      switch socket.read(into: UnsafeMutableRawBufferPointer(rebasing: loop.incoming[..<room])) {
       case .bytes(let count): session.receive(UnsafeRawBufferPointer(rebasing: loop.incoming[..<count]))
       case .wouldBlock: break
       // The connection ended or broke: nothing can be said any more, and what was read goes on to the log.
@@ -64,13 +65,15 @@
 
     func sessionChanged() {
       guard !isClosed else { return }
-      while session.outgoing.readableBytes > 0 { session.sendOutgoing { send($0) } }
+      while unsent.readableBytes == 0, session.outgoing.readableBytes > 0 { session.sendOutgoing { send($0) } }
       // Its number may be another connection's by now.
       guard !isClosed else { return }
       if session.isClosing { endOutput() }
-      guard !isClosed, !watched.contains(.read), session.mayRead else { return }
+      guard !isClosed, !watched.contains(.read), session.receivableBytesMax > 0 else { return }
       watch(watched.union(.read))
     }
+
+    var unsentBytes: Int { unsent.readableBytes }
 
     private func send(_ bytes: UnsafeRawBufferPointer) {
       guard !isClosed else { return }
@@ -115,7 +118,7 @@
         isCloseTimed = true
         loop.reactor.setTimer(key, after: WebSocketSession.closeTimeout)
       }
-      guard unsent.readableBytes == 0 else { return }
+      guard unsent.readableBytes == 0, session.outgoing.readableBytes == 0 else { return }
       isOutputEnded = true
       socket.shutDownOutput()
     }

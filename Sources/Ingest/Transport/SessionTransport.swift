@@ -4,4 +4,7 @@ protocol SessionTransport: AnyObject {
   ///
   /// Not called for what comes of the transport's own calls into the session: it looks after each.
   func sessionChanged()
+
+  /// Bytes that the peer has not taken of what it was sent, as far as this side of the system's own buffers knows.
+  var unsentBytes: Int { get }
 }

@@ -10,8 +10,8 @@
   final class SecuritySources: Sendable {
     /// How often files are looked at for a change.
     private static let pollInterval = Duration.seconds(1)
-    /// At the soonest, after the last try.
-    private static let fetchIntervalMin = Duration.seconds(10)
+    /// At the soonest, after the last try's end.
+    private static let fetchIntervalMin = Duration.seconds(5)
     private static let fetchTimeout = Duration.seconds(10)
 
     /// Nil: nobody is asked.
@@ -22,6 +22,13 @@
     private let tlsFiles: ServerTLS.Files?
     private let logger: Logger
     private let stamps = Mutex<[String: FileStamp?]>([:])
+    private let fetching = Mutex(Fetching())
+
+    private struct Fetching {
+      var isUnderWay = false
+      /// When the last one ended, or this process began.
+      var last = ContinuousClock.now - SecuritySources.fetchIntervalMin
+    }
 
     private init(access: TokenAccess?, tls: ServerTLS?, auth: AuthSettings, tlsFiles: ServerTLS.Files?, logger: Logger) {
       self.access = access
@@ -61,24 +68,67 @@
 
     /// Until the task is cancelled. What can't be read leaves what was read before in use, and is logged.
     func watch() async {
-      var lastFetch = ContinuousClock.now
+      await withTaskGroup(of: Void.self) { group in
+        group.addTask { await self.watchFiles() }
+        if let access, keysURL != nil {
+          group.addTask { await self.fetchWhenUnknown(access) }
+          group.addTask { await self.fetchAgain(access) }
+        }
+      }
+    }
+
+    private func watchFiles() async {
       while true {
         do { try await Task.sleep(for: SecuritySources.pollInterval) } catch { return }
         let changed = noteStamps()
         if let tls, let tlsFiles, !changed.isDisjoint(with: tlsFiles.paths) {
           attempt("tls") { () throws(TLSFileError) in try tls.reload() }
         }
-        guard let access else { continue }
+        guard access != nil else { continue }
         if let tokens = auth.tokens, changed.contains(tokens) {
           attempt("auth.tokens") { () throws(KeyFileError) in try readTokens() }
         }
-        let isMissingKeys = access.takeUnknownKey() || !access.hasKeys
-        let wantsFetch = isMissingKeys ? SecuritySources.fetchIntervalMin : auth.jwksRefresh
-        let isDue = keysURL != nil && ContinuousClock.now - lastFetch >= wantsFetch
-        guard isDue || (auth.jwks.map { changed.contains($0) } ?? false) else { continue }
-        lastFetch = .now
-        do { try await readKeys(isFirst: false) } catch { logger.error("auth.jwks is not read again: \(error)") }
+        if let keys = auth.jwks, changed.contains(keys) { await readKeysAgain() }
       }
+    }
+
+    /// A token of a key that is not known: its set may have changed, and its device waits.
+    private func fetchWhenUnknown(_ access: TokenAccess) async {
+      for await _ in access.unknownKeys {
+        while let next = claimFetch(after: SecuritySources.fetchIntervalMin) {
+          do { try await Task.sleep(until: next) } catch { return }
+        }
+        await fetchKeys()
+      }
+    }
+
+    /// Whatever comes, now and then; sooner while there is no key at all.
+    private func fetchAgain(_ access: TokenAccess) async {
+      while true {
+        do { try await Task.sleep(for: SecuritySources.pollInterval) } catch { return }
+        guard claimFetch(after: access.hasKeys ? auth.jwksRefresh : SecuritySources.fetchIntervalMin) == nil else { continue }
+        await fetchKeys()
+      }
+    }
+
+    /// - Returns: Nil when the caller is to fetch now; else when to ask again.
+    private func claimFetch(after interval: Duration) -> ContinuousClock.Instant? {
+      fetching.withLock { fetching in
+        let now = ContinuousClock.now
+        if fetching.isUnderWay { return now + SecuritySources.pollInterval }
+        guard now - fetching.last >= interval else { return fetching.last + interval }
+        fetching.isUnderWay = true
+        return nil
+      }
+    }
+
+    private func fetchKeys() async {
+      await readKeysAgain()
+      fetching.withLock { $0 = Fetching(isUnderWay: false, last: .now) }
+    }
+
+    private func readKeysAgain() async {
+      do { try await readKeys(isFirst: false) } catch { logger.error("auth.jwks is not read again: \(error)") }
     }
 
     private func attempt<Failure: Error>(_ what: String, _ read: () throws(Failure) -> Void) {

@@ -5,10 +5,14 @@ struct RejectAnswers: Sendable {
   /// The newest first.
   let rejects: @Sendable () async throws(LogError) -> [RecentRejects.Entry]
 
-  /// `{"rejects":[{"time":…,"code":"invalid_time","detail":…,"event":3,"message":"[{\"source\":…"}]}`, the newest first, at most
-  /// `RecentRejects.perCodeMax` of each code and ingest process. `event` and `message` are null where there is none.
+  /// ```
+  /// {"rejects":[{"time":…,"code":"invalid_time","detail":…,"source":"station/EWR","message_number":3,"event":0,"position":1,
+  ///  "message":"{\"source\":…"}]}
+  /// ```
+  /// The newest first, at most `RecentRejects.perCodeMax` of each code and ingest process. What is not known of one is null. `message` is what
+  /// was sent of the event, its first bytes, which begin at byte `position` of the message.
   func answer(_ query: Substring) async throws(QueryFailure) -> Answer {
-    let parameters = try QueryParameters(query, known: ["code"])
+    let parameters = try QueryParameters(query, known: ["code", "source"])
     var code: RejectCode?
     if let text = parameters["code"] {
       code = RejectCode(rawValue: text)
@@ -19,11 +23,14 @@ struct RejectAnswers: Sendable {
     }
     let all: [RecentRejects.Entry]
     do throws(LogError) { all = try await rejects() } catch { throw QueryFailure(error) }
-    let rows = all.filter { code == nil || $0.code == code }.map { entry -> JSONValue in
-      [
-        "time": .string(entry.time.description), "code": .string(entry.code.rawValue), "detail": .string(entry.detail),
-        "event": entry.event.map { .int(Int64($0)) } ?? .null, "message": entry.message.map { .string($0) } ?? .null,
-      ]
+    let wanted = all.filter { entry in
+      (code == nil || entry.code == code) && (parameters["source"].map { entry.rejected.isOf(source: $0) } ?? true)
+    }
+    let rows = wanted.map { entry -> JSONValue in
+      var members = JSONObject()
+      members["time"] = .string(entry.time.description)
+      for member in entry.told { members[member.name] = member.value }
+      return .object(members)
     }
     return Answer(200, ["rejects": .array(rows)])
   }

@@ -65,8 +65,9 @@ async function showRejects(root, signal) {
     const { rejects } = await get("/v1/rejects", {}, { signal });
     fill(root, rejects.length ? table([
       { name: "code", cell: (row) => h("code", {}, row.code) }, { name: "time", cell: (row) => h("span", { title: row.time }, `${row.time.slice(0, 19)}Z`) },
-      { name: "detail", wrap: true }, { name: "event", title: "event", number: true },
-      { name: "message", wrap: true, cell: (row) => row.message === null ? h("span", { class: "null" }, "not kept") : h("code", { title: row.message }, row.message.length > 100 ? `${row.message.slice(0, 100)}…` : row.message) },
+      { name: "source", cell: (row) => row.source === null ? h("span", { class: "null" }, "unknown") : row.source },
+      { name: "detail", wrap: true }, { name: "message_number", title: "message", number: true }, { name: "event", title: "event", number: true },
+      { name: "message", title: "sent", wrap: true, cell: (row) => row.message === null ? h("span", { class: "null" }, "not kept") : h("code", { title: row.message }, row.message.length > 100 ? `${row.message.slice(0, 100)}…` : row.message) },
     ], rejects, { caption: "Rejected events" }) : empty("Nothing was rejected."));
   } catch (error) {
     if (error.name !== "AbortError") fill(root, failure(error));

@@ -430,6 +430,8 @@ class Device:
         if not 0 <= number < len(self._waiting):
             return
         message = self._waiting[number]
+        # The last reject of a message with many stands for the rest of them: which they are is not told.
+        self.counts.rejected += reject.get("count", 1) - 1
         indexes = range(len(message.events)) if reject["event"] is None else [reject["event"]]
         for index in indexes:
             if index not in message.rejected:
