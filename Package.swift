@@ -75,7 +75,8 @@ let package = Package(
       exclude: ["Console/page", "HTTP/query-openapi.json"],
       swiftSettings: strict),
     .target(
-      name: "PenstockClient", dependencies: ["WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
+      name: "PenstockClient", dependencies: ["Events", "WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging],
+      swiftSettings: strict),
     .target(
       name: "Mesh", dependencies: [nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
     .target(

@@ -26,7 +26,7 @@ extension GeneratedLog {
     }
   }
 
-  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] {
+  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [UTF8Text: ProducerPosition] {
     [:]
   }
 

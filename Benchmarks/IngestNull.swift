@@ -97,7 +97,7 @@ final class NullLog: EventLog {
 
   nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {}
 
-  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] {
+  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [UTF8Text: ProducerPosition] {
     [:]
   }
 

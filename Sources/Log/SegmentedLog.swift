@@ -157,13 +157,13 @@ public final class SegmentedLog: EventLog, Sendable {
   }
 
   public nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError)
-    -> [String: ProducerPosition]
+    -> [UTF8Text: ProducerPosition]
   {
     var byPartition: [PartitionID: [String]] = [:]
     for source in sources { byPartition[partition(of: source), default: []].append(source) }
-    var result: [String: ProducerPosition] = [:]
+    var result: [UTF8Text: ProducerPosition] = [:]
     for (partition, sources) in byPartition {
-      for (source, position) in try await open(partition).writer.positions(of: sources) { result[source] = position }
+      for (source, position) in try await open(partition).writer.positions(of: sources) { result[UTF8Text(source)] = position }
     }
     return result
   }

@@ -109,19 +109,6 @@ final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
     failure = "\(error)"
     context.close(promise: nil)
   }
-
-  /// As `application/x-www-form-urlencoded` wants it.
-  static func percentEncoded(_ text: some Sequence<UInt8>) -> String {
-    let digits = Array("0123456789ABCDEF".utf8)
-    var bytes: [UInt8] = []
-    for byte in text {
-      switch byte {
-      case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x2F, 0x5F, 0x7E: bytes.append(byte)
-      default: bytes += [0x25, digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-      }
-    }
-    return String(decoding: bytes, as: UTF8.self)
-  }
 }
 
 extension String {

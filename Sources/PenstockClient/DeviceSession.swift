@@ -1,3 +1,4 @@
+import Events
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -123,7 +124,7 @@ final class DeviceSession {
     named = sources
     guard !sources.isEmpty else { return configuration.path }
     let separator = configuration.path.contains("?") ? "&" : "?"
-    return configuration.path + separator + sources.map { "source=" + DeviceHandshake.percentEncoded($0) }.joined(separator: "&")
+    return configuration.path + separator + sources.map { "source=" + PercentText.encode($0) }.joined(separator: "&")
   }
 
   /// The handshake was refused: what comes of it is decided when the connection has ended.
@@ -256,7 +257,7 @@ final class DeviceSession {
     unackedMessagesMax = max(1, min(configuration.unackedMessagesMax, welcome.unackedMessagesMax ?? 1024))
     if let beat = welcome.heartbeatMilliseconds { watchSilence(milliseconds: beat) }
     openedAt = .now()
-    if !hasSent { for source in named { began[source] = .some(welcome.resume[String(decoding: source, as: UTF8.self)]) } }
+    if !hasSent { for source in named { began[source] = .some(welcome.resume[UTF8Text(String(decoding: source, as: UTF8.self))]) } }
     let hasDuplicates = outbox.totals.duplicates > 0
     var rejected = 0, resent = 0
     window.rewrite { message in
@@ -269,7 +270,7 @@ final class DeviceSession {
         // What is not above the welcome's sequence is durable, or was rejected while those after it were taken: only the server knows.
         if let sequence = mark.sequence, mark.sourceEnd > mark.sourceStart, !welcome.resume.isEmpty {
           let source = message.source(of: mark)
-          if let position = welcome.resume[String(decoding: source, as: UTF8.self)] {
+          if let position = welcome.resume[UTF8Text(String(decoding: source, as: UTF8.self))] {
             mark.isResumed =
               mark.epoch == position.epoch && sequence <= position.sequence
               && isNew(ResumePosition(epoch: mark.epoch, sequence: sequence), of: source, hasDuplicates)

@@ -1,3 +1,5 @@
+import Events
+
 /// What became of the events given to a client: `sent = appended + duplicates + rejected` once it has finished.
 public struct DeviceTotals: Sendable {
   /// Events answered for, or sent and waiting for an answer; none is counted twice.
@@ -18,7 +20,7 @@ public struct DeviceTotals: Sendable {
   /// Partition → next offset, the largest of all acknowledgements: what `after=` of a query takes.
   public var offsets: [Int: Int64] = [:]
   /// Where the server says the sources are that the handshake named.
-  public var resume: [String: ResumePosition] = [:]
+  public var resume: [UTF8Text: ResumePosition] = [:]
   public var rejects: [DeviceReject] = []
   /// From sending a message to the acknowledgement that covers it.
   public var ackLatency = LatencyHistogram()

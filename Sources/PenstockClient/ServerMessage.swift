@@ -1,10 +1,12 @@
+import Events
+
 /// What a server of `penstock.v1` says.
 enum ServerMessage: Equatable {
   struct Welcome: Equatable {
     var heartbeatMilliseconds: Int?
     var messageBytesMax: Int?
     var unackedMessagesMax: Int?
-    var resume: [String: ResumePosition] = [:]
+    var resume: [UTF8Text: ResumePosition] = [:]
   }
 
   /// Totals since the connection opened.
@@ -63,7 +65,7 @@ enum ServerMessage: Equatable {
             default: walker.skipValue()
             }
           }
-          welcome.resume[source] = position
+          welcome.resume[UTF8Text(source)] = position
           return isWhole
         }
       case "messages": return walker.integer { ack.messages = $0 }

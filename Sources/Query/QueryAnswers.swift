@@ -69,6 +69,11 @@ final class QueryAnswers: Sendable {
 
   /// As `answer`, where that takes no waiting for anything; may be called on an event loop.
   func answerAtOnce(_ request: QueryRequest, _ match: RouteMatch) -> Answer? {
+    // Whatever else the process does: it is alive while its loops turn.
+    if match.route == .alive, match.route.allows(request.method) {
+      counters.answered(.alive, 200, after: .zero)
+      return QueryAnswers.alive
+    }
     guard match.route == .view, match.route.allows(request.method), let plan = views.plans.pointPlan(request.query) else {
       return nil
     }
@@ -145,7 +150,7 @@ final class QueryAnswers: Sendable {
       return try await admin.answer(request, match)
     case .rejects: return try await rejects.answer(request.query)
     case .events: return try await events.answer(request.query, accept: request.accept)
-    case .alive: return Answer(200, "application/json", Array(#"{"status":"alive"}"#.utf8))
+    case .alive: return QueryAnswers.alive
     case .ready, .health: return await readiness()
     case .metrics: return Answer(200, "text/plain; version=0.0.4; charset=utf-8", Array(probe.metrics().utf8))
     case .openAPI: return Answer(200, "application/json", EmbeddedFile.queryOpenAPI.bytes)
@@ -157,6 +162,8 @@ final class QueryAnswers: Sendable {
     case .unknown: throw .notFound("this path")
     }
   }
+
+  private static let alive = Answer(200, "application/json", Array(#"{"status":"alive"}"#.utf8))
 
   private func readiness() async -> Answer {
     var readiness = await probe.readiness()

@@ -104,12 +104,20 @@ public final class QueryService: Sendable {
 /// Answers with what every answer has, besides its own: the request's id, the date, the body's length.
 private final class DatedResponder: QueryResponder {
   private let answers: QueryAnswers
+  private let threads = AnswerThreads(label: "penstock.query.answer")
   private let date = Mutex(DateText())
 
   init(answers: QueryAnswers) { self.answers = answers }
 
   func respond(to request: QueryRequest, _ match: RouteMatch) async -> (Answer, HTTPHeaders) {
-    let answer = await answers.answer(request, match)
+    guard match.route.isComputed else {
+      let answer = await answers.answer(request, match)
+      return (answer, headers(of: answer, to: request))
+    }
+    var answer = await threads.run { [answers] in await answers.answer(request, match) }
+    if case .pieces(let first, let rest) = answer.body {
+      answer.body = .pieces(first: first, ComputedPieces(pieces: rest, threads: threads))
+    }
     return (answer, headers(of: answer, to: request))
   }
 
@@ -126,5 +134,21 @@ private final class DatedResponder: QueryResponder {
     headers.add(name: "Date", value: date.withLock { $0.text(at: Timestamp.systemNow()) })
     if case .bytes(let bytes) = answer.body { headers.add(name: "Content-Length", value: String(bytes.count)) }
     return headers
+  }
+}
+
+/// Pieces that are made on threads for computing, wherever they are asked for.
+private struct ComputedPieces: BodyPieces {
+  var pieces: any BodyPieces
+  let threads: AnswerThreads
+
+  mutating func next() async throws -> [UInt8]? {
+    let (piece, rest) = try await withTaskExecutorPreference(threads) { [pieces] in
+      var rest = pieces
+      let piece = try await rest.next()
+      return (piece, rest)
+    }
+    pieces = rest
+    return piece
   }
 }

@@ -116,7 +116,7 @@ private final class ShortenedLog: EventLog {
     try await log.waitForAppend(past: positions)
   }
 
-  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] {
+  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [UTF8Text: ProducerPosition] {
     try await log.producerPositions(of: sources)
   }
 

@@ -44,6 +44,14 @@ struct EventReaderTests {
       outcome.events == [Event(source: "s", type: "t", time: Self.arrival, data: ["value": .double(21.5), "ok": .bool(true)])])
   }
 
+  @Test("members of one name in different objects of an array are taken, and so are names that differ in their bytes only")
+  func namesInArrays() throws {
+    let data = #"[{"a":1,"b":{"a":2}},{"a":3},[{"a":4}],{"caf\u00e9":5,"cafe\u0301":6}]"#
+    let outcome = read(#"{"type":"t","source":"s","data":\#(data)}"#)
+    #expect(outcome.rejects == [])
+    #expect(outcome.events.first?.data == (try JSONValue(parsing: data)))
+  }
+
   @Test("takes an array, an empty one too, and the connection's source as the default")
   func array() {
     #expect(read("[]") == Outcome())
@@ -76,6 +84,11 @@ struct EventReaderTests {
       (#"{"type":"t","source":"s","sequence":1.5}"#, "0 invalid_sequence"),
       (#"{"type":"t","source":"s","sequence":18446744073709551616}"#, "0 invalid_sequence"),
       (#"{"type":"t","source":"s","epoch":"x"}"#, "0 invalid_epoch"),
+      (#"{"type":"t","source":"s","data":[{"a":1,"a":2}]}"#, "0 duplicate_member"),
+      (#"{"type":"t","source":"s","data":{"l":[1,[{"b":{"a":1,"\u0061":2}}]]}}"#, "0 duplicate_member"),
+      (#"{"type":"t","source":"s","data_base64":"=AAA"}"#, "0 invalid_data"),
+      (#"{"type":"t","source":"s","data_base64":"===="}"#, "0 invalid_data"),
+      (#"{"type":"t","source":"s","data_base64":"AB=="}"#, "0 invalid_data"),
       (#"{"type":"t","source":"s","specversion":"0.3"}"#, "0 invalid_specversion"),
       (#"{"type":"t","source":"s","Region":"x"}"#, "0 invalid_attribute"),
       (#"{"type":"t","source":"s","region":{"a":1}}"#, "0 invalid_attribute"),

@@ -43,6 +43,6 @@ final class HeldLog: EventLog {
     PartitionBounds(startOffset: .zero, highWatermark: .zero)
   }
   nonisolated(nonsending) func waitForAppend(past: OffsetVector) async throws(LogError) {}
-  nonisolated(nonsending) func producerPositions(of: [String]) async throws(LogError) -> [String: ProducerPosition] { [:] }
+  nonisolated(nonsending) func producerPositions(of: [String]) async throws(LogError) -> [UTF8Text: ProducerPosition] { [:] }
   nonisolated(nonsending) func firstOffset(of: PartitionID, atOrAfter: Timestamp) async throws(LogError) -> Offset? { nil }
 }

@@ -355,7 +355,7 @@ private struct Simulation {
   /// A probe, for a partition that the source's hash does not lead to: what is not above its last is a duplicate.
   private func positions(of source: String, in partition: Int) async throws -> ProducerPosition? {
     guard log.partition(of: source).index == partition else { return partitions[partition].model.positions[source] }
-    return try await log.producerPositions(of: [source])[source]
+    return try await log.producerPositions(of: [source])[UTF8Text(source)]
   }
 
   /// Closes the log, flips one bit of one file, and opens it: it is refused where that matters, and right where it opens.

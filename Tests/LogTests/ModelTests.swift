@@ -191,7 +191,7 @@ struct ModelRun {
     for source in 0..<4 where !isBroken {
       let name = "source/\(source)"
       let positions = try await log.producerPositions(of: [name])
-      try #require(positions[name] == model.positions[name], note("position of \(name)"))
+      try #require(positions[UTF8Text(name)] == model.positions[name], note("position of \(name)"))
     }
   }
 

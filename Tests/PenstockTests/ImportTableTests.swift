@@ -16,7 +16,7 @@ private let allowedImports: [String: Set<String>] = [
   ],
   "SQLite": ["CSQLite"],
   "Compute": ["Events", "Views", "SQLite", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
-  "HTTPServing": ["NIOCore", "NIOPosix"],
+  "HTTPServing": ["NIOCore", "NIOPosix", "Dispatch"],
   "Query": [
     "Events", "Views", "HTTPServing", "Resources", "CSQLite", "NIOCore", "NIOHTTP1", "Logging", "Metrics", "CoreMetrics",
     "Dispatch",
@@ -29,7 +29,7 @@ private let allowedImports: [String: Set<String>] = [
   ],
   "Identity": ["Events", "NIOCore", "NIOSSL", "Crypto"],
   "Mesh": ["NIOCore", "NIOPosix", "NIOTLS", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
-  "PenstockClient": ["WebSocket", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
+  "PenstockClient": ["Events", "WebSocket", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
   "websocket-echo": ["WebSocket", "NIOCore", "NIOPosix", "NIOHTTP1", "ArgumentParser"],
 ]
 

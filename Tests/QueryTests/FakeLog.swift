@@ -77,7 +77,7 @@ final class FakeLog: EventLog {
     }
   }
 
-  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition] {
+  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [UTF8Text: ProducerPosition] {
     [:]
   }
 

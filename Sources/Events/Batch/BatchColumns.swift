@@ -8,6 +8,8 @@ struct BatchColumns: ~Copyable {
   let partition: PartitionID
   private(set) var count = 0
   private var textBytes = 0
+  /// Of the paths that the rows have values at, which the batch writes once each.
+  private var pathBytes = 0
   private var strings = StringTableBuilder()
   private var columns: UnsafeMutablePointer<ColumnAccumulator>
   private var columnCount = 0
@@ -15,6 +17,7 @@ struct BatchColumns: ~Copyable {
   /// The columns as they are written: the built-in ones, then by path. So members come back in the order in which the reader met their paths, whichever
   /// kinds of values a batch happens to hold.
   private var order: [Int] = []
+  private var isOrdered = true
   /// path × kinds → column + 1, 0 for none.
   private var columnOfPath = GrowableBuffer<Int32>(capacity: 1024)
   private var pathGeneration = 0
@@ -44,7 +47,7 @@ struct BatchColumns: ~Copyable {
   }
 
   var isFull: Bool {
-    count >= BatchHeader.countMax || textBytes >= ColumnBatchBuilder.textBytesTarget
+    count >= BatchHeader.countMax || textBytes + pathBytes >= ColumnBatchBuilder.textBytesTarget
       || columnCount >= BatchLayout.columnsMax - EventReader.leavesMax - 64
   }
 
@@ -81,18 +84,19 @@ struct BatchColumns: ~Copyable {
     }
     if tape.hasSequence { columns[BuiltIn.sequence].append(tape.sequence, row: row) }
     if tape.hasEpoch { columns[BuiltIn.epoch].append(tape.epoch, row: row) }
-    append(tape.leaves, field: .data, row: row)
-    if tape.attributes.count > 0 { append(tape.attributes, field: .attribute, row: row) }
+    append(tape.leaves, paths, field: .data, row: row)
+    if tape.attributes.count > 0 { append(tape.attributes, paths, field: .attribute, row: row) }
   }
 
   @inline(__always) private mutating func append(
-    _ leaves: borrowing GrowableBuffer<EventTape.Leaf>, field: BatchLayout.Field, row: Int
+    _ leaves: borrowing GrowableBuffer<EventTape.Leaf>, _ paths: borrowing PathTable, field: BatchLayout.Field, row: Int
   ) {
     for index in 0..<leaves.count {
       let leaf = leaves[index]
       let slot = Int(leaf.path) &* BatchColumns.kinds &+ Int(leaf.kind.rawValue & 7)
       var column = slot < columnOfPath.count ? Int(columnOfPath[slot]) &- 1 : -1
       if column < 0 { column = addColumn(field: field, kind: leaf.kind, path: leaf.path, slot: slot) }
+      if columns[column].rows.count == 0 { pathBytes &+= paths.pathBytes(leaf.path) }
       switch leaf.kind {
       case .string, .raw:
         columns[column].append(UInt64(strings.code(of: leaf.start, Int(leaf.count))), row: row)
@@ -128,17 +132,17 @@ struct BatchColumns: ~Copyable {
       columns = larger
       columnCapacity *= 2
     }
-    let slot = column.lookupSlot
     (columns + columnCount).initialize(to: column)
-    let place = order.dropFirst(BuiltIn.count).firstIndex { columns[$0].lookupSlot > slot } ?? order.count
-    order.insert(columnCount, at: place)
+    order.append(columnCount)
+    isOrdered = columnCount < BuiltIn.count
     columnCount += 1
   }
 
   private mutating func forgetPaths() {
     for column in BuiltIn.count..<columnCount { columnOfPath[columns[column].lookupSlot] = 0 }
     (columns + BuiltIn.count).deinitialize(count: columnCount - BuiltIn.count)
-    order.removeLast(order.count - BuiltIn.count)
+    order = Array(0..<BuiltIn.count)
+    isOrdered = true
     columnCount = BuiltIn.count
   }
 
@@ -147,6 +151,7 @@ struct BatchColumns: ~Copyable {
     let batch = encode(reader.paths)
     count = 0
     textBytes = 0
+    pathBytes = 0
     strings.removeAll()
     // Columns stay, with their storage, for the next batch of the same devices; seldom-seen ones would pile up.
     if columnCount > 256 { forgetPaths() }
@@ -154,7 +159,15 @@ struct BatchColumns: ~Copyable {
     return batch
   }
 
+  private mutating func putInOrder() {
+    guard !isOrdered else { return }
+    let columns = columns
+    order = Array(0..<BuiltIn.count) + order[BuiltIn.count...].sorted { columns[$0].lookupSlot < columns[$1].lookupSlot }
+    isOrdered = true
+  }
+
   private mutating func encode(_ paths: borrowing PathTable) -> ColumnBatch {
+    putInOrder()
     // Names join the string table last, so that the codes of values stay small.
     var names = GrowableBuffer<UInt32>(capacity: columnCount)
     var name = GrowableBuffer<UInt8>(capacity: 256)

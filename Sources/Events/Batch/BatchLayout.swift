@@ -199,6 +199,42 @@ extension BatchLayout.Column {
 }
 
 extension BatchLayout.Column {
+  /// Calls `body(row, value's number)` for each present row of a range, in order.
+  func forEachPresent(_ payload: UnsafeRawPointer, in range: Range<Int>, _ body: (Int, Int) -> Void) {
+    switch presence {
+    case .all: for row in range { body(row, row) }
+    case .bitmap:
+      func byte(_ index: Int) -> UInt8 { (payload + position).load(fromByteOffset: index, as: UInt8.self) }
+      let first = range.lowerBound / 8
+      var value = 0
+      for index in 0..<first { value &+= byte(index).nonzeroBitCount }
+      for index in first..<(range.upperBound + 7) / 8 {
+        var bits = byte(index)
+        while bits != 0 {
+          let row = index &* 8 &+ bits.trailingZeroBitCount
+          if range.contains(row) { body(row, value) }
+          value &+= 1
+          bits &= bits &- 1
+        }
+      }
+    case .rows:
+      func row(_ value: Int) -> Int {
+        Int(UInt16(littleEndian: payload.loadUnaligned(fromByteOffset: position + value * 2, as: UInt16.self)))
+      }
+      var low = 0, high = values
+      while low < high {
+        let middle = (low + high) / 2
+        if row(middle) < range.lowerBound { low = middle + 1 } else { high = middle }
+      }
+      while low < values, case let next = row(low), next < range.upperBound {
+        body(next, low)
+        low += 1
+      }
+    }
+  }
+}
+
+extension BatchLayout.Column {
   /// Checks one column against the payload and finds its values.
   fileprivate mutating func check(
     _ payload: UnsafeRawBufferPointer, rows: Int, stringCount: Int, directoryEnd: Int, bytes: Int, entry: Int,

@@ -1,11 +1,19 @@
 extension ColumnBatch {
   /// One event with everything it came with.
-  /// - Complexity: As `events()`; take that for more than a few rows.
-  public func event(at row: Int) -> Event { events(row..<row + 1)[0] }
+  /// - Complexity: As `events(at:)`; take that for more than a few rows.
+  public func event(at row: Int) -> Event { events(at: [row])[0] }
+
+  /// As `events(at:)`, of rows that follow one another; nil takes all.
+  public func events(_ rows: Range<Int>? = nil) -> [Event] { events(at: Array(rows ?? 0..<count)) }
 
   /// The events of some rows, with the values and value types they came with; member order and number spelling may differ.
-  public func events(_ rows: Range<Int>? = nil) -> [Event] {
-    let rows = rows ?? 0..<count
+  /// - Parameter rows: In whatever order.
+  /// - Complexity: One pass over the columns, and over the values of the rows from the first to the last.
+  public func events(at rows: [Int]) -> [Event] {
+    guard let lowest = rows.min(), let highest = rows.max() else { return [] }
+    let cells = BatchRows(self, lowest..<highest + 1)
+    let attributeNames = cells.attributes.map { String(decoding: $0.name, as: UTF8.self) }
+    let memberNames = cells.tree.nodes.map { String(decoding: $0.name, as: UTF8.self) }
     let times = times(), sources = sourceCodes(), ids = ids()
     var types = ValueVector(), subjects = ValueVector()
     load(.attribute("type"), into: &types)
@@ -15,33 +23,37 @@ extension ColumnBatch {
     var events: [Event] = []
     events.reserveCapacity(rows.count)
     for row in rows {
-      events.append(
-        Event(
-          source: string(Int(sources[row])), type: string(Int(types.bits[row])), id: ids[row],
-          time: Timestamp(nanoseconds: times[row]),
-          subject: subjects.kinds[row] == .string ? string(Int(subjects.bits[row])) : nil, sequence: sequences[row],
-          epoch: epochs[row]))
-    }
-    for column in layout.columns where column.field == .data || column.field == .attribute {
-      let name = withString(column.name) { Array($0) }
-      var vector = ValueVector()
-      vector.reset(to: .missing, count: count)
-      fill(&vector, column, kind: column.type.kind)
-      for (index, row) in rows.enumerated() where vector.kinds[row] != .missing {
-        let value = self.value(vector, row)
-        if column.field == .attribute {
-          events[index].attributes[String(decoding: name, as: UTF8.self)] = value
-        } else if name.isEmpty {
-          events[index].data = value
-        } else {
-          // A path is each member's name with a zero byte before it.
-          let members = name.dropFirst().split(separator: 0, omittingEmptySubsequences: false)
-          let path = members.map { String(decoding: $0, as: UTF8.self) }
-          events[index].data = ColumnBatch.inserting(value, at: path[...], into: events[index].data)
-        }
+      var event = Event(
+        source: string(Int(sources[row])), type: string(Int(types.bits[row])), id: ids[row],
+        time: Timestamp(nanoseconds: times[row]),
+        subject: subjects.kinds[row] == .string ? string(Int(subjects.bits[row])) : nil, sequence: sequences[row],
+        epoch: epochs[row])
+      for cell in cells.attributes(ofRow: row) {
+        event.attributes[attributeNames[Int(cell.column)]] = value(cells.attributes[Int(cell.column)].column, cell)
       }
+      event.data = data(cells.data(ofRow: row), cells, memberNames)
+      events.append(event)
     }
     return events
+  }
+
+  /// A row's `data`; nil where it has none.
+  private func data(_ cells: ArraySlice<BatchRows.Cell>, _ rows: BatchRows, _ names: [String]) -> JSONValue? {
+    guard !cells.isEmpty else { return nil }
+    var result: JSONValue?
+    var open: [(node: Int, members: JSONObject)] = []
+    func add(_ value: JSONValue, at node: Int) {
+      if open.isEmpty { result = value } else { open[open.count - 1].members.append(names[node], value) }
+    }
+    rows.tree.walk(cells) { step in
+      switch step {
+      case .open(let node, _): open.append((node, JSONObject()))
+      case .value(let node, let cell, _): add(value(rows.data[Int(cell.column)], cell), at: node)
+      case .close:
+        if let ended = open.popLast() { add(.object(ended.members), at: ended.node) }
+      }
+    }
+    return result
   }
 
   func presentUnsigned(_ index: Int?) -> [UInt64?] {
@@ -53,15 +65,16 @@ extension ColumnBatch {
     return result
   }
 
-  private func value(_ vector: ValueVector, _ row: Int) -> JSONValue {
-    let bits = vector.bits[row]
-    switch vector.kinds[row] {
+  private func value(_ column: BatchLayout.Column, _ cell: BatchRows.Cell) -> JSONValue {
+    let bits = withPayload { BatchRows.bits(column, cell, $0) }
+    switch column.type {
+    case .null: return .null
     case .bool: return .bool(bits != 0)
     case .int: return .int(Int64(bitPattern: bits))
+    case .unsigned: return Int64(exactly: bits).map { .int($0) } ?? .number(String(bits))
     case .double: return .double(Double(bitPattern: bits))
-    case .string: return .string(string(Int(bits)))
+    case .string, .text: return .string(string(Int(bits)))
     case .raw: return rawValue(Int(bits))
-    default: return .null
     }
   }
 
@@ -74,13 +87,5 @@ extension ColumnBatch {
       // Only a batch from elsewhere can hold a raw value that is no JSON; its text is all there is.
       return .string(text)
     }
-  }
-
-  private static func inserting(_ value: JSONValue, at path: ArraySlice<String>, into parent: JSONValue?) -> JSONValue {
-    guard let name = path.first else { return value }
-    var members = JSONObject()
-    if case .object(let present)? = parent { members = present }
-    members[name] = inserting(value, at: path.dropFirst(), into: members[name])
-    return .object(members)
   }
 }

@@ -104,8 +104,7 @@ public struct ColumnBatch: Sendable {
   /// - Complexity: Several microseconds a row: for the rare batch that holds duplicates.
   public func selecting(_ rows: [Int]) -> ColumnBatch? {
     guard !rows.isEmpty else { return nil }
-    let events = events()
-    return ColumnBatch(events: rows.map { events[$0] }, partition: partition)
+    return ColumnBatch(events: events(at: rows), partition: partition)
   }
 
   /// Makes a batch of events handled alone.

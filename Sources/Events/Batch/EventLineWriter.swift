@@ -1,26 +1,25 @@
-/// Writes batches' events as CloudEvents JSON, one a line, straight from the columns: what exports are made of.
+/// Writes batches' events as CloudEvents JSON straight from the columns: what exports and pages of events are made of.
 ///
-/// Each line holds what `Event.writeJSON` writes. Strings are escaped once a batch, however many rows have them.
+/// Each is what `Event.writeJSON` writes. Strings are escaped once a batch, however many rows have them.
 public struct EventLineWriter: ~Copyable {
-  /// Batches of more values than this are written event by event: vectors of every column would not fit memory.
-  private static let cellsMax = 4 << 20
+  /// What is written besides the events themselves.
+  public struct Style: Sendable {
+    /// An event a line.
+    public static let lines = Style(separator: 0x0A)
 
-  /// A column's values, one a row.
-  private struct Cells {
-    var vector = ValueVector()
-    /// `,"name":` for attributes.
-    var label: [UInt8] = []
+    /// Follows each event.
+    public var separator: UInt8
+    /// Whether each event has its place in the log, as `logpartition` and `logoffset`: instead of attributes of its own of these names.
+    public var hasPlace: Bool
+
+    public init(separator: UInt8, hasPlace: Bool = false) {
+      self.separator = separator
+      self.hasPlace = hasPlace
+    }
   }
 
-  /// A member of `data`, and what lies below it.
-  private struct Member {
-    var name: [UInt8]
-    /// `"name":`
-    var label: [UInt8]
-    /// Columns of this very path, one a type.
-    var columns: [Int] = []
-    var members: [Member] = []
-  }
+  /// The names of an event's place in the log.
+  public static let placeNames = (partition: "logpartition", offset: "logoffset")
 
   private var output = GrowableBuffer<UInt8>(capacity: 1 << 16)
   /// Escaped strings of the present batch, back to back.
@@ -40,150 +39,154 @@ public struct EventLineWriter: ~Copyable {
 
   public mutating func removeAll() { output.removeAll(keepingAtMost: 16 << 20) }
 
-  /// Appends the events of some rows.
+  /// Appends the events of some rows, a line each.
   /// - Parameters:
   ///   - batch: Whose rows they are.
   ///   - rows: Within the batch's count.
   ///   - times: Events of other times are left out; nil takes all.
   /// - Returns: How many were written.
   public mutating func append(_ batch: ColumnBatch, _ rows: Range<Int>, times: Range<Int64>? = nil) -> Int {
-    guard batch.layout.columns.count * batch.count <= EventLineWriter.cellsMax else { return appendSlowly(batch, rows, times) }
+    guard let times else { return append(batch, Array(rows), as: .lines) }
+    let eventTimes = batch.times()
+    return append(batch, rows.filter { times.contains(eventTimes[$0]) }, as: .lines)
+  }
+
+  /// Appends the events of some rows.
+  /// - Parameters:
+  ///   - batch: Whose rows they are.
+  ///   - rows: Ascending, within the batch's count.
+  ///   - style: What is written besides.
+  ///   - bytesMax: With so many bytes written no further event is.
+  /// - Returns: How many were written.
+  public mutating func append(_ batch: ColumnBatch, _ rows: [Int], as style: Style, bytesMax: Int = .max) -> Int {
+    guard let lowest = rows.first, let highest = rows.last else { return 0 }
     escaped.removeAll(keepingAtMost: 1 << 20)
     places = Array(repeating: (0, 0), count: batch.layout.stringCount)
-
-    let eventTimes = batch.times()
-    let sources = batch.sourceCodes()
-    var types = ValueVector(), subjects = ValueVector()
-    batch.load(.attribute("type"), into: &types)
-    batch.load(.attribute("subject"), into: &subjects)
-    let sequences = batch.presentUnsigned(batch.layout.sequence), epochs = batch.presentUnsigned(batch.layout.epoch)
-    let idPresence = batch.presence(batch.layout.id)
-    var attributes: [(name: [UInt8], cells: Cells)] = []
-    var data: [Cells] = []
-    var root = Member(name: [], label: [])
-    for column in batch.layout.columns where column.field == .data || column.field == .attribute {
-      var cells = Cells()
-      cells.vector.reset(to: .missing, count: batch.count)
-      batch.fill(&cells.vector, column, kind: column.type.kind)
-      let name = batch.withString(column.name) { Array($0) }
-      if column.field == .attribute {
-        cells.label = [0x2C] + EventLineWriter.quoted(name) + [0x3A]
-        attributes.append((name, cells))
-      } else {
-        EventLineWriter.add(data.count, at: EventLineWriter.path(name), to: &root)
-        data.append(cells)
-      }
-    }
-    attributes.sort { $0.name.lexicographicallyPrecedes($1.name) }
-
+    let columns = Columns(batch, lowest..<highest + 1, style)
     var written = 0
-    for row in rows {
-      if let times, !times.contains(eventTimes[row]) { continue }
-      write("{\"specversion\":\"1.0\"")
-      if idPresence.isEmpty ? batch.layout.id != nil : idPresence[row] {
-        write(",\"id\":")
-        batch.withID(ofRow: row) { writeQuoted($0) }
-      }
-      write(",\"source\":")
-      writeString(Int(sources[row]), batch)
-      write(",\"type\":")
-      writeString(Int(types.bits[row]), batch)
-      write(",\"time\":\"")
-      writeTime(eventTimes[row])
-      output.append(0x22)
-      if subjects.kinds[row] == .string {
-        write(",\"subject\":")
-        writeString(Int(subjects.bits[row]), batch)
-      }
-      if let sequence = sequences[row] {
-        write(",\"sequence\":")
-        writeDecimal(sequence)
-      }
-      if let epoch = epochs[row] {
-        write(",\"epoch\":")
-        writeDecimal(epoch)
-      }
-      for attribute in attributes where attribute.cells.vector.kinds[row] != .missing {
-        write(attribute.cells.label)
-        writeValue(attribute.cells.vector, row, batch)
-      }
-      let start = output.count
-      write(",\"data\":")
-      if !writeMember(root, data, row, batch) { output.setCount(start) }
-      write("}\n")
+    for row in rows where output.count < bytesMax {
+      writeContext(row, columns, batch)
+      writeAttributes(row, columns, batch)
+      if style.hasPlace { writePlace(row, batch) }
+      writeData(row, columns, batch)
+      output.append(0x7D)
+      output.append(style.separator)
       written += 1
     }
     return written
   }
 
-  private mutating func appendSlowly(_ batch: ColumnBatch, _ rows: Range<Int>, _ times: Range<Int64>?) -> Int {
-    var written = 0
-    for event in batch.events(rows) where times?.contains(event.time.nanoseconds) ?? true {
-      scratch.removeAll(keepingCapacity: true)
-      event.writeJSON(to: &scratch)
-      scratch.append(0x0A)
-      write(scratch)
-      written += 1
+  /// A batch's columns as rows are written from them.
+  private struct Columns {
+    let times: [Int64]
+    let sources: [UInt32]
+    var types = ValueVector()
+    var subjects = ValueVector()
+    let sequences: [UInt64?]
+    let epochs: [UInt64?]
+    let idPresence: [Bool]
+    let rows: BatchRows
+    /// `,"name":` of each attribute; empty where it is left out.
+    let attributeLabels: [[UInt8]]
+    /// `"name":` of each member of `data`.
+    let memberLabels: [[UInt8]]
+
+    init(_ batch: ColumnBatch, _ range: Range<Int>, _ style: Style) {
+      times = batch.times()
+      sources = batch.sourceCodes()
+      batch.load(.attribute("type"), into: &types)
+      batch.load(.attribute("subject"), into: &subjects)
+      sequences = batch.presentUnsigned(batch.layout.sequence)
+      epochs = batch.presentUnsigned(batch.layout.epoch)
+      idPresence = batch.presence(batch.layout.id)
+      rows = BatchRows(batch, range)
+      let taken = style.hasPlace ? [placeNames.partition, placeNames.offset].map { Array($0.utf8) } : []
+      attributeLabels = rows.attributes.map { taken.contains($0.name) ? [] : [0x2C] + quoted($0.name) + [0x3A] }
+      memberLabels = rows.tree.nodes.map { quoted($0.name) + [0x3A] }
     }
-    return written
   }
 
-  // MARK: members of data
-
-  private static func path(_ name: [UInt8]) -> ArraySlice<ArraySlice<UInt8>> {
-    // A path is each member's name with a zero byte before it.
-    name.isEmpty ? [] : name.dropFirst().split(separator: 0, omittingEmptySubsequences: false)[...]
+  private mutating func writeContext(_ row: Int, _ columns: Columns, _ batch: ColumnBatch) {
+    write("{\"specversion\":\"1.0\"")
+    if columns.idPresence.isEmpty ? batch.layout.id != nil : columns.idPresence[row] {
+      write(",\"id\":")
+      batch.withID(ofRow: row) { writeQuoted($0) }
+    }
+    write(",\"source\":")
+    writeString(Int(columns.sources[row]), batch)
+    write(",\"type\":")
+    writeString(Int(columns.types.bits[row]), batch)
+    write(",\"time\":\"")
+    writeTime(columns.times[row])
+    output.append(0x22)
+    if columns.subjects.kinds[row] == .string {
+      write(",\"subject\":")
+      writeString(Int(columns.subjects.bits[row]), batch)
+    }
+    if let sequence = columns.sequences[row] {
+      write(",\"sequence\":")
+      writeDecimal(sequence)
+    }
+    if let epoch = columns.epochs[row] {
+      write(",\"epoch\":")
+      writeDecimal(epoch)
+    }
   }
 
-  private static func add(_ column: Int, at path: ArraySlice<ArraySlice<UInt8>>, to member: inout Member) {
-    guard let name = path.first else { return member.columns.append(column) }
-    let index = member.members.firstIndex { $0.name.elementsEqual(name) } ?? member.members.count
-    if index == member.members.count {
-      member.members.append(Member(name: Array(name), label: quoted(Array(name)) + [0x3A]))
+  private mutating func writeAttributes(_ row: Int, _ columns: Columns, _ batch: ColumnBatch) {
+    for cell in columns.rows.attributes(ofRow: row) where !columns.attributeLabels[Int(cell.column)].isEmpty {
+      write(columns.attributeLabels[Int(cell.column)])
+      writeValue(columns.rows.attributes[Int(cell.column)].column, cell, batch)
     }
-    add(column, at: path.dropFirst(), to: &member.members[index])
   }
 
-  /// Writes what a row has at or below a member; nothing, and says so, when it has nothing there.
-  private mutating func writeMember(_ member: borrowing Member, _ data: [Cells], _ row: Int, _ batch: ColumnBatch) -> Bool {
-    for column in member.columns where data[column].vector.kinds[row] != .missing {
-      writeValue(data[column].vector, row, batch)
-      return true
+  private mutating func writePlace(_ row: Int, _ batch: ColumnBatch) {
+    write(",\"logpartition\":")
+    writeDecimal(UInt64(batch.partition.rawValue))
+    write(",\"logoffset\":")
+    writeDecimal(UInt64(batch.baseOffset.advanced(by: row).rawValue))
+  }
+
+  private mutating func writeData(_ row: Int, _ columns: Columns, _ batch: ColumnBatch) {
+    let cells = columns.rows.data(ofRow: row)
+    guard !cells.isEmpty else { return }
+    write(",\"data\":")
+    columns.rows.tree.walk(cells) { step in
+      switch step {
+      case .open(let node, let isFirst):
+        writeLabel(node, isFirst, columns)
+        output.append(0x7B)
+      case .value(let node, let cell, let isFirst):
+        writeLabel(node, isFirst, columns)
+        writeValue(columns.rows.data[Int(cell.column)], cell, batch)
+      case .close: output.append(0x7D)
+      }
     }
-    guard !member.members.isEmpty else { return false }
-    let start = output.count
-    output.append(0x7B)
-    var isFirst = true
-    for below in member.members {
-      let mark = output.count
-      if !isFirst { output.append(0x2C) }
-      write(below.label)
-      if writeMember(below, data, row, batch) { isFirst = false } else { output.setCount(mark) }
-    }
-    guard !isFirst else {
-      output.setCount(start)
-      return false
-    }
-    output.append(0x7D)
-    return true
+  }
+
+  @inline(__always) private mutating func writeLabel(_ node: Int, _ isFirst: Bool, _ columns: Columns) {
+    guard node != MemberTree.root else { return }
+    if !isFirst { output.append(0x2C) }
+    write(columns.memberLabels[node])
   }
 
   // MARK: values
 
-  private mutating func writeValue(_ vector: borrowing ValueVector, _ row: Int, _ batch: ColumnBatch) {
-    let bits = vector.bits[row]
-    switch vector.kinds[row] {
+  private mutating func writeValue(_ column: BatchLayout.Column, _ cell: BatchRows.Cell, _ batch: ColumnBatch) {
+    let bits = batch.withPayload { BatchRows.bits(column, cell, $0) }
+    switch column.type {
+    case .null: write("null")
     case .bool: if bits != 0 { write("true") } else { write("false") }
     case .int:
       let value = Int64(bitPattern: bits)
       if value < 0 { output.append(0x2D) }
       writeDecimal(value.magnitude)
+    case .unsigned: writeDecimal(bits)
     case .double:
       var text = Double(bitPattern: bits).description
       text.withUTF8 { output.append($0.baseAddress.unsafelyUnwrapped, count: $0.count) }
-    case .string: writeString(Int(bits), batch)
+    case .string, .text: writeString(Int(bits), batch)
     case .raw: writeString(Int(bits), batch, isRaw: true)
-    default: write("null")
     }
   }
 
@@ -281,12 +284,13 @@ public struct EventLineWriter: ~Copyable {
     }
     output.setCount(output.count + width)
   }
+}
 
-  private static func quoted(_ bytes: [UInt8]) -> [UInt8] {
-    var text: [UInt8] = []
-    bytes.withUnsafeBytes { JSONValue.writeString($0, to: &text) }
-    return text
-  }
+/// `"name"`
+private func quoted(_ bytes: [UInt8]) -> [UInt8] {
+  var text: [UInt8] = []
+  bytes.withUnsafeBytes { JSONValue.writeString($0, to: &text) }
+  return text
 }
 
 extension ColumnBatch {

@@ -84,6 +84,22 @@ enum IntegerEncoding {
     }
   }
 
+  /// Decodes one value of a checked block.
+  @inline(__always) static func value(_ block: UnsafeRawPointer, width: Int, at index: Int) -> UInt64 {
+    let base = UInt64(littleEndian: block.loadUnaligned(as: UInt64.self))
+    let unit = UInt64(littleEndian: block.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+    let steps = block + prefixBytes
+    let step: UInt64 =
+      switch width {
+      case 1: UInt64(steps.load(fromByteOffset: index, as: UInt8.self))
+      case 2: UInt64(UInt16(littleEndian: steps.loadUnaligned(fromByteOffset: index &* 2, as: UInt16.self)))
+      case 4: UInt64(UInt32(littleEndian: steps.loadUnaligned(fromByteOffset: index &* 4, as: UInt32.self)))
+      case 8: UInt64(littleEndian: steps.loadUnaligned(fromByteOffset: index &* 8, as: UInt64.self))
+      default: 0
+      }
+    return base &+ step &* unit
+  }
+
   /// Decodes a checked block.
   @inline(__always) static func decode<Output: FixedWidthInteger & BitwiseCopyable>(
     _ block: UnsafeRawPointer, width: Int, count: Int, into output: UnsafeMutablePointer<Output>

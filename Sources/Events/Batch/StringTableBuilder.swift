@@ -5,6 +5,8 @@ struct StringTableBuilder: ~Copyable {
   private var hashes = GrowableBuffer<UInt32>(capacity: 256)
   /// Code + 1, 0 for none.
   private var slots = GrowableBuffer<UInt32>(capacity: 512)
+  /// Keeps a sender from choosing strings that share a slot.
+  private let seed = UInt64.random(in: .min ... .max)
 
   init() { slots.setCount(512) }
 
@@ -20,7 +22,7 @@ struct StringTableBuilder: ~Copyable {
   }
 
   @inline(__always) mutating func code(of string: UnsafePointer<UInt8>, _ count: Int) -> UInt32 {
-    let hash = UInt32(truncatingIfNeeded: tableHash(string, count, seed: 0))
+    let hash = UInt32(truncatingIfNeeded: tableHash(string, count, seed: seed))
     let mask = slots.count &- 1
     var slot = Int(hash) & mask
     while case let entry = slots[slot], entry != 0 {

@@ -19,6 +19,8 @@ public final class EventReader {
   public static let stringBytesMax = (1 << 20) - 1
   /// Most values in one event.
   public static let leavesMax = 4096
+  /// Bytes that the paths of one event's values have in all, each written out from `data` on: 1 MiB. A batch holds them so.
+  public static let pathBytesMax = 1 << 20
   /// Longest extension attribute name; CloudEvents asks for 20 and allows more.
   public static let attributeNameBytesMax = 64
 

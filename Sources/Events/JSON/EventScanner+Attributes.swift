@@ -100,15 +100,9 @@ extension EventScanner {
     if text.count > EventReader.stringBytesMax {
       note(.stringTooLong, "'data_base64' has \(text.count) bytes; the most is \(EventReader.stringBytesMax)")
     }
-    let isBase64 =
-      text.count % 4 == 0
-      && text.bytes.allSatisfy {
-        switch $0 {
-        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2B, 0x2F, 0x3D: true
-        default: false
-        }
-      }
-    if !isBase64 { note(.invalidData, "'data_base64' is no base64 (RFC 4648, section 4, with padding)") }
+    if !Base64Text.isWellFormed(text.bytes) {
+      note(.invalidData, "'data_base64' is no base64 (RFC 4648, section 4, with padding)")
+    }
     tape.attributes.append(EventTape.Leaf(path: path, kind: .string, slice: text))
     return true
   }

@@ -11,6 +11,8 @@ struct EventScanner: ~Copyable {
   var paths = PathTable()
   var tape = EventTape()
   var trace = Trace()
+  /// Of the objects in the present event's arrays.
+  var names = MemberNames()
   private var arena = GrowableBuffer<UInt8>(capacity: 4096)
   private var defaultSource = GrowableBuffer<UInt8>(capacity: 256)
   private var hasDefaultSource = false
@@ -219,6 +221,7 @@ struct EventScanner: ~Copyable {
     pending = nil
     arena.removeAll()
     paths.beginEvent()
+    names.removeAll()
     guard cursor.take(0x7B) else {
       let problem = cursor.unexpected
       do throws(JSONProblem) { try cursor.skipValue(depth: 1) } catch { throw malformed(error) }
@@ -239,6 +242,11 @@ struct EventScanner: ~Copyable {
       }
     } catch {
       throw malformed(error)
+    }
+    if tape.pathBytes > EventReader.pathBytesMax {
+      note(
+        .tooManyMembers,
+        "the names of the values in 'data', each from 'data' on, have over \(EventReader.pathBytesMax) bytes: use shorter names")
     }
     if let pending { throw pending }
     tape.textBytes = cursor.p - eventStart
@@ -334,7 +342,7 @@ struct EventScanner: ~Copyable {
       guard cursor.take(0x7D) else { throw cursor.unexpected }
     case 0x5B:
       let start = cursor.p
-      try cursor.skipValue(depth: depth)
+      try skipElements(depth: depth)
       append(EventTape.Leaf(path: path, kind: .raw, slice: EventTape.Slice(start: start, count: cursor.p - start)))
     default:
       switch try cursor.literal() {
@@ -348,6 +356,7 @@ struct EventScanner: ~Copyable {
   @inline(__always) private mutating func append(_ leaf: EventTape.Leaf) {
     if tape.leaves.count < EventReader.leavesMax {
       tape.leaves.append(leaf)
+      tape.pathBytes &+= paths.pathBytes(leaf.path)
     } else {
       note(.tooManyMembers, "more than \(EventReader.leavesMax) values in 'data'")
     }

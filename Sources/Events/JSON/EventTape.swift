@@ -49,6 +49,8 @@ struct EventTape: ~Copyable {
   var leaves = GrowableBuffer<Leaf>(capacity: 64)
   /// Extension attributes, `datacontenttype`, `dataschema`, `data_base64`.
   var attributes = GrowableBuffer<Leaf>(capacity: 16)
+  /// Bytes of the leaves' paths: what a batch may write of them.
+  var pathBytes = 0
   /// Bytes the event took in its message: bounds what a batch may grow by.
   var textBytes = 0
 
@@ -62,6 +64,7 @@ struct EventTape: ~Copyable {
     epoch = 0
     hasSequence = false
     hasEpoch = false
+    pathBytes = 0
     leaves.removeAll()
     attributes.removeAll()
   }

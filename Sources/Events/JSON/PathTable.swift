@@ -26,6 +26,8 @@ struct PathTable: ~Copyable {
     var successor: Int32 = -1
     /// The event in which the path was seen last: finds duplicate members.
     var stamp: UInt32 = 0
+    /// Bytes of the path below `data`, each name with the zero byte before it: what a batch writes of it.
+    var pathBytes: UInt64 = 0
     /// The name holds a zero byte, which stored paths use between names.
     var hasZero = false
   }
@@ -34,6 +36,8 @@ struct PathTable: ~Copyable {
   private var names = GrowableBuffer<UInt8>(capacity: 4096)
   private var slots: GrowableBuffer<Int32>
   private var stamp: UInt32 = 0
+  /// Keeps a sender from choosing names that share a slot.
+  private let seed = UInt64.random(in: .min ... .max)
 
   init() {
     slots = PathTable.emptySlots(512)
@@ -65,6 +69,8 @@ struct PathTable: ~Copyable {
   }
 
   @inline(__always) func hasZero(_ path: Int32) -> Bool { nodes[Int(path)].hasZero }
+
+  @inline(__always) func pathBytes(_ path: Int32) -> Int { Int(truncatingIfNeeded: nodes[Int(path)].pathBytes) }
 
   /// Begins an event: no path has been seen in it.
   @inline(__always) mutating func beginEvent() {
@@ -106,7 +112,7 @@ struct PathTable: ~Copyable {
 
   @inline(never) private mutating func find(parent: Int32, _ name: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
     let mask = slots.count - 1
-    var slot = Int(truncatingIfNeeded: tableHash(name, count, seed: UInt64(UInt32(bitPattern: parent)))) & mask
+    var slot = Int(truncatingIfNeeded: tableHash(name, count, seed: seed &+ UInt64(UInt32(bitPattern: parent)))) & mask
     while case let path = slots[slot], path >= 0 {
       let node = nodes[Int(path)]
       if node.parent == parent, Int(node.nameCount) == count, equalPadded(names.base + Int(node.namePosition), name, count) {
@@ -126,7 +132,9 @@ struct PathTable: ~Copyable {
     let path = Int32(nodes.count)
     let hasZero = UnsafeBufferPointer(start: name, count: count).contains(0)
     nodes.append(
-      Node(parent: parent, namePosition: UInt32(names.count), nameCount: UInt32(count), hasZero: hasZero))
+      Node(
+        parent: parent, namePosition: UInt32(names.count), nameCount: UInt32(count),
+        pathBytes: parent < Known.data ? 0 : nodes[Int(parent)].pathBytes + UInt64(count) + 1, hasZero: hasZero))
     names.append(name, count: count)
     place(path)
     return path
@@ -136,7 +144,7 @@ struct PathTable: ~Copyable {
     let node = nodes[Int(path)]
     let mask = slots.count - 1
     let hash = tableHash(
-      names.base + Int(node.namePosition), Int(node.nameCount), seed: UInt64(UInt32(bitPattern: node.parent)))
+      names.base + Int(node.namePosition), Int(node.nameCount), seed: seed &+ UInt64(UInt32(bitPattern: node.parent)))
     var slot = Int(truncatingIfNeeded: hash) & mask
     while slots[slot] >= 0 { slot = (slot + 1) & mask }
     slots[slot] = path

@@ -34,7 +34,7 @@ public protocol EventLog: Sendable {
   nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError)
 
   /// The last durable sequence of each source that has one.
-  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [String: ProducerPosition]
+  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [UTF8Text: ProducerPosition]
 
   /// The offset to start at so as to see every event of `partition` whose event time is `time` or later: a place in the sparse index,
   /// so events before it may follow. Nil when the partition holds none that late.

@@ -22,7 +22,7 @@ public struct Caller: Sendable, Hashable {
   public static let subjectBytesMax = 256
 
   /// The token's name for its holder: for logs and for counting by device. No secret.
-  public var subject: String
+  public var subject: UTF8Text
   public var scopes: Set<AccessScope>
   public var sources: SourcePermission
   /// From when on the token is worth nothing; nil never.
@@ -34,7 +34,7 @@ public struct Caller: Sendable, Hashable {
     subject: String, scopes: Set<AccessScope>, sources: SourcePermission, expiry: Timestamp? = nil,
     eventsPerSecondMax: Int? = nil
   ) {
-    self.subject = subject
+    self.subject = UTF8Text(subject)
     self.scopes = scopes
     self.sources = sources
     self.expiry = expiry

@@ -1,5 +1,5 @@
 /// One CloudEvents 1.0 event, for the places where an event is handled alone. Batches keep columns instead.
-public struct Event: Sendable, Hashable {
+public struct Event: Sendable {
   public var source: String
   public var type: String
   public var id: String?
@@ -7,7 +7,8 @@ public struct Event: Sendable, Hashable {
   public var subject: String?
   public var sequence: UInt64?
   public var epoch: UInt64?
-  /// `datacontenttype`, `dataschema`, `data_base64` and the extension attributes, by name; strings, booleans and integers.
+  /// `datacontenttype`, `dataschema`, `data_base64` and the extension attributes, by name, which is of a–z, 0–9 and _; strings, booleans and
+  /// integers.
   public var attributes: [String: JSONValue]
   /// Nil when the event carries no `data`.
   public var data: JSONValue?
@@ -30,7 +31,7 @@ public struct Event: Sendable, Hashable {
   /// Appends the CloudEvents JSON form.
   /// - Parameters:
   ///   - output: What it is appended to.
-  ///   - extra: Members of one's own, put before `data`.
+  ///   - extra: Members of one's own, put before `data`; the event's own attributes of these names are left out.
   public func writeJSON(to output: inout [UInt8], extra: [(name: String, value: JSONValue)] = []) {
     output.append(contentsOf: "{\"specversion\":\"1.0\"".utf8)
     func member(_ name: String, _ value: JSONValue) {
@@ -46,9 +47,28 @@ public struct Event: Sendable, Hashable {
     if let subject { member("subject", .string(subject)) }
     if let sequence { member("sequence", .number(String(sequence))) }
     if let epoch { member("epoch", .number(String(epoch))) }
-    for (name, value) in attributes.sorted(by: { $0.key < $1.key }) { member(name, value) }
+    for (name, value) in attributes.sorted(by: { $0.key < $1.key }) where !extra.contains(where: { $0.name == name }) {
+      member(name, value)
+    }
     for (name, value) in extra { member(name, value) }
     if let data { member("data", data) }
     output.append(0x7D)
   }
+}
+
+extension Event: Hashable {
+  /// Texts are equal when their bytes are: `UTF8Text` says why.
+  public static func == (a: Event, b: Event) -> Bool {
+    a.texts == b.texts && a.time == b.time && a.sequence == b.sequence && a.epoch == b.epoch && a.attributes == b.attributes
+      && a.data == b.data
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(texts)
+    hasher.combine(time)
+    hasher.combine(sequence)
+    hasher.combine(epoch)
+  }
+
+  private var texts: [UTF8Text?] { [UTF8Text(source), UTF8Text(type), id.map { UTF8Text($0) }, subject.map { UTF8Text($0) }] }
 }

@@ -1,5 +1,5 @@
 /// A JSON value, for the places where an event is handled alone: answers, exports, tests. Batches keep columns instead.
-public enum JSONValue: Sendable, Hashable {
+public enum JSONValue: Sendable {
   case null
   case bool(Bool)
   case int(Int64)
@@ -168,9 +168,37 @@ public enum JSONValue: Sendable, Hashable {
   }
 }
 
-/// An object's members in order. Of a name that comes twice, the last value counts.
+extension JSONValue: Hashable {
+  /// Texts are equal when their bytes are: `UTF8Text` says why.
+  public static func == (a: JSONValue, b: JSONValue) -> Bool {
+    switch (a, b) {
+    case (.null, .null): true
+    case (.bool(let x), .bool(let y)): x == y
+    case (.int(let x), .int(let y)): x == y
+    case (.double(let x), .double(let y)): x == y
+    case (.number(let x), .number(let y)), (.string(let x), .string(let y)): x.hasSameBytes(as: y)
+    case (.array(let x), .array(let y)): x == y
+    case (.object(let x), .object(let y)): x == y
+    default: false
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    switch self {
+    case .null: hasher.combine(0)
+    case .bool(let value): hasher.combine(value)
+    case .int(let value): hasher.combine(value)
+    case .double(let value): hasher.combine(value)
+    case .number(let text), .string(let text): hasher.combine(UTF8Text(text))
+    case .array(let elements): hasher.combine(elements)
+    case .object(let members): hasher.combine(members)
+    }
+  }
+}
+
+/// An object's members in order. Names are told apart by their bytes; of one that comes twice, the last value counts.
 public struct JSONObject: Sendable, Hashable, RandomAccessCollection {
-  public struct Member: Sendable, Hashable {
+  public struct Member: Sendable {
     public var name: String
     public var value: JSONValue
   }
@@ -184,22 +212,22 @@ public struct JSONObject: Sendable, Hashable, RandomAccessCollection {
   public subscript(position: Int) -> Member { members[position] }
 
   public subscript(_ name: String) -> JSONValue? {
-    get { members.last { $0.name == name }?.value }
+    get { members.last { $0.name.hasSameBytes(as: name) }?.value }
     set {
-      members.removeAll { $0.name == name }
+      members.removeAll { $0.name.hasSameBytes(as: name) }
       if let newValue { members.append(Member(name: name, value: newValue)) }
     }
   }
 
-  /// Appends without looking for the name: linear parsing of hostile objects stays linear.
-  mutating func append(_ name: String, _ value: JSONValue) { members.append(Member(name: name, value: value)) }
+  /// Appends without looking for the name, which is not there yet: so that many members take linear time.
+  public mutating func append(_ name: String, _ value: JSONValue) { members.append(Member(name: name, value: value)) }
 
   /// Equal when the same names have the same values, in whatever order.
   public static func == (a: JSONObject, b: JSONObject) -> Bool { a.byName == b.byName }
   public func hash(into hasher: inout Hasher) { hasher.combine(byName) }
 
-  private var byName: [String: JSONValue] {
-    Dictionary(members.map { ($0.name, $0.value) }, uniquingKeysWith: { $1 })
+  private var byName: [UTF8Text: JSONValue] {
+    Dictionary(members.map { (UTF8Text($0.name), $0.value) }, uniquingKeysWith: { $1 })
   }
 }
 

@@ -55,7 +55,7 @@ public struct ValueVector: Sendable {
 }
 
 /// Where in a row a value is found.
-public enum ValuePath: Hashable, Sendable, CustomStringConvertible {
+public enum ValuePath: Sendable, CustomStringConvertible {
   /// A CloudEvents attribute (`source`, `type`, `id`, `time`, `subject`, `sequence`, `epoch`, an extension) or a result column.
   case attribute(String)
   /// A path of member names below `data`; empty for `data` itself.
@@ -73,6 +73,26 @@ public enum ValuePath: Hashable, Sendable, CustomStringConvertible {
     switch self {
     case .attribute(let name): name
     case .data(let members): members.last ?? "data"
+    }
+  }
+}
+
+extension ValuePath: Hashable {
+  /// Names are told apart by their bytes.
+  public static func == (a: ValuePath, b: ValuePath) -> Bool {
+    switch (a, b) {
+    case (.attribute(let x), .attribute(let y)): x.hasSameBytes(as: y)
+    case (.data(let x), .data(let y)): x.count == y.count && zip(x, y).allSatisfy { $0.hasSameBytes(as: $1) }
+    default: false
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    switch self {
+    case .attribute(let name): hasher.combine(UTF8Text(name))
+    case .data(let members):
+      hasher.combine(members.count)
+      for member in members { hasher.combine(UTF8Text(member)) }
     }
   }
 }

@@ -30,7 +30,7 @@
       if let start = try ClaimRules.time(claims["nbf"], "nbf"), now.nanoseconds < start.nanoseconds - leeway {
         throw .invalid(reason: "it is not valid yet ('nbf')")
       }
-      guard try ClaimRules.texts(claims["aud"], "aud").contains(audience) else {
+      guard try ClaimRules.texts(claims["aud"], "aud").contains(where: { $0.hasSameBytes(as: audience) }) else {
         throw .invalid(reason: "it is for another audience ('aud')")
       }
       if let issuer, claims["iss"] != .string(issuer) { throw .invalid(reason: "it is of another issuer ('iss')") }

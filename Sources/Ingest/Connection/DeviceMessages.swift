@@ -5,14 +5,14 @@ import WebSocket
 /// The texts of `penstock.v1` from server to device.
 enum DeviceMessages {
   static func welcome(
-    configuration: IngestConfiguration, sources: [String], positions: [String: ProducerPosition]
+    configuration: IngestConfiguration, sources: [String], positions: [UTF8Text: ProducerPosition]
   ) -> [UInt8] {
     var resume = JSONObject()
-    for source in sources {
-      guard let position = positions[source] else { continue }
-      resume[source] = [
-        "epoch": .number(String(position.epoch)), "sequence": .number(String(position.sequence)),
-      ]
+    var told: Set<UTF8Text> = []
+    for source in sources.lazy.map({ UTF8Text($0) }) {
+      guard let position = positions[source], told.insert(source).inserted else { continue }
+      resume.append(
+        source.string, ["epoch": .number(String(position.epoch)), "sequence": .number(String(position.sequence))])
     }
     let welcome: JSONValue = [
       "kind": .string("welcome"), "heartbeat": .string(text(of: configuration.heartbeat)),

@@ -15,7 +15,11 @@ enum StreamAdmission {
       return .refuse(
         WebSocketRefusal(status: .serviceUnavailable, headers: ["Retry-After": "1"], detail: "shutting down; try again"))
     }
-    let sources = sources(of: head)
+    guard let sources = decoded(head) else {
+      return .refuse(
+        WebSocketRefusal(
+          status: .badRequest, detail: "?source= is no percent-encoded UTF-8", code: RejectCode.invalidSource.rawValue))
+    }
     guard sources.allSatisfy({ (1...EventReader.attributeBytesMax).contains($0.utf8.count) }), sources.count <= 1024 else {
       return .refuse(WebSocketRefusal(status: .badRequest, detail: "?source= is empty or too long, or there are over 1024"))
     }
@@ -36,13 +40,20 @@ enum StreamAdmission {
     return .accept(subprotocol: chosen)
   }
 
-  /// The values of `?source=`, in order.
-  static func sources(of head: HTTPRequestHead) -> [String] {
-    guard let query = head.uri.split(separator: "?", maxSplits: 1).dropFirst().first else { return [] }
-    return query.split(separator: "&").compactMap { pair in
-      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      guard parts[0] == "source" else { return nil }
-      return parts.count == 2 ? PercentCoding.decode(parts[1], plusIsSpace: true) : ""
+  /// The values of `?source=` of a head that was accepted, in order.
+  static func sources(of head: HTTPRequestHead) -> [String] { decoded(head) ?? [] }
+
+  /// Nil when one is no percent-encoded UTF-8.
+  private static func decoded(_ head: HTTPRequestHead) -> [String]? {
+    // By bytes: a character may begin with a separator and go on with an accent.
+    guard let query = head.uri.utf8.split(separator: 0x3F, maxSplits: 1).dropFirst().first else { return [] }
+    var sources: [String] = []
+    for pair in query.split(separator: 0x26) {
+      let parts = pair.split(separator: 0x3D, maxSplits: 1, omittingEmptySubsequences: false)
+      guard parts[0].elementsEqual("source".utf8) else { continue }
+      guard let source = parts.count == 2 ? PercentText.decode(parts[1], plusIsSpace: true) : "" else { return nil }
+      sources.append(source)
     }
+    return sources
   }
 }

@@ -321,7 +321,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     }
   }
 
-  private func welcome(_ positions: [String: ProducerPosition]) {
+  private func welcome(_ positions: [UTF8Text: ProducerPosition]) {
     guard state == .welcoming else { return }
     state = .open
     outgoing.writeWebSocketText(

@@ -41,6 +41,21 @@ struct EventsRequest {
     }
   }
 
+  /// What is wrong with an event whose attribute cannot be read.
+  private static func rejectCode(ofAttribute name: String) -> RejectCode {
+    switch name {
+    case "source": .invalidSource
+    case "type": .invalidType
+    case "id": .invalidID
+    case "time": .invalidTime
+    case "subject": .invalidSubject
+    case "sequence": .invalidSequence
+    case "epoch": .invalidEpoch
+    case "specversion": .invalidSpecversion
+    default: .invalidAttribute
+    }
+  }
+
   static func mediaType(_ contentType: String) -> String {
     let type = contentType.prefix { $0 != ";" }
     return type.filter { $0 != " " && $0 != "\t" }.lowercased()
@@ -77,11 +92,21 @@ struct EventsRequest {
     for (name, value) in head.headers {
       let lowercased = name.lowercased()
       guard lowercased.hasPrefix("ce-") else { continue }
+      let attribute = String(lowercased.dropFirst(3))
       // As the CloudEvents HTTP binding encodes header values (section 3.1.3.2): quotes around, percent encodings within.
-      let decoded = PercentCoding.decode(unquoted(value))
-      member(String(lowercased.dropFirst(3))) { JSONValue.writeString(decoded, to: &$0) }
+      guard let decoded = PercentText.decode(unquoted(value)) else {
+        throw EventReject(
+          EventsRequest.rejectCode(ofAttribute: attribute),
+          "the header ce-\(attribute.prefix(64)) is no percent-encoded UTF-8: write what is not ASCII, and %, as %C3%A9")
+      }
+      member(attribute) { JSONValue.writeString(decoded, to: &$0) }
     }
-    if let contentType { member("datacontenttype") { JSONValue.writeString(contentType, to: &$0) } }
+    if let contentType {
+      guard !PercentText.holdsReplacement(contentType.utf8) else {
+        throw EventReject(.invalidAttribute, "the header content-type is no UTF-8")
+      }
+      member("datacontenttype") { JSONValue.writeString(contentType, to: &$0) }
+    }
     if !body.isEmpty {
       let type = contentType.map(mediaType) ?? "application/json"
       if type == "application/json" || type.hasSuffix("+json") {

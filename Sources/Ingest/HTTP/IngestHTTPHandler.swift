@@ -198,7 +198,13 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
       case .framed(let wanted): framing = wanted
       case .binary(let contentType):
         framing = .single
-        text = try structured(head, contentType, text)
+        switch structured(head, contentType, text) {
+        case .success(let event): text = event
+        case .failure(let reject):
+          rejectAll(tracker, message, reject, event: reject.code == .malformedJSON ? nil : 0)
+          tracker.answersMayBeReady()
+          return
+        }
       }
       let count = text.count
       text.append(contentsOf: repeatElement(0, count: EventReader.padding))
@@ -207,16 +213,12 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
         if UTF8Check.isValid(bytesOfMessage) {
           submit(bytesOfMessage, framing, tracker, message, TraceContext(head.headers))
         } else {
-          rejectAll(tracker, message, "the body is not UTF-8")
+          rejectAll(tracker, message, EventReject(.malformedJSON, "the body is not UTF-8"), event: nil)
         }
       }
     } catch {
-      if error.code == RejectCode.malformedJSON.rawValue {
-        rejectAll(tracker, message, error.detail)
-      } else {
-        answer(context, head, error)
-        return
-      }
+      answer(context, head, error)
+      return
     }
     tracker.answersMayBeReady()
   }
@@ -233,12 +235,12 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
     ingest.limits.meter(of: caller, now: now).take(events: queued, now: now)
   }
 
-  private func rejectAll(_ tracker: RequestTracker, _ message: Int, _ detail: String) {
-    let reject = EventReject(.malformedJSON, detail)
-    tracker.note(reject, event: nil, of: message)
+  /// The request brings nothing that can be read.
+  private func rejectAll(_ tracker: RequestTracker, _ message: Int, _ reject: EventReject, event: Int?) {
+    tracker.note(reject, event: event, of: message)
     tracker.endMessage(message, queued: 0, rejected: 1)
     ingest.counters.received(events: 1, bytes: body.readableBytes)
-    ingest.counters.rejected(reject, RejectedEvent(message: message), at: .systemNow())
+    ingest.counters.rejected(reject, RejectedEvent(message: message, event: event), at: .systemNow())
   }
 
   private func inflated(_ isGzip: Bool, _ bytesMax: Int) throws(HTTPProblem) -> [UInt8] {
@@ -258,17 +260,13 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
     }
   }
 
-  private func structured(_ head: HTTPRequestHead, _ contentType: String?, _ data: [UInt8]) throws(HTTPProblem) -> [UInt8] {
-    let result = data.withUnsafeBytes { bytes -> Result<[UInt8], EventReject> in
+  private func structured(_ head: HTTPRequestHead, _ contentType: String?, _ data: [UInt8]) -> Result<[UInt8], EventReject> {
+    data.withUnsafeBytes { bytes in
       do throws(EventReject) {
         return .success(try EventsRequest.structured(head, contentType: contentType, body: bytes))
       } catch {
         return .failure(error)
       }
-    }
-    switch result {
-    case .success(let text): return text
-    case .failure(let reject): throw HTTPProblem(status: 422, code: reject.code.rawValue, detail: reject.detail)
     }
   }
 

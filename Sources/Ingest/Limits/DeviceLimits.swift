@@ -14,7 +14,7 @@ final class DeviceLimits: Sendable {
 
   private let connectionsMax: Int
   private let eventsPerSecondMax: Int?
-  private let entries = Mutex<[String: Entry]>([:])
+  private let entries = Mutex<[UTF8Text: Entry]>([:])
 
   /// - Parameters:
   ///   - connectionsMax: WebSockets of one device.
@@ -43,7 +43,7 @@ final class DeviceLimits: Sendable {
     entries.withLock { $0[meter.subject]?.connections -= 1 }
   }
 
-  private func entry(of caller: Caller, now: UInt64, _ entries: inout [String: Entry]) -> Entry {
+  private func entry(of caller: Caller, now: UInt64, _ entries: inout [UTF8Text: Entry]) -> Entry {
     let rate = caller.eventsPerSecondMax ?? eventsPerSecondMax
     if let known = entries[caller.subject] {
       // A new token may say another rate.

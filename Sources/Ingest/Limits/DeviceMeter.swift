@@ -1,3 +1,4 @@
+import Events
 import Synchronization
 
 /// How fast one device sends, over all of its connections and requests: events beyond its rate are taken, and paid for by waiting.
@@ -5,13 +6,13 @@ final class DeviceMeter: Sendable {
   /// A device that was silent may send a second's events at once.
   private static let burst: UInt64 = 1_000_000_000
 
-  let subject: String
+  let subject: UTF8Text
   /// 1...1,000,000,000
   let eventsPerSecondMax: Int?
   /// When all that was taken has been paid for; nanoseconds of a clock that only rises.
   private let paidAt = Atomic<UInt64>(0)
 
-  init(subject: String, eventsPerSecondMax: Int?) {
+  init(subject: UTF8Text, eventsPerSecondMax: Int?) {
     self.subject = subject
     self.eventsPerSecondMax = eventsPerSecondMax
   }

@@ -1,3 +1,4 @@
+import Events
 import Foundation
 import PenstockClient
 
@@ -70,9 +71,9 @@ struct ServiceClient: Sendable {
 
   /// The address of a path below the base.
   func url(_ path: [String], _ query: [(name: String, value: String)]) throws -> URL {
-    var text = baseURL + path.map { "/" + percentEncoded($0) }.joined()
+    var text = baseURL + path.map { "/" + PercentText.encode($0) }.joined()
     if !query.isEmpty {
-      text += "?" + query.map { "\(percentEncoded($0.name))=\(percentEncoded($0.value))" }.joined(separator: "&")
+      text += "?" + query.map { "\(PercentText.encode($0.name))=\(PercentText.encode($0.value))" }.joined(separator: "&")
     }
     guard let url = URL(string: text) else { throw CommandFailure("cannot make an address of \(text)") }
     return url
@@ -133,20 +134,4 @@ struct ServiceClient: Sendable {
     let code = problem["code"]?.string ?? "status \(answer.status)"
     return CommandFailure("\(detail) (\(code))")
   }
-}
-
-/// All but RFC 3986's unreserved characters, so that `+`, `&` and `"` arrive as they are.
-func percentEncoded(_ text: String) -> String {
-  var out = ""
-  for byte in text.utf8 {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-      UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
-      out.unicodeScalars.append(Unicode.Scalar(byte))
-    default:
-      let hex = String(byte, radix: 16, uppercase: true)
-      out += hex.count == 1 ? "%0\(hex)" : "%\(hex)"
-    }
-  }
-  return out
 }

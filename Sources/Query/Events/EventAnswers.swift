@@ -109,6 +109,8 @@ struct EventAnswers: Sendable {
       next = min(end, page.take(batch, from: next, to: end))
       budget -= batch.encoded.count
       guard next < end, !page.isFull, budget > 0 else { return }
+      // A batch is a piece of work: others' come between.
+      await Task.yield()
     }
   }
 
@@ -160,24 +162,21 @@ struct EventsPage: Sendable {
     let last = min(batch.count, batch.baseOffset.distance(to: end))
     guard first < last, !selection.skips(batch.header) else { return batch.endOffset }
     let rows = selection.rows(of: batch, in: first..<last, limit: limit - count)
-    guard let lowest = rows.first, let highest = rows.last else { return batch.endOffset }
-    let events = batch.events(lowest..<highest + 1)
-    for row in rows {
-      if format == .json, count > 0 { output.append(0x2C) }
-      let offset = batch.baseOffset.advanced(by: row)
-      events[row - lowest].writeJSON(
-        to: &output,
-        extra: [("logpartition", .int(Int64(batch.partition.rawValue))), ("logoffset", .int(offset.rawValue))])
-      if format == .ndjson { output.append(0x0A) }
-      count += 1
-      if isFull { return offset.advanced(by: 1) }
-    }
+    guard !rows.isEmpty else { return batch.endOffset }
+    var writer = EventLineWriter()
+    let style = EventLineWriter.Style(separator: format == .json ? 0x2C : 0x0A, hasPlace: true)
+    let written = writer.append(batch, rows, as: style, bytesMax: max(1, bytesMax - output.count))
+    writer.withBytes { output.append(contentsOf: $0) }
+    count += written
+    if isFull { return batch.baseOffset.advanced(by: rows[written - 1] + 1) }
     return batch.endOffset
   }
 
   /// The whole answer.
   mutating func finish(cursor: String?, asOf: OffsetVector) -> [UInt8] {
     guard format == .json else { return output }
+    // Each event has a comma behind it.
+    if count > 0 { output.removeLast() }
     output.append(contentsOf: #"],"next_cursor":"#.utf8)
     if let cursor { JSONValue.writeString(cursor, to: &output) } else { output.append(contentsOf: "null".utf8) }
     output.append(contentsOf: #","as_of":"#.utf8)

@@ -112,39 +112,3 @@ struct QueryParameters: Sendable {
     }
   }
 }
-
-/// Percent-encoding, RFC 3986.
-enum PercentText {
-  /// - Returns: Nil when a `%` has no two hexadecimal digits after it, or the bytes are not UTF-8.
-  static func decode(_ text: Substring.UTF8View, plusIsSpace: Bool) -> String? {
-    // Most have nothing to decode.
-    if !text.contains(0x25), !(plusIsSpace && text.contains(0x2B)) { return String(text) }
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(text.count)
-    var index = text.startIndex
-    while index < text.endIndex {
-      let byte = text[index]
-      index = text.index(after: index)
-      switch byte {
-      case 0x25:
-        guard index < text.endIndex, let high = digit(text[index]) else { return nil }
-        index = text.index(after: index)
-        guard index < text.endIndex, let low = digit(text[index]) else { return nil }
-        index = text.index(after: index)
-        bytes.append(high << 4 | low)
-      case 0x2B where plusIsSpace: bytes.append(0x20)
-      default: bytes.append(byte)
-      }
-    }
-    return String(validating: bytes, as: UTF8.self)
-  }
-
-  private static func digit(_ byte: UInt8) -> UInt8? {
-    switch byte {
-    case 0x30...0x39: byte - 0x30
-    case 0x41...0x46: byte - 0x41 + 10
-    case 0x61...0x66: byte - 0x61 + 10
-    default: nil
-    }
-  }
-}

@@ -54,6 +54,14 @@ enum Route: String, Sendable, CaseIterable {
     }
   }
 
+  /// Whether its answer is computed of data, and so may take long: what tells how the service is must not wait for those.
+  var isComputed: Bool {
+    switch self {
+    case .root, .consoleFile, .alive, .ready, .health, .metrics, .openAPI, .mesh, .unknown: false
+    default: true
+    }
+  }
+
   /// What a token must permit for it; nil for what holds nobody's data. Whatever is not known to read takes `admin`.
   func scope(_ method: HTTPMethod) -> AccessScope? {
     switch self {

@@ -59,7 +59,9 @@ struct LateAnswers: Sendable {
   private func rows(_ late: [LateEvent]) async throws(QueryFailure) -> [JSONObject] {
     var rows: [JSONObject] = []
     var batches: [ColumnBatch] = []
-    for event in late {
+    var at = 0
+    while at < late.count {
+      let event = late[at]
       let isHere = { (batch: ColumnBatch) in
         batch.partition == event.partition && batch.baseOffset <= event.offset && event.offset < batch.endOffset
       }
@@ -71,24 +73,37 @@ struct LateAnswers: Sendable {
           batches = []
         }
       }
-      var row = JSONObject()
-      row["partition"] = .int(Int64(event.partition.rawValue))
-      row["offset"] = .int(event.offset.rawValue)
-      row["time"] = .string(event.time.description)
-      row["window_start"] = .string(event.windowStart.description)
-      row["reason"] = .string("window_closed")
-      row["event"] = .null
-      if let batch = batches.first(where: isHere) {
-        let index = batch.baseOffset.distance(to: event.offset)
+      guard let batch = batches.first(where: isHere) else {
+        rows.append(LateAnswers.row(event, .null))
+        at += 1
+        continue
+      }
+      // All that are of this batch at once: to make events of a batch takes a pass over it.
+      let those = late[at...].prefix { $0.partition == batch.partition && (batch.baseOffset..<batch.endOffset).contains($0.offset) }
+      for (one, found) in zip(those, batch.events(at: those.map { batch.baseOffset.distance(to: $0.offset) })) {
         var bytes: [UInt8] = []
-        batch.events(index..<index + 1)[0].writeJSON(to: &bytes, extra: [])
-        do throws(JSONError) { row["event"] = try JSONValue(parsing: bytes) } catch {
-          throw QueryFailure(500, "failed", "event \(event.offset) of partition \(event.partition): \(error)")
+        found.writeJSON(to: &bytes)
+        do throws(JSONError) {
+          rows.append(LateAnswers.row(one, try JSONValue(parsing: bytes)))
+        } catch {
+          throw QueryFailure(500, "failed", "event \(one.offset) of partition \(one.partition): \(error)")
         }
       }
-      rows.append(row)
+      at += those.count
+      await Task.yield()
     }
     return rows
+  }
+
+  private static func row(_ late: LateEvent, _ event: JSONValue) -> JSONObject {
+    var row = JSONObject()
+    row["partition"] = .int(Int64(late.partition.rawValue))
+    row["offset"] = .int(late.offset.rawValue)
+    row["time"] = .string(late.time.description)
+    row["window_start"] = .string(late.windowStart.description)
+    row["reason"] = .string("window_closed")
+    row["event"] = event
+    return row
   }
 
   private static func answer(

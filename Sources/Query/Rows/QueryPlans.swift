@@ -1,3 +1,4 @@
+import Events
 import Synchronization
 import Views
 
@@ -43,17 +44,17 @@ final class QueryPlans: Sendable {
 
   private struct Plans {
     /// Those used since `older` was last replaced by them.
-    var newer: [String: Plan] = [:]
-    var older: [String: Plan] = [:]
+    var newer: [UTF8Text: Plan] = [:]
+    var older: [UTF8Text: Plan] = [:]
 
-    mutating func find(_ text: String) -> Plan? {
+    mutating func find(_ text: UTF8Text) -> Plan? {
       if let plan = newer[text] { return plan }
       guard let plan = older.removeValue(forKey: text) else { return nil }
       add(plan, text)
       return plan
     }
 
-    mutating func add(_ plan: Plan, _ text: String) {
+    mutating func add(_ plan: Plan, _ text: UTF8Text) {
       if newer.count >= plansMax / 2 {
         older = newer
         newer = [:]
@@ -69,17 +70,17 @@ final class QueryPlans: Sendable {
 
   /// The plan of a text that was read before, and found to ask for the first page of what one key has.
   func pointPlan(_ query: Substring) -> Plan? {
-    let text = String(query)
+    let text = UTF8Text(query)
     guard let plan = plans.withLock({ $0.find(text) }), plan.isPoint else { return nil }
     return plan
   }
 
   /// - Parameter query: What follows the `?`, still encoded.
   func plan(_ query: Substring, known names: [String]) throws(QueryFailure) -> Plan {
-    let text = String(query)
+    let text = UTF8Text(query)
     if let plan = plans.withLock({ $0.find(text) }) { return plan }
     let plan = Plan(try QueryParameters(query, known: names))
-    guard text.utf8.count <= QueryPlans.textBytesMax else { return plan }
+    guard query.utf8.count <= QueryPlans.textBytesMax else { return plan }
     plans.withLock { $0.add(plan, text) }
     return plan
   }

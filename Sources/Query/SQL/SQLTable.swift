@@ -58,7 +58,7 @@ struct SQLBounds: Hashable {
   /// Exclusive.
   var to: Int64?
   /// Key columns that equal a text, by name.
-  var keys: [String: String] = [:]
+  var keys: [UTF8Text: UTF8Text] = [:]
 
   /// Bounds that hold the rows of both.
   func union(_ other: SQLBounds) -> SQLBounds {
@@ -75,7 +75,7 @@ struct SQLBounds: Hashable {
   /// `source == "a" && site == "b"`
   func condition(_ schema: ViewSchema) -> Expression? {
     guard !keys.isEmpty else { return nil }
-    let terms = keys.sorted { $0.key < $1.key }.map { name, text in "\(name) == \(JSONValue.string(text).text)" }
+    let terms = keys.sorted { $0.key < $1.key }.map { name, text in "\(name) == \(JSONValue.string(text.string).text)" }
     // A key that is named like a word of the language, or a text it cannot spell, is left for SQLite to compare.
     return try? Expression(parsing: terms.joined(separator: " && "), scope: .columns(schema.keys))
   }
@@ -128,7 +128,7 @@ enum SQLBucket: Hashable {
   case null
   case number(Double)
   case time(Int64)
-  case text(String)
+  case text(UTF8Text)
 
   init(_ value: ResultValue) {
     switch value {
@@ -150,7 +150,7 @@ enum SQLBucket: Hashable {
     {
       self = .number(number)
     } else {
-      self = .text(text)
+      self = .text(UTF8Text(text))
     }
   }
 }

@@ -197,7 +197,7 @@ extension SQLBounds {
     } else if operation == SQLITE_INDEX_CONSTRAINT_EQ, schema.columns.indices.contains(column) {
       let column = schema.columns[column]
       guard column.role == .key, column.type == .string else { return }
-      keys[column.name] = text
+      keys[UTF8Text(column.name)] = UTF8Text(text)
     }
   }
 }

@@ -42,7 +42,7 @@ public struct Expression: Sendable {
   private static func requireReadable(_ canonicalText: String, writtenFrom text: String, _ scope: ExpressionScope)
     throws(ExpressionError)
   {
-    guard !canonicalText.utf8.elementsEqual(text.utf8) else { return }
+    guard !canonicalText.hasSameBytes(as: text) else { return }
     do throws(ExpressionError) {
       _ = try ExpressionParser.nodes(of: canonicalText, scope: scope)
     } catch {
@@ -67,9 +67,8 @@ public struct Expression: Sendable {
 
 extension Expression: Hashable {
   /// By bytes: texts that only look the same, as é in one character or in two, name other members and match other strings.
-  public static func == (a: Self, b: Self) -> Bool { a.canonicalText.utf8.elementsEqual(b.canonicalText.utf8) }
-
-  public func hash(into hasher: inout Hasher) { for byte in canonicalText.utf8 { hasher.combine(byte) } }
+  public static func == (a: Self, b: Self) -> Bool { a.canonicalText.hasSameBytes(as: b.canonicalText) }
+  public func hash(into hasher: inout Hasher) { hasher.combine(UTF8Text(canonicalText)) }
 }
 
 extension Expression: CustomStringConvertible {

@@ -1,7 +1,7 @@
 import Events
 
 /// One value of a result row, of a key, or of a literal in an expression.
-public enum ResultValue: Sendable, Hashable {
+public enum ResultValue: Sendable {
   case null
   case bool(Bool)
   case int(Int64)
@@ -49,6 +49,33 @@ public enum ResultValue: Sendable, Hashable {
     case .int, .double: 2
     case .time: 3
     case .string: 4
+    }
+  }
+}
+
+extension ResultValue: Hashable {
+  /// Texts are equal when their bytes are: `UTF8Text` says why.
+  public static func == (a: Self, b: Self) -> Bool {
+    switch (a, b) {
+    case (.null, .null): true
+    case (.bool(let x), .bool(let y)): x == y
+    case (.int(let x), .int(let y)): x == y
+    case (.double(let x), .double(let y)): x == y
+    case (.string(let x), .string(let y)): x.hasSameBytes(as: y)
+    case (.time(let x), .time(let y)): x == y
+    default: false
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(rank)
+    switch self {
+    case .null: break
+    case .bool(let value): hasher.combine(value)
+    case .int(let value): hasher.combine(value)
+    case .double(let value): hasher.combine(value)
+    case .string(let text): hasher.combine(UTF8Text(text))
+    case .time(let value): hasher.combine(value)
     }
   }
 }

@@ -35,12 +35,15 @@ public struct WireRequest: Sendable {
 
   public var path: Substring { target.prefix { $0 != "?" } }
 
-  /// The query's parameters, decoded; of a name that comes twice, the last counts.
-  public var parameters: [String: String] {
-    var result: [String: String] = [:]
-    for pair in target.drop(while: { $0 != "?" }).dropFirst().split(separator: "&") {
-      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      result[percentDecoded(parts[0])] = parts.count == 2 ? percentDecoded(parts[1]) : ""
+  /// The query's parameters, decoded; of a name that comes twice, the last counts. Nil when one is no percent-encoded UTF-8.
+  public var parameters: [UTF8Text: String]? {
+    var result: [UTF8Text: String] = [:]
+    for pair in target.utf8.drop(while: { $0 != 0x3F }).dropFirst().split(separator: 0x26) {
+      let parts = pair.split(separator: 0x3D, maxSplits: 1, omittingEmptySubsequences: false)
+      guard let name = PercentText.decode(parts[0]), let value = parts.count == 2 ? PercentText.decode(parts[1]) : "" else {
+        return nil
+      }
+      result[UTF8Text(name)] = value
     }
     return result
   }
@@ -77,32 +80,4 @@ public struct WireResponse: Sendable {
 
   /// The body as JSON; nil when it is none.
   public var json: JSONValue? { try? JSONValue(parsing: body.readableBytesView) }
-}
-
-func percentDecoded(_ text: Substring) -> String {
-  var bytes: [UInt8] = []
-  var rest = text.utf8[...]
-  while let byte = rest.popFirst() {
-    if byte == 0x25, rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) {
-      bytes.append(value)
-      rest = rest.dropFirst(2)
-    } else {
-      bytes.append(byte)
-    }
-  }
-  return String(decoding: bytes, as: UTF8.self)
-}
-
-/// Percent-encodes all but RFC 3986's unreserved characters.
-func percentEncoded(_ text: String) -> String {
-  var result = ""
-  for byte in text.utf8 {
-    switch byte {
-    case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E: result.unicodeScalars.append(Unicode.Scalar(byte))
-    default:
-      let digits = String(byte, radix: 16, uppercase: true)
-      result += digits.count == 1 ? "%0\(digits)" : "%\(digits)"
-    }
-  }
-  return result
 }

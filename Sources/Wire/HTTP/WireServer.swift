@@ -86,6 +86,7 @@ final class WireServerShared: Sendable {
   let probe: ServiceProbe
   let logger: Logger
   let metrics: WireServerMetrics
+  let threads: AnswerThreads
   private let bodyBytes = Atomic<Int>(0)
   private let draining = Atomic<Bool>(false)
 
@@ -95,6 +96,7 @@ final class WireServerShared: Sendable {
     self.probe = probe
     self.logger = logger
     metrics = WireServerMetrics(service: name)
+    threads = AnswerThreads(label: "penstock.\(name).answer")
   }
 
   var isDraining: Bool { draining.load(ordering: .acquiring) }

@@ -148,7 +148,7 @@ final class WireServerHandler: ChannelInboundHandler {
           status: 426, code: "wire_version",
           detail: "this is wire version \(WireVersion.current), not \(version.prefix(16)): run the same version of all services"))
     }
-    return await shared.routes.answer(request)
+    return await shared.threads.run { await shared.routes.answer(request) }
   }
 
   private func refuseEarly(_ context: ChannelHandlerContext, _ problem: HTTPProblem) {

@@ -105,8 +105,7 @@ public struct LogRoutes: WireRoutes {
   // MARK: reading
 
   private func read(_ request: WireRequest, _ partition: PartitionID) async throws(LogError) -> WireResponse {
-    let parameters = request.parameters
-    guard let from = parameters["from"].flatMap({ Int64($0) }),
+    guard let parameters = request.parameters, let from = parameters["from"].flatMap({ Int64($0) }),
       let bytesMax = Int(parameters["bytes_max"] ?? "\(BatchFraming.groupBytesMax)"), bytesMax >= 0
     else { return LogRoutes.bad("bad_parameter", "from and bytes_max are whole numbers") }
     let batches = try await readers[partition.index % readers.count].read(
@@ -130,7 +129,7 @@ public struct LogRoutes: WireRoutes {
   }
 
   private func firstOffset(_ request: WireRequest, _ partition: PartitionID) async throws(LogError) -> WireResponse {
-    guard let time = request.parameters["at"].flatMap({ Int64($0) }) else {
+    guard let time = request.parameters?["at"].flatMap({ Int64($0) }) else {
       return LogRoutes.bad("bad_parameter", "at is a time in nanoseconds since 1970")
     }
     let offset = try await readers[partition.index % readers.count].firstOffset(
@@ -176,7 +175,7 @@ public struct LogRoutes: WireRoutes {
     var found: [JSONValue] = []
     for (source, position) in positions.sorted(by: { $0.key < $1.key }) {
       found.append([
-        "source": .string(source), "epoch": .string(String(position.epoch)), "sequence": .string(String(position.sequence)),
+        "source": .string(source.string), "epoch": .string(String(position.epoch)), "sequence": .string(String(position.sequence)),
       ])
     }
     return WireResponse(["producers": .array(found)])

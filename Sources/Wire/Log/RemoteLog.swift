@@ -218,9 +218,9 @@ public final class RemoteLog: EventLog, Sendable {
   }
 
   public nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError)
-    -> [String: ProducerPosition]
+    -> [UTF8Text: ProducerPosition]
   {
-    var result: [String: ProducerPosition] = [:]
+    var result: [UTF8Text: ProducerPosition] = [:]
     var rest = sources[...]
     while !rest.isEmpty {
       let some = rest.prefix(256)
@@ -232,7 +232,7 @@ public final class RemoteLog: EventLog, Sendable {
         guard case .string(let source)? = one["source"], case .string(let epoch)? = one["epoch"],
           case .string(let sequence)? = one["sequence"], let epoch = UInt64(epoch), let sequence = UInt64(sequence)
         else { throw malformed(nil) }
-        result[source] = ProducerPosition(epoch: epoch, sequence: sequence)
+        result[UTF8Text(source)] = ProducerPosition(epoch: epoch, sequence: sequence)
       }
     }
     return result

@@ -8,7 +8,7 @@ extension ComputeRoutes {
     guard request.method == .POST || request.path == "/v1/compute/generations" else { return nil }
     switch request.path {
     case "/v1/compute/generations":
-      guard let view = request.parameters["view"] else { return ComputeRoutes.bad(request) }
+      guard let view = request.parameters?["view"] else { return ComputeRoutes.bad(request) }
       // The version first: what is listed then is of that table or a newer one.
       let version = version
       let all = try await admin.generations(of: view)

@@ -31,7 +31,7 @@ public final class RemoteViewAdmin: ViewAdmin {
 
   private nonisolated(nonsending) func listing(of view: String) async throws(ViewStoreError) -> Listing {
     let answers = try await peers.askAll(
-      WireRequest(.GET, "/v1/compute/generations?view=\(percentEncoded(view))", answerBytesMax: 16 << 20),
+      WireRequest(.GET, "/v1/compute/generations?view=\(PercentText.encode(view))", answerBytesMax: 16 << 20),
       within: RemoteViewAdmin.timeout)
     let peers = peers
     var listing = Listing()

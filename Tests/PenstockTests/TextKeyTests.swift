@@ -1,0 +1,60 @@
+import Foundation
+import Testing
+
+/// Files that may have `String` as the key of a dictionary or the element of a set, and whose texts those are: names of the project's own, or
+/// names held to ASCII. Text that users send is `UTF8Text` there, which says why.
+private let allowedFiles: [String: String] = [
+  "Compute/Generations/GenerationTable.swift": "views' names, held to ASCII",
+  "Compute/Worker/ComputeWorker.swift": "views' names, held to ASCII",
+  "Events/Service/MetricsText.swift": "metrics' names and labels",
+  "Events/Service/ServiceProbe.swift": "headers' names",
+  "Events/Values/Event.swift": "attributes' names, held to ASCII",
+  "Identity/Tokens/StaticTokens.swift": "the project's own names of members",
+  "Ingest/HTTP/IngestHTTPHandler.swift": "headers' names",
+  "Mesh/": "Consul's names of services, instances and their metadata",
+  "Penstock/": "settings, environment variables, metrics and paths of files",
+  "PenstockClient/HTTP/ServiceURL.swift": "schemes of URLs",
+  "Query/Console/ConsoleFile.swift": "the console's files",
+  "Query/HTTP/QueryFailure.swift": "headers' names",
+  "Query/HTTP/Route.swift": "the project's own paths",
+  "Query/Rows/KeptResults.swift": "hashes in hexadecimal",
+  "Query/SQL/SQLGuardian.swift": "views' and functions' names, held to ASCII",
+  "SQLite/SQLiteConnection.swift": "the project's own statements",
+  "Views/Definition/ViewReader.swift": "columns' names, held to ASCII",
+  "Views/Expression/Expression+PointKey.swift": "columns' names, held to ASCII",
+  "Views/Expression/ExpressionParser.swift": "words of the language",
+  "Views/Store/KeyColumns.swift": "columns' names, held to ASCII",
+  "Wire/HTTP/PeerConnection.swift": "headers' names",
+  "Wire/HTTP/PeerPool.swift": "peers' ids",
+  "Wire/HTTP/WireMessages.swift": "headers' names",
+  "Wire/Log/ReportedIngests.swift": "instances' ids",
+  "Wire/Log/ReportedRejects.swift": "instances' ids",
+  "Wire/Peers/": "peers' ids and metadata",
+  "Wire/Views/ComputePeers.swift": "views' names, held to ASCII",
+  "Wire/Views/ComputeRoutes.swift": "the project's own paths",
+]
+
+@Suite("Texts as keys")
+struct TextKeyTests {
+  @Test("no dictionary and no set has String for what users send")
+  func keys() throws {
+    let folder = URL(filePath: repositoryRoot).appending(path: "Sources")
+    let files = try #require(FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil))
+    let pattern = try Regex(#"\[(String|Substring) ?:|Set<(String|Substring)>|Dictionary<(String|Substring),"#)
+    var used: Set<String> = []
+    for case let file as URL in files where file.pathExtension == "swift" {
+      let path = String(file.path.dropFirst(folder.path.count + 1))
+      let text = try String(contentsOf: file, encoding: .utf8)
+      for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        guard try pattern.firstMatch(in: line) != nil else { continue }
+        let entry = allowedFiles.keys.first { $0.hasSuffix("/") ? path.hasPrefix($0) : path == $0 }
+        if let entry {
+          used.insert(entry)
+        } else {
+          Issue.record("\(path):\(index + 1): texts that users send are UTF8Text as keys; names that are not, go into the table here")
+        }
+      }
+    }
+    #expect(Set(allowedFiles.keys).subtracting(used) == [], "entries that nothing needs")
+  }
+}
