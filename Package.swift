@@ -58,7 +58,9 @@ let package = Package(
     .target(name: "Sockets", dependencies: ["CEpoll"], swiftSettings: strict),
     .target(
       name: "Ingest",
-      dependencies: ["Events", "WebSocket", "Sockets", "Resources", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics],
+      dependencies: [
+        "Events", "HTTPServing", "WebSocket", "Sockets", "Resources", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics,
+      ],
       exclude: ["HTTP/ingest-openapi.json", "Connection/asyncapi.json"],
       swiftSettings: strict),
     .target(name: "SQLite", dependencies: ["CSQLite"], swiftSettings: strict),
@@ -66,7 +68,7 @@ let package = Package(
       name: "Compute",
       dependencies: ["Events", "Views", "SQLite", logging, metrics],
       swiftSettings: strict),
-    .target(name: "HTTPServing", dependencies: [nioCore, nioPosix], swiftSettings: strict),
+    .target(name: "HTTPServing", dependencies: ["Events", nioCore, nioPosix, nioHTTP1], swiftSettings: strict),
     .target(
       name: "Query",
       dependencies: [
@@ -86,7 +88,7 @@ let package = Package(
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "Ingest", "Compute", "Query", "PenstockClient", wire, mesh, identity, "CZlib", yams, logging,
+        "Events", "Views", "Log", "HTTPServing", "Ingest", "Compute", "Query", "PenstockClient", wire, mesh, identity, "CZlib", yams, logging,
         metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -114,6 +116,8 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "ViewsTests", dependencies: ["Views", "Events", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "LogTests", dependencies: ["Log", "Wire", "Events", "TestSupport", nioPosix], swiftSettings: strict),
+    .testTarget(
+      name: "HTTPServingTests", dependencies: ["HTTPServing", "Events", "TestSupport", nioCore, nioHTTP1], swiftSettings: strict),
     .testTarget(name: "SocketsTests", dependencies: ["Sockets", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "IngestTests",
@@ -128,7 +132,8 @@ let package = Package(
       name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509, crypto, logging],
       swiftSettings: strict),
     .testTarget(
-      name: "WireTests", dependencies: ["Wire", "Log", "Compute", "Views", "Events", "TestSupport", nioPosix, logging],
+      name: "WireTests",
+      dependencies: ["Wire", "HTTPServing", "Log", "Compute", "Views", "Events", "TestSupport", nioCore, nioPosix, nioHTTP1, logging],
       swiftSettings: strict),
     .testTarget(
       name: "IdentityTests", dependencies: ["Identity", "Events", "TestSupport", nioCore, nioPosix, nioSSL, x509, crypto],

@@ -2,22 +2,24 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// Accepts a service's HTTP connections up to a number, knows which are open, and ends them in order.
+/// Accepts a service's HTTP connections within its limits, knows which are open, and ends them in order.
 public final class HTTPListener: Sendable {
   /// Sent down each connection's pipeline when the service stops: close once the answer under way is out.
-  public struct Finish: Sendable {}
+  public struct Finish: Sendable {
+    public init() {}
+  }
 
   private let group: any EventLoopGroup
-  private let connectionsMax: Int
+  private let table: ConnectionTable
   private let listener = Mutex<(any Channel)?>(nil)
   private let connections = Mutex<[ObjectIdentifier: any Channel]>([:])
 
   /// - Parameters:
   ///   - group: Whose loops serve the connections; not shut down here.
-  ///   - connectionsMax: Open at once; the next is closed at once.
-  public init(group: any EventLoopGroup, connectionsMax: Int) {
+  ///   - limits: Hold for all connections together.
+  public init(group: any EventLoopGroup, limits: ServingLimits) {
     self.group = group
-    self.connectionsMax = connectionsMax
+    table = ConnectionTable(limits)
   }
 
   /// Accepts connections.
@@ -25,20 +27,23 @@ public final class HTTPListener: Sendable {
   ///   - host: A name or an address.
   ///   - port: 0 takes a free one.
   ///   - options: Sets what connections have besides TCP_NODELAY.
-  ///   - initialise: Fills a new connection's pipeline, on its event loop; one that throws is closed.
+  ///   - initialise: Fills a new connection's pipeline, on its event loop, an `HTTPConnectionGuard` with the place in it; one that throws
+  ///     is closed.
   /// - Returns: The address listened on.
   /// - Throws: What binding throws, such as an address in use.
   public func start(
     host: String, port: Int, options: (ServerBootstrap) -> ServerBootstrap = { $0 },
-    initialise: @escaping @Sendable (any Channel) throws -> Void
+    initialise: @escaping @Sendable (any Channel, ConnectionPlace) throws -> Void
   ) async throws -> SocketAddress? {
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      // Whoever ends its side after a request waits for the answer.
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
       .childChannelInitializer { channel in
-        guard self.add(channel) else { return channel.close() }
-        return channel.eventLoop.makeCompletedFuture { try initialise(channel) }
+        guard let place = self.add(channel) else { return channel.close() }
+        return channel.eventLoop.makeCompletedFuture { try initialise(channel, place) }
       }
     let bound = try await options(bootstrap).bind(host: host, port: port).get()
     listener.withLock { $0 = bound }
@@ -87,15 +92,15 @@ public final class HTTPListener: Sendable {
     }
   }
 
-  /// False when there are as many as there may be.
-  private func add(_ channel: any Channel) -> Bool {
+  /// Nil when there is no room for it.
+  private func add(_ channel: any Channel) -> ConnectionPlace? {
+    guard let place = table.enter(PeerAddress(channel.remoteAddress), close: { channel.close(promise: nil) }) else { return nil }
     let key = ObjectIdentifier(channel)
-    let isAdded = connections.withLock { connections in
-      guard connections.count < connectionsMax else { return false }
-      connections[key] = channel
-      return true
+    connections.withLock { $0[key] = channel }
+    channel.closeFuture.whenComplete { _ in
+      place.leave()
+      self.connections.withLock { $0[key] = nil }
     }
-    if isAdded { channel.closeFuture.whenComplete { _ in self.connections.withLock { $0[key] = nil } } }
-    return isAdded
+    return place
   }
 }

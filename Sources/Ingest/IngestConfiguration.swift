@@ -1,4 +1,5 @@
 import Events
+import HTTPServing
 
 /// What ingest is told. Bounds are checked where the settings are read.
 public struct IngestConfiguration: Sendable {
@@ -11,13 +12,16 @@ public struct IngestConfiguration: Sendable {
   public var unackedMessagesMax: Int
   /// Between pings; a peer silent for two of them is closed.
   public var heartbeat: Duration
-  public var connectionsMax: Int
+  /// Of its connections: of a device's WebSocket until it is open, of HTTP all along.
+  public var serving: ServingLimits
+  /// Names it answers as, besides `host`, those of loopback and those without a dot.
+  public var hosts: [String]
+  /// Of pages that may send, besides its own.
+  public var origins: [String]
   /// WebSockets of one device, where tokens tell devices apart.
   public var deviceConnectionsMax: Int
   /// Of one device over all its connections and requests; nil for as many as it can.
   public var deviceEventsPerSecondMax: Int?
-  /// From a connection's beginning to the end of its first request's head, and from the end of any head to the end of its body.
-  public var requestTimeout: Duration
   /// Threads of our own that carry the devices' streams (Linux only); with 0, NIO's event loops carry all.
   public var reactors: Int
 
@@ -28,8 +32,8 @@ public struct IngestConfiguration: Sendable {
 
   public init(
     host: String = "127.0.0.1", port: Int = 4000, messageBytesMax: Int = 1 << 20, unackedMessagesMax: Int = 1024,
-    heartbeat: Duration = .seconds(30), connectionsMax: Int = 20_000, deviceConnectionsMax: Int = 1024,
-    deviceEventsPerSecondMax: Int? = nil, requestTimeout: Duration = .seconds(30),
+    heartbeat: Duration = .seconds(30), serving: ServingLimits = ServingLimits(connectionsMax: 20_000), hosts: [String] = [],
+    origins: [String] = [], deviceConnectionsMax: Int = 1024, deviceEventsPerSecondMax: Int? = nil,
     reactors: Int = IngestConfiguration.defaultReactors
   ) {
     self.host = host
@@ -37,12 +41,16 @@ public struct IngestConfiguration: Sendable {
     self.messageBytesMax = messageBytesMax
     self.unackedMessagesMax = unackedMessagesMax
     self.heartbeat = heartbeat
-    self.connectionsMax = connectionsMax
+    self.serving = serving
+    self.hosts = hosts
+    self.origins = origins
     self.deviceConnectionsMax = deviceConnectionsMax
     self.deviceEventsPerSecondMax = deviceEventsPerSecondMax
-    self.requestTimeout = requestTimeout
     self.reactors = reactors
   }
+
+  /// Devices within a cluster find it by a service's name.
+  var rules: HostRules { HostRules(service: "ingest", listen: host, hosts: hosts, origins: origins, takesSingleLabels: true) }
 
   #if os(Linux)
     public static let defaultReactors = 2

@@ -1,4 +1,5 @@
 import Events
+import HTTPServing
 import Logging
 import WebSocket
 
@@ -14,6 +15,8 @@ final class IngestLoop {
   let probe: ServiceProbe
   let gate: AccessGate
   let limits: DeviceLimits
+  /// Whom requests may be for, and from which pages.
+  let rules: HostRules
   let deflate = WebSocketDeflateSettings()
   private(set) var isDraining = false
   private var connections: [ObjectIdentifier: any DrainableConnection] = [:]
@@ -29,6 +32,7 @@ final class IngestLoop {
     self.probe = probe
     self.gate = gate
     self.limits = limits
+    rules = configuration.rules
     self.logger = logger
     pipeline = IngestPipeline(log: log, loop: loop, counters: counters)
   }

@@ -1,4 +1,5 @@
 import Events
+import HTTPServing
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -27,7 +28,7 @@ public final class IngestService: Sendable {
   private let secure: (@Sendable (any Channel) throws -> Void)?
   private let logger: Logger
   private let listener = Mutex<Listener?>(nil)
-  private let connections = ConnectionCount()
+  private let connections: ConnectionTable
 
   private enum Listener: Sendable {
     case channel(any Channel)
@@ -57,6 +58,7 @@ public final class IngestService: Sendable {
       connectionsMax: configuration.deviceConnectionsMax, eventsPerSecondMax: configuration.deviceEventsPerSecondMax)
     self.limits = limits
     self.configuration = configuration
+    connections = ConnectionTable(configuration.serving)
     self.group = group
     self.log = log
     self.probe = probe
@@ -86,12 +88,13 @@ public final class IngestService: Sendable {
       .serverChannelOption(.backlog, value: 4096)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
       .childChannelOption(.maxMessagesPerRead, value: IngestService.readsPerTurn)
       .childChannelOption(.recvAllocator, value: IngestService.readAllocator)
       .childChannelInitializer { channel in
-        guard self.admit() else { return channel.close() }
-        channel.closeFuture.whenComplete { _ in self.connectionEnded() }
-        return channel.eventLoop.makeCompletedFuture { try self.initialise(channel) }
+        guard let place = self.admit(channel.remoteAddress, close: { channel.close(promise: nil) }) else { return channel.close() }
+        channel.closeFuture.whenComplete { _ in self.ended(place) }
+        return channel.eventLoop.makeCompletedFuture { try self.initialise(channel, place) }
       }
       .bind(host: configuration.host, port: configuration.port)
       .get()
@@ -112,7 +115,7 @@ public final class IngestService: Sendable {
             configuration: configuration, log: log, loop: loop, counters: counters, probe: probe, gate: gate,
             limits: limits, logger: logger)
         },
-        admit: { self.admit() }, ended: { self.connectionEnded() }, handOver: { self.serveHTTP($0) })
+        admit: { self.admit($0, close: {}) }, ended: { self.ended($0) }, handOver: { self.serveHTTP($0, $1) })
       do {
         try await server.start()
       } catch {
@@ -124,18 +127,25 @@ public final class IngestService: Sendable {
     }
 
     /// Serves a connection that the reactors have no use for.
-    private func serveHTTP(_ socket: StreamSocket) {
+    private func serveHTTP(_ socket: StreamSocket, _ place: ConnectionPlace) {
       ClientBootstrap(group: group)
+        .channelOption(.allowRemoteHalfClosure, value: true)
         .channelOption(.maxMessagesPerRead, value: IngestService.readsPerTurn)
         .channelOption(.recvAllocator, value: IngestService.readAllocator)
-        .channelInitializer { channel in channel.eventLoop.makeCompletedFuture { try self.initialise(channel) } }
+        .channelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture {
+            try self.initialise(channel, place)
+            // It may have had to give way on its way here.
+            if !place.attach(close: { channel.close(promise: nil) }) { throw ChannelError.alreadyClosed }
+          }
+        }
         .withConnectedSocket(socket.descriptor)
         .whenComplete { result in
           switch result {
-          case .success(let channel): channel.closeFuture.whenComplete { _ in self.connectionEnded() }
+          case .success(let channel): channel.closeFuture.whenComplete { _ in self.ended(place) }
           case .failure(let error):
-            self.logger.error("dropping a connection: \(error)")
-            self.connectionEnded()
+            if error as? ChannelError != .alreadyClosed { self.logger.error("dropping a connection: \(error)") }
+            self.ended(place)
           }
         }
     }
@@ -162,21 +172,22 @@ public final class IngestService: Sendable {
     #endif
   }
 
-  private func admit() -> Bool {
-    guard connections.add(max: configuration.connectionsMax) else { return false }
+  private func admit(_ address: SocketAddress?, close: @escaping @Sendable () -> Void) -> ConnectionPlace? {
+    let place = connections.enter(PeerAddress(address), close: close)
     counters.connections.record(connections.count)
-    return true
+    return place
   }
 
-  private func connectionEnded() {
-    connections.remove()
+  private func ended(_ place: ConnectionPlace) {
+    place.leave()
     counters.connections.record(connections.count)
   }
 
-  private func initialise(_ channel: any Channel) throws {
+  private func initialise(_ channel: any Channel, _ place: ConnectionPlace) throws {
     guard let loop = loops[ObjectIdentifier(channel.eventLoop)]?.value else {
       preconditionFailure("a channel on a loop that is not of the group")
     }
+    let connectionGuard = HTTPConnectionGuard(configuration.serving, loop.rules, place)
     let handler = IngestHTTPHandler(ingest: loop)
     let admission = DeviceAdmission()
     channel.closeFuture.assumeIsolated().whenComplete { _ in admission.leave(loop) }
@@ -186,12 +197,14 @@ public final class IngestService: Sendable {
       let session = WebSocketSession(
         ingest: loop, agreement: agreement, sources: StreamAdmission.sources(of: head), admission: admission)
       let operations = context.pipeline.syncOperations
+      // The guard first, which is gone when the call returns: the transport's bytes are no HTTP.
+      let removed = operations.removeHandler(connectionGuard)
       do {
         try operations.addHandler(NIOTransport(session))
       } catch {
         return context.eventLoop.makeFailedFuture(error)
       }
-      return operations.removeHandler(handler)
+      return removed.and(operations.removeHandler(handler)).map { _, _ in () }
     }
     let operations = channel.pipeline.syncOperations
     try secure?(channel)
@@ -202,6 +215,8 @@ public final class IngestService: Sendable {
     try operations.configureHTTPServerPipeline(
       withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }), withEncoderConfiguration: .init(),
       withDecoderLimitConfiguration: limits)
+    let upgrade = try operations.handler(type: HTTPServerUpgradeHandler.self)
+    try operations.addHandler(connectionGuard, position: .before(upgrade))
     try operations.addHandler(handler)
   }
 }

@@ -1,3 +1,5 @@
+import HTTPServing
+
 /// What the query service is told. Bounds are checked where the settings are read.
 public struct QueryConfiguration: Sendable {
   /// Of one header, and of the request line: expressions and cursors travel in it.
@@ -10,12 +12,12 @@ public struct QueryConfiguration: Sendable {
   public var host: String
   /// 0 takes a free one.
   public var port: Int
-  /// Connections beyond it wait in the backlog; a connection has one request at a time, so it bounds those too.
-  public var connectionsMax: Int
-  /// A connection that sends nothing for so long is closed.
-  public var idleTimeout: Duration
-  /// From a connection's beginning to the end of its first request's head, and from the end of any head to the end of its body.
-  public var requestTimeout: Duration
+  /// Names it answers as, besides `host` and those of loopback.
+  public var hosts: [String]
+  /// Of pages that may ask, besides its own.
+  public var origins: [String]
+  /// Of its connections; each has one request at a time.
+  public var serving: ServingLimits
   /// What `limit` may be at most; of raw events never above 10,000.
   public var rowsMax: Int
   /// A partition to which nothing was appended for so long holds back no result's `final`.
@@ -34,6 +36,9 @@ public struct QueryConfiguration: Sendable {
   /// Live streams at a time, and rows of each.
   public var streamsMax: Int
   public var streamRowsMax: Int
+  /// Bytes that one stream holds, and all of them together.
+  public var streamBytesMax: Int
+  public var streamsBytesMax: Int
   /// Rows that an aggregation computed once holds at most.
   public var aggregateRowsMax: Int
   /// Statements of SQL that run at a time, each on a thread of its own.
@@ -48,20 +53,21 @@ public struct QueryConfiguration: Sendable {
   public var sqlAnswerBytesMax: Int
 
   public init(
-    host: String = "127.0.0.1", port: Int = 8080, rowsMax: Int = 100_000, connectionsMax: Int = 4096,
-    idleTimeout: Duration = .seconds(75), requestTimeout: Duration = .seconds(30),
+    host: String = "127.0.0.1", port: Int = 8080, hosts: [String] = [], origins: [String] = [],
+    serving: ServingLimits = ServingLimits(), rowsMax: Int = 100_000,
     partitionIdleAfter: Duration = .seconds(60), eventsScanBytesMax: Int = 64 << 20,
     eventsAnswerBytesMax: Int = 8 << 20, pinnedBytesMax: Int = 256 << 20, pinnedLifetime: Duration = .seconds(300),
     exportsMax: Int = 8, exportTimeMax: Duration = .seconds(600), streamsMax: Int = 256, streamRowsMax: Int = 10_000,
+    streamBytesMax: Int = 32 << 20, streamsBytesMax: Int = 256 << 20,
     aggregateRowsMax: Int = 1_000_000, sqlThreads: Int = 2, sqlTimeout: Duration = .seconds(10),
     sqlMemoryBytesMax: Int = 256 << 20, sqlViewRowsMax: Int = 2_000_000, sqlAnswerBytesMax: Int = 64 << 20
   ) {
     self.host = host
     self.port = port
     self.rowsMax = rowsMax
-    self.connectionsMax = connectionsMax
-    self.idleTimeout = idleTimeout
-    self.requestTimeout = requestTimeout
+    self.hosts = hosts
+    self.origins = origins
+    self.serving = serving
     self.partitionIdleAfter = partitionIdleAfter
     self.eventsScanBytesMax = eventsScanBytesMax
     self.eventsAnswerBytesMax = eventsAnswerBytesMax
@@ -71,6 +77,8 @@ public struct QueryConfiguration: Sendable {
     self.exportTimeMax = exportTimeMax
     self.streamsMax = streamsMax
     self.streamRowsMax = streamRowsMax
+    self.streamBytesMax = streamBytesMax
+    self.streamsBytesMax = streamsBytesMax
     self.aggregateRowsMax = aggregateRowsMax
     self.sqlThreads = sqlThreads
     self.sqlTimeout = sqlTimeout

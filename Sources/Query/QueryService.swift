@@ -54,7 +54,7 @@ public final class QueryService: Sendable {
       ingest: ingest, rejects: rejects, gate: gate)
     self.answers = answers
     self.secure = secure
-    listener = HTTPListener(group: group, connectionsMax: configuration.connectionsMax)
+    listener = HTTPListener(group: group, limits: configuration.serving)
   }
 
   /// Listens.
@@ -65,12 +65,14 @@ public final class QueryService: Sendable {
     do {
       let responder = DatedResponder(answers: answers)
       let (configuration, secure) = (configuration, secure)
+      let rules = HostRules(
+        service: "query", listen: configuration.host, hosts: configuration.hosts, origins: configuration.origins)
       let address = try await listener.start(
         host: configuration.host, port: configuration.port,
         options: { $0.childChannelOption(.maxMessagesPerRead, value: 1) },
-        initialise: { channel in
+        initialise: { channel, place in
           try secure?(channel)
-          try QueryService.initialise(channel, configuration, responder)
+          try QueryService.initialise(channel, HTTPConnectionGuard(configuration.serving, rules, place), responder)
         })
       return (address?.ipAddress ?? configuration.host, address?.port ?? configuration.port)
     } catch {
@@ -80,7 +82,7 @@ public final class QueryService: Sendable {
   }
 
   private static func initialise(
-    _ channel: any Channel, _ configuration: QueryConfiguration, _ responder: some QueryResponder
+    _ channel: any Channel, _ connectionGuard: HTTPConnectionGuard, _ responder: some QueryResponder
   ) throws {
     var limits = NIOHTTPDecoderLimitConfiguration()
     limits.maxHeaderFieldSize = QueryConfiguration.headerBytesMax
@@ -88,7 +90,7 @@ public final class QueryService: Sendable {
     limits.maxHeaderFieldCount = QueryConfiguration.headersMax
     let operations = channel.pipeline.syncOperations
     try operations.configureHTTPServerPipeline(withEncoderConfiguration: .init(), withDecoderLimitConfiguration: limits)
-    try operations.addHandler(QueryConnection(configuration, responder))
+    try operations.addHandlers([connectionGuard, QueryConnection(responder)])
   }
 
   /// Stops accepting, finishes the requests that are under way, closes the connections.

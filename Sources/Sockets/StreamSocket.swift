@@ -24,6 +24,16 @@
       _ = setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
     }
 
+    /// The address of the other side; nil where it has left already.
+    public func peerAddress() -> sockaddr_storage? {
+      var address = sockaddr_storage()
+      var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+      let status = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getpeername(descriptor, $0, &length) }
+      }
+      return status == 0 ? address : nil
+    }
+
     /// - Parameter buffer: Not empty.
     public func read(into buffer: UnsafeMutableRawBufferPointer) -> Transfer { receive(buffer, 0) }
 

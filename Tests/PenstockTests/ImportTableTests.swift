@@ -10,13 +10,13 @@ private let allowedImports: [String: Set<String>] = [
   "Sockets": ["CEpoll"],
   "Resources": ["CResources"],
   "Ingest": [
-    "Events", "WebSocket", "Sockets", "Resources", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging",
+    "Events", "HTTPServing", "WebSocket", "Sockets", "Resources", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging",
     "Metrics",
     "CoreMetrics",
   ],
   "SQLite": ["CSQLite"],
   "Compute": ["Events", "Views", "SQLite", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
-  "HTTPServing": ["NIOCore", "NIOPosix", "Dispatch"],
+  "HTTPServing": ["Events", "NIOCore", "NIOPosix", "NIOHTTP1", "Dispatch"],
   "Query": [
     "Events", "Views", "HTTPServing", "Resources", "CSQLite", "NIOCore", "NIOHTTP1", "Logging", "Metrics", "CoreMetrics",
     "Dispatch",

@@ -1,57 +1,44 @@
 import Events
+import HTTPServing
 import NIOCore
 import NIOHTTP1
 import Resources
 import WebSocket
 
-/// Ingest's HTTP: events, and the endpoints every service has. A WebSocket handshake passes it by, unless it is refused.
+/// Ingest's HTTP: events, and the endpoints every service has. A WebSocket handshake passes it by, unless it is refused. The guard before it
+/// holds requests to their times and ends the connection.
 final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, DrainableConnection {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
-  /// From an answer's end to the end of the next request's head.
-  private static let idleTimeout = TimeAmount.seconds(75)
-
   private let ingest: IngestLoop
-  private let requestTimeout: TimeAmount
   private var head: HTTPRequestHead?
   private var events: EventsRequest?
   private var body = ByteBuffer()
   private var refusal: WebSocketRefusal?
-  /// The answer went out before the request had come whole: the rest is dropped, the connection then closed.
+  /// The answer went out before the request had come whole: the rest is dropped.
   private var isAnsweredEarly = false
-  private var timeout: Scheduled<Void>?
-
   private var context: ChannelHandlerContext?
-  private var isAnswering = false
 
   /// Who sends the present request; nil where nobody is asked.
   private var caller: Caller?
   /// Of the present request, once it has been asked for.
   private var requestID: RequestID?
 
-  init(ingest: IngestLoop) {
-    self.ingest = ingest
-    requestTimeout = .nanoseconds(Int64(ingest.configuration.requestTimeout / .nanoseconds(1)))
-  }
+  init(ingest: IngestLoop) { self.ingest = ingest }
 
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
     ingest.add(self)
-    // TLS's handshake has to be done by then, too.
-    expect(context, within: requestTimeout)
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
-    timeout?.cancel()
     self.context = nil
     ingest.remove(self)
   }
 
   /// Closes the connection if no request is being read or answered; else its answer will.
-  func finish() {
-    if head == nil, !isAnswering { context?.close(promise: nil) }
-  }
+  func finish() { context?.pipeline.fireUserInboundEventTriggered(HTTPListener.Finish()) }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
@@ -64,11 +51,8 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
       }
       body.writeBuffer(&part)
     case .end:
-      timeout?.cancel()
-      timeout = nil
       guard !isAnsweredEarly, let head else { return }
       self.head = nil
-      isAnswering = true
       route(context, head)
     }
   }
@@ -88,7 +72,6 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
     events = nil
     caller = nil
     requestID = nil
-    expect(context, within: requestTimeout)
     guard head.method == .POST, IngestRoute(head) == .events else { return }
     do throws(HTTPProblem) {
       // Before the body: who may not send it need not.
@@ -108,13 +91,6 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
       context.writeAndFlush(
         wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
     }
-  }
-
-  /// Cuts the connection off unless what is next comes in time, however often it sends a byte.
-  private func expect(_ context: ChannelHandlerContext, within time: TimeAmount) {
-    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-    timeout?.cancel()
-    timeout = context.eventLoop.scheduleTask(in: time) { bound.value.close(promise: nil) }
   }
 
   private func holdToRate(_ caller: Caller) throws(HTTPProblem) {
@@ -318,10 +294,7 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
 
   private func refuseEarly(_ context: ChannelHandlerContext, _ problem: HTTPProblem) {
     isAnsweredEarly = true
-    var problem = problem
-    problem.headers["Connection"] = "close"
-    guard var head else { return }
-    head.headers.replaceOrAdd(name: "connection", value: "close")
+    guard let head else { return }
     answer(context, head, problem)
   }
 
@@ -343,23 +316,15 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
     _ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ status: HTTPResponseStatus, _ contentType: String,
     _ bytes: [UInt8], headers: [String: String] = [:]
   ) {
-    isAnswering = false
     guard context.channel.isActive else { return }
     var response = HTTPResponseHead(version: head.version, status: status)
     response.headers.add(name: "Content-Type", value: contentType)
     response.headers.add(name: "Content-Length", value: String(bytes.count))
     response.headers.add(name: RequestID.header, value: requestID(head).description)
     for (name, value) in headers.sorted(by: { $0.key < $1.key }) { response.headers.replaceOrAdd(name: name, value: value) }
-    let isLast = !head.isKeepAlive || ingest.isDraining
-    if isLast { response.headers.replaceOrAdd(name: "Connection", value: "close") }
     context.write(wrapOutboundOut(.head(response)), promise: nil)
     if head.method != .HEAD { context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: bytes)))), promise: nil) }
-    let bound = NIOLoopBound(context, eventLoop: context.eventLoop), idle = NIOLoopBound(self, eventLoop: context.eventLoop)
-    context.writeAndFlush(wrapOutboundOut(.end(nil))).assumeIsolated().whenComplete { _ in
-      if !isLast, bound.value.channel.isActive { idle.value.expect(bound.value, within: IngestHTTPHandler.idleTimeout) }
-      // The output first: to close with bytes unread would send a reset, which can overtake the answer.
-      if isLast { bound.value.close(mode: .output, promise: nil) }
-    }
+    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
   }
 }
 

@@ -1,4 +1,7 @@
 #if os(Linux)
+  import Events
+  import HTTPServing
+  import NIOCore
   import NIOHTTP1
   import Sockets
   import WebSocket
@@ -6,28 +9,29 @@
   /// A connection of which it is not known yet what it wants. Its bytes are looked at and left in the socket, until it becomes a stream here or is
   /// handed over to the HTTP server, which answers whatever a stream is not opened for.
   final class ArrivingConnection: SocketHandler, DrainableConnection {
-    /// A peer that has asked for nothing until then is cut off.
-    static let headTimeout = Duration.seconds(30)
-
     private let socket: StreamSocket
+    private let place: ConnectionPlace
     private let loop: ReactorLoop
     private let admission = DeviceAdmission()
     private var key: SocketKey?
     private var isGone = false
 
-    private init(_ socket: StreamSocket, _ loop: ReactorLoop) {
+    private init(_ socket: StreamSocket, _ place: ConnectionPlace, _ loop: ReactorLoop) {
       self.socket = socket
+      self.place = place
       self.loop = loop
     }
 
-    /// Takes a connection that was accepted.
-    static func begin(_ socket: StreamSocket, on loop: ReactorLoop) {
-      let connection = ArrivingConnection(socket, loop)
+    /// Takes a connection that was accepted. A peer that has asked for nothing within the time for a head is cut off.
+    static func begin(_ socket: StreamSocket, _ place: ConnectionPlace, on loop: ReactorLoop) {
+      let connection = ArrivingConnection(socket, place, loop)
+      let bound = LoopBound(connection, loop.reactor), reactor = loop.reactor
+      guard place.attach(close: { reactor.execute { bound.value.close() } }) else { return connection.close() }
       do throws(SocketError) {
         // By edges: what is looked at stays readable.
         let key = try loop.reactor.add(socket.descriptor, connection, [.read, .onArrival])
         connection.key = key
-        loop.reactor.setTimer(key, after: headTimeout)
+        loop.reactor.setTimer(key, after: loop.ingest.configuration.serving.requestTimeout)
         loop.ingest.add(connection)
         if loop.ingest.isDraining { connection.close() }
       } catch {
@@ -50,7 +54,8 @@
       case .incomplete: break
       case .other: handOver()
       case .head(let head, let byteCount):
-        guard let (agreement, response) = answer(to: head) else { return handOver() }
+        guard place.shortage == nil, let (agreement, response) = answer(to: head) else { return handOver() }
+        guard place.busy() else { return close() }
         // They are there: they have just been looked at.
         guard
           socket.read(into: UnsafeMutableRawBufferPointer(rebasing: loop.incoming[..<byteCount])) == .bytes(byteCount)
@@ -62,6 +67,9 @@
     /// Nil if the answer is not 101.
     private func answer(to head: HTTPRequestHead) -> (WebSocketAgreement, response: [UInt8])? {
       let key: String
+      var checked = head
+      // What is wrong with it is told by the HTTP server.
+      do throws(HTTPProblem) { _ = try loop.ingest.rules.check(&checked) } catch { return nil }
       do throws(WebSocketHandshakeError) { key = try WebSocketHandshake.check(head) } catch { return nil }
       guard case .accept(let subprotocol, let added) = StreamAdmission.decide(head, loop.ingest, admission) else {
         return nil
@@ -75,22 +83,24 @@
     private func open(_ head: HTTPRequestHead, _ agreement: WebSocketAgreement, _ response: [UInt8]) {
       guard let key else { return }
       self.key = nil
+      // A stream does not give way.
+      _ = place.attach(close: {})
       loop.ingest.remove(self)
       let session = WebSocketSession(
         ingest: loop.ingest, agreement: agreement, sources: StreamAdmission.sources(of: head), admission: admission)
-      ReactorTransport(session, socket, key, loop).begin(with: response)
+      ReactorTransport(session, socket, key, place, loop).begin(with: response)
     }
 
     private func handOver() {
       guard forget() else { return }
-      loop.handOver(socket)
+      loop.handOver(socket, place)
     }
 
     private func close() {
       guard forget() else { return }
       admission.leave(loop.ingest)
       socket.close()
-      loop.ended()
+      loop.ended(place)
     }
 
     /// - Returns: Whether the socket was still this one's to pass on or close.

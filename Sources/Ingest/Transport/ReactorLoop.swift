@@ -1,4 +1,5 @@
 #if os(Linux)
+  import HTTPServing
   import Sockets
 
   /// What the connections of one reactor share.
@@ -9,15 +10,15 @@
     let reactor: Reactor
     let ingest: IngestLoop
     /// Gives a connection that asks for no stream to the HTTP server, with its bytes unread.
-    let handOver: @Sendable (StreamSocket) -> Void
+    let handOver: @Sendable (StreamSocket, ConnectionPlace) -> Void
     /// A connection of ours has ended.
-    let ended: @Sendable () -> Void
+    let ended: @Sendable (ConnectionPlace) -> Void
     /// What the read under way has brought.
     let incoming = UnsafeMutableRawBufferPointer.allocate(byteCount: ReactorLoop.readBytesMax, alignment: 64)
 
     init(
-      reactor: Reactor, ingest: IngestLoop, handOver: @escaping @Sendable (StreamSocket) -> Void,
-      ended: @escaping @Sendable () -> Void
+      reactor: Reactor, ingest: IngestLoop, handOver: @escaping @Sendable (StreamSocket, ConnectionPlace) -> Void,
+      ended: @escaping @Sendable (ConnectionPlace) -> Void
     ) {
       self.reactor = reactor
       self.ingest = ingest

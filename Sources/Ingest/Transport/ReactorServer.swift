@@ -1,5 +1,6 @@
 #if os(Linux)
   import Glibc
+  import HTTPServing
   import Logging
   import NIOCore
   import Sockets
@@ -16,12 +17,12 @@
     /// Accepts connections.
     /// - Parameters:
     ///   - makeLoop: What the connections of one loop share.
-    ///   - admit: Whether one more connection may be; each that may is told of by `ended`, or handed over.
+    ///   - admit: Gives a connection from an address its place; each that has one is told of by `ended`, or handed over. Nil: there is none.
     /// - Throws: `IOError` when the address is not to be had, else `SocketError`.
     init(
       _ configuration: IngestConfiguration, logger: Logger, makeLoop: (any ConnectionLoop) -> IngestLoop,
-      admit: @escaping @Sendable () -> Bool, ended: @escaping @Sendable () -> Void,
-      handOver: @escaping @Sendable (StreamSocket) -> Void
+      admit: @escaping @Sendable (SocketAddress?) -> ConnectionPlace?, ended: @escaping @Sendable (ConnectionPlace) -> Void,
+      handOver: @escaping @Sendable (StreamSocket, ConnectionPlace) -> Void
     ) throws {
       let wanted = try SocketAddress.makeAddressResolvingHost(configuration.host, port: configuration.port)
       let socket: ListeningSocket
@@ -30,7 +31,7 @@
       } catch let error as SocketError {
         throw IOError(errnoCode: error.errno, reason: error.call)
       }
-      address = try ReactorServer.address(of: socket)
+      address = ReactorServer.address(try socket.localAddress())
       var reactors: [Reactor] = []
       for number in 0..<configuration.reactors { reactors.append(try Reactor.start(name: "ingest-\(number)")) }
       let loops = reactors.map { reactor in
@@ -40,18 +41,17 @@
       self.loops = loops
       var next = 0
       let listener = ReactorListener(socket, reactors[0], logger: logger) { connection in
-        guard admit() else { return connection.close() }
+        guard let place = admit(connection.peerAddress().map { ReactorServer.address($0) }) else { return connection.close() }
         let loop = loops[next]
         let reactor = reactors[next]
         next = (next + 1) % loops.count
-        reactor.execute { ArrivingConnection.begin(connection, on: loop.value) }
+        reactor.execute { ArrivingConnection.begin(connection, place, on: loop.value) }
       }
       self.listener = LoopBound(listener, reactors[0])
     }
 
-    private static func address(of socket: ListeningSocket) throws(SocketError) -> SocketAddress {
-      var storage = try socket.localAddress()
-      return withUnsafePointer(to: &storage) { pointer in
+    private static func address(_ storage: sockaddr_storage) -> SocketAddress {
+      withUnsafePointer(to: storage) { pointer in
         Int32(pointer.pointee.ss_family) == AF_INET6
           ? pointer.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { SocketAddress($0.pointee) }
           : pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { SocketAddress($0.pointee) }

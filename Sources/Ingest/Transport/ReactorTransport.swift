@@ -1,4 +1,5 @@
 #if os(Linux)
+  import HTTPServing
   import NIOCore
   import Sockets
 
@@ -8,6 +9,7 @@
     private let socket: StreamSocket
     private let key: SocketKey
     private let loop: ReactorLoop
+    private let place: ConnectionPlace
     /// What the socket had no room for. While there is any, what follows stays with the session, which bounds it.
     private var unsent = ByteBuffer()
     private var watched: Readiness = .read
@@ -15,10 +17,11 @@
     private var isOutputEnded = false
     private var isClosed = false
 
-    init(_ session: WebSocketSession, _ socket: StreamSocket, _ key: SocketKey, _ loop: ReactorLoop) {
+    init(_ session: WebSocketSession, _ socket: StreamSocket, _ key: SocketKey, _ place: ConnectionPlace, _ loop: ReactorLoop) {
       self.session = session
       self.socket = socket
       self.key = key
+      self.place = place
       self.loop = loop
     }
 
@@ -139,7 +142,7 @@
       loop.reactor.remove(key)
       socket.close()
       session.end()
-      loop.ended()
+      loop.ended(place)
     }
 
     /// - Returns: False if the socket could not be watched, and was closed for it.

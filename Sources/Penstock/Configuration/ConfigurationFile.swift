@@ -9,6 +9,7 @@ struct ConfigurationFile {
   private(set) var problems: [ConfigurationProblem] = []
   private let path: String
   private let known: Set<String>
+  private let lists: Set<String>
   private let sections: Set<String>
 
   /// - Parameters:
@@ -17,6 +18,7 @@ struct ConfigurationFile {
   init(yaml: String, path: String, declarations: [SettingDeclaration]) {
     self.path = path
     known = Set(declarations.map(\.name))
+    lists = Set(declarations.filter(\.isList).map(\.name))
     sections = Set(declarations.flatMap { sectionNames(of: $0.name) })
     do {
       guard let root = try Yams.compose(yaml: yaml) else { return }
@@ -46,12 +48,22 @@ struct ConfigurationFile {
         let what = name.isEmpty ? "expected sections and keys, as 'data: ./data'" : "\(name): expected a section of keys"
         problems.append(ConfigurationProblem(origin: origin, detail: "\(what), not '\(scalar.string.prefix(64))'"))
       }
-    case .sequence:
+    case .sequence(let sequence):
+      if lists.contains(name) { return readList(sequence, at: name, origin) }
       let place = name.isEmpty ? "" : "\(name): "
       problems.append(ConfigurationProblem(origin: origin, detail: "\(place)expected a value, not a list"))
     case .alias:
       problems.append(ConfigurationProblem(origin: origin, detail: "\(name): aliases are not supported"))
     }
+  }
+
+  private mutating func readList(_ sequence: Node.Sequence, at name: String, _ origin: SettingOrigin) {
+    let elements = sequence.compactMap { $0.scalar?.string }
+    guard elements.count == sequence.count, !elements.contains(where: { $0.contains(",") }) else {
+      problems.append(ConfigurationProblem(origin: origin, detail: "\(name): expected a list of texts without commas"))
+      return
+    }
+    texts[name] = SettingText(text: elements.isEmpty ? nil : elements.joined(separator: ","), origin: origin)
   }
 
   private mutating func readMember(_ key: Node, _ value: Node, of section: String) {

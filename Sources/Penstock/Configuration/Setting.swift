@@ -22,6 +22,8 @@ struct SettingDeclaration: Sendable {
   let expected: String
   let help: String
   let isSecret: Bool
+  /// Whether a list is taken for it in the file.
+  let isList: Bool
   /// `PENSTOCK_LOG__RETENTION__AGE`
   let environmentVariable: String
 
@@ -31,6 +33,7 @@ struct SettingDeclaration: Sendable {
     expected = setting.expected
     help = setting.help
     isSecret = setting.isSecret
+    isList = Value.self == [String].self
     environmentVariable = "PENSTOCK_" + setting.name.uppercased().split(separator: ".").joined(separator: "__")
   }
 }

@@ -8,6 +8,9 @@ enum SettingKeys {
   enum Ingest {
     static let listen = Setting<ListenAddress>.address(
       "ingest.listen", default: "127.0.0.1:4000", help: "Where devices connect, by WebSocket and HTTP.")
+    static let hosts = Setting<[String]>.hosts("ingest")
+    static let origins = Setting<[String]>.origins("ingest")
+    static let serving = ServingKeys("ingest", connectionsMax: 10_000)
     static let messageBytesMax = Setting<Int>.size(
       "ingest.message_bytes_max", default: .mebibytes(1), in: .kibibytes(1) ... .mebibytes(16),
       help: "The largest WebSocket message or HTTP body, after inflating; a larger one is closed with 1009 or answered with 413.")
@@ -17,9 +20,6 @@ enum SettingKeys {
     static let unackedMessagesMax = Setting<Int>.count(
       "ingest.unacked_messages_max", default: 1024, in: 1...65_536,
       help: "Messages a connection may have unacknowledged before the server stops reading from it.")
-    static let connectionsMax = Setting<Int>.count(
-      "ingest.connections_max", default: 10_000, in: 1...1_000_000,
-      help: "Connections open at once; the next is closed with 1013, or answered with 503.")
     static let deviceConnectionsMax = Setting<Int>.count(
       "ingest.device_connections_max", default: 1024, in: 1...1_000_000,
       help: "WebSockets one device may have open, where tokens tell devices apart; the next is answered with 429.")
@@ -28,9 +28,6 @@ enum SettingKeys {
       help:
         "Events a second of one device, where tokens tell devices apart; beyond, it is not read for a while, or answered with 429."
     )
-    static let requestTimeout = Setting<Duration>.duration(
-      "ingest.request_timeout", default: .seconds(30), in: .milliseconds(100) ... .seconds(3600),
-      help: "Time for a connection's first request head, and for each request's body; slower ones are cut off.")
     static let heartbeat = Setting<Duration>.duration(
       "ingest.heartbeat", default: .seconds(30), in: .milliseconds(100) ... .seconds(3600),
       help: "How often the server pings; a peer silent for two of these is closed.")
@@ -42,6 +39,7 @@ enum SettingKeys {
   enum Log {
     static let listen = Setting<ListenAddress>.address(
       "log.listen", default: "127.0.0.1:7000", help: "Where the log serves the mesh; `penstock up` does not open it.")
+    static let serving = ServingKeys("log", connectionsMax: 4096)
     static let partitions = Setting<Int>.count(
       "log.partitions", default: 8, in: 1...1024,
       help: "Partitions of a new log; an existing log keeps the number it was made with.")
@@ -77,6 +75,7 @@ enum SettingKeys {
   enum Compute {
     static let listen = Setting<ListenAddress>.address(
       "compute.listen", default: "127.0.0.1:8000", help: "Where workers serve the mesh; `penstock up` does not open it.")
+    static let serving = ServingKeys("compute", connectionsMax: 4096)
     static let workers = Setting<Int>.count(
       "compute.workers", default: 0, in: 0...256, help: "Worker threads; 0 takes one per core.")
     static let checkpointInterval = Setting<Duration>.duration(
@@ -107,9 +106,12 @@ enum SettingKeys {
   enum Query {
     static let listen = Setting<ListenAddress>.address(
       "query.listen", default: "127.0.0.1:8080", help: "Where analysts connect, by HTTP.")
-    static let requestTimeout = Setting<Duration>.duration(
-      "query.request_timeout", default: .seconds(30), in: .milliseconds(100) ... .seconds(3600),
-      help: "Time for a connection's first request head, and for each request's body; slower ones are cut off.")
+    static let hosts = Setting<[String]>.hosts("query")
+    static let origins = Setting<[String]>.origins("query")
+    static let serving = ServingKeys("query", connectionsMax: 4096)
+    static let stallTimeout = Setting<Duration>.duration(
+      "query.stall_timeout", default: .seconds(20), in: .milliseconds(100) ... .seconds(3600),
+      help: "A reader that takes no byte of an answer or a stream for so long is cut off.")
     static let rowsMax = Setting<Int>.count(
       "query.rows_max", default: 100_000, in: 1...1_000_000, help: "Rows or events one page holds at most; a cursor leads on.")
     static let pinnedBytesMax = Setting<Int>.size(
@@ -130,6 +132,12 @@ enum SettingKeys {
     static let streamRowsMax = Setting<Int>.count(
       "query.stream_rows_max", default: 10_000, in: 1...1_000_000,
       help: "Rows of one live stream at most.")
+    static let streamBytesMax = Setting<Int>.size(
+      "query.stream_bytes_max", default: .mebibytes(32), in: .kibibytes(64) ... .gibibytes(4),
+      help: "Bytes that one live stream holds at most: what waits for its reader, and what is known of what it has.")
+    static let streamsBytesMax = Setting<Int>.size(
+      "query.streams_bytes_max", default: .mebibytes(256), in: .mebibytes(1) ... .gibibytes(64),
+      help: "Bytes that all live streams hold at most; beyond, the one whose reader has taken nothing longest is ended.")
     static let aggregateRowsMax = Setting<Int>.count(
       "query.aggregate_rows_max", default: 1_000_000, in: 1...100_000_000,
       help: "Rows that an aggregation computed once holds at most.")
@@ -220,21 +228,28 @@ enum SettingKeys {
   /// together.
   static let all: [SettingDeclaration] = [
     SettingDeclaration(data), SettingDeclaration(views),
-    SettingDeclaration(Ingest.listen), SettingDeclaration(Ingest.messageBytesMax),
-    SettingDeclaration(Ingest.unackedMessagesMax), SettingDeclaration(Ingest.reactors), SettingDeclaration(Ingest.connectionsMax),
+    SettingDeclaration(Ingest.listen), SettingDeclaration(Ingest.hosts), SettingDeclaration(Ingest.origins),
+  ] + Ingest.serving.declarations + [
+    SettingDeclaration(Ingest.messageBytesMax),
+    SettingDeclaration(Ingest.unackedMessagesMax), SettingDeclaration(Ingest.reactors),
     SettingDeclaration(Ingest.deviceConnectionsMax), SettingDeclaration(Ingest.deviceEventsPerSecondMax),
-    SettingDeclaration(Ingest.requestTimeout),
     SettingDeclaration(Ingest.heartbeat), SettingDeclaration(Ingest.dedupWindow),
-    SettingDeclaration(Log.listen), SettingDeclaration(Log.partitions), SettingDeclaration(Log.sync),
+    SettingDeclaration(Log.listen),
+  ] + Log.serving.declarations + [
+    SettingDeclaration(Log.partitions), SettingDeclaration(Log.sync),
     SettingDeclaration(Log.syncInterval), SettingDeclaration(Log.segmentBytesMax), SettingDeclaration(Log.codec),
     SettingDeclaration(Log.dedupIdentitiesMax), SettingDeclaration(Log.retentionAge), SettingDeclaration(Log.retentionBytes),
     SettingDeclaration(Log.retentionInterval), SettingDeclaration(Log.diskReserve),
-    SettingDeclaration(Compute.listen), SettingDeclaration(Compute.workers), SettingDeclaration(Compute.checkpointInterval),
+    SettingDeclaration(Compute.listen),
+  ] + Compute.serving.declarations + [
+    SettingDeclaration(Compute.workers), SettingDeclaration(Compute.checkpointInterval),
     SettingDeclaration(Compute.memoryBytesMax), SettingDeclaration(Compute.changedRowsMax),
     SettingDeclaration(Compute.keptCheckpoints), SettingDeclaration(Compute.keptCheckpointInterval),
     SettingDeclaration(Compute.keptBytesMax),
     SettingDeclaration(Compute.neighbours),
-    SettingDeclaration(Query.listen), SettingDeclaration(Query.requestTimeout),
+    SettingDeclaration(Query.listen), SettingDeclaration(Query.hosts), SettingDeclaration(Query.origins),
+    SettingDeclaration(Query.stallTimeout),
+  ] + Query.serving.declarations + [
     SettingDeclaration(Query.rowsMax),
     SettingDeclaration(Query.pinnedBytesMax),
     SettingDeclaration(Query.pinnedLifetime),
@@ -242,6 +257,8 @@ enum SettingKeys {
     SettingDeclaration(Query.exportTimeMax),
     SettingDeclaration(Query.streamsMax),
     SettingDeclaration(Query.streamRowsMax),
+    SettingDeclaration(Query.streamBytesMax),
+    SettingDeclaration(Query.streamsBytesMax),
     SettingDeclaration(Query.aggregateRowsMax),
     SettingDeclaration(Query.sqlThreads),
     SettingDeclaration(Query.sqlTimeout),

@@ -1,3 +1,5 @@
+import HTTPServing
+
 /// The configuration a service runs with: every value present and within its bounds.
 struct Settings: Sendable, Hashable {
   /// The folder of the log and the views' state; relative to the working directory.
@@ -46,6 +48,10 @@ extension Settings {
     if log.sync != .interval, log.syncInterval != SettingKeys.Log.syncInterval.defaultValue {
       notices.append("log.sync_interval is set, but log.sync is \(log.sync.rawValue): it has no effect")
     }
+    for (name, listen, hosts) in [("ingest", ingest.listen, ingest.hosts), ("query", query.listen, query.hosts)]
+    where !listen.isLoopback && hosts.isEmpty {
+      notices.append("\(name).hosts is empty: \(name) is answered for by address only; set the names it is asked by")
+    }
     if tls.files == nil, !ingest.listen.isLoopback || !query.listen.isLoopback {
       notices.append("tokens travel in plain text beyond this machine: set tls.certificate and tls.key")
     }
@@ -55,27 +61,29 @@ extension Settings {
 
 struct IngestSettings: Sendable, Hashable {
   var listen: ListenAddress
+  var hosts: [String]
+  var origins: [String]
+  var serving: ServingLimits
   /// Inflated bytes of one WebSocket message or HTTP body.
   var messageBytesMax: Int
   var unackedMessagesMax: Int
   var reactors: Int
-  var connectionsMax: Int
   var deviceConnectionsMax: Int
   /// Nil: as many as it can.
   var deviceEventsPerSecondMax: Int?
-  var requestTimeout: Duration
   var heartbeat: Duration
   var dedupWindow: Duration
 
   init(from reader: inout SettingsReader) {
     listen = reader.value(SettingKeys.Ingest.listen)
+    hosts = reader.value(SettingKeys.Ingest.hosts)
+    origins = reader.value(SettingKeys.Ingest.origins)
+    serving = ServingLimits(from: &reader, SettingKeys.Ingest.serving)
     messageBytesMax = reader.value(SettingKeys.Ingest.messageBytesMax)
     unackedMessagesMax = reader.value(SettingKeys.Ingest.unackedMessagesMax)
     reactors = reader.value(SettingKeys.Ingest.reactors)
-    connectionsMax = reader.value(SettingKeys.Ingest.connectionsMax)
     deviceConnectionsMax = reader.value(SettingKeys.Ingest.deviceConnectionsMax)
     deviceEventsPerSecondMax = reader.value(SettingKeys.Ingest.deviceEventsPerSecondMax)
-    requestTimeout = reader.value(SettingKeys.Ingest.requestTimeout)
     heartbeat = reader.value(SettingKeys.Ingest.heartbeat)
     dedupWindow = reader.value(SettingKeys.Ingest.dedupWindow)
   }
@@ -96,6 +104,7 @@ enum BatchCodec: String, Sendable, CaseIterable {
 
 struct LogSettings: Sendable, Hashable {
   var listen: ListenAddress
+  var serving: ServingLimits
   var partitions: Int
   var sync: SyncPolicy
   var syncInterval: Duration
@@ -113,6 +122,7 @@ struct LogSettings: Sendable, Hashable {
 
   init(from reader: inout SettingsReader) {
     listen = reader.value(SettingKeys.Log.listen)
+    serving = ServingLimits(from: &reader, SettingKeys.Log.serving)
     partitions = reader.value(SettingKeys.Log.partitions)
     sync = reader.value(SettingKeys.Log.sync)
     syncInterval = reader.value(SettingKeys.Log.syncInterval)
@@ -128,6 +138,7 @@ struct LogSettings: Sendable, Hashable {
 
 struct ComputeSettings: Sendable, Hashable {
   var listen: ListenAddress
+  var serving: ServingLimits
   /// 0: one per core.
   var workers: Int
   var checkpointInterval: Duration
@@ -141,6 +152,7 @@ struct ComputeSettings: Sendable, Hashable {
 
   init(from reader: inout SettingsReader) {
     listen = reader.value(SettingKeys.Compute.listen)
+    serving = ServingLimits(from: &reader, SettingKeys.Compute.serving)
     workers = reader.value(SettingKeys.Compute.workers)
     checkpointInterval = reader.value(SettingKeys.Compute.checkpointInterval)
     memoryBytesMax = reader.value(SettingKeys.Compute.memoryBytesMax)
@@ -154,7 +166,9 @@ struct ComputeSettings: Sendable, Hashable {
 
 struct QuerySettings: Sendable, Hashable {
   var listen: ListenAddress
-  var requestTimeout: Duration
+  var hosts: [String]
+  var origins: [String]
+  var serving: ServingLimits
   /// Rows or events on one page.
   var rowsMax: Int
   var pinnedBytesMax: Int
@@ -163,6 +177,8 @@ struct QuerySettings: Sendable, Hashable {
   var exportTimeMax: Duration
   var streamsMax: Int
   var streamRowsMax: Int
+  var streamBytesMax: Int
+  var streamsBytesMax: Int
   var aggregateRowsMax: Int
   var sqlThreads: Int
   var sqlTimeout: Duration
@@ -172,7 +188,10 @@ struct QuerySettings: Sendable, Hashable {
 
   init(from reader: inout SettingsReader) {
     listen = reader.value(SettingKeys.Query.listen)
-    requestTimeout = reader.value(SettingKeys.Query.requestTimeout)
+    hosts = reader.value(SettingKeys.Query.hosts)
+    origins = reader.value(SettingKeys.Query.origins)
+    let stallTimeout = reader.value(SettingKeys.Query.stallTimeout)
+    serving = ServingLimits(from: &reader, SettingKeys.Query.serving, stallTimeout: stallTimeout)
     rowsMax = reader.value(SettingKeys.Query.rowsMax)
     pinnedBytesMax = reader.value(SettingKeys.Query.pinnedBytesMax)
     pinnedLifetime = reader.value(SettingKeys.Query.pinnedLifetime)
@@ -180,6 +199,8 @@ struct QuerySettings: Sendable, Hashable {
     exportTimeMax = reader.value(SettingKeys.Query.exportTimeMax)
     streamsMax = reader.value(SettingKeys.Query.streamsMax)
     streamRowsMax = reader.value(SettingKeys.Query.streamRowsMax)
+    streamBytesMax = reader.value(SettingKeys.Query.streamBytesMax)
+    streamsBytesMax = reader.value(SettingKeys.Query.streamsBytesMax)
     aggregateRowsMax = reader.value(SettingKeys.Query.aggregateRowsMax)
     sqlThreads = reader.value(SettingKeys.Query.sqlThreads)
     sqlTimeout = reader.value(SettingKeys.Query.sqlTimeout)

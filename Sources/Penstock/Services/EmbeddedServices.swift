@@ -172,8 +172,9 @@ extension IngestConfiguration {
     self.init(
       host: settings.ingest.listen.host, port: settings.ingest.listen.port, messageBytesMax: settings.ingest.messageBytesMax,
       unackedMessagesMax: settings.ingest.unackedMessagesMax, heartbeat: settings.ingest.heartbeat,
-      connectionsMax: settings.ingest.connectionsMax, deviceConnectionsMax: settings.ingest.deviceConnectionsMax,
-      deviceEventsPerSecondMax: settings.ingest.deviceEventsPerSecondMax, requestTimeout: settings.ingest.requestTimeout,
+      serving: settings.ingest.serving, hosts: settings.ingest.hosts, origins: settings.ingest.origins,
+      deviceConnectionsMax: settings.ingest.deviceConnectionsMax,
+      deviceEventsPerSecondMax: settings.ingest.deviceEventsPerSecondMax,
       reactors: settings.ingest.reactors)
   }
 }
@@ -181,11 +182,13 @@ extension IngestConfiguration {
 extension QueryConfiguration {
   init(_ settings: Settings) {
     self.init(
-      host: settings.query.listen.host, port: settings.query.listen.port, rowsMax: settings.query.rowsMax,
-      requestTimeout: settings.query.requestTimeout, pinnedBytesMax: settings.query.pinnedBytesMax,
+      host: settings.query.listen.host, port: settings.query.listen.port, hosts: settings.query.hosts,
+      origins: settings.query.origins, serving: settings.query.serving, rowsMax: settings.query.rowsMax,
+      pinnedBytesMax: settings.query.pinnedBytesMax,
       pinnedLifetime: settings.query.pinnedLifetime, exportsMax: settings.query.exportsMax,
       exportTimeMax: settings.query.exportTimeMax, streamsMax: settings.query.streamsMax,
-      streamRowsMax: settings.query.streamRowsMax, aggregateRowsMax: settings.query.aggregateRowsMax,
+      streamRowsMax: settings.query.streamRowsMax, streamBytesMax: settings.query.streamBytesMax,
+      streamsBytesMax: settings.query.streamsBytesMax, aggregateRowsMax: settings.query.aggregateRowsMax,
       sqlThreads: settings.query.sqlThreads, sqlTimeout: settings.query.sqlTimeout,
       sqlMemoryBytesMax: settings.query.sqlMemoryBytesMax, sqlViewRowsMax: settings.query.sqlViewRowsMax,
       sqlAnswerBytesMax: settings.query.sqlAnswerBytesMax)

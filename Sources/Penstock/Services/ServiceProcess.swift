@@ -106,7 +106,8 @@
       let needs = ReportedNeeds()
       let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(needs.offsets) } }
       let server = WireServer(
-        name: "log", host: settings.log.listen.host, port: settings.log.listen.port, group: group,
+        name: "log", host: settings.log.listen.host, port: settings.log.listen.port, limits: settings.log.serving,
+        group: group,
         routes: LogRoutes(log: log, needs: needs),
         probe: probe { [("log", log.problem)] }, logger: logger)
       do {
@@ -153,7 +154,8 @@
         partitions: mesh.generations == nil ? nil : [], fence: mesh.fence, shared: mesh.generations, logger: logger)
       compute.start()
       let server = WireServer(
-        name: "compute", host: settings.compute.listen.host, port: settings.compute.listen.port, group: group,
+        name: "compute", host: settings.compute.listen.host, port: settings.compute.listen.port,
+        limits: settings.compute.serving, group: group,
         routes: ComputeRoutes(
           store: compute, late: compute, admin: compute, generationsVersion: { compute.generationsVersion }),
         probe: probe { [("compute", await compute.problem()), ("log", await log.problem())] }, logger: logger)

@@ -18,10 +18,8 @@ public protocol WireRoutes: Sendable {
 
 /// The HTTP/1.1 server of a service that other services ask: its sidecar stands before it, so it speaks plain text on loopback.
 ///
-/// Bounds: `connectionsMax` connections, one request at a time on each, `bodyBytesMax` bytes of request bodies held at once, 30 seconds
-/// from a request's first byte to its last.
+/// Bounds: those of `ServingLimits`, one request at a time on each connection, `bodyBytesMax` bytes of request bodies held at once.
 public final class WireServer: Sendable {
-  public static let connectionsMax = 4096
   public static let bodyBytesMax = 256 << 20
   /// Of a request that should have none.
   public static let strayBodyBytesMax = 64 << 10
@@ -29,39 +27,45 @@ public final class WireServer: Sendable {
   private let host: String
   private let port: Int
   private let shared: WireServerShared
+  private let limits: ServingLimits
   private let listener: HTTPListener
 
   /// - Parameters:
   ///   - name: The service's, for messages and metrics: `log`, `compute`.
   ///   - host: The address to bind.
   ///   - port: 0 takes a free one.
+  ///   - limits: Of its connections. Behind a sidecar all come from one address.
   ///   - group: Whose loops serve the connections; not shut down here.
   ///   - routes: What answers.
   ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
   ///   - logger: Told of what fails.
   public init(
-    name: String, host: String, port: Int, group: any EventLoopGroup, routes: any WireRoutes, probe: ServiceProbe, logger: Logger
+    name: String, host: String, port: Int, limits: ServingLimits = ServingLimits(), group: any EventLoopGroup,
+    routes: any WireRoutes, probe: ServiceProbe, logger: Logger
   ) {
     self.host = host
     self.port = port
-    listener = HTTPListener(group: group, connectionsMax: WireServer.connectionsMax)
+    self.limits = limits
+    listener = HTTPListener(group: group, limits: limits)
     shared = WireServerShared(name: name, routes: routes, probe: probe, logger: logger)
   }
 
   /// Accepts connections.
   /// - Returns: The address listened on.
   public func start() async throws -> SocketAddress? {
-    let shared = shared
+    let (shared, limits) = (shared, limits)
+    // Callers name the service they ask.
+    let rules = HostRules(service: shared.name, listen: host, takesSingleLabels: true)
     return try await listener.start(
       host: host, port: port,
       options: {
         $0.childChannelOption(
           .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16 << 10, maximum: 512 << 10))
       },
-      initialise: { channel in
+      initialise: { channel, place in
         let operations = channel.pipeline.syncOperations
         try operations.configureHTTPServerPipeline()
-        try operations.addHandler(WireServerHandler(shared))
+        try operations.addHandlers([HTTPConnectionGuard(limits, rules, place), WireServerHandler(shared)])
       })
   }
 

@@ -5,24 +5,20 @@ import NIOHTTP1
 
 /// One connection of a `WireServer`: collects a request within its bounds, has it answered, and takes the next.
 ///
-/// The pipeline before it holds back pipelined requests until the answer is written. Belongs to the channel's event loop.
+/// The pipeline before it holds back pipelined requests until the answer is written, and its guard ends the connection. Belongs to the
+/// channel's event loop.
 final class WireServerHandler: ChannelInboundHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
-
-  /// Between a request's first byte and its last.
-  private static let requestTimeout = TimeAmount.seconds(30)
 
   private let shared: WireServerShared
   private var head: HTTPRequestHead?
   private var body = ByteBuffer()
   private var bodyBytesMax = 0
   private var reserved = 0
-  private var timeout: Scheduled<Void>?
   private var task: Task<Void, Never>?
-  /// The answer went out before the request had come whole: the rest is dropped, the connection then closed.
+  /// The answer went out before the request had come whole: the rest is dropped.
   private var isAnsweredEarly = false
-  private var isFinishing = false
 
   init(_ shared: WireServerShared) { self.shared = shared }
 
@@ -38,14 +34,12 @@ final class WireServerHandler: ChannelInboundHandler {
       }
       body.writeBuffer(&part)
     case .end:
-      timeout?.cancel()
       guard !isAnsweredEarly, let head else { return }
       route(context, head)
     }
   }
 
   func channelInactive(context: ChannelHandlerContext) {
-    timeout?.cancel()
     task?.cancel()
     release()
     context.fireChannelInactive()
@@ -57,11 +51,9 @@ final class WireServerHandler: ChannelInboundHandler {
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    guard event is HTTPListener.Finish else { return context.fireUserInboundEventTriggered(event) }
-    isFinishing = true
     // What waits need not wait on.
-    task?.cancel()
-    if head == nil { context.close(promise: nil) }
+    if event is HTTPListener.Finish { task?.cancel() }
+    context.fireUserInboundEventTriggered(event)
   }
 
   private func begin(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
@@ -69,8 +61,6 @@ final class WireServerHandler: ChannelInboundHandler {
     body = ByteBuffer()
     let path = head.uri.prefix { $0 != "?" }
     bodyBytesMax = shared.routes.bodyBytesMax(head.method, path)
-    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-    timeout = context.eventLoop.scheduleTask(in: WireServerHandler.requestTimeout) { bound.value.close(promise: nil) }
     guard let length = head.headers.first(name: "Content-Length").flatMap({ Int($0) }) else { return }
     guard length <= bodyBytesMax else { return refuseEarly(context, tooLarge()) }
     guard reserve(length) else { return refuseEarly(context, overloaded) }
@@ -153,9 +143,7 @@ final class WireServerHandler: ChannelInboundHandler {
 
   private func refuseEarly(_ context: ChannelHandlerContext, _ problem: HTTPProblem) {
     isAnsweredEarly = true
-    timeout?.cancel()
-    guard var head else { return }
-    head.headers.replaceOrAdd(name: "Connection", value: "close")
+    guard let head else { return }
     answer(context, head, WireResponse(problem), to: nil, received: 0, since: .now())
   }
 
@@ -178,16 +166,10 @@ final class WireServerHandler: ChannelInboundHandler {
       response.headers.replaceOrAdd(name: name, value: value)
     }
     if let id { response.headers.replaceOrAdd(name: RequestID.header, value: id.description) }
-    let isLast = !head.isKeepAlive || isFinishing
-    if isLast { response.headers.replaceOrAdd(name: "Connection", value: "close") }
     context.write(wrapOutboundOut(.head(response)), promise: nil)
     if head.method != .HEAD, answer.body.readableBytes > 0 {
       context.write(wrapOutboundOut(.body(.byteBuffer(answer.body))), promise: nil)
     }
-    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-    context.writeAndFlush(wrapOutboundOut(.end(nil))).assumeIsolated().whenComplete { _ in
-      // The output first: to close with bytes unread would send a reset, which can overtake the answer.
-      if isLast { bound.value.close(mode: .output, promise: nil) }
-    }
+    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
   }
 }

@@ -1,0 +1,238 @@
+import NIOCore
+import Synchronization
+
+/// The connections of one service: how many there are, of whom, and which of them is idle longest, to give way when there is no more room.
+///
+/// A connection is *silent* from its beginning until its first request's head, *busy* while a request is answered, *idle* from then to the
+/// next head. Silent ones go first, the oldest of them, unless it has come only just now; then those that are idle longest. Busy ones stay.
+/// - Complexity: Constant for everything but an address that has as many connections as it may, whose oldest idle one is searched for.
+public final class ConnectionTable: Sendable {
+  /// Why a connection is served health and metrics only.
+  public enum Shortage: Sendable, Hashable {
+    /// There are as many connections as there may be, and all are busy.
+    case full(connectionsMax: Int)
+    /// So it is with those of its address.
+    case address(connectionsMax: Int)
+  }
+
+  /// A silent connection younger than this is not the first to go: its head may be on its way.
+  static let freshTime = TimeAmount.seconds(1)
+
+  private let limits: ServingLimits
+  private let state = Mutex(State())
+
+  public init(_ limits: ServingLimits) { self.limits = limits }
+
+  public var count: Int { state.withLock { $0.count } }
+
+  /// Takes a connection in, where need be in place of another, which is closed.
+  /// - Parameters:
+  ///   - address: Nil counts for none.
+  ///   - close: Closes the connection, from any thread; called at most once, when it has to give way.
+  /// - Returns: Its place, to be left when it has ended. Nil where there is no room even to say so: close it.
+  public func enter(_ address: PeerAddress?, close: @escaping @Sendable () -> Void) -> ConnectionPlace? {
+    let now = NIODeadline.now()
+    let (entered, closing) = state.withLock { state in state.enter(address, close, now, limits) }
+    closing?()
+    return entered.map { ConnectionPlace(self, $0.key, $0.shortage, now) }
+  }
+
+  /// Returns when the last connection has left, or at the timeout.
+  public func waitForNone(timeout: Duration) async {
+    let deadline = ContinuousClock.now + timeout
+    while count > 0, ContinuousClock.now < deadline {
+      // Cancelled: whoever waits has stopped to.
+      do { try await Task.sleep(for: .milliseconds(5)) } catch { return }
+    }
+  }
+
+  fileprivate func change(_ key: ConnectionKey, to list: ConnectionState) -> Bool {
+    state.withLock { $0.change(key, to: list, .now()) }
+  }
+
+  fileprivate func attach(_ key: ConnectionKey, _ close: @escaping @Sendable () -> Void) -> Bool {
+    state.withLock { $0.attach(key, close) }
+  }
+
+  fileprivate func leave(_ key: ConnectionKey) { state.withLock { _ = $0.remove(key) } }
+}
+
+/// A connection's place in the table. All may be called from any thread.
+public final class ConnectionPlace: Sendable {
+  /// Nil: everything is served.
+  public let shortage: ConnectionTable.Shortage?
+  public let enteredAt: NIODeadline
+  private let table: ConnectionTable
+  private let key: ConnectionKey
+
+  fileprivate init(_ table: ConnectionTable, _ key: ConnectionKey, _ shortage: ConnectionTable.Shortage?, _ now: NIODeadline) {
+    self.table = table
+    self.key = key
+    self.shortage = shortage
+    enteredAt = now
+  }
+
+  /// A request's head has come.
+  /// - Returns: False if the connection had to give way, and is being closed.
+  public func busy() -> Bool { table.change(key, to: .busy) }
+
+  /// The answer is out, and the next request may come.
+  public func idle() { _ = table.change(key, to: .idle) }
+
+  /// From now on the connection is closed by this.
+  /// - Returns: As `busy`.
+  public func attach(close: @escaping @Sendable () -> Void) -> Bool { table.attach(key, close) }
+
+  /// The connection has ended. Once is enough, and more do no harm.
+  public func leave() { table.leave(key) }
+}
+
+private struct ConnectionKey: Sendable {
+  var index: Int
+  var generation: Int
+}
+
+private enum ConnectionState: Int, Sendable {
+  case silent, idle
+  /// Silent, and beyond the number there may be.
+  case extra
+  /// In no list: these do not give way.
+  case busy
+}
+
+/// Slots, with a list through those of each state in the order in which they came to it.
+private struct State {
+  struct Slot {
+    var close: (@Sendable () -> Void)?
+    var generation = 0
+    var state = ConnectionState.busy
+    var isExtra = false
+    var since = NIODeadline.uptimeNanoseconds(0)
+    var address: PeerAddress?
+    /// -1: none.
+    var previous = -1
+    var next = -1
+  }
+
+  private var slots: [Slot] = []
+  private var free: [Int] = []
+  private var first = [-1, -1, -1]
+  private var last = [-1, -1, -1]
+  private var ofAddress: [PeerAddress: Int] = [:]
+  private var extras = 0
+  private var regulars = 0
+
+  var count: Int { regulars + extras }
+
+  mutating func enter(
+    _ address: PeerAddress?, _ close: @escaping @Sendable () -> Void, _ now: NIODeadline, _ limits: ServingLimits
+  ) -> (entered: (key: ConnectionKey, shortage: ConnectionTable.Shortage?)?, closing: (@Sendable () -> Void)?) {
+    var closing: (@Sendable () -> Void)?
+    var shortage: ConnectionTable.Shortage?
+    if let address, let max = limits.connectionsPerAddressMax, ofAddress[address, default: 0] >= max {
+      if let oldest = oldestIdle(of: address) { closing = remove(oldest) } else { shortage = .address(connectionsMax: max) }
+    } else if regulars >= limits.connectionsMax {
+      if let oldest = oldestIdle(now) {
+        closing = remove(oldest)
+      } else {
+        shortage = .full(connectionsMax: limits.connectionsMax)
+      }
+    }
+    if shortage != nil, extras >= limits.healthConnections {
+      guard first[ConnectionState.extra.rawValue] >= 0 else { return (nil, nil) }
+      closing = remove(first[ConnectionState.extra.rawValue])
+    }
+    return ((add(address, close, now, isExtra: shortage != nil), shortage), closing)
+  }
+
+  /// - Returns: False where it has been removed.
+  mutating func change(_ key: ConnectionKey, to state: ConnectionState, _ now: NIODeadline) -> Bool {
+    guard slots[key.index].generation == key.generation else { return false }
+    unlink(key.index)
+    link(key.index, state, now)
+    return true
+  }
+
+  mutating func attach(_ key: ConnectionKey, _ close: @escaping @Sendable () -> Void) -> Bool {
+    guard slots[key.index].generation == key.generation else { return false }
+    slots[key.index].close = close
+    return true
+  }
+
+  mutating func remove(_ key: ConnectionKey) -> (@Sendable () -> Void)? {
+    slots[key.index].generation == key.generation ? remove(key.index) : nil
+  }
+
+  private mutating func add(_ address: PeerAddress?, _ close: @escaping @Sendable () -> Void, _ now: NIODeadline, isExtra: Bool)
+    -> ConnectionKey
+  {
+    let index: Int
+    if let reused = free.popLast() {
+      index = reused
+    } else {
+      index = slots.count
+      slots.append(Slot())
+    }
+    slots[index].close = close
+    slots[index].isExtra = isExtra
+    if isExtra {
+      extras += 1
+    } else {
+      regulars += 1
+      slots[index].address = address
+      if let address { ofAddress[address, default: 0] += 1 }
+    }
+    link(index, isExtra ? .extra : .silent, now)
+    return ConnectionKey(index: index, generation: slots[index].generation)
+  }
+
+  /// - Returns: What closes it.
+  private mutating func remove(_ index: Int) -> (@Sendable () -> Void)? {
+    unlink(index)
+    let slot = slots[index]
+    if slot.isExtra { extras -= 1 } else { regulars -= 1 }
+    if let address = slot.address, let count = ofAddress[address] { ofAddress[address] = count == 1 ? nil : count - 1 }
+    slots[index] = Slot(generation: slot.generation + 1)
+    free.append(index)
+    return slot.close
+  }
+
+  private func oldestIdle(_ now: NIODeadline) -> Int? {
+    let silent = first[ConnectionState.silent.rawValue], idle = first[ConnectionState.idle.rawValue]
+    if silent >= 0, idle < 0 || slots[silent].since + ConnectionTable.freshTime <= now { return silent }
+    return idle < 0 ? nil : idle
+  }
+
+  private func oldestIdle(of address: PeerAddress) -> Int? {
+    for list in [ConnectionState.silent, .idle] {
+      var index = first[list.rawValue]
+      while index >= 0 {
+        if slots[index].address == address { return index }
+        index = slots[index].next
+      }
+    }
+    return nil
+  }
+
+  private mutating func link(_ index: Int, _ state: ConnectionState, _ now: NIODeadline) {
+    slots[index].state = state
+    slots[index].since = now
+    guard state != .busy else { return }
+    let list = state.rawValue
+    slots[index].previous = last[list]
+    slots[index].next = -1
+    if last[list] >= 0 { slots[last[list]].next = index } else { first[list] = index }
+    last[list] = index
+  }
+
+  private mutating func unlink(_ index: Int) {
+    let slot = slots[index]
+    guard slot.state != .busy else { return }
+    let list = slot.state.rawValue
+    if slot.previous >= 0 { slots[slot.previous].next = slot.next } else { first[list] = slot.next }
+    if slot.next >= 0 { slots[slot.next].previous = slot.previous } else { last[list] = slot.previous }
+    slots[index].state = .busy
+    slots[index].previous = -1
+    slots[index].next = -1
+  }
+}

@@ -1,0 +1,28 @@
+import NIOHTTP1
+
+/// What browsers want to be told before they give an answer to a page of another origin (the Fetch standard's CORS protocol).
+enum CrossOrigin {
+  /// Longer lists of headers are no page's.
+  private static let headersBytesMax = 4096
+  private static let exposed = "X-Request-Id, Retry-After, WWW-Authenticate, Allow"
+
+  /// Answers the question that comes before a request: whatever the service has may be asked of it.
+  static func preflight(_ head: HTTPRequestHead) -> HTTPHeaders {
+    var headers: HTTPHeaders = [
+      "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE", "Access-Control-Max-Age": "600",
+    ]
+    let wanted = head.headers["access-control-request-headers"].joined(separator: ", ")
+    if (1...headersBytesMax).contains(wanted.utf8.count) { headers.add(name: "Access-Control-Allow-Headers", value: wanted) }
+    if head.headers.contains(name: "access-control-request-private-network") {
+      headers.add(name: "Access-Control-Allow-Private-Network", value: "true")
+    }
+    return headers
+  }
+
+  static func mark(_ headers: inout HTTPHeaders, _ source: HostRules.Source) {
+    headers.add(name: "Vary", value: "Origin")
+    guard case .page(let origin) = source else { return }
+    headers.replaceOrAdd(name: "Access-Control-Allow-Origin", value: origin)
+    headers.replaceOrAdd(name: "Access-Control-Expose-Headers", value: exposed)
+  }
+}

@@ -1,0 +1,27 @@
+/// What a service's connections may take: how many there may be, and for how long each may keep the service waiting.
+public struct ServingLimits: Sendable, Hashable {
+  /// Connections open at once. Where all of them have a request under way, the next is answered with 503; else the oldest idle one is closed.
+  public var connectionsMax: Int
+  /// Of one address; nil for as many as there may be. An IPv6 address stands for its network of 64 bits.
+  public var connectionsPerAddressMax: Int?
+  /// Connections beyond `connectionsMax`, each for one request: for health and metrics; all else is answered with 503.
+  public var healthConnections: Int
+  /// From a connection's beginning to the end of its first request's head, and from the end of any head to the end of its body.
+  public var requestTimeout: Duration
+  /// From an answer's end to the end of the next request's head.
+  public var idleTimeout: Duration
+  /// A peer that takes no byte of an answer for so long is cut off.
+  public var stallTimeout: Duration
+
+  public init(
+    connectionsMax: Int = 4096, connectionsPerAddressMax: Int? = nil, healthConnections: Int = 16,
+    requestTimeout: Duration = .seconds(30), idleTimeout: Duration = .seconds(75), stallTimeout: Duration = .seconds(30)
+  ) {
+    self.connectionsMax = connectionsMax
+    self.connectionsPerAddressMax = connectionsPerAddressMax
+    self.healthConnections = healthConnections
+    self.requestTimeout = requestTimeout
+    self.idleTimeout = idleTimeout
+    self.stallTimeout = stallTimeout
+  }
+}
