@@ -77,7 +77,7 @@ let package = Package(
       exclude: ["Console/page", "HTTP/query-openapi.json"],
       swiftSettings: strict),
     .target(
-      name: "PenstockClient", dependencies: ["Events", "WebSocket", "CZlib", nioCore, nioPosix, nioHTTP1, logging],
+      name: "PenstockClient", dependencies: ["Events", "WebSocket", "SQLite", "CZlib", nioCore, nioPosix, nioHTTP1, logging],
       swiftSettings: strict),
     .target(
       name: "Mesh", dependencies: [nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),

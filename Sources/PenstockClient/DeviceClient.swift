@@ -13,8 +13,11 @@ import NIOCore
 /// Messages go out in the order given, also after a reconnection, so a source's events keep theirs. What was sent and not
 /// acknowledged is sent
 /// again: the server leaves out what has a `sequence`, or an `id`, that it knows; events with neither can be appended twice.
+///
+/// What is not acknowledged lies in memory: a crash of the process loses it, unless `configuration.spool` keeps it.
 public final class DeviceClient: Sendable {
   private let outbox: Outbox
+  private let spool: DeviceSpool?
   private let eventLoop: any EventLoop
   private let session: NIOLoopBoundBox<DeviceSession>
 
@@ -25,6 +28,7 @@ public final class DeviceClient: Sendable {
   public init(_ configuration: DeviceClientConfiguration, eventLoop: any EventLoop, logger: Logger) {
     let outbox = Outbox(messagesMax: configuration.queuedMessagesMax, bytesMax: configuration.queuedBytesMax)
     self.outbox = outbox
+    spool = configuration.spool
     self.eventLoop = eventLoop
     session = NIOLoopBoundBox.makeBoxSendingValue(
       DeviceSession(configuration, outbox: outbox, eventLoop: eventLoop, logger: logger), eventLoop: eventLoop)
@@ -35,11 +39,20 @@ public final class DeviceClient: Sendable {
     eventLoop.execute { [session] in session.value.start() }
   }
 
-  /// Gives a message to the client. Returns when it is queued; waits while the queue is full.
+  /// Gives a message to the client. Returns when it is queued, and in the spool if there is one; waits while the queue is full.
   /// - Parameter message: One event at least.
   /// - Throws: Why the client gave up, if it has.
   public func send(_ message: DeviceMessage) async throws(DeviceClientError) {
     precondition(message.eventCount > 0, "a message without events")
+    if let spool {
+      // Those who wait beside it may each put a message beyond the queue's bound.
+      await outbox.waitForRoom()
+      if let failure = outbox.failure { throw failure }
+      try await spool.keep(message) { [outbox, eventLoop, session] kept in
+        if outbox.push(kept) { eventLoop.execute { session.value.pump() } }
+      }
+      return
+    }
     while true {
       switch outbox.offer(message) {
       case .taken(let mustTellLoop):

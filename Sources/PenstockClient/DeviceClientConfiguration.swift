@@ -19,6 +19,8 @@ public struct DeviceClientConfiguration: Sendable {
   /// Messages given to the client and not sent: `send` waits beyond.
   public var queuedMessagesMax = 1024
   public var queuedBytesMax = 1 << 20
+  /// Keeps what is not answered for over a crash of the process; one for each client.
+  public var spool: DeviceSpool?
   public var connectTimeout = Duration.seconds(5)
   /// How long to go on without an acknowledgement once a connection was lost or refused, whatever the server accepts; nil for ever.
   public var retryFor: Duration? = .seconds(60)

@@ -10,6 +10,8 @@ public struct DeviceClientError: Error, Hashable, Sendable, CustomStringConverti
     /// The server said what is not in the protocol.
     case protocolViolation = "protocol_violation"
     case cancelled
+    /// The spool's file cannot be used: in use, no spool, or its disk is full.
+    case spool
     /// The input could not be read.
     case input
   }

@@ -13,6 +13,10 @@ public struct DeviceMessage: Sendable {
     var isRejected = false
     /// Sent before, and not above what the server has: it is durable there, or was rejected.
     var isResumed = false
+    /// Its row in the spool; 0 without one.
+    var row: Int64 = 0
+    /// An earlier run left it in the spool.
+    var isRestored = false
   }
 
   /// A JSON array. A message of one event is sent without its brackets.
@@ -77,6 +81,20 @@ public struct DeviceMessage: Sendable {
 
   /// The source's UTF-8; empty when unknown.
   func source(of mark: Mark) -> ArraySlice<UInt8> { text[Int(mark.sourceStart)..<Int(mark.sourceEnd)] }
+
+  func text(of mark: Mark) -> ArraySlice<UInt8> { text[Int(mark.start)..<Int(mark.end)] }
+
+  mutating func keep(_ event: Int, row: Int64) { marks[event].row = row }
+
+  /// Read from a spool, with one event.
+  mutating func restore(row: Int64) {
+    marks[0].row = row
+    marks[0].isRestored = true
+    wasSent = true
+  }
+
+  /// Of all events that a spool has.
+  var rows: [Int64] { marks.lazy.map(\.row).filter { $0 != 0 } }
 
   mutating func markRejected(_ event: Int) {
     if marks.indices.contains(event) { marks[event].isRejected = true }

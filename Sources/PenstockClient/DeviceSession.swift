@@ -24,8 +24,6 @@ final class DeviceSession {
   private static let outgoingBytesMax = 128 * 1024
   /// How long a server may take for its part of the closing handshake.
   private static let closeTimeout = TimeAmount.seconds(2)
-  /// Most sources to ask the welcome about; with more, everything is sent again.
-  private static let resumeSourcesMax = 200
 
   private let configuration: DeviceClientConfiguration
   private let outbox: Outbox
@@ -38,12 +36,9 @@ final class DeviceSession {
   private var window = MessageWindow()
   private var messageBytesMax = 1 << 20
   private var unackedMessagesMax = 1
-  /// Whether a message went out, on any connection.
-  private var hasSent = false
-  /// Sources of the present handshake.
-  private var named: [[UInt8]] = []
-  /// Where the sources stood that the first handshake named; nil inside for one that the server did not know.
-  private var began: [[UInt8]: ResumePosition?] = [:]
+  /// Whether what an earlier run left in the spool is in the window.
+  private var isRestored = false
+  private var sources: NamedSources
 
   // The present connection.
   /// Callbacks of an earlier connection carry an earlier number.
@@ -70,12 +65,18 @@ final class DeviceSession {
     self.logger = logger
     random = SeededGenerator(seed: configuration.seed)
     outage = Outage(configuration)
+    sources = NamedSources(configuration)
   }
 
   // MARK: connecting
 
   func start() {
     guard state == .idle else { return }
+    if let left = configuration.spool?.left, !left.isEmpty {
+      for message in left { window.append(message) }
+      outbox.update { $0.sent += left.count }
+    }
+    isRestored = true
     connect()
   }
 
@@ -106,25 +107,10 @@ final class DeviceSession {
   }
 
   private func uri() -> String {
-    var sources = configuration.sources.map { Array($0.utf8) }
-    if sources.count != 1 {
-      // At first: where are those whose events wait? Later: where are those whose acknowledgement may have been lost?
-      var pending: Set<[UInt8]> = []
-      window.forEach { message in
-        guard message.wasSent || !hasSent, pending.count <= DeviceSession.resumeSourcesMax else { return }
-        for mark in message.marks where mark.sequence != nil && mark.sourceEnd > mark.sourceStart {
-          pending.insert(Array(message.source(of: mark)))
-        }
-      }
-      pending.subtract(sources)
-      if pending.count <= DeviceSession.resumeSourcesMax { sources += pending.sorted { $0.lexicographicallyPrecedes($1) } }
-      // Twice, because one named alone would become the source of events that have none.
-      if sources.count == 1 { sources.append(sources[0]) }
-    }
-    named = sources
-    guard !sources.isEmpty else { return configuration.path }
+    let named = sources.next(window)
+    guard !named.isEmpty else { return configuration.path }
     let separator = configuration.path.contains("?") ? "&" : "?"
-    return configuration.path + separator + sources.map { "source=" + PercentText.encode($0) }.joined(separator: "&")
+    return configuration.path + separator + named.map { "source=" + PercentText.encode($0) }.joined(separator: "&")
   }
 
   /// The handshake was refused: what comes of it is decided when the connection has ended.
@@ -257,14 +243,15 @@ final class DeviceSession {
     unackedMessagesMax = max(1, min(configuration.unackedMessagesMax, welcome.unackedMessagesMax ?? 1024))
     if let beat = welcome.heartbeatMilliseconds { watchSilence(milliseconds: beat) }
     openedAt = .now()
-    if !hasSent { for source in named { began[source] = .some(welcome.resume[UTF8Text(String(decoding: source, as: UTF8.self))]) } }
+    sources.learn(welcome.resume)
     let hasDuplicates = outbox.totals.duplicates > 0
-    var rejected = 0, resent = 0
+    var rejected = 0, resent = 0, answered: [Int64] = []
     window.rewrite { message in
       guard message.wasSent else { return message }
       let rest = message.filtered { mark in
         if mark.isRejected {
           rejected += 1
+          answered.append(mark.row)
           return false
         }
         // What is not above the welcome's sequence is durable, or was rejected while those after it were taken: only the server knows.
@@ -273,7 +260,8 @@ final class DeviceSession {
           if let position = welcome.resume[UTF8Text(String(decoding: source, as: UTF8.self))] {
             mark.isResumed =
               mark.epoch == position.epoch && sequence <= position.sequence
-              && isNew(ResumePosition(epoch: mark.epoch, sequence: sequence), of: source, hasDuplicates)
+              && (mark.isRestored || sources.isNew(
+                  ResumePosition(epoch: mark.epoch, sequence: sequence), of: source, hasDuplicates: hasDuplicates))
           }
         }
         return true
@@ -287,16 +275,8 @@ final class DeviceSession {
       totals.rejected += rejected
       totals.resent += resent
     }
+    forget(answered)
     pump()
-  }
-
-  /// Whether the server had nothing of it when this client began: then it is ours that it has.
-  /// - Parameter hasDuplicates: Decides for sources that the first handshake did not name. A client none of whose events was known so far
-  ///   sends new ones.
-  private func isNew(_ position: ResumePosition, of source: ArraySlice<UInt8>, _ hasDuplicates: Bool) -> Bool {
-    guard let began = began[Array(source)] else { return !hasDuplicates }
-    guard let began else { return true }
-    return (position.epoch, position.sequence) > (began.epoch, began.sequence)
   }
 
   private func acknowledge(_ ack: ServerMessage.Ack) {
@@ -310,9 +290,11 @@ final class DeviceSession {
       return
     }
     let now = NIODeadline.now().uptimeNanoseconds
+    var answeredRows: [Int64] = []
     outbox.update { totals in
       var events = 0, line = 0, recovered = 0
       window.acknowledge(number) { message in
+        if configuration.spool != nil { answeredRows += message.rows }
         events += message.eventCount
         recovered += message.resumedCount
         line = message.marks.first?.line ?? 0
@@ -339,7 +321,15 @@ final class DeviceSession {
     }
     lastAck = ack
     if number > 0 { outage.end() }
+    forget(answeredRows)
     pump()
+  }
+
+  /// These events are answered for.
+  private func forget(_ rows: [Int64]) {
+    guard let spool = configuration.spool else { return }
+    let bound = NIOLoopBound(self, eventLoop: eventLoop)
+    spool.forget(rows.filter { $0 != 0 }) { [eventLoop] error in eventLoop.execute { bound.value.fail(error) } }
   }
 
   private func note(_ reject: ServerMessage.Reject) {
@@ -393,7 +383,7 @@ final class DeviceSession {
       if outgoing.readableBytes >= DeviceSession.outgoingBytesMax { flush() }
     }
     if messages > 0 {
-      hasSent = true
+      sources.noteSent()
       outbox.update {
         $0.sent += events
         $0.messages += messages
@@ -419,6 +409,7 @@ final class DeviceSession {
         parts.append(part)
         continue
       }
+      forget([mark.row])
       outbox.update { totals in
         if !message.wasSent { totals.sent += 1 }
         totals.rejected += 1
@@ -441,6 +432,8 @@ final class DeviceSession {
 
   private func finishIfDone() {
     guard window.count == 0, outbox.isDrained, state != .ended, state != .closing else { return }
+    // What the spool has waits for `start`.
+    guard isRestored || configuration.spool?.left.isEmpty ?? true else { return }
     guard state == .open, let context else {
       end(nil)
       return

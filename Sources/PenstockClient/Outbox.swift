@@ -49,6 +49,18 @@ final class Outbox: Sendable {
     }
   }
 
+  /// Takes a message whatever the bounds; one that the client has ended for stays in the spool.
+  /// - Returns: Whether the loop must be told.
+  func push(_ message: DeviceMessage) -> Bool {
+    state.withLock { state in
+      guard !state.isEnded else { return false }
+      state.queued.append(message)
+      state.queuedBytes += message.byteCount
+      defer { state.isLoopTold = true }
+      return !state.isLoopTold
+    }
+  }
+
   /// Returns once there may be room, or the client has ended.
   func waitForRoom() async {
     await withCheckedContinuation { continuation in

@@ -20,5 +20,8 @@ public struct SQLiteError: Error, Sendable, CustomStringConvertible {
   /// Whether the file is no database, or one that does not hang together.
   public var isDamage: Bool { code & 0xFF == SQLITE_CORRUPT || code & 0xFF == SQLITE_NOTADB }
 
+  /// Whether another connection holds the lock that is needed.
+  public var isBusy: Bool { code & 0xFF == SQLITE_BUSY || code & 0xFF == SQLITE_LOCKED }
+
   public var description: String { "\(message) (code \(code))" + (sql.map { " in \"\($0.prefix(200))\"" } ?? "") }
 }
