@@ -126,7 +126,7 @@ let package = Package(
     .testTarget(name: "SQLiteTests", dependencies: ["SQLite"], swiftSettings: strict),
     .testTarget(
       name: "ComputeTests",
-      dependencies: ["Compute", "SQLite", "Log", "Views", "Events", "TestSupport"],
+      dependencies: ["Compute", "Query", "SQLite", "Log", "Views", "Events", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509, crypto, logging],

@@ -12,6 +12,9 @@ public struct ComputeConfiguration: Sendable {
   /// Bytes of views' rows in memory, over all workers: of more, those that changed longest ago are in the files only.
   public var memoryBytesMax: Int
 
+  /// Late events of a view and partition that are listed, the last ones. All are counted.
+  public var lateEventsMax: Int
+
   /// Copies of each worker's file that are kept for reads at a past point, how long after one another, and their bytes at most, of all workers. 0 keeps
   /// none.
   public var keptCheckpointsMax: Int
@@ -23,7 +26,8 @@ public struct ComputeConfiguration: Sendable {
 
   public init(
     directory: String, workers: Int = 0, checkpointInterval: Duration = .seconds(1), changedRowsMax: Int = 200_000,
-    readBytesMax: Int = 4 << 20, memoryBytesMax: Int = 1 << 30, keptCheckpointsMax: Int = 0,
+    readBytesMax: Int = 4 << 20, memoryBytesMax: Int = 1 << 30, lateEventsMax: Int = 100_000,
+    keptCheckpointsMax: Int = 0,
     keptCheckpointInterval: Duration = .seconds(3600), keptBytesMax: Int = 1 << 30, neighbours: String? = nil
   ) {
     self.directory = directory
@@ -32,6 +36,7 @@ public struct ComputeConfiguration: Sendable {
     self.changedRowsMax = changedRowsMax
     self.readBytesMax = readBytesMax
     self.memoryBytesMax = memoryBytesMax
+    self.lateEventsMax = lateEventsMax
     self.keptCheckpointsMax = keptCheckpointsMax
     self.keptCheckpointInterval = keptCheckpointInterval
     self.keptBytesMax = keptBytesMax

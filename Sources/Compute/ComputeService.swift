@@ -13,6 +13,7 @@ public final class ComputeService: ViewStore {
   let logger: Logger
   let fence: PartitionFence
   let now: @Sendable () -> Timestamp
+  let horizons: RetentionHorizons
   /// Rows that an event loop may have read and written while it does nothing else.
   static let rowsAtOnceMax = 256
 
@@ -52,7 +53,10 @@ public final class ComputeService: ViewStore {
     let count = max(1, min(wanted, log.partitionCount))
     var configuration = configuration
     configuration.workers = count
-    let files = try WorkerFiles(directory: configuration.directory, workers: count, logger: logger)
+    let files = try WorkerFiles(
+      directory: configuration.directory, workers: count, lateMax: configuration.lateEventsMax, logger: logger)
+    let horizons = RetentionHorizons(partitionCount: log.partitionCount)
+    self.horizons = horizons
     book = try GenerationBook(store: files.stores[0], shared: shared, logger: logger)
     let known = try files.known()
     let time = now()
@@ -73,8 +77,8 @@ public final class ComputeService: ViewStore {
     let metrics = ComputeMetrics(workers: count)
     workers = files.stores.enumerated().map { number, store in
       ComputeWorker(
-        number: number, log: log, store: store, configuration: configuration, fence: fence, metrics: metrics, now: now,
-        logger: logger)
+        number: number, log: log, store: store, configuration: configuration, fence: fence, horizons: horizons, metrics: metrics,
+        now: now, logger: logger)
     }
     past = PastReader(log: log, readBytesMax: configuration.readBytesMax)
     for store in files.stores { try store.sweep(keeping: book.table) }
@@ -180,6 +184,32 @@ public final class ComputeService: ViewStore {
     return result
   }
 
+  public func noteSlowest(_ view: String, generation: Int, _ eventTimeWatermark: Timestamp) {
+    let id = GenerationID(view: view, number: generation)
+    guard book.table[id] != nil else { return }
+    horizons.noteSlowest(id, eventTimeWatermark)
+  }
+
+  public nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] {
+    let table = book.table
+    let owned = ownedPartitions
+    var tallies: [ViewTally] = []
+    for view in table.viewNames {
+      guard let live = table.live(view) else { continue }
+      var tally = ViewTally(view: view, generation: live.number, partitions: [])
+      for worker in workers {
+        do throws(ComputeError) {
+          tally.partitions += try await worker.store.tallies(of: live).filter { owned.contains($0.partition) }
+        } catch {
+          throw .failed(error.description)
+        }
+      }
+      tally.partitions.sort { $0.partition < $1.partition }
+      tallies.append(tally)
+    }
+    return tallies
+  }
+
   func progress(of id: GenerationID) async -> [PartitionProgress] {
     var partitions: [PartitionProgress] = []
     for worker in workers { partitions += await worker.progress(of: id) }
@@ -210,7 +240,16 @@ public final class ComputeService: ViewStore {
   }
 
   private func range(_ request: ViewReadRequest, _ key: [UInt8]?, _ definition: ViewDefinition) -> RowRange {
-    var range = RowRange(from: request.from?.nanoseconds ?? .min, to: request.to?.nanoseconds ?? .max, key: key)
+    var range = RowRange(key: key)
+    // A joined session may begin before the parts of it that are within bounds: which there are is known when all have been joined.
+    // Only whoever wants none, but to know what the view is, gets none.
+    let isBounded = !definition.joinsSessions(keptKeys: nil) || request.from?.nanoseconds ?? .min >= .max - 1
+    if isBounded, let from = request.from?.nanoseconds { range.from = from }
+    if isBounded, let to = request.to?.nanoseconds {
+      // No time lies before the first.
+      if to == .min { range.from = .max }
+      range.through = to == .min ? .min : to - 1
+    }
     // All events of a source are in its own partition.
     if let key, let source = definition.keys.firstIndex(where: { $0.path == .attribute("source") }),
       case .string(let name)? = key.withUnsafeBytes({ KeyCodec.decode($0) })?[source]
@@ -235,9 +274,11 @@ public final class ComputeService: ViewStore {
     guard snapshot.asOf.offsets.count == log.partitionCount, request.after.map({ snapshot.asOf.reaches($0) }) ?? true,
       owned.withLock({ $0.count == log.partitionCount && $0.allSatisfy(fence.mayAct) })
     else { return nil }
-    return PartialResult(
+    var result = PartialResult(
       definition: record.definition, generation: record.number, asOf: snapshot.asOf,
       eventTimeWatermarks: snapshot.eventTimeWatermarks, rows: snapshot.windows(of: record.definition))
+    result.noteDropped(through: snapshot.droppedEnds.values.max())
+    return result
   }
 
   public nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
@@ -281,15 +322,16 @@ public final class ComputeService: ViewStore {
       let mine = partitions.filter { $0.index % workers.count == worker.number }
       guard !mine.isEmpty else { continue }
       for (index, snapshot) in try await snapshots(records, mine, range, worker).enumerated() {
-        let rows: PartialRows
+        let complete: (rows: PartialRows, droppedEnd: Int64?)
         do throws(ComputeError) {
-          rows = try await worker.complete(snapshot, records[index].definition)
+          complete = try await worker.complete(snapshot, records[index].definition)
         } catch {
           throw .failed(error.description)
         }
         results[index].asOf.formMaximum(snapshot.asOf)
         results[index].eventTimeWatermarks.merge(snapshot.eventTimeWatermarks) { $1 }
-        results[index].rows.append(contentsOf: rows)
+        results[index].noteDropped(through: complete.droppedEnd)
+        results[index].rows.append(contentsOf: complete.rows)
       }
     }
     // Dropped, or the lease lost, while the rows were read: they may not be whole.
@@ -351,42 +393,5 @@ public final class ComputeService: ViewStore {
       if let replayed { snapshots[index].append(replayed) }
     }
     return snapshots
-  }
-
-  /// The rows as they were when exactly these offsets had been counted.
-  func read(
-    _ record: GenerationRecord, asOf: OffsetVector, _ partitions: Set<PartitionID>, _ range: RowRange,
-    deadline: ContinuousClock.Instant
-  ) async throws(ViewStoreError) -> PartialResult {
-    var result = PartialResult(
-      definition: record.definition, generation: record.number, asOf: OffsetVector(), eventTimeWatermarks: [:],
-      rows: PartialRows(stride: record.definition.layout.stride))
-    let progress = await progress(of: record.id)
-    let present = Set(
-      progress.filter { partitions.contains($0.partition) && asOf[$0.partition] == $0.nextOffset }.map(\.partition))
-    if !present.isEmpty {
-      let now = try await read([record], present, range)[0]
-      // What has been counted since the progress was asked is a past state now.
-      if present.allSatisfy({ now.asOf[$0] == asOf[$0] }) { result = now }
-    }
-    for one in progress where partitions.contains(one.partition) && result.asOf[one.partition] == nil {
-      let end = asOf[one.partition] ?? one.firstOffset
-      guard end <= one.highWatermark else {
-        throw .refused(
-          code: "as_of_ahead",
-          detail:
-            "partition \(one.partition) ends at offset \(one.highWatermark): \(end) is not counted yet; after= waits for offsets")
-      }
-      result.asOf[one.partition] = asOf[one.partition] ?? one.firstOffset
-      guard end > one.firstOffset else { continue }
-      let base = await workers[one.partition.index % workers.count].kept.nearest(record, one.partition, upTo: end)
-      defer { base?.store.close() }
-      let snapshot = try await past.rows(
-        record.definition, record.times, one.partition, from: one.firstOffset, to: end, range, base: base, deadline: deadline)
-      result.eventTimeWatermarks.merge(snapshot.eventTimeWatermarks) { $1 }
-      let rows = snapshot.windows(of: record.definition)
-      result.rows.append(contentsOf: rows)
-    }
-    return result
   }
 }

@@ -1,6 +1,6 @@
 /// The version of the protocol between services; both sides say theirs, and one that differs is refused.
 public enum WireVersion {
-  public static let current = 2
+  public static let current = 3
   /// Every request and answer between services has it.
   public static let header = "Penstock-Wire"
 }

@@ -26,12 +26,14 @@ struct ComputeFixture {
   }()
 
   func start(
-    _ yaml: String, workers: Int = 2, changedRowsMax: Int = 1000, memoryBytesMax: Int = 1 << 30, folder: String = "compute"
+    _ yaml: String, workers: Int = 2, changedRowsMax: Int = 1000, memoryBytesMax: Int = 1 << 30,
+    lateEventsMax: Int = 100_000, folder: String = "compute"
   ) async throws -> ComputeService {
     let service = try await ComputeService(
       configuration: ComputeConfiguration(
         directory: "\(directory)/\(folder)", workers: workers, checkpointInterval: .milliseconds(5),
-        changedRowsMax: changedRowsMax, readBytesMax: 4096, memoryBytesMax: memoryBytesMax),
+        changedRowsMax: changedRowsMax, readBytesMax: 4096, memoryBytesMax: memoryBytesMax,
+        lateEventsMax: lateEventsMax),
       catalog: try ViewCatalog(yaml: yaml, file: "test.yaml"), log: log, logger: ComputeFixture.logger)
     service.start()
     return service

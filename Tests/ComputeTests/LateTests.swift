@@ -1,5 +1,7 @@
 import Compute
 import Events
+import Foundation
+import SQLite
 import Testing
 import Views
 
@@ -38,5 +40,50 @@ func lateListing() async throws {
     await #expect(throws: ViewStoreError.self) { try await service.late(LateReadRequest(view: "none", limit: 1)) }
     await service.shutDown()
   }
+  try await fixture.remove()
+}
+
+@Test("of a flood of late events all are counted and the last ones listed, in a file that does not grow with it")
+func lateFlood() async throws {
+  let fixture = try await ComputeFixture(partitions: 1)
+  let yaml = """
+    views:
+      v:
+        key: [source]
+        window: { tumble: 1m }
+        aggregates: { n: count() }
+    """
+  let bound = 10_000
+  var service = try await fixture.start(yaml, workers: 1, lateEventsMax: bound)
+  let minute: Int64 = 60_000_000_000
+  func event(_ number: Int) -> Event {
+    Event(source: "a", type: "t", time: Timestamp(nanoseconds: WindowTests.start + Int64(number) * 1_000_000))
+  }
+  _ = try await fixture.append([Event(source: "a", type: "t", time: Timestamp(nanoseconds: WindowTests.start + 1000 * minute))]) {
+    1
+  }
+  let count = 60_000
+  var end = try await fixture.append((0..<count / 2).map(event)) { 5000 }
+  _ = try await fixture.rows(service, "v", after: end)
+  await service.shutDown()
+  service = try await fixture.start(yaml, workers: 1, lateEventsMax: bound)
+  end = try await fixture.append((count / 2..<count).map(event)) { 700 }
+  _ = try await fixture.rows(service, "v", after: end)
+  for _ in 0..<2 {
+    let late = try await service.late(LateReadRequest(view: "v", limit: count))
+    #expect(late.counts == [PartitionID(0): LateCounts(counted: count, listed: bound)])
+    #expect(late.events.map(\.offset.rawValue) == Array(Int64(count - bound + 1)...Int64(count)))
+    #expect(late.events.map(\.time) == (count - bound..<count).map { event($0).time })
+    await service.shutDown()
+    service = try await fixture.start(yaml, workers: 1, lateEventsMax: bound)
+  }
+  await service.shutDown()
+  let db = try SQLiteConnection(path: fixture.directory + "/compute/0/state.sqlite")
+  let blocks = try db.first("SELECT count(*), sum(length(block)) FROM late") { (count: $0.int(0), bytes: $0.int(1)) }
+  #expect(blocks.map { $0.count <= 4 && $0.bytes < 10 * (bound + 4096) } ?? false, "\(String(describing: blocks))")
+  // A smaller bound holds at once.
+  service = try await fixture.start(yaml, workers: 1, lateEventsMax: 7)
+  #expect(try await service.late(LateReadRequest(view: "v", limit: count)).events.count == 7)
+  await service.shutDown()
   try await fixture.remove()
 }

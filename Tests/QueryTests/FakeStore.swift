@@ -11,6 +11,7 @@ final class FakeStore: ViewStore {
     var viewsError: ViewStoreError?
     var requests: [ViewReadRequest] = []
     var viewsAsked = 0
+    var tallies: [ViewTally] = []
     /// Whether rows of one key can be had at once; and how often they were.
     var isAtOnce = false
     var readAtOnce = 0
@@ -38,6 +39,8 @@ final class FakeStore: ViewStore {
     if let after = request.after, !result.asOf.reaches(after) { throw .timeout(reached: result.asOf) }
     return FakeStore.cut(result, request)
   }
+
+  nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] { state.withLock { $0.tallies } }
 
   func readAtOnce(_ request: ViewReadRequest) -> PartialResult? {
     state.withLock { state in

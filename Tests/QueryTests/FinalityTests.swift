@@ -72,11 +72,68 @@ func idle() async throws {
 @Test("with no partition's time known, nothing is final, and at the ends of time nothing overflows")
 func extremes() throws {
   let definition = try Hours.definition(allowedLateness: WindowDefinition.lengthMax)
-  let none = Finality(definition: definition, keptKeys: nil, eventTimeWatermarks: [:])
+  let none = Finality(definition: definition, keptKeys: nil, Finality.Partitions([:]))
   #expect(!none.isFinal(partition: PartitionID(0), windowEnd: 0))
-  let early = Finality(definition: definition, keptKeys: [], eventTimeWatermarks: [PartitionID(0): Timestamp(nanoseconds: .min)])
+  let early = Finality(definition: definition, keptKeys: [], Finality.Partitions([PartitionID(0): Timestamp(nanoseconds: .min)]))
   #expect(!early.isFinal(partition: PartitionID(0), windowEnd: .min + 1))
-  let late = Finality(definition: definition, keptKeys: nil, eventTimeWatermarks: [PartitionID(0): Timestamp(nanoseconds: .max)])
+  let late = Finality(definition: definition, keptKeys: nil, Finality.Partitions([PartitionID(0): Timestamp(nanoseconds: .max)]))
   #expect(!late.isFinal(partition: PartitionID(0), windowEnd: .max))
   #expect(!late.isFinal(partition: PartitionID(1023), windowEnd: 0))
+}
+
+@Test("a partition that has seen no event holds back what it may have events for, as do those that are missing")
+func silentPartitions() throws {
+  let definition = try Hours.definition(keysOnSource: false)
+  let watermarks = [PartitionID(0): Timestamp(nanoseconds: 10 * Hours.hour)]
+  let asOf = OffsetVector([PartitionID(0): Offset(5), PartitionID(1): Offset(0)])
+  func isFinal(_ partitions: Finality.Partitions, idle: Set<PartitionID> = [], _ definition: ViewDefinition) -> Bool {
+    Finality(definition: definition, keptKeys: nil, partitions, idle: idle).isFinal(
+      partition: PartitionID(0), windowEnd: Hours.hour)
+  }
+  #expect(!isFinal(Finality.Partitions(watermarks, asOf: asOf), definition))
+  #expect(isFinal(Finality.Partitions(watermarks, asOf: asOf), idle: [PartitionID(1)], definition))
+  #expect(!isFinal(Finality.Partitions(watermarks, areMissing: true), definition))
+  // Of a source's own partition, others say nothing.
+  #expect(isFinal(Finality.Partitions(watermarks, asOf: asOf, areMissing: true), try Hours.definition()))
+}
+
+@Test("sessions that are joined or merged into steps are final when no event can join them")
+func joinedSessions() async throws {
+  let gap = Hours.hour
+  let definition = ViewDefinition(
+    name: "s", keys: [KeyColumn(name: "site", path: .data(["site"]))], window: .session(gap: gap),
+    aggregates: [AggregateColumn(name: "n", function: .countRows)])
+  var rows = PartialRows(stride: definition.layout.stride)
+  func add(_ partition: Int, _ start: Int64, _ end: Int64) {
+    KeyCodec.encode([.string("ams")]).withUnsafeBytes { key in
+      rows.append(partition: PartitionID(partition), windowStart: start * gap, windowEnd: end * gap, key: key) { $0.append(1) }
+    }
+  }
+  // Two sessions of one partition that overlap, and one of another that overlaps both: one row. Another row that is open.
+  add(0, 1, 5)
+  add(0, 4, 8)
+  add(1, 4, 6)
+  add(0, 20, 22)
+  func finals(_ watermark: Int64, _ parameters: Substring = "") throws -> [Bool] {
+    var read = PartialResult(
+      definition: definition, generation: 1, asOf: OffsetVector([PartitionID(0): Offset(9), PartitionID(1): Offset(9)]),
+      eventTimeWatermarks: [
+        PartitionID(0): Timestamp(nanoseconds: watermark * gap), PartitionID(1): Timestamp(nanoseconds: watermark * gap),
+      ], rows: rows)
+    read.missing = []
+    let query = try ViewQuery(
+      QueryParameters(parameters, known: ViewQuery.parameterNames), definition: definition, generation: 1, partitionCount: 2,
+      rowsMax: 100)
+    let result = query.result(of: read)
+    var finality = Finality(
+      definition: definition, keptKeys: query.keptKeys, Finality.Partitions(read.eventTimeWatermarks, asOf: read.asOf))
+    finality.lastChanges = result.lastChanges
+    return (0..<result.rows.count).map { finality.isFinal($0, of: result.rows) }
+  }
+  #expect(try finals(9) == [false, false], "an open session may be extended to before its start")
+  #expect(try finals(21) == [false, false])
+  #expect(try finals(22) == [true, false], "its own end is closed, but one could begin right after it")
+  #expect(try finals(23) == [true, true])
+  #expect(try finals(23, "step=12h") == [true, false])
+  #expect(try finals(25, "step=12h") == [true, true])
 }

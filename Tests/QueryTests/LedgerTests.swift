@@ -50,3 +50,31 @@ func ledgerOfWhatIsGone() async throws {
   let overview = try #require(try await asking.get("/v1/overview").array("views").first)
   #expect(["appended", "pending", "gone"].map { overview[$0]?.number } == [40, 5, 15])
 }
+
+@Test("rows that do not count what was applied balance nowhere, and the ledger says which")
+func ledgerOfRows() async throws {
+  let asking = Asking()
+  asking.store.put([], try Hours.definition(), watermarks: [0: 3, 2: 4])
+  func tally(_ partition: Int, inRows: Int) -> RowTally {
+    RowTally(partition: PartitionID(partition), nextOffset: Offset(10), applied: 8, inRows: inRows, dropped: 3)
+  }
+  let generation = try #require(asking.store.state.withLock { $0.statuses.first?.generation })
+  func put(_ second: RowTally) {
+    asking.store.state.withLock {
+      $0.tallies = [ViewTally(view: "hourly", generation: generation, partitions: [tally(0, inRows: 5), second])]
+    }
+  }
+  put(tally(2, inRows: 5))
+  var reply = await asking.get("/v1/ledger")
+  #expect(try reply.member("balanced") == .bool(true))
+  #expect(try reply.array("differences").isEmpty)
+  #expect(
+    try reply.array("views").first?["rows"]?.text
+      == #"{"as_of":{"0":10,"2":10},"applied":16,"in_rows":10,"dropped":6,"balanced":true}"#)
+  put(tally(2, inRows: 20))
+  reply = await asking.get("/v1/ledger")
+  #expect(try reply.member("balanced") == .bool(false))
+  let difference = try #require(try reply.array("differences").first)
+  #expect(difference["view"] == .string("hourly") && difference["partition"] == .int(2))
+  #expect(difference["expected"] == .int(8) && difference["found"] == .int(23) && difference["as_of"] == .int(10))
+}

@@ -168,7 +168,7 @@ func pinsAreBounded() throws {
   let definition = try Hours.definition()
   func pin(_ seed: UInt64) -> KeptResults.Pin {
     let query = ViewQuery(everyRowOf: definition, generation: 1)
-    let finality = Finality(definition: definition, keptKeys: nil, eventTimeWatermarks: [:])
+    let finality = Finality(definition: definition, keptKeys: nil, Finality.Partitions([:]))
     return KeptResults.Pin(
       result: ViewResult(
         query: query, asOf: OffsetVector([PartitionID(0): Offset(Int64(seed))]),

@@ -47,7 +47,7 @@ public final class AdHocAggregation: AdHocStore {
       return .success(parts)
     }
     var result = PartialResult(
-      definition: request.definition, generation: 0, asOf: OffsetVector(), eventTimeWatermarks: [:],
+      definition: job.definition, generation: 0, asOf: OffsetVector(), eventTimeWatermarks: [:],
       rows: PartialRows(stride: request.definition.layout.stride))
     for part in try outcome.get().sorted(by: { $0.partition < $1.partition }) {
       result.asOf[part.partition] = part.end
@@ -68,7 +68,8 @@ final class AdHocJob: Sendable {
   private let rows = Atomic<Int>(0)
 
   init(_ request: AdHocRequest, deadline: ContinuousClock.Instant) {
-    definition = request.definition
+    // Nothing is kept, so retention takes nothing.
+    definition = request.definition.with(retention: nil)
     times = EventTimeBounds(from: request.from?.nanoseconds, to: request.to?.nanoseconds)
     rowsMax = request.rowsMax
     self.deadline = deadline
@@ -147,7 +148,7 @@ actor AdHocWorker {
           box.fold.fold(batch, times: batch.times(), scratch: &scratch)
         }
         next = batch.endOffset
-        let count = box.fold.rowCount + box.fold.late.count
+        let count = box.fold.rowCount
         try job.check(newRows: count - rows)
         rows = count
         if next >= bounds.highWatermark { break }
@@ -157,7 +158,7 @@ actor AdHocWorker {
     var part = Part(
       partition: partition, end: next, eventTimeWatermark: box.fold.eventTimeWatermark,
       rows: PartialRows(stride: job.definition.layout.stride))
-    box.fold.copyRows(from: .min, to: .max, key: nil, into: &part.rows)
+    box.fold.copyRows(from: .min, through: .max, key: nil, into: &part.rows)
     return part
   }
 

@@ -1,19 +1,28 @@
 import SQLite
+import Views
 
 /// The tables of a worker's `state.sqlite`.
 ///
 /// ```
 /// meta      format version
 /// view      id, name, generation, hash of its definition
-/// progress  view, partition, offsets, largest event time, counts
-/// state     view, partition, window_start (of a hop its slot: WindowRows.swift), key (KeyCodec), window_end, state (StateCodec) of each row
-/// late      view, partition, offset, event_time, window_start of each late event
+/// progress  view, partition, offsets, largest event time, counts, what retention has taken
+/// state     view, partition, window_start (of a hop its slot: WindowRows.swift), key (KeyCodec), window_end, events, state (StateCodec) of each row
+/// session   the same of views of sessions
+/// late      view, partition, the last late events in blocks: LateBlock.swift
 ///
 /// in the first worker's file only, and there for all:
 /// generations  the table of generations, as text: a copy of what `penstock.views` in the log's folder says
 /// ```
+///
+/// No index is partial. SQLite may prepare a statement anew with the values bound at that moment, choose an index that holds these values' rows only, and
+/// keep to it when others are bound: it then finds none of theirs.
 enum CheckpointSchema {
-  static let formatVersion = 2
+  static let formatVersion = 3
+  /// Those with rows of a view by partition.
+  static let tables = ["progress", "state", "session", "late"]
+  /// Made when a view of sessions first outgrows its memory: the sessions of a key are then looked for in the file.
+  static let sessionIndex = "session_by_key"
 
   static func create(_ db: SQLiteConnection) throws {
     try db.execute(
@@ -24,15 +33,20 @@ enum CheckpointSchema {
       CREATE TABLE IF NOT EXISTS progress (
         view INTEGER NOT NULL, partition INTEGER NOT NULL, first_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,
         event_time_max INTEGER, last_append_time INTEGER, applied INTEGER NOT NULL, filtered INTEGER NOT NULL,
-        late INTEGER NOT NULL, where_errors INTEGER NOT NULL, argument_errors INTEGER NOT NULL,
+        late INTEGER NOT NULL, where_errors INTEGER NOT NULL, argument_errors INTEGER NOT NULL, late_listed INTEGER NOT NULL,
+        dropped_end INTEGER, dropped_events INTEGER NOT NULL,
         PRIMARY KEY (view, partition)) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS state (
         view INTEGER NOT NULL, partition INTEGER NOT NULL, window_start INTEGER NOT NULL, key BLOB NOT NULL,
-        window_end INTEGER NOT NULL, state BLOB NOT NULL,
+        window_end INTEGER NOT NULL, events INTEGER NOT NULL, state BLOB NOT NULL,
+        PRIMARY KEY (view, partition, window_start, key, window_end)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS session (
+        view INTEGER NOT NULL, partition INTEGER NOT NULL, window_start INTEGER NOT NULL, key BLOB NOT NULL,
+        window_end INTEGER NOT NULL, events INTEGER NOT NULL, state BLOB NOT NULL,
         PRIMARY KEY (view, partition, window_start, key, window_end)) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS late (
-        view INTEGER NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, event_time INTEGER NOT NULL,
-        window_start INTEGER NOT NULL, PRIMARY KEY (view, partition, offset)) WITHOUT ROWID;
+        view INTEGER NOT NULL, partition INTEGER NOT NULL, first_offset INTEGER NOT NULL, events INTEGER NOT NULL,
+        block BLOB NOT NULL, PRIMARY KEY (view, partition, first_offset)) WITHOUT ROWID;
       """)
     try db.run("INSERT OR IGNORE INTO meta VALUES ('format', ?)", formatVersion)
   }
@@ -40,4 +54,9 @@ enum CheckpointSchema {
   static func version(_ db: SQLiteConnection) throws -> Int? {
     try db.first("SELECT value FROM meta WHERE name = 'format'") { $0.int(0) }
   }
+}
+
+extension WindowDefinition {
+  /// The table that has the rows.
+  var table: String { isSession ? "session" : "state" }
 }

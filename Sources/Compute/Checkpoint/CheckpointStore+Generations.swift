@@ -31,7 +31,10 @@ extension CheckpointStore {
           (id: $0.int64(0), hash: $0.text(1))
         }
         if let known {
-          if known.hash == hash { return (known.id, false) }
+          if known.hash == hash {
+            if generation.definition.window.isSession { try CheckpointMigration.moveSessions(db, view: known.id) }
+            return (known.id, false)
+          }
           try CheckpointStore.drop(db, view: known.id)
         }
         try db.run("INSERT INTO view (name, hash, generation) VALUES (?, ?, ?)", name, hash, generation.number)
@@ -54,7 +57,7 @@ extension CheckpointStore {
       }
       for partition in partitions {
         try file.write { db in
-          for table in ["state", "late"] {
+          for table in CheckpointSchema.tables where table != "progress" {
             try db.run("DELETE FROM \(table) WHERE view = ? AND partition = ?", view, partition)
           }
         }
@@ -74,8 +77,7 @@ extension CheckpointStore {
   }
 
   private static func drop(_ db: SQLiteConnection, view: Int64) throws {
-    for table in ["progress", "state", "late"] { try db.run("DELETE FROM \(table) WHERE view = ?", view) }
-    try db.execute("DROP INDEX IF EXISTS state_of_view_\(view)")
+    for table in CheckpointSchema.tables { try db.run("DELETE FROM \(table) WHERE view = ?", view) }
     try db.run("DELETE FROM view WHERE id = ?", view)
   }
 
@@ -143,7 +145,8 @@ private enum EarlierGenerations {
     }
     return .record(
       GenerationRecord(
-        definition: definition, number: id.number, state: state, promotes: row.bool(4), from: try OffsetVector(parsing: row.text(5)),
+        definition: definition, number: id.number, state: state, promotes: row.bool(4),
+        from: try OffsetVector(parsing: row.text(5)),
         to: try row.optionalText(6).map { try OffsetVector(parsing: $0) }, createdAt: Timestamp(nanoseconds: row.int64(7))))
   }
 }

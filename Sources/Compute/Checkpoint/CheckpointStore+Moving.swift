@@ -23,7 +23,7 @@ extension CheckpointStore {
     defer { settled.forget() }
     try typed {
       try file.write { db in
-        for table in ["progress", "state", "late"] {
+        for table in CheckpointSchema.tables {
           try db.run(
             "DELETE FROM \(table) WHERE partition = ? AND view = (SELECT id FROM view WHERE name = ? AND generation = ?)",
             partition.index, id.view, id.number)
@@ -69,10 +69,13 @@ extension CheckpointStore {
 extension CheckpointSchema {
   /// The columns of each table that belong to a view, without the view's id, which differs from file to file.
   static let columnsAfterView = [
-    ("state", "partition, window_start, key, window_end, state"), ("late", "partition, offset, event_time, window_start"),
+    ("state", "partition, window_start, key, window_end, events, state"),
+    ("session", "partition, window_start, key, window_end, events, state"),
+    ("late", "partition, first_offset, events, block"),
     (
       "progress",
-      "partition, first_offset, next_offset, event_time_max, last_append_time, applied, filtered, late, where_errors, argument_errors"
+      "partition, first_offset, next_offset, event_time_max, last_append_time, applied, filtered, late, where_errors, "
+        + "argument_errors, late_listed, dropped_end, dropped_events"
     ),
   ]
 }

@@ -17,19 +17,23 @@ final class CheckpointStore: Sendable {
   let path: String
   let logger: Logger
   let settled = SettledRows()
-  /// Views of sessions that have an index by key.
-  let indexed = Mutex<Set<Int64>>([])
+  /// Late events of a view and partition that are listed.
+  let lateMax: Int
+  let tallying = RowTallying()
+  /// Whether sessions have an index by key.
+  let isIndexed = Atomic<Bool>(false)
 
   /// Opens or makes the file. One that is no SQLite database, damaged, another program's, or of an older format, is put aside and begun anew: the
   /// log has every event.
-  init(directory: String, worker: Int, logger: Logger) throws(ComputeError) {
+  init(directory: String, worker: Int, lateMax: Int = 0, logger: Logger) throws(ComputeError) {
     self.worker = worker
+    self.lateMax = lateMax
     self.logger = logger
     let path = directory + "/" + CheckpointStore.fileName
     self.path = path
     var opened: StateFile?
     do {
-      opened = try CheckpointStore.open(path, worker, logger)
+      opened = try CheckpointStore.open(path, worker, lateMax, logger)
     } catch let error as ComputeError {
       throw error
     } catch let error as SQLiteError where error.isDamage {
@@ -38,7 +42,7 @@ final class CheckpointStore: Sendable {
       throw CheckpointStore.failure(error, worker)
     }
     do {
-      guard let file = try opened ?? CheckpointStore.open(path, worker, logger) else {
+      guard let file = try opened ?? CheckpointStore.open(path, worker, lateMax, logger) else {
         throw ComputeError(.checkpoint, worker: worker, "\(path) is there again after it was put aside")
       }
       self.file = file
@@ -55,7 +59,7 @@ final class CheckpointStore: Sendable {
   }
 
   /// - Returns: Nil when what was there has been put aside.
-  private static func open(_ path: String, _ worker: Int, _ logger: Logger) throws -> StateFile? {
+  private static func open(_ path: String, _ worker: Int, _ lateMax: Int, _ logger: Logger) throws -> StateFile? {
     if FileManager.default.fileExists(atPath: path) {
       if let damage = StateFile.damage(at: path) { throw SQLiteError.corrupt(damage) }
       if let reason = try reasonToPutAside(path, worker) {
@@ -71,7 +75,15 @@ final class CheckpointStore: Sendable {
       guard try db.first("PRAGMA synchronous", body: { $0.int(0) }) == 2 else {
         throw SQLiteError(code: 0, message: "synchronous is not FULL")
       }
-      try db.transaction { try CheckpointSchema.create(db) }
+      try db.transaction {
+        let isEarlier = try db.first("SELECT 1 FROM sqlite_master WHERE name = 'meta'", body: { $0.int(0) }) != nil
+        if isEarlier, try CheckpointSchema.version(db) == CheckpointMigration.earlier {
+          try CheckpointMigration.run(db, lateMax: lateMax)
+          logger.notice("\(path) had format \(CheckpointMigration.earlier), and has \(CheckpointSchema.formatVersion) now")
+        } else {
+          try CheckpointSchema.create(db)
+        }
+      }
     }
     return file
   }
@@ -89,6 +101,10 @@ final class CheckpointStore: Sendable {
         .incompatible, worker: worker,
         "\(path) has format \(version), this program reads \(CheckpointSchema.formatVersion); move it away to compute the views anew"
       )
+    }
+    if version == CheckpointMigration.earlier {
+      return try CheckpointMigration.partialIndexes(db).isEmpty
+        ? nil : "is of a version that may have counted events of sessions twice"
     }
     return version == CheckpointSchema.formatVersion ? nil : "has format \(version), an older one"
   }
@@ -125,7 +141,8 @@ final class CheckpointStore: Sendable {
   ) throws -> FoldBox? {
     try db.first(
       """
-      SELECT first_offset, next_offset, last_append_time, applied, filtered, late, where_errors, argument_errors, event_time_max
+      SELECT first_offset, next_offset, last_append_time, applied, filtered, late, where_errors, argument_errors, event_time_max,
+        late_listed, dropped_end, dropped_events
       FROM progress WHERE view = ? AND partition = ?
       """, view, partition.index
     ) { row in
@@ -137,7 +154,11 @@ final class CheckpointStore: Sendable {
       progress.late = row.int(5)
       progress.whereErrors = row.int(6)
       progress.argumentErrors = row.int(7)
-      return FoldBox(ViewFold(restoring: definition, progress: progress, eventTimeMax: row.optionalInt64(8)))
+      progress.lateListed = row.int(9)
+      return FoldBox(
+        ViewFold(
+          restoring: definition, progress: progress, eventTimeMax: row.optionalInt64(8), lateMax: lateMax,
+          dropped: DroppedRows(end: row.optionalInt64(10), events: row.int(11))))
     }
   }
 
@@ -148,7 +169,7 @@ final class CheckpointStore: Sendable {
   ) throws {
     let isSession = box.fold.isSession
     let sql =
-      "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND "
+      "SELECT window_start, window_end, key, state, events FROM \(definition.window.table) WHERE view = ? AND partition = ? AND "
       + (isSession ? "window_end > ?" : "window_start > ? ORDER BY window_start DESC")
     try db.withStatement(sql) { row in
       try row.bind([view, partition.index, isSession ? box.fold.evictedEnd : box.fold.evictedThrough])
@@ -160,7 +181,7 @@ final class CheckpointStore: Sendable {
           throw anotherLayout(definition, partition)
         }
         state.withUnsafeBufferPointer {
-          box.fold.restore(slot: row.int64(0), end: row.int64(1), key: row.bytes(2), state: $0)
+          box.fold.restore(slot: row.int64(0), end: row.int64(1), key: row.bytes(2), state: $0, events: row.int64(4))
         }
       }
     }
@@ -179,24 +200,23 @@ final class CheckpointStore: Sendable {
     let keys = fold.box.fold.coldKeys(in: batch, scratch: &scratch)
     guard !keys.isEmpty else { return }
     try typed {
-      // By key there is no other way to them. Only a view that has outgrown memory pays for it.
-      let index = "state_of_view_\(fold.viewID)"
-      if !indexed.withLock({ $0.contains(fold.viewID) }) {
+      // By key there is no other way to them. Only where a view of sessions has outgrown memory do they pay for it.
+      let index = CheckpointSchema.sessionIndex
+      if !isIndexed.load(ordering: .relaxed) {
         try file.write {
-          try $0.execute(
-            "CREATE INDEX IF NOT EXISTS \(index) ON state (partition, key, window_end) WHERE view = \(fold.viewID)")
+          try $0.execute("CREATE INDEX IF NOT EXISTS \(index) ON session (view, partition, key, window_end)")
         }
-        indexed.withLock { _ = $0.insert(fold.viewID) }
+        isIndexed.store(true, ordering: .relaxed)
       }
       let definition = fold.box.fold.definition
       let sql =
-        "SELECT window_start, window_end, state FROM state INDEXED BY \(index) WHERE view = \(fold.viewID) AND partition = ?"
+        "SELECT window_start, window_end, state, events FROM session INDEXED BY \(index) WHERE view = ? AND partition = ?"
         + " AND key = ? AND window_end > ?"
       try file.withWriter { db in
         try db.withStatement(sql) { row in
           var state: [UInt64] = []
           for key in keys {
-            try row.bind([fold.partition.index, key, fold.box.fold.evictedEnd])
+            try row.bind([fold.viewID, fold.partition.index, key, fold.box.fold.evictedEnd])
             while try row.step() {
               state.removeAll(keepingCapacity: true)
               guard StateCodec.decode(row.bytes(2), definition.layout, appendingTo: &state) else {
@@ -204,7 +224,7 @@ final class CheckpointStore: Sendable {
               }
               key.withUnsafeBytes { key in
                 state.withUnsafeBufferPointer {
-                  fold.box.fold.restore(slot: row.int64(0), end: row.int64(1), key: key, state: $0)
+                  fold.box.fold.restore(slot: row.int64(0), end: row.int64(1), key: key, state: $0, events: row.int64(3))
                 }
               }
             }
@@ -212,48 +232,6 @@ final class CheckpointStore: Sendable {
           }
         }
       }
-    }
-  }
-
-  // MARK: checkpoint
-
-  /// Writes what changed in the folds and how far they are, in one transaction; then tells the folds so.
-  /// - Returns: Rows written.
-  func checkpoint(_ folds: [(view: Int64, box: FoldBox)]) throws(ComputeError) -> Int {
-    let written = try typed {
-      try file.write { db in
-        try StateStatements.use(db) { statements in
-          var written = 0
-          for (view, box) in folds {
-            try box.fold.completeChanged(view: view, from: statements)
-            written += try box.fold.writeChanged(view: view, to: statements)
-            for late in box.fold.late {
-              try db.run(
-                "INSERT OR IGNORE INTO late VALUES (?, ?, ?, ?, ?)", view, box.fold.progress.partition.index,
-                late.offset.rawValue, late.eventTime, late.windowStart)
-            }
-            try CheckpointStore.writeProgress(db, view: view, box)
-          }
-          return written
-        }
-      }
-    }
-    for (_, box) in folds { box.checkpointed() }
-    return written
-  }
-
-  private static func writeProgress(_ db: SQLiteConnection, view: Int64, _ box: FoldBox) throws {
-    let progress = box.fold.progress
-    try db.run(
-      "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      view, progress.partition.index, progress.firstOffset.rawValue, progress.nextOffset.rawValue,
-      box.fold.eventTimeMax, progress.lastAppendTime?.nanoseconds, progress.applied, progress.filtered,
-      progress.late, progress.whereErrors, progress.argumentErrors)
-    if let expired = box.fold.expiredThrough, let expiredEnd = box.fold.expiredEnd {
-      // Of sessions the end decides; of others it says the same as the slot.
-      try db.run(
-        "DELETE FROM state WHERE view = ? AND partition = ? AND window_start <= ? AND window_end <= ?",
-        view, progress.partition.index, expired, expiredEnd)
     }
   }
 
@@ -286,10 +264,13 @@ final class CheckpointStore: Sendable {
     var endAfter: Int64
   }
 
-  func read(_ ranges: [StoredRange], _ definition: ViewDefinition, into rows: PartialRows) async throws(ComputeError)
-    -> PartialRows
-  {
+  /// - Returns: The rows with those of the file added; and up to where parts of rows were gone from it by the time it was read, which may be later than when
+  ///   the ranges were taken.
+  func read(
+    _ ranges: [StoredRange], _ definition: ViewDefinition, into rows: PartialRows
+  ) async throws(ComputeError) -> (rows: PartialRows, droppedEnd: Int64?) {
     var rows = rows
+    var droppedEnd: Int64?
     do {
       var unknown: [StoredRange] = []
       for range in ranges where range.pin == nil {
@@ -297,13 +278,15 @@ final class CheckpointStore: Sendable {
       }
       if !unknown.isEmpty {
         let epoch = settled.epoch
-        let read = try await file.read { [unknown] db, stop in
-          try unknown.map { range in
+        let (read, end) = try await file.read { [unknown] db, stop in
+          let read = try unknown.map { range in
             var rows = PartialRows(stride: definition.layout.stride)
             try CheckpointStore.read(range, definition, db, stop, into: &rows)
             return rows
           }
+          return (read, try CheckpointStore.droppedEnd(of: unknown, definition, db))
         }
+        droppedEnd = end
         for (range, read) in zip(unknown, read) {
           settled.keep(read, of: range, as: epoch)
           rows.append(contentsOf: read)
@@ -321,7 +304,17 @@ final class CheckpointStore: Sendable {
     } catch {
       throw CheckpointStore.failure(error, worker)
     }
-    return rows
+    return (rows, droppedEnd)
+  }
+
+  private static func droppedEnd(of ranges: [StoredRange], _ definition: ViewDefinition, _ db: SQLiteConnection) throws -> Int64?
+  {
+    guard definition.retention != nil, !definition.hasSourceKey else { return nil }
+    return try ranges.compactMap { range in
+      try db.first(
+        "SELECT dropped_end FROM progress WHERE view = ? AND partition = ?", range.view, range.partition.index
+      ) { $0.optionalInt64(0) } ?? nil
+    }.max()
   }
 
   private static func read(
@@ -331,7 +324,8 @@ final class CheckpointStore: Sendable {
       try seek(key, range, definition, db, stop, into: &rows)
     } else {
       let sql =
-        "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND window_start BETWEEN ? AND ?"
+        "SELECT window_start, window_end, key, state FROM \(definition.window.table) WHERE view = ? AND partition = ?"
+        + " AND window_start BETWEEN ? AND ?"
         + " AND window_end > ? AND window_end <= ?" + (range.key == nil ? "" : " AND key = ?")
       try db.withStatement(sql) { row in
         try row.bind([range.view, range.partition.index, range.from, range.through, range.endAfter, range.endThrough])

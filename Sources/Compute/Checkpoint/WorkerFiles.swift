@@ -9,7 +9,7 @@ struct WorkerFiles {
   /// Files of workers there were more of before: their partitions move to the present ones.
   private let surplus: [CheckpointStore]
 
-  init(directory: String, workers: Int, logger: Logger) throws(ComputeError) {
+  init(directory: String, workers: Int, lateMax: Int, logger: Logger) throws(ComputeError) {
     let files = FileManager.default
     var stores: [CheckpointStore] = []
     for worker in 0..<workers {
@@ -17,13 +17,14 @@ struct WorkerFiles {
       do { try files.createDirectory(atPath: folder, withIntermediateDirectories: true) } catch {
         throw ComputeError(.checkpoint, worker: worker, "making the folder \(folder): \(error.localizedDescription)")
       }
-      stores.append(try CheckpointStore(directory: folder, worker: worker, logger: logger))
+      stores.append(try CheckpointStore(directory: folder, worker: worker, lateMax: lateMax, logger: logger))
     }
     self.stores = stores
     var surplus: [CheckpointStore] = []
     var worker = workers
     while files.fileExists(atPath: "\(directory)/\(worker)/\(CheckpointStore.fileName)") {
-      surplus.append(try CheckpointStore(directory: "\(directory)/\(worker)", worker: worker, logger: logger))
+      surplus.append(
+        try CheckpointStore(directory: "\(directory)/\(worker)", worker: worker, lateMax: lateMax, logger: logger))
       worker += 1
     }
     self.surplus = surplus

@@ -24,8 +24,10 @@ final class FoldBox: @unchecked Sendable {
 
 extension ViewFold {
   /// The fold as it was when `progress` was stored, without its rows: those after `evictedThrough` are to be restored.
-  init(restoring definition: ViewDefinition, progress: PartitionProgress, eventTimeMax: Int64?) {
-    self.init(definition: definition, progress: progress, eventTimeMax: eventTimeMax)
+  init(
+    restoring definition: ViewDefinition, progress: PartitionProgress, eventTimeMax: Int64?, lateMax: Int, dropped: DroppedRows
+  ) {
+    self.init(definition: definition, progress: progress, eventTimeMax: eventTimeMax, lateMax: lateMax, dropped: dropped)
     noteStoredRows()
   }
 
@@ -38,10 +40,10 @@ extension ViewFold {
       let slot = table.slotStarts[Int(row)]
       let place = StateRowKey(view: view, partition: progress.partition, slot: slot, end: definition.window.end(ofSlot: slot))
       state.removeAll(keepingCapacity: true)
-      let isStored = try table.keys.withKey(Int(table.keyNumbers[Int(row)])) { key in
+      let events = try table.keys.withKey(Int(table.keyNumbers[Int(row)])) { key in
         try statements.read(place, key: key, definition.layout, appendingTo: &state)
       }
-      state.withUnsafeBufferPointer { complete(row, isStored ? $0 : nil) }
+      state.withUnsafeBufferPointer { complete(row, events == nil ? nil : $0, events: events ?? 0) }
     }
   }
 
@@ -50,20 +52,23 @@ extension ViewFold {
   func writeChanged(view: Int64, to statements: StateStatements) throws -> Int {
     var words: [UInt64] = []
     let partition = progress.partition
-    func write(_ states: borrowing StateRows, _ row: Int, slot: Int64, end: Int64, key: UnsafeRawBufferPointer) throws {
+    func write(
+      _ states: borrowing StateRows, _ row: Int, slot: Int64, end: Int64, key: UnsafeRawBufferPointer, events: Int64
+    ) throws {
       words.removeAll(keepingCapacity: true)
       states.appendCanonical(row, to: &words)
       for index in words.indices { words[index] = words[index].littleEndian }
       try words.withUnsafeBytes { state in
         try statements.upsert(
-          StateRowKey(view: view, partition: partition, slot: slot, end: end), key: key, state: state)
+          StateRowKey(view: view, partition: partition, slot: slot, end: end), key: key, state: state, events: events)
       }
     }
     for row in table.changed {
       let row = Int(row)
       let slot = table.slotStarts[row]
       try table.keys.withKey(Int(table.keyNumbers[row])) { key in
-        try write(table.states, row, slot: slot, end: definition.window.end(ofSlot: slot), key: key)
+        try write(
+          table.states, row, slot: slot, end: definition.window.end(ofSlot: slot), key: key, events: table.events[row])
       }
     }
     try sessions.forEachOutdated { known in
@@ -76,7 +81,8 @@ extension ViewFold {
       let row = Int(row)
       guard sessions.keyNumbers[row] >= 0 else { continue }
       try sessions.keys.withKey(Int(sessions.keyNumbers[row])) { key in
-        try write(sessions.states, row, slot: sessions.starts[row], end: sessions.ends[row], key: key)
+        try write(
+          sessions.states, row, slot: sessions.starts[row], end: sessions.ends[row], key: key, events: sessions.events[row])
       }
     }
     return table.changed.count + sessions.changed.count
@@ -85,14 +91,15 @@ extension ViewFold {
   var isSession: Bool { definition.window.isSession }
 
   /// What of a read is in the file only; nil when nothing is.
-  /// - Parameters: Slots, `to` exclusive.
-  /// - Parameter isCold: Whether the file may have rows of these slots that can still change.
-  func storedRange(view: Int64, _ from: Int64, _ to: Int64, key: [UInt8]?, isCold: Bool) -> CheckpointStore.StoredRange? {
-    let last = to == .max ? Int64.max : to - 1
+  /// - Parameters:
+  ///   - from: The first slot.
+  ///   - last: The last.
+  ///   - isCold: Whether the file may have rows of these slots that can still change.
+  func storedRange(view: Int64, _ from: Int64, _ last: Int64, key: [UInt8]?, isCold: Bool) -> CheckpointStore.StoredRange? {
     var range = CheckpointStore.StoredRange(view: view, partition: progress.partition, from: from, through: last, key: key)
     if isSession {
       guard evictedEnd != .min || hasColdSessions else { return nil }
-      range.endAfter = expiredEnd ?? .min
+      range.endAfter = keptAfter ?? .min
       range.endThrough = evictedEnd
       if hasColdSessions {
         range.endThrough = .max
@@ -100,7 +107,7 @@ extension ViewFold {
       }
     } else {
       let through = isCold ? max(evictedThrough, table.coldThrough) : evictedThrough
-      guard through != .min else { return nil }
+      guard isCold || through != .min else { return nil }
       range.through = min(last, through)
     }
     return range.from <= range.through ? range : nil

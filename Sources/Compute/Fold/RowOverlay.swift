@@ -14,7 +14,7 @@ final class RowOverlay: @unchecked Sendable {
     state.removeAll(keepingCapacity: true)
     other.states.appendCanonical(row, to: &state)
     other.keys.withKey(Int(other.keyNumbers[row])) { key in
-      state.withUnsafeBufferPointer { table.restore(window: other.slotStarts[row], key: key, $0) }
+      state.withUnsafeBufferPointer { table.restore(window: other.slotStarts[row], key: key, $0, events: 0) }
     }
     if other.isPartial(row) { table.notePartial(table.count - 1) }
   }
@@ -26,7 +26,7 @@ final class RowOverlay: @unchecked Sendable {
     guard table.isPartial(row) else { return true }
     state.removeAll(keepingCapacity: true)
     guard StateCodec.decode(stored, table.states.layout, appendingTo: &state) else { return nil }
-    state.withUnsafeBufferPointer { table.complete(Int32(truncatingIfNeeded: row), $0) }
+    state.withUnsafeBufferPointer { table.complete(Int32(truncatingIfNeeded: row), $0, events: 0) }
     return true
   }
 

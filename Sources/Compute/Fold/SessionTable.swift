@@ -21,6 +21,8 @@ struct SessionTable: ~Copyable {
   private(set) var ends: [Int64] = []
   /// −1 for a row that is free.
   private(set) var keyNumbers: [Int32] = []
+  /// Of each row.
+  private(set) var events: [Int64] = []
   /// For each key its open session that starts last; from there to earlier ones, −1 at the end.
   private var lastOpen: [Int32] = []
   private var earlier: [Int32] = []
@@ -48,7 +50,7 @@ struct SessionTable: ~Copyable {
   /// Bytes of memory that the sessions take, by what is allocated.
   var byteCount: Int {
     guard count > 0 else { return 0 }
-    return states.byteCount + starts.capacity * 57 + changed.capacity * 4 + lastOpen.capacity * 8 + keys.byteCount
+    return states.byteCount + starts.capacity * 65 + changed.capacity * 4 + lastOpen.capacity * 8 + keys.byteCount
   }
 
   /// Sessions that end by then may be in the file only.
@@ -83,7 +85,7 @@ struct SessionTable: ~Copyable {
 
   // MARK: placing events
 
-  /// The row of an event's session: one that is open and less than the gap away, or a new one.
+  /// The row of an event's session: one that is open and less than the gap away, or a new one. It has one event more.
   /// - Parameter end: The event's time + gap.
   /// - Returns: −1 when no session is open there, and its own would be closed at once: the event is late.
   mutating func row(time: Int64, end: Int64, key: Int32, closedEnd: Int64) -> Int32 {
@@ -97,9 +99,9 @@ struct SessionTable: ~Copyable {
         link(before, key, -1)
         break
       }
-      if time >= ends[index] { break }
+      guard WindowDefinition.isBefore(time, end: ends[index]) else { break }
       let next = earlier[index]
-      if starts[index] < end {
+      if WindowDefinition.isBefore(starts[index], end: end) {
         if found < 0 {
           found = row
           before = row
@@ -122,6 +124,7 @@ struct SessionTable: ~Copyable {
       if end > ends[Int(found)] { ends[Int(found)] = end }
     }
     markChanged(found)
+    events[Int(found)] += 1
     return found
   }
 
@@ -137,13 +140,14 @@ struct SessionTable: ~Copyable {
 
   private mutating func insert(start: Int64, end: Int64, _ key: Int32) -> Int32 {
     if let row = free.popLast() {
-      (starts[Int(row)], ends[Int(row)], keyNumbers[Int(row)]) = (start, end, key)
+      (starts[Int(row)], ends[Int(row)], keyNumbers[Int(row)], events[Int(row)]) = (start, end, key, 0)
       return row
     }
     states.append()
     starts.append(start)
     ends.append(end)
     keyNumbers.append(key)
+    events.append(0)
     earlier.append(-1)
     stored.append(nil)
     isChanged.append(false)
@@ -159,6 +163,7 @@ struct SessionTable: ~Copyable {
     states.appendCanonical(a, to: &scratch)
     scratch.withUnsafeBufferPointer { states.merge(into: b, $0) }
     states.reset(a)
+    events[b] += events[a]
     if let known = stored[a] { joined.append(known) }
     stored[a] = nil
     keyNumbers[a] = -1
@@ -200,11 +205,16 @@ struct SessionTable: ~Copyable {
   }
 
   /// Puts a stored session back, which has not closed.
-  /// - Parameter state: In canonical form.
-  mutating func restore(start: Int64, end: Int64, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>) {
+  /// - Parameters:
+  ///   - state: In canonical form.
+  ///   - count: Events that it counts.
+  mutating func restore(
+    start: Int64, end: Int64, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, events count: Int64
+  ) {
     let key = keyNumber(key)
     let row = insert(start: start, end: end, key)
     states.merge(into: Int(row), state)
+    events[Int(row)] = count
     stored[Int(row)] = Stored(start: start, end: end, key: key)
     var before: Int32 = -1
     var next = lastOpen[Int(key)]
@@ -231,7 +241,7 @@ struct SessionTable: ~Copyable {
       scratch.removeAll(keepingCapacity: true)
       states.appendCanonical(row, to: &scratch)
       keys.withKey(Int(keyNumbers[row])) { key in
-        scratch.withUnsafeBufferPointer { fresh.restore(start: starts[row], end: ends[row], key: key, $0) }
+        scratch.withUnsafeBufferPointer { fresh.restore(start: starts[row], end: ends[row], key: key, $0, events: events[row]) }
       }
       fresh.changedAt[Int(fresh.keyNumbers[fresh.count - 1])] = changedAt[Int(keyNumbers[row])]
     }

@@ -23,7 +23,9 @@ struct ViewFold: ~Copyable {
   /// Sessions that end at or before this are in SQLite only.
   private(set) var evictedEnd = Int64.min
   /// Late events since the last checkpoint.
-  private(set) var late: [LateEvent] = []
+  private(set) var late: LateLog
+  /// What retention has taken from the file.
+  private(set) var dropped: DroppedRows
 
   private var mask: [UInt8] = []
   /// Of each row of the batch, whether its time is outside of `times`; empty when none is.
@@ -34,14 +36,14 @@ struct ViewFold: ~Copyable {
   private var keyOfCode: [Int32] = []
   private var keyBytes: [UInt8] = []
 
-  struct LateEvent: Sendable, Hashable {
-    var offset: Offset
-    var eventTime: Int64
-    var windowStart: Int64
-  }
-
-  init(definition: ViewDefinition, progress: PartitionProgress, eventTimeMax: Int64? = nil) {
+  /// - Parameter lateMax: Late events that are listed, the last ones; 0 where nobody asks for them.
+  init(
+    definition: ViewDefinition, progress: PartitionProgress, eventTimeMax: Int64? = nil, lateMax: Int = 0,
+    dropped: DroppedRows = DroppedRows()
+  ) {
     self.definition = definition
+    self.dropped = dropped
+    late = LateLog(countMax: lateMax)
     slotLength = definition.window.slotLength
     table = WindowTable(layout: definition.layout)
     sessions = SessionTable(layout: definition.layout)
@@ -50,15 +52,11 @@ struct ViewFold: ~Copyable {
     self.eventTimeMax = eventTimeMax
     keyVectors = definition.keys.map { _ in ValueVector() }
     self.progress.eventTimeWatermark = eventTimeWatermark
+    self.progress.lateListed = min(progress.lateListed, lateMax)
   }
 
   var eventTimeWatermark: Timestamp? {
     eventTimeMax.map { Timestamp(nanoseconds: definition.eventTimeWatermark(ofLargest: $0)) }
-  }
-
-  private static func saturating(_ a: Int64, minus b: Int64) -> Int64 {
-    let (difference, overflow) = a.subtractingReportingOverflow(b)
-    return overflow ? .min : difference
   }
 
   /// Folds the batch's events from `progress.nextOffset` on.
@@ -138,7 +136,9 @@ struct ViewFold: ~Copyable {
   /// Whether rows that can still change may be in the file only: of a view of sessions they must be put back before events of their keys are folded.
   var hasColdSessions: Bool { gap != nil && sessions.coldEnd > evictedEnd }
   var coldThrough: Int64 { table.coldThrough }
-  var hasColdWindows: Bool { gap == nil && table.coldThrough > evictedThrough }
+  var hasColdWindows: Bool {
+    gap == nil && table.hasCold && (table.coldThrough > evictedThrough || evictedThrough == .min)
+  }
 
   /// Lets go of rows that changed longest ago, so that about this many bytes are left. What changed must be stored.
   mutating func shrink(toBytes bytes: Int) {
@@ -164,7 +164,9 @@ struct ViewFold: ~Copyable {
     return (0..<cold.count).map { number in cold.withKey(number) { Array($0) } }
   }
 
-  mutating func complete(_ row: Int32, _ state: UnsafeBufferPointer<UInt64>?) { table.complete(row, state) }
+  mutating func complete(_ row: Int32, _ state: UnsafeBufferPointer<UInt64>?, events: Int64) {
+    table.complete(row, state, events: events)
+  }
   mutating func sortChanged() { table.sortChanged() }
 
   /// While rows are put back at the start, memory is full: of slots up to this one, or of all sessions, some are left in the file.
@@ -223,16 +225,14 @@ struct ViewFold: ~Copyable {
       }
       if time < slotStart || time >= slotEnd || slotEnd == .min {
         slotStart = WindowDefinition.tumbleStart(of: time, size: slotLength)
-        slotEnd = WindowDefinition.end(of: slotStart, size: slotLength)
+        slotEnd = WindowDefinition.tumbleEnd(of: time, size: slotLength)
         firstEnd = definition.window.firstEnd(ofSlot: slotStart)
         lastEnd = definition.window.end(ofSlot: slotStart)
       }
       var slot = slotStart
       if firstEnd <= closedEnd {
         guard lastEnd > closedEnd, case .hop(_, let every) = definition.window else {
-          late.append(
-            LateEvent(
-              offset: batch.baseOffset.advanced(by: row), eventTime: time, windowStart: lastEnd - definition.window.length))
+          late.append(LateEntry(offset: batch.baseOffset.advanced(by: row), eventTime: time))
           continue
         }
         slot += (closedEnd - firstEnd) / every + 1
@@ -248,10 +248,8 @@ struct ViewFold: ~Copyable {
       rowOfEvent[row] = table.row(window: slot, key: key)
       applied &+= 1
     }
-    if greatest != .min { eventTimeMax = greatest }
-    progress.applied += applied
-    progress.filtered += filtered
-    progress.late += count - first - applied - filtered
+    if greatest != .min || !hasOutside { eventTimeMax = greatest }
+    note(applied: applied, filtered: filtered, late: count - first - applied - filtered)
   }
 
   /// Finds each event's session, as `placeRows` finds windows.
@@ -279,17 +277,22 @@ struct ViewFold: ~Copyable {
       let session = sessions.row(
         time: time, end: WindowDefinition.end(of: time, size: gap), key: key, closedEnd: closedEnd(at: greatest))
       guard session >= 0 else {
-        late.append(LateEvent(offset: batch.baseOffset.advanced(by: row), eventTime: time, windowStart: time))
+        late.append(LateEntry(offset: batch.baseOffset.advanced(by: row), eventTime: time))
         continue
       }
       rowOfEvent[row] = session
       applied &+= 1
     }
     sessions.settle(&rowOfEvent)
-    if greatest != .min { eventTimeMax = greatest }
+    if greatest != .min || !hasOutside { eventTimeMax = greatest }
+    note(applied: applied, filtered: filtered, late: count - first - applied - filtered)
+  }
+
+  private mutating func note(applied: Int, filtered: Int, late count: Int) {
     progress.applied += applied
     progress.filtered += filtered
-    progress.late += count - first - applied - filtered
+    progress.late += count
+    progress.lateListed = min(progress.lateListed + count, late.countMax)
   }
 
   /// Windows that end at or before this are closed when the largest event time is `greatest`.
@@ -333,50 +336,63 @@ struct ViewFold: ~Copyable {
   }
 
   /// Puts a stored row back.
-  /// - Parameter state: In canonical form.
-  mutating func restore(slot: Int64, end: Int64, key: UnsafeRawBufferPointer, state: UnsafeBufferPointer<UInt64>) {
+  /// - Parameters:
+  ///   - state: In canonical form.
+  ///   - events: That it counts.
+  mutating func restore(
+    slot: Int64, end: Int64, key: UnsafeRawBufferPointer, state: UnsafeBufferPointer<UInt64>, events: Int64
+  ) {
     if gap != nil {
-      sessions.restore(start: slot, end: end, key: key, state)
+      sessions.restore(start: slot, end: end, key: key, state, events: events)
     } else {
-      table.restore(window: slot, key: key, state)
+      table.restore(window: slot, key: key, state, events: events)
     }
   }
 
-  /// Windows that end at or before this are past the view's retention.
-  var expiredEnd: Int64? {
-    guard let retention = definition.retention, let greatest = eventTimeMax else { return nil }
-    let end = ViewFold.saturating(definition.eventTimeWatermark(ofLargest: greatest), minus: retention)
-    return end == .min ? nil : end
+  // MARK: retention
+
+  /// Windows that end at or before this are past the view's retention, as far as this partition decides.
+  var expiredEnd: Int64? { eventTimeWatermark.flatMap { definition.expiredEnd(at: $0.nanoseconds) } }
+
+  /// Rows that end at or before this are left out of reads. They may not have been deleted yet; whether a read sees them must not depend on that. Where
+  /// rows lie in several partitions, reads decide once they know of all: these are the rows that may be gone.
+  var keptAfter: Int64? { definition.hasSourceKey ? expiredEnd : dropped.end }
+
+  /// The file has no rows any more that end by then.
+  mutating func noteDropped(through end: Int64, events: Int) {
+    dropped.end = max(dropped.end ?? end, end)
+    dropped.events += events
   }
 
-  /// Slots at or before this are past the view's retention.
-  var expiredThrough: Int64? { expiredEnd.map { definition.window.lastSlot(endingBy: $0) } }
-
-  /// The first window start that retention keeps. Rows past it may not have been deleted yet; whether a read sees them must not depend on that.
+  /// The first window start that retention keeps.
   var firstKeptWindow: Int64 {
     // A session may have begun at any time before.
-    guard let expiredEnd, gap == nil else { return .min }
-    let last = ViewFold.saturating(expiredEnd, minus: definition.window.length)
-    return last == .min ? .min : last + 1
+    guard let keptAfter, gap == nil else { return .min }
+    let (last, overflow) = keptAfter.subtractingReportingOverflow(definition.window.length)
+    guard overflow else { return last + 1 }
+    // The first window may begin before the range of times.
+    return definition.window.firstEnd(ofSlot: .min) <= keptAfter ? .min + 1 : .min
   }
 
   /// The rows in memory whose slots are within the bounds, in no order: windows, or what `PartialRows.windows` makes windows of.
   /// - Parameters:
   ///   - key: Those of this key only.
   ///   - overlay: Takes the rows that the file may have more of.
-  func copyRows(from: Int64, to: Int64, key: [UInt8]?, overlay: RowOverlay? = nil, into rows: inout PartialRows) {
-    if gap != nil { return copySessions(from: from, to: to, key: key, into: &rows) }
+  func copyRows(from: Int64, through: Int64, key: [UInt8]?, overlay: RowOverlay? = nil, into rows: inout PartialRows) {
+    if gap != nil { return copySessions(from: from, through: through, key: key, into: &rows) }
     guard let key else {
-      for row in 0..<table.count { copy(row, from: from, to: to, overlay: overlay, into: &rows) }
+      for row in 0..<table.count { copy(row, from: from, through: through, overlay: overlay, into: &rows) }
       return
     }
     guard let number = key.withUnsafeBytes({ table.keys.find($0) }) else { return }
-    for row in table.rows(ofKey: number) { copy(row, from: from, to: to, overlay: overlay, into: &rows) }
+    for row in table.rows(ofKey: number) { copy(row, from: from, through: through, overlay: overlay, into: &rows) }
   }
 
-  @inline(__always) private func copy(_ row: Int, from: Int64, to: Int64, overlay: RowOverlay?, into rows: inout PartialRows) {
+  @inline(__always) private func copy(
+    _ row: Int, from: Int64, through: Int64, overlay: RowOverlay?, into rows: inout PartialRows
+  ) {
     let slot = table.slotStarts[row]
-    guard slot >= from, slot < to else { return }
+    guard slot >= from, slot <= through else { return }
     if let overlay, slot <= table.coldThrough { return overlay.add(row, of: table) }
     table.keys.withKey(Int(table.keyNumbers[row])) { key in
       rows.append(
@@ -387,8 +403,8 @@ struct ViewFold: ~Copyable {
 
   /// As above, with those the file may have more of among them.
   /// - Parameter isPartial: Of each row, whether it has.
-  func copyRows(from: Int64, to: Int64, key: [UInt8]?, into rows: inout PartialRows, isPartial: inout [Bool]) {
-    copyRows(from: from, to: to, key: key, into: &rows)
+  func copyRows(from: Int64, through: Int64, key: [UInt8]?, into rows: inout PartialRows, isPartial: inout [Bool]) {
+    copyRows(from: from, through: through, key: key, into: &rows)
     isPartial = Array(repeating: false, count: rows.count)
     guard hasColdWindows else { return }
     for row in 0..<rows.count {
@@ -397,18 +413,18 @@ struct ViewFold: ~Copyable {
     }
   }
 
-  private func copySessions(from: Int64, to: Int64, key: [UInt8]?, into rows: inout PartialRows) {
+  private func copySessions(from: Int64, through: Int64, key: [UInt8]?, into rows: inout PartialRows) {
     var wanted: Int?
     if let key {
       guard let number = key.withUnsafeBytes({ sessions.keys.find($0) }) else { return }
       wanted = number
     }
-    let keptAfter = expiredEnd ?? .min
+    let keptAfter = keptAfter ?? .min
     for row in 0..<sessions.count {
       let key = Int(sessions.keyNumbers[row])
       guard key >= 0, wanted.map({ $0 == key }) ?? true else { continue }
       let (start, end) = (sessions.starts[row], sessions.ends[row])
-      guard start >= from, start < to, end > keptAfter else { continue }
+      guard start >= from, start <= through, end > keptAfter else { continue }
       sessions.keys.withKey(key) { key in
         rows.append(partition: progress.partition, windowStart: start, windowEnd: end, key: key) {
           sessions.states.appendCanonical(row, to: &$0)
@@ -420,6 +436,6 @@ struct ViewFold: ~Copyable {
   /// Rows in memory.
   var rowCount: Int { table.count + sessions.count }
 
-  /// Rows and late events that only memory has.
-  var unsavedCount: Int { table.changed.count + sessions.changed.count + late.count }
+  /// Rows that only memory has.
+  var unsavedCount: Int { table.changed.count + sessions.changed.count }
 }

@@ -10,6 +10,8 @@ struct WindowTable: ~Copyable {
   var states: StateRows
   private(set) var slotStarts: [Int64] = []
   private(set) var keyNumbers: [Int32] = []
+  /// Of each row, those in memory.
+  private(set) var events: [Int64] = []
   private var isChanged: [Bool] = []
   /// Rows begun anew since others of their slot were let go of: the file may have events of theirs that memory has not.
   private var isPartial: [Bool] = []
@@ -17,7 +19,8 @@ struct WindowTable: ~Copyable {
   private var changedAt: [UInt32] = []
   /// Checkpoints so far.
   private var checkpoint: UInt32 = 0
-  /// Of slots up to this, rows may be in the file only, though they can still change.
+  /// Whether rows may be in the file only, though they can still change: of slots up to `coldThrough`.
+  private(set) var hasCold = false
   private(set) var coldThrough = Int64.min
   /// Rows changed since the last checkpoint, each once.
   private(set) var changed: [Int32] = []
@@ -38,7 +41,7 @@ struct WindowTable: ~Copyable {
   /// Bytes of memory that the rows take, by what is allocated.
   var byteCount: Int {
     guard count > 0 else { return 0 }
-    return states.byteCount + slotStarts.capacity * 22 + slots.capacity * 4 + lastRow.capacity * 8 + changed.capacity * 4
+    return states.byteCount + slotStarts.capacity * 30 + slots.capacity * 4 + lastRow.capacity * 8 + changed.capacity * 4
       + keys.byteCount
   }
 
@@ -51,16 +54,18 @@ struct WindowTable: ~Copyable {
     return Int32(truncatingIfNeeded: number)
   }
 
-  /// The row of a window and key, made if it is not there, and marked as changed.
+  /// The row of a window and key, made if it is not there, and marked as changed: it has one event more.
   @inline(__always) mutating func row(window: Int64, key: Int32) -> Int32 {
     let last = lastRow[Int(key)]
     if last >= 0, slotStarts[Int(last)] == window {
       if !isChanged[Int(last)] { markChanged(last) }
+      events[Int(last)] &+= 1
       return last
     }
     let row = find(window: window, key: key)
     lastRow[Int(key)] = row
     if !isChanged[Int(row)] { markChanged(row) }
+    events[Int(row)] &+= 1
     return row
   }
 
@@ -92,10 +97,11 @@ struct WindowTable: ~Copyable {
     states.append()
     slotStarts.append(window)
     keyNumbers.append(key)
+    events.append(0)
     earlierRow.append(newestRow[Int(key)])
     newestRow[Int(key)] = Int32(truncatingIfNeeded: row)
     isChanged.append(false)
-    isPartial.append(window <= coldThrough)
+    isPartial.append(hasCold && window <= coldThrough)
     changedAt.append(checkpoint)
     slots[slot] = UInt32(row) + 1
     if count * 2 > slots.count { rehash(to: slots.count * 2) }
@@ -118,9 +124,11 @@ struct WindowTable: ~Copyable {
   }
 
   /// Puts a stored row back.
-  /// - Parameter state: In canonical form.
-  mutating func restore(window: Int64, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>) {
-    complete(find(window: window, key: keyNumber(key)), state)
+  /// - Parameters:
+  ///   - state: In canonical form.
+  ///   - events: That it counts.
+  mutating func restore(window: Int64, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, events: Int64) {
+    complete(find(window: window, key: keyNumber(key)), state, events: events)
   }
 
   /// The rows of a key, rising.
@@ -146,16 +154,22 @@ struct WindowTable: ~Copyable {
   }
 
   /// Adds what the file has of a row; from then on memory has all of it.
-  /// - Parameter state: In canonical form; nil when the file has nothing.
-  mutating func complete(_ row: Int32, _ state: UnsafeBufferPointer<UInt64>?) {
+  /// - Parameters:
+  ///   - state: In canonical form; nil when the file has nothing.
+  ///   - events: That it counts.
+  mutating func complete(_ row: Int32, _ state: UnsafeBufferPointer<UInt64>?, events: Int64) {
     if let state { states.merge(into: Int(row), state) }
+    self.events[Int(row)] += events
     isPartial[Int(row)] = false
   }
 
   mutating func notePartial(_ row: Int) { isPartial[row] = true }
 
   /// Rows of slots up to this may be in the file only.
-  mutating func noteCold(through slot: Int64) { coldThrough = max(coldThrough, slot) }
+  mutating func noteCold(through slot: Int64) {
+    hasCold = true
+    coldThrough = max(coldThrough, slot)
+  }
 
   /// Puts the changed rows into the order in which the file has them: where it is larger than memory, neighbours are found together.
   mutating func sortChanged() {
@@ -200,15 +214,15 @@ struct WindowTable: ~Copyable {
     fresh.checkpoint = checkpoint
     var next = 0
     for row in 0..<count {
-      if next < kept.count, kept[next] == row { next += 1 } else { fresh.coldThrough = max(fresh.coldThrough, slotStarts[row]) }
+      if next < kept.count, kept[next] == row { next += 1 } else { fresh.noteCold(through: slotStarts[row]) }
     }
-    fresh.noteCold(through: coldThrough)
+    if hasCold { fresh.noteCold(through: coldThrough) }
     var state: [UInt64] = []
     for row in kept {
       state.removeAll(keepingCapacity: true)
       states.appendCanonical(row, to: &state)
       keys.withKey(Int(keyNumbers[row])) { key in
-        state.withUnsafeBufferPointer { fresh.restore(window: slotStarts[row], key: key, $0) }
+        state.withUnsafeBufferPointer { fresh.restore(window: slotStarts[row], key: key, $0, events: events[row]) }
       }
       fresh.changedAt[fresh.count - 1] = changedAt[row]
     }

@@ -8,75 +8,58 @@ extension ComputeService: LateEventStore {
     var result = LateReadResult(generation: record.number, asOf: OffsetVector(), events: [])
     for progress in await progress(of: record.id) {
       result.asOf[progress.partition] = progress.nextOffset
+      result.counts[progress.partition] = LateCounts(counted: progress.late, listed: progress.lateListed)
       guard progress.partition >= request.partition, result.events.count < request.limit,
         let worker = workers.first(where: { progress.partition.index % workers.count == $0.number })
       else { continue }
-      let range = LateRange(request, progress.partition, end: progress.nextOffset, limit: request.limit - result.events.count)
       // First what is in memory: by the time the file is read it may be there too, but not gone from both.
-      var events = await worker.unsavedLate(record.id, range)
+      var entries = await worker.unsavedLate(record.id, progress.partition)
       do throws(ComputeError) {
-        events += try await worker.store.late(record.id, range)
+        entries += try await worker.store.late(record.id, progress.partition)
       } catch {
         throw .failed(error.description)
       }
-      let sorted = Set(events).sorted { $0.offset < $1.offset }
-      result.events += sorted.prefix(range.limit)
+      let range = LateRange(request, progress)
+      let listed = Set(entries).filter { $0.offset < progress.nextOffset }.sorted { $0.offset < $1.offset }
+        .suffix(progress.lateListed)
+      result.events += listed.lazy.filter { range.contains($0) }.prefix(request.limit - result.events.count).map {
+        LateEvent(progress.partition, $0, record.definition.window)
+      }
     }
     return result
   }
 }
 
-/// Late events of one partition.
-struct LateRange: Sendable {
-  let partition: PartitionID
-  let start: Offset
-  /// Exclusive.
-  let end: Offset
-  /// Of event time, nanoseconds: inclusive, exclusive.
-  let from: Int64
-  let to: Int64
-  let limit: Int
+/// Which late events of one partition are asked for.
+private struct LateRange {
+  private let start: Offset
+  /// Of event time, nanoseconds: inclusive; exclusive, nil where there is no bound.
+  private let from: Int64
+  private let to: Int64?
 
-  init(_ request: LateReadRequest, _ partition: PartitionID, end: Offset, limit: Int) {
-    self.partition = partition
-    start = partition == request.partition ? request.offset : .zero
-    self.end = end
+  init(_ request: LateReadRequest, _ progress: PartitionProgress) {
+    start = progress.partition == request.partition ? request.offset : .zero
     from = request.from?.nanoseconds ?? .min
-    to = request.to?.nanoseconds ?? .max
-    self.limit = limit
+    to = request.to?.nanoseconds
   }
 
-  func contains(_ event: ViewFold.LateEvent) -> Bool {
-    event.offset >= start && event.offset < end && event.eventTime >= from && event.eventTime < to
+  func contains(_ entry: LateEntry) -> Bool {
+    entry.offset >= start && entry.eventTime >= from && to.map { entry.eventTime < $0 } ?? true
   }
 }
 
 extension LateEvent {
-  init(_ partition: PartitionID, _ event: ViewFold.LateEvent) {
+  init(_ partition: PartitionID, _ entry: LateEntry, _ window: WindowDefinition) {
     self.init(
-      partition: partition, offset: event.offset, time: Timestamp(nanoseconds: event.eventTime),
-      windowStart: Timestamp(nanoseconds: event.windowStart))
+      partition: partition, offset: entry.offset, time: Timestamp(nanoseconds: entry.eventTime),
+      windowStart: Timestamp(nanoseconds: window.lastStart(of: entry.eventTime)))
   }
 }
 
 extension CheckpointStore {
-  func late(_ id: GenerationID, _ range: LateRange) async throws(ComputeError) -> [LateEvent] {
+  func late(_ id: GenerationID, _ partition: PartitionID) async throws(ComputeError) -> [LateEntry] {
     do {
-      return try await file.read { db, _ in
-        try db.rows(
-          """
-          SELECT offset, event_time, window_start FROM late
-          WHERE view = (SELECT id FROM view WHERE name = ? AND generation = ?) AND partition = ?
-            AND offset >= ? AND offset < ? AND event_time >= ? AND event_time < ?
-          ORDER BY offset LIMIT ?
-          """, id.view, id.number, range.partition.index, range.start.rawValue, range.end.rawValue, range.from, range.to,
-          range.limit
-        ) { row in
-          LateEvent(
-            range.partition,
-            ViewFold.LateEvent(offset: Offset(row.int64(0)), eventTime: row.int64(1), windowStart: row.int64(2)))
-        }
-      }
+      return try await file.read { db, _ in try LateBlock.read(db, id, partition) }
     } catch {
       throw CheckpointStore.failure(error, worker)
     }

@@ -35,7 +35,7 @@ actor PastReader {
       range, into: &snapshot)
     guard let base, !snapshot.stored.isEmpty else { return snapshot }
     do throws(ComputeError) {
-      snapshot.rows = try await base.store.read(snapshot.stored, definition, into: snapshot.rows)
+      snapshot.rows = try await base.store.read(snapshot.stored, definition, into: snapshot.rows).rows
     } catch {
       throw .failed(error.description)
     }
@@ -45,7 +45,8 @@ actor PastReader {
 
   /// Events a second, as the first of them are counted for up to `time`; nil when there are none.
   func rate(
-    _ definition: ViewDefinition, _ times: EventTimeBounds, _ ranges: [(partition: PartitionID, from: Offset, to: Offset)], time: Duration
+    _ definition: ViewDefinition, _ times: EventTimeBounds, _ ranges: [(partition: PartitionID, from: Offset, to: Offset)],
+    time: Duration
   ) async throws(ViewStoreError) -> Double? {
     let begin = ContinuousClock.now
     var events = 0

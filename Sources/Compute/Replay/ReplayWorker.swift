@@ -31,6 +31,7 @@ actor ReplayWorker {
   private let store: CheckpointStore
   private let configuration: ComputeConfiguration
   private let fence: PartitionFence
+  private let horizons: RetentionHorizons
   private let load: LiveLoad
   private let logger: Logger
   private var jobs: [Key: ReplayJob] = [:] {
@@ -49,13 +50,14 @@ actor ReplayWorker {
 
   init(
     number: Int, log: any EventLog, store: CheckpointStore, configuration: ComputeConfiguration, fence: PartitionFence,
-    load: LiveLoad, logger: Logger
+    horizons: RetentionHorizons, load: LiveLoad, logger: Logger
   ) {
     self.number = number
     self.log = log
     self.store = store
     self.configuration = configuration
     self.fence = fence
+    self.horizons = horizons
     self.load = load
     self.logger = logger
     // What ingest and live folding leave.
@@ -195,7 +197,7 @@ actor ReplayWorker {
     }
     guard !changed.isEmpty else { return }
     do throws(ComputeError) {
-      _ = try store.checkpoint(changed.map { (view: $0.fold.viewID, box: $0.fold.box) })
+      _ = try store.checkpoint(changed.map(\.fold), horizons)
       memoryBound.enforce(on: jobs.values.map(\.fold.box))
     } catch {
       logger.error("a replay's checkpoint: \(error); it is tried again")
@@ -214,6 +216,11 @@ actor ReplayWorker {
 
   func progress(of id: GenerationID) -> [PartitionProgress] {
     jobs.filter { $0.key.generation == id }.map { $0.value.fold.box.fold.progress }
+  }
+
+  /// Late events that no checkpoint holds yet.
+  func unsavedLate(_ id: GenerationID, _ partition: PartitionID) -> [LateEntry] {
+    jobs[Key(generation: id, partition: partition)].map { Array($0.fold.box.fold.late.last) } ?? []
   }
 
   func problem(of id: GenerationID) -> String? {

@@ -7,7 +7,7 @@ extension ComputeService {
     guard let stream = try await mergedRows(request) else { return nil }
     return RowStream(
       definition: stream.record.definition, generation: stream.record.number, asOf: stream.folds.asOf,
-      eventTimeWatermarks: stream.folds.eventTimeWatermarks, pieces: stream.rows)
+      eventTimeWatermarks: stream.folds.eventTimeWatermarks, droppedEnd: stream.folds.droppedEnd, pieces: stream.rows)
   }
 
   /// - Parameter rowsMax: Rows of the files held at a time.
@@ -25,7 +25,7 @@ extension ComputeService {
     // Dropped, or the lease lost, while the moments were taken: they may not be whole. What is pinned stays.
     _ = try book.table.find(record.definition.name, record.number)
     _ = try wanted(partitions)
-    let rows = MergedRows(record.definition, taken.folds, to: range.to, rowsMax: rowsMax)
+    let rows = MergedRows(record.definition, taken.folds, through: range.through, rowsMax: rowsMax)
     return (record, taken, rows)
   }
 

@@ -10,8 +10,8 @@ struct MergedRows: RowPieces {
   static let bytesMax = 8 << 20
 
   private let definition: ViewDefinition
-  /// Exclusive, on the windows' starts.
-  private let to: Int64
+  /// The last window start that is wanted.
+  private let through: Int64
   private let bounds: PieceBounds
   private let hop: (size: Int64, from: [PartitionID: Int64])?
   private var sources: [FoldSource]
@@ -26,11 +26,11 @@ struct MergedRows: RowPieces {
 
   /// - Parameters:
   ///   - folds: Of all partitions.
-  ///   - to: On the windows' starts, exclusive.
+  ///   - through: The last window start that is wanted.
   ///   - rowsMax: Held over all folds; for each at least one.
-  init(_ definition: ViewDefinition, _ folds: [PinnedFold], to: Int64, rowsMax: Int = MergedRows.rowsMax) {
+  init(_ definition: ViewDefinition, _ folds: [PinnedFold], through: Int64, rowsMax: Int = MergedRows.rowsMax) {
     self.definition = definition
-    self.to = to
+    self.through = through
     sources = folds.map { FoldSource($0) }
     let count = max(1, folds.count)
     bounds = PieceBounds(rowsMax: max(1, rowsMax / count), bytesMax: max(1 << 16, MergedRows.bytesMax / count))
@@ -70,18 +70,20 @@ struct MergedRows: RowPieces {
   /// The windows whose panes are all there.
   /// - Parameter slot: The first of which rows may be missing; nil when none are.
   private mutating func completeWindows(size: Int64, from: [PartitionID: Int64], before slot: Int64?) -> PartialRows {
-    var end = to
+    let none = PartialRows(stride: panes.stride)
+    var last = through
     if let slot {
-      guard panes.count >= panesWanted else { return PartialRows(stride: panes.stride) }
-      let (last, overflow) = slot.subtractingReportingOverflow(size)
-      end = overflow ? .min : min(to, last + 1)
+      guard panes.count >= panesWanted else { return none }
+      let (complete, overflow) = slot.subtractingReportingOverflow(size)
+      guard !overflow else { return none }
+      last = min(through, complete)
     }
-    guard end > nextWindow else { return PartialRows(stride: panes.stride) }
+    guard last >= nextWindow else { return none }
     let next = nextWindow
-    let windows = panes.windows(of: definition, from: { max(next, from[$0] ?? .max) }, to: end)
-    nextWindow = end
+    let windows = panes.windows(of: definition, from: { max(next, from[$0] ?? .max) }, through: last)
+    nextWindow = WindowDefinition.end(of: last, size: 1)
     // A window has the panes that begin in it.
-    panes = panes.filtered { $0 >= end }
+    panes = panes.filtered { $0 > last }
     panesWanted = panes.count * 2
     return windows
   }

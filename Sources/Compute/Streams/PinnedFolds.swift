@@ -5,6 +5,8 @@ import Views
 struct PinnedFolds: Sendable {
   var asOf = OffsetVector()
   var eventTimeWatermarks: [PartitionID: Timestamp] = [:]
+  /// Rows that end at or before this may have been dropped from some; nil when none were.
+  var droppedEnd: Int64?
   var folds: [PinnedFold] = []
 
   /// - Parameter pin: The file, to be seen as of now, where any of it is needed.
@@ -19,6 +21,7 @@ struct PinnedFolds: Sendable {
     var taken = PinnedFolds()
     for fold in folds {
       taken.asOf[fold.partition] = fold.next
+      taken.noteDropped(through: fold.partsDroppedEnd)
       if let time = fold.box.fold.eventTimeWatermark { taken.eventTimeWatermarks[fold.partition] = time }
       if let rows = fold.pinned(range, pin, store) { taken.folds.append(rows) }
     }
@@ -28,7 +31,12 @@ struct PinnedFolds: Sendable {
   mutating func append(_ other: PinnedFolds) {
     asOf.formMaximum(other.asOf)
     eventTimeWatermarks.merge(other.eventTimeWatermarks) { $1 }
+    noteDropped(through: other.droppedEnd)
     folds += other.folds
+  }
+
+  private mutating func noteDropped(through end: Int64?) {
+    if let end { droppedEnd = max(end, droppedEnd ?? end) }
   }
 }
 
@@ -48,14 +56,14 @@ struct PinnedFold: Sendable {
 
 extension GenerationFold {
   /// The window starts that retention keeps of a range; nil when it keeps none.
-  private func kept(_ range: RowRange) -> Range<Int64>? {
+  private func kept(_ range: RowRange) -> ClosedRange<Int64>? {
     let from = max(range.from, box.fold.firstKeptWindow)
-    return from < range.to && range.wants(partition) ? from..<range.to : nil
+    return from <= range.through && range.wants(partition) ? from...range.through : nil
   }
 
-  private func storedRange(_ range: RowRange, _ kept: Range<Int64>) -> CheckpointStore.StoredRange? {
-    let slots = box.fold.definition.window.slots(from: kept.lowerBound, to: kept.upperBound)
-    return box.fold.storedRange(view: viewID, slots.from, slots.to, key: range.key, isCold: isCold(range))
+  private func storedRange(_ range: RowRange, _ kept: ClosedRange<Int64>) -> CheckpointStore.StoredRange? {
+    let slots = box.fold.definition.window.slots(from: kept.lowerBound, through: kept.upperBound)
+    return box.fold.storedRange(view: viewID, slots.from, slots.through, key: range.key, isCold: isCold(range))
   }
 
   func needsFile(_ range: RowRange) -> Bool { kept(range).flatMap { storedRange(range, $0) } != nil }
@@ -66,8 +74,8 @@ extension GenerationFold {
     var fold = PinnedFold(
       partition: partition, store: store, from: kept.lowerBound, rows: PartialRows(stride: box.fold.definition.layout.stride),
       isPartial: [])
-    let slots = box.fold.definition.window.slots(from: kept.lowerBound, to: kept.upperBound)
-    box.fold.copyRows(from: slots.from, to: slots.to, key: range.key, into: &fold.rows, isPartial: &fold.isPartial)
+    let slots = box.fold.definition.window.slots(from: kept.lowerBound, through: kept.upperBound)
+    box.fold.copyRows(from: slots.from, through: slots.through, key: range.key, into: &fold.rows, isPartial: &fold.isPartial)
     fold.stored = storedRange(range, kept)
     fold.stored?.pin = pin
     return fold

@@ -42,7 +42,7 @@ extension CheckpointStore {
     // Row values are looked for in the primary key, so that a piece begins where the one before ended without passing over it. Each piece is a
     // statement of its own: nothing but the transaction stays open between two.
     let sql =
-      "SELECT window_start, window_end, key, state FROM state WHERE view = ?1 AND partition = ?2"
+      "SELECT window_start, window_end, key, state FROM \(definition.window.table) WHERE view = ?1 AND partition = ?2"
       + " AND (window_start, key) \(after == nil ? ">=" : ">") (?3, ?4) AND window_start <= ?5 AND window_end > ?6 AND window_end <= ?7"
       + (range.key == nil ? "" : " AND key = ?8") + " ORDER BY window_start, key, window_end"
     var piece = StoredPiece(rows: PartialRows(stride: definition.layout.stride))

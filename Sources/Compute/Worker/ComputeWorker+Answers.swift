@@ -86,10 +86,18 @@ extension ComputeWorker {
     return try PinnedFolds.take(folds, range, pin: pin, store)
   }
 
-  nonisolated func complete(_ snapshot: FoldSnapshot, _ definition: ViewDefinition) async throws(ComputeError) -> PartialRows {
+  /// - Returns: The results' windows; and up to where parts of rows may be gone.
+  nonisolated func complete(
+    _ snapshot: FoldSnapshot, _ definition: ViewDefinition
+  ) async throws(ComputeError) -> (rows: PartialRows, droppedEnd: Int64?) {
     var snapshot = snapshot
-    if !snapshot.stored.isEmpty { snapshot.rows = try await store.read(snapshot.stored, definition, into: snapshot.rows) }
-    return snapshot.windows(of: definition)
+    var droppedEnd = snapshot.droppedEnds.values.max()
+    if !snapshot.stored.isEmpty {
+      let (rows, end) = try await store.read(snapshot.stored, definition, into: snapshot.rows)
+      snapshot.rows = rows
+      if let end { droppedEnd = max(end, droppedEnd ?? end) }
+    }
+    return (snapshot.windows(of: definition), droppedEnd)
   }
 
   /// Waits until a generation has counted up to these offsets; those of other workers' partitions are passed over.
@@ -127,8 +135,8 @@ extension ComputeWorker {
   private func giveUp(_ number: Int) { waiters.removeValue(forKey: number)?.continuation.resume(returning: false) }
 
   /// Late events that no checkpoint holds yet.
-  func unsavedLate(_ id: GenerationID, _ range: LateRange) -> [LateEvent] {
-    let late = owned[range.partition]?.fold(id)?.box.fold.late ?? []
-    return late.filter { range.contains($0) }.prefix(range.limit).map { LateEvent(range.partition, $0) }
+  func unsavedLate(_ id: GenerationID, _ partition: PartitionID) async -> [LateEntry] {
+    if let fold = owned[partition]?.fold(id) { return Array(fold.box.fold.late.last) }
+    return await replays.unsavedLate(id, partition)
   }
 }

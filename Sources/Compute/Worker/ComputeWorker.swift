@@ -26,6 +26,7 @@ actor ComputeWorker {
   private let log: any EventLog
   private let configuration: ComputeConfiguration
   private let fence: PartitionFence
+  private let horizons: RetentionHorizons
   let logger: Logger
   private let metrics: ComputeMetrics
   private let load: LiveLoad
@@ -45,7 +46,7 @@ actor ComputeWorker {
 
   init(
     number: Int, log: any EventLog, store: CheckpointStore, configuration: ComputeConfiguration, fence: PartitionFence,
-    metrics: ComputeMetrics, now: @escaping @Sendable () -> Timestamp, logger: Logger
+    horizons: RetentionHorizons, metrics: ComputeMetrics, now: @escaping @Sendable () -> Timestamp, logger: Logger
   ) {
     self.now = now
     kept = KeptCheckpoints(of: store.path, worker: number, bounds: configuration.kept, logger: logger)
@@ -54,12 +55,14 @@ actor ComputeWorker {
     self.store = store
     self.configuration = configuration
     self.fence = fence
+    self.horizons = horizons
     self.metrics = metrics
     self.logger = logger
     executor = WorkerExecutor(label: "penstock.compute.\(number)")
     load = LiveLoad()
     replays = ReplayWorker(
-      number: number, log: log, store: store, configuration: configuration, fence: fence, load: load, logger: logger)
+      number: number, log: log, store: store, configuration: configuration, fence: fence, horizons: horizons, load: load,
+      logger: logger)
   }
 
   // MARK: partitions and generations
@@ -119,6 +122,8 @@ actor ComputeWorker {
 
   /// Ends a generation, with all it holds.
   func remove(_ id: GenerationID) async {
+    horizons.forget(id)
+    store.tallying.forget(id)
     for partition in owned.keys { owned[partition]?.folds.removeAll { $0.id == id } }
     await replays.drop(id)
   }
@@ -186,8 +191,9 @@ actor ComputeWorker {
       ?? FoldBox(
         ViewFold(
           definition: record.definition,
-          progress: PartitionProgress(partition: partition, firstOffset: start, nextOffset: start)))
+          progress: PartitionProgress(partition: partition, firstOffset: start, nextOffset: start), lateMax: store.lateMax))
     box.fold.times = record.times
+    horizons.note(record.id, box.fold)
     return GenerationFold(id: record.id, viewID: viewID, box: box, problem: problem)
   }
 
@@ -370,7 +376,7 @@ actor ComputeWorker {
     let start = ContinuousClock.now
     do throws(ComputeError) {
       let allowed = owned.values.filter { fence.mayAct($0.partition) }
-      let rows = try store.checkpoint(allowed.flatMap { $0.folds.map { (view: $0.viewID, box: $0.box) } })
+      let rows = try store.checkpoint(allowed.flatMap(\.folds), horizons)
       memoryBound.enforce(on: boxes)
       metrics.stateBytes[number].record(memoryBytes)
       isChangedSinceCheckpoint = allowed.count < owned.count

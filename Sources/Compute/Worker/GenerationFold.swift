@@ -18,24 +18,28 @@ struct GenerationFold: Sendable {
     guard range.wants(partition) else { return false }
     if box.fold.hasColdSessions { return true }
     return box.fold.hasColdWindows
-      && box.fold.definition.window.slots(from: range.from, to: range.to).from <= box.fold.coldThrough
+      && box.fold.definition.window.slots(from: range.from, through: range.through).from <= box.fold.coldThrough
   }
+
+  /// Parts of rows that end at or before this may be gone; nil when none are, and where a row has no other parts.
+  var partsDroppedEnd: Int64? { box.fold.definition.hasSourceKey ? nil : box.fold.dropped.end }
 
   /// Adds what the fold holds within the bounds, and says what of it is in the file.
   /// - Parameter pin: The file at this moment; needed where the fold `isCold`.
   func copy(_ range: RowRange, pin: StatePin? = nil, into snapshot: inout FoldSnapshot) {
     snapshot.asOf[partition] = next
     if let time = box.fold.eventTimeWatermark { snapshot.eventTimeWatermarks[partition] = time }
+    snapshot.droppedEnds[partition] = partsDroppedEnd
     // Rows past retention may not have been deleted yet; whether a read sees them must not depend on that.
     let kept = max(range.from, box.fold.firstKeptWindow)
-    guard kept < range.to, range.wants(partition) else { return }
+    guard kept <= range.through, range.wants(partition) else { return }
     snapshot.from[partition] = kept
-    snapshot.to = range.to
-    let slots = box.fold.definition.window.slots(from: kept, to: range.to)
+    snapshot.through = range.through
+    let slots = box.fold.definition.window.slots(from: kept, through: range.through)
     let isCold = isCold(range)
     let overlay = isCold && box.fold.hasColdWindows ? RowOverlay(layout: box.fold.definition.layout) : nil
-    box.fold.copyRows(from: slots.from, to: slots.to, key: range.key, overlay: overlay, into: &snapshot.rows)
-    if var stored = box.fold.storedRange(view: viewID, slots.from, slots.to, key: range.key, isCold: isCold) {
+    box.fold.copyRows(from: slots.from, through: slots.through, key: range.key, overlay: overlay, into: &snapshot.rows)
+    if var stored = box.fold.storedRange(view: viewID, slots.from, slots.through, key: range.key, isCold: isCold) {
       stored.overlay = overlay
       if isCold { stored.pin = pin }
       snapshot.stored.append(stored)
@@ -43,10 +47,10 @@ struct GenerationFold: Sendable {
   }
 }
 
-/// What rows a read wants, on the window's start: nanoseconds, half-open.
+/// What rows a read wants, on the window's start: nanoseconds, both bounds inclusive. None where `from` is beyond `through`.
 struct RowRange: Sendable {
   var from = Int64.min
-  var to = Int64.max
+  var through = Int64.max
   /// Of this key only.
   var key: [UInt8]?
   /// The only partition that has rows of the key; nil where any may.
@@ -64,9 +68,11 @@ struct FoldSnapshot: Sendable {
   /// As they are kept: of a hop, a row for each pane.
   var rows: PartialRows
   var stored: [CheckpointStore.StoredRange] = []
-  /// Bounds of the windows' starts: inclusive, for each partition, since retention ends at another time in each; exclusive.
+  /// Of each fold of which retention has taken some, up to where.
+  var droppedEnds: [PartitionID: Int64] = [:]
+  /// Bounds of the windows' starts, inclusive; the first for each partition, since retention ends at another time in each.
   var from: [PartitionID: Int64] = [:]
-  var to = Int64.max
+  var through = Int64.max
 
   init(_ definition: ViewDefinition) { rows = PartialRows(stride: definition.layout.stride) }
 
@@ -76,12 +82,13 @@ struct FoldSnapshot: Sendable {
     eventTimeWatermarks.merge(other.eventTimeWatermarks) { $1 }
     rows.append(contentsOf: other.rows)
     stored += other.stored
+    droppedEnds.merge(other.droppedEnds) { $1 }
     from.merge(other.from) { $1 }
-    to = min(to, other.to)
+    through = min(through, other.through)
   }
 
   /// The results' windows, once all rows that are in the file have been added.
   func windows(of definition: ViewDefinition) -> PartialRows {
-    rows.windows(of: definition, from: { from[$0] ?? .max }, to: to)
+    rows.windows(of: definition, from: { from[$0] ?? .max }, through: through)
   }
 }

@@ -59,8 +59,10 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
     }
     let days = daysSinceEpoch(year: year, month: month, day: day)
     let seconds = Int64(days) * 86400 + Int64(hour * 3600 + (minute - offsetMinutes) * 60 + second)
-    let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    let (total, overflowAgain) = scaled.addingReportingOverflow(fraction)
+    // Towards zero: the first second of the range begins before it.
+    let isBefore = seconds < 0 && fraction > 0
+    let (scaled, overflow) = (isBefore ? seconds + 1 : seconds).multipliedReportingOverflow(by: 1_000_000_000)
+    let (total, overflowAgain) = scaled.addingReportingOverflow(isBefore ? fraction - 1_000_000_000 : fraction)
     return overflow || overflowAgain ? nil : Timestamp(nanoseconds: total)
   }
 

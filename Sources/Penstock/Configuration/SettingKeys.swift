@@ -84,6 +84,9 @@ enum SettingKeys {
     static let memoryBytesMax = Setting<Int>.size(
       "compute.memory_bytes_max", default: .gibibytes(1), in: .mebibytes(1) ... .tebibytes(1),
       help: "Memory for views' rows, over all workers: of more, those that changed longest ago are in the workers' files only.")
+    static let lateEventsMax = Setting<Int>.count(
+      "compute.late_events_max", default: 100_000, in: 0...10_000_000,
+      help: "Late events of each view and partition that are listed, the last ones; all are counted.")
     static let keptCheckpoints = Setting<Int>.count(
       "compute.kept_checkpoints", default: 4, in: 0...1000,
       help: "Copies of each worker's file kept for reads at a past point (`as_of`), which begin at the nearest; 0 keeps none.")
@@ -226,52 +229,54 @@ enum SettingKeys {
 
   /// Every declaration, for messages, `config check` and the documentation. `Settings` reads exactly these: a test holds the two
   /// together.
-  static let all: [SettingDeclaration] = [
-    SettingDeclaration(data), SettingDeclaration(views),
-    SettingDeclaration(Ingest.listen), SettingDeclaration(Ingest.hosts), SettingDeclaration(Ingest.origins),
-  ] + Ingest.serving.declarations + [
-    SettingDeclaration(Ingest.messageBytesMax),
-    SettingDeclaration(Ingest.unackedMessagesMax), SettingDeclaration(Ingest.reactors),
-    SettingDeclaration(Ingest.deviceConnectionsMax), SettingDeclaration(Ingest.deviceEventsPerSecondMax),
-    SettingDeclaration(Ingest.heartbeat), SettingDeclaration(Ingest.dedupWindow),
-    SettingDeclaration(Log.listen),
-  ] + Log.serving.declarations + [
-    SettingDeclaration(Log.partitions), SettingDeclaration(Log.sync),
-    SettingDeclaration(Log.syncInterval), SettingDeclaration(Log.segmentBytesMax), SettingDeclaration(Log.codec),
-    SettingDeclaration(Log.dedupIdentitiesMax), SettingDeclaration(Log.retentionAge), SettingDeclaration(Log.retentionBytes),
-    SettingDeclaration(Log.retentionInterval), SettingDeclaration(Log.diskReserve),
-    SettingDeclaration(Compute.listen),
-  ] + Compute.serving.declarations + [
-    SettingDeclaration(Compute.workers), SettingDeclaration(Compute.checkpointInterval),
-    SettingDeclaration(Compute.memoryBytesMax), SettingDeclaration(Compute.changedRowsMax),
-    SettingDeclaration(Compute.keptCheckpoints), SettingDeclaration(Compute.keptCheckpointInterval),
-    SettingDeclaration(Compute.keptBytesMax),
-    SettingDeclaration(Compute.neighbours),
-    SettingDeclaration(Query.listen), SettingDeclaration(Query.hosts), SettingDeclaration(Query.origins),
-    SettingDeclaration(Query.stallTimeout),
-  ] + Query.serving.declarations + [
-    SettingDeclaration(Query.rowsMax),
-    SettingDeclaration(Query.pinnedBytesMax),
-    SettingDeclaration(Query.pinnedLifetime),
-    SettingDeclaration(Query.exportsMax),
-    SettingDeclaration(Query.exportTimeMax),
-    SettingDeclaration(Query.streamsMax),
-    SettingDeclaration(Query.streamRowsMax),
-    SettingDeclaration(Query.streamBytesMax),
-    SettingDeclaration(Query.streamsBytesMax),
-    SettingDeclaration(Query.aggregateRowsMax),
-    SettingDeclaration(Query.sqlThreads),
-    SettingDeclaration(Query.sqlTimeout),
-    SettingDeclaration(Query.sqlMemoryBytesMax),
-    SettingDeclaration(Query.sqlViewRowsMax),
-    SettingDeclaration(Query.sqlAnswerBytesMax),
-    SettingDeclaration(Auth.tokens), SettingDeclaration(Auth.jwks), SettingDeclaration(Auth.jwksRefresh),
-    SettingDeclaration(Auth.secret), SettingDeclaration(Auth.audience), SettingDeclaration(Auth.issuer),
-    SettingDeclaration(Auth.sourcesClaim), SettingDeclaration(Auth.leeway),
-    SettingDeclaration(TLS.certificate), SettingDeclaration(TLS.key), SettingDeclaration(TLS.clientAuthorities),
-    SettingDeclaration(Mesh.consul), SettingDeclaration(Mesh.tokenFile), SettingDeclaration(Mesh.instance),
-    SettingDeclaration(Mesh.sidecarAddress), SettingDeclaration(Mesh.sidecarPort),
-  ]
+  static let all: [SettingDeclaration] =
+    [
+      SettingDeclaration(data), SettingDeclaration(views),
+      SettingDeclaration(Ingest.listen), SettingDeclaration(Ingest.hosts), SettingDeclaration(Ingest.origins),
+    ] + Ingest.serving.declarations + [
+      SettingDeclaration(Ingest.messageBytesMax),
+      SettingDeclaration(Ingest.unackedMessagesMax), SettingDeclaration(Ingest.reactors),
+      SettingDeclaration(Ingest.deviceConnectionsMax), SettingDeclaration(Ingest.deviceEventsPerSecondMax),
+      SettingDeclaration(Ingest.heartbeat), SettingDeclaration(Ingest.dedupWindow),
+      SettingDeclaration(Log.listen),
+    ] + Log.serving.declarations + [
+      SettingDeclaration(Log.partitions), SettingDeclaration(Log.sync),
+      SettingDeclaration(Log.syncInterval), SettingDeclaration(Log.segmentBytesMax), SettingDeclaration(Log.codec),
+      SettingDeclaration(Log.dedupIdentitiesMax), SettingDeclaration(Log.retentionAge), SettingDeclaration(Log.retentionBytes),
+      SettingDeclaration(Log.retentionInterval), SettingDeclaration(Log.diskReserve),
+      SettingDeclaration(Compute.listen),
+    ] + Compute.serving.declarations + [
+      SettingDeclaration(Compute.workers), SettingDeclaration(Compute.checkpointInterval),
+      SettingDeclaration(Compute.memoryBytesMax), SettingDeclaration(Compute.changedRowsMax),
+      SettingDeclaration(Compute.lateEventsMax),
+      SettingDeclaration(Compute.keptCheckpoints), SettingDeclaration(Compute.keptCheckpointInterval),
+      SettingDeclaration(Compute.keptBytesMax),
+      SettingDeclaration(Compute.neighbours),
+      SettingDeclaration(Query.listen), SettingDeclaration(Query.hosts), SettingDeclaration(Query.origins),
+      SettingDeclaration(Query.stallTimeout),
+    ] + Query.serving.declarations + [
+      SettingDeclaration(Query.rowsMax),
+      SettingDeclaration(Query.pinnedBytesMax),
+      SettingDeclaration(Query.pinnedLifetime),
+      SettingDeclaration(Query.exportsMax),
+      SettingDeclaration(Query.exportTimeMax),
+      SettingDeclaration(Query.streamsMax),
+      SettingDeclaration(Query.streamRowsMax),
+      SettingDeclaration(Query.streamBytesMax),
+      SettingDeclaration(Query.streamsBytesMax),
+      SettingDeclaration(Query.aggregateRowsMax),
+      SettingDeclaration(Query.sqlThreads),
+      SettingDeclaration(Query.sqlTimeout),
+      SettingDeclaration(Query.sqlMemoryBytesMax),
+      SettingDeclaration(Query.sqlViewRowsMax),
+      SettingDeclaration(Query.sqlAnswerBytesMax),
+      SettingDeclaration(Auth.tokens), SettingDeclaration(Auth.jwks), SettingDeclaration(Auth.jwksRefresh),
+      SettingDeclaration(Auth.secret), SettingDeclaration(Auth.audience), SettingDeclaration(Auth.issuer),
+      SettingDeclaration(Auth.sourcesClaim), SettingDeclaration(Auth.leeway),
+      SettingDeclaration(TLS.certificate), SettingDeclaration(TLS.key), SettingDeclaration(TLS.clientAuthorities),
+      SettingDeclaration(Mesh.consul), SettingDeclaration(Mesh.tokenFile), SettingDeclaration(Mesh.instance),
+      SettingDeclaration(Mesh.sidecarAddress), SettingDeclaration(Mesh.sidecarPort),
+    ]
 }
 
 /// `http://127.0.0.1:9000/jwks.json`: what travels in plain text must not leave this machine.

@@ -144,6 +144,7 @@ struct ComputeSettings: Sendable, Hashable {
   var checkpointInterval: Duration
   var memoryBytesMax: Int
   var changedRowsMax: Int
+  var lateEventsMax: Int
   var keptCheckpoints: Int
   var keptCheckpointInterval: Duration
   var keptBytesMax: Int
@@ -157,6 +158,7 @@ struct ComputeSettings: Sendable, Hashable {
     checkpointInterval = reader.value(SettingKeys.Compute.checkpointInterval)
     memoryBytesMax = reader.value(SettingKeys.Compute.memoryBytesMax)
     changedRowsMax = reader.value(SettingKeys.Compute.changedRowsMax)
+    lateEventsMax = reader.value(SettingKeys.Compute.lateEventsMax)
     keptCheckpoints = reader.value(SettingKeys.Compute.keptCheckpoints)
     keptCheckpointInterval = reader.value(SettingKeys.Compute.keptCheckpointInterval)
     keptBytesMax = reader.value(SettingKeys.Compute.keptBytesMax)

@@ -161,7 +161,8 @@ extension ComputeConfiguration {
     self.init(
       directory: settings.data + "/compute", workers: settings.compute.workers,
       checkpointInterval: settings.compute.checkpointInterval, changedRowsMax: settings.compute.changedRowsMax,
-      memoryBytesMax: settings.compute.memoryBytesMax, keptCheckpointsMax: settings.compute.keptCheckpoints,
+      memoryBytesMax: settings.compute.memoryBytesMax, lateEventsMax: settings.compute.lateEventsMax,
+      keptCheckpointsMax: settings.compute.keptCheckpoints,
       keptCheckpointInterval: settings.compute.keptCheckpointInterval, keptBytesMax: settings.compute.keptBytesMax,
       neighbours: settings.compute.neighbours)
   }

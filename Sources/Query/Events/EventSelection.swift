@@ -5,20 +5,21 @@ struct EventSelection: Sendable {
   private let source: [UInt8]?
   private let type: [UInt8]?
   private let from: Int64
-  private let to: Int64
+  /// Exclusive; nil where there is no bound.
+  private let to: Int64?
   private let isTimeBound: Bool
 
   init(_ query: EventsQuery) {
     source = query.source.map { Array($0.utf8) }
     type = query.type.map { Array($0.utf8) }
     from = query.from ?? .min
-    to = query.to ?? .max
+    to = query.to
     isTimeBound = query.from != nil || query.to != nil
   }
 
   /// Whether the header's times alone say that no row is wanted.
   func skips(_ header: BatchHeader) -> Bool {
-    isTimeBound && (header.lastEventTime.nanoseconds < from || header.firstEventTime.nanoseconds >= to)
+    isTimeBound && (header.lastEventTime.nanoseconds < from || to.map { header.firstEventTime.nanoseconds >= $0 } ?? false)
   }
 
   /// - Returns: Ascending row numbers, `limit` at most.
@@ -31,7 +32,8 @@ struct EventSelection: Sendable {
     if type != nil { batch.load(.attribute("type"), into: &typeCodes) }
     var rows: [Int] = []
     for row in range {
-      if isTimeBound, times[row] < from || times[row] >= to { continue }
+      if isTimeBound, times[row] < from { continue }
+      if let to, times[row] >= to { continue }
       if source != nil, !sources.matches(Int(sourceCodes[row]), in: batch) { continue }
       if type != nil, !types.matches(Int(typeCodes.bits[row]), in: batch) { continue }
       rows.append(row)

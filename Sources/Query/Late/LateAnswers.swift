@@ -52,7 +52,7 @@ struct LateAnswers: Sendable {
       result.events.removeSubrange(limit...)
     }
     let rows = try await rows(result.events)
-    return LateAnswers.answer(view, result.generation, ends, rows, cursor, format)
+    return LateAnswers.answer(view, result, ends, rows, cursor, format)
   }
 
   /// With the events themselves, null where retention has taken them.
@@ -79,7 +79,9 @@ struct LateAnswers: Sendable {
         continue
       }
       // All that are of this batch at once: to make events of a batch takes a pass over it.
-      let those = late[at...].prefix { $0.partition == batch.partition && (batch.baseOffset..<batch.endOffset).contains($0.offset) }
+      let those = late[at...].prefix {
+        $0.partition == batch.partition && (batch.baseOffset..<batch.endOffset).contains($0.offset)
+      }
       for (one, found) in zip(those, batch.events(at: those.map { batch.baseOffset.distance(to: $0.offset) })) {
         var bytes: [UInt8] = []
         found.writeJSON(to: &bytes)
@@ -107,15 +109,19 @@ struct LateAnswers: Sendable {
   }
 
   private static func answer(
-    _ view: String, _ generation: Int, _ asOf: OffsetVector, _ rows: [JSONObject], _ cursor: String?, _ format: OutputFormat
+    _ view: String, _ result: LateReadResult, _ asOf: OffsetVector, _ rows: [JSONObject], _ cursor: String?,
+    _ format: OutputFormat
   ) -> Answer {
     var bytes: [UInt8] = []
+    let counted = result.counts.values.reduce(0) { $0 + $1.counted }
+    let listed = result.counts.values.reduce(0) { $0 + $1.listed }
     switch format {
     case .json:
       return Answer(
         200,
         [
-          "view": .string(view), "generation": .int(Int64(generation)), "as_of": asOf.json,
+          "view": .string(view), "generation": .int(Int64(result.generation)), "as_of": asOf.json,
+          "counted": .int(Int64(counted)), "listed": .int(Int64(listed)),
           "events": .array(rows.map { .object($0) }), "next_cursor": cursor.map { .string($0) } ?? .null,
         ])
     case .ndjson:
@@ -140,6 +146,8 @@ struct LateAnswers: Sendable {
     }
     var answer = Answer(200, format.contentType, bytes)
     answer.headers.append(("Penstock-As-Of", asOf.description))
+    answer.headers.append(("Penstock-Late-Counted", "\(counted)"))
+    answer.headers.append(("Penstock-Late-Listed", "\(listed)"))
     if let cursor { answer.headers.append(("Penstock-Next-Cursor", cursor)) }
     return answer
   }

@@ -13,7 +13,9 @@ struct LedgerAnswers: Sendable {
     // Before the views: by the time they are asked, the log may have let go of what they have counted since.
     let log = try await partitions()
     let statuses = try await source.statuses(maxAge: .zero)
+    let tallies = try await source.tallies()
     var isBalanced = true
+    var differences: [JSONValue] = []
     var views: [JSONValue] = []
     for status in statuses {
       var rows: [JSONValue] = []
@@ -21,13 +23,19 @@ struct LedgerAnswers: Sendable {
       for progress in status.partitions {
         let row = LedgerRow(progress, logStart: log[progress.partition]?.startOffset ?? .zero)
         sum.add(row)
+        if let difference = row.difference { differences.append(difference.json(status, progress.partition, nil)) }
         rows.append(.object(row.members(partition: progress)))
       }
-      isBalanced = isBalanced && sum.isBalanced
+      let tally = tallies.first { $0.view == status.definition.name && $0.generation == status.generation }
+      for one in tally?.partitions ?? [] {
+        if let difference = one.difference { differences.append(difference.json(status, one.partition, one.nextOffset)) }
+      }
+      isBalanced = isBalanced && sum.isBalanced && tally?.partitions.allSatisfy(\.isBalanced) ?? true
       var members = JSONObject()
       members["view"] = .string(status.definition.name)
       members["generation"] = .int(Int64(status.generation))
       for member in sum.members() { members[member.name] = member.value }
+      members["rows"] = tally?.json ?? .null
       members["partitions"] = .array(rows)
       views.append(.object(members))
     }
@@ -50,6 +58,7 @@ struct LedgerAnswers: Sendable {
         ]
       })
     result["views"] = .array(views)
+    result["differences"] = .array(differences)
     result["balanced"] = .bool(isBalanced)
     return Answer(200, .object(result))
   }
@@ -92,6 +101,16 @@ struct LedgerRow: Sendable, Hashable {
     isBalanced = appended == applied + filtered + late + pending
   }
 
+  /// What does not add up, of one partition.
+  var difference: LedgerDifference? {
+    guard !isBalanced else { return nil }
+    return LedgerDifference(
+      expected: appended, found: applied + filtered + late + pending,
+      detail: gone > 0
+        ? "the log let go of \(gone) events before the view had counted them"
+        : "applied + filtered + late + pending is not appended")
+  }
+
   mutating func add(_ other: LedgerRow) {
     appended += other.appended
     applied += other.applied
@@ -117,5 +136,43 @@ struct LedgerRow: Sendable, Hashable {
     members["gone"] = .int(Int64(gone))
     members["balanced"] = .bool(isBalanced)
     return members
+  }
+}
+
+/// Numbers that should be the same.
+struct LedgerDifference: Sendable, Hashable {
+  var expected: Int
+  var found: Int
+  var detail: String
+
+  /// - Parameter asOf: The offset up to which the partition was counted; nil for all.
+  func json(_ status: ViewStatus, _ partition: PartitionID, _ asOf: Offset?) -> JSONValue {
+    [
+      "view": .string(status.definition.name), "generation": .int(Int64(status.generation)),
+      "partition": .int(Int64(partition.rawValue)), "as_of": asOf.map { JSONValue.int($0.rawValue) } ?? .null,
+      "expected": .int(Int64(expected)), "found": .int(Int64(found)), "detail": .string(detail),
+    ]
+  }
+}
+
+extension RowTally {
+  /// What does not add up.
+  var difference: LedgerDifference? {
+    guard !isBalanced else { return nil }
+    return LedgerDifference(
+      expected: applied, found: inRows + dropped, detail: "the view's rows do not count the events that were applied")
+  }
+}
+
+extension ViewTally {
+  /// Over all partitions, each as of its last checkpoint.
+  var json: JSONValue {
+    let (applied, inRows) = (partitions.reduce(0) { $0 + $1.applied }, partitions.reduce(0) { $0 + $1.inRows })
+    return [
+      "as_of": OffsetVector(Dictionary(partitions.map { ($0.partition, $0.nextOffset) }) { $1 }).json,
+      "applied": .int(Int64(applied)), "in_rows": .int(Int64(inRows)),
+      "dropped": .int(Int64(partitions.reduce(0) { $0 + $1.dropped })),
+      "balanced": .bool(partitions.allSatisfy(\.isBalanced)),
+    ]
   }
 }

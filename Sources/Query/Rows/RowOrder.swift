@@ -58,7 +58,7 @@ extension PartialRows {
     switch column {
     case .windowStart: .time(Timestamp(nanoseconds: windowStarts[row]))
     case .windowEnd: .time(Timestamp(nanoseconds: windowEnds[row]))
-    case .final: .bool(finality.isFinal(partition: partitions[row], windowEnd: windowEnds[row]))
+    case .final: .bool(finality.isFinal(row, of: self))
     case .key(let index): keys(row)[index]
     case .aggregate(let index): withState(row) { layout.value(of: index, in: $0) }
     }

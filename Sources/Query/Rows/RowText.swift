@@ -43,7 +43,7 @@ struct RowText: Sendable {
     startText.append(rows.windowStarts[row], to: &output)
     output.append(contentsOf: #"","window_end":""#.utf8)
     endText.append(rows.windowEnds[row], to: &output)
-    let isFinal = finality.isFinal(partition: rows.partitions[row], windowEnd: rows.windowEnds[row])
+    let isFinal = finality.isFinal(row, of: rows)
     output.append(contentsOf: (isFinal ? #"","final":true"# : #"","final":false"#).utf8)
     RowText.appendMembers(row, of: rows, keyCount, labels, layout, to: &output)
     output.append(0x7D)
@@ -70,7 +70,7 @@ struct RowText: Sendable {
     startText.append(rows.windowStarts[row], to: &output)
     output.append(0x2C)
     endText.append(rows.windowEnds[row], to: &output)
-    let isFinal = finality.isFinal(partition: rows.partitions[row], windowEnd: rows.windowEnds[row])
+    let isFinal = finality.isFinal(row, of: rows)
     output.append(contentsOf: (isFinal ? ",true" : ",false").utf8)
     let keys = keyCount == 0 ? [] : rows.keys(row)
     for index in 0..<keyCount {

@@ -77,11 +77,13 @@ final class ViewQuery: Sendable {
     }
     let point = filter?.pointKey(schema.keys.map(\.name))
     isOfOneKey = point?.isWhole ?? false
-    // A session of fewer keys may begin before the sessions it is made of.
+    // A session of fewer keys may begin before the sessions it is made of; and whether a step's row is final depends on sessions that begin later.
     let isJoined = definition.joinsSessions(keptKeys: keptKeys)
+    let isOpenEnded = isJoined || definition.window.isSession && step != nil
     request = ViewReadRequest(
       view: definition.name, generation: isPinned ? generation : nil,
-      from: isJoined ? nil : from.map { Timestamp(nanoseconds: $0) }, to: isJoined ? nil : to.map { Timestamp(nanoseconds: $0) },
+      from: isJoined ? nil : from.map { Timestamp(nanoseconds: $0) },
+      to: isOpenEnded ? nil : to.map { Timestamp(nanoseconds: $0) },
       after: after, timeout: timeout, keyFilter: filter, key: point?.key, asOf: asOf, allowsPartial: allowsPartial)
     var text = "\(definition.name)\n\(from.map(String.init) ?? "")\n\(to.map(String.init) ?? "")\n"
     text += "\(asOf?.description ?? "") \(isPinned ? generation : 0)\n"
@@ -157,24 +159,42 @@ final class ViewQuery: Sendable {
       && !definition.joinsSessions(keptKeys: nil)
   }
 
-  /// The result's rows of those read: those that are wanted, merged, in the order of window start and key.
+  /// The result's rows of those read: those that are wanted and kept, merged, in the order of window start and key.
   /// - Parameter isOfKey: Whether they are all of `request.key`.
-  func result(of read: PartialRows, isOfKey: Bool = false) -> PartialRows {
-    var rows = read
+  /// - Returns: With when each can change last, where that is not its window's end.
+  func result(of read: PartialResult, isOfKey: Bool = false) -> (rows: PartialRows, lastChanges: [Int64]?) {
+    var rows = read.rows
     if let filter, !(isOfKey && isOfOneKey) {
       var scratch = EvaluationScratch()
       rows = rows.filtered(by: filter, keys: definition.keys.map(\.name), using: &scratch)
     }
     // Of overlapping windows, merging takes those that follow one another: else events would count several times.
     if step != nil, case .hop(let size, _) = definition.window { rows = rows.filtered { $0 % size == 0 } }
-    if definition.joinsSessions(keptKeys: keptKeys) {
-      // Which windows there are is known only when sessions are joined.
-      let first = from ?? .min
-      let end = to ?? .max
-      rows = rows.merged(for: definition, keptKeys: keptKeys).filtered { $0 >= first && $0 < end }
-      return step == nil ? rows : rows.merged(layout: definition.layout, step: step)
+    let expiredEnd = read.expiredEnd
+    if !definition.joinsSessions(keptKeys: nil) { rows = rows.retained(after: expiredEnd) }
+    if definition.window.isSession, definition.joinsSessions(keptKeys: keptKeys) || step != nil {
+      return sessions(of: rows, expiredEnd)
     }
-    guard keptKeys != nil || step != nil || !rows.isMerged else { return rows }
-    return rows.merged(for: definition, keptKeys: keptKeys, step: step)
+    guard keptKeys != nil || step != nil || !rows.isMerged else { return (rows, nil) }
+    return (rows.merged(for: definition, keptKeys: keptKeys, step: step), nil)
+  }
+
+  /// Sessions that are joined, or merged into steps.
+  ///
+  /// An event may still come for such a row as long as one session of its keys is open, which it may extend to before its start, and as long as it could
+  /// begin one less than the gap after the row.
+  private func sessions(of read: PartialRows, _ expiredEnd: Int64?) -> (rows: PartialRows, lastChanges: [Int64]?) {
+    var all = read.merged(for: definition, keptKeys: keptKeys)
+    if definition.joinsSessions(keptKeys: nil) { all = all.retainedSessions(from: expiredEnd) }
+    // Which windows there are is known only when sessions are joined.
+    let first = from ?? .min
+    var rows = all.filtered { start in start >= first && (to.map { start < $0 } ?? true) }
+    if step != nil { rows = rows.merged(layout: definition.layout, step: step) }
+    let open = rows.lastEnds(of: all)
+    let lastChanges = (0..<rows.count).map { row -> Int64 in
+      let end = step.map { WindowDefinition.tumbleEnd(of: rows.windowStarts[row], size: $0) } ?? rows.windowEnds[row]
+      return max(open[row], WindowDefinition.end(of: end, size: definition.window.length))
+    }
+    return (rows, lastChanges)
   }
 }

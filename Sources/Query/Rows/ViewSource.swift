@@ -35,6 +35,7 @@ final class ViewSource: Sendable {
 
   private let store: any ViewStore
   private let idleAfter: Int64
+  private let startedAt: Int64
   private let now: @Sendable () -> Timestamp
   private let known = Mutex<Known>(Known())
 
@@ -49,6 +50,7 @@ final class ViewSource: Sendable {
     self.store = store
     self.idleAfter = idleAfter.nanoseconds
     self.now = now
+    startedAt = now().nanoseconds
   }
 
   /// The rows of the query that `query` makes of the view's definition; it is asked again when that has changed.
@@ -84,11 +86,10 @@ final class ViewSource: Sendable {
       return ((stream, slot), stream.definition, stream.generation)
     }
     guard let (stream, slot) = found else { return nil }
-    let strict = Finality(definition: made.definition, keptKeys: nil, eventTimeWatermarks: stream.eventTimeWatermarks)
     let finality = finality(
-      strict, made.definition, keptKeys: nil, stream.asOf, stream.eventTimeWatermarks,
+      made, Finality.Partitions(stream.eventTimeWatermarks, asOf: stream.asOf), stream.asOf,
       try await statuses(maxAge: ViewSource.statusAge))
-    return (made, stream, finality, slot)
+    return (made, stream.retained(), finality, slot)
   }
 
   /// What `ask` reads for the query that `query` makes of the view's definition.
@@ -124,20 +125,28 @@ final class ViewSource: Sendable {
 
   /// A store's answer, merged as the query wants it.
   func result(of query: ViewQuery, _ read: PartialResult) async throws(QueryFailure) -> ViewResult {
-    let rows = query.result(of: read.rows)
-    let finality = try await finality(of: rows, query.definition, keptKeys: query.keptKeys, read)
+    let (rows, lastChanges) = query.result(of: read)
+    let partitions = Finality.Partitions(read.eventTimeWatermarks, asOf: read.asOf, areMissing: !read.missing.isEmpty)
+    var finality = Finality(definition: query.definition, keptKeys: query.keptKeys, partitions)
+    finality.lastChanges = lastChanges
+    if !finality.isEveryRowFinal(rows) {
+      finality = self.finality(query, partitions, read.asOf, try await statuses(maxAge: ViewSource.statusAge))
+      finality.lastChanges = lastChanges
+    }
     return ViewResult(query: query, asOf: read.asOf, rows: rows, finality: finality, missing: read.missing)
   }
 
   /// As `result`, where it can be had without waiting for anything.
   func resultAtOnce(of query: ViewQuery) -> ViewResult? {
     guard let read = store.readAtOnce(query.request), read.generation == query.generation else { return nil }
-    let rows = query.result(of: read.rows, isOfKey: true)
-    let (definition, watermarks) = (query.definition, read.eventTimeWatermarks)
-    var finality = Finality(definition: definition, keptKeys: query.keptKeys, eventTimeWatermarks: watermarks)
+    let (rows, lastChanges) = query.result(of: read, isOfKey: true)
+    let partitions = Finality.Partitions(read.eventTimeWatermarks, asOf: read.asOf)
+    var finality = Finality(definition: query.definition, keptKeys: query.keptKeys, partitions)
+    finality.lastChanges = lastChanges
     if !finality.isEveryRowFinal(rows) {
       guard let statuses = knownStatuses(maxAge: ViewSource.statusAge) else { return nil }
-      finality = self.finality(finality, definition, keptKeys: query.keptKeys, read.asOf, watermarks, statuses)
+      finality = self.finality(query, partitions, read.asOf, statuses)
+      finality.lastChanges = lastChanges
     }
     return ViewResult(query: query, asOf: read.asOf, rows: rows, finality: finality)
   }
@@ -161,34 +170,22 @@ final class ViewSource: Sendable {
     }
   }
 
-  private func finality(
-    of rows: PartialRows, _ definition: ViewDefinition, keptKeys: [Int]?, _ result: PartialResult
-  ) async throws(QueryFailure) -> Finality {
-    let strict = Finality(definition: definition, keptKeys: keptKeys, eventTimeWatermarks: result.eventTimeWatermarks)
-    guard !strict.isEveryRowFinal(rows) else { return strict }
-    return finality(
-      strict, definition, keptKeys: keptKeys, result.asOf, result.eventTimeWatermarks,
-      try await statuses(maxAge: ViewSource.statusAge))
-  }
-
   /// With what is known of idle partitions.
   private func finality(
-    _ strict: Finality, _ definition: ViewDefinition, keptKeys: [Int]?, _ asOf: OffsetVector,
-    _ eventTimeWatermarks: [PartitionID: Timestamp], _ statuses: [ViewStatus]
+    _ query: ViewQuery, _ partitions: Finality.Partitions, _ asOf: OffsetVector, _ statuses: [ViewStatus]
   ) -> Finality {
-    guard let status = statuses.first(where: { $0.definition.name == definition.name }) else { return strict }
+    let known = statuses.first { $0.definition.name == query.definition.name }?.partitions ?? []
     let idleSince = now().nanoseconds - idleAfter
     var idle: Set<PartitionID> = []
-    for progress in status.partitions {
-      // Idle only while the rows count all that was appended, and nothing has been counted since the status was taken.
+    for progress in known {
+      // Idle only while the rows count all that was appended, and nothing has been counted since the status was taken. To one without any event nothing
+      // has been appended since this process asks.
       guard progress.lagEvents == 0, asOf[progress.partition] == progress.nextOffset,
-        let last = progress.lastAppendTime, last.nanoseconds <= idleSince
+        progress.lastAppendTime?.nanoseconds ?? startedAt <= idleSince
       else { continue }
       idle.insert(progress.partition)
     }
-    guard !idle.isEmpty else { return strict }
-    return Finality(
-      definition: definition, keptKeys: keptKeys, eventTimeWatermarks: eventTimeWatermarks, idle: idle)
+    return Finality(definition: query.definition, keptKeys: query.keptKeys, partitions, idle: idle)
   }
 
   // MARK: What is known
@@ -226,6 +223,10 @@ final class ViewSource: Sendable {
     let known = known.withLock { $0 }
     guard let at = known.at, ContinuousClock.now - at < maxAge else { return nil }
     return known.views
+  }
+
+  func tallies() async throws(QueryFailure) -> [ViewTally] {
+    do throws(ViewStoreError) { return try await store.tallies() } catch { throw QueryFailure(error) }
   }
 
   /// - Parameter maxAge: Zero asks the store.

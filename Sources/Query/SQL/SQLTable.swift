@@ -102,7 +102,7 @@ final class SQLRows {
     switch column {
     case 0: return .time(Timestamp(nanoseconds: rows.windowStarts[row]))
     case 1: return .time(Timestamp(nanoseconds: rows.windowEnds[row]))
-    case 2: return .bool(finality.isFinal(partition: rows.partitions[row], windowEnd: rows.windowEnds[row]))
+    case 2: return .bool(finality.isFinal(row, of: rows))
     case ..<(3 + keyCount): return column - 3 < keys.count ? keys[column - 3] : .null
     default: return rows.withState(row) { layout.value(of: column - 3 - keyCount, in: $0) }
     }

@@ -104,15 +104,28 @@ public struct ViewDefinition: Sendable, Hashable {
     windowEnd <= closedEnd(at: eventTimeWatermark)
   }
 
-  /// Windows that end at or before this are closed. Nanoseconds.
+  /// Windows that end at or before this are closed. Nanoseconds; never the last of the range of times, which stands for every end beyond it: no time
+  /// closes those.
   @inlinable public func closedEnd(at eventTimeWatermark: Int64) -> Int64 {
     let (end, overflow) = eventTimeWatermark.subtractingReportingOverflow(allowedLateness)
-    return overflow ? Int64.min : end
+    return overflow ? Int64.min : min(end, Int64.max - 1)
   }
+
+  /// Windows that end at or before this are past retention, in a partition of that event-time watermark; nil when none are. A row stays at least for as
+  /// long as it takes events, whatever `retention` says: so none is counted in a row that is gone.
+  public func expiredEnd(at eventTimeWatermark: Int64) -> Int64? {
+    guard let retention else { return nil }
+    let (end, overflow) = eventTimeWatermark.subtractingReportingOverflow(max(retention, allowedLateness))
+    return overflow || end == .min ? nil : min(end, Int64.max - 1)
+  }
+
+  /// Whether all events of a row are in one partition, that of its source.
+  public var hasSourceKey: Bool { keys.contains { $0.path == .attribute("source") } }
 
   public static func == (a: Self, b: Self) -> Bool {
     a.storage === b.storage
-      || a.retention == b.retention && a.generationHash == b.generationHash && a.canonicalText.utf8.elementsEqual(b.canonicalText.utf8)
+      || a.retention == b.retention && a.generationHash == b.generationHash
+        && a.canonicalText.utf8.elementsEqual(b.canonicalText.utf8)
   }
 
   public func hash(into hasher: inout Hasher) { hasher.combine(generationHash) }

@@ -23,11 +23,22 @@ public enum WindowDefinition: Sendable, Hashable {
     return overflow ? Int64.min : start
   }
 
-  /// A start's end; the end of the range of times when it would lie beyond it.
+  /// The end of the tumbling window that holds `time`; the end of the range of times when it would lie beyond it. Right also for a window that begins
+  /// before the range of times.
+  @inlinable public static func tumbleEnd(of time: Int64, size: Int64) -> Int64 {
+    var remainder = time % size
+    if remainder < 0 { remainder += size }
+    return end(of: time, size: size - remainder)
+  }
+
+  /// `size` after `start`, which may be any time; the end of the range of times when that lies beyond it.
   @inlinable public static func end(of start: Int64, size: Int64) -> Int64 {
     let (end, overflow) = start.addingReportingOverflow(size)
     return overflow ? Int64.max : end
   }
+
+  /// Whether a time lies before a session's end. The last of the range of times stands for every end beyond it: all times are before that.
+  @inlinable public static func isBefore(_ time: Int64, end: Int64) -> Bool { time < end || end == .max }
 
   /// Windows of a hop that one event may be in.
   public static let overlapMax: Int64 = 10_000

@@ -95,7 +95,7 @@ public struct RowDifferences: Sendable {
 
     init(_ result: PartialResult, _ columns: [SchemaColumn]) {
       layout = result.definition.layout
-      rows = result.rows.merged(layout: layout)
+      rows = result.rows.retained(for: result.definition, after: result.expiredEnd)
       let names = result.definition.aggregates.map(\.name)
       numbers = columns.compactMap { names.firstIndex(of: $0.name) }
     }

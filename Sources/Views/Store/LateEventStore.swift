@@ -40,11 +40,25 @@ public struct LateReadResult: Sendable {
   public var asOf: OffsetVector
   /// `limit` at most.
   public var events: [LateEvent]
+  /// Of each partition, whatever was asked for.
+  public var counts: [PartitionID: LateCounts]
 
-  public init(generation: Int, asOf: OffsetVector, events: [LateEvent]) {
+  public init(generation: Int, asOf: OffsetVector, events: [LateEvent], counts: [PartitionID: LateCounts] = [:]) {
     self.generation = generation
     self.asOf = asOf
     self.events = events
+    self.counts = counts
+  }
+}
+
+/// How many events were late, and how many of them, the last ones, are listed.
+public struct LateCounts: Sendable, Hashable {
+  public var counted: Int
+  public var listed: Int
+
+  public init(counted: Int, listed: Int) {
+    self.counted = counted
+    self.listed = listed
   }
 }
 

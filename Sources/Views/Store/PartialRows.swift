@@ -9,6 +9,8 @@ public struct PartialResult: Sendable {
   /// Of the partitions that have seen an event.
   public var eventTimeWatermarks: [PartitionID: Timestamp]
   public var rows: PartialRows
+  /// Of a view whose rows may lie in several partitions: parts that end at or before this may have been dropped by retention. Nanoseconds; nil when none.
+  public var droppedEnd: Int64?
   /// Partitions whose rows are not among these, because nobody answers for them; empty unless `allowsPartial` was asked for.
   public var missing: [PartitionID] = []
 

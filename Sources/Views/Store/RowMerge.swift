@@ -74,8 +74,8 @@ extension PartialRows {
       var start = windowStarts[row]
       var end = windowEnds[row]
       if let step {
+        end = Swift.max(WindowDefinition.tumbleEnd(of: start, size: step), end)
         start = WindowDefinition.tumbleStart(of: start, size: step)
-        end = Swift.max(WindowDefinition.end(of: start, size: step), end)
       }
       key.withUnsafeBytes { key in
         withState(row) { state in

@@ -10,6 +10,8 @@ public struct RowStream: Sendable {
   public var asOf: OffsetVector
   /// Of the partitions that have seen an event.
   public var eventTimeWatermarks: [PartitionID: Timestamp]
+  /// As `PartialResult.droppedEnd`.
+  public var droppedEnd: Int64?
   public var pieces: any RowPieces
 
   /// - Parameters:
@@ -17,15 +19,17 @@ public struct RowStream: Sendable {
   ///   - generation: Of the view.
   ///   - asOf: Of all rows, from the first.
   ///   - eventTimeWatermarks: Of the same moment.
+  ///   - droppedEnd: As `PartialResult.droppedEnd`.
   ///   - pieces: The rows.
   public init(
     definition: ViewDefinition, generation: Int, asOf: OffsetVector, eventTimeWatermarks: [PartitionID: Timestamp],
-    pieces: any RowPieces
+    droppedEnd: Int64? = nil, pieces: any RowPieces
   ) {
     self.definition = definition
     self.generation = generation
     self.asOf = asOf
     self.eventTimeWatermarks = eventTimeWatermarks
+    self.droppedEnd = droppedEnd
     self.pieces = pieces
   }
 }

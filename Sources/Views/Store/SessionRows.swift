@@ -4,14 +4,15 @@ extension ViewDefinition {
   /// Whether sessions of several partitions, or of several keys of which `keptKeys` keeps a part, may be one in the result. Then a range of the result's
   /// window starts says nothing of which rows are needed.
   public func joinsSessions(keptKeys: [Int]?) -> Bool {
-    window.isSession && (keptKeys != nil || !keys.contains { $0.path == .attribute("source") })
+    window.isSession && (keptKeys != nil || !hasSourceKey)
   }
 }
 
 extension PartialRows {
   /// Sessions of one key that overlap, in several partitions or of keys merged away, become one, from the first start to the last end.
   ///
-  /// Two sessions of the same partition and key overlap only when an event came after the first had closed; they stay two, unless another joins them.
+  /// Two sessions of the same partition and key overlap only when an event came after the first had closed; they stay two, unless one of another source
+  /// overlaps them both, directly or by way of others.
   /// - Returns: Rows in no order.
   func joiningSessions(layout: StateLayout, keptKeys: [Int]?) -> PartialRows {
     let rekeyed = keptKeys == nil ? self : regrouped(keptKeys, nil)
@@ -28,24 +29,104 @@ extension PartialRows {
     merging.append()
     var first = 0
     while first < order.count {
+      // A stretch of rows of one key, of which each overlaps one before it.
       let head = order[first]
       var end = windowEnds[head]
-      var isOfOneSource = true
       var next = first + 1
-      while next < order.count {
-        let row = order[next]
-        guard windowStarts[row] < end, rekeyed.withKey(head, { key in rekeyed.withKey(row) { bytesEqual(key, $0) } }) else {
-          break
-        }
-        let isSameSource = partitions[row] == partitions[head] && withKey(head) { key in withKey(row) { bytesEqual(key, $0) } }
-        if isOfOneSource, isSameSource, windowStarts[row] != windowStarts[head] { break }
-        isOfOneSource = isOfOneSource && isSameSource
-        end = Swift.max(end, windowEnds[row])
+      while next < order.count, WindowDefinition.isBefore(windowStarts[order[next]], end: end),
+        rekeyed.withKey(head, { key in rekeyed.withKey(order[next]) { bytesEqual(key, $0) } })
+      {
+        end = Swift.max(end, windowEnds[order[next]])
         next += 1
       }
-      result.append(merging: order[first..<next], of: rekeyed, &merging)
+      for group in joined(Array(order[first..<next])) { result.append(merging: group, of: rekeyed, &merging) }
       first = next
     }
     return result
+  }
+
+  /// The rows of a stretch that become one: those that overlap and are of different sources, and what these overlap.
+  ///
+  /// Rows that are open at one time overlap one another. When two of them are of different sources, each of them has one of another source, so all of them
+  /// become one; else none do.
+  /// - Parameter stretch: In the order of their starts.
+  private func joined(_ stretch: [Int]) -> [[Int]] {
+    guard stretch.count > 1 else { return [stretch] }
+    var groups = IndexGroups(count: stretch.count)
+    func end(_ index: Int?) -> Int64 { index.map { windowEnds[stretch[$0]] } ?? .min }
+    func isOpen(_ index: Int?, at time: Int64) -> Bool { index != nil && WindowDefinition.isBefore(time, end: end(index)) }
+    // The row that ends last, and the one that does of all other sources.
+    var last: Int?
+    var lastOfOthers: Int?
+    // Of the rows that have become one last, the one that ends last; and the rows since, which are of one source.
+    var lastJoined: Int?
+    var loose: [Int] = []
+    for index in stretch.indices {
+      let start = windowStarts[stretch[index]]
+      let isOfLast = last.map { isSameSource(stretch[$0], stretch[index]) } ?? true
+      if isOpen(isOfLast ? lastOfOthers : last, at: start) {
+        var joinedEnd = index
+        for other in loose + (lastJoined.map { [$0] } ?? []) where isOpen(other, at: start) {
+          groups.join(other, index)
+          if end(other) > end(joinedEnd) { joinedEnd = other }
+        }
+        lastJoined = joinedEnd
+        loose.removeAll()
+      } else {
+        loose.append(index)
+      }
+      if end(index) > end(last) {
+        if !isOfLast { lastOfOthers = last }
+        last = index
+      } else if !isOfLast, end(index) > end(lastOfOthers) {
+        lastOfOthers = index
+      }
+    }
+    return groups.members.map { $0.map { stretch[$0] } }
+  }
+
+  private func isSameSource(_ a: Int, _ b: Int) -> Bool {
+    partitions[a] == partitions[b] && withKey(a) { key in withKey(b) { bytesEqual(key, $0) } }
+  }
+
+  /// For each row, the last end of the rows of its key among others.
+  /// - Parameter sessions: Sessions of the same keys, these rows' among them.
+  public func lastEnds(of sessions: PartialRows) -> [Int64] {
+    var last: [[UInt8]: Int64] = [:]
+    for row in 0..<sessions.count {
+      let key = sessions.withKey(row) { Array($0) }
+      last[key] = Swift.max(last[key] ?? .min, sessions.windowEnds[row])
+    }
+    return (0..<count).map { row in last[withKey(row) { Array($0) }] ?? windowEnds[row] }
+  }
+}
+
+/// Which of some numbered things belong together.
+private struct IndexGroups {
+  /// For each, one of its group that comes before it; the first is its own.
+  private var parents: [Int]
+
+  init(count: Int) { parents = Array(0..<count) }
+
+  private mutating func first(of index: Int) -> Int {
+    var index = index
+    while parents[index] != index {
+      parents[index] = parents[parents[index]]
+      index = parents[index]
+    }
+    return index
+  }
+
+  mutating func join(_ a: Int, _ b: Int) {
+    let (a, b) = (first(of: a), first(of: b))
+    parents[max(a, b)] = min(a, b)
+  }
+
+  /// The groups in the order of their firsts, each rising.
+  var members: [[Int]] {
+    var copy = self
+    var members: [Int: [Int]] = [:]
+    for index in parents.indices { members[copy.first(of: index), default: []].append(index) }
+    return members.sorted { $0.key < $1.key }.map(\.value)
   }
 }

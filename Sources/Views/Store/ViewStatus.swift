@@ -41,6 +41,8 @@ public struct PartitionProgress: Sendable, Hashable {
   public var filtered: Int
   /// Events whose window had closed.
   public var late: Int
+  /// Of these, the last ones, which are listed.
+  public var lateListed = 0
   /// Events on which `where` was an error.
   public var whereErrors: Int
   /// Aggregates' arguments that were an error or no number.

@@ -28,9 +28,21 @@ public protocol ViewStore: Sendable {
   ///   for sessions of several partitions, which are joined when all are known.
   /// - Throws: As `read`.
   nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream?
+
+  /// What the stored rows of each view's live generation count, beside what they should. Costs a pass over the rows, so it may be some time old: no more
+  /// than a twentieth of the time goes into it.
+  nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally]
+
+  /// Of a generation whose rows have parts in several partitions: how far the slowest partition of the log has come, as whoever asks all stores has found.
+  /// Parts that retention has passed by it may be dropped.
+  func noteSlowest(_ view: String, generation: Int, _ eventTimeWatermark: Timestamp)
 }
 
 extension ViewStore {
+  public nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] { [] }
+
+  public func noteSlowest(_ view: String, generation: Int, _ eventTimeWatermark: Timestamp) {}
+
   public func readAtOnce(_ request: ViewReadRequest) -> PartialResult? { nil }
 
   public nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? { nil }

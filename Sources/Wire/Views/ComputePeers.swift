@@ -172,6 +172,7 @@ final class ComputePeers: Sendable {
     merged.asOf = OffsetVector()
     merged.eventTimeWatermarks = [:]
     merged.rows = PartialRows(stride: merged.definition.layout.stride)
+    merged.droppedEnd = results.compactMap(\.droppedEnd).max()
     for (index, result) in results.enumerated() {
       for (partition, offset) in result.asOf.offsets where owner[partition] == index {
         merged.asOf[partition] = offset

@@ -44,9 +44,10 @@ extension ComputeRoutes {
   }
 
   private static func body(of stream: RowStream, _ rows: PartialRows) -> ByteBuffer {
-    RowsCoding.encode(
-      PartialResult(
-        definition: stream.definition, generation: stream.generation, asOf: stream.asOf,
-        eventTimeWatermarks: stream.eventTimeWatermarks, rows: rows))
+    var result = PartialResult(
+      definition: stream.definition, generation: stream.generation, asOf: stream.asOf,
+      eventTimeWatermarks: stream.eventTimeWatermarks, rows: rows)
+    result.droppedEnd = stream.droppedEnd
+    return RowsCoding.encode(result)
   }
 }

@@ -39,9 +39,11 @@ public struct ComputeRoutes: WireRoutes {
   private static let methods: [Substring: String] = {
     let posted = [
       "read", "late", "apply", "replay", "estimate", "promote", "rollback", "drop", "pinned", "verify", "stream", "stream/next",
-      "stream/close",
+      "stream/close", "slowest",
     ]
-    var methods: [Substring: String] = ["/v1/compute/views": "GET", "/v1/compute/generations": "GET"]
+    var methods: [Substring: String] = [
+      "/v1/compute/views": "GET", "/v1/compute/tallies": "GET", "/v1/compute/generations": "GET",
+    ]
     for name in posted { methods["/v1/compute/\(name)"] = "POST" }
     return methods
   }()
@@ -53,7 +55,15 @@ public struct ComputeRoutes: WireRoutes {
       switch (request.method, request.path) {
       case (.GET, "/v1/compute/views"):
         return WireResponse(["views": .array(try await store.views().map(\.json))])
+      case (.GET, "/v1/compute/tallies"):
+        return WireResponse(["views": .array(try await store.tallies().map(\.json))])
       case (.POST, "/v1/compute/read"): return try await read(request)
+      case (.POST, "/v1/compute/slowest"):
+        guard let json = ComputeRoutes.json(request), case .string(let view)? = json["view"],
+          case .int(let generation)? = json["generation"], case .int(let time)? = json["event_time_watermark"]
+        else { return ComputeRoutes.bad(request) }
+        store.noteSlowest(view, generation: Int(clamping: generation), Timestamp(nanoseconds: time))
+        return WireResponse(["done": .bool(true)])
       case (.POST, "/v1/compute/late"):
         guard let late else { return LogRoutes.refusal(request, allowed: nil) }
         guard let wanted = ComputeRoutes.json(request).flatMap({ LateReadRequest(json: $0) }) else {

@@ -15,8 +15,12 @@ extension RemoteViewStore: LateEventStore {
     guard missing.isEmpty, var merged = results.first else { throw .missingPartitions(missing) }
     merged.asOf = OffsetVector()
     merged.events = []
+    merged.counts = [:]
     for (index, result) in results.enumerated() {
-      for (partition, offset) in result.asOf.offsets where owner[partition] == index { merged.asOf[partition] = offset }
+      for (partition, offset) in result.asOf.offsets where owner[partition] == index {
+        merged.asOf[partition] = offset
+        merged.counts[partition] = result.counts[partition]
+      }
       merged.events += result.events.filter { owner[$0.partition] == index }
     }
     // Each gave as many as are wanted at most, its own first ones: so the first of all are among them.
@@ -62,10 +66,14 @@ extension LateReadRequest {
 }
 
 extension LateReadResult {
-  /// `{"generation":1,"as_of":"{\"0\":118}","events":[[partition,offset,time,window start]]}`, times in nanoseconds.
+  /// `{"generation":1,"as_of":"{\"0\":118}","counts":[[partition,counted,listed]],"events":[[partition,offset,time,window start]]}`, times in nanoseconds.
   var json: JSONValue {
     [
       "generation": .int(Int64(generation)), "as_of": .string(asOf.description),
+      "counts": .array(
+        counts.sorted { $0.key < $1.key }.map {
+          .array([.int(Int64($0.key.index)), .int(Int64($0.value.counted)), .int(Int64($0.value.listed))])
+        }),
       "events": .array(
         events.map {
           .array([
@@ -78,8 +86,17 @@ extension LateReadResult {
 
   init?(json: JSONValue?) {
     guard let json, case .int(let generation)? = json["generation"], case .string(let text)? = json["as_of"],
-      let asOf = try? OffsetVector(parsing: text), case .array(let elements)? = json["events"]
+      let asOf = try? OffsetVector(parsing: text), case .array(let elements)? = json["events"],
+      case .array(let counted)? = json["counts"]
     else { return nil }
+    var counts: [PartitionID: LateCounts] = [:]
+    for element in counted {
+      guard case .array(let numbers) = element, numbers.count == 3, case .int(let partition) = numbers[0],
+        (0..<Int64(PartitionID.countMax)).contains(partition), case .int(let counted) = numbers[1],
+        case .int(let listed) = numbers[2]
+      else { return nil }
+      counts[PartitionID(Int(partition))] = LateCounts(counted: Int(counted), listed: Int(listed))
+    }
     var events: [LateEvent] = []
     for element in elements {
       guard case .array(let numbers) = element, numbers.count == 4, case .int(let partition) = numbers[0],
@@ -91,6 +108,6 @@ extension LateReadResult {
           partition: PartitionID(Int(partition)), offset: Offset(offset), time: Timestamp(nanoseconds: time),
           windowStart: Timestamp(nanoseconds: windowStart)))
     }
-    self.init(generation: Int(clamping: generation), asOf: asOf, events: events)
+    self.init(generation: Int(clamping: generation), asOf: asOf, events: events, counts: counts)
   }
 }

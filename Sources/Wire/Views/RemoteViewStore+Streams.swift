@@ -41,6 +41,7 @@ extension RemoteViewStore {
     for (head, _) in opened {
       stream.asOf.formMaximum(head.asOf)
       stream.eventTimeWatermarks.merge(head.eventTimeWatermarks) { $1 }
+      if let end = head.droppedEnd { stream.droppedEnd = max(end, stream.droppedEnd ?? end) }
     }
     return stream
   }

@@ -1,5 +1,6 @@
 import Events
 import Logging
+import Synchronization
 import Views
 
 /// The views of all compute instances: asks each, and puts together what they say.
@@ -11,6 +12,8 @@ public final class RemoteViewStore: ViewStore {
   static let slack = Duration.seconds(10)
 
   let peers: ComputePeers
+  /// How far the slowest partition of generations has come, as the instances were told.
+  let told = Mutex<[String: Int64]>([:])
 
   /// - Parameters:
   ///   - client: Asks every compute instance.
@@ -42,6 +45,7 @@ public final class RemoteViewStore: ViewStore {
         merged[known].partitions = ComputePeers.furthest(merged[known].partitions + status.partitions)
       }
     }
+    for status in merged { await tellSlowest(of: status) }
     return merged
   }
 
@@ -62,6 +66,7 @@ public final class RemoteViewStore: ViewStore {
     guard missing.isEmpty || request.allowsPartial else { throw .missingPartitions(missing) }
     var merged = ComputePeers.merged(results, owner)
     merged.missing = missing
+    if request.asOf != nil { try merged.checkWhole() }
     return merged
   }
 

@@ -5,15 +5,16 @@ import Views
 /// What a store says of a view, as a body. Little-endian; each list's length is held to the bytes there are before anything is made of it.
 ///
 /// ```
-/// u32  magic "PNR2"      u32  generation
+/// u32  magic "PNR3"      u32  generation
 /// u32  bytes of the definition as YAML, and those
 /// u32  offsets: each  u16 partition, i64 next offset
 /// u32  event-time watermarks: each  u16 partition, i64 nanoseconds
+/// i64  end up to which parts of rows may have been dropped, nanoseconds; the least number when none were
 /// u32  stride: words of state a row, without tails    u32  rows    u32  bytes of keys    u32  words of states
 /// rows × u16 partition, rows × i64 window start, rows × i64 window end, rows × u32 bytes of key, rows × u32 words of state, the keys, the states
 /// ```
 enum RowsCoding {
-  static let magic: UInt32 = 0x3252_4E50
+  static let magic: UInt32 = 0x3352_4E50
   static let definitionBytesMax = 1 << 20
   /// The longest answer: about a million rows.
   static let bytesMax = 256 << 20
@@ -38,6 +39,7 @@ enum RowsCoding {
       put(partition.rawValue)
       put(time.nanoseconds)
     }
+    put(result.droppedEnd ?? Int64.min)
     put(UInt32(rows.stride))
     put(UInt32(rows.count))
     put(UInt32(rows.keyBytes.count))
@@ -74,6 +76,7 @@ enum RowsCoding {
       guard let partition = number(UInt16.self), let time = number(Int64.self) else { return nil }
       watermarks[PartitionID(partition)] = Timestamp(nanoseconds: time)
     }
+    guard let droppedEnd = number(Int64.self) else { return nil }
     let stride = definition.layout.stride
     guard number(UInt32.self) == UInt32(stride), let count = number(UInt32.self).map({ Int($0) }),
       let keyBytes = number(UInt32.self).map({ Int($0) }),
@@ -85,8 +88,10 @@ enum RowsCoding {
       append(bytes, count: count, keyBytes: keyBytes, definition, asOf, to: &rows)
     }
     guard isRead else { return nil }
-    return PartialResult(
+    var result = PartialResult(
       definition: definition, generation: Int(generation), asOf: asOf, eventTimeWatermarks: watermarks, rows: rows)
+    if droppedEnd != .min { result.droppedEnd = droppedEnd }
+    return result
   }
 
   /// Two results: `u64` bytes of the first, and both.

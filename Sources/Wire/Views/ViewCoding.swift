@@ -71,6 +71,7 @@ extension PartitionProgress {
     members["applied"] = .int(Int64(applied))
     members["filtered"] = .int(Int64(filtered))
     members["late"] = .int(Int64(late))
+    members["late_listed"] = .int(Int64(lateListed))
     members["where_errors"] = .int(Int64(whereErrors))
     members["argument_errors"] = .int(Int64(argumentErrors))
     return .object(members)
@@ -81,6 +82,7 @@ extension PartitionProgress {
     guard let partition = number("partition"), (0..<Int64(PartitionID.countMax)).contains(partition),
       let first = number("first_offset"), let next = number("next_offset"), let high = number("high_watermark"),
       let applied = number("applied"), let filtered = number("filtered"), let late = number("late"),
+      let lateListed = number("late_listed"),
       let whereErrors = number("where_errors"), let argumentErrors = number("argument_errors")
     else { return nil }
     self.init(
@@ -88,6 +90,7 @@ extension PartitionProgress {
       eventTimeWatermark: number("event_time_watermark").map { Timestamp(nanoseconds: $0) },
       lastAppendTime: number("last_append_time").map { Timestamp(nanoseconds: $0) }, applied: Int(applied),
       filtered: Int(filtered), late: Int(late), whereErrors: Int(whereErrors), argumentErrors: Int(argumentErrors))
+    self.lateListed = Int(lateListed)
   }
 }
 

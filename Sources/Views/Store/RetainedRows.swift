@@ -1,0 +1,85 @@
+import Events
+
+// A row that has its source among the keys is in one partition, whose own time decides when retention takes it. The parts of another row lie in several
+// partitions, and are hidden and dropped all or none: the slowest of the partitions that have seen events decides. Parts are dropped only once every
+// partition of the log has passed, so that none comes later that is slower still.
+
+extension PartialResult {
+  /// Of a view whose rows may lie in several partitions: rows that end at or before this are past retention, as are joined sessions that begin before it.
+  /// Nil when none are; also where a row's own partition decides, whose rows are left out already.
+  public var expiredEnd: Int64? {
+    PartialResult.expiredEnd(definition, eventTimeWatermarks: eventTimeWatermarks, droppedEnd: droppedEnd)
+  }
+
+  /// - Parameter droppedEnd: Parts that end at or before this may be gone already.
+  public static func expiredEnd(
+    _ definition: ViewDefinition, eventTimeWatermarks: [PartitionID: Timestamp], droppedEnd: Int64?
+  ) -> Int64? {
+    guard definition.retention != nil, !definition.hasSourceKey else { return nil }
+    let passed = eventTimeWatermarks.values.min().flatMap { definition.expiredEnd(at: $0.nanoseconds) }
+    guard let droppedEnd else { return passed }
+    return max(passed ?? .min, droppedEnd)
+  }
+}
+
+extension PartialResult {
+  /// - Throws: `.asOfUnreachable` when parts of these past rows, of several processes, have been dropped by what was counted later.
+  public func checkWhole() throws(ViewStoreError) {
+    guard let droppedEnd, !definition.hasSourceKey else { return }
+    let passed = PartialResult.expiredEnd(definition, eventTimeWatermarks: eventTimeWatermarks, droppedEnd: nil) ?? .min
+    guard droppedEnd > passed else { return }
+    throw .asOfUnreachable(
+      logStarts: OffsetVector(),
+      detail:
+        "retention has taken parts of rows that end by \(Timestamp(nanoseconds: droppedEnd)): as of these offsets they were kept")
+  }
+}
+
+extension PartialRows {
+  /// The rows that retention leaves, of windows of fixed lengths.
+  /// - Parameter expiredEnd: Those that end at or before it go; nil takes none.
+  public func retained(after expiredEnd: Int64?) -> PartialRows {
+    guard let expiredEnd, windowEnds.contains(where: { $0 <= expiredEnd }) else { return self }
+    var result = PartialRows(stride: stride)
+    for row in 0..<count where windowEnds[row] > expiredEnd { result.append(row, of: self) }
+    return result
+  }
+
+  /// The joined sessions that retention leaves: of one that begins at or after `expiredEnd`, no part has been dropped.
+  public func retainedSessions(from expiredEnd: Int64?) -> PartialRows {
+    guard let expiredEnd else { return self }
+    return filtered { $0 >= expiredEnd }
+  }
+
+  /// The rows of a store's answer that retention leaves, merged, or joined, as a result has them.
+  /// - Parameter expiredEnd: `PartialResult.expiredEnd`.
+  public func retained(for definition: ViewDefinition, after expiredEnd: Int64?) -> PartialRows {
+    guard definition.joinsSessions(keptKeys: nil) else { return retained(after: expiredEnd).merged(for: definition) }
+    return merged(for: definition).retainedSessions(from: expiredEnd)
+  }
+}
+
+/// The rows of a stream that retention leaves.
+struct RetainedPieces: RowPieces {
+  var pieces: any RowPieces
+  let expiredEnd: Int64
+
+  mutating func next() async throws(ViewStoreError) -> PartialRows? {
+    while let rows = try await pieces.next() {
+      let kept = rows.retained(after: expiredEnd)
+      if kept.count > 0 { return kept }
+    }
+    return nil
+  }
+}
+
+extension RowStream {
+  /// Without what is past retention.
+  public func retained() -> RowStream {
+    let end = PartialResult.expiredEnd(definition, eventTimeWatermarks: eventTimeWatermarks, droppedEnd: droppedEnd)
+    guard let end else { return self }
+    var stream = self
+    stream.pieces = RetainedPieces(pieces: pieces, expiredEnd: end)
+    return stream
+  }
+}
