@@ -120,15 +120,20 @@ struct RetentionTests {
           window: \(kind.rawValue)
           aggregates: { n: count(), total: sum(data.value) }
       """
-    let service = try await fixture.start(yaml, workers: 1, memoryBytesMax: 0)
+    var service = try await fixture.start(yaml, workers: 1, memoryBytesMax: 1 << 20)
     let times: [Int64] = [
-      .min, .min + 1, .min + 70 * WindowTests.second, .min, 0, .max - 90 * WindowTests.second, .max - 1, .max, .max, .max - 1,
+      .min, .min + 1, .min, .min + 47 * WindowTests.second, .min + 70 * WindowTests.second, .min, 0, .max - 90 * WindowTests.second, .max - 1, .max, .max, .max - 1,
       .max - 200 * WindowTests.second, 0, .min,
     ]
     let events = (times + times.reversed()).map { time in
       Event(source: "a", type: "t", time: Timestamp(nanoseconds: time), data: ["value": .int(1)])
     }
-    let end = try await fixture.append(events) { 3 }
+    // Some of it before a restart: what is at the first of times is put back.
+    var end = try await fixture.append(Array(events.prefix(2))) { 3 }
+    _ = try await service.read(ViewReadRequest(view: "v", after: end, timeout: .seconds(60)))
+    await service.shutDown()
+    service = try await fixture.start(yaml, workers: 1, memoryBytesMax: 1 << 20)
+    end.formMaximum(try await fixture.append(Array(events.dropFirst(2))) { 3 })
     let window: PlainView.Window =
       switch kind {
       case .tumble: .tumble(60 * WindowTests.second)

@@ -170,9 +170,9 @@ final class CheckpointStore: Sendable {
     let isSession = box.fold.isSession
     let sql =
       "SELECT window_start, window_end, key, state, events FROM \(definition.window.table) WHERE view = ? AND partition = ? AND "
-      + (isSession ? "window_end > ?" : "window_start > ? ORDER BY window_start DESC")
+      + (isSession ? "window_end > ?" : "window_start >= ? ORDER BY window_start DESC")
     try db.withStatement(sql) { row in
-      try row.bind([view, partition.index, isSession ? box.fold.evictedEnd : box.fold.evictedThrough])
+      try row.bind([view, partition.index, isSession ? box.fold.evictedEnd : box.fold.firstInMemory])
       var state: [UInt64] = []
       while try row.step() {
         guard box.fold.memoryBytes <= bytesMax else { return box.fold.leaveRest(from: row.int64(0)) }

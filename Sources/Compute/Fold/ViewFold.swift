@@ -20,6 +20,8 @@ struct ViewFold: ~Copyable {
   private(set) var eventTimeMax: Int64?
   /// Rows whose slot is at or before this are in SQLite only.
   private(set) var evictedThrough = Int64.min
+  /// The first slot that is not. The first of times is a slot, too: of windows that are cut there.
+  var firstInMemory: Int64 { evictedThrough == .min ? .min : evictedThrough + 1 }
   /// Sessions that end at or before this are in SQLite only.
   private(set) var evictedEnd = Int64.min
   /// Late events since the last checkpoint.

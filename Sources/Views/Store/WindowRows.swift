@@ -25,7 +25,10 @@ extension WindowDefinition {
   /// The number of the first of a hop's windows that hold `time`.
   static func firstHopNumber(of time: Int64, size: Int64, every: Int64) -> Int64 {
     let (before, overflow) = time.subtractingReportingOverflow(size)
-    return overflow ? hopNumber(of: .min, every: every) : hopNumber(of: before, every: every) + 1
+    guard overflow else { return hopNumber(of: before, every: every) + 1 }
+    // The lowest there is, or the one after it where that has ended by then.
+    let lowest = hopNumber(of: .min, every: every)
+    return hopEnd(lowest, size: size, every: every) > time ? lowest : lowest + 1
   }
 
   /// - Parameter number: Of a window that holds some time.
