@@ -79,8 +79,11 @@ final class IngestPipeline {
   private let laneCount: Int
   private var dirty: [Int] = []
   private var isFlushScheduled = false
-  private(set) var isPaused = false
-  private var paused: [MessageTracker] = []
+  /// The log is behind.
+  private var isBehind = false
+  private var reading: MessageReading?
+  /// Who waits for the pipeline to go on, in the order of their coming.
+  private var waiting: [() -> Void] = []
   private var touched: [MessageTracker] = []
   private let inbox = Inbox()
   /// Of the message at hand, those rejected events that are counted and no more.
@@ -102,54 +105,109 @@ final class IngestPipeline {
     lanes.deallocate()
   }
 
-  /// Reads one message's events into the lanes.
+  /// Reads one message's events into the lanes. Not to be called while `isReading`.
   /// - Parameters:
   ///   - bytes: Valid UTF-8 with `EventReader.padding` readable zero bytes after it.
   ///   - message: Begun with `tracker.beginMessage()`; ended here.
   ///   - trace: For events that bring none.
-  /// - Returns: Events that wait for the log; with none the message can be answered at once.
+  /// - Returns: Events that wait for the log; with none the message can be answered at once. Nil where the message is long: it is read on in
+  ///   later turns of the loop, and its tracker then told by `messageRead`.
   @discardableResult
   func submit(
     _ bytes: UnsafeRawBufferPointer, framing: EventReader.Framing, arrival: Timestamp, defaultSource: [UInt8]?,
     tracker: MessageTracker, message: Int, trace: TraceContext? = nil
-  ) -> Int {
-    var queued = 0, rejected = 0
-    let partitions = UInt64(laneCount)
-    let reader = reader, lanes = lanes, permission = tracker.permission
-    reader.begin(message: bytes, framing: framing, arrival: arrival, defaultSource: defaultSource)
+  ) -> Int? {
+    precondition(reading == nil, "one message is read at a time")
+    let text = bytes.count > MessageReading.pieceBytes ? MessageText(copying: bytes) : nil
+    var message = MessageReading(
+      tracker: tracker, number: message, arrival: arrival, byteCount: bytes.count, isTraced: trace != nil, text: text)
+    reader.begin(message: text?.bytes ?? bytes, framing: framing, arrival: arrival, defaultSource: defaultSource)
     if let trace { reader.setTrace(trace) }
-    let isTraced = trace != nil
+    if read(&message) { return end(message) }
+    reading = message
+    scheduleReading()
+    return nil
+  }
+
+  /// Reads a piece of a message.
+  /// - Returns: Whether it has been read to its end.
+  private func read(_ message: inout MessageReading) -> Bool {
+    let partitions = UInt64(laneCount), reader = reader, lanes = lanes
+    let tracker = message.tracker, permission = tracker.permission, isTraced = message.isTraced, number = message.number
+    let pieceEnd = message.pieceEnd(from: reader.position)
+    var queued = 0, isEnded = true
     while let step = reader.next() {
       switch step {
       case .event(let index):
         if let permission, !reader.withSource({ permission.permits($0) }) {
-          rejected += 1
+          message.rejected += 1
           let reject = EventReject(.forbiddenSource, "the token does not let its holder write as this source")
-          note(reject, event: index, isWhole: true, of: message, number: rejected, tracker, arrival)
-          continue
+          note(reject, event: index, isWhole: true, of: number, number: message.rejected, tracker, message.arrival)
+        } else {
+          if isTraced { reader.addTrace() }
+          let lane = Int(truncatingIfNeeded: reader.sourceHash % partitions)
+          if lanes[lane].builder.isFull { seal(lane) }
+          append(to: lanes + lane, lane, reader, tracker, number, index)
+          queued += 1
         }
-        if isTraced { reader.addTrace() }
-        let lane = Int(truncatingIfNeeded: reader.sourceHash % partitions)
-        if lanes[lane].builder.isFull { seal(lane) }
-        append(to: lanes + lane, lane, reader, tracker, message, index)
-        queued += 1
       case .reject(let index, let reject):
-        rejected += 1
-        note(reject, event: index, isWhole: false, of: message, number: rejected, tracker, arrival)
+        message.rejected += 1
+        note(reject, event: index, isWhole: false, of: number, number: message.rejected, tracker, message.arrival)
+      }
+      if reader.position >= pieceEnd {
+        isEnded = false
+        break
       }
     }
-    countUnnoted()
-    tracker.endMessage(message, queued: queued, rejected: rejected)
+    message.queued += queued
+    message.untold += queued
     tally.received += queued
-    tally.bytes += bytes.count
-    // Answered at once, so counted at once: whoever has an answer finds it in the metrics.
-    if queued == 0 { counters.add(&tally) }
     if reader.needsReset {
       for lane in 0..<laneCount { seal(lane) }
       reader.resetPaths()
     }
     scheduleFlush()
-    return queued
+    return isEnded
+  }
+
+  /// - Returns: The events that wait for the log.
+  private func end(_ message: MessageReading) -> Int {
+    countUnnoted()
+    message.tracker.endMessage(message.number, queued: message.untold, rejected: message.rejected)
+    tally.bytes += message.byteCount
+    // Answered at once, so counted at once: whoever has an answer finds it in the metrics.
+    if message.queued == 0 { counters.add(&tally) }
+    return message.queued
+  }
+
+  // MARK: long messages
+
+  /// A long message is being read: others wait for their turn.
+  var isReading: Bool { reading != nil }
+
+  private func scheduleReading() {
+    // Before any of them is synced.
+    if var message = reading {
+      message.tracker.addQueued(message.untold, to: message.number)
+      message.untold = 0
+      reading = message
+    }
+    let bound = LoopBound(self, loop)
+    loop.execute { bound.value.readOn() }
+  }
+
+  private func readOn() {
+    guard var message = reading else { return }
+    // Of a message that the log has not taken a part of, the rest is not read: it is sent again, whole.
+    let isEnded = message.tracker.failure != nil || read(&message)
+    guard isEnded else {
+      reading = message
+      scheduleReading()
+      return
+    }
+    reading = nil
+    message.tracker.messageRead(queued: end(message))
+    resume()
   }
 
   /// Tells the tracker, and counts: what was received first, so that nobody sees more events answered for than came.
@@ -206,7 +264,7 @@ final class IngestPipeline {
     lanes[lane].runs = []
     lanes[lane].eventIndexes = []
     lanes[lane].eventIndexes.reserveCapacity(min(batch.count, 4096))
-    if lanes[lane].submitted.count >= IngestPipeline.batchesWaitingMax { isPaused = true }
+    if lanes[lane].submitted.count >= IngestPipeline.batchesWaitingMax { isBehind = true }
     // The completion of what failed is on its way, and settles this one too.
     guard refusal == nil else { return }
     let inbox = inbox, loop = loop
@@ -251,12 +309,18 @@ final class IngestPipeline {
       tracker.answersMayBeReady()
     }
     touched.removeAll(keepingCapacity: true)
-    if isPaused, (0..<laneCount).allSatisfy({ lanes[$0].submitted.count <= IngestPipeline.batchesInFlightMax }) {
-      isPaused = false
-      let resumed = paused
-      paused = []
-      for tracker in resumed { tracker.pipelineResumed() }
+    if isBehind, (0..<laneCount).allSatisfy({ lanes[$0].submitted.count <= IngestPipeline.batchesInFlightMax }) {
+      isBehind = false
+      resume()
     }
+  }
+
+  /// Lets those who wait go on, as far as none of them makes the others wait again.
+  private func resume() {
+    var rest = waiting[...]
+    waiting = []
+    while !isPaused, let next = rest.popFirst() { next() }
+    waiting = Array(rest) + waiting
   }
 
   private func finish(_ submission: Submission, of lane: Int, _ result: Result<AppendReceipt, LogError>) {
@@ -315,6 +379,12 @@ final class IngestPipeline {
     }
   }
 
+  /// No message is taken now: the log is behind, or a long message is being read.
+  var isPaused: Bool { isBehind || reading != nil }
+
   /// To be told through `pipelineResumed()` when reading may go on.
-  func waitForResume(_ tracker: MessageTracker) { paused.append(tracker) }
+  func waitForResume(_ tracker: MessageTracker) { waiting.append { tracker.pipelineResumed() } }
+
+  /// Calls `body` when reading may go on.
+  func waitForTurn(_ body: @escaping () -> Void) { waiting.append(body) }
 }

@@ -45,6 +45,21 @@ struct TextTests {
     #expect(try JSONValue(parsing: writer.withBytes { Array($0) })["data"] == data)
   }
 
+  @Test("JSON of bytes that are no UTF-8 is refused, where they are")
+  func repaired() {
+    let texts: [(bytes: [UInt8], position: Int)] = [
+      ([0x22, 0x64, 0xFF, 0x22], 2), ([0x22, 0xC3, 0xA9, 0xFE, 0x22], 3), ([0x22, 0xC3], 1),
+    ]
+    for text in texts {
+      do throws(JSONError) {
+        _ = try JSONValue(parsing: text.bytes)
+        Issue.record("taken: \(text.bytes)")
+      } catch {
+        #expect(error.problem == .notUTF8 && error.position == text.position)
+      }
+    }
+  }
+
   @Test(
     "percent-encoded text is decoded",
     arguments: [("a%20b", "a b"), ("%C3%A9", "é"), ("%c3%a9", "é"), ("a+b", "a+b"), ("", ""), ("%25FF", "%FF"), ("é", "é"), ("%00", "\u{0}")])

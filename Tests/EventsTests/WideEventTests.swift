@@ -50,6 +50,33 @@ struct WideEventTests {
     #expect(some.withBytes { $0.count { $0 == 0x0A } } == 2)
   }
 
+  @Test("a path is found among thousands of columns, and what lies below it, as among a few")
+  func paths() {
+    var wide = JSONObject()
+    for number in 0..<1000 { wide.append("m\(number)", ["value": .int(Int64(number)), "unit": .string("K")]) }
+    // Neighbours in the order of bytes that are neither the path nor below it.
+    for name in ["m7", "m7\u{1}", "m7!", "m70", "m"] { wide[name] = ["value": .string(name)] }
+    wide["m8"] = .int(8)
+    let datas: [JSONValue] = [.object(wide), ["m7": ["value": .double(0.5)]], ["m7": .string("text")]]
+    let events = datas.map { Event(source: "s", type: "t", time: Timestamp(nanoseconds: 0), data: $0) }
+    let batch = ColumnBatch(events: events, partition: PartitionID(0))
+    #expect(batch.layout.columns.count > ColumnIndex.columnsMin)
+    func kinds(_ path: [String]) -> [ValueKind] {
+      var vector = ValueVector()
+      batch.load(.data(path), into: &vector)
+      return vector.kinds
+    }
+    #expect(kinds(["m7"]) == [.object, .object, .string])
+    #expect(kinds(["m7", "value"]) == [.string, .double, .missing])
+    #expect(kinds(["m8"]) == [.int, .missing, .missing])
+    #expect(kinds(["m999", "unit"]) == [.string, .missing, .missing])
+    #expect(kinds(["m1000"]) == [.missing, .missing, .missing])
+    #expect(kinds([]) == [.object, .object, .object])
+    #expect(batch.events() == events)
+    let found = batch.layout.columnIndex.columns(atOrBelow: Array("\u{0}m7".utf8), in: batch)
+    #expect(found.count == 3, "a string, and a string and a double below: no others are looked at")
+  }
+
   @Test("rows of a range have the values they have in the whole batch, whichever way the column says where they are")
   func ranges() {
     // In all rows; in half of them, a bit a row; in few of them, a number each.

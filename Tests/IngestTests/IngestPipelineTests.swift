@@ -17,6 +17,29 @@ final class RecordingTracker: MessageTracker {
   override func answersMayBeReady() { if advance() { answersSeen.append(totals) } }
 }
 
+/// Something else that the loop has to do, again and again, while a message is read.
+final class Turns {
+  var count = 0
+
+  func take(_ bound: LoopBound<Turns>, _ pipeline: LoopBound<IngestPipeline>, _ loop: any ConnectionLoop) {
+    loop.execute {
+      guard pipeline.value.isReading else { return }
+      bound.value.count += 1
+      bound.value.take(bound, pipeline, loop)
+    }
+  }
+}
+
+/// Writes down too when its long messages have been read, and that it may read again.
+final class ReadingTracker: MessageTracker {
+  var read: [Int] = []
+  var resumed = 0
+
+  override func messageRead(queued: Int) { read.append(queued) }
+  override func pipelineResumed() { resumed += 1 }
+  override func answersMayBeReady() { _ = advance() }
+}
+
 @Suite("The ingest pipeline")
 struct IngestPipelineTests {
   let loop = EmbeddedEventLoop()
@@ -88,6 +111,32 @@ struct IngestPipelineTests {
     #expect(other.totals == MessageTracker.Totals(messages: 1, appended: 0, duplicates: 1, rejected: 0))
     #expect(tracker.rejects == ["1/1 missing_source", "2/1 fenced"])
     #expect(tracker.offsets.first?.next == Offset(2))
+  }
+
+  @Test("a long message is read in turns of the loop, in which others have theirs; whoever comes meanwhile waits")
+  func longMessage() {
+    let pipeline = makePipeline(), tracker = ReadingTracker(), waiting = ReadingTracker()
+    let event = #"{"source":"a","type":"t","data":""# + String(repeating: "x", count: 1000) + #""}"#
+    let count = 1000
+    _ = submit(pipeline, tracker, "[" + repeatElement(event, count: count).joined(separator: ",") + "]")
+    var isTurn = false
+    pipeline.waitForResume(waiting)
+    pipeline.waitForTurn { isTurn = true }
+    let thread = EventLoopThread(loop), others = Turns()
+    others.take(LoopBound(others, thread), LoopBound(pipeline, thread), thread)
+    #expect(pipeline.isReading && pipeline.isPaused && tracker.read.isEmpty && tracker.openCount == 1)
+    loop.run()
+    #expect(others.count >= 5, "some piece of a MiB was read without a turn for others")
+    while log.heldCount > 0 {
+      log.complete(0)
+      loop.run()
+    }
+    #expect(tracker.read == [count])
+    #expect(waiting.resumed == 1 && isTurn && !pipeline.isPaused)
+    #expect(tracker.totals == MessageTracker.Totals(messages: 1, appended: count, duplicates: 0, rejected: 0))
+    _ = submit(pipeline, waiting, event)
+    loop.run()
+    #expect(log.heldBatches.map(\.count) == [1])
   }
 
   @Test("of a message of hundreds of thousands of rejects some are told, the rest as one, and all are counted")

@@ -139,6 +139,15 @@ def test_raw_bytes_in_a_target_are_refused(penstock, byte):
     assert status == 400
 
 
+@pytest.mark.parametrize("byte", [b"\xff", b"\xfe"])
+def test_a_body_of_bytes_that_are_no_utf8_is_refused(penstock, byte):
+    sql = b'{"sql":"SELECT source FROM weather_daily WHERE source = \'d' + byte + b'\'"}'
+    status, answer = post(penstock, sql, {"Content-Type": "application/json"}, "/v1/sql", "query")
+    assert (status, answer["code"]) == (400, "invalid_json")
+    status, answer = post(penstock, b'{"type":"t","source":"d' + byte + b'"}', {"Content-Type": "application/json"})
+    assert (status, answer["rejected"][0]["code"]) == (422, "malformed_json")
+
+
 def test_an_event_whose_attributes_are_named_like_its_place_has_each_member_once(penstock):
     sent = event("text/place", 1, logpartition="mine", logoffset=77, other="kept")
     status, answer = post(penstock, json.dumps(sent), {"Content-Type": "application/json"})

@@ -68,6 +68,7 @@ struct BatchLayout: Sendable {
   /// Start of each string from `stringsPosition`, and the end of the last.
   var stringStarts: [UInt32]
   var columns: [Column]
+  let columnIndex = ColumnIndex()
   /// Start of each row's id in the payload, and the end of the last: an id's length is the distance to the next. Empty without ids.
   var idStarts: [UInt32] = []
   var time = 0

@@ -17,8 +17,9 @@ struct ColumnAccumulator: ~Copyable {
     self.type = type
     self.path = path
     self.lookupSlot = lookupSlot
-    rows = GrowableBuffer(capacity: 64)
-    values = GrowableBuffer(capacity: type == .null ? 1 : 64)
+    // Little at first: a wide event makes thousands of columns, each with one row.
+    rows = GrowableBuffer(capacity: 4)
+    values = GrowableBuffer(capacity: type == .null ? 1 : 4)
     text = GrowableBuffer(capacity: type == .text ? 1024 : 1)
   }
 

@@ -41,7 +41,17 @@ extension ColumnBatch: RowSource {
   }
 
   private func loadColumns(field: BatchLayout.Field, name: [UInt8], into vector: inout ValueVector) {
-    for column in layout.columns where column.field == field {
+    if field == .data, layout.columns.count >= ColumnIndex.columnsMin {
+      // In the order of the columns, as without the index.
+      let found = layout.columnIndex.columns(atOrBelow: name, in: self).sorted()
+      load(found.map { layout.columns[$0] }, field: field, name: name, into: &vector)
+    } else {
+      load(layout.columns, field: field, name: name, into: &vector)
+    }
+  }
+
+  private func load(_ columns: [BatchLayout.Column], field: BatchLayout.Field, name: [UInt8], into vector: inout ValueVector) {
+    for column in columns where column.field == field {
       let (isSame, isBelow) = withString(column.name) { bytes in
         (
           bytes.count == name.count && bytes.elementsEqual(name),

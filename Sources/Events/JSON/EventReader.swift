@@ -74,6 +74,8 @@ public final class EventReader {
   /// - Parameter isWhole: The step was `.event`.
   public func rejected(isWhole: Bool) -> Rejected { scanner.pointee.rejected(isWhole: isWhole) }
 
+  /// Bytes of the message that have been read.
+  public var position: Int { scanner.pointee.cursor.position }
   /// Bytes the present event took in its message.
   public var eventBytes: Int { scanner.pointee.tape.textBytes }
   /// Whether the path table has reached its bound: call `resetPaths()` when no builder holds unsealed rows.

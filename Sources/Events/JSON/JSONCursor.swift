@@ -3,7 +3,7 @@ import Glibc
 /// Why text is no JSON that Penstock takes.
 public enum JSONProblem: UInt8, Error, Sendable {
   case unexpectedEnd, unexpectedCharacter, controlCharacter, badEscape, loneSurrogate, badNumber, numberOutOfRange, tooDeep
-  case trailingCharacters, duplicateMember
+  case trailingCharacters, duplicateMember, notUTF8
 
   public var text: String {
     switch self {
@@ -17,6 +17,7 @@ public enum JSONProblem: UInt8, Error, Sendable {
     case .tooDeep: "nested deeper than \(JSONCursor.depthMax) levels"
     case .trailingCharacters: "more text after the value"
     case .duplicateMember: "a member's name is there twice"
+    case .notUTF8: "bytes that are no UTF-8"
     }
   }
 }

@@ -16,11 +16,14 @@ public enum JSONValue: Sendable {
     try self.init(parsing: Array(text.utf8))
   }
 
-  /// Reads UTF-8 that holds one JSON value. Bytes that are not UTF-8 are repaired with U+FFFD.
+  /// Reads UTF-8 that holds one JSON value.
+  /// - Throws: `JSONError`, also for bytes that are not UTF-8: repaired, two texts could become one.
   public init(parsing bytes: some Collection<UInt8>) throws(JSONError) {
     let padded = Array(bytes) + Array(repeating: 0, count: JSONCursor.padding)
     let result = padded.withUnsafeBufferPointer { buffer -> Result<JSONValue, JSONError> in
       guard let base = buffer.baseAddress else { return .success(.null) }
+      let text = UnsafeBufferPointer(rebasing: buffer.dropLast(JSONCursor.padding))
+      if let position = JSONValue.firstInvalid(text) { return .failure(JSONError(problem: .notUTF8, position: position)) }
       var cursor = JSONCursor(base, count: buffer.count - JSONCursor.padding)
       do throws(JSONProblem) {
         let value = try JSONValue(&cursor, depth: 0)
@@ -89,6 +92,32 @@ public enum JSONValue: Sendable {
       case .no: self = .bool(false)
       }
     }
+  }
+
+  /// Checks that UTF-8 holds one JSON value, without making one.
+  public static func check(_ bytes: UnsafeRawBufferPointer) throws(JSONError) {
+    if let position = firstInvalid(bytes.bindMemory(to: UInt8.self)) { throw JSONError(problem: .notUTF8, position: position) }
+    let padded = Array(bytes) + Array(repeating: 0, count: JSONCursor.padding)
+    let failure = padded.withUnsafeBufferPointer { buffer -> JSONError? in
+      guard let base = buffer.baseAddress else { return nil }
+      var cursor = JSONCursor(base, count: bytes.count)
+      do throws(JSONProblem) {
+        try cursor.skipValue(depth: 0)
+        cursor.skipSpace()
+        guard cursor.p == cursor.end else { throw .trailingCharacters }
+        return nil
+      } catch {
+        return JSONError(problem: error, position: cursor.position)
+      }
+    }
+    if let failure { throw failure }
+  }
+
+  /// Where bytes begin that are not UTF-8.
+  private static func firstInvalid(_ bytes: UnsafeBufferPointer<UInt8>) -> Int? {
+    guard !bytes.allSatisfy({ $0 < 0x80 }), String(validating: bytes, as: UTF8.self) == nil else { return nil }
+    // Repaired text is the same up to there.
+    return zip(bytes, String(decoding: bytes, as: UTF8.self).utf8).enumerated().first { $1.0 != $1.1 }?.offset ?? bytes.count
   }
 
   private static func text(_ token: JSONCursor.StringToken) -> String {

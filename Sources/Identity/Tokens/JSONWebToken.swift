@@ -9,7 +9,7 @@
     /// `alg` as the token says it: never a choice of ours, only held against what each key is for.
     var algorithm: String
     /// `kid`
-    var keyID: String?
+    var keyID: UTF8Text?
     var claims: JSONObject
     /// What the signature covers: header, dot, payload, as they came.
     var signed: [UInt8]
@@ -30,7 +30,7 @@
       self.algorithm = algorithm
       if let keyID = header["kid"] {
         guard case .string(let text) = keyID else { throw .invalid(reason: "its 'kid' is no string") }
-        self.keyID = text
+        self.keyID = UTF8Text(text)
       }
       claims = try JSONWebToken.object(parts[1], "payload")
       signed = Array(text.utf8[..<parts[1].endIndex])

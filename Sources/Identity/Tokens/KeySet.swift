@@ -60,7 +60,7 @@
 
     private static func key(_ key: JSONValue, isPublic: Bool) throws(Unusable) -> VerificationKey {
       if let use = text(key["use"]), use != "sig" { throw Unusable("its use is not 'sig'") }
-      let made = VerificationKey(id: text(key["kid"]), material: try material(key, isPublic: isPublic))
+      let made = VerificationKey(id: text(key["kid"]).map { UTF8Text($0) }, material: try material(key, isPublic: isPublic))
       if let algorithm = text(key["alg"]), algorithm != made.algorithm { throw Unusable("its 'alg' is not \(made.algorithm)") }
       return made
     }
@@ -101,6 +101,6 @@
       return Array(fitting.prefix(KeySet.triesMax))
     }
 
-    func knows(keyID: String) -> Bool { keys.contains { $0.id == keyID } }
+    func knows(keyID: UTF8Text) -> Bool { keys.contains { $0.id == keyID } }
   }
 #endif

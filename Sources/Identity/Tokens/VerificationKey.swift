@@ -15,7 +15,7 @@
     /// RFC 7518, section 3.2: no shorter than the hash.
     static let secretBytesMin = 32
 
-    var id: String?
+    var id: UTF8Text?
     var material: Material
 
     var algorithm: String {

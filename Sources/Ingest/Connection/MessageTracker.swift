@@ -66,6 +66,9 @@ class MessageTracker {
     open[at].rejected += rejected
   }
 
+  /// Of a message that is read in pieces: more of its events wait for the log.
+  func addQueued(_ count: Int, to message: Int) { open[index(of: message)].outstanding += count }
+
   func noteSynced(message: Int, rows: Int, duplicates: Int, fenced: Int, partition: PartitionID, next: Offset) {
     let at = index(of: message)
     open[at].outstanding -= rows
@@ -143,6 +146,9 @@ class MessageTracker {
   /// An event of the message was not taken, or all of it (nil).
   /// - Parameter count: Above 1, so many events of it, of which this is the first.
   func tell(_ reject: EventReject, event: Int?, of message: Int, count: Int) {}
+
+  /// A message that was read in pieces has been read to its end; `queued` of its events wait, or have waited, for the log.
+  func messageRead(queued: Int) {}
 
   /// The pipeline reads again after it had stopped.
   func pipelineResumed() {}

@@ -267,8 +267,16 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     let queued = pipeline.submit(
       payload, framing: subprotocol == .penstock ? .json : .single, arrival: arrival, defaultSource: defaultSource,
       tracker: self, message: message)
+    guard let queued else { return }
     if queued == 0 { isAnsweredAtOnce = true }
     if let meter = admission.meter { pay(meter, events: queued, now: receivedAt) }
+  }
+
+  override func messageRead(queued: Int) {
+    if let meter = admission.meter { pay(meter, events: queued, now: NIODeadline.now().uptimeNanoseconds) }
+    guard queued == 0 || failure != nil, state == .open || state == .finishing else { return }
+    answer()
+    transport?.sessionChanged()
   }
 
   /// Stops reading for as long as the device is ahead of its rate.

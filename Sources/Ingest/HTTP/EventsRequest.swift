@@ -111,7 +111,7 @@ struct EventsRequest {
       let type = contentType.map(mediaType) ?? "application/json"
       if type == "application/json" || type.hasSuffix("+json") {
         // Checked by itself first: else text after the value could pass for more members of the event.
-        do throws(JSONError) { _ = try JSONValue(parsing: body) } catch {
+        do throws(JSONError) { try JSONValue.check(body) } catch {
           throw EventReject(.malformedJSON, "the body is said to be \(type): \(error)")
         }
         member("data") { $0.append(contentsOf: body) }

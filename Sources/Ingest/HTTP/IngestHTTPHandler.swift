@@ -154,6 +154,11 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
 
   private func take(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
     guard let events else { return }
+    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    if ingest.pipeline.isReading {
+      ingest.pipeline.waitForTurn { [self] in if self.context != nil { take(bound.value, head) } }
+      return
+    }
     guard !ingest.isDraining, !ingest.pipeline.isPaused else {
       answer(
         context, head,
@@ -162,7 +167,6 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
           headers: ["Retry-After": "1"]))
       return
     }
-    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
     let tracker = RequestTracker { [self] tracker in answer(bound.value, head, tracker) }
     tracker.permission = caller?.sources
     let bytesMax = ingest.configuration.messageBytesMax
@@ -207,8 +211,12 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
       text, framing: framing, arrival: .systemNow(), defaultSource: nil, tracker: tracker, message: message,
       trace: trace)
     guard let caller else { return }
-    let now = NIODeadline.now().uptimeNanoseconds
-    ingest.limits.meter(of: caller, now: now).take(events: queued, now: now)
+    let limits = ingest.limits
+    let pay = { (events: Int) in
+      let now = NIODeadline.now().uptimeNanoseconds
+      limits.meter(of: caller, now: now).take(events: events, now: now)
+    }
+    if let queued { pay(queued) } else { tracker.whenRead = pay }
   }
 
   /// The request brings nothing that can be read.

@@ -25,6 +25,15 @@ final class RequestTracker: MessageTracker {
     ])
   }
 
+  /// Called when the body, too long to be read at once, has been read; with the events that waited for the log.
+  var whenRead: ((Int) -> Void)?
+
+  override func messageRead(queued: Int) {
+    whenRead?(queued)
+    whenRead = nil
+    answersMayBeReady()
+  }
+
   override func answersMayBeReady() {
     guard advance() || failure != nil, let answer else { return }
     self.answer = nil
