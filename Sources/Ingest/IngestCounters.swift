@@ -7,6 +7,7 @@ struct IngestCounters: Sendable {
   private let bytesReceived = Counter(label: "penstock_ingest_bytes_received_total")
   private let eventsAppended = Counter(label: "penstock_ingest_events_appended_total")
   private let eventsDuplicate = Counter(label: "penstock_ingest_events_duplicate_total")
+  private let duplicatesSuspect = Counter(label: "penstock_ingest_duplicates_suspect_total")
   private let eventsRejected: [RejectCode: Counter]
   let connections = Gauge(label: "penstock_ingest_connections")
   let ackLatency = Timer(label: "penstock_ingest_ack_seconds")
@@ -17,9 +18,16 @@ struct IngestCounters: Sendable {
   /// The last of those rejected, for people to look at.
   private let rejects: RecentRejects
 
-  init(totals: ReceivedEventsCount = ReceivedEventsCount(), rejects: RecentRejects = RecentRejects()) {
+  /// Whose duplicates may be none, likewise.
+  private let suspects: SuspectSources
+
+  init(
+    totals: ReceivedEventsCount = ReceivedEventsCount(), rejects: RecentRejects = RecentRejects(),
+    suspects: SuspectSources = SuspectSources()
+  ) {
     self.totals = totals
     self.rejects = rejects
+    self.suspects = suspects
     var rejected: [RejectCode: Counter] = [:]
     for code in RejectCode.allCases {
       rejected[code] = Counter(label: "penstock_ingest_events_rejected_total", dimensions: [("code", code.rawValue)])
@@ -58,20 +66,26 @@ struct IngestCounters: Sendable {
     rejects.note(EventReject(.logRefused, error.description), RejectedEvent())
   }
 
+  /// A duplicate that is counted as one may be none.
+  func suspected(_ named: AppendReceipt.Named) { suspects.note(named, at: .systemNow()) }
+
   /// What one loop has counted by itself.
   struct Tally {
     var received = 0
     var bytes = 0
     var appended = 0
     var duplicates = 0
+    /// Among the duplicates.
+    var suspects = 0
   }
 
   /// Adds what a loop has counted, and lets it begin anew.
   func add(_ tally: inout Tally) {
     if tally.received > 0 || tally.bytes > 0 { received(events: tally.received, bytes: tally.bytes) }
-    totals.synced(appended: tally.appended, duplicates: tally.duplicates)
+    totals.synced(appended: tally.appended, duplicates: tally.duplicates, suspects: tally.suspects)
     if tally.appended > 0 { eventsAppended.increment(by: tally.appended) }
     if tally.duplicates > 0 { eventsDuplicate.increment(by: tally.duplicates) }
+    if tally.suspects > 0 { duplicatesSuspect.increment(by: tally.suspects) }
     tally = Tally()
   }
 }

@@ -21,11 +21,14 @@ final class IngestPipeline {
     let builder: ColumnBatchBuilder
     /// Whose rows the builder holds, in order.
     var runs: [Run] = []
-    /// Each row's number in its message.
+    /// Each row's number in its message; `arrivalTimeBit` is set where its time is that of its arrival.
     var eventIndexes: [UInt32] = []
     var submitted: [Submission] = []
     var isDirty = false
   }
+
+  /// No message has as many events.
+  private static let arrivalTimeBit: UInt32 = 1 << 31
 
   private struct Submission {
     var runs: [Run]
@@ -241,7 +244,8 @@ final class IngestPipeline {
     _ index: Int
   ) {
     lane.pointee.builder.append(reader)
-    lane.pointee.eventIndexes.append(UInt32(truncatingIfNeeded: index))
+    lane.pointee.eventIndexes.append(
+      UInt32(truncatingIfNeeded: index) | (reader.hasTime ? 0 : IngestPipeline.arrivalTimeBit))
     let last = lane.pointee.runs.count - 1
     if last >= 0, lane.pointee.runs[last].message == message, lane.pointee.runs[last].tracker === tracker {
       lane.pointee.runs[last].rows += 1
@@ -351,19 +355,29 @@ final class IngestPipeline {
 
   private func settle(_ submission: Submission, _ receipt: AppendReceipt, _ partition: PartitionID) {
     var row = 0, exception = 0, appendedBefore = 0
+    var named = receipt.named[...]
     for run in submission.runs {
       let end = row + run.rows
       var duplicates = 0, fenced = 0
       while exception < receipt.exceptions.count, receipt.exceptions[exception].row < end {
-        switch receipt.exceptions[exception].reason {
-        case .duplicate: duplicates += 1
+        let excepted = receipt.exceptions[exception]
+        let name = named.first?.row == excepted.row ? named.removeFirst() : nil
+        let place = submission.eventIndexes[excepted.row]
+        switch excepted.reason {
+        case .duplicate:
+          duplicates += 1
+          // One sent again without a time has that of its arrival, which is later than the first's.
+          if excepted.suspicion == .skipped || (excepted.suspicion == .newer && place & IngestPipeline.arrivalTimeBit == 0) {
+            tally.suspects += 1
+            if let name { counters.suspected(name) }
+          }
         case .fenced(let currentEpoch):
           fenced += 1
-          let index = Int(submission.eventIndexes[receipt.exceptions[exception].row])
+          let index = Int(place & ~IngestPipeline.arrivalTimeBit)
           let reject = EventReject(
             .fenced, "the source's epoch is \(currentEpoch) now: another device or a later start has taken it over")
           counters.add(&tally)
-          counters.rejected(reject, RejectedEvent(message: run.message, event: index), at: .systemNow())
+          counters.rejected(reject, RejectedEvent(message: run.message, event: index, source: name?.source), at: .systemNow())
           run.tracker.note(reject, event: index, of: run.message)
         }
         exception += 1

@@ -47,10 +47,12 @@ public final class IngestService: Sendable {
   ///   - logger: Told of what fails.
   ///   - totals: Counts what comes, for all who want to know.
   ///   - rejects: Keeps the last rejects.
+  ///   - suspects: Keeps the sources whose duplicates may be none.
   public init(
     configuration: IngestConfiguration, log: any EventLog, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger,
-    totals: ReceivedEventsCount = ReceivedEventsCount(), rejects: RecentRejects = RecentRejects()
+    totals: ReceivedEventsCount = ReceivedEventsCount(), rejects: RecentRejects = RecentRejects(),
+    suspects: SuspectSources = SuspectSources()
   ) {
     self.gate = gate
     self.secure = secure
@@ -63,7 +65,7 @@ public final class IngestService: Sendable {
     self.log = log
     self.probe = probe
     self.logger = logger
-    let counters = IngestCounters(totals: totals, rejects: rejects)
+    let counters = IngestCounters(totals: totals, rejects: rejects, suspects: suspects)
     self.counters = counters
     var loops: [ObjectIdentifier: NIOLoopBoundBox<IngestLoop>] = [:]
     for eventLoop in group.makeIterator() {

@@ -49,7 +49,7 @@ final class QueryAnswers: Sendable {
       log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,
       answerBytesMax: configuration.eventsAnswerBytesMax)
     overview = OverviewAnswers(store: store, admin: admin, log: log, probe: probe, ingest: ingest, now: now)
-    self.rejects = RejectAnswers(rejects: rejects)
+    self.rejects = RejectAnswers(rejects: rejects, ingest: ingest)
     self.admin = AdminAnswers(admin: admin, rowsMax: configuration.rowsMax)
     self.probe = probe
     self.gate = gate

@@ -21,14 +21,18 @@ final class HeldLog: EventLog {
   }
 
   /// Completes one held batch, the first of its partition among those held.
-  /// - Parameter exceptions: Rows that were not appended.
-  func complete(_ index: Int, exceptions: [AppendReceipt.Exception] = []) {
+  /// - Parameters:
+  ///   - exceptions: Rows that were not appended.
+  ///   - named: Whose the first of them are.
+  func complete(_ index: Int, exceptions: [AppendReceipt.Exception] = [], named: [AppendReceipt.Named] = []) {
     let (held, receipt) = state.withLock { state in
       let held = state.held.remove(at: index)
       let base = state.next[held.batch.partition] ?? .zero
       let end = base.advanced(by: held.batch.count - exceptions.count)
       state.next[held.batch.partition] = end
-      return (held, AppendReceipt(baseOffset: base, endOffset: end, exceptions: exceptions))
+      var receipt = AppendReceipt(baseOffset: base, endOffset: end, exceptions: exceptions)
+      receipt.named = named
+      return (held, receipt)
     }
     held.completion(.success(receipt))
   }

@@ -183,6 +183,29 @@ struct IngestPipelineTests {
     #expect(behind?.source == nil && behind?.excerpt == "x")
   }
 
+  @Test("counts the log's suspect duplicates and their sources, but for those that are newer only for having no time")
+  func suspects() {
+    let totals = ReceivedEventsCount(), sources = SuspectSources(), kept = RecentRejects()
+    let counters = IngestCounters(totals: totals, rejects: kept, suspects: sources)
+    let pipeline = IngestPipeline(log: log, loop: EventLoopThread(loop), counters: counters), tracker = RecordingTracker()
+    let (timed, untimed) = (#"{"source":"a","type":"t","time":"2024-05-01T12:00:00Z"}"#, #"{"source":"a","type":"t"}"#)
+    _ = submit(pipeline, tracker, "[" + [timed, untimed, timed, untimed, timed, timed].joined(separator: ",") + "]")
+    loop.run()
+    let last = ProducerPosition(epoch: 2, sequence: 900)
+    log.complete(
+      0,
+      exceptions: [
+        .init(row: 0, reason: .duplicate, suspicion: .newer), .init(row: 1, reason: .duplicate, suspicion: .newer),
+        .init(row: 2, reason: .duplicate), .init(row: 3, reason: .duplicate, suspicion: .skipped),
+        .init(row: 5, reason: .fenced(currentEpoch: 2)),
+      ],
+      named: [0, 1, 3, 5].map { .init(row: $0, source: "a", sequence: UInt64($0), last: last) })
+    loop.run()
+    #expect(totals.current == ReceivedEvents(received: 6, appended: 1, duplicates: 4, rejected: 1, suspects: 2))
+    #expect(sources.list.map { [$0.source, "\($0.count)", "\($0.sequence)"] } == [["a", "2", "3"]])
+    #expect(kept.newestFirst().map(\.rejected.source) == ["a"])
+  }
+
   @Test("never answers for a message whose events the log failed")
   func failure() {
     let totals = ReceivedEventsCount(), kept = RecentRejects()

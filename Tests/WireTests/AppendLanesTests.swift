@@ -144,6 +144,27 @@ private final class Outcomes: Sendable {
     }
   }
 
+  @Test("receipts keep why a duplicate is suspect, and whose the first exceptions are; what is cut off is none")
+  func receipts() {
+    var receipt = AppendReceipt(
+      baseOffset: Offset(4), endOffset: Offset(5),
+      exceptions: [
+        .init(row: 0, reason: .duplicate, suspicion: .skipped), .init(row: 1, reason: .duplicate),
+        .init(row: 2, reason: .duplicate, suspicion: .newer), .init(row: 4, reason: .fenced(currentEpoch: .max)),
+      ])
+    receipt.named = [0, 2, 4].map {
+      .init(row: $0, source: "s/\($0)", sequence: UInt64.max - UInt64($0), last: ProducerPosition(epoch: 3, sequence: .max))
+    }
+    let results: [Result<AppendReceipt, LogError>] = [
+      .success(receipt), .failure(LogError(.io, "why")), .success(AppendReceipt(baseOffset: Offset(5), endOffset: Offset(6))),
+    ]
+    let bytes = ReceiptCoding.encode(results)
+    #expect(ReceiptCoding.decode(bytes, rows: [5, 1, 1]) == results)
+    for count in 0..<bytes.readableBytes {
+      #expect(ReceiptCoding.decode(bytes.getSlice(at: 0, length: count) ?? bytes, rows: [5, 1, 1]) == nil, "\(count)")
+    }
+  }
+
   @Test("what waits in all partitions goes in one request, while two at most are under way")
   func together() async throws {
     try await withLog { log, routes, remote, _ in

@@ -6,7 +6,8 @@
 /// ```
 ///  0  u64 u64  appender        24  u32  rows of the batch as it was given
 /// 16  u64      number          28  u32  exceptions
-/// 32  each exception: u32 row, bit 31 set if fenced; u64 the source's epoch if fenced, else 0
+/// 32  each exception: u32 row, bit 31 set if fenced; u64 the source's epoch if fenced, else what makes a duplicate suspect
+///     (`AppendReceipt.Exception.Suspicion`), or 0
 ///     zeros up to a multiple of 16
 /// ```
 public struct AppendTag: Hashable, Sendable {
@@ -62,14 +63,8 @@ public struct AppendTag: Hashable, Sendable {
     append(UInt32(rows))
     append(UInt32(exceptions.count))
     for exception in exceptions {
-      switch exception.reason {
-      case .duplicate:
-        append(UInt32(exception.row))
-        append(UInt64(0))
-      case .fenced(let epoch):
-        append(UInt32(exception.row) | 1 << 31)
-        append(epoch)
-      }
+      append(UInt32(exception.row) | (exception.isFenced ? 1 << 31 : 0))
+      append(exception.detailBits)
     }
     while bytes.count % AppendTag.unitBytes != 0 { bytes.append(0) }
     return bytes
@@ -96,8 +91,7 @@ public struct AppendTag: Hashable, Sendable {
       let row = Int(u32(at) & 0x7FFF_FFFF)
       guard row > previous, row < rows else { throw error }
       previous = row
-      let isFenced = u32(at) >> 31 == 1
-      exceptions.append(.init(row: row, reason: isFenced ? .fenced(currentEpoch: u64(at + 4)) : .duplicate))
+      exceptions.append(.init(row: row, isFenced: u32(at) >> 31 == 1, detailBits: u64(at + 4)))
     }
     self.init(appender: Appender(high: u64(0), low: u64(8)), number: u64(16), rows: rows, exceptions: exceptions)
   }

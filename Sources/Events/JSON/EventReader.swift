@@ -65,6 +65,8 @@ public final class EventReader {
 
   /// FNV-1a of the present event's source: modulo the partition count it is the partition.
   public var sourceHash: UInt64 { scanner.pointee.tape.sourceHash }
+  /// Whether the present event's time is its own, not that of its arrival.
+  public var hasTime: Bool { scanner.pointee.tape.hasTime }
   /// Lends the present event's source, UTF-8.
   public func withSource<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
     body(scanner.pointee.tape.source?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))

@@ -11,6 +11,7 @@ extension EventScanner {
       guard let text = try attributeText(.invalidTime, "time") else { return }
       if let time = Timestamp.parse(text.bytes) {
         tape.time = time.nanoseconds
+        tape.hasTime = true
       } else {
         note(
           .invalidTime,

@@ -43,6 +43,8 @@ struct EventTape: ~Copyable {
   var time: Int64 = 0
   var sequence: UInt64 = 0
   var epoch: UInt64 = 0
+  /// False where `time` is that of arrival.
+  var hasTime = false
   var hasSequence = false
   var hasEpoch = false
   /// Values below `data`.
@@ -60,6 +62,7 @@ struct EventTape: ~Copyable {
     id = nil
     subject = nil
     time = arrival
+    hasTime = false
     sequence = 0
     epoch = 0
     hasSequence = false

@@ -12,6 +12,8 @@ public struct IngestReport: Sendable, Hashable {
   private static let countMax: Int64 = 1 << 53
 
   public var events: ReceivedEvents
+  /// Whose duplicates are suspect, the latest first.
+  public var suspectSources: [SuspectSources.Entry]
   /// Devices' connections that are open.
   public var connections: Int
   /// Rejected events by code.
@@ -21,9 +23,11 @@ public struct IngestReport: Sendable, Hashable {
 
   /// - Parameters:
   ///   - events: Of one moment.
+  ///   - suspects: Whose duplicates are suspect.
   ///   - metrics: The process's, from which the rest is taken.
-  public init(_ events: ReceivedEvents, metrics: MetricsText) {
+  public init(_ events: ReceivedEvents, suspects: SuspectSources = SuspectSources(), metrics: MetricsText) {
     self.events = events
+    suspectSources = suspects.list
     connections = Int(metrics.total("penstock_ingest_connections"))
     rejects = [:]
     for (code, count) in metrics.values(of: "penstock_ingest_events_rejected_total", by: "code") {
@@ -44,7 +48,13 @@ public struct IngestReport: Sendable, Hashable {
       let connections = count(json["connections"]), case .object(let codes)? = json["rejects"],
       case .array(let buckets)? = json["ack_seconds"]?["buckets"], buckets.count <= IngestReport.bucketsMax
     else { return nil }
-    events = ReceivedEvents(received: received, appended: appended, duplicates: duplicates, rejected: rejected)
+    events = ReceivedEvents(
+      received: received, appended: appended, duplicates: duplicates, rejected: rejected,
+      suspects: count(json["suspect_duplicates"]) ?? 0)
+    suspectSources = []
+    if case .array(let told)? = json["suspect_sources"], told.count <= SuspectSources.sourcesMax {
+      suspectSources = told.compactMap { SuspectSources.Entry($0) }
+    }
     self.connections = connections
     rejects = [:]
     for member in codes {
@@ -62,7 +72,7 @@ public struct IngestReport: Sendable, Hashable {
     }
   }
 
-  /// `{"received":12,"appended":12,"duplicates":0,"rejected":0,"connections":1,"rejects":{"fenced":0},"ack_seconds":{"buckets":[[0.001,12],[null,12]]}}`
+  /// `{"received":12,"appended":12,"duplicates":0,"rejected":0,"suspect_duplicates":0,"suspect_sources":[],"connections":1,"rejects":{"fenced":0},"ack_seconds":{"buckets":[[0.001,12],[null,12]]}}`
   public var json: JSONValue {
     var codes = JSONObject()
     for (code, count) in rejects.sorted(by: { $0.key.rawValue < $1.key.rawValue }) { codes[code.rawValue] = .int(Int64(count)) }
@@ -70,6 +80,7 @@ public struct IngestReport: Sendable, Hashable {
     return [
       "received": .int(Int64(events.received)), "appended": .int(Int64(events.appended)),
       "duplicates": .int(Int64(events.duplicates)), "rejected": .int(Int64(events.rejected)),
+      "suspect_duplicates": .int(Int64(events.suspects)), "suspect_sources": .array(suspectSources.map(\.json)),
       "connections": .int(Int64(connections)), "rejects": .object(codes), "ack_seconds": ["buckets": .array(buckets)],
     ]
   }
@@ -80,6 +91,8 @@ public struct IngestReport: Sendable, Hashable {
     events.appended += other.events.appended
     events.duplicates += other.events.duplicates
     events.rejected += other.events.rejected
+    events.suspects += other.events.suspects
+    suspectSources = SuspectSources.ordered(suspectSources + other.suspectSources)
     connections += other.connections
     rejects.merge(other.rejects, uniquingKeysWith: +)
     guard acks.map(\.bound) == other.acks.map(\.bound) else { return }

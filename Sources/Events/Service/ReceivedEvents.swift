@@ -6,12 +6,15 @@ public struct ReceivedEvents: Sendable, Hashable {
   public var appended: Int
   public var duplicates: Int
   public var rejected: Int
+  /// Of the duplicates, those that may be none.
+  public var suspects: Int
 
-  public init(received: Int, appended: Int, duplicates: Int, rejected: Int) {
+  public init(received: Int, appended: Int, duplicates: Int, rejected: Int, suspects: Int = 0) {
     self.received = received
     self.appended = appended
     self.duplicates = duplicates
     self.rejected = rejected
+    self.suspects = suspects
   }
 
   /// Received and not answered for yet; below zero only when something was answered for twice.
@@ -24,6 +27,7 @@ public final class ReceivedEventsCount: Sendable {
   private let appendedEvents = Atomic<Int>(0)
   private let duplicateEvents = Atomic<Int>(0)
   private let rejectedEvents = Atomic<Int>(0)
+  private let suspectEvents = Atomic<Int>(0)
 
   public init() {}
 
@@ -33,7 +37,12 @@ public final class ReceivedEventsCount: Sendable {
 
   public func rejected(_ count: Int) { rejectedEvents.wrappingAdd(count, ordering: .releasing) }
 
-  public func synced(appended: Int, duplicates: Int) {
+  /// - Parameters:
+  ///   - appended: New in the log.
+  ///   - duplicates: In the log already.
+  ///   - suspects: Of these, those that may be none.
+  public func synced(appended: Int, duplicates: Int, suspects: Int = 0) {
+    suspectEvents.wrappingAdd(suspects, ordering: .relaxed)
     appendedEvents.wrappingAdd(appended, ordering: .releasing)
     duplicateEvents.wrappingAdd(duplicates, ordering: .releasing)
   }
@@ -43,6 +52,7 @@ public final class ReceivedEventsCount: Sendable {
     let (appended, duplicates) = (appendedEvents.load(ordering: .acquiring), duplicateEvents.load(ordering: .acquiring))
     let rejected = rejectedEvents.load(ordering: .acquiring)
     return ReceivedEvents(
-      received: receivedEvents.load(ordering: .relaxed), appended: appended, duplicates: duplicates, rejected: rejected)
+      received: receivedEvents.load(ordering: .relaxed), appended: appended, duplicates: duplicates, rejected: rejected,
+      suspects: min(duplicates, suspectEvents.load(ordering: .relaxed)))
   }
 }

@@ -223,6 +223,7 @@ actor PartitionWriter {
       }
     }
     let exceptions = producers.admit(batch, at: group.appendTime)
+    let named = exceptions.isEmpty ? [] : producers.named(exceptions, of: batch)
     var kept: ColumnBatch? = batch
     if !exceptions.isEmpty {
       count(exceptions)
@@ -244,8 +245,9 @@ actor PartitionWriter {
       group.events += placed.count
       group.placed.append(placed)
     }
-    let receipt = AppendReceipt(baseOffset: base, endOffset: nextOffset, exceptions: exceptions)
+    var receipt = AppendReceipt(baseOffset: base, endOffset: nextOffset, exceptions: exceptions)
     if let tag { producers.appenders.note(tag.appender, tag.number, receipt) }
+    receipt.named = named
     group.outcomes.append((completion, receipt))
   }
 

@@ -6,7 +6,7 @@ import Events
 /// u32  appenders, the one that appended longest ago first
 /// each appender  u64 high, u64 low, u32 entries, 1 ... 64
 ///   each entry   u64 number, i64 base offset, i64 end offset, u32 exceptions
-///     each exception  u32 row, bit 31 set if fenced; u64 epoch
+///     each exception  u32 row, bit 31 set if fenced; u64 as in `AppendTag`
 /// ```
 enum AppenderSnapshot {
   static func append(_ table: AppenderTable, to file: inout [UInt8]) {
@@ -24,14 +24,8 @@ enum AppenderSnapshot {
         append(entry.receipt.endOffset.rawValue)
         append(UInt32(entry.receipt.exceptions.count))
         for exception in entry.receipt.exceptions {
-          switch exception.reason {
-          case .duplicate:
-            append(UInt32(exception.row))
-            append(UInt64(0))
-          case .fenced(let epoch):
-            append(UInt32(exception.row) | 1 << 31)
-            append(epoch)
-          }
+          append(UInt32(exception.row) | (exception.isFenced ? 1 << 31 : 0))
+          append(exception.detailBits)
         }
       }
     }
@@ -59,9 +53,8 @@ enum AppenderSnapshot {
         guard exceptions <= min(BatchHeader.countMax, (body.count - at) / 12) else { throw .bounds }
         receipt.exceptions.reserveCapacity(exceptions)
         for _ in 0..<exceptions {
-          let row = try number(UInt32.self), epoch = try number(UInt64.self)
-          receipt.exceptions.append(
-            .init(row: Int(row & 0x7FFF_FFFF), reason: row >> 31 == 1 ? .fenced(currentEpoch: epoch) : .duplicate))
+          let row = try number(UInt32.self), detail = try number(UInt64.self)
+          receipt.exceptions.append(.init(row: Int(row & 0x7FFF_FFFF), isFenced: row >> 31 == 1, detailBits: detail))
         }
         table.note(appender, entry, receipt)
       }

@@ -4,15 +4,19 @@ import Events
 /// start-up reads that segment and no other.
 ///
 /// ```
-///  0  FixedRecord, magic "PNP1"     24  u64  runs            40  i64  append time of the last batch before
+///  0  FixedRecord, magic "PNP2"     24  u64  runs            40  i64  append time of the last batch before
 ///  8  i64  base offset              32  u64  identities      48  u64  body bytes
 /// 16  u64  sources                                           56  u32  CRC-32 of the body
 ///
-/// body: each source  u64 epoch, u64 sequence, u32 length, UTF-8
+/// body: each source  u64 epoch, u64 sequence, i64 latest event time, u32 length, UTF-8
+///       u64 gaps, each  u64 source, u64 low, u64 high
 ///       each run     i64 append time, u64 count: the identities appended at one time, oldest first
 ///       each identity  u64 high, u64 low, oldest first
 ///       the appenders, see `AppenderSnapshot`
 /// ```
+///
+/// Of magic "PNP1", which is read too, sources have no latest event time, and there is no list of gaps: of their duplicates none is suspect until
+/// they begin an epoch.
 enum ProducerSnapshot {
   /// A larger file is taken for damaged: about ten million sources.
   static let bytesMax = 1 << 30
@@ -21,15 +25,23 @@ enum ProducerSnapshot {
     let (runs, identities) = state.identities.remembered
     let table = state.table
     var file = [UInt8](repeating: 0, count: FixedRecord.byteCount)
-    file.reserveCapacity(file.count + table.count * 20 + table.nameBytes + (runs.count + identities.count) * 16)
+    file.reserveCapacity(file.count + table.count * 28 + table.nameBytes + (runs.count + identities.count) * 16)
     func append<T: FixedWidthInteger>(_ value: T) { withUnsafeBytes(of: value.littleEndian) { file.append(contentsOf: $0) } }
     for entry in 0..<table.count {
-      append(table.epochs[entry])
-      append(table.sequences[entry])
+      append(table.position(of: entry).epoch)
+      append(table.position(of: entry).sequence)
+      append(table.latestTime(of: entry))
       table.withName(of: entry) { name in
         append(UInt32(name.count))
         file.append(contentsOf: name)
       }
+    }
+    let gaps = table.gaps.enumerated().filter { $0.element.width > 1 }
+    append(UInt64(gaps.count))
+    for (entry, gap) in gaps {
+      append(UInt64(entry))
+      append(gap.low)
+      append(gap.high)
     }
     for run in runs {
       append(run.appendTime.nanoseconds)
@@ -40,7 +52,7 @@ enum ProducerSnapshot {
       append(identity.low)
     }
     AppenderSnapshot.append(state.appenders, to: &file)
-    var record = FixedRecord(magic: "PNP1", partition: partition)
+    var record = FixedRecord(magic: "PNP2", partition: partition)
     record.put(base.rawValue, at: 8)
     record.put(UInt64(table.count), at: 16)
     record.put(UInt64(runs.count), at: 24)
@@ -57,7 +69,8 @@ enum ProducerSnapshot {
   static func decode(_ file: [UInt8], partition: PartitionID, base: Offset, into state: inout ProducerState)
     throws(RecordDamage) -> Timestamp
   {
-    let record = try FixedRecord(parsing: file, magic: "PNP1", partition: partition)
+    let hasTimes = !file.starts(with: "PNP1".utf8)
+    let record = try FixedRecord(parsing: file, magic: hasTimes ? "PNP2" : "PNP1", partition: partition)
     guard record.get(Int64.self, at: 8) == base.rawValue else { throw .bounds }
     let sources = try record.count(at: 16)
     let runs = try record.count(at: 24)
@@ -77,20 +90,30 @@ enum ProducerSnapshot {
       }
       var at = 0
       func u64(_ position: Int) -> UInt64 { UInt64(littleEndian: body.loadUnaligned(fromByteOffset: position, as: UInt64.self)) }
+      let fixedBytes = hasTimes ? 28 : 20
       for _ in 0..<sources {
-        guard body.count - at >= 20 else {
+        guard body.count - at >= fixedBytes else {
           damage = .bounds
           return
         }
-        let length = Int(UInt32(littleEndian: body.loadUnaligned(fromByteOffset: at + 16, as: UInt32.self)))
-        guard body.count - at - 20 >= length else {
+        let nameAt = at + fixedBytes
+        let length = Int(UInt32(littleEndian: body.loadUnaligned(fromByteOffset: nameAt - 4, as: UInt32.self)))
+        guard body.count - nameAt >= length else {
           damage = .bounds
           return
         }
         state.restore(
-          source: UnsafeRawBufferPointer(rebasing: body[at + 20..<at + 20 + length]),
-          ProducerPosition(epoch: u64(at), sequence: u64(at + 8)))
-        at += 20 + length
+          source: UnsafeRawBufferPointer(rebasing: body[nameAt..<nameAt + length]),
+          ProducerPosition(epoch: u64(at), sequence: u64(at + 8)),
+          latestTime: hasTimes ? Int64(bitPattern: u64(at + 16)) : ProducerTable.unknownTime)
+        at = nameAt + length
+      }
+      if hasTimes {
+        guard let end = restoreGaps(body, at, into: &state) else {
+          damage = .bounds
+          return
+        }
+        at = end
       }
       guard body.count - at >= (runs + identities) * 16 else {
         damage = .bounds
@@ -122,5 +145,19 @@ enum ProducerSnapshot {
     }
     if let damage { throw damage }
     return Timestamp(nanoseconds: record.get(Int64.self, at: 40))
+  }
+
+  /// - Returns: Where the list of gaps ends; nil where it is none.
+  private static func restoreGaps(_ body: UnsafeRawBufferPointer, _ start: Int, into state: inout ProducerState) -> Int? {
+    func u64(_ position: Int) -> UInt64 { UInt64(littleEndian: body.loadUnaligned(fromByteOffset: position, as: UInt64.self)) }
+    guard body.count - start >= 8, u64(start) <= UInt64((body.count - start - 8) / 24) else { return nil }
+    var at = start + 8
+    for _ in 0..<u64(start) {
+      let entry = u64(at), gap = ProducerTable.Gap(low: u64(at + 8), high: u64(at + 16))
+      guard entry < UInt64(state.table.count), gap.low < gap.high else { return nil }
+      state.restore(gap, of: Int(entry))
+      at += 24
+    }
+    return at
   }
 }

@@ -41,8 +41,25 @@ struct ProducerState {
     guard columns.hasSequence.isEmpty || columns.hasSequence.contains(true) else { return [] }
     var exceptions: [AppendReceipt.Exception] = []
     lookUp(batch, columns)
-    table.judge(columns, rows: batch.count, entryOfCode: entryOfCode, exceptions: &exceptions)
+    table.judge(columns, rows: batch.count, times: batch.times(), entryOfCode: entryOfCode, exceptions: &exceptions)
     return exceptions
+  }
+
+  /// The sources of those exceptions that people ask about: fenced ones, and suspect duplicates.
+  /// - Parameter exceptions: What `admit` has returned of the batch, just before.
+  func named(_ exceptions: [AppendReceipt.Exception], of batch: ColumnBatch) -> [AppendReceipt.Named] {
+    let asked = exceptions.filter { $0.isFenced || $0.suspicion != nil }.prefix(AppendReceipt.namedMax)
+    guard !asked.isEmpty else { return [] }
+    let columns = batch.producers()
+    return asked.compactMap { exception in
+      batch.withString(Int(columns.sources[exception.row])) { source in
+        table.find(source).map { entry in
+          AppendReceipt.Named(
+            row: exception.row, source: String(decoding: source.prefix(RejectedEvent.sourceBytesMax), as: UTF8.self),
+            sequence: columns.sequences[exception.row], last: table.position(of: entry))
+        }
+      }
+    }
   }
 
   /// Forgets ids that are older than the dedup window.
@@ -54,9 +71,12 @@ struct ProducerState {
     return copy.withUTF8 { table.find(UnsafeRawBufferPointer($0)).map(table.position) }
   }
 
-  mutating func restore(source: UnsafeRawBufferPointer, _ position: ProducerPosition) {
-    table.set(table.entry(for: source), position)
+  mutating func restore(source: UnsafeRawBufferPointer, _ position: ProducerPosition, latestTime: Int64) {
+    table.set(table.entry(for: source), position, latestTime: latestTime)
   }
+
+  /// - Parameter entry: Of a source restored, in the order of their restoring.
+  mutating func restore(_ gap: ProducerTable.Gap, of entry: Int) { table.setGap(entry, gap) }
 
   mutating func restore(_ identity: IdentityDigest, at appendTime: Timestamp) {
     _ = identities.insert(identity, at: appendTime)

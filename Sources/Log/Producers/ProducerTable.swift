@@ -2,14 +2,42 @@ import Events
 
 /// The last sequence of every source of a partition.
 ///
-/// Open addressing over hashes, with the names in one blob: 36 bytes a source, 6 to 12 in the slots, and its name. Sources are
-/// never forgotten: forgetting one would take its duplicates in again.
+/// Open addressing over hashes, with the names in one blob: 48 bytes a source, 6 to 12 in the slots, and its name; 16 more once any count of the
+/// partition has left a number out. Sources are never forgotten: forgetting one would take its duplicates in again.
 struct ProducerTable {
-  /// Entries are numbered in the order in which their sources came; a number stays valid.
-  private(set) var epochs: [UInt64] = []
-  private(set) var sequences: [UInt64] = []
-  /// False between `entry(for:)` making an entry and its first `set`.
-  private var isSet: [Bool] = []
+  /// Sequences between two that were appended one after the other, so none of them ever was. Empty without any.
+  struct Gap: Hashable {
+    /// Excluded, as is `high`.
+    var low: UInt64 = 0
+    var high: UInt64 = 0
+
+    func contains(_ sequence: UInt64) -> Bool { low < sequence && sequence < high }
+    /// Of a gap that is not empty, sequences in it and one more.
+    var width: UInt64 { high - low }
+  }
+
+  private struct Jump {
+    var entry: Int
+    var gap: Gap
+    /// The first of an epoch: what was skipped before is of another.
+    var isFirst: Bool
+  }
+
+  /// What stands for a source's latest time where it is not known: nothing is newer.
+  static let unknownTime = Int64.max
+
+  private struct Entry {
+    var position = ProducerPosition(epoch: 0, sequence: 0)
+    /// Of the present epoch's events, in nanoseconds.
+    var latestTime = ProducerTable.unknownTime
+    /// False between `entry(for:)` making an entry and its first `set`.
+    var isSet = false
+  }
+
+  /// Numbered in the order in which their sources came; a number stays valid.
+  private var entries: [Entry] = []
+  /// The widest of each source's present epoch; empty as long as there is none at all.
+  private(set) var gaps: [Gap] = []
   private var hashes: [UInt64] = []
   /// Where each name ends; it begins where the one before ends.
   private var nameEnds: [Int] = []
@@ -19,7 +47,7 @@ struct ProducerTable {
   /// Keeps a sender from choosing sources that share a slot.
   private let seed = UInt64.random(in: .min ... .max)
 
-  var count: Int { epochs.count }
+  var count: Int { entries.count }
   var nameBytes: Int { names.count }
 
   /// The entry of a source; nil when it has none.
@@ -34,7 +62,9 @@ struct ProducerTable {
     return nil
   }
 
-  func position(of entry: Int) -> ProducerPosition { ProducerPosition(epoch: epochs[entry], sequence: sequences[entry]) }
+  func position(of entry: Int) -> ProducerPosition { entries[entry].position }
+
+  func latestTime(of entry: Int) -> Int64 { entries[entry].latestTime }
 
   /// The entry of a source, made if need be; a new one takes whatever sequence comes first.
   mutating func entry(for name: UnsafeRawBufferPointer) -> Int {
@@ -50,18 +80,20 @@ struct ProducerTable {
     precondition(entry < Int(UInt32.max) - 1)
     slots[slot] = UInt32(entry + 1)
     hashes.append(hash)
-    epochs.append(0)
-    sequences.append(0)
-    isSet.append(false)
+    entries.append(Entry())
+    if !gaps.isEmpty { gaps.append(Gap()) }
     names.append(contentsOf: name)
     nameEnds.append(names.count)
     return entry
   }
 
-  mutating func set(_ entry: Int, _ position: ProducerPosition) {
-    epochs[entry] = position.epoch
-    sequences[entry] = position.sequence
-    isSet[entry] = true
+  mutating func set(_ entry: Int, _ position: ProducerPosition, latestTime: Int64 = ProducerTable.unknownTime) {
+    entries[entry] = Entry(position: position, latestTime: latestTime, isSet: true)
+  }
+
+  mutating func setGap(_ entry: Int, _ gap: Gap) {
+    if gaps.isEmpty { gaps = Array(repeating: Gap(), count: count) }
+    gaps[entry] = gap
   }
 
   func withName<R>(of entry: Int, _ body: (UnsafeRawBufferPointer) -> R) -> R {
@@ -73,51 +105,60 @@ struct ProducerTable {
   /// Judges rows in order, and takes each admitted one as its source's last.
   /// - Parameters:
   ///   - rows: How many rows.
+  ///   - times: The event time of each.
   ///   - entryOfCode: The entry of each source code that occurs in a row with a sequence.
   ///   - exceptions: Gets the rows not admitted, ascending.
   mutating func judge(
-    _ columns: ProducerColumns, rows: Int, entryOfCode: [Int32], exceptions: inout [AppendReceipt.Exception]
+    _ columns: ProducerColumns, rows: Int, times: [Int64], entryOfCode: [Int32], exceptions: inout [AppendReceipt.Exception]
   ) {
-    precondition(columns.sources.count == rows && columns.sequences.count == rows)
+    precondition(columns.sources.count == rows && columns.sequences.count == rows && times.count == rows)
     precondition(columns.epochs.isEmpty || columns.epochs.count == rows)
     precondition(columns.hasSequence.isEmpty || columns.hasSequence.count == rows)
     let everyRow = columns.hasSequence.isEmpty
     let hasEpochs = !columns.epochs.isEmpty
-    columns.sources.withUnsafeBufferPointer { sources in
-      columns.epochs.withUnsafeBufferPointer { rowEpochs in
-        columns.sequences.withUnsafeBufferPointer { rowSequences in
-          columns.hasSequence.withUnsafeBufferPointer { hasSequence in
-            entryOfCode.withUnsafeBufferPointer { entryOfCode in
-              epochs.withUnsafeMutableBufferPointer { epochs in
-                sequences.withUnsafeMutableBufferPointer { sequences in
-                  isSet.withUnsafeMutableBufferPointer { isSet in
-                    for row in 0..<rows where everyRow || hasSequence[row] {
-                      let entry = Int(entryOfCode[Int(sources[row])])
-                      let epoch = hasEpochs ? rowEpochs[row] : 0
-                      let sequence = rowSequences[row]
-                      if isSet[entry] {
-                        if epoch == epochs[entry] {
-                          guard sequence > sequences[entry] else {
-                            exceptions.append(.init(row: row, reason: .duplicate))
-                            continue
-                          }
-                        } else if epoch < epochs[entry] {
-                          exceptions.append(.init(row: row, reason: .fenced(currentEpoch: epochs[entry])))
-                          continue
-                        }
-                      }
-                      isSet[entry] = true
-                      epochs[entry] = epoch
-                      sequences[entry] = sequence
-                    }
-                  }
-                }
-              }
-            }
+    let exceptionsBefore = exceptions.count
+    var jumps: [Jump] = []
+    entries.withUnsafeMutableBufferPointer { entries in
+      for row in 0..<rows where everyRow || columns.hasSequence[row] {
+        let entry = Int(entryOfCode[Int(columns.sources[row])])
+        let epoch = hasEpochs ? columns.epochs[row] : 0, sequence = columns.sequences[row], time = times[row]
+        let last = entries[entry]
+        if last.isSet, epoch == last.position.epoch {
+          guard sequence > last.position.sequence else {
+            exceptions.append(.init(row: row, reason: .duplicate, suspicion: time > last.latestTime ? .newer : nil))
+            continue
           }
+          if sequence - last.position.sequence > 1 {
+            jumps.append(Jump(entry: entry, gap: Gap(low: last.position.sequence, high: sequence), isFirst: false))
+          }
+          entries[entry].position.sequence = sequence
+          entries[entry].latestTime = max(last.latestTime, time)
+        } else if last.isSet, epoch < last.position.epoch {
+          exceptions.append(.init(row: row, reason: .fenced(currentEpoch: last.position.epoch)))
+        } else {
+          if last.isSet || sequence > 1 { jumps.append(Jump(entry: entry, gap: Gap(low: 0, high: sequence), isFirst: true)) }
+          entries[entry] = Entry(position: ProducerPosition(epoch: epoch, sequence: sequence), latestTime: time, isSet: true)
         }
       }
     }
+    for jump in jumps { note(jump) }
+    for index in exceptionsBefore..<exceptions.count where exceptions[index].reason == .duplicate {
+      let row = exceptions[index].row, entry = Int(entryOfCode[Int(columns.sources[row])])
+      if isSkipped(entry, epoch: hasEpochs ? columns.epochs[row] : 0, sequence: columns.sequences[row]) {
+        exceptions[index].suspicion = .skipped
+      }
+    }
+  }
+
+  private mutating func note(_ jump: Jump) {
+    // Nothing to be forgotten, and nothing to be kept.
+    if gaps.isEmpty, jump.gap.width <= 1 { return }
+    if gaps.isEmpty { gaps = Array(repeating: Gap(), count: count) }
+    if jump.isFirst || jump.gap.width > gaps[jump.entry].width { gaps[jump.entry] = jump.gap }
+  }
+
+  private func isSkipped(_ entry: Int, epoch: UInt64, sequence: UInt64) -> Bool {
+    !gaps.isEmpty && epoch == entries[entry].position.epoch && gaps[entry].contains(sequence)
   }
 
   private func firstSlot(_ hash: UInt64) -> Int {

@@ -5,6 +5,10 @@ enum MetricCatalog {
     ("penstock_ingest_events_appended_total", "Events acknowledged that are new in the log."),
     ("penstock_ingest_events_duplicate_total", "Events acknowledged that the log had already."),
     (
+      "penstock_ingest_duplicates_suspect_total",
+      "Of the duplicates, those that may be none: their device's count has jumped ahead, or begun anew."
+    ),
+    (
       "penstock_ingest_events_rejected_total",
       "Events that were not taken, by reject code; a whole message that is bad counts as one."
     ),

@@ -19,6 +19,8 @@ struct EmbeddedServices: Sendable {
   let queryAddress: ListenAddress
   private let security: EdgeSecurity
   private let retention: Task<Void, Never>
+  /// Keeps the last rejects in the data folder.
+  private let keeping: Task<Void, Never>
   private let group: MultiThreadedEventLoopGroup
   private let logger: Logger
 
@@ -50,11 +52,13 @@ struct EmbeddedServices: Sendable {
       }
       let probe = ServiceProbe(
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
-      let (totals, rejects) = (ReceivedEventsCount(), RecentRejects())
+      let (totals, rejects, suspects) = (ReceivedEventsCount(), RecentRejects(), SuspectSources())
+      let rejectsFile = RejectsFile(folder: settings.data, logger: logger)
+      for instance in rejectsFile.read() where instance.name.isEmpty { rejects.note(instance.entries) }
       let query = QueryService(
         configuration: QueryConfiguration(settings), store: compute, admin: compute, log: log, probe: probe,
         late: compute, adHoc: AdHocAggregation(log: log, threads: loops),
-        ingest: { IngestReport(totals.current, metrics: MetricsText(registry.exposition())) },
+        ingest: { IngestReport(totals.current, suspects: suspects, metrics: MetricsText(registry.exposition())) },
         rejects: { rejects.newestFirst() },
         gate: security.gate, secure: security.secure, group: group, logger: .module("query"))
       let queryAddress = try await listening("query", settings.query.listen) {
@@ -64,14 +68,15 @@ struct EmbeddedServices: Sendable {
       started.append { await query.shutDown(timeout: .seconds(10)) }
       let ingest = IngestService(
         configuration: IngestConfiguration(settings), log: log, gate: security.gate, secure: security.secure, group: group,
-        probe: probe, logger: .module("ingest"), totals: totals, rejects: rejects)
+        probe: probe, logger: .module("ingest"), totals: totals, rejects: rejects, suspects: suspects)
       let ingestAddress = try await listening("ingest", settings.ingest.listen) {
         let address = try await ingest.start()
         return ListenAddress(host: address?.ipAddress ?? settings.ingest.listen.host, port: address?.port ?? 0)
       }
+      let keeping = Task { await rejectsFile.keep(change: { rejects.last }, { [("", rejects.entries(after: 0))] }) }
       return EmbeddedServices(
         log: log, compute: compute, ingest: ingest, query: query, ingestAddress: ingestAddress, queryAddress: queryAddress,
-        security: security, retention: retention, group: group, logger: logger)
+        security: security, retention: retention, keeping: keeping, group: group, logger: logger)
     } catch {
       for stop in started.reversed() { await stop() }
       security.stop()
@@ -86,6 +91,8 @@ struct EmbeddedServices: Sendable {
     retention.cancel()
     await retention.value
     await ingest.shutDown()
+    keeping.cancel()
+    await keeping.value
     await query.shutDown(timeout: .seconds(10))
     await compute.shutDown()
     await log.close()

@@ -103,21 +103,28 @@
       try EmbeddedServices.makeFolder(settings.data)
       // Room for what several ingest processes have under way.
       let log = try await SegmentedLog.open(LogConfiguration(settings, ingestLoops: 16), logger: logger)
-      let needs = ReportedNeeds()
+      let (needs, rejects) = (ReportedNeeds(), ReportedRejects())
+      let file = RejectsFile(folder: settings.data, logger: logger)
+      rejects.restore(file.read())
       let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(needs.offsets) } }
       let server = WireServer(
         name: "log", host: settings.log.listen.host, port: settings.log.listen.port, limits: settings.log.serving,
         group: group,
-        routes: LogRoutes(log: log, needs: needs),
+        routes: LogRoutes(log: log, needs: needs, rejects: rejects),
         probe: probe { [("log", log.problem)] }, logger: logger)
       do {
         let address = try await listen("log", settings.log.listen, server)
+        let keeping = Task { await file.keep(change: { rejects.changes }, { rejects.kept }) }
         let endRetention: @Sendable () async -> Void = {
           retention.cancel()
           await retention.value
         }
+        let endKeeping: @Sendable () async -> Void = {
+          keeping.cancel()
+          await keeping.value
+        }
         mesh.watchCallers { await server.renewConnections() }
-        return StartedService(address: address, stops: [endRetention, { await server.shutDown() }, { await log.close() }])
+        return StartedService(address: address, stops: [endRetention, { await server.shutDown() }, endKeeping, { await log.close() }])
       } catch {
         retention.cancel()
         await log.close()
@@ -129,15 +136,15 @@
       let security = try await EdgeSecurity.start(settings, logger: logger)
       let (client, log) = try await remoteLog(patience: .seconds(5))
       let settings = settings
-      let (totals, rejects) = (ReceivedEventsCount(), RecentRejects())
+      let (totals, rejects, suspects) = (ReceivedEventsCount(), RecentRejects(), SuspectSources())
       let ingest = IngestService(
         configuration: IngestConfiguration(settings), log: log, gate: security.gate, secure: security.secure, group: group,
-        probe: probe { [("log", await log.problem())] }, logger: logger, totals: totals, rejects: rejects)
+        probe: probe { [("log", await log.problem())] }, logger: logger, totals: totals, rejects: rejects, suspects: suspects)
       let address = try await EmbeddedServices.listening("ingest", settings.ingest.listen) {
         let bound = try await ingest.start()
         return ListenAddress(host: bound?.ipAddress ?? settings.ingest.listen.host, port: bound?.port ?? 0)
       }
-      let reports = Task { await reportIngest(totals, rejects, to: log) }
+      let reports = Task { await reportIngest(totals, rejects, suspects, to: log) }
       return StartedService(
         address: address,
         stops: [
@@ -205,12 +212,12 @@
     }
 
     /// Until the task is cancelled, tells the log what this process has counted and rejected, for the query service to ask there.
-    private func reportIngest(_ totals: ReceivedEventsCount, _ rejects: RecentRejects, to log: RemoteLog) async {
+    private func reportIngest(_ totals: ReceivedEventsCount, _ rejects: RecentRejects, _ suspects: SuspectSources, to log: RemoteLog) async {
       let instance = String(UInt64.random(in: .min ... .max), radix: 16)
       var told = 0
       while true {
         do { try await Task.sleep(for: ServiceStart.ingestReportInterval) } catch { return }
-        let report = IngestReport(totals.current, metrics: MetricsText(registry.exposition()))
+        let report = IngestReport(totals.current, suspects: suspects, metrics: MetricsText(registry.exposition()))
         do throws(LogError) {
           told = try await log.report(report, rejects, after: told, of: instance)
         } catch {

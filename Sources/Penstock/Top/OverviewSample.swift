@@ -50,6 +50,10 @@ struct OverviewSample: Sendable {
   var appended: Int
   var duplicates: Int
   var rejected: Int
+  /// Of the duplicates, those that may be none.
+  var suspects: Int
+  /// Whose they are, the latest first; not all where there are many.
+  var suspectSources: [String]
   var late: Int
   var connections: Int
   /// By code, those above 0, the largest first.
@@ -74,6 +78,8 @@ struct OverviewSample: Sendable {
     appended = count(json, "appended")
     duplicates = count(json, "duplicates")
     rejected = count(json, "rejected")
+    suspects = count(json, "suspect_duplicates")
+    suspectSources = (json["suspect_sources"]?.array ?? []).compactMap { $0["source"]?.string }
     late = count(json, "late")
     connections = count(json, "connections")
     rejects = (json["rejects"]?.members ?? []).compactMap { member in

@@ -65,6 +65,10 @@ struct OverviewText: Sendable {
       lines.append(
         Line(text: "rejected: " + sample.rejects.map { "\($0.code) \(grouped($0.count))" }.joined(separator: "  "), style: .bad))
     }
+    if sample.suspects > 0 {
+      let shown = sample.suspectSources.prefix(3).joined(separator: "  ") + (sample.suspectSources.count > 3 ? "  …" : "")
+      lines.append(Line(text: "duplicates that may be none: \(grouped(sample.suspects))  \(shown)", style: .bad))
+    }
     let flying = sample.inFlight > 0 ? ", \(grouped(sample.inFlight)) in flight" : ""
     lines.append(
       sample.addsUp

@@ -13,7 +13,7 @@ struct OverviewAnswers: Sendable {
   let now: @Sendable () -> Timestamp
 
   /// ```
-  /// {"time":…,"received":…,"appended":…,"duplicates":…,"rejected":…,"in_flight":…,"late":…,"connections":…,"rejects":{CODE:…},
+  /// {"time":…,"received":…,"appended":…,"duplicates":…,"suspect_duplicates":…,"suspect_sources":[{"source":…,"count":…,…}],"rejected":…,"in_flight":…,"late":…,"connections":…,"rejects":{CODE:…},
   ///  "ack_seconds":{"buckets":[[0.001,12],…]},"partitions":[{"partition":0,"start":0,"high_watermark":118}],
   ///  "views":[{"name":…,"generation":1,"appended":…,"applied":…,"filtered":…,"late":…,"pending":…,"gone":…,
   ///   "offsets":{…},…}],
@@ -36,9 +36,10 @@ struct OverviewAnswers: Sendable {
     let counted = await ingest()
     members["in_flight"] = (counted?.events.inFlight).map { .int(Int64($0)) } ?? .null
     let told = counted?.json
-    for name in ["received", "appended", "duplicates", "rejected", "connections", "rejects", "ack_seconds"] {
+    for name in ["received", "appended", "duplicates", "suspect_duplicates", "rejected", "connections", "rejects", "ack_seconds"] {
       members[name] = told?[name] ?? .null
     }
+    members["suspect_sources"] = counted.map { .array($0.suspectSources.map(\.shown)) } ?? .null
     members["applied"] = count("penstock_compute_events_applied_total", \.applied)
     members["filtered"] = count("penstock_compute_events_filtered_total", \.filtered)
     members["late"] = count("penstock_compute_events_late_total", \.late)

@@ -4,13 +4,16 @@ import Events
 struct RejectAnswers: Sendable {
   /// The newest first.
   let rejects: @Sendable () async throws(LogError) -> [RecentRejects.Entry]
+  /// What ingest has counted since it started; nil where no ingest is known.
+  var ingest: @Sendable () async -> IngestReport? = { nil }
 
   /// ```
   /// {"rejects":[{"time":…,"code":"invalid_time","detail":…,"source":"station/EWR","message_number":3,"event":0,"position":1,
   ///  "message":"{\"source\":…"}]}
   /// ```
   /// The newest first, at most `RecentRejects.perCodeMax` of each code and ingest process. What is not known of one is null. `message` is what
-  /// was sent of the event, its first bytes, which begin at byte `position` of the message.
+  /// was sent of the event, its first bytes, which begin at byte `position` of the message. Where there are duplicates that may be none, `suspects`
+  /// has their sources.
   func answer(_ query: Substring) async throws(QueryFailure) -> Answer {
     let parameters = try QueryParameters(query, known: ["code", "source"])
     var code: RejectCode?
@@ -32,6 +35,22 @@ struct RejectAnswers: Sendable {
       for member in entry.told { members[member.name] = member.value }
       return .object(members)
     }
-    return Answer(200, ["rejects": .array(rows)])
+    var result = JSONObject()
+    result["rejects"] = .array(rows)
+    // Answered for as duplicates, not as rejects: but whoever looks here for lost events should find them.
+    let suspects = (code == nil ? await ingest()?.suspectSources ?? [] : []).filter { suspect in
+      parameters["source"].map { RejectedEvent(source: suspect.source).isOf(source: $0) } ?? true
+    }
+    if !suspects.isEmpty { result["suspects"] = .array(suspects.map(\.shown)) }
+    return Answer(200, .object(result))
+  }
+}
+
+extension SuspectSources.Entry {
+  /// `{"source":"thermo/7","count":12,"sequence":"101","epoch":"0","last_sequence":"1000000000","time":"2024-05-01T10:00:00Z"}`
+  var shown: JSONValue {
+    var members = told
+    members["time"] = .string(time.description)
+    return .object(members)
   }
 }

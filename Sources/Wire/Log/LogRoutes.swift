@@ -16,14 +16,16 @@ public struct LogRoutes: WireRoutes {
   private let log: any EventLog
   private let needs: ReportedNeeds
   private let ingests = ReportedIngests()
-  private let rejects = ReportedRejects()
+  private let rejects: ReportedRejects
   private let readers: [LogReader]
 
   /// - Parameters:
   ///   - log: What is served.
   ///   - needs: Takes what compute instances report.
-  public init(log: any EventLog, needs: ReportedNeeds = ReportedNeeds()) {
+  ///   - rejects: Takes what ingest processes tell of their rejects.
+  public init(log: any EventLog, needs: ReportedNeeds = ReportedNeeds(), rejects: ReportedRejects = ReportedRejects()) {
     self.log = log
+    self.rejects = rejects
     self.needs = needs
     readers = (0..<min(LogRoutes.readersMax, log.partitionCount)).map { LogReader(log, number: $0) }
   }

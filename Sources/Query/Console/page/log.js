@@ -62,13 +62,17 @@ const eventColumns = [
 
 async function showRejects(root, signal) {
   try {
-    const { rejects } = await get("/v1/rejects", {}, { signal });
+    const { rejects, suspects = [] } = await get("/v1/rejects", {}, { signal });
     fill(root, rejects.length ? table([
       { name: "code", cell: (row) => h("code", {}, row.code) }, { name: "time", cell: (row) => h("span", { title: row.time }, `${row.time.slice(0, 19)}Z`) },
       { name: "source", cell: (row) => row.source === null ? h("span", { class: "null" }, "unknown") : row.source },
       { name: "detail", wrap: true }, { name: "message_number", title: "message", number: true }, { name: "event", title: "event", number: true },
       { name: "message", title: "sent", wrap: true, cell: (row) => row.message === null ? h("span", { class: "null" }, "not kept") : h("code", { title: row.message }, row.message.length > 100 ? `${row.message.slice(0, 100)}…` : row.message) },
     ], rejects, { caption: "Rejected events" }) : empty("Nothing was rejected."));
+    if (suspects.length) root.append(h("h3", {}, "Duplicates that may be none"), table([
+      { name: "source", wrap: true }, { name: "count", title: "events", number: true }, { name: "sequence", title: "last sequence sent", number: true },
+      { name: "last_sequence", title: "last in the log", number: true }, { name: "epoch", number: true },
+    ], suspects, { caption: "Sources whose duplicates may be none" }));
   } catch (error) {
     if (error.name !== "AbortError") fill(root, failure(error));
   }

@@ -1,0 +1,78 @@
+import Synchronization
+
+/// The sources whose duplicates may be none: events that were answered for as duplicates, and that nobody has.
+public final class SuspectSources: Sendable {
+  /// Of more, those that sent such an event last are kept.
+  public static let sourcesMax = 32
+
+  public struct Entry: Sendable, Hashable {
+    /// Its first bytes, repaired to UTF-8.
+    public var source: String
+    /// Its suspect duplicates, since it is in the list.
+    public var count: Int
+    /// Of the last of them.
+    public var sequence: UInt64
+    /// What the log has as the source's last.
+    public var last: ProducerPosition
+    public var time: Timestamp
+  }
+
+  private let entries = Mutex<[String: Entry]>([:])
+
+  public init() {}
+
+  /// - Parameters:
+  ///   - named: The exception that is suspect.
+  ///   - time: When its answer came.
+  public func note(_ named: AppendReceipt.Named, at time: Timestamp) {
+    entries.withLock { entries in
+      let count = (entries[named.source]?.count ?? 0) + 1
+      entries[named.source] = Entry(
+        source: named.source, count: count, sequence: named.sequence, last: named.last, time: time)
+      guard entries.count > SuspectSources.sourcesMax, let oldest = entries.values.min(by: { $0.time < $1.time }) else { return }
+      entries[oldest.source] = nil
+    }
+  }
+
+  /// The one that sent such an event last comes first.
+  public var list: [Entry] { SuspectSources.ordered(entries.withLock { Array($0.values) }) }
+
+  static func ordered(_ entries: [Entry]) -> [Entry] {
+    Array(entries.sorted { ($1.time, $0.source.utf8.count) < ($0.time, $1.source.utf8.count) }.prefix(sourcesMax))
+  }
+}
+
+extension SuspectSources.Entry {
+  /// `{"source":"thermo/7","count":12,"sequence":"101","epoch":"0","last_sequence":"1000000000","time_ns":1356998400000000000}`
+  public var json: JSONValue {
+    var members = told
+    members["time_ns"] = .int(time.nanoseconds)
+    return .object(members)
+  }
+
+  /// What people are shown: `source`, `count`, `sequence`, `epoch`, `last_sequence`; sequences as text, since they have 64 bits.
+  public var told: JSONObject {
+    var members = JSONObject()
+    members["source"] = .string(source)
+    members["count"] = .int(Int64(count))
+    members["sequence"] = .string(String(sequence))
+    members["epoch"] = .string(String(last.epoch))
+    members["last_sequence"] = .string(String(last.sequence))
+    return members
+  }
+
+  /// Reads an entry as `json` has it; nil where it is something else.
+  init?(_ json: JSONValue) {
+    func number(_ name: String) -> UInt64? {
+      guard case .string(let text)? = json[name] else { return nil }
+      return UInt64(text)
+    }
+    guard case .string(let source)? = json["source"], source.utf8.count <= RejectedEvent.sourceBytesMax * 3,
+      case .int(let count)? = json["count"], (1...(1 << 53)).contains(count), case .int(let time)? = json["time_ns"],
+      let sequence = number("sequence"), let epoch = number("epoch"), let last = number("last_sequence")
+    else { return nil }
+    self.init(
+      source: source, count: Int(count), sequence: sequence, last: ProducerPosition(epoch: epoch, sequence: last),
+      time: Timestamp(nanoseconds: time))
+  }
+}
