@@ -100,7 +100,7 @@ def reject_something(service):
 def command(service, *arguments):
     url = f"http://127.0.0.1:{service.ports['query']}"
     return subprocess.run(
-        [str(BUILD / "penstock"), "rejects", "--url", url, *arguments], capture_output=True, text=True, check=True, timeout=DEADLINE).stdout
+        [str(BUILD / "penstock"), "rejects", "--url", url, *arguments], capture_output=True, check=True, timeout=DEADLINE).stdout.decode()
 
 
 def test_the_command_prints_rejects_as_table_json_and_csv(start_penstock):

@@ -17,7 +17,7 @@ public final class SuspectSources: Sendable {
     public var time: Timestamp
   }
 
-  private let entries = Mutex<[String: Entry]>([:])
+  private let entries = Mutex<[UTF8Text: Entry]>([:])
 
   public init() {}
 
@@ -26,11 +26,12 @@ public final class SuspectSources: Sendable {
   ///   - time: When its answer came.
   public func note(_ named: AppendReceipt.Named, at time: Timestamp) {
     entries.withLock { entries in
-      let count = (entries[named.source]?.count ?? 0) + 1
-      entries[named.source] = Entry(
+      let source = UTF8Text(named.source)
+      let count = (entries[source]?.count ?? 0) + 1
+      entries[source] = Entry(
         source: named.source, count: count, sequence: named.sequence, last: named.last, time: time)
       guard entries.count > SuspectSources.sourcesMax, let oldest = entries.values.min(by: { $0.time < $1.time }) else { return }
-      entries[oldest.source] = nil
+      entries[UTF8Text(oldest.source)] = nil
     }
   }
 
@@ -38,7 +39,7 @@ public final class SuspectSources: Sendable {
   public var list: [Entry] { SuspectSources.ordered(entries.withLock { Array($0.values) }) }
 
   static func ordered(_ entries: [Entry]) -> [Entry] {
-    Array(entries.sorted { ($1.time, $0.source.utf8.count) < ($0.time, $1.source.utf8.count) }.prefix(sourcesMax))
+    Array(entries.sorted { ($1.time, UTF8Text($0.source)) < ($0.time, UTF8Text($1.source)) }.prefix(sourcesMax))
   }
 }
 
