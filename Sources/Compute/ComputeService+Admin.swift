@@ -7,8 +7,8 @@ extension ComputeService: ViewAdmin {
 
   // MARK: what there is
 
-  /// Of the shared table of generations that this process goes by; rises with each change. 0 where none is shared.
-  public var generationsVersion: UInt64 { book.version }
+  /// Entries of the record of views that this process goes by; rises with each change.
+  public var generationsVersion: UInt64 { UInt64(book.count) }
 
   public nonisolated(nonsending) func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus] {
     let table = book.table
@@ -59,7 +59,7 @@ extension ComputeService: ViewAdmin {
     return try result.get()
   }
 
-  /// Another instance may have changed the shared table.
+  /// Another instance may have changed the record of views.
   func takeShared() async {
     let outcome = await steps.run { [self] () -> Result<Void, ViewStoreError> in
       let before = book.table
@@ -71,7 +71,7 @@ extension ComputeService: ViewAdmin {
         return .failure(error)
       }
     }
-    if case .failure(let error)? = outcome { logger.warning("the shared table of generations: \(error)") }
+    if case .failure(let error)? = outcome { logger.warning("\(error)") }
   }
 
   /// Tries until the place where generations are kept answers, or the task is cancelled.
@@ -116,6 +116,7 @@ extension ComputeService: ViewAdmin {
         settle(record.id)
       }
     }
+    if before.nextPurge != after.nextPurge { schedulePurge() }
   }
 
   /// A generation may have caught up: if so, it is told, and takes over if it is to.
@@ -143,7 +144,7 @@ extension ComputeService: ViewAdmin {
     }
     // Handed over meanwhile: their new owner speaks for them.
     let settled = partitions.intersection(ownedPartitions)
-    let count = isShared ? log.partitionCount : settled.count
+    let count = sharesPartitions ? log.partitionCount : settled.count
     do throws(ViewStoreError) {
       try await change { table throws(ViewStoreError) in table.caughtUp(id, settled, of: count) }
     } catch {

@@ -21,9 +21,13 @@ public final class ComputeService: ViewStore {
   private let owned = Mutex<Set<PartitionID>>([])
   /// One at a time: what the workers do with generations follows the table's changes in their order.
   let steps = StepQueue()
-  private let shared: (any SharedGenerations)?
+  /// Whether other processes own partitions too.
+  let sharesPartitions: Bool
   private let neighbours: Neighbours?
-  private let sharing = Mutex<Task<Void, Never>?>(nil)
+  /// What goes on beside the workers, until the service is shut down.
+  private let background = Mutex<[Task<Void, Never>]>([])
+  /// The wait for the next removed view to be purged.
+  let purging = Mutex<Task<Void, Never>?>(nil)
 
   /// Opens the workers' files and loads what they hold.
   /// - Parameters:
@@ -32,14 +36,15 @@ public final class ComputeService: ViewStore {
   ///   - log: What is folded.
   ///   - partitions: Those owned from the start; all of the log's when nil.
   ///   - fence: Says which partitions are still this process's.
-  ///   - shared: Where this process and others agree on generations; waited for, for as long as it takes or until the task is cancelled. Nil
-  ///     where one process owns all.
+  ///   - record: Of which generations there are, with the log's files; waited for, for as long as it takes or until the task is cancelled.
+  ///   - sharesPartitions: Whether other processes own partitions too: they change the record as well.
   ///   - hold: Generations that the catalogue's changed definitions begin wait to be promoted.
   ///   - now: The clock that a generation's `createdAt` comes from.
   ///   - logger: Told when generations begin, change and end, and of what fails.
   public init(
     configuration: ComputeConfiguration, catalog: ViewCatalog, log: any EventLog, partitions: Set<PartitionID>? = nil,
-    fence: PartitionFence = .open, shared: (any SharedGenerations)? = nil, hold: Bool = false,
+    fence: PartitionFence = .open, record: any ViewsRecord = VolatileViewsRecord(), sharesPartitions: Bool = false,
+    hold: Bool = false,
     now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() },
     logger: Logger
   ) async throws(ComputeError) {
@@ -47,7 +52,7 @@ public final class ComputeService: ViewStore {
     self.log = log
     self.fence = fence
     self.now = now
-    self.shared = shared
+    self.sharesPartitions = sharesPartitions
     neighbours = configuration.neighbours.map { Neighbours(folder: $0, own: configuration.directory, logger: logger) }
     let wanted = configuration.workers > 0 ? configuration.workers : ProcessInfo.processInfo.activeProcessorCount
     let count = max(1, min(wanted, log.partitionCount))
@@ -57,13 +62,13 @@ public final class ComputeService: ViewStore {
       directory: configuration.directory, workers: count, lateMax: configuration.lateEventsMax, logger: logger)
     let horizons = RetentionHorizons(partitionCount: log.partitionCount)
     self.horizons = horizons
-    book = try GenerationBook(store: files.stores[0], shared: shared, logger: logger)
+    book = GenerationBook(record: record, store: files.stores[0], now: now, logger: logger)
     let known = try files.known()
     let time = now()
     do throws(ViewStoreError) {
       let opened = book
       try await ComputeService.untilAvailable(logger) { () async throws(ViewStoreError) in
-        try await opened.refresh()
+        try await opened.open()
         let loaded = try await opened.change { table throws(ViewStoreError) in
           try table.load(catalog, hold: hold, known: known, at: time)
         }
@@ -91,15 +96,35 @@ public final class ComputeService: ViewStore {
   public func start() {
     tasks.start(workers)
     for record in book.table.kept where record.state == .building { settle(record.id) }
-    guard let shared else { return }
-    sharing.withLock { $0 = Task { [weak self] in await shared.watch { [weak self] in await self?.takeShared() } } }
+    schedulePurge()
+    guard sharesPartitions else { return }
+    let book = book
+    background.withLock { tasks in
+      tasks.append(
+        Task { [weak self, logger] in
+          while !Task.isCancelled {
+            await self?.takeShared()
+            do throws(LogError) {
+              try await book.waitForOthers()
+            } catch {
+              logger.warning("waiting for others' changes of views: \(error)")
+              // Cancelled: the loop ends.
+              try? await Task.sleep(for: .seconds(1))
+            }
+          }
+        })
+    }
   }
 
   /// Stops reading, checkpoints, closes the files.
   public func shutDown() async {
-    let watch = sharing.withLock { $0.take() }
-    watch?.cancel()
-    await watch?.value
+    var ending = background.withLock { tasks in
+      defer { tasks = [] }
+      return tasks
+    }
+    if let purge = purging.withLock({ $0.take() }) { ending.append(purge) }
+    for task in ending { task.cancel() }
+    for task in ending { await task.value }
     steps.stop()
     await tasks.stop()
     for worker in workers {
@@ -113,9 +138,6 @@ public final class ComputeService: ViewStore {
     for worker in workers { if let problem = await worker.problem { return "worker \(worker.number): \(problem)" } }
     return nil
   }
-
-  /// Whether other processes own partitions too.
-  var isShared: Bool { shared != nil }
 
   // MARK: partitions
 

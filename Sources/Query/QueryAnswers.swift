@@ -139,8 +139,9 @@ final class QueryAnswers: Sendable {
 
   private func route(_ request: QueryRequest, _ match: RouteMatch) async throws(QueryFailure) -> Answer {
     switch match.route {
+    case .view where request.method == .DELETE: return try await admin.answer(request, match)
     case .view: return try await views.rows(try match.parameter(), request.query, accept: request.accept)
-    case .views: return try await views.list(request.query)
+    case .views: return try await views.list(request.query, accept: request.accept)
     case .live: return try await live.answer(try match.parameter(), request)
     case .aggregate: return try await aggregates.answer(request)
     case .late: return try await late.answer(try match.parameter(), request.query, accept: request.accept)

@@ -15,5 +15,7 @@ public enum WireContent {
   public static let reads = "application/vnd.penstock.reads"
   /// Partial rows of a view.
   public static let rows = "application/vnd.penstock.rows"
+  /// Entries of the record of views.
+  public static let viewsRecord = "application/vnd.penstock.views"
   public static let json = "application/json"
 }

@@ -9,6 +9,8 @@ import Views
 struct ComputeFixture {
   let directory: String
   let log: SegmentedLog
+  /// With the log, as in a server.
+  let record: ViewsRecordFile
 
   init(partitions: Int = 3) async throws {
     directory = FileManager.default.temporaryDirectory.appendingPathComponent("penstock-compute-\(UUID())").path
@@ -17,6 +19,7 @@ struct ComputeFixture {
     configuration.partitions = partitions
     configuration.sync = .never
     log = try await SegmentedLog.open(configuration, logger: ComputeFixture.logger)
+    record = try ViewsRecordFile(directory: directory, logger: ComputeFixture.logger)
   }
 
   static let logger: Logger = {
@@ -27,14 +30,15 @@ struct ComputeFixture {
 
   func start(
     _ yaml: String, workers: Int = 2, changedRowsMax: Int = 1000, memoryBytesMax: Int = 1 << 30,
-    lateEventsMax: Int = 100_000, folder: String = "compute"
+    lateEventsMax: Int = 100_000, folder: String = "compute", record: (any ViewsRecord)? = nil
   ) async throws -> ComputeService {
     let service = try await ComputeService(
       configuration: ComputeConfiguration(
         directory: "\(directory)/\(folder)", workers: workers, checkpointInterval: .milliseconds(5),
         changedRowsMax: changedRowsMax, readBytesMax: 4096, memoryBytesMax: memoryBytesMax,
         lateEventsMax: lateEventsMax),
-      catalog: try ViewCatalog(yaml: yaml, file: "test.yaml"), log: log, logger: ComputeFixture.logger)
+      catalog: try ViewCatalog(yaml: yaml, file: "test.yaml"), log: log, record: record ?? self.record,
+      logger: ComputeFixture.logger)
     service.start()
     return service
   }

@@ -293,3 +293,38 @@ def test_a_replay_between_times_counts_the_events_between_them(start_penstock):
         assert status == 200 and diff["added"] == 0 and diff["unchanged"] + diff["changed"] == len(rows), diff
         status, report = ask(penstock, "POST", VIEW + "/verify", {"generation": generation})
         assert status == 200 and report["same"], report
+
+
+def test_a_removed_view_stays_away_until_it_is_applied(start_penstock, tmp_path):
+    penstock = start_penstock()
+    other = tmp_path / "other.yaml"
+    other.write_text("views:\n  other:\n    window: { tumble: 1h }\n    aggregates: { n: count() }\n")
+    assert command(penstock, "view", "apply", str(other)).returncode == 0
+    send_weather(penstock)
+    rows = rows_of(penstock, "weather_daily")
+    exported = command(penstock, "view", "export")
+    assert exported.returncode == 0 and "  weather_daily:" in exported.stdout and "  other:" in exported.stdout
+    for output in ([], ["--output", "json"]):
+        (tmp_path / "exported.yaml").write_text(command(penstock, "view", "export", *output).stdout)
+        applied = command(penstock, "view", "apply", str(tmp_path / "exported.yaml"), "--output", "json")
+        assert [one["action"] for one in json.loads(applied.stdout)["views"]] == ["unchanged", "unchanged"], applied.stderr
+
+    removed = command(penstock, "view", "remove", "weather_daily", "--purge-after", "1h")
+    assert removed.returncode == 0 and "view apply" in removed.stderr, removed.stderr
+    assert ask(penstock, "GET", VIEW)[0] == 404
+    assert [view["name"] for view in ask(penstock, "GET", "/v1/views")[1]["views"]] == ["other"]
+    assert command(penstock, "view", "remove", "none").returncode == 1
+    assert ask(penstock, "DELETE", "/v1/views/other", purge_after="soon")[1]["code"] == "invalid_parameter"
+    assert penstock.stop() == 0
+    penstock = start_penstock()
+    assert ask(penstock, "GET", VIEW)[0] == 404, "the file of views has it as before"
+    applied = command(penstock, "view", "apply", str(tmp_path / "exported.yaml"), "--output", "json")
+    assert [one["action"] for one in json.loads(applied.stdout)["views"]] == ["restored", "unchanged"], applied.stderr
+    eventually(lambda: rows_of(penstock, "weather_daily") == rows)
+
+    status, gone = ask(penstock, "DELETE", "/v1/views/other", purge_after="0s")
+    assert status == 200 and gone["generations"] == [1] and gone["configured"] is False, gone
+    assert ask(penstock, "DELETE", "/v1/views/other")[0] == 404
+    assert penstock.stop() == 0
+    penstock = start_penstock()
+    assert [view["name"] for view in ask(penstock, "GET", "/v1/views")[1]["views"]] == ["weather_daily"]

@@ -11,7 +11,8 @@ struct WrittenTextTests {
     let path = try Expression(parsing: "data[\(literal)]")
     return ViewDefinition(
       // As a user writes it, as far as the expression's own rules let it stand as it is.
-      name: "v", filter: try Expression(parsing: "data.a == '\(Self.raw(text))'"), keys: [KeyColumn(name: "k", path: try #require(path.path))],
+      name: "v", filter: try Expression(parsing: "data.a == '\(Self.raw(text))'"),
+      keys: [KeyColumn(name: "k", path: try #require(path.path))],
       window: .tumble(size: 1_000_000_000), aggregates: [AggregateColumn(name: "n", function: .count, argument: path)])
   }
 
@@ -54,7 +55,9 @@ struct WrittenTextTests {
 
   @Test("what YAML takes for a line's end, a control or a mark is a character like any other, wherever it stands")
   func specials() throws {
-    for value: UInt32 in [0, 9, 0xA, 0xD, 0x1B, 0x20, 0x7F, 0x80, 0x85, 0x9F, 0xA0, 0x2028, 0x2029, 0xFEFF, 0xFFFD, 0xFFFE, 0xFFFF, 0x1FFFF] {
+    for value: UInt32 in [
+      0, 9, 0xA, 0xD, 0x1B, 0x20, 0x7F, 0x80, 0x85, 0x9F, 0xA0, 0x2028, 0x2029, 0xFEFF, 0xFFFD, 0xFFFE, 0xFFFF, 0x1FFFF,
+    ] {
       let scalar = try #require(Unicode.Scalar(value))
       for text in ["\(scalar)", " \(scalar) ", "x\(scalar)y", "\(scalar)\(scalar) \(scalar)", "a \(scalar)\n  b: \"c\" # d"] {
         try Self.check(text, "U+\(String(value, radix: 16)) in \(text.debugDescription)")
@@ -65,7 +68,8 @@ struct WrittenTextTests {
   @Test("a condition with a control character, as a file of views has it, is kept and read again")
   func fromFile() throws {
     for escape in [#"\x7f"#, #"\u0085"#, #"\u009f"#, #"\ufffe"#, #"\uffff"#, #"\u2028"#] {
-      let file = "views:\n  v:\n    where: \"data.a == 'x\(escape)y'\"\n    window: { tumble: 1h }\n    aggregates: { n: count() }\n"
+      let file =
+        "views:\n  v:\n    where: \"data.a == 'x\(escape)y'\"\n    window: { tumble: 1h }\n    aggregates: { n: count() }\n"
       let catalog = try ViewCatalog(yaml: file, file: "f")
       #expect(try ViewCatalog(yaml: catalog.yaml, file: "f").views == catalog.views, "\(escape)")
     }

@@ -22,7 +22,7 @@ private struct Instances {
 
   let directory: TemporaryDirectory
   let log: SegmentedLog
-  let shared = InMemoryGenerations()
+  let record = AwayRecord()
   let dialler = LoopbackDialler(service: "compute", [])
   let client: WireClient
   let store: RemoteViewStore
@@ -40,14 +40,14 @@ private struct Instances {
     admin = RemoteViewAdmin(store)
   }
 
-  /// - Parameter shared: Nil for one that owns all by itself, unseen by the others.
+  /// - Parameter alone: Owns all by itself, unseen by the others.
   func compute(_ id: String, _ partitions: [Int], alone: Bool = false) async throws -> ComputeService {
     try await ComputeService(
       configuration: ComputeConfiguration(
         directory: "\(directory.path)/instances/\(id)/compute", workers: 2, checkpointInterval: .milliseconds(20),
         neighbours: directory.path + "/instances"),
       catalog: ViewCatalog(yaml: Instances.views, file: "test"), log: log, partitions: Set(partitions.map { PartitionID($0) }),
-      shared: alone ? nil : shared, logger: quiet)
+      record: alone ? VolatileViewsRecord() : record, sharesPartitions: !alone, logger: quiet)
   }
 
   @discardableResult
@@ -203,15 +203,15 @@ struct RemoteViewAdminTests {
     await instances.stop()
   }
 
-  @Test("with the shared table away nothing changes and reads go on; lost, it is written again by whoever is there")
-  func tableAwayAndLost() async throws {
+  @Test("with the record of views away nothing changes and reads go on; who comes later learns of all from it")
+  func recordAway() async throws {
     var instances = try await Instances()
     let offsets = try await instances.append(0..<40)
     try await instances.start("a", [0, 1, 2, 3])
     _ = try await instances.admin.replay(ReplayRequest(view: "by_source"))
     #expect(await eventually { await instances.state(of: 2) == .held })
 
-    instances.shared.set(away: true)
+    instances.record.set(away: true)
     await #expect {
       _ = try await instances.admin.promote(PromoteRequest(view: "by_source"))
     } throws: { error in
@@ -219,13 +219,19 @@ struct RemoteViewAdminTests {
     }
     #expect(
       try await instances.store.read(ViewReadRequest(view: "by_source", after: offsets, timeout: .seconds(60))).generation == 1)
-    instances.shared.set(away: false)
-    instances.shared.lose()
-    // One that comes now learns of both generations from the other.
+    instances.record.set(away: false)
     try await instances.start("b", [])
     #expect(try await instances.admin.generations(of: "by_source").map(\.generation) == [1, 2])
     #expect(try await instances.admin.promote(PromoteRequest(view: "by_source")).generation == 2)
     #expect(try await instances.store.read(ViewReadRequest(view: "by_source")).generation == 2)
+    // A removal is every instance's.
+    let removal = try await instances.admin.remove("by_source", purgeAfter: 3_600_000_000_000)
+    #expect(removal.generations == [1, 2] && removal.isConfigured)
+    #expect(await eventually { (try? await instances.store.views())?.isEmpty == true })
+    let back = try await instances.admin.apply(try ViewCatalog(yaml: Instances.views, file: "test"), hold: false)
+    #expect(back == [AppliedView(view: "by_source", generation: 2, action: .restored)])
+    #expect(
+      try await instances.store.read(ViewReadRequest(view: "by_source", after: offsets, timeout: .seconds(60))).generation == 2)
     await instances.stop()
   }
 }

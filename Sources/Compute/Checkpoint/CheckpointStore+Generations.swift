@@ -1,4 +1,5 @@
 import Events
+import Foundation
 import SQLite
 import Views
 
@@ -83,20 +84,25 @@ extension CheckpointStore {
 
   // MARK: the table
 
-  /// The copy of the table of generations that the first worker's file has; empty where there is none.
+  /// The copy of the table of generations that the first worker's file has; of a file of an older format that was put aside, where the
+  /// present one has none. Empty where there is neither.
   func loadGenerations() throws(ComputeError) -> GenerationTable {
-    try typed {
-      try file.withWriter { db in
-        let tables = try db.rows("SELECT name FROM sqlite_master WHERE type = 'table'") { $0.text(0) }
-        if tables.contains("generations"), let text = try db.first("SELECT text FROM generations", body: { $0.text(0) }) {
-          guard let table = GenerationTable(text: text) else {
-            throw ComputeError(.incompatible, worker: worker, "\(path): the table of generations is not one this program reads")
-          }
-          return table
-        }
-        return tables.contains("generation") ? try EarlierGenerations.load(db, path) : GenerationTable()
+    let copy = try typed { try file.withWriter { try generations(in: $0) } }
+    let aside = path + ".old"
+    guard copy == GenerationTable(), FileManager.default.fileExists(atPath: aside) else { return copy }
+    return try typed { try generations(in: try SQLiteConnection(path: aside)) }
+  }
+
+  private func generations(in db: SQLiteConnection) throws -> GenerationTable {
+    let tables = try db.rows("SELECT name FROM sqlite_master WHERE type = 'table'") { $0.text(0) }
+    if tables.contains("generations"), let text = try db.first("SELECT text FROM generations", body: { $0.text(0) }) {
+      guard let table = GenerationTable(text: text) else {
+        throw ComputeError(.incompatible, worker: worker, "\(path): the table of generations is not one this program reads")
       }
+      return table
     }
+    return tables.contains("generation") && tables.contains("configured")
+      ? try EarlierGenerations.load(db, path) : GenerationTable()
   }
 
   /// Makes the copy this one, in one transaction.

@@ -3,105 +3,144 @@ import Logging
 import Synchronization
 import Views
 
-/// The table of generations as it is stored: every change is one step there, done before anybody sees it. So at whatever instant the process
-/// dies, each view has one live generation.
+/// The table of generations as it is stored: every change is one entry of the record of views, which lies with the log, done before anybody
+/// sees it. So at whatever instant the process dies, each view has one live generation, and the log alone brings all of them back.
 ///
-/// One process alone stores it in the first worker's file, in one transaction. Several store it where all reach it (`SharedGenerations`),
-/// replaced only while it is still what was read; the file then has a copy, should that place ever lose it.
+/// Of several compute processes each reads the record and appends to it; an entry is only taken as the one behind those that its writer
+/// has read. The first worker's file has a copy of the table, from which a record begins where there is none.
 actor GenerationBook {
   /// Others may be faster; not for ever.
   private static let attemptsMax = 16
+  private static let readBytes = 4 << 20
 
   struct Page: Sendable {
     var table: GenerationTable
-    /// As shared; 0 where it is not.
-    var version: UInt64
+    /// Entries of the record that it is made of.
+    var count: Int
   }
 
+  private let record: any ViewsRecord
   private let store: CheckpointStore
-  private let shared: (any SharedGenerations)?
+  private let now: @Sendable () -> Timestamp
   private let logger: Logger
   private let executor = WorkerExecutor(label: "penstock.generations")
   /// As last stored; readable from anywhere.
-  nonisolated let current: Mutex<Page>
+  nonisolated let current = Mutex(Page(table: GenerationTable(), count: 0))
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
   nonisolated var table: GenerationTable { current.withLock { $0.table } }
-  nonisolated var version: UInt64 { current.withLock { $0.version } }
+  nonisolated var count: Int { current.withLock { $0.count } }
 
-  init(store: CheckpointStore, shared: (any SharedGenerations)?, logger: Logger) throws(ComputeError) {
+  init(record: any ViewsRecord, store: CheckpointStore, now: @escaping @Sendable () -> Timestamp, logger: Logger) {
+    self.record = record
     self.store = store
-    self.shared = shared
+    self.now = now
     self.logger = logger
-    let table = try store.loadGenerations()
-    for (id, reason) in table.setAside.sorted(by: { "\($0.key)" < "\($1.key)" }) {
-      logger.error("\(id) is set aside, the other views go on: its definition does not read: \(reason)")
-    }
-    current = Mutex(Page(table: table, version: 0))
   }
 
-  /// Stores the table as `body` leaves it. With a shared table, `body` is called again when another instance was faster.
+  /// Reads the record, or begins it with what the first worker's file has.
+  func open() async throws(ViewStoreError) {
+    try await refresh()
+    while count == 0 {
+      let copy: GenerationTable
+      do throws(ComputeError) { copy = try store.loadGenerations() } catch { throw .failed(error.description) }
+      tellSetAside(copy, before: GenerationTable())
+      let events = GenerationTable().events(to: copy)
+      guard !events.isEmpty else { return }
+      logger.notice("the record of views begins with the \(copy.records.count) generations that \(store.path) has")
+      if try await append(events, to: Page(table: GenerationTable(), count: 0)) { return }
+      try await refresh()
+    }
+  }
+
+  /// Stores the table as `body` leaves it. `body` is called again when another process was faster.
   /// - Precondition: One change or refresh at a time.
   func change<R: Sendable>(
     _ body: @Sendable (inout GenerationTable) throws(ViewStoreError) -> R
   ) async throws(ViewStoreError) -> R {
-    guard let shared else {
-      var changed = table
-      let result = try body(&changed)
-      guard changed != table else { return result }
-      do throws(ComputeError) { try store.save(changed) } catch { throw .failed(error.description) }
-      turn(to: Page(table: changed, version: 0))
-      return result
-    }
     for _ in 0..<GenerationBook.attemptsMax {
       let before = current.withLock { $0 }
       var changed = before.table
       let result = try body(&changed)
-      guard changed != before.table else { return result }
-      if try await publish(changed, over: before.version, in: shared) { return result }
+      let events = before.table.events(to: changed)
+      if events.isEmpty { return result }
+      if try await append(events, to: before) { return result }
       try await refresh()
     }
     throw .unavailable("other compute instances keep changing the generations")
   }
 
-  /// Takes the newest shared table.
+  /// Takes in what the record has of others.
   /// - Precondition: One change or refresh at a time.
   func refresh() async throws(ViewStoreError) {
-    guard let shared else { return }
-    guard let newest = try await shared.load() else {
-      // None yet, or lost: what is known here is the best there is. Should another be faster, its table is the next to be seen.
-      _ = try await publish(table, over: 0, in: shared)
-      return
+    var page = current.withLock { $0 }
+    let before = page
+    while true {
+      let entries: [[UInt8]]
+      do throws(LogError) {
+        entries = try await record.entries(from: page.count, bytesMax: GenerationBook.readBytes)
+      } catch {
+        throw ViewStoreError(record: error)
+      }
+      if entries.isEmpty { break }
+      for bytes in entries {
+        guard let entry = ViewsEntry(parsing: bytes) else {
+          throw .failed("entry \(page.count) of the record of views does not read: was it written by another version?")
+        }
+        for event in entry.events { page.table.apply(event) }
+        page.count += 1
+      }
     }
-    guard newest.version != version else { return }
-    guard let table = GenerationTable(text: newest.text) else {
-      throw .failed("the shared table of generations does not read: was it written by another version?")
-    }
-    turn(to: Page(table: table, version: newest.version))
-    keepCopy(of: table)
+    guard page.count > before.count else { return }
+    tellSetAside(page.table, before: before.table)
+    turn(to: page)
   }
 
-  /// - Returns: False when another version is there by now.
-  private func publish(
-    _ table: GenerationTable, over version: UInt64, in shared: any SharedGenerations
-  ) async throws(ViewStoreError) -> Bool {
-    let text = table.text
-    guard text.utf8.count <= SharedText.bytesMax else {
+  /// Returns when the record has more entries than are read, or the task is cancelled.
+  nonisolated(nonsending) func waitForOthers() async throws(LogError) { try await record.waitForEntry(past: count) }
+
+  /// - Returns: False when the record has another entry in that place by now.
+  private func append(_ events: [ViewsEvent], to page: Page) async throws(ViewStoreError) -> Bool {
+    let entry = ViewsEntry(at: now(), events: events).bytes
+    guard entry.count <= ViewsRecordLimits.entryBytesMax else {
       throw .refused(
-        code: "too_many_generations",
-        detail: "the table of generations would have more than \(SharedText.bytesMax) bytes: drop generations first")
+        code: "change_too_large",
+        detail:
+          "the change would have more than \(ViewsRecordLimits.entryBytesMax) bytes in the record of views: apply fewer views at once"
+      )
     }
-    guard let version = try await shared.replace(text, version: version) else { return false }
-    turn(to: Page(table: table, version: version))
-    keepCopy(of: table)
+    do throws(LogError) {
+      guard try await record.append(entry, as: page.count) else { return false }
+    } catch {
+      throw ViewStoreError(record: error)
+    }
+    var page = page
+    for event in events { page.table.apply(event) }
+    page.count += 1
+    turn(to: page)
     return true
   }
 
-  private func turn(to page: Page) { current.withLock { $0 = page } }
+  private func turn(to page: Page) {
+    current.withLock { $0 = page }
+    do throws(ComputeError) { try store.save(page.table) } catch {
+      logger.warning("the copy of the table of generations is not written: \(error)")
+    }
+  }
 
-  private func keepCopy(of table: GenerationTable) {
-    do throws(ComputeError) { try store.save(table) } catch {
-      logger.warning("the copy of the shared table of generations is not written: \(error)")
+  private func tellSetAside(_ table: GenerationTable, before: GenerationTable) {
+    for (id, reason) in table.setAside.sorted(by: { "\($0.key)" < "\($1.key)" }) where before.setAside[id] == nil {
+      logger.error("\(id) is set aside, the other views go on: its definition does not read: \(reason)")
+    }
+  }
+}
+
+extension ViewStoreError {
+  /// What the record of views is answered with.
+  fileprivate init(record error: LogError) {
+    switch error.code {
+    case .unavailable, .diskFull: self = .unavailable("the record of views: \(error)")
+    default: self = .failed("the record of views: \(error)")
     }
   }
 }

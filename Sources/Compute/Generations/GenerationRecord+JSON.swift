@@ -52,10 +52,7 @@ extension GenerationRecord {
     let id = GenerationID(view: view, number: number)
     let definition: ViewDefinition
     do throws(ViewCatalogError) {
-      guard let read = try ViewCatalog(yaml: yaml, file: "kept")[view] else {
-        return .setAside(id, reason: "its text is of another view")
-      }
-      definition = read
+      definition = try ViewDefinition(written: yaml, name: view, file: "kept")
     } catch {
       return .setAside(id, reason: error.description)
     }

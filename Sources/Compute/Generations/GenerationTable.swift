@@ -150,7 +150,8 @@ struct GenerationTable: Sendable, Hashable {
   /// Begins a replay.
   /// - Returns: Its number.
   mutating func replay(
-    _ definition: ViewDefinition, from: OffsetVector, to: OffsetVector?, times: EventTimeBounds = .all, promotes: Bool, at now: Timestamp
+    _ definition: ViewDefinition, from: OffsetVector, to: OffsetVector?, times: EventTimeBounds = .all, promotes: Bool,
+    at now: Timestamp
   ) throws(ViewStoreError) -> Int {
     try begin(definition, state: .building, promotes: promotes, from: from, to: to, times: times, at: now)
   }

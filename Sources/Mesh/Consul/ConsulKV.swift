@@ -21,17 +21,14 @@ struct KVOperation: Sendable, Hashable, Encodable {
     case lock
     case delete
     case checkSession = "check-session"
-    /// Sets the value if the key's ModifyIndex is `index`; with 0, if there is no such key.
-    case compareAndSet = "cas"
   }
   var verb: Verb
   var key: String
   var value: String?
   var session: String?
-  var index: UInt64?
 
   private enum Outer: String, CodingKey { case KV }
-  private enum Inner: String, CodingKey { case Verb, Key, Value, Session, Index }
+  private enum Inner: String, CodingKey { case Verb, Key, Value, Session }
 
   func encode(to encoder: any Encoder) throws {
     var outer = encoder.container(keyedBy: Outer.self)
@@ -40,7 +37,6 @@ struct KVOperation: Sendable, Hashable, Encodable {
     try inner.encode(key, forKey: .Key)
     if let value { try inner.encode(Data(value.utf8).base64EncodedString(), forKey: .Value) }
     try inner.encodeIfPresent(session, forKey: .Session)
-    try inner.encodeIfPresent(index, forKey: .Index)
   }
 }
 

@@ -6,7 +6,8 @@ struct ViewCommand: ParsableCommand {
     commandName: "view", abstract: "The life of views.",
     subcommands: [
       ViewListCommand.self, ViewShowCommand.self, ViewCheckCommand.self, ViewApplyCommand.self, ViewDiffCommand.self,
-      ViewPromoteCommand.self, ViewRollbackCommand.self, ViewDropCommand.self, ViewVerifyCommand.self,
+      ViewPromoteCommand.self, ViewRollbackCommand.self, ViewDropCommand.self, ViewRemoveCommand.self, ViewExportCommand.self,
+      ViewVerifyCommand.self,
     ])
 }
 

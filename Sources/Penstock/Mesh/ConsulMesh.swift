@@ -90,7 +90,7 @@
 
     // MARK: Leases
 
-    var generations: (any SharedGenerations)? { service == .compute ? ConsulGenerations(client) : nil }
+    var sharesPartitions: Bool { service == .compute }
 
     /// Says no to every partition until leasing has begun.
     var fence: PartitionFence {

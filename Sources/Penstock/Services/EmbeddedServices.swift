@@ -39,8 +39,9 @@ struct EmbeddedServices: Sendable {
       logger: .module("log"))
     var started: [@Sendable () async -> Void] = [{ await log.close() }]
     do {
+      let views = try ViewsRecordFile(directory: settings.data, logger: .module("log"))
       let compute = try await ComputeService(
-        configuration: ComputeConfiguration(settings), catalog: catalog, log: log, logger: .module("compute"))
+        configuration: ComputeConfiguration(settings), catalog: catalog, log: log, record: views, logger: .module("compute"))
       compute.start()
       started.append { await compute.shutDown() }
       let retention = Task {

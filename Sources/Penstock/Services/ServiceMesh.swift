@@ -14,8 +14,8 @@
     /// Calls `withdrawn` whenever somebody may no longer call this service, until `shutDown`.
     func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void)
 
-    /// Where compute instances agree on generations; nil where one instance owns all partitions.
-    var generations: (any SharedGenerations)? { get }
+    /// Whether several compute instances share the partitions, each with leases of its own.
+    var sharesPartitions: Bool { get }
 
     /// Whether this instance may act for a partition.
     var fence: PartitionFence { get }
@@ -53,7 +53,7 @@
         ports.filter { $0.service == service }.map { .init(id: "\(service.rawValue)-\($0.port)", port: $0.port) })
     }
 
-    var generations: (any SharedGenerations)? { nil }
+    var sharesPartitions: Bool { false }
     var fence: PartitionFence { .open }
 
     func join(_ address: ListenAddress) async throws {}

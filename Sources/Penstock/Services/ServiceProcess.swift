@@ -103,6 +103,13 @@
       try EmbeddedServices.makeFolder(settings.data)
       // Room for what several ingest processes have under way.
       let log = try await SegmentedLog.open(LogConfiguration(settings, ingestLoops: 16), logger: logger)
+      let views: ViewsRecordFile
+      do throws(LogError) {
+        views = try ViewsRecordFile(directory: settings.data, logger: logger)
+      } catch {
+        await log.close()
+        throw error
+      }
       let (needs, rejects) = (ReportedNeeds(), ReportedRejects())
       let file = RejectsFile(folder: settings.data, logger: logger)
       rejects.restore(file.read())
@@ -110,7 +117,7 @@
       let server = WireServer(
         name: "log", host: settings.log.listen.host, port: settings.log.listen.port, limits: settings.log.serving,
         group: group,
-        routes: LogRoutes(log: log, needs: needs, rejects: rejects),
+        routes: LogRoutes(log: log, views: views, needs: needs, rejects: rejects),
         probe: probe { [("log", log.problem)] }, logger: logger)
       do {
         let address = try await listen("log", settings.log.listen, server)
@@ -124,7 +131,9 @@
           await keeping.value
         }
         mesh.watchCallers { await server.renewConnections() }
-        return StartedService(address: address, stops: [endRetention, { await server.shutDown() }, endKeeping, { await log.close() }])
+        return StartedService(
+          address: address,
+          stops: [endRetention, { await views.close() }, { await server.shutDown() }, endKeeping, { await log.close() }])
       } catch {
         retention.cancel()
         await log.close()
@@ -158,7 +167,8 @@
       let compute = try await ComputeService(
         configuration: ComputeConfiguration(settings), catalog: catalog, log: log,
         // Where instances share partitions, none is owned before its lease.
-        partitions: mesh.generations == nil ? nil : [], fence: mesh.fence, shared: mesh.generations, logger: logger)
+        partitions: mesh.sharesPartitions ? [] : nil, fence: mesh.fence, record: log, sharesPartitions: mesh.sharesPartitions,
+        logger: logger)
       compute.start()
       let server = WireServer(
         name: "compute", host: settings.compute.listen.host, port: settings.compute.listen.port,

@@ -4,6 +4,9 @@ import Views
 
 /// Answers what changes or compares the generations of views.
 final class AdminAnswers: Sendable {
+  /// How long a removed view can be brought back, when nothing else is said: a week.
+  private static let purgeAfterDefault: Int64 = 7 * 86_400_000_000_000
+
   private let admin: (any ViewAdmin)?
   private let rowsMax: Int
 
@@ -17,6 +20,7 @@ final class AdminAnswers: Sendable {
   func answer(_ request: QueryRequest, _ match: RouteMatch) async throws(QueryFailure) -> Answer {
     switch match.route {
     case .apply: return try await apply(request)
+    case .view: return try await remove(try match.parameter(), request)
     case .generations: return try await list(try match.parameter(), "generations", request)
     case .generation: return try await drop(try match.parameter(), try match.parameter(1), request)
     case .replays: return try await replays(try match.parameter(), request)
@@ -134,6 +138,13 @@ final class AdminAnswers: Sendable {
     _ = try QueryParameters(request.query, known: [])
     _ = try await AdminBody(request, known: [])
     return Answer(200, try await ask { admin throws(ViewStoreError) in try await admin.rollback(view) }.json)
+  }
+
+  private func remove(_ view: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
+    let parameters = try QueryParameters(request.query, known: ["purge_after"])
+    let purgeAfter = try parameters.duration("purge_after") ?? AdminAnswers.purgeAfterDefault
+    return Answer(
+      200, try await ask { admin throws(ViewStoreError) in try await admin.remove(view, purgeAfter: purgeAfter) }.json)
   }
 
   // MARK: comparisons

@@ -30,6 +30,16 @@ extension GenerationStatus {
   }
 }
 
+extension ViewRemoval {
+  var json: JSONValue {
+    [
+      "view": .string(view), "generations": .array(generations.map { .int(Int64($0)) }),
+      "removed_at": .string(removedAt.description),
+      "purge_at": .string(purgeAt.description), "configured": .bool(isConfigured),
+    ]
+  }
+}
+
 extension ReplayEstimate {
   func json(_ view: String) -> JSONValue {
     [

@@ -41,7 +41,7 @@ enum Route: String, Sendable, CaseIterable {
     case .unknown: []
     case .apply, .promote, .rollback, .verify: [.POST]
     case .replays: [.GET, .POST]
-    case .generation, .replay: [.GET, .DELETE]
+    case .view, .generation, .replay: [.GET, .DELETE]
     default: [.GET]
     }
   }

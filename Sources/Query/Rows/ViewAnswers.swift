@@ -153,13 +153,29 @@ struct ViewAnswers: Sendable {
 
   // MARK: The list
 
-  func list(_ query: Substring) async throws(QueryFailure) -> Answer {
-    _ = try QueryParameters(query, known: [])
+  /// Every view as it is now or, as YAML, the file of views that `apply` takes: what each is to be.
+  func list(_ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
+    let parameters = try QueryParameters(query, known: ["format"])
+    let isYAML = try ViewAnswers.wantsYAML(parameters["format"], accept: accept)
     let statuses = try await source.statuses(maxAge: .zero)
+    if isYAML {
+      return Answer(200, "application/yaml", Array(ViewCatalog(views: statuses.map(\.definition)).yaml.utf8))
+    }
     let time = now()
     var bytes: [UInt8] = []
     let json: JSONValue = ["views": .array(statuses.map { $0.json(now: time) })]
     json.write(to: &bytes)
     return Answer(200, "application/json", bytes)
+  }
+
+  private static func wantsYAML(_ format: String?, accept: String?) throws(QueryFailure) -> Bool {
+    switch format {
+    case "yaml": return true
+    case "json": return false
+    case nil:
+      let types = (accept ?? "").split(separator: ",").map { $0.prefix { $0 != ";" }.filter { $0 != " " }.lowercased() }
+      return types.contains("application/yaml") && !types.contains("application/json")
+    case .some(let other): throw .parameter("format", "expected json or yaml, found '\(other.prefix(40))'")
+    }
   }
 }

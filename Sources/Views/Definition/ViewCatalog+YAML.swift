@@ -6,6 +6,14 @@ extension ViewCatalog {
     views.isEmpty ? "views: {}\n" : "views:\n" + views.map { $0.lines.map { "  \($0)\n" }.joined() }.joined()
   }
 
+  /// The same file as JSON, which is YAML too.
+  public var json: String {
+    var members = JSONObject()
+    for view in views { members[view.name] = view.settings }
+    let document: JSONValue = ["views": .object(members)]
+    return YAMLText.escaping(json: document.text)
+  }
+
   /// Reads a file of views that came as JSON.
   public init(json: JSONValue, file: String) throws(ViewCatalogError) {
     try self.init(jsonText: json.text, file: file)
@@ -13,11 +21,21 @@ extension ViewCatalog {
 
   /// As JSON that `JSONValue` has written: with every character but the control characters below U+0020 as it is.
   public init(jsonText: String, file: String) throws(ViewCatalogError) {
-    try self.init(yaml: YAMLText.escaping(json: jsonText), file: file)
+    try self.init(yaml: YAMLText.escaping(json: jsonText), file: file, bytesMax: ViewCatalog.writtenBytesMax)
   }
 }
 
 extension ViewDefinition {
+  /// Reads a view back that was written as `yaml`.
+  /// - Throws: `ViewCatalogError` also when the text is of another view.
+  public init(written yaml: String, name: String, file: String) throws(ViewCatalogError) {
+    guard let view = try ViewCatalog(yaml: yaml, file: file, bytesMax: ViewCatalog.writtenBytesMax)[name] else {
+      let message = "the text is not of this view"
+      throw ViewCatalogError(problems: [ViewProblem(file: file, line: 1, column: 1, view: name, key: nil, message: message)])
+    }
+    self = view
+  }
+
   /// A file with this view alone.
   public var yaml: String { ViewCatalog(views: [self]).yaml }
 

@@ -4,6 +4,8 @@ import Yams
 public struct ViewCatalog: Sendable {
   public static let viewsMax = 64
   public static let fileBytesMax = 1 << 20
+  /// Of a file that this module has written: with escapes in place of characters it is longer than what was read.
+  public static let writtenBytesMax = 32 << 20
 
   /// In the order of the file; names are distinct.
   public let views: [ViewDefinition]
@@ -18,12 +20,13 @@ public struct ViewCatalog: Sendable {
 
   /// Reads a file of views; docs/views.md describes it.
   /// - Parameters:
-  ///   - yaml: The text, at most 1 MiB.
+  ///   - yaml: The text.
   ///   - file: Its name, for error messages.
+  ///   - bytesMax: Of the text; `writtenBytesMax` for what this module has written.
   /// - Throws: `ViewCatalogError` with every problem found, not only the first.
-  public init(yaml: String, file: String) throws(ViewCatalogError) {
+  public init(yaml: String, file: String, bytesMax: Int = fileBytesMax) throws(ViewCatalogError) {
     var reader = ViewReader(file: file)
-    let views = reader.views(in: yaml)
+    let views = reader.views(in: yaml, bytesMax: bytesMax)
     guard reader.problems.isEmpty else { throw ViewCatalogError(problems: reader.problems) }
     self.views = views
   }
@@ -31,9 +34,9 @@ public struct ViewCatalog: Sendable {
 
 extension ViewReader {
   /// All views that are right; `problems` has what is wrong with the others.
-  mutating func views(in yaml: String) -> [ViewDefinition] {
-    guard yaml.utf8.count <= ViewCatalog.fileBytesMax else {
-      report("a file of views has at most \(ByteSizeText.text(ViewCatalog.fileBytesMax))", at: nil)
+  mutating func views(in yaml: String, bytesMax: Int) -> [ViewDefinition] {
+    guard yaml.utf8.count <= bytesMax else {
+      report("a file of views has at most \(ByteSizeText.text(bytesMax))", at: nil)
       return []
     }
     guard let root = compose(yaml) else { return [] }

@@ -43,7 +43,8 @@ public struct GenerationStatus: Sendable {
 
   public init(
     definition: ViewDefinition, generation: Int, state: GenerationState, promotes: Bool = true, to: OffsetVector? = nil,
-    times: EventTimeBounds = .all, createdAt: Timestamp, partitions: [PartitionProgress] = [], eventsPerSecond: Double? = nil, problem: String? = nil
+    times: EventTimeBounds = .all, createdAt: Timestamp, partitions: [PartitionProgress] = [], eventsPerSecond: Double? = nil,
+    problem: String? = nil
   ) {
     self.definition = definition
     self.generation = generation

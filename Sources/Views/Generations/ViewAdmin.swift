@@ -30,6 +30,10 @@ public protocol ViewAdmin: Sendable {
   /// Ends a generation that is not live: one that builds is cancelled, another dropped, with all it holds.
   nonisolated(nonsending) func drop(_ view: String, generation: Int) async throws(ViewStoreError) -> GenerationStatus
 
+  /// Ends a view. Its generations count no further and are kept for a time, in which applying the view again brings them back as they were.
+  /// - Parameter purgeAfter: Nanoseconds, 0 or more.
+  nonisolated(nonsending) func remove(_ view: String, purgeAfter: Int64) async throws(ViewStoreError) -> ViewRemoval
+
   /// The rows of two generations as of the same offsets.
   nonisolated(nonsending) func pinned(_ request: PinnedRequest) async throws(ViewStoreError) -> PinnedResults
 

@@ -14,6 +14,7 @@ public struct LogRoutes: WireRoutes {
   private static let readersMax = 4
 
   private let log: any EventLog
+  let views: (any ViewsRecord)?
   private let needs: ReportedNeeds
   private let ingests = ReportedIngests()
   private let rejects: ReportedRejects
@@ -21,10 +22,15 @@ public struct LogRoutes: WireRoutes {
 
   /// - Parameters:
   ///   - log: What is served.
+  ///   - views: The record of views that lies with it; nil where there is none.
   ///   - needs: Takes what compute instances report.
   ///   - rejects: Takes what ingest processes tell of their rejects.
-  public init(log: any EventLog, needs: ReportedNeeds = ReportedNeeds(), rejects: ReportedRejects = ReportedRejects()) {
+  public init(
+    log: any EventLog, views: (any ViewsRecord)? = nil, needs: ReportedNeeds = ReportedNeeds(),
+    rejects: ReportedRejects = ReportedRejects()
+  ) {
     self.log = log
+    self.views = views
     self.rejects = rejects
     self.needs = needs
     readers = (0..<min(LogRoutes.readersMax, log.partitionCount)).map { LogReader(log, number: $0) }
@@ -33,6 +39,7 @@ public struct LogRoutes: WireRoutes {
   public func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int {
     guard method == .POST else { return WireServer.strayBodyBytesMax }
     if path.hasSuffix("/batches") { return BatchFraming.bytesMax }
+    if path.hasSuffix("/views") { return ViewsRecordLimits.entryBytesMax }
     return path.hasSuffix("/ingests") ? LogRoutes.reportBytesMax : 1 << 20
   }
 
@@ -54,6 +61,7 @@ public struct LogRoutes: WireRoutes {
       case (.GET, 3, "log", "rejects"):
         return WireResponse(["rejects": .array(rejects.newestFirst().map(\.json))])
       case (.GET, 3, "log", "ingests"): return WireResponse(["ingest": ingests.sum()?.json ?? .null])
+      case (_, 3...4, "log", "views"): return try await views(request, parts.dropFirst(3))
       case (let method, 4, "log", "partitions") where method == .GET: return try await bounds(try partition(parts[3]))
       case (let method, 5, "log", "partitions"):
         let partition = try partition(parts[3])
@@ -144,27 +152,11 @@ public struct LogRoutes: WireRoutes {
     guard let json = try? JSONValue(parsing: request.body.readableBytesView), let past = json["past"],
       let positions = try? OffsetVector(parsing: past.text), case .int(let milliseconds)? = json["timeout_ms"], milliseconds >= 0
     else { return LogRoutes.bad("bad_request", #"expected {"past":{"0":118},"timeout_ms":20000}"#) }
-    let timeout = min(.milliseconds(min(milliseconds, 1 << 31)), LogRoutes.waitMax)
     let log = log
-    let result = await withTaskGroup(of: Result<Bool, LogError>.self) { group in
-      group.addTask {
-        do throws(LogError) {
-          try await log.waitForAppend(past: positions)
-          // Returns as well when it is cancelled.
-          return .success(!Task.isCancelled)
-        } catch {
-          return .failure(error)
-        }
-      }
-      group.addTask {
-        // Ends early when the other is done, or the caller has left.
-        try? await Task.sleep(for: timeout)
-        return .success(false)
-      }
-      defer { group.cancelAll() }
-      return await group.next() ?? .success(false)
+    let isPast = try await within(.milliseconds(min(milliseconds, 1 << 31))) { () async throws(LogError) in
+      try await log.waitForAppend(past: positions)
     }
-    return WireResponse(["appended": .bool(try result.get())])
+    return WireResponse(["appended": .bool(isPast)])
   }
 
   private func producers(_ request: WireRequest) async throws(LogError) -> WireResponse {

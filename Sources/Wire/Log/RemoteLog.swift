@@ -20,14 +20,14 @@ public final class RemoteLog: EventLog, Sendable {
   }
 
   /// One request's.
-  private static let timeout = Duration.seconds(10)
-  private static let waitTimeout = Duration.seconds(20)
+  static let timeout = Duration.seconds(10)
+  static let waitTimeout = Duration.seconds(20)
   /// Between two reads at a partition's end: each is a journey, and the busier the log, the more there is for one.
   private static let readInterval = Duration.milliseconds(10)
 
   public let partitionCount: Int
   private let client: WireClient
-  private let configuration: Configuration
+  let configuration: Configuration
   private let lanes: AppendLanes
   private let logger: Logger
   /// When each partition that was read to its end may be read again.
@@ -254,7 +254,7 @@ public final class RemoteLog: EventLog, Sendable {
 
   // MARK: asking
 
-  private nonisolated(nonsending) func ask(
+  nonisolated(nonsending) func ask(
     _ request: WireRequest, _ partition: PartitionID?, patience: Duration?, timeout: Duration = RemoteLog.timeout
   ) async throws(LogError) -> WireResponse {
     try await RemoteLog.ask(client, request, partition, patience: patience, timeout: timeout, logger)
@@ -295,7 +295,7 @@ public final class RemoteLog: EventLog, Sendable {
     LogError(.unknownPartition, partition: partition, "the log has partitions 0 to \(partitionCount - 1)")
   }
 
-  private func malformed(_ partition: PartitionID?) -> LogError {
+  func malformed(_ partition: PartitionID?) -> LogError {
     LogError(.incompatible, partition: partition, "the log's answer is none of wire version \(WireVersion.current)")
   }
 }

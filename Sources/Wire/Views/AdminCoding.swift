@@ -112,6 +112,29 @@ extension AppliedView {
   }
 }
 
+extension ViewRemoval {
+  var json: JSONValue {
+    [
+      "view": .string(view), "generations": .array(generations.map { .int(Int64($0)) }),
+      "removed_at": .int(removedAt.nanoseconds),
+      "purge_at": .int(purgeAt.nanoseconds), "configured": .bool(isConfigured),
+    ]
+  }
+
+  init?(json: JSONValue?) {
+    guard let json, case .string(let view)? = json["view"], case .array(let elements)? = json["generations"],
+      case .int(let removedAt)? = json["removed_at"], case .int(let purgeAt)? = json["purge_at"],
+      case .bool(let isConfigured)? = json["configured"]
+    else { return nil }
+    var generations: [Int] = []
+    for case .int(let number) in elements { generations.append(Int(clamping: number)) }
+    self.init(
+      view: view, generations: generations, removedAt: Timestamp(nanoseconds: removedAt),
+      purgeAt: Timestamp(nanoseconds: purgeAt),
+      isConfigured: isConfigured)
+  }
+}
+
 extension GenerationStatus {
   var json: JSONValue {
     var members = JSONObject()

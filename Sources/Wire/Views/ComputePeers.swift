@@ -127,7 +127,9 @@ final class ComputePeers: Sendable {
 
   func definition(_ yaml: String) -> ViewDefinition? {
     if let known = definitions.withLock({ $0[yaml] }) { return known }
-    guard let read = try? ViewCatalog(yaml: yaml, file: "wire").views.first else { return nil }
+    guard let read = try? ViewCatalog(yaml: yaml, file: "wire", bytesMax: ViewCatalog.writtenBytesMax).views.first else {
+      return nil
+    }
     definitions.withLock { definitions in
       if definitions.count >= ComputePeers.definitionsMax { definitions.removeAll() }
       definitions[yaml] = read

@@ -15,7 +15,8 @@ extension ComputeRoutes {
       return WireResponse(["version": .string(String(version)), "generations": .array(all.map(\.json))])
     case "/v1/compute/apply":
       guard let json = ComputeRoutes.json(request), case .string(let text)? = json["views"],
-        let catalog = try? ViewCatalog(yaml: text, file: "wire"), case .bool(let hold)? = json["hold"]
+        let catalog = try? ViewCatalog(yaml: text, file: "wire", bytesMax: ViewCatalog.writtenBytesMax),
+        case .bool(let hold)? = json["hold"]
       else { return ComputeRoutes.bad(request) }
       let applied = try await admin.apply(catalog, hold: hold)
       return WireResponse(["version": .string(String(version)), "views": .array(applied.map(\.json))])
@@ -42,6 +43,12 @@ extension ComputeRoutes {
         case .int(let generation)? = json["generation"]
       else { return ComputeRoutes.bad(request) }
       return changed(try await admin.drop(view, generation: Int(clamping: generation)))
+    case "/v1/compute/remove":
+      guard let json = ComputeRoutes.json(request), case .string(let view)? = json["view"],
+        case .int(let purgeAfter)? = json["purge_after"], purgeAfter >= 0
+      else { return ComputeRoutes.bad(request) }
+      let removal = try await admin.remove(view, purgeAfter: purgeAfter)
+      return WireResponse(["version": .string(String(version)), "removal": removal.json])
     case "/v1/compute/pinned":
       guard let pinned = ComputeRoutes.json(request).flatMap({ PinnedRequest(json: $0) }) else {
         return ComputeRoutes.bad(request)

@@ -16,7 +16,7 @@ public struct ComputeRoutes: WireRoutes {
   ///   - store: Answers for the instance's partitions.
   ///   - late: Lists their late events; nil where nobody keeps them.
   ///   - admin: Changes and compares generations; nil where that is not offered.
-  ///   - generationsVersion: Of the table of generations that the instance goes by; 0 where none is shared.
+  ///   - generationsVersion: How many entries of the record of views the instance goes by; rises with each change.
   public init(
     store: any ViewStore, late: (any LateEventStore)? = nil, admin: (any ViewAdmin)? = nil,
     generationsVersion: @escaping @Sendable () -> UInt64 = { 0 }
@@ -31,15 +31,15 @@ public struct ComputeRoutes: WireRoutes {
 
   public func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int {
     guard method == .POST else { return WireServer.strayBodyBytesMax }
-    return path == "/v1/compute/apply" ? 2 * ViewCatalog.fileBytesMax : 256 << 10
+    return path == "/v1/compute/apply" ? ViewCatalog.writtenBytesMax : 256 << 10
   }
   public var openAPI: [UInt8] { EmbeddedFile.computeOpenAPI.bytes }
 
   /// What each path takes: the description is held to it.
   private static let methods: [Substring: String] = {
     let posted = [
-      "read", "late", "apply", "replay", "estimate", "promote", "rollback", "drop", "pinned", "verify", "stream", "stream/next",
-      "stream/close", "slowest",
+      "read", "late", "apply", "replay", "estimate", "promote", "rollback", "drop", "remove", "pinned", "verify", "stream",
+      "stream/next", "stream/close", "slowest",
     ]
     var methods: [Substring: String] = [
       "/v1/compute/views": "GET", "/v1/compute/tallies": "GET", "/v1/compute/generations": "GET",

@@ -4,7 +4,7 @@ import Views
 
 /// The generations of all compute instances' views.
 ///
-/// Which generations there are is one table that the instances share, so a change is one instance's to make; the others follow within
+/// Which generations there are is one record that the instances share, so a change is one instance's to make; the others follow within
 /// milliseconds, and it is answered when they have. What is computed of rows, each instance computes of its own partitions: it is asked
 /// of all, and put together here.
 public final class RemoteViewAdmin: ViewAdmin {
@@ -122,6 +122,13 @@ public final class RemoteViewAdmin: ViewAdmin {
 
   public nonisolated(nonsending) func drop(_ view: String, generation: Int) async throws(ViewStoreError) -> GenerationStatus {
     try await changeOne("drop", ["view": .string(view), "generation": .int(Int64(generation))], view: view)
+  }
+
+  public nonisolated(nonsending) func remove(_ view: String, purgeAfter: Int64) async throws(ViewStoreError) -> ViewRemoval {
+    // The others follow when they read the record: there is no listing of the view to wait for any more.
+    let (peer, answer) = try await change("remove", ["view": .string(view), "purge_after": .int(purgeAfter)], view: nil)
+    guard let removal = ViewRemoval(json: answer["removal"]) else { throw ComputePeers.malformed(peer) }
+    return removal
   }
 
   /// The gate is checked here, on all instances' rows.

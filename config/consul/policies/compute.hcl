@@ -8,5 +8,3 @@ node_prefix "" { policy = "read" }
 # Leases on partitions.
 key_prefix "penstock/compute/" { policy = "write" }
 session_prefix ""              { policy = "write" }
-# Which generations of views there are: what all instances agree on.
-key_prefix "penstock/views/" { policy = "write" }

@@ -23,7 +23,8 @@ struct StoredLogOptions: ParsableArguments {
     name: .customLong("partition"), help: ArgumentHelp("Only this partition; repeatable (default: all).", valueName: "n"))
   var numbers: [UInt16] = []
 
-  func open() throws -> StoredLog { try StoredLog(directory: try configuration.load().settings.data) }
+  func directory() throws -> String { try configuration.load().settings.data }
+  func open() throws -> StoredLog { try StoredLog(directory: try directory()) }
 
   func partitions(of log: StoredLog) throws -> [PartitionID] {
     for number in numbers where Int(number) >= log.partitionCount {

@@ -6,8 +6,8 @@ struct LogVerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify", abstract: "Read the whole log and check everything in it against everything else.",
     discussion: """
-      Every CRC and column, the density of offsets, that no (source, epoch, sequence) is there twice, indexes, producer snapshots and the \
-      high-watermark file. Exits with 3 when something differs, and says what and where.
+      Every CRC and column, the density of offsets, that no (source, epoch, sequence) is there twice, indexes, producer snapshots, the \
+      high-watermark file and the record of views. Exits with 3 when something differs, and says what and where.
       """)
 
   @OptionGroup var stored: StoredLogOptions
@@ -28,12 +28,25 @@ struct LogVerifyCommand: ParsableCommand {
     }
     bar.finish()
     try StandardStream.output.write(table(results).text(outputOptions.output, color: outputOptions.color))
-    let findings = results.flatMap(\.findings)
-    for finding in findings { StandardStream.error.note("\(finding)") }
+    var findings = results.flatMap(\.findings).map { "\($0)" }
+    if let damage = try recordDamage() { findings.append(damage) }
+    for finding in findings { StandardStream.error.note(finding) }
     guard findings.isEmpty else {
       throw CommandFailure(
         "\(findings.count == 1 ? "1 thing is" : "\(findings.count) things are") not as they must be; a partition that does not open can be "
           + "cut with `penstock log repair`", exitCode: .difference)
+    }
+  }
+
+  /// What is wrong with the record of views; nil where nothing is. A torn tail is cut at the next start, as a partition's.
+  private func recordDamage() throws -> String? {
+    let directory = try stored.directory()
+    do throws(LogError) {
+      _ = try ViewsRecordFile.check(directory: directory)
+      return nil
+    } catch {
+      guard error.code == .corrupt else { throw error }
+      return error.detail
     }
   }
 

@@ -1,0 +1,61 @@
+import Events
+import NIOCore
+import NIOHTTP1
+
+extension LogRoutes {
+  /// The record of views, which lies with the log: what `RemoteLog` asks as a `ViewsRecord`.
+  /// - Parameter parts: Of the path, behind `/v1/log/views`.
+  func views(_ request: WireRequest, _ parts: ArraySlice<Substring>) async throws(LogError) -> WireResponse {
+    guard let record = views else { throw LogError(.unavailable, "this process keeps no record of views") }
+    switch (request.method, parts.first) {
+    case (.GET, nil):
+      let parameters = request.parameters
+      guard let from = parameters["from"].flatMap({ Int($0) }), let bytesMax = Int(parameters["bytes_max"] ?? "4194304") else {
+        return LogRoutes.bad("bad_parameter", "from and bytes_max are whole numbers")
+      }
+      let entries = try await record.entries(from: from, bytesMax: min(max(bytesMax, 0), ViewsRecordLimits.entryBytesMax))
+      return WireResponse(contentType: WireContent.viewsRecord, body: ViewsRecordCoding.encode(entries))
+    case (.POST, nil):
+      guard let number = request.parameters["number"].flatMap({ Int($0) }), number >= 0,
+        (1...ViewsRecordLimits.entryBytesMax).contains(request.body.readableBytes)
+      else { return LogRoutes.bad("bad_request", "expected an entry as the body, and number as a whole number, 0 or more") }
+      return WireResponse(["appended": .bool(try await record.append(Array(request.body.readableBytesView), as: number))])
+    case (.POST, "wait"?):
+      guard let json = try? JSONValue(parsing: request.body.readableBytesView), case .int(let past)? = json["past"],
+        case .int(let milliseconds)? = json["timeout_ms"], milliseconds >= 0
+      else { return LogRoutes.bad("bad_request", #"expected {"past":118,"timeout_ms":20000}"#) }
+      let isPast = try await within(.milliseconds(min(milliseconds, 1 << 31))) { () async throws(LogError) in
+        try await record.waitForEntry(past: Int(clamping: past))
+      }
+      return WireResponse(["appended": .bool(isPast)])
+    default: return LogRoutes.refusal(request, allowed: parts.isEmpty ? "GET, POST" : parts.first == "wait" ? "POST" : nil)
+    }
+  }
+
+  /// Waits for what `body` waits for, `waitMax` at most.
+  /// - Returns: Whether it came; false when the time is up.
+  func within(
+    _ timeout: Duration, _ body: @escaping @Sendable () async throws(LogError) -> Void
+  ) async throws(LogError) -> Bool {
+    let timeout = min(timeout, LogRoutes.waitMax)
+    let result = await withTaskGroup(of: Result<Bool, LogError>.self) { group in
+      group.addTask {
+        do throws(LogError) {
+          try await body()
+          // Returns as well when it is cancelled.
+          return .success(!Task.isCancelled)
+        } catch {
+          return .failure(error)
+        }
+      }
+      group.addTask {
+        // Ends early when the other is done, or the caller has left.
+        try? await Task.sleep(for: timeout)
+        return .success(false)
+      }
+      defer { group.cancelAll() }
+      return await group.next() ?? .success(false)
+    }
+    return try result.get()
+  }
+}
