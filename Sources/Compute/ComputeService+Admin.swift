@@ -129,7 +129,9 @@ extension ComputeService: ViewAdmin {
     guard let record = book.table[id], record.state == .building, !partitions.isEmpty else { return }
     for worker in workers {
       guard await worker.replays.isSettled(id) else { return }
-      if record.to == nil { guard await worker.hasCaughtUp(id) else { return } }
+      // It may have begun in some workers only.
+      let isThere = record.to == nil ? await worker.hasCaughtUp(id) : await worker.hasCompleted(id)
+      guard isThere else { return }
     }
     if record.to == nil, let live = book.table.live(id.view) {
       // Not one event less than the live one, or the swap would take results back.

@@ -74,7 +74,9 @@ final class QueryAnswers: Sendable {
       counters.answered(.alive, 200, after: .zero)
       return QueryAnswers.alive
     }
-    guard match.route == .view, match.route.allows(request.method), let plan = views.plans.pointPlan(request.query) else {
+    guard match.route == .view, request.method != .DELETE, match.route.allows(request.method),
+      let plan = views.plans.pointPlan(request.query)
+    else {
       return nil
     }
     let start = ContinuousClock.now

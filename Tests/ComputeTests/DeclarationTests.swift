@@ -62,6 +62,7 @@ struct DeclarationTests {
       for event in events where event.time.nanoseconds >= first ?? .min && event.time.nanoseconds < last ?? .max {
         expected[WindowDefinition.tumbleStart(of: event.time.nanoseconds, size: 60 * ComputeServiceTests.minute), default: 0] += 1
       }
+      if last != nil { #expect(result.asOf == end, "complete is at its end in every partition") }
       #expect(counts == expected, "seed \(seed), \(String(describing: first)) to \(String(describing: last))")
       let status = try #require(try await service.generations(of: "all").first { $0.generation == generation })
       #expect(status.times == EventTimeBounds(from: first, to: last))
@@ -131,6 +132,19 @@ struct DeclarationTests {
     }
     await service.shutDown()
     try await fixture.remove()
+  }
+
+  @Test("a definition that is taken back while it builds does not take over")
+  func takenBack() throws {
+    var table = GenerationTable()
+    let (first, second) = (try Self.catalog(Self.views).views[1], try Self.catalog(Self.wider).views[1])
+    func apply(_ definition: ViewDefinition) throws -> AppliedView.Action {
+      try table.apply(definition, hold: false, at: Timestamp(nanoseconds: 0)).action
+    }
+    #expect(try [apply(first), apply(second), apply(first)] == [.created, .building, .unchanged])
+    table.caughtUp(GenerationID(view: "all", number: 2), [PartitionID(0)], of: 1)
+    #expect(table.of("all").map(\.state) == [.live, .held])
+    #expect(try [apply(second), apply(second)] == [.promoted, .unchanged])
   }
 
   @Test("what was held goes live when it is applied again without hold; until then the file as it was changes nothing")

@@ -30,9 +30,9 @@ CHECKS = [
 ]
 
 
-@schemathesis.serializer("application/vnd.penstock.batches")
+@schemathesis.serializer("application/vnd.penstock.batches", "application/vnd.penstock.views")
 def batches(context, value):
-    """Bytes as they are: none of them is a batch."""
+    """Bytes as they are: none of them is a batch; any of them may be an entry of the record of views."""
     return value if isinstance(value, bytes) else str(value).encode()
 
 

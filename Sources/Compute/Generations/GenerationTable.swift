@@ -111,6 +111,7 @@ struct GenerationTable: Sendable, Hashable {
     let waits = before?.waiting.flatMap { self[GenerationID(view: view, number: $0)] }.map(\.state.isWaiting) ?? false
     if isLive || before?.hash == hash && (hold || !waits) {
       retain(definition, in: live)
+      if let before, isLive, before.hash != hash { holdBack(view, before.hash) }
       declared[view] = ViewDeclaration(hash: hash, waiting: isLive ? nil : before?.waiting)
       return applied(live.number, .unchanged)
     }
@@ -133,6 +134,13 @@ struct GenerationTable: Sendable, Hashable {
     return applied(number, .promoted)
   }
 
+  /// What was asked for and still builds is no longer asked for: it does not take over by itself.
+  private mutating func holdBack(_ view: String, _ hash: String) {
+    for record in of(view) where record.state == .building && record.definition.generationHash == hash {
+      update(record.id) { $0.promotes = false }
+    }
+  }
+
   /// A view's first generation is live at once, and fills up.
   private mutating func create(
     _ definition: ViewDefinition, known: [CheckpointStore.KnownGeneration], at now: Timestamp
@@ -153,7 +161,8 @@ struct GenerationTable: Sendable, Hashable {
     _ definition: ViewDefinition, from: OffsetVector, to: OffsetVector?, times: EventTimeBounds = .all, promotes: Bool,
     at now: Timestamp
   ) throws(ViewStoreError) -> Int {
-    try begin(definition, state: .building, promotes: promotes, from: from, to: to, times: times, at: now)
+    guard live(definition.name) != nil else { throw .unknownView(definition.name, known: viewNames) }
+    return try begin(definition, state: .building, promotes: promotes, from: from, to: to, times: times, at: now)
   }
 
   private mutating func begin(

@@ -232,6 +232,11 @@ actor ReplayWorker {
   /// Whether nothing of a generation waits to be counted here.
   func isSettled(_ id: GenerationID) -> Bool { jobs.allSatisfy { $0.key.generation != id || $0.value.isComplete } }
 
+  /// Partitions in which a replay with an end has come to it.
+  func completed(_ id: GenerationID) -> Set<PartitionID> {
+    Set(jobs.filter { $0.key.generation == id && $0.value.isComplete }.keys.map(\.partition))
+  }
+
   /// Events a second of the time that went into this generation here; nil before the first.
   func rate(of id: GenerationID) -> Double? {
     guard let count = counted[id], count.time > .zero else { return nil }

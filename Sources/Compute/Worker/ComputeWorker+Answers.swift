@@ -25,6 +25,12 @@ extension ComputeWorker {
   /// Whether every partition owned counts along with the live ones.
   func hasCaughtUp(_ id: GenerationID) -> Bool { owned.values.allSatisfy { $0.fold(id) != nil } }
 
+  /// Whether a replay with an end has come to it in every partition owned, or can come no further.
+  func hasCompleted(_ id: GenerationID) async -> Bool {
+    let complete = await replays.completed(id)
+    return owned.allSatisfy { partition, one in complete.contains(partition) || one.fold(id) != nil }
+  }
+
   /// The rows of one or more generations, taken together: what the worker counts is as of the same offsets in all of them.
   /// - Returns: Nil when a pin is needed and none is given.
   func snapshots(

@@ -10,7 +10,9 @@ public protocol ViewsRecord: Sendable {
   /// Appends one entry as the one of this number, and returns once it is synced.
   ///
   /// May be asked twice, as when an answer was lost: an entry that is there already under its number is not appended again.
-  /// - Parameter entry: 1...`ViewsRecordLimits.entryBytesMax` bytes.
+  /// - Parameters:
+  ///   - entry: 1...`ViewsRecordLimits.entryBytesMax` bytes.
+  ///   - number: Of the entry, as the record's writer counts.
   /// - Returns: False when another entry has the number, or the record is not that long.
   nonisolated(nonsending) func append(_ entry: [UInt8], as number: Int) async throws(LogError) -> Bool
 

@@ -31,7 +31,9 @@ public protocol ViewAdmin: Sendable {
   nonisolated(nonsending) func drop(_ view: String, generation: Int) async throws(ViewStoreError) -> GenerationStatus
 
   /// Ends a view. Its generations count no further and are kept for a time, in which applying the view again brings them back as they were.
-  /// - Parameter purgeAfter: Nanoseconds, 0 or more.
+  /// - Parameters:
+  ///   - view: Its name.
+  ///   - purgeAfter: Nanoseconds, 0 or more.
   nonisolated(nonsending) func remove(_ view: String, purgeAfter: Int64) async throws(ViewStoreError) -> ViewRemoval
 
   /// The rows of two generations as of the same offsets.
