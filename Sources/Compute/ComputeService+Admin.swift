@@ -130,7 +130,7 @@ extension ComputeService: ViewAdmin {
     for worker in workers {
       guard await worker.replays.isSettled(id) else { return }
       // It may have begun in some workers only.
-      let isThere = record.to == nil ? await worker.hasCaughtUp(id) : await worker.hasCompleted(id)
+      let isThere = await record.to == nil ? worker.hasCaughtUp(id) : worker.hasCompleted(id)
       guard isThere else { return }
     }
     if record.to == nil, let live = book.table.live(id.view) {

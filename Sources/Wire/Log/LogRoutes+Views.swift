@@ -9,14 +9,15 @@ extension LogRoutes {
     guard let record = views else { throw LogError(.unavailable, "this process keeps no record of views") }
     switch (request.method, parts.first) {
     case (.GET, nil):
-      let parameters = request.parameters
-      guard let from = parameters["from"].flatMap({ Int($0) }), let bytesMax = Int(parameters["bytes_max"] ?? "4194304") else {
+      guard let parameters = request.parameters, let from = parameters["from"].flatMap({ Int($0) }),
+        let bytesMax = Int(parameters["bytes_max"] ?? "4194304")
+      else {
         return LogRoutes.bad("bad_parameter", "from and bytes_max are whole numbers")
       }
       let entries = try await record.entries(from: from, bytesMax: min(max(bytesMax, 0), ViewsRecordLimits.entryBytesMax))
       return WireResponse(contentType: WireContent.viewsRecord, body: ViewsRecordCoding.encode(entries))
     case (.POST, nil):
-      guard let number = request.parameters["number"].flatMap({ Int($0) }), number >= 0,
+      guard let number = request.parameters?["number"].flatMap({ Int($0) }), number >= 0,
         (1...ViewsRecordLimits.entryBytesMax).contains(request.body.readableBytes)
       else { return LogRoutes.bad("bad_request", "expected an entry as the body, and number as a whole number, 0 or more") }
       return WireResponse(["appended": .bool(try await record.append(Array(request.body.readableBytesView), as: number))])

@@ -125,9 +125,17 @@ public final class RemoteViewAdmin: ViewAdmin {
   }
 
   public nonisolated(nonsending) func remove(_ view: String, purgeAfter: Int64) async throws(ViewStoreError) -> ViewRemoval {
-    // The others follow when they read the record: there is no listing of the view to wait for any more.
     let (peer, answer) = try await change("remove", ["view": .string(view), "purge_after": .int(purgeAfter)], view: nil)
     guard let removal = ViewRemoval(json: answer["removal"]) else { throw ComputePeers.malformed(peer) }
+    // The others have followed when none knows the view any more.
+    let deadline = ContinuousClock.now + RemoteViewAdmin.followTimeout
+    while ContinuousClock.now < deadline {
+      do throws(ViewStoreError) { _ = try await listing(of: view) } catch {
+        if case .unknownView = error { break }
+      }
+      // Cancelled: whoever asked has left.
+      do { try await Task.sleep(for: .milliseconds(10)) } catch { break }
+    }
     return removal
   }
 
