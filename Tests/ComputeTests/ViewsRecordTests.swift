@@ -107,6 +107,29 @@ struct ViewsRecordTests {
     try await fixture.remove()
   }
 
+  @Test("a definition in the record that does not read is set aside: the others start, and its number is not given again")
+  func unreadable() async throws {
+    let fixture = try await ComputeFixture(partitions: 1)
+    var service = try await fixture.start(Self.views)
+    await service.shutDown()
+    let count = try await fixture.record.entries(from: 0, bytesMax: 1 << 20).count
+    let entry = """
+      {"version":1,"at":"2026-01-01T00:00:00Z","events":[{"event":"began","generation":{"view":"bad","number":3,"definition":"views: {bad: {where: 1}}",\
+      "state":"live","promotes":false,"from":"{}","created":0}},{"event":"became","view":"bad","number":3,"state":"previous","promotes":false}]}
+      """
+    #expect(try await fixture.record.append(Array(entry.utf8), as: count))
+    let readable = "views:\n  bad:\n    window: { tumble: 1h }\n    aggregates: { n: count() }\n"
+    service = try await fixture.start(Self.views)
+    #expect(try await service.views().map(\.definition.name) == ["readings", "all"])
+    #expect(
+      try await service.apply(try Self.catalog(readable), hold: false) == [AppliedView(view: "bad", generation: 4, action: .created)])
+    await service.shutDown()
+    service = try await fixture.start(Self.views)
+    #expect(try await service.views().map { "\($0.definition.name) \($0.generation)" } == ["readings 1", "all 1", "bad 4"])
+    await service.shutDown()
+    try await fixture.remove()
+  }
+
   @Test("a removed view is gone at once, stays away over restarts, and comes back as it was when it is applied")
   func removal() async throws {
     let fixture = try await ComputeFixture()
