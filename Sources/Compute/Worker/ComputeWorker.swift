@@ -131,6 +131,8 @@ actor ComputeWorker {
   /// Counts a generation no further, and leaves its rows as they were checkpointed.
   func forget(_ id: GenerationID) async {
     checkpoint()
+    horizons.forget(id)
+    store.tallying.forget(id)
     for partition in owned.keys { owned[partition]?.folds.removeAll { $0.id == id } }
     await replays.forget(id)
   }
