@@ -72,7 +72,7 @@ let package = Package(
     .target(
       name: "Query",
       dependencies: [
-        "Events", "Views", "HTTPServing", "Resources", "CSQLite", nioCore, nioPosix, nioHTTP1, logging, metrics,
+        "Events", "Views", "HTTPServing", "Resources", "CSQLite", "CEpoll", nioCore, nioPosix, nioHTTP1, logging, metrics,
       ],
       exclude: ["Console/page", "HTTP/query-openapi.json"],
       swiftSettings: strict),
@@ -88,7 +88,8 @@ let package = Package(
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "HTTPServing", "Ingest", "Compute", "Query", "PenstockClient", wire, mesh, identity, "CZlib", yams, logging,
+        "Events", "Views", "Log", "HTTPServing", "Ingest", "Compute", "Query", "PenstockClient", wire, mesh, identity, "CZlib",
+        yams, logging,
         metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -133,7 +134,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "WireTests",
-      dependencies: ["Wire", "HTTPServing", "Log", "Compute", "Views", "Events", "TestSupport", nioCore, nioPosix, nioHTTP1, logging],
+      dependencies: [
+        "Wire", "HTTPServing", "Log", "Compute", "Views", "Events", "TestSupport", nioCore, nioPosix, nioHTTP1, logging,
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "IdentityTests", dependencies: ["Identity", "Events", "TestSupport", nioCore, nioPosix, nioSSL, x509, crypto],

@@ -1,6 +1,7 @@
 #pragma once
 // What the Glibc module leaves out.
 #if defined(__linux__)
+#include <malloc.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>

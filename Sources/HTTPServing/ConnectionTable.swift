@@ -3,8 +3,9 @@ import Synchronization
 
 /// The connections of one service: how many there are, of whom, and which of them is idle longest, to give way when there is no more room.
 ///
-/// A connection is *silent* from its beginning until its first request's head, *busy* while a request is answered, *idle* from then to the
-/// next head. Silent ones go first, the oldest of them, unless it has come only just now; then those that are idle longest. Busy ones stay.
+/// A connection is *silent* from its beginning until its first request's head, *reading* while a request's body is on its way, *busy* while a
+/// request is answered, *idle* from then to the next head. Silent ones go first, the oldest of them, unless it has come only just now; then
+/// those that are idle longest; then those whose bodies take longest. Busy ones stay.
 /// - Complexity: Constant for everything but an address that has as many connections as it may, whose oldest idle one is searched for.
 public final class ConnectionTable: Sendable {
   /// Why a connection is served health and metrics only.
@@ -15,7 +16,7 @@ public final class ConnectionTable: Sendable {
     case address(connectionsMax: Int)
   }
 
-  /// A silent connection younger than this is not the first to go: its head may be on its way.
+  /// A silent connection younger than this is not the first to go, since its head may be on its way; nor is a body.
   static let freshTime = TimeAmount.seconds(1)
 
   private let limits: ServingLimits
@@ -72,8 +73,12 @@ public final class ConnectionPlace: Sendable {
     enteredAt = now
   }
 
-  /// A request's head has come.
+  /// A request's head has come, and its body is still to come.
   /// - Returns: False if the connection had to give way, and is being closed.
+  public func reading() -> Bool { table.change(key, to: .reading) }
+
+  /// A request has come whole.
+  /// - Returns: As `reading`.
   public func busy() -> Bool { table.change(key, to: .busy) }
 
   /// The answer is out, and the next request may come.
@@ -93,7 +98,7 @@ private struct ConnectionKey: Sendable {
 }
 
 private enum ConnectionState: Int, Sendable {
-  case silent, idle
+  case silent, idle, reading
   /// Silent, and beyond the number there may be.
   case extra
   /// In no list: these do not give way.
@@ -116,8 +121,8 @@ private struct State {
 
   private var slots: [Slot] = []
   private var free: [Int] = []
-  private var first = [-1, -1, -1]
-  private var last = [-1, -1, -1]
+  private var first = [-1, -1, -1, -1]
+  private var last = [-1, -1, -1, -1]
   private var ofAddress: [PeerAddress: Int] = [:]
   private var extras = 0
   private var regulars = 0
@@ -198,13 +203,15 @@ private struct State {
   }
 
   private func oldestIdle(_ now: NIODeadline) -> Int? {
-    let silent = first[ConnectionState.silent.rawValue], idle = first[ConnectionState.idle.rawValue]
-    if silent >= 0, idle < 0 || slots[silent].since + ConnectionTable.freshTime <= now { return silent }
-    return idle < 0 ? nil : idle
+    func oldest(_ state: ConnectionState, isFresh: Bool = true) -> Int? {
+      let index = first[state.rawValue]
+      return index >= 0 && (isFresh || slots[index].since + ConnectionTable.freshTime <= now) ? index : nil
+    }
+    return oldest(.silent, isFresh: false) ?? oldest(.idle) ?? oldest(.reading, isFresh: false) ?? oldest(.silent)
   }
 
   private func oldestIdle(of address: PeerAddress) -> Int? {
-    for list in [ConnectionState.silent, .idle] {
+    for list in [ConnectionState.silent, .idle, .reading] {
       var index = first[list.rawValue]
       while index >= 0 {
         if slots[index].address == address { return index }

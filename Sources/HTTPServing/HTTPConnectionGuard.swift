@@ -26,7 +26,7 @@ public final class HTTPConnectionGuard: ChannelDuplexHandler, RemovableChannelHa
   }
 
   /// What is served on a connection there is no room for.
-  private static let pathsForAll: Set<Substring> = ["/livez", "/readyz", "/health", "/metrics"]
+  private static let pathsForAll = ["/livez", "/readyz", "/health", "/metrics"]
   /// How long such a connection may take to ask.
   private static let extraTimeout = TimeAmount.seconds(5)
   /// How long an answer may take before it is asked whether anybody waits for it.
@@ -107,7 +107,9 @@ public final class HTTPConnectionGuard: ChannelDuplexHandler, RemovableChannelHa
   /// The peer has ended its side: it waits for its answer, or has left. Where it has left, these bytes are answered with a reset, which
   /// ends the connection and with it whatever is done for nobody.
   private func probe(_ context: ChannelHandlerContext) {
-    guard context.channel.isActive, state == .answering, !isHeadWritten, let version = head?.version, (version.major, version.minor) >= (1, 1) else { return }
+    guard context.channel.isActive, state == .answering, !isHeadWritten, let version = head?.version,
+      (version.major, version.minor) >= (1, 1)
+    else { return }
     context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: version, status: .continue))), promise: nil)
   }
 
@@ -129,7 +131,8 @@ public final class HTTPConnectionGuard: ChannelDuplexHandler, RemovableChannelHa
     state = .reading
     (isLast, isAnswered, isHeadWritten, isEndWritten) = (false, false, false, false)
     (refusal, isRefusedEarly, source) = (nil, false, .own)
-    guard place.busy() else { return context.close(promise: nil) }
+    let hasBody = HTTPConnectionGuard.hasBody(received)
+    guard hasBody ? place.reading() : place.busy() else { return context.close(promise: nil) }
     expect(by: .now() + TimeAmount(limits.requestTimeout), context)
     var head = received
     do throws(HTTPProblem) {
@@ -140,7 +143,7 @@ public final class HTTPConnectionGuard: ChannelDuplexHandler, RemovableChannelHa
     } catch {
       self.head = head
       refusal = error
-      if HTTPConnectionGuard.hasBody(head) {
+      if hasBody {
         // Nobody takes it.
         isRefusedEarly = true
         refuse(context)
@@ -157,12 +160,14 @@ public final class HTTPConnectionGuard: ChannelDuplexHandler, RemovableChannelHa
     }
     deadline = nil
     state = .answering
+    guard place.busy() else { return context.close(promise: nil) }
     if refusal != nil { refuse(context) } else { context.fireChannelRead(data) }
   }
 
   private func check(_ head: inout HTTPRequestHead) throws(HTTPProblem) {
-    if let shortage = place.shortage, !HTTPConnectionGuard.pathsForAll.contains(head.uri.prefix { $0 != "?" }) {
-      throw shortage.problem
+    if let shortage = place.shortage {
+      let path = head.uri.utf8.prefix { $0 != UInt8(ascii: "?") }
+      guard HTTPConnectionGuard.pathsForAll.contains(where: { $0.utf8.elementsEqual(path) }) else { throw shortage.problem }
     }
     if let knownHost, head.uri.utf8.first == UInt8(ascii: "/"), head.headers["host"] == [knownHost],
       !head.headers.contains(name: "origin"), !head.headers.contains(name: "sec-fetch-site")

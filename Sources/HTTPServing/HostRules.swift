@@ -49,7 +49,8 @@ public struct HostRules: Sendable {
     if let authority, !isOwn(authority.host) {
       throw HTTPProblem(
         status: 403, code: "host_forbidden",
-        detail: "this server does not answer as the host that the request names: ask it by its address, or add the name to \(service).hosts"
+        detail:
+          "this server does not answer as the host that the request names: ask it by its address, or add the name to \(service).hosts"
       )
     }
     let origins = head.headers["origin"]

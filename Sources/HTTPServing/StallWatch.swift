@@ -47,6 +47,6 @@ final class StallWatch {
     }
     looksWithoutProgress = buffered < lowest ? 0 : looksWithoutProgress + 1
     lowest = buffered
-    if looksWithoutProgress >= StallWatch.looks { context.close(promise: nil) }
+    if looksWithoutProgress >= StallWatch.looks { context.channel.reset() }
   }
 }

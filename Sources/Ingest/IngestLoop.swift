@@ -3,6 +3,11 @@ import HTTPServing
 import Logging
 import WebSocket
 
+extension DrainableConnection {
+  /// One that was let in for a request at most.
+  func accessChanged() {}
+}
+
 /// What the connections of one loop share.
 final class IngestLoop {
   let loop: any ConnectionLoop
@@ -47,8 +52,25 @@ final class IngestLoop {
   }
 }
 
+extension IngestLoop {
+  /// Connections asked in one turn of the loop: each may cost a check of a signature.
+  private static let askedAtOnce = 32
+
+  /// Tokens or keys have changed: asks every connection whether it may go on.
+  func accessChanged() { ask(Array(connections.values)[...]) }
+
+  private func ask(_ rest: ArraySlice<any DrainableConnection>) {
+    for connection in rest.prefix(IngestLoop.askedAtOnce) { connection.accessChanged() }
+    let left = LoopBound((loop: self, rest: rest.dropFirst(IngestLoop.askedAtOnce)), loop)
+    guard !left.value.rest.isEmpty else { return }
+    loop.execute { left.value.loop.ask(left.value.rest) }
+  }
+}
+
 /// A connection that can be asked to end.
 protocol DrainableConnection: AnyObject {
+  /// Tokens or keys have changed: ends unless its own is still good.
+  func accessChanged()
   /// Takes nothing new, and closes when what was received is answered for.
   func finish()
 }

@@ -29,6 +29,7 @@ public final class IngestService: Sendable {
   private let logger: Logger
   private let listener = Mutex<Listener?>(nil)
   private let connections: ConnectionTable
+  private let observation = Mutex<AccessObservation?>(nil)
 
   private enum Listener: Sendable {
     case channel(any Channel)
@@ -82,6 +83,23 @@ public final class IngestService: Sendable {
   /// - Returns: The address listened on.
   /// - Throws: `IOError` when the address is not to be had.
   public func start() async throws -> SocketAddress? {
+    let address = try await listen()
+    observation.withLock { $0 = gate.observe { [weak self] in self?.accessChanged() } }
+    return address
+  }
+
+  /// Ends the streams whose tokens are good no longer.
+  private func accessChanged() {
+    for eventLoop in group.makeIterator() {
+      guard let loop = loops[ObjectIdentifier(eventLoop)] else { continue }
+      eventLoop.execute { loop.value.accessChanged() }
+    }
+    #if os(Linux)
+      if case .reactors(let server)? = listener.withLock({ $0 }) { server.accessChanged() }
+    #endif
+  }
+
+  private func listen() async throws -> SocketAddress? {
     #if os(Linux)
       // The reactors speak plain text.
       if configuration.reactors > 0, secure == nil { return try await startReactors() }
@@ -94,7 +112,9 @@ public final class IngestService: Sendable {
       .childChannelOption(.maxMessagesPerRead, value: IngestService.readsPerTurn)
       .childChannelOption(.recvAllocator, value: IngestService.readAllocator)
       .childChannelInitializer { channel in
-        guard let place = self.admit(channel.remoteAddress, close: { channel.close(promise: nil) }) else { return channel.close() }
+        guard let place = self.admit(channel.remoteAddress, close: { channel.close(promise: nil) }) else {
+          return channel.close()
+        }
         channel.closeFuture.whenComplete { _ in self.ended(place) }
         return channel.eventLoop.makeCompletedFuture { try self.initialise(channel, place) }
       }
@@ -156,6 +176,7 @@ public final class IngestService: Sendable {
   /// Stops accepting, answers for what was received, closes the connections.
   /// - Parameter timeout: After which connections are cut.
   public func shutDown(timeout: Duration = .seconds(10)) async {
+    observation.withLock { $0 = nil }
     let listener = listener.withLock { $0.take() }
     switch listener {
     case .channel(let channel): channel.close(promise: nil)

@@ -36,7 +36,8 @@ final class QueryAnswers: Sendable {
       pins: KeptResults(bytesMax: configuration.pinnedBytesMax, lifetime: configuration.pinnedLifetime),
       exports: ExportSlots(exportsMax: configuration.exportsMax), exportTimeMax: configuration.exportTimeMax, logger: logger,
       now: now)
-    streams = LiveStreams(streamsMax: configuration.streamsMax)
+    streams = LiveStreams(
+      streamsMax: configuration.streamsMax, streamBytesMax: configuration.streamBytesMax, bytesMax: configuration.streamsBytesMax)
     live = LiveAnswers(source: source, log: log, streams: streams, rowsMax: configuration.streamRowsMax)
     self.late = LateAnswers(store: late, log: log)
     aggregates = AggregateAnswers(store: adHoc, source: source, rowsMax: configuration.aggregateRowsMax)
@@ -103,8 +104,9 @@ final class QueryAnswers: Sendable {
           "\(request.path.prefix(200)) takes \(match.route.allow), not \(request.method.rawValue.prefix(32))",
           headers: ["Allow": match.route.allow])
       }
-      try admit(request, match.route)
+      let access = try admit(request, match.route)
       answer = try await self.route(request, match)
+      answer.access = access
     } catch {
       answer = self.answer(error, to: request, match)
     }
@@ -127,13 +129,18 @@ final class QueryAnswers: Sendable {
   }
 
   /// Every request but those for what anybody may see passes here, before anything is done for it.
-  private func admit(_ request: QueryRequest, _ route: Route) throws(QueryFailure) {
-    guard let scope = route.scope(request.method) else { return }
+  /// - Returns: What a long answer has to ask again; nil where nobody is asked.
+  @discardableResult
+  private func admit(_ request: QueryRequest, _ route: Route) throws(QueryFailure) -> StandingAccess? {
+    guard let scope = route.scope(request.method) else { return nil }
     do throws(AccessDenial) {
-      let caller = try gate.admit(authorization: request.headers["Authorization"], for: scope)
-      guard let caller, scope == .admin else { return }
+      let authorization = request.headers["Authorization"]
+      let caller = try gate.admit(authorization: authorization, for: scope)
+      let access = StandingAccess(gate, caller, authorization: authorization, scope: scope)
+      guard let caller, scope == .admin else { return access }
       logger.notice(
         "\(request.method.rawValue) \(request.path.prefix(200)) by \(caller.subject)", metadata: ["request": "\(request.id)"])
+      return access
     } catch {
       throw QueryFailure(error.problem)
     }
@@ -161,7 +168,7 @@ final class QueryAnswers: Sendable {
     case .consoleFile: return try ConsoleAnswers.part(try match.parameter(), request.headers)
     case .mesh: return Answer(200, ["instances": .array(await probe.instances().map(\.json))])
     case .overview: return Answer(200, try await overview.json())
-    case .liveOverview: return try await overview.live { [self] in draining.load(ordering: .relaxed) }
+    case .liveOverview: return try await overview.live(try streams.open()) { [self] in draining.load(ordering: .relaxed) }
     case .unknown: throw .notFound("this path")
     }
   }

@@ -58,7 +58,7 @@ public struct QueryConfiguration: Sendable {
     partitionIdleAfter: Duration = .seconds(60), eventsScanBytesMax: Int = 64 << 20,
     eventsAnswerBytesMax: Int = 8 << 20, pinnedBytesMax: Int = 256 << 20, pinnedLifetime: Duration = .seconds(300),
     exportsMax: Int = 8, exportTimeMax: Duration = .seconds(600), streamsMax: Int = 256, streamRowsMax: Int = 10_000,
-    streamBytesMax: Int = 32 << 20, streamsBytesMax: Int = 256 << 20,
+    streamBytesMax: Int = 32 << 20, streamsBytesMax: Int = 128 << 20,
     aggregateRowsMax: Int = 1_000_000, sqlThreads: Int = 2, sqlTimeout: Duration = .seconds(10),
     sqlMemoryBytesMax: Int = 256 << 20, sqlViewRowsMax: Int = 2_000_000, sqlAnswerBytesMax: Int = 64 << 20
   ) {

@@ -19,6 +19,9 @@ public final class QueryService: Sendable {
     }
   }
 
+  /// Of an answer that its reader has not taken: what is beyond stays here, where it is counted and watched.
+  private static let unsentBytesMax = 256 << 10
+
   private let configuration: QueryConfiguration
   private let answers: QueryAnswers
   private let listener: HTTPListener
@@ -69,7 +72,9 @@ public final class QueryService: Sendable {
         service: "query", listen: configuration.host, hosts: configuration.hosts, origins: configuration.origins)
       let address = try await listener.start(
         host: configuration.host, port: configuration.port,
-        options: { $0.childChannelOption(.maxMessagesPerRead, value: 1) },
+        options: {
+          $0.childChannelOption(.maxMessagesPerRead, value: 1).withUnsentBytesInSystem(max: QueryService.unsentBytesMax)
+        },
         initialise: { channel, place in
           try secure?(channel)
           try QueryService.initialise(channel, HTTPConnectionGuard(configuration.serving, rules, place), responder)
@@ -143,6 +148,8 @@ private final class DatedResponder: QueryResponder {
 private struct ComputedPieces: BodyPieces {
   var pieces: any BodyPieces
   let threads: AnswerThreads
+
+  func attach(cut: @escaping @Sendable () -> Void) { pieces.attach(cut: cut) }
 
   mutating func next() async throws -> [UInt8]? {
     let (piece, rest) = try await withTaskExecutorPreference(threads) { [pieces] in

@@ -94,6 +94,26 @@ struct ConnectionTableTests {
     #expect(connections.closed == ["idle", "fresh"])
   }
 
+  @Test("a body that is long on its way gives way where nobody is idle")
+  func slowBodies() async throws {
+    let connections = Connections(ServingLimits(connectionsMax: 2))
+    let body = try #require(try connections.enter("body"))
+    let idle = try #require(try connections.enter("idle"))
+    #expect(body.reading() && idle.busy())
+    idle.idle()
+    _ = try connections.enter("first")
+    #expect(connections.closed == ["idle"])
+    // Neither has taken long: a connection without a head is the likelier to be nobody's.
+    let last = try #require(try connections.enter("last"))
+    #expect(connections.closed == ["idle", "first"] && last.busy())
+    while NIODeadline.now() < body.enteredAt + ConnectionTable.freshTime + .milliseconds(50) {
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    _ = try connections.enter("end")
+    #expect(connections.closed == ["idle", "first", "body"])
+    #expect(!body.busy())
+  }
+
   @Test("as a list that is searched would have it, whatever happens")
   func model() throws {
     let seed = UInt64.random(in: 0 ... .max)

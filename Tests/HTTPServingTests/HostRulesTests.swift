@@ -17,7 +17,9 @@ private func verdict(_ rules: HostRules, _ head: HTTPRequestHead) -> String {
   }
 }
 
-private func head(_ headers: HTTPHeaders, _ uri: String = "/v1/views", _ method: HTTPMethod = .GET, _ version: HTTPVersion = .http1_1)
+private func head(
+  _ headers: HTTPHeaders, _ uri: String = "/v1/views", _ method: HTTPMethod = .GET, _ version: HTTPVersion = .http1_1
+)
   -> HTTPRequestHead
 {
   HTTPRequestHead(version: version, method: method, uri: uri, headers: headers)
@@ -43,7 +45,9 @@ struct HostRulesTests {
     #expect(verdict(HostRules(service: "query", listen: "box.lan"), head(["Host": "Box.lan:8080"])) == "own /v1/views")
   }
 
-  @Test("others are not, unless they are named", arguments: ["rebind.example", "rebind.example:8080", "localhost.evil.example", "evil", "127.0.0.1.nip.example"])
+  @Test(
+    "others are not, unless they are named",
+    arguments: ["rebind.example", "rebind.example:8080", "localhost.evil.example", "evil", "127.0.0.1.nip.example"])
   func foreignHosts(host: String) {
     #expect(verdict(local, head(["Host": host])) == "403 host_forbidden")
     #expect(verdict(open, head(["Host": host])) == "403 host_forbidden")
@@ -70,7 +74,8 @@ struct HostRulesTests {
     #expect(verdict(local, head([:])) == "400 invalid_host")
     #expect(verdict(local, HTTPRequestHead(version: .http1_0, method: .GET, uri: "/")) == "own /")
     #expect(verdict(local, head(["Host": "localhost", "host": "localhost"])) == "400 invalid_host")
-    for host in ["", "a b", "user@localhost", "localhost:x", "localhost:99999", "[::1", "[::1]8080", "localhost/", "local_host?"] {
+    for host in ["", "a b", "user@localhost", "localhost:x", "localhost:99999", "[::1", "[::1]8080", "localhost/", "local_host?"]
+    {
       #expect(verdict(local, head(["Host": host])) == "400 invalid_host", "\(host)")
     }
   }
@@ -114,8 +119,12 @@ struct HostRulesTests {
   @Test("nor by what carries no origin, but a link may be followed")
   func fetchMetadata() {
     for site in ["cross-site", "same-site"] {
-      #expect(verdict(local, head(["Host": "localhost", "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"])) == "403 origin_forbidden")
-      let link: HTTPHeaders = ["Host": "localhost", "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"]
+      #expect(
+        verdict(local, head(["Host": "localhost", "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"])) == "403 origin_forbidden"
+      )
+      let link: HTTPHeaders = [
+        "Host": "localhost", "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document",
+      ]
       #expect(verdict(local, head(link, "/")) == "own /")
       #expect(verdict(local, head(link, "/v1/views/apply", .POST)) == "403 origin_forbidden")
       var frame = link
@@ -130,6 +139,8 @@ struct HostRulesTests {
       #expect(verdict(open, head(["Host": "127.0.0.1:8080", "Origin": origin])) == "page \(origin)")
     }
     #expect(verdict(open, head(["Host": "127.0.0.1:8080", "Origin": "http://app.example.org"])) == "403 origin_forbidden")
-    #expect(verdict(open, head(["Host": "127.0.0.1:8080", "Origin": "https://app.example.org", "origin": "null"])) == "403 origin_forbidden")
+    #expect(
+      verdict(open, head(["Host": "127.0.0.1:8080", "Origin": "https://app.example.org", "origin": "null"]))
+        == "403 origin_forbidden")
   }
 }

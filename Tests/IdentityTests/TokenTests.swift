@@ -193,7 +193,8 @@
       guard case .array(let good)? = maker.keySet["keys"] else { return }
       for bad in [
         #"{"kty":"oct","kid":"short","k":"c2hvcnQ"}"#, #"{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}"#,
-        #"{"kty":"OKP","crv":"Ed25519","x":"AA"}"#, #"{"kty":"RSA","n":"AQAB","e":"AQAB"}"#, #"{"kty":"EC","crv":"P-384","x":"","y":""}"#,
+        #"{"kty":"OKP","crv":"Ed25519","x":"AA"}"#, #"{"kty":"RSA","n":"AQAB","e":"AQAB"}"#,
+        #"{"kty":"EC","crv":"P-384","x":"","y":""}"#,
         #"{"kty":"oct","use":"enc","k":"c2hvcnQ"}"#, "7",
       ] {
         let json: JSONValue = ["keys": .array([try JSONValue(parsing: bad)] + good)]
@@ -220,8 +221,23 @@
       #expect(device.sources.permits("station/EWR"))
       #expect(device.eventsPerSecondMax == 10)
       for wrong in ["0123456789abcde", "0123456789abcdef0", "0123456789abcdeg", ""] { #expect(access.denial(wrong) != nil) }
+      // Whoever was let in is told to ask again, as long as he listens.
+      final class Changes: Sendable { let count = Atomic<Int>(0) }
+      let changes = Changes()
+      var observation: AccessObservation? = AccessGate(access).observe { changes.count.add(1, ordering: .relaxed) }
+      let standing = try #require(
+        StandingAccess(
+          AccessGate(access), try access.authenticate(bearer: "0123456789abcdef"), authorization: ["Bearer 0123456789abcdef"],
+          scope: .query))
+      #expect(standing.denial == nil)
       access.replace(tokens: StaticTokens())
       #expect(access.denial("0123456789abcdef") != nil)
+      #expect(standing.denial != nil && changes.count.load(ordering: .relaxed) == 1)
+      access.replace(keys: KeySet())
+      #expect(observation != nil && changes.count.load(ordering: .relaxed) == 2)
+      observation = nil
+      access.replace(keys: KeySet())
+      #expect(changes.count.load(ordering: .relaxed) == 2)
     }
 
     @Test("what is wrong with a file of tokens is told by its line, without the token")

@@ -459,3 +459,23 @@ def is_running(pid):
     except FileNotFoundError:
         return False
     return state not in "ZX"
+
+
+def test_silent_connections_to_the_sidecars_shut_nobody_out(tmp_path):
+    mesh = Mesh(tmp_path, PENSTOCK_LOG__CONNECTIONS_MAX="60", PENSTOCK_COMPUTE__CONNECTIONS_MAX="60")
+    held = []
+    try:
+        mesh.run("up")
+        for count in range(1, 4):
+            for target in ("log", "compute"):
+                held += [socket.create_connection(("127.0.0.1", mesh.base + SIDECARS[target]), timeout=10) for _ in range(100)]
+            event = {"source": "station/alone", "type": "weather.observed", "id": str(count), "time": "2013-01-01T00:00:00Z", "data": {"temp": 1.0}}
+            url = f"http://127.0.0.1:{mesh.base + 10}/v1/events"
+            request = urllib.request.Request(url, json.dumps(event).encode(), {"Content-Type": "application/json"}, method="POST")
+            with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+                assert json.load(answer)["appended"] == 1
+            eventually(lambda: [row["observations"] for row in counted(mesh).values()] == [count])
+    finally:
+        for connection in held:
+            connection.close()
+        mesh.run("down")

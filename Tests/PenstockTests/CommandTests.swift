@@ -54,10 +54,9 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
     let all = commands().map { $0.joined(separator: " ") }
     #expect(
       Set(all) == [
-        "", "up", "demo", "send", "simulate", "query", "sql", "events", "rejects", "top", "view", "view list", "view show", "view check",
-        "view apply", "view diff", "view promote", "view rollback", "view drop", "view verify", "replay", "ingest", "compute",
-        "", "up", "demo", "send", "simulate", "query", "sql", "events", "top", "view", "view list", "view show", "view check",
-        "view apply", "view diff", "view promote", "view rollback", "view drop", "view remove", "view export", "view verify", "replay", "ingest", "compute",
+        "", "up", "demo", "send", "simulate", "query", "sql", "events", "rejects", "top", "view", "view list", "view show",
+        "view check", "view apply", "view diff", "view promote", "view rollback", "view drop", "view remove", "view export",
+        "view verify", "replay", "ingest", "compute",
         "log", "log serve", "log list",
         "log inspect", "log verify", "log export", "log repair", "log retain", "config", "config check", "config reference",
       ])

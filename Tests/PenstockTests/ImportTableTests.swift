@@ -10,7 +10,8 @@ private let allowedImports: [String: Set<String>] = [
   "Sockets": ["CEpoll"],
   "Resources": ["CResources"],
   "Ingest": [
-    "Events", "HTTPServing", "WebSocket", "Sockets", "Resources", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Logging",
+    "Events", "HTTPServing", "WebSocket", "Sockets", "Resources", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1",
+    "NIOConcurrencyHelpers", "Logging",
     "Metrics",
     "CoreMetrics",
   ],
@@ -18,7 +19,8 @@ private let allowedImports: [String: Set<String>] = [
   "Compute": ["Events", "Views", "SQLite", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
   "HTTPServing": ["Events", "NIOCore", "NIOPosix", "NIOHTTP1", "Dispatch"],
   "Query": [
-    "Events", "Views", "HTTPServing", "Resources", "CSQLite", "NIOCore", "NIOHTTP1", "Logging", "Metrics", "CoreMetrics",
+    "Events", "Views", "HTTPServing", "Resources", "CSQLite", "CEpoll", "NIOCore", "NIOHTTP1", "Logging", "Metrics",
+    "CoreMetrics",
     "Dispatch",
   ],
   "Wire": [

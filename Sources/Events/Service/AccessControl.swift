@@ -4,6 +4,8 @@ public protocol AccessControl: Sendable {
   /// - Throws: `AccessDenial.invalid` or `.expired`.
   /// - Complexity: At most one signature check for each key that may have made it, some 100 µs each. Never waits: event loops may call it.
   func authenticate(bearer token: Substring) throws(AccessDenial) -> Caller
+  /// Tells of other tokens or keys.
+  var changes: AccessChanges { get }
 }
 
 /// What a request may be for.
@@ -56,6 +58,9 @@ public struct AccessGate: Sendable {
   public init(_ access: (any AccessControl)?) { self.access = access }
 
   public var isOpen: Bool { access == nil }
+
+  /// As `AccessChanges.observe`; nil where the gate is open, and nothing changes.
+  public func observe(_ changed: @escaping @Sendable () -> Void) -> AccessObservation? { access?.changes.observe(changed) }
 
   /// - Parameters:
   ///   - authorization: The values of the request's `Authorization` headers.

@@ -17,6 +17,7 @@
       var generation = 0
     }
 
+    public let changes = AccessChanges()
     private let rules: ClaimRules
     private let now: @Sendable () -> Timestamp
     private let state: Mutex<State>
@@ -39,10 +40,14 @@
         $0.verified = [:]
         $0.generation += 1
       }
+      changes.notify()
     }
 
     /// From now on only these count.
-    public func replace(tokens: StaticTokens) { state.withLock { $0.tokens = tokens } }
+    public func replace(tokens: StaticTokens) {
+      state.withLock { $0.tokens = tokens }
+      changes.notify()
+    }
 
     /// Whether any JWT can be taken at all.
     public var hasKeys: Bool { state.withLock { !$0.keys.isEmpty } }

@@ -139,6 +139,10 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     if openCount == 0 { close(code, reason) }
   }
 
+  func accessChanged() {
+    if let denial = admission.denial(ingest) { deny(denial) }
+  }
+
   private func deny(_ denial: AccessDenial) {
     switch denial {
     case .expired: finish(.credentialsExpired, "the token has expired")

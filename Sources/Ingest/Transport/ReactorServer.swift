@@ -73,6 +73,11 @@
       if let failure { throw failure }
     }
 
+    /// Ends the streams whose tokens are good no longer.
+    func accessChanged() {
+      for (reactor, loop) in zip(reactors, loops) { reactor.execute { loop.value.ingest.accessChanged() } }
+    }
+
     /// Accepts no more, and ends each connection once what it sent is answered for.
     func drain() {
       reactors[0].execute { [listener] in listener.value.close() }

@@ -72,14 +72,16 @@ extension Setting where Value == [String] {
   static func hosts(_ section: String) -> Self {
     list(
       "\(section).hosts", of: "host names and addresses, without ports",
-      help: "Names this service is asked by, besides the address it listens on and those of loopback; a request for another is answered with 403."
+      help:
+        "Names this service is asked by, besides the address it listens on and those of loopback; a request for another is answered with 403."
     ) { HostRules.isHost($0) }
   }
 
   static func origins(_ section: String) -> Self {
     list(
       "\(section).origins", of: "origins, as https://app.example.org or http://localhost:3000",
-      help: "Origins whose pages may ask this service in a browser (CORS), besides its own; a page of another is answered with 403."
+      help:
+        "Origins whose pages may ask this service in a browser (CORS), besides its own; a page of another is answered with 403."
     ) { WebOrigin($0) != nil }
   }
 }

@@ -139,7 +139,7 @@ enum SettingKeys {
       "query.stream_bytes_max", default: .mebibytes(32), in: .kibibytes(64) ... .gibibytes(4),
       help: "Bytes that one live stream holds at most: what waits for its reader, and what is known of what it has.")
     static let streamsBytesMax = Setting<Int>.size(
-      "query.streams_bytes_max", default: .mebibytes(256), in: .mebibytes(1) ... .gibibytes(64),
+      "query.streams_bytes_max", default: .mebibytes(128), in: .mebibytes(1) ... .gibibytes(64),
       help: "Bytes that all live streams hold at most; beyond, the one whose reader has taken nothing longest is ended.")
     static let aggregateRowsMax = Setting<Int>.count(
       "query.aggregate_rows_max", default: 1_000_000, in: 1...100_000_000,

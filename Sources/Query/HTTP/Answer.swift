@@ -5,6 +5,8 @@ protocol BodyPieces: Sendable {
   /// The next piece, which may have to be waited for; nil after the last, and soon once the task is cancelled.
   /// - Throws: When the body cannot be completed: the connection is cut, so that no one takes half an answer for a whole one.
   mutating func next() async throws -> [UInt8]?
+  /// Gives a way to end the answer at once, from any thread, for one that may have to give way to others.
+  func attach(cut: @escaping @Sendable () -> Void)
 }
 
 /// A response before it meets a connection.
@@ -19,6 +21,8 @@ struct Answer: Sendable {
   var contentType: String
   var headers: [(name: String, value: String)] = []
   var body: Body
+  /// Of whoever reads the pieces; nil where nobody is asked.
+  var access: StandingAccess?
 
   init(_ status: Int = 200, _ contentType: String = "application/json", _ body: [UInt8]) {
     self.status = status

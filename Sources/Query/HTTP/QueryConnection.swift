@@ -1,4 +1,5 @@
 import Events
+import HTTPServing
 import NIOCore
 import NIOHTTP1
 
@@ -24,6 +25,8 @@ final class QueryConnection: ChannelInboundHandler {
   private var task: Task<Void, Never>?
   private var isLong = false
   private var isStreaming = false
+  /// Ends the answer under way once its reader's token is good no longer.
+  private var watch: AccessWatch?
   /// The request is being answered before it has come whole: the rest is dropped.
   private var isEarly = false
 
@@ -32,6 +35,7 @@ final class QueryConnection: ChannelInboundHandler {
   func channelInactive(context: ChannelHandlerContext) {
     // What is short, or changes something, is done whoever waits for it.
     if isLong { task?.cancel() }
+    watch = nil
     context.fireChannelInactive()
   }
 
@@ -109,13 +113,36 @@ final class QueryConnection: ChannelInboundHandler {
     case .pieces(let first, let rest):
       let bound = NIOLoopBound((connection: self, context: context), eventLoop: context.eventLoop)
       let stream = AnswerStream(channel: context.channel)
+      let channel = context.channel
+      rest.attach(cut: { channel.reset() })
       task = Task {
         let isWhole = await stream.write(first, rest)
         stream.channel.eventLoop.execute {
-          if isWhole { bound.value.connection.end(bound.value.context) } else { stream.channel.close(promise: nil) }
+          if isWhole { bound.value.connection.endPieces(bound.value.context) } else { stream.channel.close(promise: nil) }
         }
       }
+      watch = answer.access.map { access in
+        AccessWatch(access, on: context.eventLoop) { bound.value.connection.deny(bound.value.context) }
+      }
     }
+  }
+
+  /// The reader's token is good no longer. A stream is ended with a word, any other answer is cut: half of it must not pass for the whole.
+  private func deny(_ context: ChannelHandlerContext) {
+    task?.cancel()
+    guard isStreaming else { return context.close(promise: nil) }
+    // Of a reader that does not take even that.
+    let (bound, channel) = (NIOLoopBound(self, eventLoop: context.eventLoop), context.channel)
+    context.eventLoop.scheduleTask(in: .seconds(1)) { if bound.value.watch?.denial != nil { channel.reset() } }
+  }
+
+  private func endPieces(_ context: ChannelHandlerContext) {
+    if let denial = watch?.denial, context.channel.isActive {
+      let last = LivePieces.end(reason: denial.problem.detail, code: denial.problem.code)
+      context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: last)))), promise: nil)
+    }
+    watch = nil
+    end(context)
   }
 
   private func writeHead(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ status: Int, _ headers: HTTPHeaders) {

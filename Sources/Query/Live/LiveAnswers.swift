@@ -31,10 +31,8 @@ struct LiveAnswers: Sendable {
     }
     let reader = LiveReader(
       source: source, view: view, parameters: parameters, partitionCount: log.partitionCount, rowsMax: rowsMax)
-    // What the reader has seen already must not become older.
-    let first = try await reader.read(after: resumed)
     var pieces = LivePieces(reader: reader, log: log, streams: streams, slot: slot, interval: interval)
-    pieces.begin(first, resumed: resumed)
+    try await pieces.begin(resumed: resumed, waits: resumed != nil || parameters["after"] != nil)
     var answer = Answer(200, "text/event-stream", [])
     answer.body = .pieces(first: Array("retry: 1000\n\n".utf8), pieces)
     answer.headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]

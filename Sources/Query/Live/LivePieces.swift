@@ -34,8 +34,18 @@ struct LivePieces: BodyPieces {
     self.interval = interval
   }
 
-  /// The first result: all of it, or what changed since the reader left.
-  mutating func begin(_ result: ViewResult, resumed: OffsetVector?) {
+  /// Reads the first result: all of it, or what changed since the reader left.
+  /// - Parameter waits: Whether it may have to be waited for; others go on meanwhile.
+  mutating func begin(resumed: OffsetVector?, waits: Bool) async throws(QueryFailure) {
+    let turn = waits ? nil : await streams.turns.take()
+    // What the reader has seen already must not become older.
+    let result = try await reader.read(after: resumed)
+    take(first: result, resumed: resumed)
+    _ = consume turn
+    try hold()
+  }
+
+  private mutating func take(first result: ViewResult, resumed: OffsetVector?) {
     if let resumed, let rows = streams.rows(of: LivePieces.queryID(result), asOf: resumed) {
       (sent, asOf, generation) = (rows, resumed, result.query.generation)
       update(to: result)
@@ -48,14 +58,23 @@ struct LivePieces: BodyPieces {
     }
   }
 
+  func attach(cut: @escaping @Sendable () -> Void) { slot.attach(cut: cut) }
+
   mutating func next() async throws -> [UInt8]? {
     let now = ContinuousClock.now
+    slot.taken()
     let stall = gaveAt.map { now - $0 } ?? .zero
-    if stall > max(LivePieces.stallMin, interval * 4), !isOver { try await lagged(stall) }
+    if stall > max(LivePieces.stallMin, interval * 4), !isOver { await lagged(stall) }
     let piece = try await piece()
     gaveAt = .now
+    if let piece { slot.gave(piece.count, of: heldBytes) }
     return piece
   }
+
+  /// What the stream keeps in memory between two pieces.
+  private var heldBytes: Int { waiting.reduce(0) { $0 + $1.count } + sent.bytes }
+
+  private func hold() throws(QueryFailure) { try slot.hold(heldBytes) }
 
   private mutating func piece() async throws -> [UInt8]? {
     if let event = waiting.popLast() { return event }
@@ -66,18 +85,20 @@ struct LivePieces: BodyPieces {
       switch await wake(by: spokeAt + LivePieces.heartbeat) {
       case .draining:
         isOver = true
-        return Array("event: end\ndata: {\"reason\":\"shutting down\"}\n\n".utf8)
+        return LivePieces.end(reason: "shutting down", code: "shutting_down")
       case .idle, .appended: break
       }
-      let result: ViewResult
+      guard !Task.isCancelled else { break }
       do throws(QueryFailure) {
-        result = try await reader.read()
+        let turn = await streams.turns.take()
+        let result = try await reader.read()
+        // A worker that started anew may be behind what was sent; it catches up.
+        if result.asOf.reaches(asOf) { update(to: result) }
+        _ = consume turn
+        try hold()
       } catch {
-        isOver = true
-        return LivePieces.failure(error)
+        return fail(error)
       }
-      // A worker that started anew may be behind what was sent; it catches up.
-      if result.asOf.reaches(asOf) { update(to: result) }
       if let event = waiting.popLast() { return event }
       let now = ContinuousClock.now
       if now - spokeAt >= LivePieces.heartbeat {
@@ -113,7 +134,9 @@ struct LivePieces: BodyPieces {
       }
       let first = await group.next() ?? .idle
       group.cancelAll()
-      return drain.isSet ? .draining : first
+      if drain.isSet { return .draining }
+      // A wait that was cancelled says nothing.
+      return first == .draining ? .idle : first
     }
   }
 
@@ -140,17 +163,26 @@ struct LivePieces: BodyPieces {
   }
 
   /// The reader has missed changes: it is told, and gets all rows anew.
-  private mutating func lagged(_ stall: Duration) async throws {
-    let result: ViewResult
+  private mutating func lagged(_ stall: Duration) async {
+    // What waited is made anew.
+    waiting = []
     do throws(QueryFailure) {
-      result = try await reader.read(after: asOf)
+      let turn = await streams.turns.take()
+      snapshot(try await reader.read(after: asOf))
+      _ = consume turn
+      waiting.append(Array("event: lagged\ndata: {\"seconds\":\(stall.components.seconds)}\n\n".utf8))
+      try hold()
     } catch {
-      isOver = true
-      waiting = [LivePieces.failure(error)]
-      return
+      waiting = [fail(error)]
     }
-    snapshot(result)
-    waiting.append(Array("event: lagged\ndata: {\"seconds\":\(stall.components.seconds)}\n\n".utf8))
+  }
+
+  /// The stream's last event; what it held is let go.
+  private mutating func fail(_ failure: QueryFailure) -> [UInt8] {
+    isOver = true
+    waiting = []
+    sent = LiveRows()
+    return LivePieces.failure(failure)
   }
 
   /// Rows as events, of so many rows each; the last of an update has the id, so that a reader who leaves between them does not miss the rest.
@@ -179,6 +211,17 @@ struct LivePieces: BodyPieces {
       start = end
     } while start < rows.count
     return events
+  }
+
+  /// The last event of a stream that is ended in order.
+  static func end(reason: String, code: String) -> [UInt8] {
+    var members = JSONObject()
+    members["reason"] = .string(reason)
+    members["code"] = .string(code)
+    var bytes = Array("event: end\ndata: ".utf8)
+    JSONValue.object(members).write(to: &bytes)
+    bytes.append(contentsOf: "\n\n".utf8)
+    return bytes
   }
 
   private static func failure(_ failure: QueryFailure) -> [UInt8] {

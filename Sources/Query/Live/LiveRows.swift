@@ -24,7 +24,12 @@ struct LiveRows: Sendable {
     var isEmpty: Bool { rows.isEmpty && gone.isEmpty }
   }
 
+  /// Of an entry besides its key's bytes, as the dictionary and the key's array have it, about.
+  private static let entryBytes = 128
+
   private(set) var sent: [Key: Sent] = [:]
+  /// Taken of memory, about.
+  private(set) var bytes = 0
 
   var count: Int { sent.count }
 
@@ -33,6 +38,7 @@ struct LiveRows: Sendable {
   mutating func advance(to result: ViewResult) -> Change {
     var change = Change()
     var now: [Key: Sent] = [:]
+    bytes = 0
     now.reserveCapacity(result.rows.count)
     var text = RowText(result.query, result.finality, .json)
     for row in 0..<result.rows.count {
@@ -41,6 +47,7 @@ struct LiveRows: Sendable {
       text.append(row, of: result.rows, to: &json)
       let hash = json.withUnsafeBytes { stableHash($0) }
       if sent[key]?.hash != hash { change.rows.append(json) }
+      bytes += LiveRows.entryBytes + key.bytes.count
       now[key] = Sent(hash: hash, windowEnd: result.rows.windowEnds[row])
     }
     if now.count < sent.count + change.rows.count {

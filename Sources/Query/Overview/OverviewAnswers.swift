@@ -61,11 +61,14 @@ struct OverviewAnswers: Sendable {
   }
 
   /// The same each second, as Server-Sent Events named `overview`.
-  /// - Parameter isDraining: Ends the answer once it is true.
-  func live(isDraining: @escaping @Sendable () -> Bool) async throws(QueryFailure) -> Answer {
+  /// - Parameters:
+  ///   - slot: Its place among the streams.
+  ///   - isDraining: Ends the answer once it is true.
+  func live(_ slot: LiveSlot, isDraining: @escaping @Sendable () -> Bool) async throws(QueryFailure) -> Answer {
     var answer = Answer(200, "text/event-stream", [])
     answer.headers = [("Cache-Control", "no-store")]
-    answer.body = .pieces(first: OverviewAnswers.event(try await json()), Ticks(overview: self, isDraining: isDraining))
+    answer.body = .pieces(
+      first: OverviewAnswers.event(try await json()), Ticks(overview: self, slot: slot, isDraining: isDraining))
     return answer
   }
 
@@ -79,13 +82,19 @@ struct OverviewAnswers: Sendable {
   private struct Ticks: BodyPieces {
     static let interval: Duration = .seconds(1)
     let overview: OverviewAnswers
+    let slot: LiveSlot
     let isDraining: @Sendable () -> Bool
 
+    func attach(cut: @escaping @Sendable () -> Void) { slot.attach(cut: cut) }
+
     mutating func next() async throws -> [UInt8]? {
+      slot.taken()
       // Cancelled when the reader has left or the service drains.
       do { try await Task.sleep(for: Ticks.interval) } catch { return nil }
       guard !isDraining() else { return nil }
-      return OverviewAnswers.event(try await overview.json())
+      let event = OverviewAnswers.event(try await overview.json())
+      slot.gave(event.count, of: 0)
+      return event
     }
   }
 

@@ -78,6 +78,9 @@ struct ExportWriter: BodyPieces {
     }
   }
 
+  /// Bounded by its time and its place: it does not give way.
+  func attach(cut: @escaping @Sendable () -> Void) {}
+
   mutating func next() async throws -> [UInt8]? {
     do {
       let piece = try await piece()

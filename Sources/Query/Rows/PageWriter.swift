@@ -49,6 +49,9 @@ struct PageWriter: BodyPieces {
     return output
   }
 
+  /// A page is bounded: it does not give way.
+  func attach(cut: @escaping @Sendable () -> Void) {}
+
   mutating func next() async -> [UInt8]? { piece() }
 }
 
