@@ -7,6 +7,8 @@ protocol GeneratedLog: EventLog {
 }
 
 extension GeneratedLog {
+  var identity: LogIdentity { LogIdentity(high: 1, low: 1, epoch: 1) }
+
   func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
     completion(.failure(LogError(.unavailable, "this log is only read")))
   }

@@ -43,6 +43,7 @@ final class NullLog: EventLog {
   }
 
   let partitionCount: Int
+  let identity = LogIdentity(high: 1, low: 1, epoch: 1)
   private let state: Mutex<State>
   private let wakeUp: Int32
 

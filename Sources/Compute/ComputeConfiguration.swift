@@ -1,3 +1,5 @@
+import Events
+
 /// What compute is told. Bounds are checked where the settings are read.
 public struct ComputeConfiguration: Sendable {
   /// Holds a folder with `state.sqlite` for each worker.
@@ -21,6 +23,9 @@ public struct ComputeConfiguration: Sendable {
   public var keptCheckpointInterval: Duration
   public var keptBytesMax: Int
 
+  /// The log that may take the place of the one that the state was computed from: then what is there is put aside, and computed anew.
+  public var acceptedLog: LogIdentity?
+
   /// Holds the data folders of all instances on this machine: whoever takes a partition over begins with the state its last owner left there.
   public var neighbours: String?
 
@@ -28,7 +33,8 @@ public struct ComputeConfiguration: Sendable {
     directory: String, workers: Int = 0, checkpointInterval: Duration = .seconds(1), changedRowsMax: Int = 200_000,
     readBytesMax: Int = 4 << 20, memoryBytesMax: Int = 1 << 30, lateEventsMax: Int = 100_000,
     keptCheckpointsMax: Int = 0,
-    keptCheckpointInterval: Duration = .seconds(3600), keptBytesMax: Int = 1 << 30, neighbours: String? = nil
+    keptCheckpointInterval: Duration = .seconds(3600), keptBytesMax: Int = 1 << 30, neighbours: String? = nil,
+    acceptedLog: LogIdentity? = nil
   ) {
     self.directory = directory
     self.workers = workers
@@ -41,6 +47,7 @@ public struct ComputeConfiguration: Sendable {
     self.keptCheckpointInterval = keptCheckpointInterval
     self.keptBytesMax = keptBytesMax
     self.neighbours = neighbours
+    self.acceptedLog = acceptedLog
   }
 
   var kept: KeptCheckpoints.Bounds {

@@ -12,6 +12,7 @@ extension ComputeService: ViewAdmin {
 
   public nonisolated(nonsending) func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus] {
     let table = book.table
+    if let refused, refused.isAnotherLog { throw refused.error }
     guard table.live(view) != nil else { throw .unknownView(view, known: table.viewNames) }
     var result: [GenerationStatus] = []
     for record in table.of(view) { result.append(await status(of: record)) }
@@ -45,6 +46,7 @@ extension ComputeService: ViewAdmin {
   nonisolated(nonsending) func change<R: Sendable>(
     _ body: @escaping @Sendable (inout GenerationTable) throws(ViewStoreError) -> R
   ) async throws(ViewStoreError) -> R {
+    if let refused, refused.isAnotherLog { throw refused.error }
     let result = await steps.run { [self] () -> Result<R, ViewStoreError> in
       let before = book.table
       do throws(ViewStoreError) {
@@ -71,6 +73,7 @@ extension ComputeService: ViewAdmin {
         return .failure(error)
       }
     }
+    if case .failure(.unusable(_, let detail))? = outcome { return refusal.note(detail) }
     if case .failure(let error)? = outcome { logger.warning("\(error)") }
   }
 

@@ -28,6 +28,8 @@ public final class ComputeService: ViewStore {
   private let background = Mutex<[Task<Void, Never>]>([])
   /// The wait for the next removed view to be purged.
   let purging = Mutex<Task<Void, Never>?>(nil)
+  /// Why nothing that is counted may be used until somebody acts.
+  let refusal: Refusal
 
   /// Opens the workers' files and loads what they hold.
   /// - Parameters:
@@ -59,33 +61,27 @@ public final class ComputeService: ViewStore {
     var configuration = configuration
     configuration.workers = count
     let files = try WorkerFiles(
-      directory: configuration.directory, workers: count, lateMax: configuration.lateEventsMax, logger: logger)
+      directory: configuration.directory, workers: count, lateMax: configuration.lateEventsMax, log: log.identity,
+      accepted: configuration.acceptedLog, logger: logger)
     let horizons = RetentionHorizons(partitionCount: log.partitionCount)
     self.horizons = horizons
+    let refusal = Refusal(files.refusal, logger: logger)
+    self.refusal = refusal
     book = GenerationBook(record: record, store: files.stores[0], now: now, logger: logger)
-    let known = try files.known()
-    let time = now()
-    do throws(ViewStoreError) {
-      let opened = book
-      try await ComputeService.untilAvailable(logger) { () async throws(ViewStoreError) in
-        try await opened.open()
-        let loaded = try await opened.change { table throws(ViewStoreError) in
-          try table.load(catalog, hold: hold, known: known, at: time)
-        }
-        ComputeService.tellRemoved(loaded, logger)
-      }
-    } catch {
-      throw ComputeError(.checkpoint, worker: 0, "the views cannot be taken in: \(error)")
+    if refusal.now == nil {
+      try await ComputeService.take(catalog, into: book, hold: hold, known: try files.known(), at: now(), refusal, logger)
     }
-    let generations = book.table.kept
-    try files.assign(generations, partitionCount: log.partitionCount)
+    if refusal.now == nil { try files.assign(book.table.kept, partitionCount: log.partitionCount) }
     let metrics = ComputeMetrics(workers: count)
     workers = files.stores.enumerated().map { number, store in
       ComputeWorker(
-        number: number, log: log, store: store, configuration: configuration, fence: fence, horizons: horizons, metrics: metrics,
+        number: number, log: log, store: store, configuration: configuration, fence: fence, horizons: horizons,
+        refusal: refusal, metrics: metrics,
         now: now, logger: logger)
     }
     past = PastReader(log: log, readBytesMax: configuration.readBytesMax)
+    // What is not used stays as it is.
+    guard refusal.now == nil else { return }
     for store in files.stores { try store.sweep(keeping: book.table) }
     for worker in workers {
       await worker.replays.notify { [weak self] id in self?.settle(id) }
@@ -93,7 +89,29 @@ public final class ComputeService: ViewStore {
     try await own(partitions ?? Set((0..<log.partitionCount).map { PartitionID($0) }))
   }
 
+  /// Takes in what others share, and what the file of views says.
+  private static func take(
+    _ catalog: ViewCatalog, into book: GenerationBook, hold: Bool, known: [CheckpointStore.KnownGeneration], at time: Timestamp,
+    _ refusal: Refusal, _ logger: Logger
+  ) async throws(ComputeError) {
+    do throws(ViewStoreError) {
+      try await untilAvailable(logger) { () async throws(ViewStoreError) in
+        try await book.open()
+        let loaded = try await book.change { table throws(ViewStoreError) in
+          try table.load(catalog, hold: hold, known: known, at: time)
+        }
+        tellRemoved(loaded, logger)
+      }
+    } catch {
+      guard case .unusable(_, let detail) = error else {
+        throw ComputeError(.checkpoint, worker: 0, "the views cannot be taken in: \(error)")
+      }
+      refusal.note(detail)
+    }
+  }
+
   public func start() {
+    guard refusal.now?.isAnotherLog != true else { return }
     tasks.start(workers)
     for record in book.table.kept where record.state == .building { settle(record.id) }
     schedulePurge()
@@ -135,6 +153,7 @@ public final class ComputeService: ViewStore {
 
   /// What keeps the workers from their work; nil when nothing does.
   public func problem() async -> String? {
+    if let refused { return refused.detail }
     for worker in workers { if let problem = await worker.problem { return "worker \(worker.number): \(problem)" } }
     return nil
   }
@@ -144,6 +163,7 @@ public final class ComputeService: ViewStore {
   /// Takes partitions: their state from the local files, or a neighbour's where that is further on, or else from the log's start.
   public func own(_ partitions: Set<PartitionID>) async throws(ComputeError) {
     precondition(partitions.allSatisfy { $0.index < log.partitionCount }, "the log has the partitions")
+    if let refused, refused.isAnotherLog { throw ComputeError(.anotherLog, refused.detail) }
     // A step: a generation that begins meanwhile would be missing in what is just being loaded.
     let outcome = await steps.run(endsWithCaller: true) { [self] () -> Result<Void, ComputeError> in
       do throws(ComputeError) {
@@ -196,6 +216,7 @@ public final class ComputeService: ViewStore {
   // MARK: reading
 
   public nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus] {
+    if let refused, refused.isAnotherLog { throw refused.error }
     let table = book.table
     var result: [ViewStatus] = []
     for view in table.viewNames {
@@ -283,7 +304,7 @@ public final class ComputeService: ViewStore {
 
   public func readAtOnce(_ request: ViewReadRequest) -> PartialResult? {
     guard let key = request.key, request.asOf == nil, !request.allowsPartial, request.partitions == nil,
-      let record = book.table.live(request.view), request.generation ?? record.number == record.number
+      let record = book.table.live(request.view), request.generation ?? record.number == record.number, refused == nil
     else { return nil }
     let range = range(request, key, record.definition)
     var snapshot = FoldSnapshot(record.definition)
@@ -324,6 +345,7 @@ public final class ComputeService: ViewStore {
   func wanted(
     _ partitions: Set<PartitionID>?, allowsPartial: Bool = false
   ) throws(ViewStoreError) -> Set<PartitionID> {
+    if let refused { throw refused.error }
     let wanted = partitions ?? allPartitions
     if allowsPartial { return wanted.intersection(ownedPartitions) }
     let missing = wanted.subtracting(ownedPartitions)

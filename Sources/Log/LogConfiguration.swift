@@ -34,9 +34,12 @@ public struct LogConfiguration: Sendable {
     }
 
     /// Whether a partition's oldest segment may go.
-    /// - Parameter partitionBytes: Of all the partition's segments.
-    func isSurplus(_ segment: SegmentSummary, partitionBytes: Int, at now: Timestamp) -> Bool {
-      if let expiry = expiry(at: now), segment.lastAppendTime < expiry { return true }
+    /// - Parameters:
+    ///   - partitionBytes: Of all the partition's segments.
+    ///   - now: The log's time.
+    ///   - floor: What earlier append times count as.
+    func isSurplus(_ segment: SegmentSummary, partitionBytes: Int, at now: Timestamp, floor: Timestamp?) -> Bool {
+      if let expiry = expiry(at: now), max(segment.lastAppendTime, floor ?? segment.lastAppendTime) < expiry { return true }
       return bytes.map { partitionBytes > $0 } ?? false
     }
   }
@@ -48,6 +51,8 @@ public struct LogConfiguration: Sendable {
   public var directory: String
   /// 1 ... `PartitionID.countMax`. Fixed for the life of the folder.
   public var partitions = 8
+  /// Whether a log that was made with another count is refused; else it keeps its own.
+  public var isPartitionCountFixed = true
   public var sync = SyncPolicy.always
   /// A segment is full when the next batch would make it larger.
   public var segmentBytesMax = 64 << 20

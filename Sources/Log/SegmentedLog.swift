@@ -21,6 +21,7 @@ public final class SegmentedLog: EventLog, Sendable {
   }
 
   public let partitionCount: Int
+  public let identity: LogIdentity
   /// What start-up found, a report for each partition that opened.
   public let reports: [PartitionReport]
 
@@ -28,8 +29,9 @@ public final class SegmentedLog: EventLog, Sendable {
   private let partitions: [Partition]
   private let waiters: AppendWaiters
   private let metrics: LogMetrics
-  private let lock: any FileLock
-  private let now: @Sendable () -> Timestamp
+  private let folder: LogFolder
+  private let writing: LogFolder.Writing
+  private let clock: LogClock
   private let logger: Logger
 
   /// Opens a log for writing, making it if there is none. Partitions are opened in parallel.
@@ -37,47 +39,82 @@ public final class SegmentedLog: EventLog, Sendable {
   ///   - configuration: Within its bounds. The folder above `directory` exists.
   ///   - fileSystem: Where the files are; a test's may fail.
   ///   - logger: Told of what was recovered, removed, and failed.
-  ///   - now: The clock that append times come from.
   /// - Throws: `.locked` when another process has it open, `.incompatible` when it was made with another partition count or by a
   ///   later version, `.corrupt` when its meta file is damaged, `.io`. A damaged partition does not throw: see `status`.
   public static func open(
     _ configuration: LogConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
-    logger: Logger = Logger(label: "penstock.log"), now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
+    logger: Logger = Logger(label: "penstock.log")
   ) async throws(LogError) -> SegmentedLog {
-    try await open(configuration, fileSystem: fileSystem, logger: logger, scheduler: DispatchScheduler(), now: now)
+    try await open(
+      configuration, fileSystem: fileSystem, logger: logger, now: { Timestamp.systemNow() }, steady: Timestamp.steadyClock())
   }
 
-  /// As `open`, with the work run by `scheduler`.
+  /// As `open`, with clocks and threads given.
+  /// - Parameters:
+  ///   - scheduler: Runs all work.
+  ///   - now: The system's clock, which append times follow unless it jumps.
+  ///   - steady: Nanoseconds of a clock that only rises; nil where `now` is one.
+  ///   - confirmation: How long a jump of `now` must last before it counts.
   static func open(
-    _ configuration: LogConfiguration, fileSystem: any FileSystem, logger: Logger, scheduler: any LogScheduler,
-    now: @escaping @Sendable () -> Timestamp
+    _ configuration: LogConfiguration, fileSystem: any FileSystem, logger: Logger,
+    scheduler: any LogScheduler = DispatchScheduler(), now: @escaping @Sendable () -> Timestamp,
+    steady: (@Sendable () -> Int64)? = nil, confirmation: Duration = .seconds(600)
   ) async throws(LogError) -> SegmentedLog {
     configuration.checkBounds()
     let folder = LogFolder(directory: configuration.directory, fileSystem: fileSystem)
-    let lock = try folder.openForWriting(partitionCount: configuration.partitions)
+    let writing = try folder.openForWriting(
+      partitionCount: configuration.partitions, isFixed: configuration.isPartitionCountFixed)
+    guard let identity = writing.meta.identity else { preconditionFailure("a log that is open for writing has an identity") }
+    var configuration = configuration
+    configuration.partitions = writing.meta.partitionCount
     let waiters = AppendWaiters()
     let metrics = LogMetrics()
     let disk = DiskReserve(
       directory: folder.paths.root, bytes: configuration.diskReserveBytes, fileSystem: fileSystem, metrics: metrics)
+    let clock = LogClock(wall: now, steady: steady ?? { now().nanoseconds }, confirmation: confirmation)
     let results = Mutex([(Partition, PartitionReport?)?](repeating: nil, count: configuration.partitions))
     // Recovery blocks its thread with reads: not one of Swift's few.
-    await scheduler.perform(configuration.partitions) { index in
+    await scheduler.perform(configuration.partitions) { [configuration] index in
       let files = PartitionFiles(
         partition: PartitionID(index), paths: folder.paths.partition(PartitionID(index)), fileSystem: fileSystem,
-        indexIntervalBytes: configuration.indexIntervalBytes, mayWriteIndexes: true, logger: logger)
-      let result = open(files, configuration, waiters, metrics, disk, scheduler, now)
+        indexIntervalBytes: configuration.indexIntervalBytes, mayWriteIndexes: true, logger: logger, meta: folder.paths.meta)
+      let result = open(files, configuration, waiters, metrics, disk, writing.file, scheduler, clock)
       results.withLock { $0[index] = result }
     }
     let opened = results.withLock { $0.compactMap { $0 } }
     precondition(opened.count == configuration.partitions)
-    return SegmentedLog(
-      configuration, partitions: opened.map(\.0), reports: opened.compactMap(\.1), waiters: waiters, metrics: metrics, lock: lock,
-      now: now, logger: logger)
+    let log = SegmentedLog(
+      configuration, identity, partitions: opened.map(\.0), reports: opened.compactMap(\.1), waiters: waiters, metrics: metrics,
+      folder: folder, writing: writing, clock: clock, logger: logger)
+    do throws(LogError) { try await log.begin() } catch {
+      await log.close()
+      throw error
+    }
+    return log
+  }
+
+  /// Notes what is there, and sets the clock behind it.
+  private func begin() async throws(LogError) {
+    var last: Timestamp?
+    for case .open(let partition) in partitions {
+      let appended = await partition.writer.lastAppendTime
+      if appended.nanoseconds != 0 { last = max(last ?? appended, appended) }
+    }
+    let ages = clock.begin(after: last, writing.meta.ages)
+    if ages != writing.meta.ages { try store(ages) }
+    for case .open(let partition) in partitions { await partition.writer.noteOpened() }
+  }
+
+  private func store(_ ages: LogAges) throws(LogError) {
+    try placing(nil) { () throws(IOFailure) in
+      try writing.file.writeAll(ages.encoded(), at: LogAges.position(partitions: partitionCount))
+      try writing.file.syncData()
+    }
   }
 
   private static func open(
     _ files: PartitionFiles, _ configuration: LogConfiguration, _ waiters: AppendWaiters, _ metrics: LogMetrics,
-    _ disk: DiskReserve, _ scheduler: any LogScheduler, _ now: @escaping @Sendable () -> Timestamp
+    _ disk: DiskReserve, _ metaFile: any File, _ scheduler: any LogScheduler, _ clock: LogClock
   ) -> (Partition, PartitionReport?) {
     do throws(LogError) {
       let recovered = try PartitionRecovery(files: files, configuration: configuration).run()
@@ -88,7 +125,7 @@ public final class SegmentedLog: EventLog, Sendable {
         recentBytesMax: configuration.recentBytesMax)
       let writer = PartitionWriter(
         recovered, configuration: configuration, files: files, queue: queue, published: published, waiters: waiters,
-        metrics: metrics, disk: disk, scheduler: scheduler, now: now)
+        metrics: metrics, disk: disk, metaFile: metaFile, scheduler: scheduler, clock: clock)
       metrics.segments.increment(by: Double(recovered.sealed.count + 1))
       metrics.tornBytes.increment(by: recovered.report.tornBytes)
       return (.open(OpenPartition(queue: queue, published: published, writer: writer)), recovered.report)
@@ -100,17 +137,19 @@ public final class SegmentedLog: EventLog, Sendable {
   }
 
   private init(
-    _ configuration: LogConfiguration, partitions: [Partition], reports: [PartitionReport], waiters: AppendWaiters,
-    metrics: LogMetrics, lock: any FileLock, now: @escaping @Sendable () -> Timestamp, logger: Logger
+    _ configuration: LogConfiguration, _ identity: LogIdentity, partitions: [Partition], reports: [PartitionReport],
+    waiters: AppendWaiters, metrics: LogMetrics, folder: LogFolder, writing: LogFolder.Writing, clock: LogClock, logger: Logger
   ) {
     self.configuration = configuration
+    self.identity = identity
     partitionCount = partitions.count
     self.partitions = partitions
     self.reports = reports
     self.waiters = waiters
     self.metrics = metrics
-    self.lock = lock
-    self.now = now
+    self.folder = folder
+    self.writing = writing
+    self.clock = clock
     self.logger = logger
   }
 
@@ -121,7 +160,7 @@ public final class SegmentedLog: EventLog, Sendable {
     }
     for case .open(let partition) in partitions { await partition.writer.close() }
     waiters.close()
-    lock.release()
+    writing.lock.release()
   }
 
   // MARK: EventLog
@@ -197,7 +236,8 @@ public final class SegmentedLog: EventLog, Sendable {
   /// - Returns: How many segments were removed.
   /// - Throws: The first failure, after all partitions have had their turn; a damaged partition is passed over.
   @discardableResult
-  public func enforceRetention(_ hold: RetentionHold, now: Timestamp) async throws(LogError) -> Int {
+  public func enforceRetention(_ hold: RetentionHold) async throws(LogError) -> Int {
+    let (now, floor) = (clock.now(), clock.floor)
     let retention = configuration.retention
     guard retention.age != nil || retention.bytes != nil else { return 0 }
     var removed = 0
@@ -205,10 +245,12 @@ public final class SegmentedLog: EventLog, Sendable {
     for case .open(let partition) in partitions {
       guard case .below(let limit) = hold.limit(in: partition.published.partition) else { continue }
       do throws(LogError) {
-        if let expiry = retention.expiry(at: now) { try await partition.writer.roll(begunBefore: expiry) }
+        if let expiry = retention.expiry(at: now), floor ?? expiry <= expiry {
+          try await partition.writer.roll(begunBefore: expiry)
+        }
         removed += try await partition.writer.removeSegments { segment, bytes in
           if let limit, segment.end > limit { return false }
-          return retention.isSurplus(segment, partitionBytes: bytes, at: now)
+          return retention.isSurplus(segment, partitionBytes: bytes, at: now, floor: floor)
         }
       } catch {
         failure = failure ?? error
@@ -226,12 +268,57 @@ public final class SegmentedLog: EventLog, Sendable {
     guard configuration.retention != LogConfiguration.Retention() else { return }
     while !Task.isCancelled {
       do throws(LogError) {
-        let removed = try await enforceRetention(await hold(), now: now())
+        let removed = try await enforceRetention(await hold())
         if removed > 0 { logger.info("retention has removed segments", metadata: ["segments": "\(removed)"]) }
       } catch {
         logger.error("retention has failed and is tried again", metadata: ["failure": "\(error)"])
       }
       do { try await Task.sleep(for: interval) } catch { return }
+    }
+  }
+
+  /// Looks every `interval` after the log's files and the system's clock, until the task is cancelled.
+  public func runWatch(every interval: Duration = .seconds(1)) async {
+    while !Task.isCancelled {
+      do { try await Task.sleep(for: interval) } catch { return }
+      await watchFiles()
+      watchClock()
+    }
+  }
+
+  /// Looks whether the files at the log's paths are still those that it writes; if not, it takes no more appends.
+  func watchFiles() async {
+    let missing = missingFiles()
+    for case .open(let partition) in partitions {
+      if let missing { await partition.writer.lose(missing) } else { await partition.writer.watch() }
+    }
+  }
+
+  private func missingFiles() -> LogError? {
+    do throws(IOFailure) {
+      let fileSystem = folder.fileSystem
+      // Nil once it is released: the log is closed.
+      guard let lock = try writing.lock.mark() else { return nil }
+      for (path, own) in [(folder.paths.lock, lock), (folder.paths.meta, try writing.file.mark())] {
+        let now = try fileSystem.mark(of: path)
+        if !own.isSameFile(as: now) { return PartitionWriter.gone(path, now == nil ? "is gone" : "is another file", nil) }
+      }
+      return nil
+    } catch {
+      return PartitionWriter.gone(error.path, "cannot be looked at (\(error))", nil)
+    }
+  }
+
+  /// Tells of a jump of the system's clock, and takes it in when it has lasted.
+  func watchClock() {
+    let seen = clock.observe()
+    for warning in seen.warnings { logger.warning("\(warning)") }
+    guard let ages = seen.ages else { return }
+    do throws(LogError) {
+      try store(ages)
+      clock.settle(ages)
+    } catch {
+      logger.error("the log's meta file is not written; the clock goes on as before", metadata: ["failure": "\(error)"])
     }
   }
 

@@ -23,12 +23,18 @@ final class QueryAnswers: Sendable {
   private let logger: Logger
   private let draining = Atomic<Bool>(false)
 
+  /// By it is judged which partitions are idle: a moment's jump of the system's clock must not make rows final.
+  static func settledNow() -> @Sendable () -> Timestamp {
+    let clock = SettledClock()
+    return { clock.now() }
+  }
+
   init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, logger: Logger, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
     ingest: @escaping @Sendable () async -> IngestReport? = { nil },
     rejects: @escaping @Sendable () async throws(LogError) -> [RecentRejects.Entry] = { [] }, gate: AccessGate = .open,
-    now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
+    now: @escaping @Sendable () -> Timestamp = QueryAnswers.settledNow()
   ) {
     let source = ViewSource(store: store, idleAfter: configuration.partitionIdleAfter, now: now)
     views = ViewAnswers(

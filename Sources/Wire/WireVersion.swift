@@ -3,6 +3,8 @@ public enum WireVersion {
   public static let current = 3
   /// Every request and answer between services has it.
   public static let header = "Penstock-Wire"
+  /// Which log a request is for, and which one answers: a `LogIdentity`.
+  public static let logHeader = "Penstock-Log"
 }
 
 /// What bodies are, by their `Content-Type`. docs/wire.md has each byte by byte.

@@ -95,6 +95,7 @@ private final class ShortenedLog: EventLog {
   init(_ log: SegmentedLog) { self.log = log }
 
   var partitionCount: Int { log.partitionCount }
+  var identity: LogIdentity { log.identity }
 
   func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
     log.append(batch, completion: completion)

@@ -9,6 +9,7 @@ final class HeldLog: EventLog {
   }
 
   let partitionCount: Int
+  let identity = LogIdentity(high: 1, low: 1, epoch: 1)
   private let state = Mutex<(held: [Held], next: [PartitionID: Offset])>(([], [:]))
 
   init(partitionCount: Int = 4) { self.partitionCount = partitionCount }

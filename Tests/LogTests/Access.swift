@@ -48,6 +48,7 @@ struct AccessedLog: EventLog {
   }
 
   var partitionCount: Int { log.partitionCount }
+  var identity: LogIdentity { log.identity }
 
   func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
     log.append(batch, completion: completion)

@@ -225,7 +225,7 @@ private struct Simulation {
     }
     steps.append("retain from \(needed)")
     do throws(LogError) {
-      _ = try await log.enforceRetention(.from(needed), now: clock.now)
+      _ = try await log.enforceRetention(.from(needed))
     } catch {
       try #require([.io, .poisoned, .diskFull].contains(error.code), note("\(error)"))
     }

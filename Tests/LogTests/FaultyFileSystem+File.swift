@@ -143,6 +143,10 @@ extension FaultyFileSystem {
     func syncData() throws(IOFailure) { try owner.sync(node, path) }
     func truncate(to size: Int) throws(IOFailure) { try owner.truncate(node, path, to: size) }
     func size() throws(IOFailure) -> Int { try owner.size(node, path) }
+    func mark() throws(IOFailure) -> FileMark {
+      let node = UnsafeBox(value: node)
+      return owner.with { _ in FileMark(device: 1, inode: node.value.number, size: node.value.bytes.count) }
+    }
   }
 
   final class FaultyLock: FileLock {
@@ -156,6 +160,8 @@ extension FaultyFileSystem {
     }
 
     deinit { release() }
+
+    func mark() throws(IOFailure) -> FileMark? { isHeld.withLock { $0 } ? FileMark(device: 1, inode: 0, size: 0) : nil }
 
     func release() {
       if isHeld.withLock({ held in

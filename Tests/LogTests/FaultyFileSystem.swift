@@ -37,6 +37,9 @@ final class FaultyFileSystem: FileSystem {
   }
 
   final class Node {
+    /// Tells it from every other.
+    let number = Node.nextNumber.add(1, ordering: .relaxed).newValue
+    private static let nextNumber = Atomic<UInt64>(0)
     var bytes: [UInt8] = []
     var durable: [UInt8] = []
     var dirty: Set<Int> = []
@@ -344,6 +347,14 @@ final class FaultyFileSystem: FileSystem {
 
   func freeBytes(_ directory: String) throws(IOFailure) -> Int {
     try call("statvfs", directory) { state, fault in fault.map { .failed($0) } ?? .done(state.freeBytes) }
+  }
+
+  /// Not counted as a call: nothing is decided by it but that files are gone, which no fault here does.
+  func mark(of path: String) throws(IOFailure) -> FileMark? {
+    with { state in
+      if let node = state.files[path] { return FileMark(device: 1, inode: node.number, size: node.bytes.count) }
+      return state.directories.contains(path) || state.locked.contains(path) ? FileMark(device: 1, inode: 0, size: 0) : nil
+    }
   }
 
   func lock(_ path: String) throws(IOFailure) -> any FileLock {

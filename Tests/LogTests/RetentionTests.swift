@@ -31,7 +31,7 @@ struct RetentionTests {
   func unknown(hold: RetentionHold) async throws {
     let clock = TestClock()
     let log = try await filled(FaultyFileSystem(), configuration(bytes: 1200), clock)
-    #expect(try await log.enforceRetention(hold, now: clock.now) == 0)
+    #expect(try await log.enforceRetention(hold) == 0)
     #expect(try await log.bounds(of: partition).startOffset == .zero)
     await log.close()
   }
@@ -42,7 +42,7 @@ struct RetentionTests {
     let (clock, files) = (TestClock(), FaultyFileSystem())
     let configuration = configuration(bytes: 1200)
     let log = try await filled(files, configuration, clock)
-    #expect(try await log.enforceRetention(.nothing, now: clock.now) > 5)
+    #expect(try await log.enforceRetention(.nothing) > 5)
     let start = try await log.bounds(of: partition).startOffset
     #expect(start > Offset(100))
     let error = await #expect(throws: LogError.self) { try await log.read(partition, from: .zero, bytesMax: 1) }
@@ -69,12 +69,12 @@ struct RetentionTests {
     for at in 0..<50 {
       clock.advance(.seconds(10))
       _ = try await log.append(batch(UInt64(at + 1)...UInt64(at + 1)))
-      _ = try await log.enforceRetention(.nothing, now: clock.now)
+      _ = try await log.enforceRetention(.nothing)
     }
     let bounds = try await log.bounds(of: partition)
     #expect((10...23).contains(bounds.startOffset.distance(to: bounds.highWatermark)))
     clock.advance(.seconds(1000))
-    _ = try await log.enforceRetention(.nothing, now: clock.now)
+    _ = try await log.enforceRetention(.nothing)
     #expect(try await log.bounds(of: partition).startOffset == Offset(50))
     #expect(try await log.append(batch(50...50)).exceptions.count == 1)
     await log.close()
@@ -86,7 +86,7 @@ struct RetentionTests {
     let configuration = configuration(bytes: 1200)
     let log = try await filled(files, configuration, clock)
     for path in files.paths where path.hasSuffix(".producers") { files.set(path, [1, 2, 3]) }
-    #expect(try await log.enforceRetention(.nothing, now: clock.now) > 0)
+    #expect(try await log.enforceRetention(.nothing) > 0)
     let whole = try await openLog(files.afterCrash(.kill, seed: 0), configuration, clock: clock)
     #expect(try await whole.append(batch(1...5, of: "source/0")).exceptions.count == 5)
     await whole.close()
@@ -114,7 +114,7 @@ struct RetentionTests {
     let (trimmed, served) = (
       try await openLog(copy, configuration, clock: clock), try await openLog(left, configuration, clock: clock)
     )
-    _ = try await served.enforceRetention(.nothing, now: clock.now)
+    _ = try await served.enforceRetention(.nothing)
     #expect(try await trimmed.bounds(of: partition).startOffset == surplus.last?.end)
     #expect(try await readAll(trimmed).suffix(try await readAll(served).count) == (try await readAll(served))[...])
     await trimmed.close()

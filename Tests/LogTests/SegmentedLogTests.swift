@@ -339,8 +339,8 @@ struct SegmentedLogTests {
     }
     let all = try await readAll(log)
     let segments = log.status()[0].segments
-    #expect(try await log.enforceRetention(.from(OffsetVector([PartitionID(0): Offset(0)])), now: clock.now) == 0)
-    let removed = try await log.enforceRetention(.from(OffsetVector([PartitionID(0): Offset(290)])), now: clock.now)
+    #expect(try await log.enforceRetention(.from(OffsetVector([PartitionID(0): Offset(0)]))) == 0)
+    let removed = try await log.enforceRetention(.from(OffsetVector([PartitionID(0): Offset(290)])))
     #expect(removed > 0 && log.status()[0].segments == segments - removed && log.status()[0].bytes <= 8000)
     let start = try await log.bounds(of: PartitionID(0)).startOffset
     #expect(start > .zero && start <= Offset(290))
@@ -354,7 +354,7 @@ struct SegmentedLogTests {
     #expect(try await again.bounds(of: PartitionID(0)).startOffset == start)
     #expect(try await again.append(batch(1...3)).exceptions.count == 3)
     clock.advance(.seconds(1000))
-    _ = try await again.enforceRetention(.nothing, now: clock.now)
+    _ = try await again.enforceRetention(.nothing)
     #expect(again.status()[0].segments == 1)
     await again.close()
   }

@@ -76,8 +76,20 @@ private func problems(
       let entry = try #require(loaded.entries.first { $0.key == key })
       #expect(entry.origin != .builtIn, "layer \(index)")
       #expect(entry.value == declaration.defaultText, "layer \(index)")
-      #expect(loaded.settings == expected, "layer \(index)")
+      var settings = loaded.settings
+      // That somebody asked for it is all that differs.
+      if key == "log.partitions" { settings.log.isPartitionsGiven = expected.log.isPartitionsGiven }
+      #expect(settings == expected, "layer \(index)")
     }
+  }
+
+  @Test("a log's number of partitions is asked for by flag and environment, and by a file that has another than the default")
+  func partitionsGiven() throws {
+    #expect(try !load().settings.log.isPartitionsGiven)
+    #expect(try !load(yaml: "log:\n  partitions: 8\n").settings.log.isPartitionsGiven)
+    #expect(try load(yaml: "log:\n  partitions: 4\n").settings.log.isPartitionsGiven)
+    #expect(try load(environment: ["PENSTOCK_LOG__PARTITIONS": "8"]).settings.log.isPartitionsGiven)
+    #expect(try load(flags: [("log.partitions", "8", "--set")]).settings.log.isPartitionsGiven)
   }
 
   @Test("everything that is wrong is told at once, in the order of layers and lines")

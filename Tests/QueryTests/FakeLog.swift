@@ -12,6 +12,7 @@ final class FakeLog: EventLog {
   }
 
   let partitionCount: Int
+  let identity = LogIdentity(high: 1, low: 1, epoch: 1)
   /// How often someone has found nothing new.
   let waits = Mutex(0)
   let partitions: Mutex<[Partition]>

@@ -8,6 +8,7 @@ import Views
 func ledger() async throws {
   let asking = Asking(received: ReceivedEvents(received: 10, appended: 6, duplicates: 3, rejected: 1))
   asking.store.put([], try Hours.definition(), watermarks: [0: 3, 2: 4])
+  asking.log.append((0..<6).map { Event(source: "s", type: "t", time: Timestamp(nanoseconds: $0)) })
   let reply = await asking.get("/v1/ledger")
   #expect(reply.status == 200)
   #expect(
@@ -29,6 +30,23 @@ func ledger() async throws {
   }
   #expect(try await asking.get("/v1/ledger").member("balanced") == .bool(false))
   #expect(try await Asking().get("/v1/ledger").member("ingest") == .null)
+}
+
+@Test("what ingest has had appended and what a view has counted must be in the log: else the ledger says so, whatever else adds up")
+func ledgerOfAnotherLog() async throws {
+  let asking = Asking(received: ReceivedEvents(received: 10, appended: 10, duplicates: 0, rejected: 0))
+  asking.store.put([], try Hours.definition(), watermarks: [0: 3])
+  asking.log.append((0..<4).map { Event(source: "s", type: "t", time: Timestamp(nanoseconds: $0)) })
+  let short = await asking.get("/v1/ledger")
+  #expect(try short.member("balanced") == .bool(false))
+  #expect(try short.member("problems")?.text.contains("10 events appended") == true)
+  asking.log.append((0..<6).map { Event(source: "t", type: "t", time: Timestamp(nanoseconds: $0)) })
+  #expect(try await asking.get("/v1/ledger").member("balanced") == .bool(true))
+  asking.store.state.withLock { $0.statuses[0].partitions[0].highWatermark = Offset(4) }
+  let behind = await asking.get("/v1/ledger")
+  #expect(try behind.member("balanced") == .bool(false))
+  #expect(try behind.array("views").first?["balanced"] == .bool(false))
+  #expect(try behind.member("problems")?.text.contains("up to offset 10, and the log ends at 4") == true)
 }
 
 @Test("what retention took before a view had counted it is gone, not pending, and balances nowhere")

@@ -64,6 +64,7 @@ private final class RefusingLog: EventLog {
   }
 
   var partitionCount: Int { log.partitionCount }
+  var identity: LogIdentity { log.identity }
 
   func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
     if let code = refused.withLock({ $0[batch.partition] }) {

@@ -18,6 +18,7 @@ actor ServedLog {
   let client: WireClient
   private let configuration: LogConfiguration
   private(set) var storage: SegmentedLog
+  private(set) var instance = LoopbackDialler.Instance(id: "none", port: 0)
   private var server: WireServer
 
   init(_ configuration: LogConfiguration) async throws {
@@ -36,7 +37,8 @@ actor ServedLog {
 
   private func listen() async throws {
     let port = try #require(try await server.start()?.port)
-    dialler.set([.init(id: "log-\(port)", port: port)])
+    instance = .init(id: "log-\(port)", port: port)
+    dialler.set([instance])
   }
 
   /// Cuts every connection, answered or not, and opens the same files anew.
@@ -199,7 +201,9 @@ struct RemoteLogTests {
   }
 
   private static func remote(_ client: WireClient, patience: Duration) -> RemoteLog {
-    RemoteLog(client, partitions: 1, configuration: RemoteLog.Configuration(patience: patience), logger: quiet)
+    RemoteLog(
+      client, LogIdentity(high: 1, low: 1, epoch: 1), partitions: 1, configuration: RemoteLog.Configuration(patience: patience),
+      logger: quiet)
   }
 
   @Test("what waits is bounded: more is refused at once, and taken again when the log is back")

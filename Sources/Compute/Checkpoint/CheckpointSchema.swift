@@ -1,10 +1,11 @@
+import Events
 import SQLite
 import Views
 
 /// The tables of a worker's `state.sqlite`.
 ///
 /// ```
-/// meta      format version
+/// meta      format version; which log the state is of, as three numbers
 /// view      id, name, generation, hash of its definition
 /// progress  view, partition, offsets, largest event time, counts, what retention has taken
 /// state     view, partition, window_start (of a hop its slot: WindowRows.swift), key (KeyCodec), window_end, events, state (StateCodec) of each row
@@ -49,6 +50,24 @@ enum CheckpointSchema {
         block BLOB NOT NULL, PRIMARY KEY (view, partition, first_offset)) WITHOUT ROWID;
       """)
     try db.run("INSERT OR IGNORE INTO meta VALUES ('format', ?)", formatVersion)
+  }
+
+  /// The log that the state is of; nil where no version has written one yet.
+  /// - Parameter schema: Of an attached file.
+  static func log(_ db: SQLiteConnection, in schema: String = "main") throws -> LogIdentity? {
+    func value(_ name: String) throws -> Int64? {
+      try db.first("SELECT value FROM \(schema).meta WHERE name = ?", name) { $0.int64(0) }
+    }
+    guard let high = try value("log_high"), let low = try value("log_low"), let number = try value("log_epoch"),
+      high | low != 0, let epoch = UInt32(exactly: number), epoch > 0
+    else { return nil }
+    return LogIdentity(high: UInt64(bitPattern: high), low: UInt64(bitPattern: low), epoch: epoch)
+  }
+
+  static func setLog(_ log: LogIdentity, _ db: SQLiteConnection) throws {
+    for (name, value) in [
+      ("log_high", Int64(bitPattern: log.high)), ("log_low", Int64(bitPattern: log.low)), ("log_epoch", Int64(log.epoch)),
+    ] { try db.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", name, value) }
   }
 
   static func version(_ db: SQLiteConnection) throws -> Int? {

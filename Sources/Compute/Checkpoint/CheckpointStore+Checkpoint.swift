@@ -7,6 +7,7 @@ extension CheckpointStore {
   /// - Parameter horizons: Up to where the rows of each may go.
   /// - Returns: Rows written.
   func checkpoint(_ folds: [GenerationFold], _ horizons: RetentionHorizons) throws(ComputeError) -> Int {
+    try checkPlace()
     var dropped: [(fold: GenerationFold, end: Int64, events: Int)] = []
     let written = try typed {
       try file.write { db in

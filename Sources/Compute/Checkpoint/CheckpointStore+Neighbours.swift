@@ -19,7 +19,8 @@ extension CheckpointStore {
         // Deferred: an immediate one would lock the neighbour's file as well.
         return try db.transaction(.deferred) { () -> Offset? in
           let format = try db.first("SELECT value FROM other.meta WHERE name = 'format'") { $0.int(0) }
-          guard format == CheckpointSchema.formatVersion,
+          // What another log has made of the same offsets is something else.
+          guard format == CheckpointSchema.formatVersion, try CheckpointSchema.log(db, in: "other") == CheckpointSchema.log(db),
             let view = try db.first(
               "SELECT id FROM other.view WHERE name = ? AND generation = ? AND hash = ?", id.view, id.number, hash,
               body: { $0.int64(0) }),

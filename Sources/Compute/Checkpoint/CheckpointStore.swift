@@ -17,6 +17,8 @@ final class CheckpointStore: Sendable {
   let path: String
   let logger: Logger
   let settled = SettledRows()
+  /// The file's own: its name may be another's by now, or nobody's.
+  private let inode: Int?
   /// Late events of a view and partition that are listed.
   let lateMax: Int
   let tallying = RowTallying()
@@ -46,13 +48,26 @@ final class CheckpointStore: Sendable {
         throw ComputeError(.checkpoint, worker: worker, "\(path) is there again after it was put aside")
       }
       self.file = file
+      inode = CheckpointStore.inode(of: path)
     } catch {
       throw CheckpointStore.failure(error, worker)
     }
   }
 
+  private static func inode(of path: String) -> Int? {
+    (try? FileManager.default.attributesOfItem(atPath: path))?[.systemFileNumber] as? Int
+  }
+
+  /// An open file takes writes when its folder is gone, and the log lets go of what is checkpointed: nothing is then.
+  func checkPlace() throws(ComputeError) {
+    guard CheckpointStore.inode(of: path) != inode else { return }
+    throw ComputeError(
+      .checkpoint, worker: worker,
+      "\(path) is gone or another file, though this process has it open: stop it, put the folder back, or let it compute the views anew")
+  }
+
   /// The log has every event: what can't be read is kept and computed anew.
-  private static func putAside(_ path: String, _ suffix: String, _ reason: String, _ logger: Logger) {
+  static func putAside(_ path: String, _ suffix: String, _ reason: String, _ logger: Logger) {
     let aside = path + "." + suffix
     logger.error("\(path) \(reason); it is kept as \(aside), and the views are computed anew from the log")
     for end in ["", "-wal", "-shm"] { rename(path + end, aside + end) }

@@ -6,10 +6,17 @@ import Views
 /// The files of all workers, at start: which generation each view has, and whose file holds each partition.
 struct WorkerFiles {
   let stores: [CheckpointStore]
+  /// What keeps their state from being used; nil when nothing does.
+  let refusal: String?
   /// Files of workers there were more of before: their partitions move to the present ones.
   private let surplus: [CheckpointStore]
 
-  init(directory: String, workers: Int, lateMax: Int, logger: Logger) throws(ComputeError) {
+  /// - Parameters:
+  ///   - log: What they must be of; files that do not say so yet are taken to be.
+  ///   - accepted: Which log may take another one's place.
+  init(
+    directory: String, workers: Int, lateMax: Int, log: LogIdentity, accepted: LogIdentity?, logger: Logger
+  ) throws(ComputeError) {
     let files = FileManager.default
     var stores: [CheckpointStore] = []
     for worker in 0..<workers {
@@ -19,7 +26,6 @@ struct WorkerFiles {
       }
       stores.append(try CheckpointStore(directory: folder, worker: worker, lateMax: lateMax, logger: logger))
     }
-    self.stores = stores
     var surplus: [CheckpointStore] = []
     var worker = workers
     while files.fileExists(atPath: "\(directory)/\(worker)/\(CheckpointStore.fileName)") {
@@ -27,7 +33,55 @@ struct WorkerFiles {
         try CheckpointStore(directory: "\(directory)/\(worker)", worker: worker, lateMax: lateMax, logger: logger))
       worker += 1
     }
-    self.surplus = surplus
+    var other: LogIdentity?
+    for store in stores + surplus { if let its = try store.log(), its != log { other = other ?? its } }
+    if let other, accepted == log {
+      logger.warning("log \(log) is accepted in place of \(other): the views are computed anew from it")
+      (stores, surplus) = (try WorkerFiles.anew(stores, surplus, lateMax: lateMax, logger), [])
+    }
+    (self.stores, self.surplus) = (stores, surplus)
+    var reason = accepted == log ? nil : other.map { WorkerFiles.refusal("the state in \(directory)", of: $0, log) }
+    for store in stores + surplus where reason == nil {
+      if try store.isBehind() { reason = WorkerFiles.behind(directory) }
+    }
+    refusal = reason
+    guard refusal == nil else { return }
+    for store in stores { if try store.log() == nil { try store.setLog(log) } }
+  }
+
+  /// All files put aside, and begun anew: of what they held, the views that are live stay.
+  private static func anew(
+    _ stores: [CheckpointStore], _ surplus: [CheckpointStore], lateMax: Int, _ logger: Logger
+  ) throws(ComputeError) -> [CheckpointStore] {
+    var table = try stores[0].loadGenerations()
+    table.beginAnew()
+    var fresh: [CheckpointStore] = []
+    for store in stores + surplus {
+      let log = try store.log()
+      store.close()
+      store.putAside(of: log)
+      guard store.worker < stores.count else { continue }
+      fresh.append(
+        try CheckpointStore(
+          directory: String(store.path.dropLast(CheckpointStore.fileName.count + 1)), worker: store.worker, lateMax: lateMax,
+          logger: logger))
+    }
+    try fresh[0].save(table)
+    return fresh
+  }
+
+  private static func behind(_ directory: String) -> String {
+    "the state in \(directory) has counted events that the log had lost: what the log has had since is something else. Bring those events "
+      + "back, or move \(directory) away: then the views are computed anew"
+  }
+
+  /// - Parameter state: What was computed from `other`.
+  static func refusal(_ state: String, of other: LogIdentity, _ log: LogIdentity) -> String {
+    let former = other.isSameLog(as: log) ? "the log as it was before it was repaired, \(other)" : "another log, \(other)"
+    return """
+      \(state) was computed from \(former), and the log that is there is \(log): nothing is counted, and nothing answered. Bring that log \
+      back, or set compute.accept_log to \(log): then the state is put aside, and the views are computed anew
+      """
   }
 
   /// What all files have rows of.

@@ -72,6 +72,7 @@ actor GenerationBook {
 
   /// Takes in what the record has of others.
   /// - Precondition: One change or refresh at a time.
+  /// - Throws: `.unusable` when it is of another log.
   func refresh() async throws(ViewStoreError) {
     var page = current.withLock { $0 }
     let before = page

@@ -27,6 +27,15 @@ struct GenerationRecord: Sendable, Hashable {
 
   var id: GenerationID { GenerationID(view: definition.name, number: number) }
 
+  /// As it is over another log: without offsets, and ended unless it is live.
+  func begunAnew() -> GenerationRecord {
+    guard state.isKept else { return self }
+    var record = self
+    (record.from, record.to, record.settled) = (OffsetVector(), nil, [])
+    if state != .live { record.state = state == .building ? .cancelled : .dropped }
+    return record
+  }
+
   /// Whether it counts all there is, as the first generation of its definition would.
   var isWhole: Bool { from.offsets.isEmpty && to == nil && times.isAll }
 }

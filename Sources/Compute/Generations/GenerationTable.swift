@@ -155,6 +155,12 @@ struct GenerationTable: Sendable, Hashable {
     return AppliedView(view: view, generation: number, action: .created)
   }
 
+  /// The log is another one: live generations begin at its start, and the others end, whose offsets were the former one's.
+  mutating func beginAnew() {
+    records = records.map { $0.begunAnew() }
+    for (view, removal) in removed { removed[view]?.records = removal.records.map { $0.begunAnew() } }
+  }
+
   /// Begins a replay.
   /// - Returns: Its number.
   mutating func replay(

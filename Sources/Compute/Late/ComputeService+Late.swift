@@ -4,6 +4,7 @@ import Views
 
 extension ComputeService: LateEventStore {
   public nonisolated(nonsending) func late(_ request: LateReadRequest) async throws(ViewStoreError) -> LateReadResult {
+    if let refused { throw refused.error }
     let record = try book.table.find(request.view, request.generation)
     var result = LateReadResult(generation: record.number, asOf: OffsetVector(), events: [])
     for progress in await progress(of: record.id) {

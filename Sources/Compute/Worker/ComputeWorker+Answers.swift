@@ -15,7 +15,9 @@ extension ComputeWorker {
     for index in result.indices {
       result[index].highWatermark = result[index].nextOffset
       switch await bounds(of: result[index].partition) {
-      case .success(let bounds): result[index].highWatermark = max(result[index].nextOffset, bounds.highWatermark)
+      case .success(let bounds):
+        result[index].highWatermark = bounds.highWatermark
+        check(id, result[index].partition, counted: result[index].nextOffset, bounds.highWatermark)
       case .failure(let error): logger.debug("no high watermark of partition \(result[index].partition): \(error)")
       }
     }

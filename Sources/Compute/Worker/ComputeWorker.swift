@@ -27,6 +27,7 @@ actor ComputeWorker {
   private let configuration: ComputeConfiguration
   private let fence: PartitionFence
   private let horizons: RetentionHorizons
+  let refusal: Refusal
   let logger: Logger
   private let metrics: ComputeMetrics
   private let load: LiveLoad
@@ -39,6 +40,7 @@ actor ComputeWorker {
   private var pendingGauges: [String: Gauge] = [:]
   private var pendingRecordedAt: ContinuousClock.Instant?
   private var isKeeping = false
+  private var isBehindKept = false
   /// The wait for the log while there is nothing to read; cancelled when there is something new to read for.
   private var waiting: Task<Void, Never>?
 
@@ -46,7 +48,8 @@ actor ComputeWorker {
 
   init(
     number: Int, log: any EventLog, store: CheckpointStore, configuration: ComputeConfiguration, fence: PartitionFence,
-    horizons: RetentionHorizons, metrics: ComputeMetrics, now: @escaping @Sendable () -> Timestamp, logger: Logger
+    horizons: RetentionHorizons, refusal: Refusal, metrics: ComputeMetrics,
+    now: @escaping @Sendable () -> Timestamp, logger: Logger
   ) {
     self.now = now
     kept = KeptCheckpoints(of: store.path, worker: number, bounds: configuration.kept, logger: logger)
@@ -56,6 +59,7 @@ actor ComputeWorker {
     self.configuration = configuration
     self.fence = fence
     self.horizons = horizons
+    self.refusal = refusal
     self.metrics = metrics
     self.logger = logger
     executor = WorkerExecutor(label: "penstock.compute.\(number)")
@@ -176,12 +180,11 @@ actor ComputeWorker {
     case .success(let bounds):
       start = max(bounds.startOffset, min(record.from[partition] ?? bounds.startOffset, bounds.highWatermark))
       let next = kept?.fold.progress.nextOffset ?? start
-      if next > bounds.highWatermark {
+      if check(record.id, partition, counted: next, bounds.highWatermark) {
         problem =
           ComputeError(
             .logBehindCheckpoint, worker: number, partition: partition,
-            "view \(record.definition.name) has counted up to offset \(next), but the log ends at \(bounds.highWatermark): "
-              + "acknowledged events were lost, or the state is of another log"
+            Refusal.behind(record.id, partition, next, bounds.highWatermark)
           ).description
       } else if next < bounds.startOffset {
         problem = GenerationFold.gap(record.id, next, logStart: bounds.startOffset)
@@ -197,6 +200,22 @@ actor ComputeWorker {
     box.fold.times = record.times
     horizons.note(record.id, box.fold)
     return GenerationFold(id: record.id, viewID: viewID, box: box, problem: problem)
+  }
+
+  /// Holds how far a generation has counted against the log's end, asked for later.
+  /// - Returns: Whether the log has lost what was counted.
+  @discardableResult
+  func check(_ id: GenerationID, _ partition: PartitionID, counted: Offset, _ highWatermark: Offset) -> Bool {
+    guard refusal.check(id, partition, counted: counted, highWatermark: highWatermark) else { return false }
+    if !isBehindKept {
+      do throws(ComputeError) {
+        try store.setBehind()
+        isBehindKept = true
+      } catch {
+        logger.error("that the log has lost what was counted is not kept for the next start: \(error)")
+      }
+    }
+    return true
   }
 
   // MARK: the loop
@@ -351,7 +370,9 @@ actor ComputeWorker {
     pendingRecordedAt = .now
     var pending: [GenerationID: Int] = [:]
     for partition in owned.keys.sorted() {
+      let counted = owned[partition]?.folds.map { ($0.id, $0.next) } ?? []
       guard case .success(let bounds) = await bounds(of: partition) else { continue }
+      for (id, next) in counted { check(id, partition, counted: next, bounds.highWatermark) }
       for fold in owned[partition]?.folds ?? [] {
         pending[fold.id, default: 0] += max(0, fold.next.distance(to: bounds.highWatermark))
       }

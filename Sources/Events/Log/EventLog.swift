@@ -5,6 +5,12 @@ public protocol EventLog: Sendable {
   /// Fixed when the log is made, 1 ... `PartitionID.countMax`.
   var partitionCount: Int { get }
 
+  /// Which log it is, as it was when it was opened: offsets and counts that are known of it hold of no other.
+  var identity: LogIdentity { get }
+
+  /// Why nothing of it may be used any more: another log answers now in its place, and perhaps it comes back. Nil as a rule.
+  var replacement: LogError? { get }
+
   /// Appends one batch to the partition its header names, and completes once it is synced (as far as the sync policy promises).
   ///
   /// Returns at once; never blocks, so an event loop may call it. Batches given by one caller for one partition are taken in order.
@@ -43,6 +49,9 @@ public protocol EventLog: Sendable {
 }
 
 extension EventLog {
+  /// Where nothing can take its place: nil.
+  public var replacement: LogError? { nil }
+
   /// Where nothing is saved by reading several at once: the first.
   public nonisolated(nonsending) func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
     guard let (partition, start) = positions.sorted.first else { return [] }
@@ -205,6 +214,8 @@ public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
     case diskFull = "disk_full"
     /// The files are of a version, or a partition count, this program does not read.
     case incompatible
+    /// Another log answers than the one that was opened.
+    case anotherLog = "another_log"
   }
 
   public var code: Code

@@ -7,4 +7,13 @@ extension Timestamp {
     clock_gettime(CLOCK_REALTIME, &time)
     return Timestamp(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
   }
+
+  /// Nanoseconds of a clock that nobody sets, and that counts through sleep; from now on.
+  public static func steadyClock() -> @Sendable () -> Int64 {
+    let start = ContinuousClock.now
+    return {
+      let (seconds, attoseconds) = (ContinuousClock.now - start).components
+      return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
+    }
+  }
 }

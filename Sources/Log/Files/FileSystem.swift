@@ -15,6 +15,8 @@ public protocol FileSystem: Sendable {
   func syncDirectory(_ path: String) throws(IOFailure)
   /// Bytes that may still be written to the disk that a directory is on.
   func freeBytes(_ directory: String) throws(IOFailure) -> Int
+  /// What has this name now, file or directory; nil when nothing has.
+  func mark(of path: String) throws(IOFailure) -> FileMark?
   /// Takes the exclusive lock of a file, made if need be, until the result is released. Fails with `EWOULDBLOCK` when another
   /// holds it.
   func lock(_ path: String) throws(IOFailure) -> any FileLock
@@ -41,10 +43,30 @@ public protocol File: AnyObject, Sendable {
   /// Sets the size.
   func truncate(to size: Int) throws(IOFailure)
   func size() throws(IOFailure) -> Int
+  /// The open file's own, whatever has its name by now.
+  func mark() throws(IOFailure) -> FileMark
+}
+
+/// Tells a file from every other: the name may be another's by now.
+public struct FileMark: Hashable, Sendable {
+  public var device: UInt64
+  public var inode: UInt64
+  /// Bytes.
+  public var size: Int
+
+  public init(device: UInt64, inode: UInt64, size: Int) {
+    self.device = device
+    self.inode = inode
+    self.size = size
+  }
+
+  func isSameFile(as other: FileMark?) -> Bool { other.map { $0.device == device && $0.inode == inode } ?? false }
 }
 
 /// A lock held until `release` or the last reference goes.
 public protocol FileLock: AnyObject, Sendable {
+  /// The locked file's own; nil once it is released.
+  func mark() throws(IOFailure) -> FileMark?
   func release()
 }
 
@@ -127,6 +149,8 @@ extension FileSystem {
     try file.syncData()
     try rename(temporary, to: path)
   }
+
+  func isThere(_ path: String) throws(IOFailure) -> Bool { try mark(of: path) != nil }
 
   /// The whole file; nil when there is none.
   /// - Parameter bytesMax: A larger file is refused with `EFBIG`, before anything is allocated.

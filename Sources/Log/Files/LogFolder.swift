@@ -12,20 +12,55 @@ struct LogFolder: Sendable {
     self.fileSystem = fileSystem
   }
 
+  /// What is open while a log is written.
+  struct Writing {
+    let lock: any FileLock
+    let meta: LogMeta
+    /// Each partition's writer writes its note there, and nobody else's; the rest is written by whoever opened it.
+    let file: any File
+  }
+
   /// What the folder was made with; nil when there is no log.
+  /// - Throws: `.corrupt` when `meta` is damaged, or is missing though there are partitions.
   func meta() throws(LogError) -> LogMeta? {
-    let stored = try placing(nil) { () throws(IOFailure) in try fileSystem.contents(of: paths.meta, bytesMax: 1 << 12) }
-    guard let stored else { return nil }
+    let stored = try placing(nil) { () throws(IOFailure) in try fileSystem.contents(of: paths.meta, bytesMax: LogMeta.bytesMax) }
+    guard let stored else {
+      guard try made().isEmpty else { throw lost("is missing, though there are partitions beside it") }
+      return nil
+    }
     do throws(RecordDamage) {
       return try LogMeta(parsing: stored)
     } catch {
       if case .version = error { throw LogError(.incompatible, "\(paths.meta): \(error)") }
-      throw LogError(.corrupt, "\(paths.meta): \(error)")
+      throw lost("is damaged (\(error))")
     }
   }
 
+  /// The partitions that have a folder.
+  func made() throws(LogError) -> Set<PartitionID> {
+    do throws(IOFailure) {
+      let names = try fileSystem.list(paths.root)
+      return Set(names.compactMap { UInt16($0) }.filter { $0 < PartitionID.countMax }.map { PartitionID($0) })
+    } catch {
+      if error.errno == missingErrno { return [] }
+      throw LogError(error)
+    }
+  }
+
+  private func lost(_ what: String) -> LogError {
+    LogError(
+      .corrupt,
+      """
+      \(paths.meta) \(what): it says how many partitions the log has, and which log it is. Put it back from where the folder was copied; \
+      where there is none any more, `penstock log repair --partitions N` writes a new one
+      """)
+  }
+
   /// Takes the lock, and makes folder and meta file if there are none.
-  func openForWriting(partitionCount: Int) throws(LogError) -> any FileLock {
+  /// - Parameters:
+  ///   - partitionCount: Of a log that is made.
+  ///   - isFixed: Whether one that was made with another count is refused.
+  func openForWriting(partitionCount: Int, isFixed: Bool) throws(LogError) -> Writing {
     try placing(nil) { () throws(IOFailure) in
       // Synced even when found: whoever made them may have been killed before syncing.
       let isNew = try fileSystem.createDirectory(directory)
@@ -39,26 +74,61 @@ struct LogFolder: Sendable {
       try fileSystem.syncDirectory(directory)
     }
     let lock = try takeLock()
-    if let meta = try meta() {
-      guard meta.partitionCount == partitionCount else {
+    var meta: LogMeta
+    if let found = try self.meta() {
+      guard found.partitionCount == partitionCount || !isFixed else {
         throw LogError(
           .incompatible,
           """
-          \(paths.root) was made with \(meta.partitionCount) partitions, the configuration says \(partitionCount). A source's \
-          partition depends on the count, so it is fixed: set log.partitions to \(meta.partitionCount), or use another data folder
+          \(paths.root) was made with \(found.partitionCount) partitions, the configuration says \(partitionCount). A source's \
+          partition depends on the count, so it is fixed: leave it out, or set log.partitions to \(found.partitionCount), or use \
+          another data folder
           """)
       }
-      return lock
+      meta = found
+      if meta.identity == nil {
+        meta.identity = .random()
+        try make(meta, made: try hasEvents(meta) ? Set((0..<meta.partitionCount).map { PartitionID($0) }) : [])
+      }
+    } else {
+      meta = LogMeta(partitionCount: partitionCount, identity: .random())
+      try make(meta, made: [])
     }
-    let names = try placing(nil) { () throws(IOFailure) in try fileSystem.list(paths.root) }
-    guard !names.contains(where: { UInt16($0) != nil }) else {
-      throw LogError(.corrupt, "\(paths.meta) is missing, though there are partitions beside it")
+    let file = try placing(nil) { () throws(IOFailure) in try fileSystem.open(paths.meta, .readWrite) }
+    return Writing(lock: lock, meta: meta, file: file)
+  }
+
+  /// Puts a meta file in its place.
+  /// - Parameter made: Partitions that are known to have been made, whatever they hold.
+  func make(_ meta: LogMeta, made: Set<PartitionID>) throws(LogError) {
+    var bytes = meta.encoded()
+    for index in 0..<meta.partitionCount {
+      let partition = PartitionID(index)
+      bytes +=
+        made.contains(partition) ? PartitionNote.made.encoded(partition) : Array(repeating: 0, count: FixedRecord.byteCount)
     }
-    try placing(nil) { () throws(IOFailure) in
-      try fileSystem.replace(paths.meta, with: LogMeta(partitionCount: partitionCount).encoded())
+    bytes += Array(repeating: 0, count: FixedRecord.byteCount)
+    try placing(nil) { [bytes] () throws(IOFailure) in
+      try fileSystem.replace(paths.meta, with: bytes)
       try fileSystem.syncDirectory(paths.root)
     }
-    return lock
+  }
+
+  /// Whether a log of an earlier version, which has no notes, holds anything: then all its partitions were made.
+  private func hasEvents(_ meta: LogMeta) throws(LogError) -> Bool {
+    for partition in try made().sorted() where partition.index < meta.partitionCount {
+      let paths = paths.partition(partition)
+      let hasEvents = try placing(partition) { () throws(IOFailure) in
+        for name in try fileSystem.list(paths.directory) {
+          guard let base = PartitionPaths.base(of: name, suffix: ".segment") else { continue }
+          if base > .zero { return true }
+          if try fileSystem.open(paths.segment(base), .read).size() > 0 { return true }
+        }
+        return false
+      }
+      if hasEvents { return true }
+    }
+    return false
   }
 
   /// Takes the lock that the one writer holds.

@@ -87,6 +87,13 @@ public struct PosixFileSystem: FileSystem {
     return Int(clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
   }
 
+  public func mark(of path: String) throws(IOFailure) -> FileMark? {
+    var status = stat()
+    if stat(path, &status) == 0 { return FileMark(status) }
+    guard errno == ENOENT || errno == ENOTDIR else { throw IOFailure("stat", path, errno: errno) }
+    return nil
+  }
+
   public func lock(_ path: String) throws(IOFailure) -> any FileLock {
     let descriptor = try openDescriptor(path, O_RDWR | O_CREAT)
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
@@ -94,7 +101,7 @@ public struct PosixFileSystem: FileSystem {
       close(descriptor)
       throw IOFailure("flock", path, errno: code)
     }
-    return PosixFileLock(descriptor)
+    return PosixFileLock(descriptor, path: path)
   }
 
   private func openDescriptor(_ path: String, _ flags: Int32) throws(IOFailure) -> Int32 {
@@ -154,13 +161,36 @@ final class PosixFile: File {
     guard fstat(descriptor, &status) == 0 else { throw IOFailure("fstat", path, errno: errno) }
     return Int(status.st_size)
   }
+
+  func mark() throws(IOFailure) -> FileMark {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw IOFailure("fstat", path, errno: errno) }
+    return FileMark(status)
+  }
+}
+
+extension FileMark {
+  fileprivate init(_ status: stat) {
+    self.init(device: UInt64(status.st_dev), inode: UInt64(status.st_ino), size: Int(status.st_size))
+  }
 }
 
 /// `flock` belongs to the open file, so that two logs in one process exclude each other as two processes do.
 final class PosixFileLock: FileLock {
   private let descriptor: Mutex<Int32?>
+  private let path: String
 
-  init(_ descriptor: Int32) { self.descriptor = Mutex(descriptor) }
+  init(_ descriptor: Int32, path: String) {
+    self.descriptor = Mutex(descriptor)
+    self.path = path
+  }
+
+  func mark() throws(IOFailure) -> FileMark? {
+    guard let descriptor = descriptor.withLock({ $0 }) else { return nil }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw IOFailure("fstat", path, errno: errno) }
+    return FileMark(status)
+  }
 
   deinit { release() }
 

@@ -30,14 +30,12 @@ struct PartitionRecovery {
   private var logger: Logger { files.logger }
 
   func run() throws(LogError) -> Recovered {
-    try placing(partition) { () throws(IOFailure) in
-      _ = try fileSystem.createDirectory(paths.directory)
-      try fileSystem.syncDirectory(logDirectory)
-    }
+    let note = try files.note()
+    let names = try self.names(note)
     let marker = try files.marker()
-    let names = try placing(partition) { () throws(IOFailure) in try fileSystem.list(paths.directory) }
-    try removeLeftovers(names)
     let bases = files.bases(names, suffix: ".segment")
+    if let missing = files.missing(bases, note, hasMarker: marker != nil) { throw files.lost(missing) }
+    try removeLeftovers(names)
     let activeBase = try checkSegments(bases, marker)
     if bases.isEmpty {
       try placing(partition, activeBase) { () throws(IOFailure) in
@@ -69,6 +67,11 @@ struct PartitionRecovery {
       }
     }
     report.bytesScanned += stop.position
+    if marker == nil, let end = note.note?.end, stop.offset < end {
+      throw .corrupt(
+        partition, segment: activeBase, position: stop.position,
+        "\(stop.damage.map { "\($0)" } ?? "the log ends"), at offset \(stop.offset), where it reached \(end) at least")
+    }
     // Of an older segment the marker says nothing here: the active one was begun since.
     let durableBytes = marker.map { $0.segment == activeBase ? $0.position : 0 }
     try cutTail(file, stop: stop, size: size, durableBytes: durableBytes, marker: marker, report: &report)
@@ -83,6 +86,18 @@ struct PartitionRecovery {
       sealed: sealed, active: active, activeSince: activeSince, activeFile: file, markerFile: markerFile,
       producers: producers.producers,
       lastAppendTime: max(producers.lastAppendTime, sealed.last?.lastAppendTime ?? producers.lastAppendTime), report: report)
+  }
+
+  /// The names in the partition's folder, which is made where there is none yet.
+  private func names(_ note: PartitionNote.State) throws(LogError) -> [String] {
+    do throws(IOFailure) {
+      if note == .none { _ = try fileSystem.createDirectory(paths.directory) }
+      try fileSystem.syncDirectory(logDirectory)
+      return try fileSystem.list(paths.directory)
+    } catch {
+      if error.errno == missingErrno, let missing = files.missing(nil, note, hasMarker: false) { throw files.lost(missing) }
+      throw LogError(error, partition: partition)
+    }
   }
 
   /// Files that were being made when the process died.

@@ -7,6 +7,7 @@ extension PartitionWriter {
 
   /// Seals the active segment and begins the next. All names are durable before the first batch goes in.
   func roll() throws(Failure) {
+    if let missing = missingFiles() { throw .fatal(missing) }
     if configuration.sync != .always { try fatally { () throws(LogError) in try syncUnsynced() } }
     let base = nextOffset
     let file: any File
@@ -26,6 +27,12 @@ extension PartitionWriter {
     position = 0
     activeSince = nil
     writeMarker()
+    do throws(LogError) {
+      try writeNote(start: published.bounds.startOffset, end: base)
+    } catch {
+      // The one before says less, and is as true.
+      logger.error("what the log's meta knows of the partition is not written", metadata: files.place("failure", "\(error)"))
+    }
     metrics.segments.increment()
     removeOldSnapshots()
   }
@@ -75,6 +82,8 @@ extension PartitionWriter {
       let segments = published.segments
       guard segments.count > 1, isSurplus(segments[0], segments.reduce(0) { $0 + $1.bytes }) else { return removed }
       if removed == 0 { try checkSnapshot() }
+      // First: a segment that is missing beyond what the note says would be one that was lost.
+      try writeNote(start: segments[1].base, end: activeBase)
       published.removeFirst()
       metrics.segments.decrement()
       removed += 1
@@ -108,6 +117,28 @@ extension PartitionWriter {
     if position > 0 { return try rollNow() }
     try writeSnapshot(base)
     try placing(partition, base) { () throws(IOFailure) in try files.fileSystem.syncDirectory(files.paths.directory) }
+  }
+
+  /// The partition has been opened: from now on it is known to be there.
+  func noteOpened() {
+    do throws(LogError) {
+      try writeNote(start: published.bounds.startOffset, end: published.highWatermark)
+    } catch {
+      lose(error)
+    }
+  }
+
+  /// Writes what `meta` is to know of the partition, and syncs it.
+  /// - Parameter end: Durable.
+  func writeNote(start: Offset, end: Offset) throws(LogError) {
+    let wanted = PartitionNote(start: start, end: end, active: activeBase)
+    guard note != wanted else { return }
+    note = nil
+    try placing(partition) { () throws(IOFailure) in
+      try metaFile.writeAll(wanted.encoded(partition), at: PartitionNote.position(partition))
+      try metaFile.syncData()
+    }
+    note = wanted
   }
 
   /// A lower bound that recovery may trust. Not synced, and not needed: a failure is logged, and an older marker is as true.

@@ -50,10 +50,16 @@ actor PartitionWriter {
   private let waiters: AppendWaiters
   let metrics: LogMetrics
   let disk: DiskReserve
-  private let now: @Sendable () -> Timestamp
+  private let clock: LogClock
 
   var activeFile: any File
   let markerFile: any File
+  /// The log's `meta`.
+  let metaFile: any File
+  /// As it stands there; nil when it is not known to.
+  var note: PartitionNote?
+  /// Which sealed segments are looked at next.
+  var nextLook = 0
   /// Bytes written to the active segment.
   var position: Int
   /// When its first batch was appended; nil while it is empty.
@@ -81,7 +87,7 @@ actor PartitionWriter {
   init(
     _ recovered: consuming PartitionRecovery.Recovered, configuration: LogConfiguration, files: PartitionFiles,
     queue: AppendQueue, published: PublishedLog, waiters: AppendWaiters, metrics: LogMetrics,
-    disk: DiskReserve, scheduler: any LogScheduler, now: @escaping @Sendable () -> Timestamp
+    disk: DiskReserve, metaFile: any File, scheduler: any LogScheduler, clock: LogClock
   ) {
     executor = WriterExecutor(scheduler.makeQueue(label: "penstock.log.\(files.partition)"))
     self.configuration = configuration
@@ -91,7 +97,8 @@ actor PartitionWriter {
     self.waiters = waiters
     self.metrics = metrics
     self.disk = disk
-    self.now = now
+    self.metaFile = metaFile
+    self.clock = clock
     activeFile = recovered.activeFile
     markerFile = recovered.markerFile
     position = recovered.active.segmentBytes
@@ -128,6 +135,7 @@ actor PartitionWriter {
     do throws(LogError) {
       if configuration.sync != .always { try syncUnsynced() }
       try placing(partition) { () throws(IOFailure) in try markerFile.syncData() }
+      try writeNote(start: published.bounds.startOffset, end: published.highWatermark)
     } catch {
       logger.error("partition is not closed cleanly", metadata: files.place("failure", "\(error)"))
     }
@@ -194,7 +202,7 @@ actor PartitionWriter {
 
   /// Rises from group to group, whatever the clock does.
   private func nextAppendTime() -> Timestamp {
-    lastAppendTime = max(now(), Timestamp(nanoseconds: lastAppendTime.nanoseconds + 1))
+    lastAppendTime = max(clock.now(), Timestamp(nanoseconds: lastAppendTime.nanoseconds + 1))
     return lastAppendTime
   }
 
@@ -364,11 +372,14 @@ actor PartitionWriter {
 
   // MARK: Failures
 
-  private func poison(with cause: LogError) {
+  func poison(with cause: LogError) {
     guard poison == nil else { return }
-    let error = LogError(
-      .poisoned, partition: partition, segment: cause.segment, errno: cause.errno,
-      "an earlier write or sync failed, so what is on disk is unknown; restart to recover. It was: \(cause.detail)")
+    let error =
+      cause.code == .poisoned
+      ? cause
+      : LogError(
+        .poisoned, partition: partition, segment: cause.segment, errno: cause.errno,
+        "an earlier write or sync failed, so what is on disk is unknown; restart to recover. It was: \(cause.detail)")
     poison = error
     queue.close(error)
     metrics.poisoned.increment()

@@ -10,6 +10,8 @@ struct PartitionFiles: Sendable {
   let indexIntervalBytes: Int
   let mayWriteIndexes: Bool
   let logger: Logger
+  /// The log's `meta`; nil where nothing is asked of it.
+  var meta: String?
 
   /// Base offsets of files with this suffix, ascending.
   func bases(_ names: [String], suffix: String) -> [Offset] {
@@ -28,6 +30,52 @@ struct PartitionFiles: Sendable {
       logger.warning("high-watermark file is damaged and is written anew", metadata: place("damage", "\(error)"))
       return nil
     }
+  }
+
+  /// What `meta` knows of the partition.
+  func note() throws(LogError) -> PartitionNote.State {
+    PartitionNote.state(parsing: try placing(partition) { () throws(IOFailure) in try storedNote() }, partition: partition)
+  }
+
+  func storedNote() throws(IOFailure) -> [UInt8] {
+    guard let meta else { return [] }
+    return try fileSystem.open(meta, .read).readFull(FixedRecord.byteCount, at: PartitionNote.position(partition))
+  }
+
+  /// Writes what `meta` is to know of the partition, for tools.
+  /// - Parameter note: Nil for one that is yet to be made.
+  func write(_ note: PartitionNote?) throws(LogError) {
+    guard let meta else { return }
+    let bytes = note?.encoded(partition) ?? Array(repeating: 0, count: FixedRecord.byteCount)
+    try placing(partition) { () throws(IOFailure) in
+      let file = try fileSystem.open(meta, .readWrite)
+      try file.writeAll(bytes, at: PartitionNote.position(partition))
+      try file.syncData()
+    }
+  }
+
+  /// Holds the partition's segments against what `meta` knows of it.
+  /// - Parameters:
+  ///   - bases: Those that are there, ascending; nil when the folder is missing.
+  ///   - hasMarker: Whether a high-watermark file says how far they reach. It counts for more: in a copy that was taken while the log was
+  ///     written, `meta` may be younger than the segments.
+  /// - Returns: What is missing; nil when nothing is.
+  func missing(_ bases: [Offset]?, _ note: PartitionNote.State, hasMarker: Bool) -> String? {
+    guard note != .none else { return nil }
+    let known = note.note.map { $0.end > .zero ? ", which held offsets up to \($0.end) at least" : "" } ?? ""
+    guard let bases else { return "the partition's folder \(paths.directory) is missing\(known)" }
+    guard let first = bases.first, let last = bases.last else { return "no segment is in \(paths.directory)\(known)" }
+    guard let note = note.note else { return nil }
+    if first > note.start { return "the segments from offset \(note.start) up to \(first) are missing" }
+    if last < note.active, !hasMarker { return "the segments from offset \(note.active) on are missing" }
+    return nil
+  }
+
+  /// What is said where something is missing that was durable.
+  func lost(_ what: String) -> LogError {
+    LogError(
+      .corrupt, partition: partition,
+      "\(what): put it back from where the folder was copied, or accept the loss with `penstock log repair`, which shows what is left")
   }
 
   /// What is known of a sealed segment, from its index or, if that is missing or does not fit, from its headers.

@@ -2,11 +2,16 @@ import Events
 
 extension StoredPartition {
   /// The segments at the front that retention would remove, were nobody waited for. Never the active one.
-  public func surplus(_ retention: LogConfiguration.Retention, at now: Timestamp) -> [SegmentSummary] {
+  /// - Parameters:
+  ///   - now: The present time.
+  ///   - floor: `StoredLog.ageFloor`.
+  public func surplus(
+    _ retention: LogConfiguration.Retention, at now: Timestamp, floor: Timestamp? = nil
+  ) -> [SegmentSummary] {
     var left = bytes
     var surplus: [SegmentSummary] = []
     for segment in segments.dropLast() {
-      guard retention.isSurplus(segment, partitionBytes: left, at: now) else { break }
+      guard retention.isSurplus(segment, partitionBytes: left, at: now, floor: floor) else { break }
       left -= segment.bytes
       surplus.append(segment)
     }
@@ -36,6 +41,10 @@ public final class LogTrim: Sendable {
     let files = try log.files(of: partition)
     guard try hasSnapshot(files, atOrAfter: last.end) else {
       throw .corrupt(partition, segment: last.end, "no producer snapshot is whole; start the server once, which writes one")
+    }
+    // First: a segment that is missing beyond what is known would be one that was lost.
+    if let note = try files.note().note {
+      try files.write(PartitionNote(start: last.end, end: max(note.end, last.end), active: max(note.active, last.end)))
     }
     for segment in segments { try files.removeSegment(segment.base) }
   }

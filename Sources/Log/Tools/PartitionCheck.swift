@@ -31,6 +31,8 @@ public struct PartitionVerification: Sendable {
   var breaks: [Break] = []
   /// The end of the last whole batch in the last segment.
   var lastPosition = 0
+  /// Whether the first segments are not there that should be.
+  var isFrontMissing = false
 
   /// A place at which the run of batches ends before it should.
   struct Break: Sendable, Hashable {
@@ -82,25 +84,33 @@ struct PartitionCheck {
   private static func fingerprint(_ files: PartitionFiles) throws(LogError) -> [String] {
     try placing(files.partition) { () throws(IOFailure) in
       let marker = try files.fileSystem.contents(of: files.paths.marker, bytesMax: 1 << 12)
+      let note = try files.storedNote()
       let names: [String]
       do throws(IOFailure) { names = try files.fileSystem.list(files.paths.directory) } catch {
         guard error.errno == missingErrno else { throw error }
         names = []
       }
-      return names.sorted() + ["\(marker ?? [])"]
+      return names.sorted() + ["\(marker ?? []) \(note)"]
     }
   }
 
   private mutating func run() throws(LogError) {
+    let note = try files.note()
+    if note == .damaged { find("../meta", PartitionNote.position(files.partition), "what it knows of the partition is damaged") }
     let marker = try readMarker()
     let names: [String]
     do throws(IOFailure) {
       names = try files.fileSystem.list(files.paths.directory)
     } catch {
       guard error.errno == missingErrno else { throw LogError(error, partition: files.partition) }
+      if let missing = files.missing(nil, note, hasMarker: false) { find("folder", nil, missing) }
       return
     }
     let bases = files.bases(names, suffix: ".segment")
+    if let missing = files.missing(bases, note, hasMarker: marker != nil) {
+      result.isFrontMissing = bases.first.map { $0 > note.note?.start ?? $0 } ?? false
+      find((result.isFrontMissing ? note.note?.start : note.note?.active) ?? .zero, ".segment", nil, missing)
+    }
     result.segments = bases.count
     result.startOffset = bases.first ?? .zero
     result.endOffset = result.startOffset
@@ -117,6 +127,11 @@ struct PartitionCheck {
         result.breaks.append(
           .init(segment: last, position: result.lastPosition, offset: result.endOffset, why: "the next segment is missing"))
       }
+    }
+    if marker == nil, let last = bases.last, result.breaks.isEmpty, let note = note.note, last < note.active || result.endOffset < note.end {
+      let why = "ends at offset \(result.endOffset), where the log reached \(note.end) at least"
+      if last >= note.active { find(last, ".segment", result.lastPosition, why) }
+      result.breaks.append(.init(segment: last, position: result.lastPosition, offset: result.endOffset, why: why))
     }
     result.findings += producers.findings
   }

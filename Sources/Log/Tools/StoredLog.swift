@@ -4,6 +4,10 @@ import Logging
 /// A log's folder as it lies on disk, for tools: takes no lock and changes nothing, so it may be read beside the one who writes it.
 public struct StoredLog: Sendable {
   public let partitionCount: Int
+  /// Nil in a log that no version has opened yet which gives one.
+  public let identity: LogIdentity?
+  /// What earlier append times count as, where retention goes by age; nil when they count as they are.
+  public let ageFloor: Timestamp?
   let folder: LogFolder
 
   /// - Parameters:
@@ -15,7 +19,7 @@ public struct StoredLog: Sendable {
     guard let meta = try folder.meta() else {
       throw LogError(.io, errno: missingErrno, "there is no log in \(folder.paths.root): name the data folder")
     }
-    partitionCount = meta.partitionCount
+    (partitionCount, identity, ageFloor) = (meta.partitionCount, meta.identity, meta.ages?.floor)
   }
 
   public var partitions: [PartitionID] { (0..<partitionCount).map { PartitionID($0) } }
@@ -39,6 +43,7 @@ public struct StoredLog: Sendable {
       // Only for indexes rebuilt in memory: as for segments of 64 MiB.
       indexIntervalBytes: 64 << 10, mayWriteIndexes: false,
       // What is found here is told by the tools themselves, and an index that a writer is just writing is no news.
-      logger: Logger(label: "penstock.log.stored") { _ in SwiftLogNoOpLogHandler() })
+      logger: Logger(label: "penstock.log.stored") { _ in SwiftLogNoOpLogHandler() },
+      meta: identity == nil ? nil : folder.paths.meta)
   }
 }

@@ -38,16 +38,18 @@ public struct StoredPartition: Sendable {
   private init(at files: PartitionFiles, includingTail: Bool) throws(LogError) {
     self.files = files
     partition = files.partition
-    // The marker before the names: so a segment begun in between is one more, and not one that is missing.
+    // What is known before the names: so a segment begun in between is one more, and not one that is missing.
+    let note = try files.note()
     let marker = try files.marker()
-    let names: [String]
+    var names: [String]?
     do throws(IOFailure) {
       names = try files.fileSystem.list(files.paths.directory)
     } catch {
       guard error.errno == missingErrno else { throw LogError(error, partition: files.partition) }
-      names = []
     }
-    let bases = files.bases(names, suffix: ".segment")
+    let found = names.map { files.bases($0, suffix: ".segment") }
+    if let missing = files.missing(found, note, hasMarker: marker != nil) { throw files.lost(missing) }
+    let bases = found ?? []
     guard let activeBase = bases.last else {
       if let marker, marker.highWatermark > .zero {
         throw .corrupt(partition, "no segment is there, where offsets below \(marker.highWatermark) were durable")

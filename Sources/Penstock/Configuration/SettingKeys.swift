@@ -1,3 +1,4 @@
+import Events
 import Ingest
 
 /// Every key there is. Order is the order of `penstock config check` and docs/configuration.md.
@@ -99,6 +100,10 @@ enum SettingKeys {
     static let changedRowsMax = Setting<Int>.count(
       "compute.changed_rows_max", default: 200_000, in: 1000...100_000_000,
       help: "A worker checkpoints when it has changed this many rows even if the interval has not passed: bounds its memory.")
+    static let acceptLog = Setting<String?>.optionalText(
+      "compute.accept_log", expected: "null, or a log's identity, as the error that asks for it has it",
+      help: "The log that may take the place of the one that the views were computed from: their state is put aside and computed anew."
+    ) { LogIdentity(parsing: $0) != nil }
     static let neighbours = Setting<String?>.optionalPath(
       "compute.neighbours",
       help:
@@ -251,7 +256,7 @@ enum SettingKeys {
       SettingDeclaration(Compute.lateEventsMax),
       SettingDeclaration(Compute.keptCheckpoints), SettingDeclaration(Compute.keptCheckpointInterval),
       SettingDeclaration(Compute.keptBytesMax),
-      SettingDeclaration(Compute.neighbours),
+      SettingDeclaration(Compute.neighbours), SettingDeclaration(Compute.acceptLog),
       SettingDeclaration(Query.listen), SettingDeclaration(Query.hosts), SettingDeclaration(Query.origins),
       SettingDeclaration(Query.stallTimeout),
     ] + Query.serving.declarations + [

@@ -106,6 +106,8 @@ struct LogSettings: Sendable, Hashable {
   var listen: ListenAddress
   var serving: ServingLimits
   var partitions: Int
+  /// Whether the number was asked for: a log that has another keeps it otherwise.
+  var isPartitionsGiven: Bool
   var sync: SyncPolicy
   var syncInterval: Duration
   var segmentBytesMax: Int
@@ -124,6 +126,7 @@ struct LogSettings: Sendable, Hashable {
     listen = reader.value(SettingKeys.Log.listen)
     serving = ServingLimits(from: &reader, SettingKeys.Log.serving)
     partitions = reader.value(SettingKeys.Log.partitions)
+    isPartitionsGiven = reader.isGiven(SettingKeys.Log.partitions, partitions)
     sync = reader.value(SettingKeys.Log.sync)
     syncInterval = reader.value(SettingKeys.Log.syncInterval)
     segmentBytesMax = reader.value(SettingKeys.Log.segmentBytesMax)
@@ -150,6 +153,8 @@ struct ComputeSettings: Sendable, Hashable {
   var keptBytesMax: Int
   /// Holds the data folders of all compute instances on this machine.
   var neighbours: String?
+  /// A log's identity.
+  var acceptLog: String?
 
   init(from reader: inout SettingsReader) {
     listen = reader.value(SettingKeys.Compute.listen)
@@ -163,6 +168,7 @@ struct ComputeSettings: Sendable, Hashable {
     keptCheckpointInterval = reader.value(SettingKeys.Compute.keptCheckpointInterval)
     keptBytesMax = reader.value(SettingKeys.Compute.keptBytesMax)
     neighbours = reader.value(SettingKeys.Compute.neighbours)
+    acceptLog = reader.value(SettingKeys.Compute.acceptLog)
   }
 }
 

@@ -38,6 +38,15 @@ struct SettingsReader {
     return value
   }
 
+  /// Whether somebody asked for the value: a file that spells out the default, as the one that comes with the program does, did not.
+  func isGiven<Value: Equatable>(_ setting: Setting<Value>, _ value: Value) -> Bool {
+    switch texts[setting.name]?.origin {
+    case nil, .builtIn: false
+    case .file: value != setting.defaultValue
+    case .environment, .environmentFile, .flag: true
+    }
+  }
+
   /// Refuses an address that others can reach where nobody is asked who they are.
   mutating func refuseOpen(_ setting: Setting<ListenAddress>, _ address: ListenAddress, _ whatToDo: String) {
     guard !address.isLoopback else { return }

@@ -67,6 +67,8 @@
       }
     }
 
+    func claim(_ log: LogIdentity) async throws { try await LogClaim(client, logger: logger).take(log) }
+
     func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void) {
       let callers = CallerIntentions(of: service.inMesh, client: client, logger: logger)
       state.withLock { $0.tasks.append(Task { await callers.run(withdrawn) }) }

@@ -21,6 +21,7 @@ struct EmbeddedServices: Sendable {
   private let retention: Task<Void, Never>
   /// Keeps the last rejects in the data folder.
   private let keeping: Task<Void, Never>
+  private let watch: Task<Void, Never>
   private let group: MultiThreadedEventLoopGroup
   private let logger: Logger
 
@@ -37,7 +38,13 @@ struct EmbeddedServices: Sendable {
     let log = try await SegmentedLog.open(
       LogConfiguration(settings, ingestLoops: loops + IngestConfiguration(settings).reactors),
       logger: .module("log"))
-    var started: [@Sendable () async -> Void] = [{ await log.close() }]
+    let watch = Task { await log.runWatch() }
+    var started: [@Sendable () async -> Void] = [
+      {
+        watch.cancel()
+        await log.close()
+      }
+    ]
     do {
       let views = try ViewsRecordFile(directory: settings.data, logger: .module("log"))
       let compute = try await ComputeService(
@@ -77,7 +84,7 @@ struct EmbeddedServices: Sendable {
       let keeping = Task { await rejectsFile.keep(change: { rejects.last }, { [("", rejects.entries(after: 0))] }) }
       return EmbeddedServices(
         log: log, compute: compute, ingest: ingest, query: query, ingestAddress: ingestAddress, queryAddress: queryAddress,
-        security: security, retention: retention, keeping: keeping, group: group, logger: logger)
+        security: security, retention: retention, keeping: keeping, watch: watch, group: group, logger: logger)
     } catch {
       for stop in started.reversed() { await stop() }
       security.stop()
@@ -96,6 +103,7 @@ struct EmbeddedServices: Sendable {
     await keeping.value
     await query.shutDown(timeout: .seconds(10))
     await compute.shutDown()
+    watch.cancel()
     await log.close()
     security.stop()
     do { try await group.shutdownGracefully() } catch { logger.error("stopping the event loops: \(error)") }
@@ -147,6 +155,7 @@ extension LogConfiguration {
   init(_ settings: Settings, ingestLoops: Int) {
     self.init(directory: settings.data)
     partitions = settings.log.partitions
+    isPartitionCountFixed = settings.log.isPartitionsGiven
     sync =
       switch settings.log.sync {
       case .always: .always
@@ -172,7 +181,8 @@ extension ComputeConfiguration {
       memoryBytesMax: settings.compute.memoryBytesMax, lateEventsMax: settings.compute.lateEventsMax,
       keptCheckpointsMax: settings.compute.keptCheckpoints,
       keptCheckpointInterval: settings.compute.keptCheckpointInterval, keptBytesMax: settings.compute.keptBytesMax,
-      neighbours: settings.compute.neighbours)
+      neighbours: settings.compute.neighbours,
+      acceptedLog: settings.compute.acceptLog.flatMap { LogIdentity(parsing: $0) })
   }
 }
 

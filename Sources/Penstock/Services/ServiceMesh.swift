@@ -11,6 +11,10 @@
     /// Makes this instance known to the others: it accepts connections from now on.
     func join(_ address: ListenAddress) async throws
 
+    /// Makes a log the one that the mesh has; before it joins.
+    /// - Throws: `CommandFailure` when the mesh has another one.
+    func claim(_ log: LogIdentity) async throws
+
     /// Calls `withdrawn` whenever somebody may no longer call this service, until `shutDown`.
     func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void)
 
@@ -57,6 +61,7 @@
     var fence: PartitionFence { .open }
 
     func join(_ address: ListenAddress) async throws {}
+    func claim(_ log: LogIdentity) async throws {}
     func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void) {}
     func lease(_ partitions: Int, for compute: ComputeService) {}
     func leave() async {}

@@ -65,6 +65,14 @@
         started = nil
       }
       if let started {
+        do {
+          // A second log is none for the others to find.
+          if let log = started.log { try await shutdown.cancelling { try await mesh.claim(log) } }
+        } catch {
+          for stop in started.stops { await stop() }
+          guard !shutdown.hasArrived else { return await mesh.shutDown() }
+          throw error
+        }
         try await mesh.join(started.address)
         started.joined()
         await shutdown.wait()
@@ -80,6 +88,8 @@
   /// A service that accepts connections.
   struct StartedService: Sendable {
     var address: ListenAddress
+    /// The log that it serves.
+    var log: LogIdentity?
     /// What begins once others can find the instance.
     var joined: @Sendable () -> Void = {}
     /// From the edge inwards.
@@ -114,6 +124,7 @@
       let file = RejectsFile(folder: settings.data, logger: logger)
       rejects.restore(file.read())
       let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(needs.offsets) } }
+      let watch = Task { await log.runWatch() }
       let server = WireServer(
         name: "log", host: settings.log.listen.host, port: settings.log.listen.port, limits: settings.log.serving,
         group: group,
@@ -123,6 +134,7 @@
         let address = try await listen("log", settings.log.listen, server)
         let keeping = Task { await file.keep(change: { rejects.changes }, { rejects.kept }) }
         let endRetention: @Sendable () async -> Void = {
+          watch.cancel()
           retention.cancel()
           await retention.value
         }
@@ -132,10 +144,11 @@
         }
         mesh.watchCallers { await server.renewConnections() }
         return StartedService(
-          address: address,
+          address: address, log: log.identity,
           stops: [endRetention, { await views.close() }, { await server.shutDown() }, endKeeping, { await log.close() }])
       } catch {
         retention.cancel()
+        watch.cancel()
         await log.close()
         throw error
       }

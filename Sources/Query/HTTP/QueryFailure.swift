@@ -39,6 +39,7 @@ struct QueryFailure: Error {
       self.init(410, "as_of_unreachable", detail)
       extra["log_starts"] = logStarts.json
     case .refused(let code, let detail): self.init(409, code, detail)
+    case .unusable(let code, let detail): self.init(503, code, detail, headers: ["Retry-After": "1"])
     case .unavailable: self.init(503, "unavailable", error.description, headers: ["Retry-After": "1"])
     case .failed: self.init(500, "failed", error.description)
     }
@@ -48,7 +49,7 @@ struct QueryFailure: Error {
   init(_ error: LogError) {
     switch error.code {
     case .corrupt, .incompatible, .io: self.init(500, "log_\(error.code.rawValue)", error.description)
-    case .poisoned, .locked, .outOfRange, .unknownPartition, .unavailable, .diskFull:
+    case .poisoned, .locked, .outOfRange, .unknownPartition, .unavailable, .diskFull, .anotherLog:
       self.init(503, "log_\(error.code.rawValue)", error.description, headers: ["Retry-After": "1"])
     }
     if let partition = error.partition { extra["partition"] = .int(Int64(partition.rawValue)) }

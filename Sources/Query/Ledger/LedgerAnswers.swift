@@ -10,18 +10,26 @@ struct LedgerAnswers: Sendable {
 
   func answer(_ query: Substring) async throws(QueryFailure) -> Answer {
     _ = try QueryParameters(query, known: [])
+    // Before the log: what was acknowledged by then is in it.
+    let received = await ingest()?.events
     // Before the views: by the time they are asked, the log may have let go of what they have counted since.
     let log = try await partitions()
     let statuses = try await source.statuses(maxAge: .zero)
     let tallies = try await source.tallies()
     var isBalanced = true
     var differences: [JSONValue] = []
+    var problems: [String] = []
     var views: [JSONValue] = []
     for status in statuses {
       var rows: [JSONValue] = []
       var sum = LedgerRow()
       for progress in status.partitions {
         let row = LedgerRow(progress, logStart: log[progress.partition]?.startOffset ?? .zero)
+        if progress.nextOffset > progress.highWatermark {
+          problems.append(
+            "view \(status.definition.name) has counted partition \(progress.partition) up to offset \(progress.nextOffset), and the log "
+              + "ends at \(progress.highWatermark)")
+        }
         sum.add(row)
         if let difference = row.difference { differences.append(difference.json(status, progress.partition, nil)) }
         rows.append(.object(row.members(partition: progress)))
@@ -40,8 +48,12 @@ struct LedgerAnswers: Sendable {
       views.append(.object(members))
     }
     var result = JSONObject()
-    if let row = await ingest()?.events {
+    if let row = received {
       isBalanced = isBalanced && row.inFlight >= 0
+      let kept = log.values.reduce(0) { $0 + Int($1.highWatermark.rawValue) }
+      if row.appended > kept {
+        problems.append("ingest has had \(row.appended) events appended since it started, and the log has had \(kept) in all")
+      }
       result["ingest"] = [
         "received": .int(Int64(row.received)), "appended": .int(Int64(row.appended)),
         "duplicates": .int(Int64(row.duplicates)), "rejected": .int(Int64(row.rejected)),
@@ -59,7 +71,8 @@ struct LedgerAnswers: Sendable {
       })
     result["views"] = .array(views)
     result["differences"] = .array(differences)
-    result["balanced"] = .bool(isBalanced)
+    result["balanced"] = .bool(isBalanced && problems.isEmpty)
+    if !problems.isEmpty { result["problems"] = .array(problems.map { .string($0) }) }
     return Answer(200, .object(result))
   }
 
@@ -98,7 +111,8 @@ struct LedgerRow: Sendable, Hashable {
     late = progress.late
     gone = max(0, progress.nextOffset.distance(to: min(logStart, progress.highWatermark)))
     pending = progress.lagEvents - gone
-    isBalanced = appended == applied + filtered + late + pending
+    // What is counted must be in the log.
+    isBalanced = appended == applied + filtered + late + pending && progress.nextOffset <= progress.highWatermark
   }
 
   /// What does not add up, of one partition.

@@ -104,6 +104,9 @@ public enum ViewStoreError: Error, Sendable, Hashable, CustomStringConvertible {
   case asOfUnreachable(logStarts: OffsetVector, detail: String)
   /// What was asked does not fit the state of things; `code` is stable, for programs.
   case refused(code: String, detail: String)
+  /// What was counted cannot be answered with: the log is another one, or has lost what was counted of it. Stays so until somebody acts;
+  /// `code` is stable, for programs.
+  case unusable(code: String, detail: String)
   /// The store is stopping, or not ready yet: try again.
   case unavailable(String)
   /// Something broke; says what.
@@ -121,7 +124,7 @@ public enum ViewStoreError: Error, Sendable, Hashable, CustomStringConvertible {
     case .timeout(let reached): return "the offsets asked for were not reached in time; reached were \(reached)"
     case .missingPartitions(let partitions):
       return "no worker answers for partition \(partitions.map(\.description).joined(separator: ", "))"
-    case .asOfUnreachable(_, let detail), .refused(_, let detail): return detail
+    case .asOfUnreachable(_, let detail), .refused(_, let detail), .unusable(_, let detail): return detail
     case .unavailable(let detail): return "views are not available now: \(detail)"
     case .failed(let detail): return "reading the view failed: \(detail)"
     }

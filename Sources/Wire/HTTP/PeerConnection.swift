@@ -55,6 +55,7 @@ final class PeerConnection: ChannelInboundHandler, RemovableChannelHandler {
     var head = HTTPRequestHead(version: .http1_1, method: request.method, uri: request.target)
     head.headers.add(name: "Host", value: service)
     head.headers.add(name: WireVersion.header, value: String(WireVersion.current))
+    if let log = request.log { head.headers.add(name: WireVersion.logHeader, value: log) }
     if let id = request.id { head.headers.add(name: RequestID.header, value: id.description) }
     if let contentType = request.contentType { head.headers.add(name: "Content-Type", value: contentType) }
     if request.body.readableBytes > 0 || request.method == .POST {

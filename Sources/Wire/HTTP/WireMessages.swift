@@ -13,6 +13,8 @@ public struct WireRequest: Sendable {
   public var answerBytesMax: Int
   /// Of the request that this one is part of answering.
   public var id: RequestID?
+  /// The log that it is for, as `LogIdentity` is written; nil where that is for whoever answers.
+  public var log: String?
 
   public init(
     _ method: HTTPMethod, _ target: String, contentType: String? = nil, body: ByteBuffer = ByteBuffer(),

@@ -90,14 +90,15 @@ final class WireServerHandler: ChannelInboundHandler {
 
   private func route(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
     let start = NIODeadline.now()
-    let request = WireRequest(
+    var request = WireRequest(
       head.method, head.uri, contentType: head.headers.first(name: "Content-Type"), body: body,
       id: RequestID(head.headers.first(name: RequestID.header)))
+    request.log = head.headers.first(name: WireVersion.logHeader)
     body = ByteBuffer()
     let (shared, eventLoop) = (shared, context.eventLoop)
     let version = head.headers.first(name: WireVersion.header)
     let bound = NIOLoopBound((handler: self, context: context), eventLoop: eventLoop)
-    task = Task {
+    task = Task { [request] in
       let response = await RequestID.$current.withValue(request.id) {
         await WireServerHandler.answer(request, version: version, shared)
       }

@@ -77,6 +77,7 @@ final class AppendLanes: Sendable {
   }
 
   private let appender: AppendTag.Appender
+  private let contact: LogContact
   private let client: WireClient
   private let eventLoop: any EventLoop
   private let configuration: RemoteLog.Configuration
@@ -85,10 +86,11 @@ final class AppendLanes: Sendable {
   private let state: Mutex<State>
 
   init(
-    partitions: Int, appender: AppendTag.Appender, client: WireClient, configuration: RemoteLog.Configuration,
+    partitions: Int, appender: AppendTag.Appender, contact: LogContact, client: WireClient, configuration: RemoteLog.Configuration,
     metrics: RemoteLogMetrics, logger: Logger
   ) {
     self.appender = appender
+    self.contact = contact
     self.client = client
     self.configuration = configuration
     self.metrics = metrics
@@ -154,8 +156,9 @@ final class AppendLanes: Sendable {
     guard let peer = client.dialler.peers().peers.first else {
       return pause(sent, PeerError(.noInstance, service: client.dialler.service, "no instance is known").description)
     }
-    let request = WireRequest(
+    var request = WireRequest(
       .POST, "/v1/log/batches", contentType: WireContent.batches, body: body(of: shares), answerBytesMax: ReceiptCoding.bytesMax)
+    request.log = contact.name
     client.execute(request, to: peer, on: eventLoop, deadline: .now() + .seconds(30)).whenSuccess { result in
       self.answered(result, sent)
     }
@@ -218,6 +221,9 @@ final class AppendLanes: Sendable {
   private func answered(_ result: Result<WireResponse, PeerError>, _ sent: [Sent]) {
     switch result {
     case .failure(let error): return pause(sent, error.description)
+    case .success(let response) where contact.judge(response) != nil:
+      // What it has taken, if anything, is in a log that nobody here counts.
+      return pause(sent, contact.replacement?.description ?? "another log answers")
     case .success(let response) where response.status != 200:
       let error = LogError(response, partition: nil)
       if AppendLanes.passes(error) { return pause(sent, error.description) }
@@ -270,7 +276,7 @@ final class AppendLanes: Sendable {
   /// log restarts; what was written before is found then.
   private static func passes(_ error: LogError) -> Bool {
     switch error.code {
-    case .unavailable, .poisoned, .locked: true
+    case .unavailable, .poisoned, .locked, .anotherLog: true
     // A full disk is for the device to hear of: it holds back by itself.
     case .corrupt, .io, .outOfRange, .unknownPartition, .incompatible, .diskFull: false
     }

@@ -31,6 +31,7 @@ extension LogError {
       switch code {
       case .outOfRange: 416
       case .unknownPartition: 404
+      case .anotherLog: 409
       case .unavailable, .locked, .diskFull: 503
       case .poisoned, .corrupt, .io, .incompatible: 500
       }

@@ -46,12 +46,28 @@ public struct LogRoutes: WireRoutes {
   public var openAPI: [UInt8] { EmbeddedFile.logOpenAPI.bytes }
 
   public func answer(_ request: WireRequest) async -> WireResponse {
+    let identity = log.identity.description
+    var response: WireResponse
+    if let wanted = request.log, wanted != identity {
+      response =
+        LogError(.anotherLog, "this is log \(identity), not \(wanted.prefix(64)): nothing of the one holds of the other").response
+    } else {
+      response = await route(request)
+    }
+    response.headers[WireVersion.logHeader] = identity
+    return response
+  }
+
+  private func route(_ request: WireRequest) async -> WireResponse {
     let parts = request.path.split(separator: "/")
     guard parts.starts(with: ["v1", "log"]) else { return LogRoutes.refusal(request, allowed: nil) }
     do throws(LogError) {
       switch (request.method, parts.count, parts.dropFirst().first, parts.dropFirst(2).first) {
       case (.GET, 2, "log", nil):
-        return WireResponse(["wire": .int(Int64(WireVersion.current)), "partitions": .int(Int64(log.partitionCount))])
+        return WireResponse([
+          "wire": .int(Int64(WireVersion.current)), "partitions": .int(Int64(log.partitionCount)),
+          "log": .string(log.identity.description),
+        ])
       case (.POST, 3, "log", "batches"): return await append(request)
       case (.POST, 3, "log", "read"): return await readSome(request)
       case (.POST, 3, "log", "wait"): return try await wait(request)

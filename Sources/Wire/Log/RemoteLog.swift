@@ -26,6 +26,7 @@ public final class RemoteLog: EventLog, Sendable {
   private static let readInterval = Duration.milliseconds(10)
 
   public let partitionCount: Int
+  private let contact: LogContact
   private let client: WireClient
   let configuration: Configuration
   private let lanes: AppendLanes
@@ -40,22 +41,29 @@ public final class RemoteLog: EventLog, Sendable {
     async throws(LogError)
     -> RemoteLog
   {
-    let response = try await ask(client, WireRequest(.GET, "/v1/log"), nil, patience: nil, logger)
+    let response = try await ask(client, WireRequest(.GET, "/v1/log"), nil, contact: nil, patience: nil, logger)
     guard case .int(let partitions)? = response.json?["partitions"],
       (1...PartitionID.countMax).contains(Int(clamping: partitions))
     else { throw LogError(.incompatible, "what answers as \(client.dialler.service) does not say how many partitions it has") }
-    return RemoteLog(client, partitions: Int(partitions), configuration: configuration, logger: logger)
+    guard case .string(let name)? = response.json?["log"], let identity = LogIdentity(parsing: name) else {
+      throw LogError(.incompatible, "what answers as \(client.dialler.service) does not say which log it is")
+    }
+    return RemoteLog(client, identity, partitions: Int(partitions), configuration: configuration, logger: logger)
   }
 
-  init(_ client: WireClient, partitions: Int, configuration: Configuration, logger: Logger) {
+  init(_ client: WireClient, _ identity: LogIdentity, partitions: Int, configuration: Configuration, logger: Logger) {
     partitionCount = partitions
+    contact = LogContact(identity)
     self.client = client
     self.configuration = configuration
     self.logger = logger
     lanes = AppendLanes(
-      partitions: partitions, appender: .random(), client: client, configuration: configuration, metrics: RemoteLogMetrics(),
+      partitions: partitions, appender: .random(), contact: contact, client: client, configuration: configuration, metrics: RemoteLogMetrics(),
       logger: logger)
   }
+
+  public var identity: LogIdentity { contact.identity }
+  public var replacement: LogError? { contact.replacement }
 
   /// Waits until appends are answered, then refuses more and fails the rest. The client stays open: it is its owner's.
   public func close(timeout: Duration = .seconds(5)) async {
@@ -69,10 +77,7 @@ public final class RemoteLog: EventLog, Sendable {
   /// What keeps the log from answering; nil when nothing does. Asks it.
   public nonisolated(nonsending) func problem() async -> String? {
     do throws(LogError) {
-      let response = try await RemoteLog.ask(client, WireRequest(.GET, "/v1/log"), nil, patience: .zero, logger)
-      guard case .int(Int64(partitionCount))? = response.json?["partitions"] else {
-        return "the log has another number of partitions than when this process began; restart it"
-      }
+      _ = try await ask(WireRequest(.GET, "/v1/log"), nil, patience: .zero)
       return nil
     } catch {
       return error.description
@@ -257,14 +262,16 @@ public final class RemoteLog: EventLog, Sendable {
   nonisolated(nonsending) func ask(
     _ request: WireRequest, _ partition: PartitionID?, patience: Duration?, timeout: Duration = RemoteLog.timeout
   ) async throws(LogError) -> WireResponse {
-    try await RemoteLog.ask(client, request, partition, patience: patience, timeout: timeout, logger)
+    try await RemoteLog.ask(client, request, partition, contact: contact, patience: patience, timeout: timeout, logger)
   }
 
   /// Asks until the log answers with a success or with an error that will not pass. Only for what may be asked twice.
   private nonisolated(nonsending) static func ask(
-    _ client: WireClient, _ request: WireRequest, _ partition: PartitionID?, patience: Duration?,
+    _ client: WireClient, _ request: WireRequest, _ partition: PartitionID?, contact: LogContact?, patience: Duration?,
     timeout: Duration = RemoteLog.timeout, _ logger: Logger
   ) async throws(LogError) -> WireResponse {
+    var request = request
+    request.log = contact?.name
     let start = ContinuousClock.now
     var backoff = Backoff()
     while true {
@@ -275,14 +282,20 @@ public final class RemoteLog: EventLog, Sendable {
           answer = .failure(error)
         }
         switch answer {
-        case .success(let response) where response.status == 200: return response
-        case .success(let response): failure = LogError(response, partition: partition)
+        case .success(let response):
+          if let other = contact?.judge(response) {
+            failure = other
+          } else {
+            if response.status == 200 { return response }
+            failure = LogError(response, partition: partition)
+          }
         case .failure(let error): failure = LogError(error, partition: partition)
         }
       } else {
         failure = LogError(.unavailable, partition: partition, "no instance of \(client.dialler.service) is known")
       }
-      guard failure.code == .unavailable else { throw failure }
+      // Another log may have taken the place of one that comes back.
+      guard failure.code == .unavailable || failure.code == .anotherLog else { throw failure }
       if Task.isCancelled { throw failure }
       if let patience, ContinuousClock.now - start >= patience { throw failure }
       logger.debug("asking the log again: \(failure)")

@@ -112,6 +112,7 @@ extension ViewStoreError {
         "code": .string("as_of_unreachable"), "log_starts": .string(logStarts.description), "detail": .string(detail),
       ]
     case .refused(let code, let detail): ["code": .string("refused"), "reason": .string(code), "detail": .string(detail)]
+    case .unusable(let code, let detail): ["code": .string("unusable"), "reason": .string(code), "detail": .string(detail)]
     case .unavailable(let detail): ["code": .string("unavailable"), "detail": .string(detail)]
     case .failed(let detail): ["code": .string("failed"), "detail": .string(detail)]
     }
@@ -140,6 +141,7 @@ extension ViewStoreError {
       guard let logStarts = try? OffsetVector(parsing: text("log_starts")) else { return nil }
       self = .asOfUnreachable(logStarts: logStarts, detail: text("detail"))
     case "refused": self = .refused(code: text("reason"), detail: text("detail"))
+    case "unusable": self = .unusable(code: text("reason"), detail: text("detail"))
     case "unavailable": self = .unavailable(text("detail"))
     case "failed": self = .failed(text("detail"))
     default: return nil
@@ -155,6 +157,7 @@ extension ViewStoreError {
       case .missingPartitions: (503, "missing_partitions")
       case .asOfUnreachable: (410, "as_of_unreachable")
       case .refused(let code, _): (409, code)
+      case .unusable(let code, _): (503, code)
       case .unavailable: (503, "unavailable")
       case .failed: (500, "failed")
       }

@@ -3,3 +3,5 @@ service "penstock-log"               { policy = "write" }
 service "penstock-log-sidecar-proxy" { policy = "write" }
 # Without it lists of instances are empty, and no error says why.
 node_prefix "" { policy = "read" }
+# Which log the mesh has: a second one under the same name is refused.
+key "penstock/log" { policy = "write" }

@@ -31,7 +31,7 @@ struct LogRetainCommand: ParsableCommand {
     let trim = force ? try LogTrim(log) : nil
     for partition in try stored.partitions(of: log) {
       let found = try log.partition(partition)
-      let surplus = found.surplus(retention, at: .systemNow())
+      let surplus = found.surplus(retention, at: .systemNow(), floor: log.ageFloor)
       table.append([
         .number(partition.rawValue), .number(found.startOffset), .number(surplus.last?.end ?? found.startOffset),
         .number(surplus.count), .number(surplus.reduce(0) { $0 + $1.bytes }),

@@ -1,0 +1,138 @@
+import Events
+import Synchronization
+
+/// From when on a log's append times say how old something is. Part of `meta`.
+struct LogAges: Hashable, Sendable {
+  /// What was appended before it counts as appended then: the time before it was not one clock's. Nil: nothing does.
+  var floor: Timestamp?
+  /// Whether the log's time goes on before the system's: it was written by a clock that was ahead.
+  var isAhead = false
+}
+
+/// A log's time, which append times and ages follow: the system's clock as it was when the log was opened, carried on by one that nobody
+/// sets. It never goes back, and begins no earlier than the log's last append.
+///
+/// A jump of the system's clock is told of, and moves the log's time only once it has lasted for `confirmation`. Even then nothing gets older
+/// by it: what was appended before a jump forward counts as appended at it (`LogAges.floor`). What lies between the last append and
+/// the opening counts as time once the clock has kept for as long.
+final class LogClock: Sendable {
+  /// A pause that needs no confirmation. Nanoseconds.
+  private static let shortPause: Int64 = 60_000_000_000
+
+  /// What `observe` has seen.
+  struct Sighting {
+    /// What an operator should know.
+    var warnings: [String] = []
+    /// To be stored in `meta`, and then given to `settle`; nil when nothing is.
+    var ages: LogAges?
+  }
+
+  private struct State {
+    var time: SettledTime
+    /// The log's time less the system's: 0 or more. Nanoseconds.
+    var lead: Int64 = 0
+    /// The log was opened long after its last append: at which time, and when by the steady clock. Nil once that is confirmed.
+    var pause: (end: Timestamp, since: Int64)?
+    var ages = LogAges()
+
+    /// The log's lead once a jump is taken in.
+    func lead(after jump: Int64) -> Int64 { jump < 0 ? lead &- jump : max(0, lead &- jump) }
+  }
+
+  private let wall: @Sendable () -> Timestamp
+  private let steady: @Sendable () -> Int64
+  private let confirmation: Int64
+  private let state: Mutex<State>
+
+  /// - Parameters:
+  ///   - wall: The system's clock, which may jump.
+  ///   - steady: Nanoseconds that only rise, in sleep too.
+  ///   - confirmation: How long a jump must last before it counts.
+  init(
+    wall: @escaping @Sendable () -> Timestamp, steady: @escaping @Sendable () -> Int64, confirmation: Duration = .seconds(600)
+  ) {
+    self.wall = wall
+    self.steady = steady
+    self.confirmation = confirmation.nanoseconds
+    state = Mutex(State(time: SettledTime(wall: wall(), steady: steady())))
+  }
+
+  /// Begins after what a log holds. Once, before its first append.
+  /// - Parameters:
+  ///   - last: The log's largest append time; nil when it holds nothing.
+  ///   - ages: As stored; nil where that cannot be read.
+  /// - Returns: To be stored when they differ.
+  func begin(after last: Timestamp?, _ ages: LogAges?) -> LogAges {
+    let ages = ages ?? LogAges(floor: last)
+    return state.withLock { state in
+      let (now, steady) = (wall(), steady())
+      state.time = SettledTime(wall: now, steady: steady)
+      state.ages = ages
+      guard let last else { return ages }
+      let pause = now.nanoseconds &- last.nanoseconds
+      state.lead = max(0, 0 &- pause)
+      state.ages.isAhead = state.lead > SettledTime.slack
+      // Once: else a log that is ahead would never age past a restart.
+      if state.ages.isAhead, !ages.isAhead { state.ages.floor = last }
+      if pause > LogClock.shortPause { state.pause = (now, steady) }
+      return state.ages
+    }
+  }
+
+  func now() -> Timestamp {
+    state.withLock { state in
+      Timestamp(nanoseconds: state.time.time(wall: wall(), steady: steady()).nanoseconds &+ state.lead)
+    }
+  }
+
+  /// What append times before it count as; nil when they count as they are.
+  var floor: Timestamp? {
+    state.withLock { state in [state.ages.floor, state.pause?.end].compactMap { $0 }.max() }
+  }
+
+  /// Looks whether the system's clock has jumped, and whether what it did before may count. To be called every second.
+  func observe() -> Sighting {
+    state.withLock { state in
+      let (now, steady) = (wall(), steady())
+      var sighting = Sighting()
+      switch state.time.look(wall: now, steady: steady) {
+      case .steady: break
+      case .back: sighting.warnings.append("the system's clock is back where it was before it jumped")
+      case .jumped(let jump):
+        let seconds = jump / 1_000_000_000
+        sighting.warnings.append(
+          "the system's clock has jumped by \(seconds > 0 ? "+" : "")\(seconds) s: append times and ages go on as before, and follow it "
+            + "once it has kept for \(confirmation / 1_000_000_000) s; nothing gets older by a jump")
+        // Which of the two was right is not known: nothing counts as older than the opening.
+        if let pause = state.pause.take() {
+          state.ages.floor = max(state.ages.floor ?? pause.end, pause.end)
+          sighting.ages = state.ages
+        }
+        return sighting
+      case .lasting(let jump, let time):
+        guard time >= confirmation else { return sighting }
+        let lead = state.lead(after: jump)
+        var ages = state.ages
+        // The log's own time jumps too, unless it was ahead by as much.
+        let end = Timestamp(nanoseconds: now.nanoseconds &+ lead)
+        if jump > state.lead { ages.floor = max(ages.floor ?? end, end) }
+        ages.isAhead = lead > SettledTime.slack
+        sighting.ages = ages
+        return sighting
+      }
+      if let pause = state.pause, steady - pause.since >= confirmation { state.pause = nil }
+      return sighting
+    }
+  }
+
+  /// Takes what `observe` gave to be stored, once it is: a jump that is due counts from here on.
+  func settle(_ ages: LogAges) {
+    state.withLock { state in
+      state.ages = ages
+      let (now, steady) = (wall(), steady())
+      guard case .lasting(let jump, let time) = state.time.look(wall: now, steady: steady), time >= confirmation else { return }
+      state.lead = state.lead(after: jump)
+      state.time.settle(wall: now, steady: steady)
+    }
+  }
+}
