@@ -6,6 +6,7 @@ import Foundation
 enum Main {
   static func main() async {
     ignoreBrokenPipes()
+    keepFilesToOurselves()
     let code = await run(Array(CommandLine.arguments.dropFirst()))
     exit(code)
   }
@@ -22,6 +23,11 @@ enum Main {
     } catch {
       return report(error)
     }
+  }
+
+  /// Folders that are made get mode 0700, files 0600, whatever makes them: events and views are not for every user of the machine.
+  private static func keepFilesToOurselves() {
+    umask(0o077)
   }
 
   /// Prints what there is to say about an error, and gives the exit code.

@@ -162,6 +162,28 @@ def test_a_removal_leaves_no_enabled_unit_behind(tmp_path):
     assert asked_of_systemd(tmp_path, "postrm", "remove") == (["--system daemon-reload"], ["other@1.service"])
 
 
+# What a unit may differ in: what it starts, as what, and how long that may take.
+OWN = {
+    "Type", "StateDirectory", "WorkingDirectory", "EnvironmentFile", "Environment", "LoadCredential", "ExecStart", "ExecReload", "TimeoutStopSec",
+    "Restart", "RestartSec", "ReadWritePaths", "LimitNOFILE", "User", "Group", "StateDirectoryMode",
+}
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_every_unit_is_as_hardened_as_the_one_that_runs_all(unit):
+    def hardening(path):
+        service = path.read_text().partition("[Service]\n")[2].partition("\n[")[0]
+        settings = [line.split("=", 1) for line in service.splitlines() if line and not line.startswith("#")]
+        return {name: value for name, value in settings if name not in OWN}, dict(settings)
+
+    whole, _ = hardening(ROOT / "ops" / "systemd" / "penstock.service")
+    assert len(whole) > 20 and whole["UMask"] == "0077"
+    found, settings = hardening(unit)
+    assert found == whole
+    if "StateDirectory" in settings:
+        assert settings["StateDirectoryMode"] == "0700"
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_the_units_are_what_systemd_takes(unit, tmp_path):
     assert shutil.which("systemd-analyze"), "ops/test installs it"

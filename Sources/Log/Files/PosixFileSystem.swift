@@ -55,7 +55,7 @@ public struct PosixFileSystem: FileSystem {
   }
 
   public func createDirectory(_ path: String) throws(IOFailure) -> Bool {
-    if mkdir(path, 0o755) == 0 { return true }
+    if mkdir(path, 0o700) == 0 { return true }
     guard errno == EEXIST else { throw IOFailure("mkdir", path, errno: errno) }
     return false
   }
@@ -106,11 +106,11 @@ public struct PosixFileSystem: FileSystem {
 
   private func openDescriptor(_ path: String, _ flags: Int32) throws(IOFailure) -> Int32 {
     #if canImport(Darwin)
-      let descriptor = Darwin.open(path, flags | O_CLOEXEC, 0o644)
+      let descriptor = Darwin.open(path, flags | O_CLOEXEC, 0o600)
     #elseif canImport(Musl)
-      let descriptor = Musl.open(path, flags | O_CLOEXEC, 0o644)
+      let descriptor = Musl.open(path, flags | O_CLOEXEC, 0o600)
     #else
-      let descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o644)
+      let descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o600)
     #endif
     guard descriptor >= 0 else { throw IOFailure("open", path, errno: errno) }
     return descriptor

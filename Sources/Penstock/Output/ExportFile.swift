@@ -27,7 +27,7 @@ final class ExportFile {
       (temporary, descriptor) = (nil, STDOUT_FILENO)
     } else {
       temporary = path + ".tmp"
-      descriptor = open(path + ".tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+      descriptor = open(path + ".tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
       guard descriptor >= 0 else {
         throw CommandFailure("cannot write \(path): \(String(cString: strerror(errno)))", exitCode: .usage)
       }

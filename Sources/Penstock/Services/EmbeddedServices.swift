@@ -130,6 +130,8 @@ struct EmbeddedServices: Sendable {
     } catch {
       throw CommandFailure("cannot make the data folder \(path): \(error.localizedDescription); name another with --data")
     }
+    // An earlier version left them open to all. Where there are none yet, or they are another's to guard, nothing is lost.
+    for folder in ["log", "compute"] { chmod(path + "/" + folder, 0o700) }
   }
 
   private static func readiness(_ log: SegmentedLog, _ compute: ComputeService) async -> ServiceProbe.Readiness {
