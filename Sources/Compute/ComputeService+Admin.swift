@@ -328,7 +328,7 @@ extension ComputeService: ViewAdmin {
     let first = try table.find(request.view, request.first)
     let second = try table.find(request.view, request.second)
     let deadline = ContinuousClock.now + request.timeout
-    let pair = try await read([first, second], ownedPartitions, .all)
+    let pair = try await read([first, second], answeredPartitions, .all)
     if pair[0].asOf == pair[1].asOf { return PinnedResults(first: pair[0], second: pair[1]) }
     // One is behind, or has ended: both as they were when that much had been counted.
     var common = OffsetVector()
@@ -348,7 +348,7 @@ extension ComputeService: ViewAdmin {
       uniqueKeysWithValues: await progress(of: record.id).map { ($0.partition, $0.firstOffset) })
     var report = VerifyReport(definition: record.definition, generation: record.number, partitions: [], difference: nil)
     // Partition by partition: each is pinned by itself, and only one is in memory.
-    for partition in ownedPartitions.sorted() {
+    for partition in answeredPartitions.sorted() {
       let kept = try await read([record], [partition], .all)[0]
       guard let end = kept.asOf[partition], let start = starts[partition] else { continue }
       // When parts of rows go depends on other partitions too: those that may have gone are left out on both sides.

@@ -4,6 +4,15 @@ import Logging
 import Synchronization
 import Views
 
+/// The partitions whose rows are here.
+private struct Held {
+  var owned: Set<PartitionID> = []
+  /// Another is to own these, or does: they are counted and answered for until it answers itself.
+  var handedOver: Set<PartitionID> = []
+
+  var all: Set<PartitionID> { owned.union(handedOver) }
+}
+
 /// Keeps the views: splits the partitions over workers, runs them, and answers reads from all of them.
 public final class ComputeService: ViewStore {
   let workers: [ComputeWorker]
@@ -18,7 +27,7 @@ public final class ComputeService: ViewStore {
   static let rowsAtOnceMax = 256
 
   private let tasks = WorkerTasks()
-  private let owned = Mutex<Set<PartitionID>>([])
+  private let held = Mutex(Held())
   /// One at a time: what the workers do with generations follows the table's changes in their order.
   let steps = StepQueue()
   /// Whether other processes own partitions too.
@@ -169,7 +178,10 @@ public final class ComputeService: ViewStore {
       do throws(ComputeError) {
         for partition in partitions.sorted() {
           try await workers[partition.index % workers.count].own(partition, book.table.kept, neighbours)
-          owned.withLock { _ = $0.insert(partition) }
+          held.withLock { held in
+            held.owned.insert(partition)
+            held.handedOver.remove(partition)
+          }
         }
         return .success(())
       } catch {
@@ -179,10 +191,26 @@ public final class ComputeService: ViewStore {
     try outcome?.get()
   }
 
+  /// Owns partitions no more: their state is checkpointed, where the fence still allows it. They are counted and answered for until
+  /// `release`, since nobody else may answer for them yet: rows are as of their offsets, whoever gives them, and of two that answer the
+  /// one further on counts.
+  public func handOver(_ partitions: Set<PartitionID>) async {
+    let given = held.withLock { held in
+      let given = held.owned.intersection(partitions)
+      held.owned.subtract(given)
+      held.handedOver.formUnion(given)
+      return given
+    }
+    for number in Set(given.map { $0.index % workers.count }) { await workers[number].checkpointNow() }
+  }
+
   /// Lets partitions go: their state is checkpointed, where the fence still allows it, and then forgotten.
   public func release(_ partitions: Set<PartitionID>) async {
     for partition in partitions.sorted() {
-      owned.withLock { _ = $0.remove(partition) }
+      held.withLock { held in
+        held.owned.remove(partition)
+        held.handedOver.remove(partition)
+      }
       await workers[partition.index % workers.count].release(partition)
     }
   }
@@ -204,7 +232,10 @@ public final class ComputeService: ViewStore {
   }
 
   /// Those owned, and not fenced off.
-  public var ownedPartitions: Set<PartitionID> { owned.withLock { $0 }.filter { fence.mayAct($0) } }
+  public var ownedPartitions: Set<PartitionID> { held.withLock { $0.owned }.filter { fence.mayAct($0) } }
+
+  /// Those whose rows are here, to be read: a lease that is not certain, or handed over, keeps nobody from that.
+  public var answeredPartitions: Set<PartitionID> { held.withLock { $0.all } }
 
   /// The lowest offset of each partition owned that some kept generation has not counted and checkpointed: what the log must keep.
   public func neededOffsets() async -> OffsetVector {
@@ -313,9 +344,9 @@ public final class ComputeService: ViewStore {
         snapshot.rows.count <= ComputeService.rowsAtOnceMax
       else { return nil }
     }
-    // A partition may be on its way from one process to another, or its lease lost.
+    // A partition may be on its way from one process to another.
     guard snapshot.asOf.offsets.count == log.partitionCount, request.after.map({ snapshot.asOf.reaches($0) }) ?? true,
-      owned.withLock({ $0.count == log.partitionCount && $0.allSatisfy(fence.mayAct) })
+      held.withLock({ $0.owned.count == log.partitionCount })
     else { return nil }
     var result = PartialResult(
       definition: record.definition, generation: record.number, asOf: snapshot.asOf,
@@ -326,6 +357,26 @@ public final class ComputeService: ViewStore {
 
   public nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
     let deadline = ContinuousClock.now + request.timeout
+    return try await whilePartitionsMove(request) { () throws(ViewStoreError) in
+      try await readOnce(request, deadline: deadline)
+    }
+  }
+
+  /// Reads again what it was let go under: whoever takes what there is gets the rest.
+  func whilePartitionsMove<Read>(
+    _ request: ViewReadRequest, _ read: () async throws(ViewStoreError) -> Read
+  ) async throws(ViewStoreError) -> Read {
+    for _ in 0..<3 {
+      do throws(ViewStoreError) { return try await read() } catch {
+        guard request.allowsPartial, case .missingPartitions = error else { throw error }
+      }
+    }
+    return try await read()
+  }
+
+  private func readOnce(
+    _ request: ViewReadRequest, deadline: ContinuousClock.Instant
+  ) async throws(ViewStoreError) -> PartialResult {
     let (record, partitions, range) = try await begin(request)
     var result: PartialResult
     if let asOf = request.asOf {
@@ -347,8 +398,9 @@ public final class ComputeService: ViewStore {
   ) throws(ViewStoreError) -> Set<PartitionID> {
     if let refused { throw refused.error }
     let wanted = partitions ?? allPartitions
-    if allowsPartial { return wanted.intersection(ownedPartitions) }
-    let missing = wanted.subtracting(ownedPartitions)
+    let answered = answeredPartitions
+    if allowsPartial { return wanted.intersection(answered) }
+    let missing = wanted.subtracting(answered)
     guard missing.isEmpty else { throw .missingPartitions(missing.sorted()) }
     return wanted
   }
@@ -378,7 +430,7 @@ public final class ComputeService: ViewStore {
         results[index].rows.append(contentsOf: complete.rows)
       }
     }
-    // Dropped, or the lease lost, while the rows were read: they may not be whole.
+    // Dropped, or let go, while the rows were read: they may not be whole.
     for record in records { _ = try book.table.find(record.definition.name, record.number) }
     _ = try wanted(partitions)
     return results

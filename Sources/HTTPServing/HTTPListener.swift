@@ -72,12 +72,14 @@ public final class HTTPListener: Sendable {
 
   /// Ends the connections that are open, and goes on accepting: those without a request at once, others with the answer under way, if
   /// that takes no longer than `grace`. Those that begin meanwhile are ended likewise: whoever let them in may not have known better yet.
-  /// - Parameter grace: Returns after twice that.
-  public func renewConnections(grace: Duration) async {
+  /// - Parameters:
+  ///   - grace: Returns after twice that.
+  ///   - isMeant: Which are ended.
+  public func renewConnections(grace: Duration, of isMeant: (any Channel) -> Bool = { _ in true }) async {
     var left: [any Channel] = []
     for _ in 0..<2 {
       for channel in left { channel.close(promise: nil) }
-      left = connections.withLock { Array($0.values) }
+      left = connections.withLock { Array($0.values) }.filter(isMeant)
       finish(left)
       // Cancelled: the service stops, and its connections with it.
       do { try await Task.sleep(for: grace) } catch { return }

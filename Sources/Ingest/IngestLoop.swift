@@ -45,6 +45,9 @@ final class IngestLoop {
   func add(_ connection: any DrainableConnection) { connections[ObjectIdentifier(connection)] = connection }
   func remove(_ connection: any DrainableConnection) { connections[ObjectIdentifier(connection)] = nil }
 
+  /// Ends those connections that processes of this machine have open once what they sent is answered for; others may begin.
+  func renewLocal() { for connection in connections.values where connection.isFromThisMachine { connection.finish() } }
+
   /// Ends each connection once what it sent is answered for.
   func drain() {
     isDraining = true
@@ -71,6 +74,8 @@ extension IngestLoop {
 protocol DrainableConnection: AnyObject {
   /// Tokens or keys have changed: ends unless its own is still good.
   func accessChanged()
-  /// Takes nothing new, and closes when what was received is answered for.
+  /// Takes nothing new, and closes when what was received is answered for. Asked again, it waits for no request that is still being read.
   func finish()
+  /// Whether the other end is a process of this machine, as a sidecar is.
+  var isFromThisMachine: Bool { get }
 }

@@ -173,6 +173,22 @@ public final class IngestService: Sendable {
     }
   #endif
 
+  /// Ends the connections that processes of this machine have open, among them the sidecar's, once what they sent is answered for, and goes
+  /// on accepting: whoever may still call comes again. Those that begin meanwhile are ended likewise. Takes some tenths of a second.
+  public func renewLocalConnections() async {
+    for _ in 0..<2 {
+      for eventLoop in group.makeIterator() {
+        guard let loop = loops[ObjectIdentifier(eventLoop)] else { continue }
+        eventLoop.execute { loop.value.renewLocal() }
+      }
+      #if os(Linux)
+        if case .reactors(let server)? = listener.withLock({ $0 }) { server.renewLocal() }
+      #endif
+      // Cancelled: the service stops, and its connections with it.
+      do { try await Task.sleep(for: .milliseconds(300)) } catch { return }
+    }
+  }
+
   /// Stops accepting, answers for what was received, closes the connections.
   /// - Parameter timeout: After which connections are cut.
   public func shutDown(timeout: Duration = .seconds(10)) async {

@@ -172,7 +172,7 @@ final class QueryAnswers: Sendable {
     case .openAPI: return Answer(200, "application/json", EmbeddedFile.queryOpenAPI.bytes)
     case .root: return ConsoleAnswers.page(request.headers)
     case .consoleFile: return try ConsoleAnswers.part(try match.parameter(), request.headers)
-    case .mesh: return Answer(200, ["instances": .array(await probe.instances().map(\.json))])
+    case .mesh: return Answer(200, await probe.instances().json)
     case .overview: return Answer(200, try await overview.json())
     case .liveOverview: return try await overview.live(try streams.open()) { [self] in draining.load(ordering: .relaxed) }
     case .unknown: throw .notFound("this path")

@@ -98,6 +98,12 @@ public final class QueryService: Sendable {
     try operations.addHandlers([connectionGuard, QueryConnection(responder)])
   }
 
+  /// Ends the connections that processes of this machine have open, among them the sidecar's, and goes on accepting: whoever may still
+  /// call comes again. Answers that take longer than some tenths of a second are cut, streams too.
+  public func renewLocalConnections() async {
+    await listener.renewConnections(grace: .milliseconds(300)) { $0.isFromThisMachine }
+  }
+
   /// Stops accepting, finishes the requests that are under way, closes the connections.
   /// - Parameter timeout: After which connections are cut.
   public func shutDown(timeout: Duration = .seconds(10)) async {

@@ -9,6 +9,7 @@ import WebSocket
 
 /// Keeps what a session says, as text: no socket is needed.
 private final class RecordingTransport: SessionTransport {
+  var isFromThisMachine: Bool { true }
   let session: WebSocketSession
   private(set) var sent: [String] = []
   private(set) var changes = 0

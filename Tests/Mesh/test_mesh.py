@@ -10,6 +10,7 @@ import socket
 import ssl
 import statistics
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -25,7 +26,9 @@ from test_security import Authority
 DEADLINE = 120
 # What the services promise, in seconds; a machine that is far too busy may be given more patience.
 REPLACED_WITHIN = 5 * float(os.environ.get("PENSTOCK_TEST_PATIENCE", "1"))
-ALLOWED = {("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute")}
+ALLOWED = {
+    ("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute"), ("operators", "query"), ("operators", "ingest"),
+}
 SIDECARS = {"ingest": 110, "log": 130, "compute": 140, "query": 120}
 
 
@@ -199,6 +202,61 @@ def under_load(mesh, lines, steps, name):
     assert_exact(mesh, lines)
 
 
+class Reads:
+    """Reads of the view, one after the other, while the body runs: `failed` says which were no whole answers, and when."""
+
+    def __init__(self, mesh):
+        self.mesh = mesh
+        self.count = 0
+        self.failed = []
+        self.longest = 0.0
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self.read)
+
+    def __enter__(self):
+        self.start = time.monotonic()
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.thread.join()
+        print(f"\n{self.count} reads, the longest {self.longest:.2f} s, failed: {self.failed[:5]}")
+
+    def read(self):
+        while not self.done.is_set():
+            began = time.monotonic()
+            try:
+                self.mesh.get("/v1/views/weather_daily", limit=1)
+            except urllib.error.HTTPError as error:
+                self.failed.append((round(began - self.start, 2), error.code, error.read()[:300]))
+            except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+                self.failed.append((round(began - self.start, 2), repr(error)))
+            self.count += 1
+            self.longest = max(self.longest, time.monotonic() - began)
+            self.done.wait(0.01)
+
+
+def post_event(port, event, timeout):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/events", json.dumps(event).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    return urllib.request.urlopen(request, timeout=timeout)
+
+
+def ended(connection, within=1.0):
+    """Whether the other end closes the connection in time, whatever it still sends."""
+    connection.settimeout(within)
+    try:
+        while connection.recv(4096):
+            pass
+        return True
+    except TimeoutError:
+        return False
+    except (ssl.SSLError, ConnectionError):
+        return True
+
+
 def dial(mesh, folder, source, target):
     """A connection to the target's sidecar, of somebody who holds the source's certificate and cares for nothing else of the mesh."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -217,7 +275,7 @@ def dial(mesh, folder, source, target):
         raise
 
 
-def test_only_the_four_edges_are_open_and_nobody_else_gets_a_byte_through(mesh, tmp_path):
+def test_only_the_six_edges_are_open_and_nobody_else_gets_a_byte_through(mesh, tmp_path):
     def answer(source, target):
         """What the target's sidecar lets through of an answer to the source; None shows no certificate."""
         try:
@@ -227,7 +285,7 @@ def test_only_the_four_edges_are_open_and_nobody_else_gets_a_byte_through(mesh, 
         except (ssl.SSLError, ConnectionError):
             return b""
 
-    for source in ["ingest", "log", "compute", "query", "stranger", None]:
+    for source in ["ingest", "log", "compute", "query", "operators", "stranger", None]:
         for target in SIDECARS:
             if (source, target) in ALLOWED:
                 assert answer(source, target).startswith(b"HTTP/1.1 200"), (source, target)
@@ -287,6 +345,48 @@ def test_a_worker_leaves_and_joins_with_few_moves(mesh, observations):
     assert_exact(mesh, observations[:2000])
 
 
+def test_no_read_fails_while_workers_leave_and_join_in_order_however_late_their_sidecars_come(mesh, tmp_path):
+    eventually(lambda: mesh.shares() == [4, 4])
+    with Reads(mesh) as reads:
+        mesh.kill("compute-2", signal.SIGTERM)
+        eventually(lambda: not mesh.is_alive("compute-2"))
+        mesh.run("up")
+        eventually(lambda: mesh.shares() == [4, 4])
+        # One that nobody can reach yet: its sidecar comes later.
+        settings = [
+            "compute.listen=127.0.0.1:0", "mesh.instance=compute-3", f"mesh.sidecar_port={free_port()}", f"mesh.consul=127.0.0.1:{mesh.base}",
+            f"compute.neighbours={mesh.folder}",
+        ]
+        arguments = [
+            str(BUILD / "penstock"), "compute", "--config", str(ROOT / "config" / "penstock.yaml"), "--data", str(tmp_path / "data"),
+            "--views", str(mesh.folder / "views.yaml"),
+        ]
+        third = Service([*arguments, *(word for setting in settings for word in ("--set", setting))], ["compute"])
+        sidecar = None
+        try:
+            eventually(lambda: mesh.agent("/v1/agent/checks").get("ready-compute-3", {}).get("Status") == "passing")
+            seen = reads.count
+            eventually(lambda: reads.count > seen + 100)
+            assert mesh.shares() == [4, 4], mesh.owners()
+            environment = dict(os.environ, CONSUL_HTTP_ADDR=f"127.0.0.1:{mesh.base}")
+            sidecar = subprocess.Popen(
+                [os.environ["PENSTOCK_CONSUL"], "connect", "proxy", "-sidecar-for", "compute-3", "-log-level=err"], env=environment
+            )
+            eventually(lambda: mesh.shares() == [2, 3, 3])
+            seen = reads.count
+            eventually(lambda: reads.count > seen + 200)
+        finally:
+            code = third.stop()
+            if sidecar:
+                sidecar.kill()
+                sidecar.wait()
+        assert code == 0, "".join(third.lines)
+        eventually(lambda: mesh.shares() == [4, 4])
+        seen = reads.count
+        eventually(lambda: reads.count > seen + 100)
+    assert reads.failed == []
+
+
 def test_a_replay_goes_on_while_a_worker_is_replaced(mesh):
     replay = mesh.post("/v1/views/weather_daily/replays", {})
     mesh.kill("compute-1")
@@ -319,6 +419,173 @@ def test_counts_stay_exact_while_each_process_and_each_sidecar_is_killed(mesh, o
 
     names = [each for name in processes for each in (name, f"{name}-sidecar")]
     under_load(mesh, observations, [(name, kill(name)) for name in names], "killed, started again and answering after")
+
+
+def test_while_the_log_is_away_reads_go_on_and_devices_are_answered(mesh, tmp_path):
+    eventually(lambda: mesh.shares() == [4, 4])
+    asked = ["ingest.listen=127.0.0.1:0", "ingest.request_timeout=2s", "mesh.instance=ingest-3", f"mesh.sidecar_port={free_port()}"]
+    arguments = [str(BUILD / "penstock"), "ingest", "--config", str(ROOT / "config" / "penstock.yaml"), "--data", str(tmp_path / "data")]
+    settings = [*asked, f"mesh.consul=127.0.0.1:{mesh.base}"]
+    edge = Service([*arguments, *(word for setting in settings for word in ("--set", setting))], ["ingest"])
+    try:
+        with post_event(edge.ports["ingest"], {"source": "station/none", "type": "other"}, 10) as answer:
+            offsets = json.load(answer)["offsets"]
+        mesh.kill("log-1")
+        with Reads(mesh) as reads:
+            # Beyond what the log can have: the wait ends when it said it would.
+            began = time.monotonic()
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                mesh.get("/v1/views/weather_daily", limit=1, timeout="1s", after=json.dumps({key: 10**9 for key in offsets}))
+            assert refused.value.code == 504, refused.value.read()
+            assert time.monotonic() - began < 3
+            began = time.monotonic()
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                post_event(edge.ports["ingest"], {"source": "station/none", "type": "other"}, 30)
+            assert refused.value.code == 503 and int(refused.value.headers["Retry-After"]) > 0, refused.value.read()
+            assert 1.5 < time.monotonic() - began < 6
+            # Long after Consul has seen that the log is gone.
+            eventually(lambda: mesh.agent("/v1/agent/checks")["ready-log-1"]["Status"] == "critical")
+            eventually(lambda: time.monotonic() - began > 8)
+            ready = {service["ID"]: service for service in mesh.agent("/v1/agent/services").values()}
+            assert "compute-1" in ready and "compute-2" in ready
+        assert reads.failed == [] and reads.longest < 6
+    finally:
+        mesh.run("up")
+        eventually(lambda: mesh.agent("/v1/agent/checks")["ready-ingest-3"]["Status"] == "passing")
+        code = edge.stop()
+    assert code == 0, "".join(edge.lines)
+    eventually(lambda: mesh.get("/v1/ledger")["views"][0]["pending"] == 0)
+
+
+def test_reads_go_on_while_the_agent_is_away_for_ten_seconds_and_when_it_is_back(mesh):
+    eventually(lambda: mesh.shares() == [4, 4])
+    with Reads(mesh) as reads:
+        mesh.kill("consul", signal.SIGSTOP)
+        try:
+            end = time.monotonic() + 10
+            eventually(lambda: time.monotonic() > end)
+        finally:
+            mesh.kill("consul", signal.SIGCONT)
+        seen = reads.count
+        eventually(lambda: mesh.shares() == [4, 4])
+        eventually(lambda: reads.count > seen + 200)
+    assert reads.failed == []
+
+
+def test_the_mesh_page_shows_what_consul_has(mesh):
+    def instances():
+        answer = mesh.get("/v1/mesh")
+        assert answer["problem"] is None
+        return {one["id"]: one for one in answer["instances"]}
+
+    def leased():
+        """Partitions by owner, as `consul kv` prints them."""
+        owners = {}
+        for line in mesh.consul("kv", "get", "-recurse", "penstock/compute/partitions/").splitlines():
+            key, _, owner = line.partition(":")
+            owners.setdefault(owner, set()).add(int(key.rpartition("/")[2]))
+        return owners
+
+    def shown():
+        return {one["id"]: set(one["partitions"]) for one in instances().values() if one["partitions"]}
+
+    services = {
+        "log-1": "log", "compute-1": "compute", "compute-2": "compute", "query-1": "query", "ingest-1": "ingest", "ingest-2": "ingest",
+    }
+    eventually(lambda: mesh.shares() == [4, 4])
+    eventually(lambda: {one["health"] for one in instances().values()} == {"passing"})
+    assert {one: instances()[one]["service"] for one in services} == {one: f"penstock-{name}" for one, name in services.items()}
+    assert shown() == leased() and sum(map(len, leased().values())) == 8
+    mesh.kill("compute-2")
+    eventually(lambda: instances()["compute-2"]["health"] == "critical")
+    eventually(lambda: shown() == leased() == {"compute-1": set(range(8))})
+    mesh.run("up")
+    eventually(lambda: instances()["compute-2"]["health"] == "passing")
+    eventually(lambda: mesh.shares() == [4, 4])
+    eventually(lambda: shown() == leased())
+
+
+def test_an_aggregation_is_computed_by_all_workers_and_is_what_the_view_says(mesh, observations):
+    rows = counted(mesh)
+    body = {
+        "where": 'type == "weather.observed" && data.temp != null', "key": ["source"], "window": {"tumble": "1d"},
+        "aggregates": {"observations": "count()", "temp_avg": "avg(data.temp)", "temp_p95": "quantile(data.temp, 0.95)"},
+    }
+    asked = mesh.post("/v1/aggregate", body)["rows"]
+    found = {(row["window_start"][:10], row["source"]): row for row in asked}
+    assert found.keys() == rows.keys()
+    for key, row in found.items():
+        assert row["observations"] == rows[key]["observations"]
+        assert row["temp_avg"] == pytest.approx(rows[key]["temp_avg"])
+    # Each process has answered for its share.
+    for offset in (40, 41):
+        with urllib.request.urlopen(f"http://127.0.0.1:{mesh.base + offset}/metrics", timeout=10) as answer:
+            counts = [line for line in answer.read().decode().splitlines() if line.startswith("penstock_compute_aggregate_partitions_total")]
+        assert counts and float(counts[0].split()[-1]) > 0, counts
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        mesh.post("/v1/aggregate", body | {"timeout": "1ms"})
+    assert refused.value.code == 504, refused.value.read()
+
+
+@pytest.mark.parametrize("target", ["query", "ingest"])
+def test_a_withdrawn_operator_is_read_to_no_more_also_when_allowed_for_a_moment(mesh, tmp_path, target):
+    def ask(connection):
+        connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+
+    edge = ("penstock-operators", f"penstock-{target}")
+    try:
+        with dial(mesh, tmp_path, "operators", target) as idle, dial(mesh, tmp_path, "operators", target) as streaming:
+            ask(idle)
+            if target == "query":
+                streaming.sendall(b"GET /v1/overview/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            else:
+                key = base64.b64encode(b"0123456789abcdef")
+                streaming.sendall(
+                    b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                    b"Sec-WebSocket-Key: " + key + b"\r\n\r\n"
+                )
+            assert streaming.recv(4096).startswith((b"HTTP/1.1 200", b"HTTP/1.1 101"))
+            mesh.consul("intention", "delete", *edge)
+            assert ended(idle) and ended(streaming)
+        # Withdrawn, allowed and withdrawn again before the first is done with.
+        mesh.consul("intention", "create", "-allow", *edge)
+        with dial(mesh, tmp_path, "operators", target) as first:
+            ask(first)
+            mesh.consul("intention", "delete", *edge)
+            withdrawn = time.monotonic()
+            mesh.consul("intention", "create", "-allow", *edge)
+            with dial(mesh, tmp_path, "operators", target) as second:
+                # It may be ended with those of the first withdrawal: then there is nothing to end.
+                second.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+                second.recv(4096)
+                mesh.consul("intention", "delete", *edge)
+                print(f"\nwithdrawn, allowed and withdrawn within {time.monotonic() - withdrawn:.2f} s")
+                assert ended(second, 1.5)
+            assert ended(first)
+    finally:
+        mesh.consul("intention", "create", "-replace", "-allow", *edge)
+    eventually(lambda: mesh.get("/v1/views/weather_daily", limit=1))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask as another user")
+def test_another_user_of_this_machine_gets_nothing_of_the_log_and_compute_but_their_health(mesh):
+    code = (
+        "import sys, urllib.request, urllib.error\n"
+        "try: print(urllib.request.urlopen(sys.argv[1], timeout=10).status)\n"
+        "except urllib.error.HTTPError as error: print(error.code)\n"
+    )
+
+    def status(user, offset, path):
+        url = f"http://127.0.0.1:{mesh.base + offset}{path}"
+        return int(subprocess.run(["python3", "-c", code, url], user=user, capture_output=True, text=True, check=True, cwd="/").stdout)
+
+    for offset, path in ((30, "/v1/log"), (30, "/v1/log/partitions/0"), (40, "/v1/compute/views")):
+        assert (status(65534, offset, path), status(0, offset, path)) == (403, 200), path
+        assert status(65534, offset, "/readyz") == 200
+    for path in mesh.folder.glob("*/*"):
+        if path.parent.name.split("-")[0] in ("log", "compute", "query", "ingest"):
+            assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_a_withdrawn_intention_stops_the_flow_within_a_second_and_given_back_it_goes_on(mesh):

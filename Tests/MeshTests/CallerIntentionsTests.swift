@@ -35,6 +35,38 @@
     }
   }
 
+  @Suite("Callers' rules") struct CallerRulesTests {
+    private func rules(_ edges: [(String, String, String, UInt64)], index: UInt64) -> CallerRules {
+      CallerRules(
+        edges.map { Intention(ID: "\($0.3)", SourceName: $0.0, DestinationName: $0.1, Action: $0.2, ModifyIndex: $0.3) }, of: .log,
+        index: index)
+    }
+
+    @Test("what takes a caller's right away is seen, also when it was given back before anybody looked")
+    func withdrawals() {
+      let before = rules([("*", "*", "deny", 1), ("penstock-query", "penstock-log", "allow", 2)], index: 2)
+      func withdraws(_ edges: [(String, String, String, UInt64)], index: UInt64) -> Bool {
+        rules([("*", "*", "deny", 1)] + edges, index: index).withdraws(from: before)
+      }
+      #expect(withdraws([], index: 3), "gone")
+      #expect(withdraws([("penstock-query", "penstock-log", "deny", 3)], index: 3), "denied")
+      #expect(withdraws([("penstock-query", "penstock-log", "allow", 4)], index: 4), "withdrawn and allowed in between")
+      #expect(withdraws([("penstock-query", "penstock-log", "allow", 2)], index: 4), "something was allowed and withdrawn in between")
+      #expect(
+        withdraws([("penstock-query", "penstock-log", "allow", 2), ("other", "penstock-log", "deny", 3)], index: 3), "a new denial")
+    }
+
+    @Test("what gives rights, or is about others, ends nobody's connections")
+    func others() {
+      let before = rules([("penstock-query", "penstock-log", "allow", 2), ("a", "b", "allow", 1)], index: 2)
+      let query = ("penstock-query", "penstock-log", "allow", UInt64(2))
+      #expect(!rules([query, ("a", "b", "allow", 1), ("other", "penstock-log", "allow", 3)], index: 3).withdraws(from: before))
+      #expect(!rules([query], index: 3).withdraws(from: before), "another service's rule is gone")
+      #expect(!rules([query, ("a", "b", "deny", 3)], index: 3).withdraws(from: before))
+      #expect(!rules([query, ("a", "b", "allow", 1)], index: 2).withdraws(from: before), "read once more")
+    }
+  }
+
   private final class Counter: Sendable {
     private let count = Mutex(0)
     var value: Int { count.withLock { $0 } }

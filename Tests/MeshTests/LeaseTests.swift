@@ -9,11 +9,26 @@ import Testing
 /// Notes what a worker is told.
 private final class Worker: LeaseHolder {
   let owned = Mutex<Set<Int>>([])
+  /// Those it answers for, owned or not.
+  let answered = Mutex<Set<Int>>([])
   let losses = Mutex(0)
-  func acquired(_ partitions: Set<Int>) async { owned.withLock { $0.formUnion(partitions) } }
-  func release(_ partitions: Set<Int>) async { owned.withLock { $0.subtract(partitions) } }
-  func lost(_ partitions: Set<Int>) async {
+  /// What `acquired` takes, as loading a state does.
+  let loading: Duration
+
+  init(loading: Duration) { self.loading = loading }
+
+  func acquired(_ partitions: Set<Int>) async {
+    try? await Task.sleep(for: loading)
+    owned.withLock { $0.formUnion(partitions) }
+    answered.withLock { $0.formUnion(partitions) }
+  }
+  func handOver(_ partitions: Set<Int>) async { owned.withLock { $0.subtract(partitions) } }
+  func release(_ partitions: Set<Int>) async {
     owned.withLock { $0.subtract(partitions) }
+    answered.withLock { $0.subtract(partitions) }
+  }
+  func lost(_ partitions: Set<Int>) async {
+    await handOver(partitions)
     losses.withLock { $0 += 1 }
   }
   var partitions: Set<Int> { owned.withLock { $0 } }
@@ -21,13 +36,17 @@ private final class Worker: LeaseHolder {
 
 /// One compute instance: registered, with leases, until it leaves or is killed.
 private final class Member: Sendable {
-  let worker = Worker()
+  let worker: Worker
   let leases: PartitionLeases
   let registration: MeshRegistration
   private let task: Task<Void, Never>
   private let keeping: Task<Void, Never>
 
-  init(_ id: String, _ client: ConsulClient, partitions: Int = 8) async throws {
+  init(
+    _ id: String, _ client: ConsulClient, partitions: Int = 8, loading: Duration = .zero,
+    isReachable: @escaping @Sendable () async -> Bool = { true }
+  ) async throws {
+    worker = Worker(loading: loading)
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let registration = MeshRegistration(
       ServiceDefinition(
@@ -36,7 +55,7 @@ private final class Member: Sendable {
     self.registration = registration
     let leases = PartitionLeases(
       LeaseConfiguration(member: id, partitions: partitions), client: client, registration: registration, holder: worker,
-      logger: logger)
+      isReachable: isReachable, logger: logger)
     self.leases = leases
     try await registration.register()
     keeping = Task { await registration.run() }
@@ -61,6 +80,18 @@ private final class Member: Sendable {
     try ConsulClient(ConsulConfiguration(port: consul.httpPort), group: group, logger: logger)
   }
 
+  /// The agent's node has its check a moment after the agent answers.
+  private func session(_ client: ConsulClient, name: String, check: String) async throws -> String {
+    let made = Mutex<String?>(nil)
+    #expect(
+      await eventually {
+        let id = try? await client.createSession(name: name, check: check, lockDelay: .seconds(1))
+        made.withLock { $0 = $0 ?? id }
+        return id != nil
+      })
+    return try #require(made.withLock { $0 })
+  }
+
   @Test("one alone takes all; a second takes half, and no more moves; one that leaves hands its share back at once")
   func joinAndLeave() async throws {
     let consul = try await ConsulProcess.start()
@@ -69,7 +100,7 @@ private final class Member: Sendable {
     #expect(await eventually { a.held == Set(0..<8) && a.worker.partitions == Set(0..<8) })
 
     let b = try await Member("compute-b", client)
-    #expect(await eventually { a.held.count == 4 && b.held.count == 4 })
+    #expect(await eventually { a.held.count == 4 && b.held.count == 4 && b.worker.partitions.count == 4 })
     #expect(a.held.isDisjoint(with: b.held))
     #expect(a.worker.partitions == a.held && b.worker.partitions == b.held)
     #expect(a.held == Set(0..<4), "the first keeps what it need not give")
@@ -88,6 +119,55 @@ private final class Member: Sendable {
     #expect(try await consul.run(["kv", "get", "-keys", "penstock/"]).split(whereSeparator: \.isWhitespace) == [])
   }
 
+  @Test("whoever joins or leaves in order: every partition is answered for at every moment, however long its new owner takes to begin")
+  func handOver() async throws {
+    let consul = try await ConsulProcess.start()
+    let client = try client(consul)
+    let a = try await Member("compute-a", client)
+    #expect(await eventually { a.worker.answered.withLock { $0.count } == 8 })
+    let members = Mutex([a])
+    let gaps = Mutex<Set<Int>>([])
+    let watching = Task {
+      while !Task.isCancelled {
+        let answered = members.withLock { $0 }.reduce(into: Set<Int>()) { all, member in
+          all.formUnion(member.worker.answered.withLock { $0 })
+        }
+        gaps.withLock { $0.formUnion(Set(0..<8).subtracting(answered)) }
+        try? await Task.sleep(for: .milliseconds(1))
+      }
+    }
+    let b = try await Member("compute-b", client, loading: .milliseconds(700))
+    members.withLock { $0.append(b) }
+    #expect(await eventually { b.worker.answered.withLock { $0.count } == 4 && a.worker.answered.withLock { $0.count } == 4 })
+    await a.leave()
+    #expect(b.worker.answered.withLock { $0 } == Set(0..<8), "one that leaves waits for its heirs")
+    watching.cancel()
+    await watching.value
+    #expect(gaps.withLock { $0 } == [])
+    await b.leave()
+  }
+
+  @Test("one that nobody can call leases nothing, and takes its share as soon as somebody can")
+  func unreachable() async throws {
+    let consul = try await ConsulProcess.start()
+    let client = try client(consul)
+    let a = try await Member("compute-a", client)
+    #expect(await eventually { a.held.count == 8 })
+    let isReachable = Mutex(false)
+    let asked = Mutex(0)
+    let b = try await Member("compute-b", client) {
+      asked.withLock { $0 += 1 }
+      return isReachable.withLock { $0 }
+    }
+    #expect(await eventually { asked.withLock { $0 } > 5 })
+    #expect(a.held.count == 8 && b.held.isEmpty)
+    #expect(try await !consul.run(["kv", "get", "-keys", "-separator=", "penstock/compute/members/"]).contains("compute-b"))
+    isReachable.withLock { $0 = true }
+    #expect(await eventually { a.held.count == 4 && b.held.count == 4 })
+    await b.leave()
+    await a.leave()
+  }
+
   @Test("one that dies is replaced within 5 seconds")
   func death() async throws {
     let consul = try await ConsulProcess.start()
@@ -98,7 +178,7 @@ private final class Member: Sendable {
         id: "compute-dead", service: .compute, address: "127.0.0.1", port: 9, sidecarPort: 9, lifeSignEvery: .seconds(2)))
     try await client.pass(check: "live-compute-dead", timeout: .seconds(1))
     let died = ContinuousClock.now
-    let session = try await client.createSession(name: "dead", check: "live-compute-dead", lockDelay: .seconds(1))
+    let session = try await session(client, name: "dead", check: "live-compute-dead")
     var locks = [KVOperation(verb: .lock, key: "penstock/compute/members/compute-dead", value: "compute-dead", session: session)]
     locks += (0..<8).map {
       KVOperation(verb: .lock, key: "penstock/compute/partitions/\($0)", value: "compute-dead", session: session)
@@ -122,6 +202,7 @@ private final class Member: Sendable {
     let session = try #require(await a.leases.sessionID)
     try await client.destroySession(session)
     #expect(await eventually(within: .seconds(2)) { a.worker.losses.withLock { $0 } == 1 })
+    #expect(a.worker.answered.withLock { $0 } == Set(0..<8), "nobody else answers yet")
     #expect(await eventually { a.held == Set(0..<8) && a.worker.partitions == Set(0..<8) })
     #expect(try #require(a.leases.fence.token(of: 0)) > before, "a later lease has a greater token")
     await a.leave()
@@ -134,7 +215,7 @@ private final class Member: Sendable {
     try await client.register(
       ServiceDefinition(
         id: "compute-a", service: .compute, address: "127.0.0.1", port: 9, sidecarPort: 9, lifeSignEvery: .seconds(2)))
-    let session = try await client.createSession(name: "former", check: "live-compute-a", lockDelay: .seconds(1))
+    let session = try await session(client, name: "former", check: "live-compute-a")
     #expect(
       try await client.transact([
         KVOperation(verb: .lock, key: "penstock/compute/members/compute-a", value: "compute-a", session: session),
@@ -162,7 +243,7 @@ private final class Member: Sendable {
   private let group = MultiThreadedEventLoopGroup.singleton
   private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-  @Test("an instance registers with its checks, changes its metadata, and is gone once it leaves")
+  @Test("an instance registers with its checks, and is gone once it leaves")
   func registration() async throws {
     let consul = try await ConsulProcess.start()
     let client = try ConsulClient(ConsulConfiguration(port: consul.httpPort), group: group, logger: logger)
@@ -176,7 +257,6 @@ private final class Member: Sendable {
     try await registration.register()
     #expect(try await client.isRegistered("query-1"))
     #expect(try await client.isRegistered("query-1-sidecar-proxy"))
-    try await registration.set(metadata: ["version": "1", "partitions": "0,1"])
     #expect(try await consul.run(["catalog", "services", "-tags"]).contains("penstock-query-sidecar-proxy"))
     await registration.leave()
     #expect(try await !client.isRegistered("query-1"))

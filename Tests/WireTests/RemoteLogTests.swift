@@ -177,6 +177,37 @@ struct RemoteLogTests {
     await log.close()
   }
 
+  @Test("a log that is away is waited for once: whoever asks later hears so at once, and of bounds the last that were told")
+  func away() async throws {
+    let directory = try TemporaryDirectory()
+    var configuration = LogConfiguration(directory: directory.path)
+    configuration.partitions = 3
+    let served = try await ServedLog(configuration)
+    _ = try await served.storage.append(ColumnBatch(events: [event("a")], partition: PartitionID(1)))
+    var patient = RemoteLog.Configuration(patience: .zero)
+    patient.questionPatience = .seconds(1)
+    let remote = RemoteLog(served.client, partitions: 3, configuration: patient, logger: quiet)
+    let known = try await remote.bounds(of: PartitionID(1))
+    #expect(known.highWatermark == Offset(1))
+    served.dialler.set([])
+    served.dialler.cutConnections()
+    let clock = ContinuousClock()
+    let first = await clock.measure {
+      await #expect(throws: LogError.self) { try await remote.bounds(of: PartitionID(0)) }
+    }
+    #expect(first >= .seconds(1))
+    let rest = await clock.measure {
+      for _ in 0..<20 { await #expect(throws: LogError.self) { try await remote.bounds(of: PartitionID(0)) } }
+      #expect(await remote.lastBounds(of: PartitionID(1)) == KnownBounds(known, isCurrent: false))
+      #expect(await remote.lastBounds(of: PartitionID(2)) == nil)
+    }
+    #expect(rest < .seconds(1), "twenty questions and two took \(rest)")
+    try await served.restart()
+    #expect(try await remote.bounds(of: PartitionID(0)).highWatermark == .zero)
+    #expect(await remote.lastBounds(of: PartitionID(2))?.isCurrent == true)
+    await served.stop()
+  }
+
   @Test("reads and waits go on over a restart of the log; without patience they fail, with the place")
   func reads() async throws {
     let directory = try TemporaryDirectory()

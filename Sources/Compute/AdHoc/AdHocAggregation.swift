@@ -1,4 +1,5 @@
 import Events
+import Metrics
 import Synchronization
 import Views
 
@@ -10,6 +11,7 @@ public final class AdHocAggregation: AdHocStore {
   private let log: any EventLog
   private let workers: [AdHocWorker]
   private let running = Atomic<Int>(0)
+  private let folded = Counter(label: "penstock_compute_aggregate_partitions_total")
 
   /// - Parameters:
   ///   - log: Whose events are aggregated.
@@ -27,7 +29,7 @@ public final class AdHocAggregation: AdHocStore {
     }
     defer { running.wrappingSubtract(1, ordering: .relaxed) }
     let job = AdHocJob(request, deadline: .now + request.timeout)
-    let partitions = (0..<log.partitionCount).map { PartitionID($0) }
+    let partitions = (0..<log.partitionCount).map { PartitionID($0) }.filter { request.partitions?.contains($0) ?? true }
     let workers = workers
     let outcome = await withTaskGroup(of: Result<[AdHocWorker.Part], AdHocError>.self) { group in
       for (number, worker) in workers.enumerated() {
@@ -49,7 +51,9 @@ public final class AdHocAggregation: AdHocStore {
     var result = PartialResult(
       definition: job.definition, generation: 0, asOf: OffsetVector(), eventTimeWatermarks: [:],
       rows: PartialRows(stride: request.definition.layout.stride))
-    for part in try outcome.get().sorted(by: { $0.partition < $1.partition }) {
+    let parts = try outcome.get()
+    folded.increment(by: parts.count)
+    for part in parts.sorted(by: { $0.partition < $1.partition }) {
       result.asOf[part.partition] = part.end
       if let time = part.eventTimeWatermark { result.eventTimeWatermarks[part.partition] = time }
       result.rows.append(contentsOf: part.rows)

@@ -166,6 +166,8 @@ actor ReplayWorker {
       if job.fold.next.distance(to: bounds.highWatermark) <= ReplayWorker.handOverEvents { await handOver(key) }
     } catch {
       guard !Task.isCancelled, jobs[key] != nil else { return }
+      // A log in another process is away just now: the replay goes on when it is back.
+      guard error.code != .unavailable else { return }
       jobs[key]?.fold.problem = error.description
       logger.error("the replay of \(key.generation) reads partition \(key.partition) no further: \(error)")
     }

@@ -4,7 +4,8 @@ import Views
 extension ComputeService {
   /// The present rows, read from the workers' files as they are asked for: each file is seen as it was when its worker said what is in memory.
   public nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? {
-    guard let stream = try await mergedRows(request) else { return nil }
+    let merged = try await whilePartitionsMove(request) { () throws(ViewStoreError) in try await mergedRows(request) }
+    guard let stream = merged else { return nil }
     return RowStream(
       definition: stream.record.definition, generation: stream.record.number, asOf: stream.folds.asOf,
       eventTimeWatermarks: stream.folds.eventTimeWatermarks, droppedEnd: stream.folds.droppedEnd, pieces: stream.rows)
@@ -22,7 +23,7 @@ extension ComputeService {
       let mine = partitions.filter { $0.index % workers.count == worker.number }
       if !mine.isEmpty { taken.append(try await pinnedFolds(record, mine, range, worker)) }
     }
-    // Dropped, or the lease lost, while the moments were taken: they may not be whole. What is pinned stays.
+    // Dropped, or let go, while the moments were taken: they may not be whole. What is pinned stays.
     _ = try book.table.find(record.definition.name, record.number)
     _ = try wanted(partitions)
     let rows = MergedRows(record.definition, taken.folds, through: range.through, rowsMax: rowsMax)

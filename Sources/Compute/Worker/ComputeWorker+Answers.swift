@@ -14,11 +14,11 @@ extension ComputeWorker {
     result += owned.values.compactMap { $0.fold(id)?.box.fold.progress }
     for index in result.indices {
       result[index].highWatermark = result[index].nextOffset
-      switch await bounds(of: result[index].partition) {
-      case .success(let bounds):
-        result[index].highWatermark = bounds.highWatermark
-        check(id, result[index].partition, counted: result[index].nextOffset, bounds.highWatermark)
-      case .failure(let error): logger.debug("no high watermark of partition \(result[index].partition): \(error)")
+      // What was told before the log went away says nothing of what it has now.
+      if let known = await log.lastBounds(of: result[index].partition) {
+        let (counted, highWatermark) = (result[index].nextOffset, known.bounds.highWatermark)
+        result[index].highWatermark = known.isCurrent ? highWatermark : max(counted, highWatermark)
+        if known.isCurrent { check(id, result[index].partition, counted: counted, highWatermark) }
       }
     }
     return result

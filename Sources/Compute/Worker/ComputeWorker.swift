@@ -23,7 +23,7 @@ actor ComputeWorker {
   nonisolated let kept: KeptCheckpoints
   private let now: @Sendable () -> Timestamp
   nonisolated let executor: WorkerExecutor
-  private let log: any EventLog
+  nonisolated let log: any EventLog
   private let configuration: ComputeConfiguration
   private let fence: PartitionFence
   private let horizons: RetentionHorizons
@@ -99,6 +99,9 @@ actor ComputeWorker {
     for job in behind { await replays.add(job, for: self) }
   }
 
+  /// Stores what can be, so that another process begins near the end.
+  func checkpointNow() { checkpoint() }
+
   /// Lets a partition go, with what it holds checkpointed if the fence still allows it.
   func release(_ partition: PartitionID) async {
     checkpoint()
@@ -111,7 +114,7 @@ actor ComputeWorker {
   func add(_ record: GenerationRecord) async throws(ComputeError) {
     for partition in owned.keys.sorted() {
       guard owned[partition]?.fold(record.id) == nil else { continue }
-      let fold = try loadFold(record, partition, await bounds(of: partition), bytesMax: loadedBytesMax(1))
+      let fold = try loadFold(record, partition, await boundsOnceAnswered(of: partition), bytesMax: loadedBytesMax(1))
       // A view's first generation has nobody to wait for but the views beside it.
       let furthest = owned[partition]?.folds.map(\.next).max() ?? fold.next
       let isBehind = record.state == .building || fold.next.distance(to: furthest) > ComputeWorker.behindMax
@@ -371,8 +374,9 @@ actor ComputeWorker {
     var pending: [GenerationID: Int] = [:]
     for partition in owned.keys.sorted() {
       let counted = owned[partition]?.folds.map { ($0.id, $0.next) } ?? []
-      guard case .success(let bounds) = await bounds(of: partition) else { continue }
-      for (id, next) in counted { check(id, partition, counted: next, bounds.highWatermark) }
+      guard let known = await log.lastBounds(of: partition) else { continue }
+      let bounds = known.bounds
+      if known.isCurrent { for (id, next) in counted { check(id, partition, counted: next, bounds.highWatermark) } }
       for fold in owned[partition]?.folds ?? [] {
         pending[fold.id, default: 0] += max(0, fold.next.distance(to: bounds.highWatermark))
       }
@@ -387,9 +391,11 @@ actor ComputeWorker {
     }
   }
 
-  /// While the file takes no rows, no more are made: memory stays bounded, and the log keeps the events.
+  /// While the file takes no rows, or the fence keeps them from it, no more are made: memory stays bounded, and the log keeps the events.
   private func checkpointUntilSaved() async {
-    while !checkpoint(), !Task.isCancelled { try? await Task.sleep(for: configuration.checkpointInterval) }
+    while !checkpoint() || unsavedRows >= configuration.changedRowsMax, !Task.isCancelled {
+      try? await Task.sleep(for: configuration.checkpointInterval)
+    }
   }
 
   /// - Returns: Whether all is stored, of the partitions that the fence allows.

@@ -36,6 +36,10 @@ public protocol EventLog: Sendable {
   /// The first kept offset and the high watermark: `startOffset <= highWatermark`.
   nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds
 
+  /// As `bounds`, where that takes no long wait: while a log in another process does not answer, as it told them last.
+  /// - Returns: Nil where it has told none yet.
+  nonisolated(nonsending) func lastBounds(of partition: PartitionID) async -> KnownBounds?
+
   /// Returns when some partition in `positions` has a high watermark above the offset given, or the task is cancelled.
   nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError)
 
@@ -51,6 +55,11 @@ public protocol EventLog: Sendable {
 extension EventLog {
   /// Where nothing can take its place: nil.
   public var replacement: LogError? { nil }
+
+  /// Where the log is in this process: it always answers.
+  public nonisolated(nonsending) func lastBounds(of partition: PartitionID) async -> KnownBounds? {
+    do throws(LogError) { return KnownBounds(try await bounds(of: partition)) } catch { return nil }
+  }
 
   /// Where nothing is saved by reading several at once: the first.
   public nonisolated(nonsending) func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
@@ -182,6 +191,17 @@ public struct PartitionBounds: Sendable, Hashable {
   public init(startOffset: Offset, highWatermark: Offset) {
     self.startOffset = startOffset
     self.highWatermark = highWatermark
+  }
+}
+
+/// A partition's bounds as they were told last.
+public struct KnownBounds: Sendable, Hashable {
+  public var bounds: PartitionBounds
+  /// Whether the log has told them just now; if not, it may hold more by now, and nothing follows from what it does not.
+  public var isCurrent: Bool
+  public init(_ bounds: PartitionBounds, isCurrent: Bool = true) {
+    self.bounds = bounds
+    self.isCurrent = isCurrent
   }
 }
 

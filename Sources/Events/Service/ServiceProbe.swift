@@ -3,15 +3,20 @@ public struct ServiceProbe: Sendable {
   public struct Readiness: Sendable, Hashable {
     /// Each dependency asked, and what is wrong with it; nil where all is well.
     public var checks: [(name: String, problem: String?)]
+    /// Those asked that the service answers without, for a while at least: what is wrong with them is told, and keeps nobody away.
+    public var dispensable: [(name: String, problem: String?)]
 
-    public init(_ checks: [(name: String, problem: String?)]) { self.checks = checks }
+    public init(_ checks: [(name: String, problem: String?)], dispensable: [(name: String, problem: String?)] = []) {
+      self.checks = checks
+      self.dispensable = dispensable
+    }
 
     public var isReady: Bool { checks.allSatisfy { $0.problem == nil } }
 
     /// `{"status":"ready","checks":{"log":"ok"}}`
     public var json: JSONValue {
       var members = JSONObject()
-      for (name, problem) in checks { members[name] = .string(problem ?? "ok") }
+      for (name, problem) in checks + dispensable { members[name] = .string(problem ?? "ok") }
       return ["status": .string(isReady ? "ready" : "not ready"), "checks": .object(members)]
     }
 
@@ -24,16 +29,34 @@ public struct ServiceProbe: Sendable {
   /// `/metrics`: Prometheus text.
   public var metrics: @Sendable () -> String
 
-  /// Every instance of every service that is known here; empty where all run in one process.
-  public var instances: @Sendable () async -> [ServiceInstance]
+  /// Every instance of every service; none where all run in one process.
+  public var instances: @Sendable () async -> ServiceInstances
 
   public init(
     readiness: @escaping @Sendable () async -> Readiness, metrics: @escaping @Sendable () -> String,
-    instances: @escaping @Sendable () async -> [ServiceInstance] = { [] }
+    instances: @escaping @Sendable () async -> ServiceInstances = { ServiceInstances() }
   ) {
     self.readiness = readiness
     self.metrics = metrics
     self.instances = instances
+  }
+}
+
+/// Every instance of every service, as the mesh has it.
+public struct ServiceInstances: Sendable, Hashable {
+  /// In the order of service and id.
+  public var instances: [ServiceInstance]
+  /// Why they are not as of now, or lack something; nil when all is told.
+  public var problem: String?
+
+  public init(_ instances: [ServiceInstance] = [], problem: String? = nil) {
+    self.instances = instances
+    self.problem = problem
+  }
+
+  /// `{"instances":[…],"problem":null}`
+  public var json: JSONValue {
+    ["instances": .array(instances.map(\.json)), "problem": problem.map { .string($0) } ?? .null]
   }
 }
 
@@ -42,9 +65,9 @@ public struct ServiceInstance: Sendable, Hashable {
   /// `penstock-compute`
   public var service: String
   public var id: String
-  /// `127.0.0.1:8000`
+  /// Where the mesh reaches it: its sidecar's, as `127.0.0.1:21003`; its own where it has none.
   public var address: String
-  /// `passing`, `warning` or `critical`.
+  /// `passing`, `warning` or `critical`: the worst of its checks, its sidecar's and its machine's.
   public var health: String
   /// Those it owns; empty for services that own none.
   public var partitions: [PartitionID]

@@ -124,7 +124,9 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   }
 
   /// Stops reading, and closes once what was read is answered for.
-  func finish() { finish(.goingAway, "shutting down") }
+  func finish() { finish(.goingAway, "shutting down, or connections begin anew") }
+
+  var isFromThisMachine: Bool { transport?.isFromThisMachine ?? false }
 
   private func finish(_ code: WebSocketCloseCode, _ reason: String) {
     guard state == .open || state == .welcoming else { return }

@@ -19,6 +19,9 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
   /// The answer went out before the request had come whole: the rest is dropped.
   private var isAnsweredEarly = false
   private var context: ChannelHandlerContext?
+  private var isFinishing = false
+  /// Until then the log has to have taken the present request's events.
+  private var expiry: Scheduled<Void>?
 
   /// Who sends the present request; nil where nobody is asked.
   private var caller: Caller?
@@ -33,12 +36,19 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
+    expiry?.cancel()
     self.context = nil
     ingest.remove(self)
   }
 
   /// Closes the connection if no request is being read or answered; else its answer will.
-  func finish() { context?.pipeline.fireUserInboundEventTriggered(HTTPListener.Finish()) }
+  func finish() {
+    if isFinishing, head != nil { context?.close(promise: nil) }
+    isFinishing = true
+    context?.pipeline.fireUserInboundEventTriggered(HTTPListener.Finish())
+  }
+
+  var isFromThisMachine: Bool { context?.channel.isFromThisMachine ?? false }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
@@ -201,6 +211,23 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
       return
     }
     tracker.answersMayBeReady()
+    if tracker.isWaiting { answerInTime(context, head, tracker) }
+  }
+
+  /// A log that does not answer is no reason for the device to wait for ever.
+  private func answerInTime(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ tracker: RequestTracker) {
+    let bound = NIOLoopBound((handler: self, context: context, tracker: tracker), eventLoop: context.eventLoop)
+    expiry?.cancel()
+    expiry = context.eventLoop.scheduleTask(in: .nanoseconds(Int64(ingest.configuration.serving.requestTimeout / .nanoseconds(1)))) {
+      let (handler, context, tracker) = bound.value
+      guard tracker.giveUp() else { return }
+      handler.answer(
+        context, head,
+        HTTPProblem(
+          status: 503, code: "log_unavailable",
+          detail: "the log has not answered in time, and may have the events all the same; send them again, with the same id or sequence",
+          headers: ["Retry-After": "5"]))
+    }
   }
 
   private func submit(

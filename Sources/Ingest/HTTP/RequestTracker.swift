@@ -40,6 +40,16 @@ final class RequestTracker: MessageTracker {
     answer(self)
   }
 
+  /// Whether the answer is still to come.
+  var isWaiting: Bool { answer != nil }
+
+  /// What the log says from now on interests nobody.
+  /// - Returns: False if the answer has been given.
+  func giveUp() -> Bool {
+    defer { answer = nil }
+    return isWaiting
+  }
+
   var isEveryEventRejected: Bool { totals.rejected > 0 && totals.appended + totals.duplicates == 0 }
 
   /// Whether the device sent nothing but what it may not.

@@ -116,5 +116,6 @@
     func timerFired() { close() }
     func reactorStops() { close() }
     func finish() { close() }
+    var isFromThisMachine: Bool { socket.isFromThisMachine }
   }
 #endif

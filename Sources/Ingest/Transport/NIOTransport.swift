@@ -1,4 +1,5 @@
 import Events
+import HTTPServing
 import NIOCore
 import WebSocket
 
@@ -36,6 +37,8 @@ final class NIOTransport: ChannelDuplexHandler, SessionTransport {
   }
 
   func handlerRemoved(context: ChannelHandlerContext) { end() }
+
+  var isFromThisMachine: Bool { context?.channel.isFromThisMachine ?? false }
 
   func channelInactive(context: ChannelHandlerContext) {
     end()

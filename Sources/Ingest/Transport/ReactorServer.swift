@@ -78,6 +78,11 @@
       for (reactor, loop) in zip(reactors, loops) { reactor.execute { loop.value.ingest.accessChanged() } }
     }
 
+    /// Ends those connections that processes of this machine have open once what they sent is answered for.
+    func renewLocal() {
+      for (reactor, loop) in zip(reactors, loops) { reactor.execute { loop.value.ingest.renewLocal() } }
+    }
+
     /// Accepts no more, and ends each connection once what it sent is answered for.
     func drain() {
       reactors[0].execute { [listener] in listener.value.close() }

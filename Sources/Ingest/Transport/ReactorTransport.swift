@@ -111,6 +111,8 @@
       session.writabilityChanged(to: true)
     }
 
+    var isFromThisMachine: Bool { socket.isFromThisMachine }
+
     // MARK: ending
 
     /// Ends our side once all is sent, the close frame last. The connection itself is closed when the peer has closed its side: to close with

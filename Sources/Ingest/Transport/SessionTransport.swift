@@ -7,4 +7,7 @@ protocol SessionTransport: AnyObject {
 
   /// Bytes that the peer has not taken of what it was sent, as far as this side of the system's own buffers knows.
   var unsentBytes: Int { get }
+
+  /// Whether the other end is a process of this machine.
+  var isFromThisMachine: Bool { get }
 }

@@ -45,8 +45,9 @@ public final class ConsulClient: Sendable {
     let loop = group.next()
     let promise = loop.makePromise(of: ConsulResponse.self)
     let timeout = request.timeout ?? configuration.timeout
-    let host = "\(configuration.host):\(configuration.port)"
-    let connected = ClientBootstrap(group: loop)
+    let place = configuration.place
+    let host = configuration.socket == nil ? place : "localhost"
+    let bootstrap = ClientBootstrap(group: loop)
       .connectTimeout(TimeAmount(min(timeout, configuration.timeout)))
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
@@ -58,9 +59,11 @@ public final class ConsulClient: Sendable {
             ConsulExchange(request, host: host, token: token, timeout: timeout, promise: promise))
         }
       }
-      .connect(host: configuration.host, port: configuration.port)
+    let connected =
+      configuration.socket.map { bootstrap.connect(unixDomainSocketPath: $0) }
+      ?? bootstrap.connect(host: configuration.host, port: configuration.port)
     connected.whenFailure { error in
-      promise.fail(ConsulError(.unreachable, request: request.place, "no agent at \(host): \(error)"))
+      promise.fail(ConsulError(.unreachable, request: request.place, "no agent at \(place): \(error)"))
     }
     do {
       return try await withTaskCancellationHandler {

@@ -34,14 +34,24 @@ struct ConnectHealthEntry: Sendable, Hashable, Decodable {
     var Meta: [String: String]?
     var Proxy: Proxy?
   }
+  struct Check: Sendable, Hashable, Decodable { var Status: String }
   var Node: Node
   var Service: Service
+  var Checks: [Check]?
+
+  var isPassing: Bool { (Checks ?? []).allSatisfy { $0.Status == "passing" } }
 }
 
 /// What the servers say to `GET /v1/connect/intentions/check`.
 private struct IntentionAnswer: Decodable { var Allowed: Bool }
 
 extension ConsulClient {
+  /// Whether callers find the instance: the servers list it, and all checks of it and of its sidecar pass.
+  public func isListed(_ id: String, of service: MeshService) async throws(ConsulError) -> Bool {
+    let request = ConsulRequest(path: "/v1/health/connect/\(service.rawValue)", query: "passing")
+    return try decode([ConnectHealthEntry].self, try await send(request), of: request).contains { MeshInstance($0).id == id }
+  }
+
   /// Whether `source` may connect to `destination` now.
   /// - Throws: `.forbidden` without `intentions:read` on the destination, which `service:read` includes.
   func isAllowed(from source: String, to destination: String) async throws(ConsulError) -> Bool {

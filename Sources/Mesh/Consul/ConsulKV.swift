@@ -9,6 +9,8 @@ struct KVEntry: Sendable, Hashable, Decodable {
   var Value: String?
   /// The session that holds the key's lock.
   var Session: String?
+  /// For clients to use.
+  var Flags: UInt64?
   /// Rises with each change of any key: what fences.
   var ModifyIndex: UInt64
 
@@ -26,9 +28,11 @@ struct KVOperation: Sendable, Hashable, Encodable {
   var key: String
   var value: String?
   var session: String?
+  var index: UInt64?
+  var flags: UInt64?
 
   private enum Outer: String, CodingKey { case KV }
-  private enum Inner: String, CodingKey { case Verb, Key, Value, Session }
+  private enum Inner: String, CodingKey { case Verb, Key, Value, Session, Index, Flags }
 
   func encode(to encoder: any Encoder) throws {
     var outer = encoder.container(keyedBy: Outer.self)
@@ -37,6 +41,8 @@ struct KVOperation: Sendable, Hashable, Encodable {
     try inner.encode(key, forKey: .Key)
     if let value { try inner.encode(Data(value.utf8).base64EncodedString(), forKey: .Value) }
     try inner.encodeIfPresent(session, forKey: .Session)
+    try inner.encodeIfPresent(index, forKey: .Index)
+    try inner.encodeIfPresent(flags, forKey: .Flags)
   }
 }
 
@@ -88,6 +94,13 @@ extension ConsulClient {
       return nil
     }
     return try decode(TransactionAnswer.self, response, of: request).Results?.compactMap(\.KV) ?? []
+  }
+
+  /// All keys below `prefix`, as they are now.
+  func keys(below prefix: String) async throws(ConsulError) -> [KVEntry] {
+    let request = ConsulRequest(path: "/v1/kv/\(prefix)", query: "recurse")
+    let response = try await send(request, mayMiss: true)
+    return response.status == 404 ? [] : try decode([KVEntry].self, response, of: request)
   }
 
   /// Hands over all keys below `prefix` whenever one changes, until the task is cancelled; with the index they are as of: a change with

@@ -21,26 +21,68 @@ public final class CallerIntentions: Sendable {
 
   /// Calls `withdrawn` whenever a rule that allowed a caller is gone or denies, or a new one denies, until the task is cancelled. While the
   /// servers can't be asked, nothing is said; what was withdrawn meanwhile is told afterwards.
-  public func run(_ withdrawn: @Sendable () async -> Void) async {
-    var before: (allowed: Set<Intention>, denied: Set<Intention>)?
-    await client.watch("/v1/connect/intentions", mayMiss: true) { response, request throws(ConsulError) in
-      let all = response.status == 404 ? [] : try self.client.decode([Intention]?.self, response, of: request) ?? []
-      let ours = all.filter { $0.DestinationName == self.service.rawValue || $0.DestinationName == "*" }
-      let now = (allowed: Set(ours.filter { !$0.isDenying }), denied: Set(ours.filter(\.isDenying)))
-      defer { before = now }
-      guard let before, !before.allowed.isSubset(of: now.allowed) || !now.denied.isSubset(of: before.denied) else { return }
-      self.logger.notice("an intention to \(self.service.rawValue) was withdrawn: its connections are ended")
-      await withdrawn()
+  /// - Parameter withdrawn: One call at a time. The rules are watched while it runs; what is withdrawn meanwhile is told by one more call.
+  public func run(_ withdrawn: @escaping @Sendable () async -> Void) async {
+    let (news, tell) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    await withDiscardingTaskGroup { group in
+      group.addTask { for await _ in news { await withdrawn() } }
+      var before: CallerRules?
+      await client.watch("/v1/connect/intentions", mayMiss: true) { response, request throws(ConsulError) in
+        let all = response.status == 404 ? [] : try self.client.decode([Intention]?.self, response, of: request) ?? []
+        let now = CallerRules(all, of: self.service, index: response.index ?? 0)
+        defer { before = now }
+        guard let before, now.withdraws(from: before) else { return }
+        self.logger.notice("an intention to \(self.service.rawValue) was withdrawn: its connections are ended")
+        tell.yield()
+      }
+      group.cancelAll()
     }
   }
 }
 
+/// The intentions as they were at one time.
+struct CallerRules {
+  private struct Edge: Hashable {
+    var source: String
+    var destination: String
+  }
+
+  private var all: [Intention]
+  private var allowed: Set<Edge> = []
+  private var denied: Set<Edge> = []
+  /// Those about the service, as they were made or changed last.
+  private var ours: Set<Intention> = []
+  private var index: UInt64
+
+  /// - Parameter index: The table's: rises with every change.
+  init(_ all: [Intention], of service: MeshService, index: UInt64) {
+    self.all = all.sorted { ($0.SourceName, $0.DestinationName) < ($1.SourceName, $1.DestinationName) }
+    self.index = index
+    for one in all where one.DestinationName == service.rawValue || one.DestinationName == "*" {
+      let edge = Edge(source: one.SourceName, destination: one.DestinationName)
+      ours.insert(one)
+      if one.isDenying { denied.insert(edge) } else { allowed.insert(edge) }
+    }
+  }
+
+  /// Whether somebody who could call by the rules before may no longer, or may have been turned away in between: by what was allowed and
+  /// withdrawn, or withdrawn and allowed, so soon after that only the table's index or a rule's number tells.
+  func withdraws(from before: CallerRules) -> Bool {
+    if !before.allowed.isSubset(of: allowed) || !denied.isSubset(of: before.denied) { return true }
+    guard before.allowed == allowed, before.denied == denied else { return false }
+    return before.ours != ours || (before.all == all && before.index != index)
+  }
+}
+
 /// One entry of `GET /v1/connect/intentions`.
-private struct Intention: Decodable, Hashable {
+struct Intention: Decodable, Hashable {
+  /// Empty in a later Consul, whose entries of one destination change together.
+  var ID: String?
   var SourceName: String
   var DestinationName: String
   /// None where permissions of requests stand in its place (Consul 1.9).
   var Action: String?
+  var ModifyIndex: UInt64?
 
   var isDenying: Bool { Action == "deny" }
 }

@@ -17,6 +17,7 @@
     private let deadline: Duration
     private let logger: Logger
     private let known = Watched(MeshInstanceList())
+    private let listed = Mutex(ListedInstances())
     private let state = Mutex(State())
 
     private struct State {
@@ -36,7 +37,7 @@
       self.logger = logger
     }
 
-    /// The instances whose checks pass, as far as is known. Empty until the first answer; the last list while the agent is away.
+    /// The instances whose checks pass, or did until just now, as far as is known. Empty until the first answer; the last list while the agent is away.
     public var instances: MeshInstanceList {
       let (list, version) = known.current
       return MeshInstanceList(version: version, instances: list.instances)
@@ -50,11 +51,25 @@
     /// Watches the instances until the task is cancelled.
     func run() async {
       // `cached`: answered by the agent while the servers are away, too.
-      await client.watch("/v1/health/connect/\(target.rawValue)", query: "passing&cached") {
-        response, request throws(ConsulError) in
+      await client.watch("/v1/health/connect/\(target.rawValue)", query: "cached") { response, request throws(ConsulError) in
         let entries = try self.client.decode([ConnectHealthEntry].self, response, of: request)
-        let instances = entries.map { MeshInstance($0) }.sorted { $0.id < $1.id }
-        self.known.set(MeshInstanceList(instances: Array(instances.prefix(ConnectDialler.instancesMax))))
+        let mustLookAgain = self.list { $0.take(entries, at: .now) }
+        if mustLookAgain {
+          Task {
+            // Whatever has come meanwhile, it is looked at then.
+            if await slept(ListedInstances.grace) { _ = self.list { $0.expire(at: .now) } }
+          }
+        }
+      }
+    }
+
+    /// - Returns: Whether some are listed that do not pass.
+    private func list(_ change: (inout ListedInstances) -> Void) -> Bool {
+      // Under the lock, so that the newest list is the one that stays.
+      listed.withLock { listed in
+        change(&listed)
+        known.set(MeshInstanceList(instances: Array(listed.instances.prefix(ConnectDialler.instancesMax))))
+        return listed.hasFailing
       }
     }
 

@@ -2,12 +2,14 @@ import Logging
 
 /// What a worker does with the partitions it is given.
 public protocol LeaseHolder: Sendable {
-  /// The leases on these are held from now on; the fence says so already. Returns when the worker has begun.
+  /// The leases on these are held from now on; the fence says so already. Returns when the worker answers for them.
   func acquired(_ partitions: Set<Int>) async
-  /// These are to go to another: returns when their state is checkpointed and no more will be done for them. The leases are still held.
-  func release(_ partitions: Set<Int>) async
-  /// The leases on these are gone: another may own them already. Nothing may be checkpointed or answered for them.
+  /// These are to go to another: returns when their state is checkpointed. The leases are still held. The worker goes on to answer for them.
+  func handOver(_ partitions: Set<Int>) async
+  /// The leases on these are gone: another may own them already. Nothing may be stored for them; what is known of them is answered still.
   func lost(_ partitions: Set<Int>) async
+  /// Another answers for these by now, after they were handed over or lost: they are let go.
+  func release(_ partitions: Set<Int>) async
 }
 
 public struct LeaseConfiguration: Sendable, Hashable {
@@ -17,9 +19,11 @@ public struct LeaseConfiguration: Sendable, Hashable {
   public var partitions: Int
   /// The life sign's TTL, as in the instance's registration; a fourth of it passes between two.
   public var ttl: Duration
-  public var lockDelay = Duration.seconds(1)
+  /// Short: the fence of whoever lost a lease has said no before Consul gave it up.
+  public var lockDelay = Duration.milliseconds(100)
   /// Where the keys lie: `<prefix>/members/<id>` and `<prefix>/partitions/<number>`.
-  public var prefix = "penstock/compute"
+  public var prefix = prefixDefault
+  public static let prefixDefault = "penstock/compute"
 
   public init(member: String, partitions: Int, ttl: Duration = .seconds(2)) {
     precondition(partitions > 0, "a log has partitions")
@@ -34,23 +38,42 @@ public struct LeaseConfiguration: Sendable, Hashable {
 /// All workers watch the keys of all; each computes the same plan from them (`LeasePlan`), gives up what it has too much of, and locks what
 /// is free and its own by the plan. A worker that dies stops to give signs of life: its session ends within the TTL, its keys go, and
 /// after LockDelay the others take its partitions.
+///
+/// Whoever takes a partition marks its key once it answers for it. Until then the former owner, if it lives, answers still.
 public actor PartitionLeases {
+  /// Of a partition's key whose owner answers for it.
+  static let answersFlag: UInt64 = 1
+  /// How long the former owner answers beside the new one: a read may have asked the one too early and asks the other too late.
+  static let besideTime = Duration.seconds(1)
+  /// How long one that leaves waits at most for others to answer for what it had.
+  static let leavingMax = Duration.seconds(10)
+  private static let retryInterval = Duration.milliseconds(100)
+
   public nonisolated let fence = LeaseFence()
   private let configuration: LeaseConfiguration
   private let client: ConsulClient
   private let registration: MeshRegistration
   private let holder: any LeaseHolder
+  private let isReachable: @Sendable () async -> Bool
   private let logger: Logger
+  /// Others reach this instance: it takes part.
+  private var isOpen = false
   private var session: String?
   /// A session of ours that the servers say has ended.
   private var ended: String?
   /// The keys as they were seen last, and the index they are as of; nil before the first sight.
   private var seen: (entries: [KVEntry], index: UInt64)?
+  /// Those leased whose keys say that we answer for them.
+  private var marked: Set<Int> = []
+  /// Those handed over or lost, and since when another answers for them: nil while nobody does.
+  private var outgoing: [Int: ContinuousClock.Instant?] = [:]
 
+  /// - Parameter isReachable: Whether others can call this instance by now. Asked until it says yes: nothing is leased before.
   public init(
     _ configuration: LeaseConfiguration, client: ConsulClient, registration: MeshRegistration, holder: any LeaseHolder,
-    logger: Logger
+    isReachable: @escaping @Sendable () async -> Bool = { true }, logger: Logger
   ) {
+    self.isReachable = isReachable
     self.configuration = configuration
     self.client = client
     self.registration = registration
@@ -69,6 +92,10 @@ public actor PartitionLeases {
       group.addTask { await self.giveLifeSigns(wake) }
       group.addTask { await self.askServers(wake) }
       group.addTask {
+        guard await self.waitUntilReachable() else { return }
+        wake.yield()
+      }
+      group.addTask {
         await self.client.watchKeys(below: self.configuration.prefix + "/") { entries, index in
           await self.see(entries, as: index)
           wake.yield()
@@ -79,7 +106,7 @@ public actor PartitionLeases {
         if await !settle() {
           // Something is refused still: LockDelay, or servers without a leader.
           group.addTask {
-            if await slept(.milliseconds(250)) { wake.yield() }
+            if await slept(PartitionLeases.retryInterval) { wake.yield() }
           }
         }
       }
@@ -90,6 +117,21 @@ public actor PartitionLeases {
   }
 
   private func see(_ entries: [KVEntry], as index: UInt64) { seen = (entries, index) }
+
+  /// - Returns: False if the task was cancelled.
+  private func waitUntilReachable() async -> Bool {
+    let start = ContinuousClock.now
+    var warned = start
+    while await !isReachable() {
+      guard await slept(PartitionLeases.retryInterval) else { return false }
+      guard ContinuousClock.now - warned > .seconds(10) else { continue }
+      warned = .now
+      logger.warning(
+        "no partitions are leased yet: \(configuration.member) is not listed as passing after \(warned - start); does its sidecar run?")
+    }
+    isOpen = true
+    return true
+  }
 
   // MARK: Staying alive
 
@@ -143,6 +185,8 @@ public actor PartitionLeases {
   /// - Returns: False if something is left to try again soon.
   private func settle() async -> Bool {
     guard let seen else { return true }
+    let isBeside = await releaseAnswered(Keys(seen.entries, configuration, memberKey: memberKey))
+    guard isOpen else { return true }
     if let ended, ended == session { await lose("the session has ended") }
     let keys = Keys(seen.entries, configuration, memberKey: memberKey)
     do throws(ConsulError) {
@@ -162,7 +206,9 @@ public actor PartitionLeases {
       let mine = plan.partitions(of: configuration.member)
       let surplus = fence.partitions.subtracting(mine)
       if !surplus.isEmpty { try await give(surplus, session) }
-      return try await take(mine.subtracting(fence.partitions).filter { owners[$0] == nil }, session)
+      let hasTaken = try await take(mine.subtracting(fence.partitions).filter { owners[$0] == nil }, session)
+      try await mark(session)
+      return hasTaken && !isBeside
     } catch {
       if error.code != .cancelled { logger.warning("leases: \(error)") }
       return false
@@ -173,6 +219,8 @@ public actor PartitionLeases {
   private struct Keys {
     var members: Set<String> = []
     var owners: [Int: (member: String, session: String)] = [:]
+    /// Those whose owners answer for them.
+    var answered: Set<Int> = []
     /// The session under our own member key.
     var own: String?
 
@@ -189,6 +237,7 @@ public actor PartitionLeases {
           (0..<configuration.partitions).contains(partition)
         {
           owners[partition] = (entry.text, session)
+          if entry.Flags == PartitionLeases.answersFlag { answered.insert(partition) }
         }
       }
     }
@@ -226,6 +275,7 @@ public actor PartitionLeases {
       else { continue }
       fence.add(partition, token: key.ModifyIndex)
       taken.insert(partition)
+      outgoing[partition] = nil
     }
     if !taken.isEmpty {
       logger.info("partitions leased: \(taken.sorted())")
@@ -234,11 +284,28 @@ public actor PartitionLeases {
     return taken.count == wanted.count
   }
 
+  /// Tells by the keys that we answer for what we hold: `take` has returned.
+  private func mark(_ session: String) async throws(ConsulError) {
+    var rest = fence.partitions.subtracting(marked).sorted()[...]
+    while !rest.isEmpty {
+      let some = rest.prefix(60)
+      rest = rest.dropFirst(some.count)
+      let locks = some.map {
+        KVOperation(
+          verb: .lock, key: partitionKey($0), value: configuration.member, session: session, flags: PartitionLeases.answersFlag)
+      }
+      // Refused if the session has ended: then the next look at the keys says so.
+      if try await client.transact(locks) != nil { marked.formUnion(some) }
+    }
+  }
+
   private func give(_ partitions: Set<Int>, _ session: String) async throws(ConsulError) {
-    await holder.release(partitions)
+    await holder.handOver(partitions)
     logger.info("partitions given up: \(partitions.sorted())")
     for partition in partitions.sorted() {
       fence.remove(partition)
+      marked.remove(partition)
+      outgoing[partition] = .some(nil)
       let key = partitionKey(partition)
       // Refused if the lease has become another's meanwhile: then there is nothing of ours to give.
       _ = try await client.transact([
@@ -251,19 +318,60 @@ public actor PartitionLeases {
     session = nil
     fence.expire()
     let lost = fence.removeAll()
+    marked = []
     guard !lost.isEmpty else { return }
+    for partition in lost { outgoing[partition] = .some(nil) }
     logger.warning("leases on \(lost.sorted()) lost: \(why)")
     await holder.lost(lost)
   }
 
-  private func leave() async {
-    guard let session else { return }
-    do throws(ConsulError) {
-      try await give(fence.partitions, session)
-      try await client.destroySession(session)
-      self.session = nil
-    } catch {
-      logger.warning("leaving: \(error); the session ends by itself within \(configuration.ttl)")
+  /// Lets go of what another has answered for long enough.
+  /// - Returns: Whether something is answered for by both still.
+  private func releaseAnswered(_ keys: Keys) async -> Bool {
+    let now = ContinuousClock.now
+    var done: Set<Int> = []
+    for (partition, since) in outgoing {
+      guard let owner = keys.owners[partition], owner.session != session, keys.answered.contains(partition) else {
+        outgoing[partition] = .some(nil)
+        continue
+      }
+      outgoing[partition] = .some(since ?? now)
+      if now - (since ?? now) >= PartitionLeases.besideTime { done.insert(partition) }
     }
+    for partition in done { outgoing[partition] = nil }
+    if !done.isEmpty { await holder.release(done) }
+    return outgoing.values.contains { $0 != nil }
+  }
+
+  private func leave() async {
+    if let session {
+      do throws(ConsulError) {
+        // Its membership first: the others plan without it, and take what it gives.
+        let isOurs = KVOperation(verb: .checkSession, key: memberKey, session: session)
+        _ = try await client.transact([isOurs, KVOperation(verb: .delete, key: memberKey)])
+        try await give(fence.partitions, session)
+        try await waitForHeirs()
+        try await client.destroySession(session)
+        self.session = nil
+      } catch {
+        logger.warning("leaving: \(error); the session ends by itself within \(configuration.ttl)")
+      }
+    }
+    let left = Set(outgoing.keys)
+    outgoing = [:]
+    if !left.isEmpty { await holder.release(left) }
+  }
+
+  /// Answers on, and gives signs of life, until others answer for all that was given, if there are others.
+  private func waitForHeirs() async throws(ConsulError) {
+    let deadline = ContinuousClock.now + PartitionLeases.leavingMax
+    while !outgoing.isEmpty, ContinuousClock.now < deadline {
+      try await client.pass(check: ServiceDefinition.lifeSignCheck(of: configuration.member), timeout: configuration.ttl / 2)
+      let keys = Keys(try await client.keys(below: configuration.prefix + "/"), configuration, memberKey: memberKey)
+      guard !keys.members.isEmpty else { return }
+      _ = await releaseAnswered(keys)
+      guard await slept(.milliseconds(50)) else { return }
+    }
+    if !outgoing.isEmpty { logger.warning("leaving, and nobody answers for partitions \(outgoing.keys.sorted()) yet") }
   }
 }

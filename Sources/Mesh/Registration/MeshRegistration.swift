@@ -7,7 +7,7 @@ public actor MeshRegistration {
   private let client: ConsulClient
   private let logger: Logger
   private let refresh: Duration
-  private var definition: ServiceDefinition
+  private let definition: ServiceDefinition
   private var isLeft = false
 
   public init(_ definition: ServiceDefinition, client: ConsulClient, refresh: Duration = .seconds(2), logger: Logger) {
@@ -41,13 +41,6 @@ public actor MeshRegistration {
   /// Registers now, once.
   public func register() async throws(ConsulError) {
     guard !isLeft else { return }
-    try await client.register(definition)
-  }
-
-  /// What others read of this instance from now on.
-  public func set(metadata: [String: String]) async throws(ConsulError) {
-    guard metadata != definition.metadata, !isLeft else { return }
-    definition.metadata = metadata
     try await client.register(definition)
   }
 

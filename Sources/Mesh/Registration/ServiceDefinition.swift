@@ -13,7 +13,7 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
   /// Where the sidecar listens, and on which address it is announced.
   public var sidecarAddress: String
   public var sidecarPort: Int
-  /// Other instances read these: `version`, `partitions`.
+  /// Other instances read these: `version`.
   public var metadata: [String: String]
   /// A check that the service itself must pass this often, `live-<id>`; what sessions are bound to. Nil: none.
   public var lifeSignEvery: Duration?

@@ -276,19 +276,25 @@ struct TLSSettings: Sendable, Hashable {
 
 struct MeshSettings: Sendable, Hashable {
   /// The local agent's HTTP API.
-  var consul: ListenAddress
+  var consul: AgentAddress
   var tokenFile: String?
   /// Nil: made of service, host name and port.
   var instance: String?
   var sidecarAddress: String
   /// 0: the service's own, as `SettingKeys.Mesh.sidecarPort` says.
   var sidecarPort: Int
+  /// Nil: the process's own.
+  var sidecarUser: UInt32?
 
   init(from reader: inout SettingsReader) {
-    consul = reader.value(SettingKeys.Mesh.consul)
+    guard let agent = AgentAddress(parsing: reader.value(SettingKeys.Mesh.consul)) else {
+      preconditionFailure("the setting's value has been checked")
+    }
+    consul = agent
     tokenFile = reader.value(SettingKeys.Mesh.tokenFile)
     instance = reader.value(SettingKeys.Mesh.instance)
     sidecarAddress = reader.value(SettingKeys.Mesh.sidecarAddress)
     sidecarPort = reader.value(SettingKeys.Mesh.sidecarPort)
+    sidecarUser = reader.value(SettingKeys.Mesh.sidecarUser).flatMap { LocalUser.number(of: $0) }
   }
 }

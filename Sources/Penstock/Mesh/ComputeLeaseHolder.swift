@@ -3,18 +3,16 @@
   import Events
   import Logging
   import Mesh
-  import Wire
 
-  /// Has the compute service own exactly the partitions that are leased, and tells other instances which those are.
+  /// Has the compute service own exactly the partitions that are leased, and answer for those handed over until another does.
   struct ComputeLeaseHolder: LeaseHolder {
     private static let attemptsMax = 3
 
     let compute: ComputeService
-    let registration: MeshRegistration
     let logger: Logger
 
     func acquired(_ partitions: Set<Int>) async {
-      let taken = Set(partitions.map { PartitionID($0) })
+      let taken = ComputeLeaseHolder.ids(partitions)
       for attempt in 1...ComputeLeaseHolder.attemptsMax {
         do throws(ComputeError) {
           try await compute.own(taken)
@@ -26,33 +24,17 @@
           do { try await Task.sleep(for: .seconds(1)) } catch { return }
         }
       }
-      await announce()
       // It asks Consul, and what is leased next must not wait for that.
       Task { await compute.settleAnew(taken) }
     }
 
-    func release(_ partitions: Set<Int>) async {
-      await compute.release(Set(partitions.map { PartitionID($0) }))
-      await announce()
-    }
+    func handOver(_ partitions: Set<Int>) async { await compute.handOver(ComputeLeaseHolder.ids(partitions)) }
 
-    func lost(_ partitions: Set<Int>) async {
-      // The fence says no already: what is released is forgotten, and not checkpointed.
-      await release(partitions)
-    }
+    /// The fence says no already, so nothing is stored of them.
+    func lost(_ partitions: Set<Int>) async { await handOver(partitions) }
 
-    private func announce() async {
-      let owned = compute.ownedPartitions.map(\.index).sorted()
-      let list = owned.map(String.init).joined(separator: ",")
-      do throws(ConsulError) {
-        try await registration.set(
-          // The agent takes values of up to 512 bytes.
-          metadata: [
-            "version": "\(WireVersion.current)", "partitions": list.utf8.count <= 512 ? list : "\(owned.count) of them",
-          ])
-      } catch {
-        logger.warning("announcing partitions: \(error)")
-      }
-    }
+    func release(_ partitions: Set<Int>) async { await compute.release(ComputeLeaseHolder.ids(partitions)) }
+
+    private static func ids(_ partitions: Set<Int>) -> Set<PartitionID> { Set(partitions.map { PartitionID($0) }) }
   }
 #endif

@@ -28,6 +28,7 @@
       var registration: MeshRegistration?
       var tasks: [Task<Void, Never>] = []
       var leasing: Task<Void, Never>?
+      var overview = ServiceInstances()
     }
 
     /// Begins to watch the local agent; one that is away is waited for by whoever dials.
@@ -38,7 +39,12 @@
       self.settings = settings
       self.isTLS = isTLS
       self.logger = logger
-      var configuration = ConsulConfiguration(host: settings.consul.host, port: settings.consul.port)
+      var configuration =
+        switch settings.consul {
+        case .port(let address): ConsulConfiguration(host: address.host, port: address.port)
+        case .socket: ConsulConfiguration()
+        }
+      if case .socket(let path) = settings.consul { configuration.socket = path }
       configuration.tokenFile = settings.tokenFile
       do throws(ConsulError) {
         client = try ConsulClient(configuration, group: group, logger: logger)
@@ -90,6 +96,24 @@
       for task in tasks { await task.value }
     }
 
+    func instances() async -> ServiceInstances {
+      do throws(ConsulError) {
+        let overview = try await client.overview(leases: LeaseConfiguration.prefixDefault)
+        let instances = ServiceInstances(
+          overview.instances.map {
+            ServiceInstance(
+              service: $0.service.rawValue, id: $0.id, address: $0.address, health: $0.health,
+              partitions: $0.partitions.map { PartitionID($0) })
+          }, problem: overview.problem)
+        state.withLock { $0.overview = instances }
+        return instances
+      } catch {
+        var last = state.withLock { $0.overview }
+        last.problem = "as it was when Consul answered last: \(error)"
+        return last
+      }
+    }
+
     // MARK: Leases
 
     var sharesPartitions: Bool { service == .compute }
@@ -104,10 +128,16 @@
       guard let registration = state.withLock({ $0.registration }) else { preconditionFailure("leases come after joining") }
       let (client, logger, leaseFence) = (client, logger, leaseFence)
       let leasing = Task {
+        let id = await registration.id
         let leases = PartitionLeases(
-          LeaseConfiguration(member: await registration.id, partitions: partitions, ttl: ConsulMesh.lifeSignTTL),
-          client: client, registration: registration,
-          holder: ComputeLeaseHolder(compute: compute, registration: registration, logger: logger), logger: logger)
+          LeaseConfiguration(member: id, partitions: partitions, ttl: ConsulMesh.lifeSignTTL),
+          client: client, registration: registration, holder: ComputeLeaseHolder(compute: compute, logger: logger),
+          isReachable: {
+            do throws(ConsulError) { return try await client.isListed(id, of: .compute) } catch {
+              logger.debug("not known to be reachable: \(error)")
+              return false
+            }
+          }, logger: logger)
         leaseFence.set(leases.fence)
         await leases.run()
       }

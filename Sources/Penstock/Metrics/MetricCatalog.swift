@@ -34,6 +34,7 @@ enum MetricCatalog {
     ("penstock_compute_events_applied_total", "Events counted in a window, of each view once."),
     ("penstock_compute_events_filtered_total", "Events that a view's where leaves out, of each view once."),
     ("penstock_compute_events_late_total", "Events whose window had closed, of each view once."),
+    ("penstock_compute_aggregate_partitions_total", "Partitions folded once for aggregations of which nothing is kept."),
     ("penstock_compute_events_pending", "Events a view has not counted yet, of each worker's partitions."),
     ("penstock_compute_state_bytes", "Memory that views' rows take, of each worker."),
     ("penstock_compute_checkpoint_seconds", "Writing one checkpoint."),

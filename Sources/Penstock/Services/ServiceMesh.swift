@@ -18,6 +18,9 @@
     /// Calls `withdrawn` whenever somebody may no longer call this service, until `shutDown`.
     func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void)
 
+    /// Every instance of every service, as the mesh has it now.
+    func instances() async -> ServiceInstances
+
     /// Whether several compute instances share the partitions, each with leases of its own.
     var sharesPartitions: Bool { get }
 
@@ -55,6 +58,15 @@
       LoopbackDialler(
         service: "penstock-\(service.rawValue)",
         ports.filter { $0.service == service }.map { .init(id: "\(service.rawValue)-\($0.port)", port: $0.port) })
+    }
+
+    func instances() async -> ServiceInstances {
+      ServiceInstances(
+        ports.map {
+          ServiceInstance(
+            service: "penstock-\($0.service.rawValue)", id: "\($0.service.rawValue)-\($0.port)", address: "127.0.0.1:\($0.port)",
+            health: "passing")
+        })
     }
 
     var sharesPartitions: Bool { false }

@@ -129,7 +129,7 @@
         name: "log", host: settings.log.listen.host, port: settings.log.listen.port, limits: settings.log.serving,
         group: group,
         routes: LogRoutes(log: log, views: views, needs: needs, rejects: rejects),
-        probe: probe { [("log", log.problem)] }, logger: logger)
+        probe: probe { [("log", log.problem)] }, callers: callers, logger: logger)
       do {
         let address = try await listen("log", settings.log.listen, server)
         let keeping = Task { await file.keep(change: { rejects.changes }, { rejects.kept }) }
@@ -166,6 +166,7 @@
         let bound = try await ingest.start()
         return ListenAddress(host: bound?.ipAddress ?? settings.ingest.listen.host, port: bound?.port ?? 0)
       }
+      mesh.watchCallers { await ingest.renewLocalConnections() }
       let reports = Task { await reportIngest(totals, rejects, suspects, to: log) }
       return StartedService(
         address: address,
@@ -187,8 +188,12 @@
         name: "compute", host: settings.compute.listen.host, port: settings.compute.listen.port,
         limits: settings.compute.serving, group: group,
         routes: ComputeRoutes(
-          store: compute, late: compute, admin: compute, generationsVersion: { compute.generationsVersion }),
-        probe: probe { [("compute", await compute.problem()), ("log", await log.problem())] }, logger: logger)
+          store: compute, late: compute, admin: compute,
+          adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
+          generationsVersion: { compute.generationsVersion }),
+        // Rows are answered for while the log is away.
+        probe: probe(dispensable: { [("log", await log.problem())] }) { [("compute", await compute.problem())] }, callers: callers,
+        logger: logger)
       do {
         let address = try await listen("compute", settings.compute.listen, server)
         let mesh = mesh
@@ -211,14 +216,14 @@
       let security = try await EdgeSecurity.start(settings, logger: logger)
       let (client, log) = try await remoteLog(patience: .seconds(5))
       let computeClient = WireClient(dialler: mesh.dialler(to: .compute), group: group)
-      let diallers = [client.dialler, computeClient.dialler]
-      let instances: @Sendable () async -> [ServiceInstance] = { diallers.flatMap { $0.instances } }
       let store = RemoteViewStore(client: computeClient, partitionCount: log.partitionCount, logger: logger)
+      let mesh = mesh
       let query = QueryService(
         configuration: QueryConfiguration(settings), store: store, admin: RemoteViewAdmin(store), log: log,
-        probe: probe(instances: instances) { [("compute", await store.problem()), ("log", await log.problem())] },
-        // Computed here, from the log over the wire: compute's instances keep to their partitions.
-        late: store, adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
+        probe: probe(instances: { await mesh.instances() }, dispensable: { [("log", await log.problem())] }) {
+          [("compute", await store.problem())]
+        },
+        late: store, adHoc: RemoteAdHocStore(client: computeClient, partitionCount: log.partitionCount, logger: logger),
         ingest: { try? await log.ingest() }, rejects: { () async throws(LogError) in try await log.rejects() },
         gate: security.gate,
         secure: security.secure, group: group, logger: logger)
@@ -226,6 +231,7 @@
         let bound = try await query.start()
         return ListenAddress(host: bound.host, port: bound.port)
       }
+      mesh.watchCallers { await query.renewLocalConnections() }
       return StartedService(
         address: address,
         stops: [
@@ -275,6 +281,9 @@
       return (client, try await RemoteLog.connect(client, configuration: configuration, logger: logger))
     }
 
+    /// Whom the log and compute answer, whose own ports any user of this machine can reach.
+    private var callers: LocalCallers { LocalCallers(users: settings.mesh.sidecarUser.map { [$0] } ?? []) }
+
     private func listen(_ name: String, _ wanted: ListenAddress, _ server: WireServer) async throws -> ListenAddress {
       try await EmbeddedServices.listening(name, wanted) {
         let bound = try await server.start()
@@ -283,23 +292,14 @@
     }
 
     private func probe(
-      instances: @escaping @Sendable () async -> [ServiceInstance] = { [] },
+      instances: @escaping @Sendable () async -> ServiceInstances = { ServiceInstances() },
+      dispensable: @escaping @Sendable () async -> [(name: String, problem: String?)] = { [] },
       _ checks: @escaping @Sendable () async -> [(name: String, problem: String?)]
     ) -> ServiceProbe {
       let registry = registry
       return ServiceProbe(
-        readiness: { ServiceProbe.Readiness(await checks()) }, metrics: { registry.exposition() }, instances: instances)
-    }
-  }
-
-  extension PeerDialler {
-    /// The service's instances as the console shows them: a dialler knows those only whose checks pass.
-    var instances: [ServiceInstance] {
-      peers().peers.map { peer in
-        let partitions = (peer.metadata["partitions"] ?? "").split(separator: ",").compactMap { UInt16($0) }
-        return ServiceInstance(
-          service: service, id: peer.id, address: peer.address, health: "passing", partitions: partitions.map { PartitionID($0) })
-      }
+        readiness: { ServiceProbe.Readiness(await checks(), dispensable: await dispensable()) },
+        metrics: { registry.exposition() }, instances: instances)
     }
   }
 #endif

@@ -19,13 +19,19 @@ public struct AdHocRequest: Sendable, Hashable {
   public var timeout: Duration
   /// Rows held at most, over all partitions: what bounds memory.
   public var rowsMax: Int
+  /// Those of the log that are folded; all when nil.
+  public var partitions: Set<PartitionID>?
 
-  public init(definition: ViewDefinition, from: Timestamp?, to: Timestamp?, timeout: Duration, rowsMax: Int) {
+  public init(
+    definition: ViewDefinition, from: Timestamp?, to: Timestamp?, timeout: Duration, rowsMax: Int,
+    partitions: Set<PartitionID>? = nil
+  ) {
     self.definition = definition
     self.from = from
     self.to = to
     self.timeout = timeout
     self.rowsMax = rowsMax
+    self.partitions = partitions
   }
 }
 

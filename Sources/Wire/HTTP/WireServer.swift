@@ -38,16 +38,17 @@ public final class WireServer: Sendable {
   ///   - group: Whose loops serve the connections; not shut down here.
   ///   - routes: What answers.
   ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
+  ///   - callers: Whom the routes are for, of this machine's users; nil asks nobody.
   ///   - logger: Told of what fails.
   public init(
     name: String, host: String, port: Int, limits: ServingLimits = ServingLimits(), group: any EventLoopGroup,
-    routes: any WireRoutes, probe: ServiceProbe, logger: Logger
+    routes: any WireRoutes, probe: ServiceProbe, callers: LocalCallers? = nil, logger: Logger
   ) {
     self.host = host
     self.port = port
     self.limits = limits
     listener = HTTPListener(group: group, limits: limits)
-    shared = WireServerShared(name: name, routes: routes, probe: probe, logger: logger)
+    shared = WireServerShared(name: name, routes: routes, probe: probe, callers: callers, logger: logger)
   }
 
   /// Accepts connections.
@@ -88,13 +89,15 @@ final class WireServerShared: Sendable {
   let name: String
   let routes: any WireRoutes
   let probe: ServiceProbe
+  let callers: LocalCallers?
   let logger: Logger
   let metrics: WireServerMetrics
   let threads: AnswerThreads
   private let bodyBytes = Atomic<Int>(0)
   private let draining = Atomic<Bool>(false)
 
-  init(name: String, routes: any WireRoutes, probe: ServiceProbe, logger: Logger) {
+  init(name: String, routes: any WireRoutes, probe: ServiceProbe, callers: LocalCallers?, logger: Logger) {
+    self.callers = callers
     self.name = name
     self.routes = routes
     self.probe = probe

@@ -19,6 +19,8 @@ final class WireServerHandler: ChannelInboundHandler {
   private var task: Task<Void, Never>?
   /// The answer went out before the request had come whole: the rest is dropped.
   private var isAnsweredEarly = false
+  /// Whether the connection is of a user whom the routes are for; nil before that was asked.
+  private var isAdmitted: Bool?
 
   init(_ shared: WireServerShared) { self.shared = shared }
 
@@ -98,21 +100,41 @@ final class WireServerHandler: ChannelInboundHandler {
     let (shared, eventLoop) = (shared, context.eventLoop)
     let version = head.headers.first(name: WireVersion.header)
     let bound = NIOLoopBound((handler: self, context: context), eventLoop: eventLoop)
+    let caller = Caller(
+      isAdmitted: shared.callers == nil ? true : isAdmitted, remote: context.remoteAddress, local: context.localAddress)
     task = Task { [request] in
+      let isAdmitted = await caller.isAdmitted(by: shared.callers)
       let response = await RequestID.$current.withValue(request.id) {
-        await WireServerHandler.answer(request, version: version, shared)
+        await WireServerHandler.answer(request, version: version, isAdmitted: isAdmitted, shared)
       }
       if let id = request.id, response.status >= 500 {
         shared.logger.debug("answering \(response.status) to \(request.method) \(request.path)", metadata: ["request": "\(id)"])
       }
       eventLoop.execute {
+        bound.value.handler.isAdmitted = isAdmitted
         bound.value.handler.answer(
           bound.value.context, head, response, to: request.id, received: request.body.readableBytes, since: start)
       }
     }
   }
 
-  private static func answer(_ request: WireRequest, version: String?, _ shared: WireServerShared) async -> WireResponse {
+  /// Who has opened the connection.
+  private struct Caller: Sendable {
+    /// As asked before; nil before the first time.
+    var isAdmitted: Bool?
+    var remote: SocketAddress?
+    var local: SocketAddress?
+
+    func isAdmitted(by callers: LocalCallers?) async -> Bool {
+      if let isAdmitted { return isAdmitted }
+      guard let callers, let remote, let local else { return false }
+      return callers.admits(await SocketOwner.user(of: remote, connectedTo: local))
+    }
+  }
+
+  private static func answer(
+    _ request: WireRequest, version: String?, isAdmitted: Bool, _ shared: WireServerShared
+  ) async -> WireResponse {
     let path = request.path
     let isGet = request.method == .GET || request.method == .HEAD
     switch path {
@@ -131,6 +153,12 @@ final class WireServerHandler: ChannelInboundHandler {
         HTTPProblem(
           status: 405, code: "method_not_allowed", detail: "\(path) takes GET", headers: ["Allow": "GET, HEAD"]))
     default: break
+    }
+    guard isAdmitted else {
+      return WireResponse(
+        HTTPProblem(
+          status: 403, code: "forbidden",
+          detail: "\(shared.name) answers its sidecar's user on this machine, nobody else (mesh.sidecar_user); others come through the mesh"))
     }
     // People ask without a version and are answered; a service that says another one is not.
     if let version, version != String(WireVersion.current) {

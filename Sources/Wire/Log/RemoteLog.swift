@@ -22,6 +22,8 @@ public final class RemoteLog: EventLog, Sendable {
   /// One request's.
   static let timeout = Duration.seconds(10)
   static let waitTimeout = Duration.seconds(20)
+  /// Of a question whose answer somebody can do without.
+  private static let probeTimeout = Duration.milliseconds(800)
   /// Between two reads at a partition's end: each is a journey, and the busier the log, the more there is for one.
   private static let readInterval = Duration.milliseconds(10)
 
@@ -34,6 +36,7 @@ public final class RemoteLog: EventLog, Sendable {
   /// When each partition that was read to its end may be read again.
   private let nextReads: Mutex<[PartitionID: ContinuousClock.Instant]> = Mutex([:])
   private let gathered = GatheredReads()
+  private let presence = LogPresence()
 
   /// Asks the log for its partitions, for as long as it takes until one answers or the task is cancelled.
   /// - Throws: `.incompatible` when what answers is no log of this version, `.unavailable` when cancelled.
@@ -41,7 +44,7 @@ public final class RemoteLog: EventLog, Sendable {
     async throws(LogError)
     -> RemoteLog
   {
-    let response = try await ask(client, WireRequest(.GET, "/v1/log"), nil, contact: nil, patience: nil, logger)
+    let response = try await ask(client, WireRequest(.GET, "/v1/log"), nil, contact: nil, patience: nil, LogPresence(), logger)
     guard case .int(let partitions)? = response.json?["partitions"],
       (1...PartitionID.countMax).contains(Int(clamping: partitions))
     else { throw LogError(.incompatible, "what answers as \(client.dialler.service) does not say how many partitions it has") }
@@ -74,10 +77,10 @@ public final class RemoteLog: EventLog, Sendable {
     lanes.close()
   }
 
-  /// What keeps the log from answering; nil when nothing does. Asks it.
+  /// What keeps the log from answering; nil when nothing does. Asks it, for less than the second that Consul waits for `/readyz`.
   public nonisolated(nonsending) func problem() async -> String? {
     do throws(LogError) {
-      _ = try await ask(WireRequest(.GET, "/v1/log"), nil, patience: .zero)
+      _ = try await ask(WireRequest(.GET, "/v1/log"), nil, patience: .zero, timeout: RemoteLog.probeTimeout)
       return nil
     } catch {
       return error.description
@@ -194,13 +197,32 @@ public final class RemoteLog: EventLog, Sendable {
   }
 
   public nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
+    try await bounds(of: partition, patience: configuration.questionPatience, timeout: RemoteLog.timeout)
+  }
+
+  private nonisolated(nonsending) func bounds(
+    of partition: PartitionID, patience: Duration, timeout: Duration
+  ) async throws(LogError) -> PartitionBounds {
     guard partition.index < partitionCount else { throw unknown(partition) }
     let response = try await ask(
-      WireRequest(.GET, "/v1/log/partitions/\(partition)"), partition, patience: configuration.questionPatience)
+      WireRequest(.GET, "/v1/log/partitions/\(partition)"), partition, patience: patience, timeout: timeout)
     guard case .int(let start)? = response.json?["start"], case .int(let end)? = response.json?["high_watermark"],
       0 <= start, start <= end
     else { throw malformed(partition) }
-    return PartitionBounds(startOffset: Offset(start), highWatermark: Offset(end))
+    let bounds = PartitionBounds(startOffset: Offset(start), highWatermark: Offset(end))
+    presence.note(bounds, of: partition)
+    return bounds
+  }
+
+  public nonisolated(nonsending) func lastBounds(of partition: PartitionID) async -> KnownBounds? {
+    if presence.isWorthAsking {
+      do throws(LogError) {
+        return KnownBounds(try await bounds(of: partition, patience: .zero, timeout: RemoteLog.probeTimeout))
+      } catch {
+        logger.debug("no bounds of partition \(partition): \(error)")
+      }
+    }
+    return presence.bounds(of: partition).map { KnownBounds($0, isCurrent: false) }
   }
 
   public nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
@@ -262,13 +284,15 @@ public final class RemoteLog: EventLog, Sendable {
   nonisolated(nonsending) func ask(
     _ request: WireRequest, _ partition: PartitionID?, patience: Duration?, timeout: Duration = RemoteLog.timeout
   ) async throws(LogError) -> WireResponse {
-    try await RemoteLog.ask(client, request, partition, contact: contact, patience: patience, timeout: timeout, logger)
+    try await RemoteLog.ask(client, request, partition, contact: contact, patience: patience, timeout: timeout, presence, logger)
   }
 
   /// Asks until the log answers with a success or with an error that will not pass. Only for what may be asked twice.
+  /// - Parameter patience: From the question on, or from when the log went away, if that is earlier: whoever asks later has not to wait as
+  ///   long again to hear the same.
   private nonisolated(nonsending) static func ask(
     _ client: WireClient, _ request: WireRequest, _ partition: PartitionID?, contact: LogContact?, patience: Duration?,
-    timeout: Duration = RemoteLog.timeout, _ logger: Logger
+    timeout: Duration = RemoteLog.timeout, _ presence: LogPresence, _ logger: Logger
   ) async throws(LogError) -> WireResponse {
     var request = request
     request.log = contact?.name
@@ -286,7 +310,10 @@ public final class RemoteLog: EventLog, Sendable {
           if let other = contact?.judge(response) {
             failure = other
           } else {
-            if response.status == 200 { return response }
+            guard response.status != 200 else {
+              presence.answered()
+              return response
+            }
             failure = LogError(response, partition: partition)
           }
         case .failure(let error): failure = LogError(error, partition: partition)
@@ -295,9 +322,13 @@ public final class RemoteLog: EventLog, Sendable {
         failure = LogError(.unavailable, partition: partition, "no instance of \(client.dialler.service) is known")
       }
       // Another log may have taken the place of one that comes back.
-      guard failure.code == .unavailable || failure.code == .anotherLog else { throw failure }
+      guard failure.code == .unavailable || failure.code == .anotherLog else {
+        presence.answered()
+        throw failure
+      }
       if Task.isCancelled { throw failure }
-      if let patience, ContinuousClock.now - start >= patience { throw failure }
+      let since = presence.failed()
+      if let patience, ContinuousClock.now - min(start, since) >= patience { throw failure }
       logger.debug("asking the log again: \(failure)")
       // Cancelled: the next round's failure is the last.
       try? await Task.sleep(for: backoff.delay())

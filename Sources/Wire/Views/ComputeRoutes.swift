@@ -9,6 +9,7 @@ public struct ComputeRoutes: WireRoutes {
   let store: any ViewStore
   private let late: (any LateEventStore)?
   private let admin: (any ViewAdmin)?
+  private let adHoc: (any AdHocStore)?
   private let generationsVersion: @Sendable () -> UInt64
   let streams = ComputeStreams()
 
@@ -16,14 +17,16 @@ public struct ComputeRoutes: WireRoutes {
   ///   - store: Answers for the instance's partitions.
   ///   - late: Lists their late events; nil where nobody keeps them.
   ///   - admin: Changes and compares generations; nil where that is not offered.
+  ///   - adHoc: Computes aggregations once; nil where that is not offered.
   ///   - generationsVersion: How many entries of the record of views the instance goes by; rises with each change.
   public init(
-    store: any ViewStore, late: (any LateEventStore)? = nil, admin: (any ViewAdmin)? = nil,
+    store: any ViewStore, late: (any LateEventStore)? = nil, admin: (any ViewAdmin)? = nil, adHoc: (any AdHocStore)? = nil,
     generationsVersion: @escaping @Sendable () -> UInt64 = { 0 }
   ) {
     self.store = store
     self.late = late
     self.admin = admin
+    self.adHoc = adHoc
     self.generationsVersion = generationsVersion
   }
 
@@ -38,7 +41,8 @@ public struct ComputeRoutes: WireRoutes {
   /// What each path takes: the description is held to it.
   private static let methods: [Substring: String] = {
     let posted = [
-      "read", "late", "apply", "replay", "estimate", "promote", "rollback", "drop", "remove", "pinned", "verify", "stream",
+      "read", "late", "aggregate", "apply", "replay", "estimate", "promote", "rollback", "drop", "remove", "pinned", "verify",
+      "stream",
       "stream/next", "stream/close", "slowest",
     ]
     var methods: [Substring: String] = [
@@ -70,11 +74,22 @@ public struct ComputeRoutes: WireRoutes {
           return ComputeRoutes.bad(request)
         }
         return WireResponse(try await late.late(wanted).json)
+      case (.POST, "/v1/compute/aggregate"): return await aggregate(request)
       default:
         if let answer = try await streamed(request) { return answer }
         if let admin, let answer = try await self.admin(request, admin) { return answer }
         return LogRoutes.refusal(request, allowed: nil)
       }
+    } catch {
+      return error.response
+    }
+  }
+
+  private func aggregate(_ request: WireRequest) async -> WireResponse {
+    guard let adHoc else { return LogRoutes.refusal(request, allowed: nil) }
+    guard let wanted = AdHocRequest(json: ComputeRoutes.json(request)) else { return ComputeRoutes.bad(request) }
+    do throws(AdHocError) {
+      return WireResponse(contentType: WireContent.rows, body: RowsCoding.encode(try await adHoc.aggregate(wanted)))
     } catch {
       return error.response
     }

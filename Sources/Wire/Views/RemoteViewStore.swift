@@ -10,6 +10,10 @@ import Views
 public final class RemoteViewStore: ViewStore {
   /// On top of what a read may wait for: to compute and send the rows.
   static let slack = Duration.seconds(10)
+  /// Before a partition that is missing is looked for again.
+  private static let secondLook = Duration.milliseconds(20)
+  /// Less than the second that Consul waits for `/readyz`.
+  private static let probeTimeout = Duration.milliseconds(800)
 
   let peers: ComputePeers
   /// How far the slowest partition of generations has come, as the instances were told.
@@ -24,9 +28,13 @@ public final class RemoteViewStore: ViewStore {
   }
 
   public nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus] {
+    try await views(within: RemoteViewStore.slack)
+  }
+
+  private nonisolated(nonsending) func views(within timeout: Duration) async throws(ViewStoreError) -> [ViewStatus] {
     let peers = peers
     var merged: [ViewStatus] = []
-    for (peer, response) in try await peers.askAll(WireRequest(.GET, "/v1/compute/views"), within: RemoteViewStore.slack) {
+    for (peer, response) in try await peers.askAll(WireRequest(.GET, "/v1/compute/views"), within: timeout) {
       guard response.status == 200, case .array(let views)? = response.json?["views"] else {
         throw ComputePeers.error(response, peer)
       }
@@ -50,6 +58,18 @@ public final class RemoteViewStore: ViewStore {
   }
 
   public nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
+    var merged = try await readOnce(request)
+    // One that was asked before it took a partition over, and its former owner after it had let it go: they are asked again.
+    for _ in 0..<2 where !merged.missing.isEmpty {
+      do { try await Task.sleep(for: RemoteViewStore.secondLook) } catch { break }
+      merged = try await readOnce(request)
+    }
+    guard merged.missing.isEmpty || request.allowsPartial else { throw .missingPartitions(merged.missing) }
+    return merged
+  }
+
+  /// With what is missing left out.
+  private nonisolated(nonsending) func readOnce(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
     var request = request
     var results = try await results(request)
     // Instances take a new generation over one by one: then the older one, which each still keeps, is everyone's.
@@ -62,18 +82,16 @@ public final class RemoteViewStore: ViewStore {
       throw .unavailable("the instances are not of one mind what view \(request.view) is; try again")
     }
     let owner = ComputePeers.owners(results.map(\.asOf))
-    let missing = peers.missing(owner.keys)
-    guard missing.isEmpty || request.allowsPartial else { throw .missingPartitions(missing) }
     var merged = ComputePeers.merged(results, owner)
-    merged.missing = missing
-    if request.asOf != nil { try merged.checkWhole() }
+    merged.missing = peers.missing(owner.keys)
+    if request.asOf != nil, merged.missing.isEmpty || request.allowsPartial { try merged.checkWhole() }
     return merged
   }
 
   /// Whether every partition is answered for; what is wrong otherwise.
   public nonisolated(nonsending) func problem() async -> String? {
     do throws(ViewStoreError) {
-      for view in try await views() {
+      for view in try await views(within: RemoteViewStore.probeTimeout) {
         let missing = peers.missing(view.partitions.map(\.partition))
         if !missing.isEmpty { return ViewStoreError.missingPartitions(missing).description }
       }

@@ -14,6 +14,7 @@ export async function show(root, { signal }) {
       { name: "state", cell: ([, one]) => pill(one === "ok" ? "ok" : "not ready", one === "ok" ? "good" : "bad") },
       { name: "detail", wrap: true, cell: ([, one]) => (one === "ok" ? "" : one) },
     ], checks, { caption: "Dependencies" })),
+    answer.problem ? h("p", { class: "sub" }, pill("not complete", "bad"), " ", answer.problem) : "",
     panel("Services", answer.instances.length ? table([
       { name: "service" }, { name: "id" }, { name: "address" },
       { name: "health", cell: (one) => pill(one.health, one.health === "passing" ? "good" : "bad") },
