@@ -260,7 +260,8 @@ struct WebSocketSessionTests {
     loop.run()
     log.complete(0)
     loop.run()
-    #expect(transport.sent.count == 3 && transport.sent[1].contains(#""messages":1,"appended":1"#) && transport.sent[2] == "close 1000")
+    #expect(
+      transport.sent.count == 3 && transport.sent[1].contains(#""messages":1,"appended":1"#) && transport.sent[2] == "close 1000")
   }
 
   @Test("answers a close whose acknowledgements do not come within two heartbeats")

@@ -1,4 +1,6 @@
 import Logging
+import NIOCore
+import NIOHTTP1
 import NIOPosix
 import Synchronization
 import TestSupport
@@ -119,7 +121,9 @@ private final class Member: Sendable {
     #expect(try await consul.run(["kv", "get", "-keys", "penstock/"]).split(whereSeparator: \.isWhitespace) == [])
   }
 
-  @Test("whoever joins or leaves in order: every partition is answered for at every moment, however long its new owner takes to begin")
+  @Test(
+    "whoever joins or leaves in order: every partition is answered for at every moment, however long its new owner takes to begin"
+  )
   func handOver() async throws {
     let consul = try await ConsulProcess.start()
     let client = try client(consul)
@@ -239,6 +243,20 @@ private final class Member: Sendable {
   }
 }
 
+/// An agent that has `log-1` and nothing else.
+private final class KnowsOne: ChannelInboundHandler {
+  typealias InboundIn = HTTPServerRequestPart
+  typealias OutboundOut = HTTPServerResponsePart
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard case .head(let head) = unwrapInboundIn(data) else { return }
+    let status: HTTPResponseStatus = head.uri == "/v1/agent/service/log-1" ? .ok : .notFound
+    context.write(
+      wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: status, headers: ["Content-Length": "0"]))), promise: nil)
+    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+  }
+}
+
 @Suite(.serialized, .timeLimit(.minutes(1))) struct ConsulClientTests {
   private let group = MultiThreadedEventLoopGroup.singleton
   private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -276,6 +294,27 @@ private final class Member: Sendable {
     #expect(await eventually { (try? await client.isRegistered("log-1")) == true })
     try await client.deregister("log-1")
     #expect(await eventually { (try? await client.isRegistered("log-1")) == true })
+  }
+
+  @Test("an agent that answers on a Unix socket is asked there")
+  func unixSocket() async throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path + "/http.sock"
+    let server = try await ServerBootstrap(group: group)
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.configureHTTPServerPipeline()
+          try channel.pipeline.syncOperations.addHandler(KnowsOne())
+        }
+      }
+      .bind(unixDomainSocketPath: path).get()
+    var configuration = ConsulConfiguration()
+    configuration.socket = path
+    let client = try ConsulClient(configuration, group: group, logger: logger)
+    #expect(try await client.isRegistered("log-1"))
+    #expect(try await !client.isRegistered("log-2"))
+    try await server.close()
+    await #expect { _ = try await client.isRegistered("log-1") } throws: { ($0 as? ConsulError)?.code == .unreachable }
   }
 
   @Test("no agent, and a token the agent does not know, are errors of their own")

@@ -17,9 +17,12 @@ import Testing
       .query, own: [entry("query-1", port: 8080, "passing")], sidecars: [])
     overview.add(
       .compute,
-      own: [entry("c2", port: 1, "passing", "critical", "warning"), entry("c1", port: 2, "passing"), entry("c3", port: 5, "passing")],
+      own: [
+        entry("c2", port: 1, "passing", "critical", "warning"), entry("c1", port: 2, "passing"), entry("c3", port: 5, "passing"),
+      ],
       sidecars: [
-        entry("c1-sidecar-proxy", of: "c1", port: 3, "warning", "passing"), entry("c2-sidecar-proxy", of: "c2", port: 4, "passing"),
+        entry("c1-sidecar-proxy", of: "c1", port: 3, "warning", "passing"),
+        entry("c2-sidecar-proxy", of: "c2", port: 4, "passing"),
       ])
     overview.add([3: "c1", 0: "c1", 1: "c2", 2: "gone"])
     #expect(overview.instances.map(\.id) == ["c1", "c2", "c3", "query-1"])

@@ -68,7 +68,8 @@ private struct NoStore: ViewStore {
 
   private func served(_ instance: Instance) async throws -> (server: WireServer, port: Int) {
     let server = WireServer(
-      name: "compute", host: "127.0.0.1", port: 0, group: ServedLog.group, routes: ComputeRoutes(store: NoStore(), adHoc: instance),
+      name: "compute", host: "127.0.0.1", port: 0, group: ServedLog.group,
+      routes: ComputeRoutes(store: NoStore(), adHoc: instance),
       probe: ServiceProbe(readiness: { ServiceProbe.Readiness([]) }, metrics: { "" }), logger: quiet)
     return (server, try #require(try await server.start()?.port))
   }
@@ -79,7 +80,8 @@ private struct NoStore: ViewStore {
       timeout: .seconds(30), rowsMax: rowsMax)
   }
 
-  @Test("each folds a share of the partitions, and together they say what one says; one that is gone leaves its share to the others")
+  @Test(
+    "each folds a share of the partitions, and together they say what one says; one that is gone leaves its share to the others")
   func shares() async throws {
     let directory = try TemporaryDirectory()
     let log = try await log(directory)

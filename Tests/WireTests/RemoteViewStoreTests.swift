@@ -30,6 +30,37 @@ private struct SomePartitions: ViewStore {
   }
 }
 
+/// Never answers.
+private struct Halting: ViewStore {
+  nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus] { [] }
+  nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
+    try? await Task.sleep(for: .seconds(3600))
+    throw .unavailable("cancelled")
+  }
+}
+
+/// Has half of the partitions at first, then all.
+private actor Moving: ViewStore {
+  private let store: any ViewStore
+  private let all: Set<PartitionID>
+  private var reads = 0
+
+  init(store: any ViewStore, all: Set<PartitionID>) {
+    self.store = store
+    self.all = all
+  }
+
+  private func next() -> Set<PartitionID> {
+    reads += 1
+    return reads == 1 ? all.filter { $0.index < 2 } : all
+  }
+
+  nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus] { try await store.views() }
+  nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
+    try await SomePartitions(store: store, partitions: await next()).read(request)
+  }
+}
+
 private let catalogText = """
   views:
     by_source:
@@ -117,6 +148,32 @@ struct RemoteViewStoreTests {
     #expect(partial.missing == [PartitionID(2)] && partial.asOf[PartitionID(2)] == nil)
     await first.server.shutDown()
     await client.close()
+    await compute.shutDown()
+    await log.close()
+  }
+
+  @Test("an instance that halts is waited for until it is none any more; a partition that has just moved is looked for twice")
+  func halted() async throws {
+    let directory = try TemporaryDirectory()
+    let (log, compute, _) = try await counted(directory)
+    let all = Set((0..<4).map { PartitionID($0) })
+    let halting = try await server(Halting())
+    let moving = try await server(Moving(store: compute, all: all))
+    let dialler = LoopbackDialler(service: "compute", [.init(id: "a", port: halting.port), .init(id: "b", port: moving.port)])
+    let client = WireClient(dialler: dialler, group: ServedLog.group)
+    let remote = RemoteViewStore(client: client, partitionCount: 4, logger: quiet)
+    let start = ContinuousClock.now
+    let leaving = Task {
+      try await Task.sleep(for: .milliseconds(1200))
+      dialler.set([.init(id: "b", port: moving.port)])
+    }
+    let result = try await remote.read(ViewReadRequest(view: "all", timeout: .seconds(60)))
+    #expect(Set(result.asOf.offsets.keys) == all && result.missing.isEmpty)
+    #expect(ContinuousClock.now - start < .seconds(20))
+    try await leaving.value
+    await client.close()
+    await halting.server.shutDown(timeout: .milliseconds(100))
+    await moving.server.shutDown(timeout: .seconds(1))
     await compute.shutDown()
     await log.close()
   }

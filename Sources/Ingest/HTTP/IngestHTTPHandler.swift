@@ -225,7 +225,8 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
         context, head,
         HTTPProblem(
           status: 503, code: "log_unavailable",
-          detail: "the log has not answered in time, and may have the events all the same; send them again, with the same id or sequence",
+          detail:
+            "the log has not answered in time, and may have the events all the same; send them again, with the same id or sequence",
           headers: ["Retry-After": "5"]))
     }
   }
@@ -284,6 +285,7 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
   // MARK: answers
 
   private func answer(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ tracker: RequestTracker) {
+    expiry?.cancel()
     if let failure = tracker.failure {
       ingest.logger.error("answering 503: \(failure)", metadata: ["request": "\(requestID(head))"])
       answer(

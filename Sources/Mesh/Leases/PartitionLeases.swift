@@ -4,7 +4,7 @@ import Logging
 public protocol LeaseHolder: Sendable {
   /// The leases on these are held from now on; the fence says so already. Returns when the worker answers for them.
   func acquired(_ partitions: Set<Int>) async
-  /// These are to go to another: returns when their state is checkpointed. The leases are still held. The worker goes on to answer for them.
+  /// These are to go to another: returns when their state is checkpointed. The leases are still held. The worker answers for them still.
   func handOver(_ partitions: Set<Int>) async
   /// The leases on these are gone: another may own them already. Nothing may be stored for them; what is known of them is answered still.
   func lost(_ partitions: Set<Int>) async
@@ -127,7 +127,8 @@ public actor PartitionLeases {
       guard ContinuousClock.now - warned > .seconds(10) else { continue }
       warned = .now
       logger.warning(
-        "no partitions are leased yet: \(configuration.member) is not listed as passing after \(warned - start); does its sidecar run?")
+        "no partitions are leased yet: \(configuration.member) is not listed as passing after \(warned - start); does its sidecar run?"
+      )
     }
     isOpen = true
     return true

@@ -205,12 +205,14 @@ enum SettingKeys {
 
   enum Mesh {
     static let consul = Setting<String>.text(
-      "mesh.consul", default: "127.0.0.1:8500", expected: "an address and a port, as 127.0.0.1:8500, or unix:///run/consul/http.sock",
+      "mesh.consul", default: "127.0.0.1:8500",
+      expected: "an address and a port, as 127.0.0.1:8500, or unix:///run/consul/http.sock",
       help: "The HTTP address of this machine's Consul agent, or its Unix socket; `penstock up` does not ask it."
     ) { AgentAddress(parsing: $0) != nil }
     static let sidecarUser = Setting<String?>.optionalText(
       "mesh.sidecar_user", expected: "null, or a user's name or number",
-      help: "The user that the log's and compute's sidecars run as: on this machine only that one, the service's own and root are answered; "
+      help:
+        "The user that the log's and compute's sidecars run as: on this machine only that one, the service's own and root are answered; "
         + "null: the own."
     ) { LocalUser.number(of: $0) != nil }
     static let tokenFile = Setting<String?>.optionalText(

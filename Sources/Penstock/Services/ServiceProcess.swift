@@ -192,7 +192,8 @@
           adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
           generationsVersion: { compute.generationsVersion }),
         // Rows are answered for while the log is away.
-        probe: probe(dispensable: { [("log", await log.problem())] }) { [("compute", await compute.problem())] }, callers: callers,
+        probe: probe(dispensable: { [("log", await log.problem())] }) { [("compute", await compute.problem())] },
+        callers: callers,
         logger: logger)
       do {
         let address = try await listen("compute", settings.compute.listen, server)

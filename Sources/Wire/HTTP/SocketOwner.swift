@@ -34,7 +34,8 @@ enum SocketOwner {
     case (.v4(let remote), .v4(let local)):
       let (remote, local) = (remote.address, local.address)
       func text(_ address: sockaddr_in, mapped: Bool) -> String {
-        (mapped ? "0000000000000000" + word([0, 0, 0xFF, 0xFF]) : "") + word(bytes(of: address.sin_addr)) + ":" + port(address.sin_port)
+        (mapped ? "0000000000000000" + word([0, 0, 0xFF, 0xFF]) : "") + word(bytes(of: address.sin_addr)) + ":"
+          + port(address.sin_port)
       }
       return [
         ("/proc/net/tcp", text(remote, mapped: false) + " " + text(local, mapped: false)),

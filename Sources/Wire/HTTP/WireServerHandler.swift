@@ -158,7 +158,9 @@ final class WireServerHandler: ChannelInboundHandler {
       return WireResponse(
         HTTPProblem(
           status: 403, code: "forbidden",
-          detail: "\(shared.name) answers its sidecar's user on this machine, nobody else (mesh.sidecar_user); others come through the mesh"))
+          detail:
+            "\(shared.name) answers its sidecar's user on this machine, nobody else (mesh.sidecar_user); others come through the mesh"
+        ))
     }
     // People ask without a version and are answered; a service that says another one is not.
     if let version, version != String(WireVersion.current) {

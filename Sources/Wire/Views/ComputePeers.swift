@@ -6,6 +6,7 @@ import Views
 /// The compute instances, as those ask them who put their answers together.
 final class ComputePeers: Sendable {
   private static let definitionsMax = 256
+  private static let quick = Duration.seconds(1)
 
   typealias Answer = (peer: Peer, response: WireResponse)
 
@@ -27,23 +28,9 @@ final class ComputePeers: Sendable {
   /// - Throws: `.unavailable` when none answers.
   nonisolated(nonsending) func askAll(_ request: WireRequest, within timeout: Duration) async throws(ViewStoreError) -> [Answer] {
     let peers = try known()
-    let client = client
     let answers = await withTaskGroup(of: (Peer, Result<WireResponse, PeerError>).self) { group in
       for peer in peers {
-        group.addTask {
-          do throws(PeerError) {
-            return (peer, .success(try await client.send(request, to: peer, within: timeout)))
-          } catch let error where error.code == .disconnected {
-            // A pooled connection that its peer had closed.
-            do throws(PeerError) {
-              return (peer, .success(try await client.send(request, to: peer, within: timeout)))
-            } catch {
-              return (peer, .failure(error))
-            }
-          } catch {
-            return (peer, .failure(error))
-          }
-        }
+        group.addTask { (peer, await self.ask(peer, request, within: timeout)) }
       }
       var answers: [(Peer, Result<WireResponse, PeerError>)] = []
       for await answer in group { answers.append(answer) }
@@ -61,6 +48,44 @@ final class ComputePeers: Sendable {
     }
     if responses.isEmpty, let failure { throw .unavailable("\(failure)") }
     return responses
+  }
+
+  /// Asks one, until it answers or is no instance any more: one that halts would be waited for to the end of the time.
+  private func ask(_ peer: Peer, _ request: WireRequest, within timeout: Duration) async -> Result<WireResponse, PeerError> {
+    await withTaskGroup(of: Result<WireResponse, PeerError>?.self) { group in
+      group.addTask { await self.send(request, to: peer, within: timeout) }
+      group.addTask {
+        await self.waitUntilGone(peer)
+        return nil
+      }
+      defer { group.cancelAll() }
+      if let answer = await group.next() ?? nil { return answer }
+      let gone = PeerError(
+        .unreachable, service: client.dialler.service, peer: peer, "the instance is gone, and has not answered")
+      return .failure(gone)
+    }
+  }
+
+  private func send(_ request: WireRequest, to peer: Peer, within timeout: Duration) async -> Result<WireResponse, PeerError> {
+    do throws(PeerError) {
+      return .success(try await client.send(request, to: peer, within: timeout))
+    } catch {
+      // A pooled connection that its peer had closed.
+      guard error.code == .disconnected else { return .failure(error) }
+    }
+    do throws(PeerError) { return .success(try await client.send(request, to: peer, within: timeout)) } catch {
+      return .failure(error)
+    }
+  }
+
+  /// Returns when the instance is not listed any more, or the task is cancelled. What is quick is not worth a look.
+  private func waitUntilGone(_ peer: Peer) async {
+    do { try await Task.sleep(for: ComputePeers.quick) } catch { return }
+    while !Task.isCancelled {
+      let list = client.dialler.peers()
+      guard list.peers.contains(where: { $0.id == peer.id }) else { return }
+      await client.dialler.waitForChange(from: list.version)
+    }
   }
 
   /// What the instances' answers to a request hold; of those that cannot answer now, nothing: their partitions will be found missing.

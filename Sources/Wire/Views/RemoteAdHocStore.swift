@@ -66,7 +66,9 @@ public final class RemoteAdHocStore: AdHocStore {
   }
 
   /// Deals the partitions out and asks all at once. The first that says that there is no answer ends the others' work.
-  private nonisolated(nonsending) func ask(_ request: AdHocRequest, _ partitions: Set<PartitionID>, of peers: [Peer]) async -> [Part] {
+  private nonisolated(nonsending) func ask(_ request: AdHocRequest, _ partitions: Set<PartitionID>, of peers: [Peer]) async
+    -> [Part]
+  {
     var shares: [Set<PartitionID>] = Array(repeating: [], count: peers.count)
     for (index, partition) in partitions.sorted().enumerated() { shares[index % peers.count].insert(partition) }
     return await withTaskGroup(of: Part.self) { group in
