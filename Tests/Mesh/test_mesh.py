@@ -280,7 +280,7 @@ def test_only_the_six_edges_are_open_and_nobody_else_gets_a_byte_through(mesh, t
         """What the target's sidecar lets through of an answer to the source; None shows no certificate."""
         try:
             with dial(mesh, tmp_path, source, target) as connection:
-                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
                 return connection.recv(100)
         except (ssl.SSLError, ConnectionError):
             return b""
@@ -530,7 +530,7 @@ def test_an_aggregation_is_computed_by_all_workers_and_is_what_the_view_says(mes
 @pytest.mark.parametrize("target", ["query", "ingest"])
 def test_a_withdrawn_operator_is_read_to_no_more_also_when_allowed_for_a_moment(mesh, tmp_path, target):
     def ask(connection):
-        connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
 
     edge = ("penstock-operators", f"penstock-{target}")
@@ -538,11 +538,11 @@ def test_a_withdrawn_operator_is_read_to_no_more_also_when_allowed_for_a_moment(
         with dial(mesh, tmp_path, "operators", target) as idle, dial(mesh, tmp_path, "operators", target) as streaming:
             ask(idle)
             if target == "query":
-                streaming.sendall(b"GET /v1/overview/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                streaming.sendall(b"GET /v1/overview/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             else:
                 key = base64.b64encode(b"0123456789abcdef")
                 streaming.sendall(
-                    b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                    b"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                     b"Sec-WebSocket-Key: " + key + b"\r\n\r\n"
                 )
             assert streaming.recv(4096).startswith((b"HTTP/1.1 200", b"HTTP/1.1 101"))
@@ -557,7 +557,7 @@ def test_a_withdrawn_operator_is_read_to_no_more_also_when_allowed_for_a_moment(
             mesh.consul("intention", "create", "-allow", *edge)
             with dial(mesh, tmp_path, "operators", target) as second:
                 # It may be ended with those of the first withdrawal: then there is nothing to end.
-                second.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+                second.sendall(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
                 second.recv(4096)
                 mesh.consul("intention", "delete", *edge)
                 print(f"\nwithdrawn, allowed and withdrawn within {time.monotonic() - withdrawn:.2f} s")
@@ -607,10 +607,10 @@ def test_a_withdrawn_intention_stops_the_flow_within_a_second_and_given_back_it_
 def test_a_withdrawn_intention_ends_the_connections_of_a_caller_that_does_not_care(mesh, tmp_path):
     with dial(mesh, tmp_path, "compute", "log") as idle, dial(mesh, tmp_path, "compute", "log") as waiting:
         for connection in (idle, waiting):
-            connection.sendall(b"GET /v1/log HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.sendall(b"GET /v1/log HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert connection.recv(4096).startswith(b"HTTP/1.1 200")
         body = json.dumps({"past": {str(partition): 10**9 for partition in range(8)}, "timeout_ms": 30000}).encode()
-        waiting.sendall(b"POST /v1/log/wait HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        waiting.sendall(b"POST /v1/log/wait HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         mesh.consul("intention", "delete", "penstock-compute", "penstock-log")
         withdrawn = time.monotonic()
         try:
@@ -624,7 +624,7 @@ def test_a_withdrawn_intention_ends_the_connections_of_a_caller_that_does_not_ca
             # No new one either.
             try:
                 with dial(mesh, tmp_path, "compute", "log") as again:
-                    again.sendall(b"GET /v1/log HTTP/1.1\r\nHost: x\r\n\r\n")
+                    again.sendall(b"GET /v1/log HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
                     assert again.recv(4096) == b""
             except (ssl.SSLError, ConnectionError):
                 pass
@@ -642,7 +642,7 @@ def test_a_withdrawn_intention_ends_the_connections_of_a_caller_that_does_not_ca
 def test_plain_text_on_a_sidecar_reaches_nobody(mesh):
     for offset in (110, 120, 130, 140):
         with socket.create_connection(("127.0.0.1", mesh.base + offset), timeout=10) as connection:
-            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             try:
                 answer = connection.recv(100)
             except ConnectionResetError:

@@ -282,8 +282,14 @@
       return (client, try await RemoteLog.connect(client, configuration: configuration, logger: logger))
     }
 
-    /// Whom the log and compute answer, whose own ports any user of this machine can reach.
-    private var callers: LocalCallers { LocalCallers(users: settings.mesh.sidecarUser.map { [$0] } ?? []) }
+    /// Whom the log and compute answer, whose own ports any user of this machine can reach. Nil where the system does not tell who calls.
+    private var callers: LocalCallers? {
+      #if os(Linux)
+        LocalCallers(users: settings.mesh.sidecarUser.map { [$0] } ?? [])
+      #else
+        nil
+      #endif
+    }
 
     private func listen(_ name: String, _ wanted: ListenAddress, _ server: WireServer) async throws -> ListenAddress {
       try await EmbeddedServices.listening(name, wanted) {
