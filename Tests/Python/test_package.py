@@ -82,7 +82,7 @@ def test_it_runs_from_its_installed_path_as_its_own_user(installed):
     user = pwd.getpwnam("penstock")
     assert user.pw_uid != 0 and user.pw_dir == "/var/lib/penstock"
     folder = pathlib.Path("/var/lib/penstock").stat()
-    assert (folder.st_uid, folder.st_mode & 0o777) == (user.pw_uid, 0o750)
+    assert (folder.st_uid, folder.st_mode & 0o777) == (user.pw_uid, 0o700)
     # Its own libraries, where the build is one that needs them: no Swift is asked of the machine.
     loaded = subprocess.run(
         ["ldd", "/usr/lib/penstock/penstock"], capture_output=True, text=True, check=True).stdout
