@@ -266,14 +266,15 @@ public final class ComputeService: ViewStore {
 
   public nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] {
     let table = book.table
-    let owned = ownedPartitions
+    // Of those handed over, or whose lease is not certain, as of their last checkpoint: of two that have one on disk, the further counts.
+    let answered = answeredPartitions
     var tallies: [ViewTally] = []
     for view in table.viewNames {
       guard let live = table.live(view) else { continue }
       var tally = ViewTally(view: view, generation: live.number, partitions: [])
       for worker in workers {
         do throws(ComputeError) {
-          tally.partitions += try await worker.store.tallies(of: live).filter { owned.contains($0.partition) }
+          tally.partitions += try await worker.store.tallies(of: live).filter { answered.contains($0.partition) }
         } catch {
           throw .failed(error.description)
         }

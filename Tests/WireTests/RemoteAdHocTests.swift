@@ -44,6 +44,7 @@ private struct NoStore: ViewStore {
             key: [source]
             window: { tumble: 1m }
             allowed_lateness: 3650d
+            retention: 3650d
             aggregates: { n: count(), total: sum(data.value), middle: "quantile(data.value, 0.5)" }
         """, file: "test.yaml")
     return try #require(catalog["once"])

@@ -50,6 +50,8 @@ public final class RemoteAdHocStore: AdHocStore {
         switch result {
         case .success(let part):
           open.subtract(share)
+          // Without retention: nothing is kept, so it takes nothing.
+          merged.definition = part.definition
           merged.asOf.formMaximum(part.asOf)
           merged.eventTimeWatermarks.merge(part.eventTimeWatermarks) { $1 }
           merged.rows.append(contentsOf: part.rows)
@@ -111,9 +113,16 @@ public final class RemoteAdHocStore: AdHocStore {
       throw .gone("\(peer) answered \(response.status)")
     }
     guard response.contentType == WireContent.rows,
-      let part = RowsCoding.decode(response.body, definition: { $0 == request.definition.yaml ? request.definition : nil }),
+      let part = RowsCoding.decode(response.body, definition: { RemoteAdHocStore.definition($0, of: request) }),
       Set(part.asOf.offsets.keys) == share
     else { throw .failed(.unavailable("\(peer) gave no answer of this protocol: is it of another version?")) }
     return part
+  }
+
+  /// What an instance has folded: the request's definition, or what it made of it.
+  private static func definition(_ yaml: String, of request: AdHocRequest) -> ViewDefinition? {
+    if yaml == request.definition.yaml { return request.definition }
+    let read = try? ViewCatalog(yaml: yaml, file: "wire").views.first
+    return read?.layout.stride == request.definition.layout.stride ? read : nil
   }
 }
