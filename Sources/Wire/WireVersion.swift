@@ -1,6 +1,6 @@
 /// The version of the protocol between services; both sides say theirs, and one that differs is refused.
 public enum WireVersion {
-  public static let current = 3
+  public static let current = 4
   /// Every request and answer between services has it.
   public static let header = "Penstock-Wire"
   /// Which log a request is for, and which one answers: a `LogIdentity`.

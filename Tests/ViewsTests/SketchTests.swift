@@ -29,7 +29,7 @@ private let everything = StateLayout(
   [
     .countRows, .count, .sum, .avg, .min, .max, .variance, .stddev, .first, .last, .quantile(0.5), .quantile(0.95),
     .countDistinct, .rate,
-  ].map { .init(function: $0, argument: $0 == .countRows ? nil : 0) }, windowLength: 6_400)
+  ].map { .init(function: $0, argument: $0 == .countRows ? nil : 0) })
 
 private func state(_ samples: [Sample], _ layout: StateLayout = everything) -> [UInt64] {
   var rows = StateRows(layout: layout)
@@ -256,7 +256,7 @@ func firstAndLast() {
 @Test("rate is the increase over the time between first and last sample, resets counted from zero")
 func rates() {
   let second: Int64 = 1_000_000_000
-  let layout = StateLayout([.init(function: .rate, argument: 0)], windowLength: 64 * second)
+  let layout = StateLayout([.init(function: .rate, argument: 0)])
   func rate(_ samples: [(Int64, Double)]) -> ResultValue {
     let samples = samples.enumerated().map { Sample($1.1, time: $1.0 * second, offset: Int64($0)) }
     return state(samples, layout).withUnsafeBufferPointer { layout.value(of: 0, in: $0) }

@@ -19,7 +19,7 @@ import Views
 /// No index is partial. SQLite may prepare a statement anew with the values bound at that moment, choose an index that holds these values' rows only, and
 /// keep to it when others are bound: it then finds none of theirs.
 enum CheckpointSchema {
-  static let formatVersion = 3
+  static let formatVersion = 4
   /// Those with rows of a view by partition.
   static let tables = ["progress", "state", "session", "late"]
   /// Made when a view of sessions first outgrows its memory: the sessions of a key are then looked for in the file.

@@ -132,7 +132,7 @@ func foldTimed(
 }
 
 func foldRates(
-  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ batch: StateRows.Batch, _ values: ValueVector, width: Int64,
+  _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ batch: StateRows.Batch, _ values: ValueVector,
   _ arena: inout StateArena
 ) -> Int {
   values.withColumns { kinds, bits in
@@ -151,9 +151,7 @@ func foldRates(
         unusable &+= 1
         continue
       }
-      CounterRate.add(
-        base + slot &* stride, time: batch.times[row], offset: UInt64(bitPattern: batch.baseOffset.rawValue) &+ UInt64(row) &+ 1,
-        value: value, width: width, &arena)
+      CounterRate.add(base + slot &* stride, time: batch.times[row], value: value, &arena)
     }
     return unusable
   } ?? 0

@@ -1,156 +1,303 @@
-/// What `rate(x)` keeps of a counter: the first and the last sample of each slot of time.
+/// What `rate(x)` keeps of a counter: its samples, all of them while there are at most 4,096.
 ///
 /// The rate is the counter's increase from the first sample to the last over the seconds between them: null for fewer than two samples, or when all are of
-/// one time. The increase is the sum, over samples in the order of event time, of value − value before; where a value is smaller than the one before,
-/// the counter began anew from zero, and the increase is the value itself. Rows that merge put their samples into one order, so what the counter rose
-/// between two windows counts in their union.
+/// one time. Samples go by event time, and those of one time by value; where a value is smaller than the one before, the counter began anew from zero.
+/// Rows that merge put their samples into one order, so what the counter rose between two windows counts in their union.
 ///
-/// Late and early events may come in any order, so samples are kept, not increases: two a slot. A slot is 1/64 of the window's length (of a session, of
-/// its gap), aligned to the epoch; while a row has more than 512 slots they are joined in pairs. Exactness: exact for one or two samples a slot; of more, a
-/// reset between the first and the last is seen when the last is smaller. What is kept depends on the samples alone, so merging is exact.
+/// Late and early events may come in any order, so samples are kept, not increases: one that is found later may lie between any two. Exactness: exact for up
+/// to 4,096 different samples. Of more, a row has slots of 2^level nanoseconds, aligned to the epoch, at most 1,024 and as narrow as that allows, and keeps
+/// four samples of each: the first, the last, the smallest and the largest. That is exact where in no slot a counter is reset twice, or climbs back to where
+/// it was before a reset.
+///
+/// What is kept depends on the set of samples alone, so merging is exact: the number of samples and the number of slots of a width only grow, so the level
+/// does, too; and a slot's four samples are extremes of orders, which are the same of a set and of what was kept of its parts.
 ///
 /// Source: resets as Prometheus' `rate`; no extrapolation, as `rate` of Timescale's `counter_agg`.
 ///
 /// One word of the row's state: the handle of a block.
 /// ```
-/// header  slots · level · 0 · 0       a slot is 2^level times the width
-/// words   per slot, in order: first time · offset + 1 · value, last time · offset + 1 · value
+/// header  samples · level, 0 while all are kept · slots, 0 while all are kept · 0
+/// words   per sample, in order: time · value
 /// ```
-/// Canonical: the level, then the slots.
+/// Canonical: the level, then the samples.
 enum CounterRate {
-  static let slotsMax = 512
-  private static let slotWords = 6
-  static let tailWordsMax = 1 + slotsMax * slotWords
-  static let slotsPerWindow: Int64 = 64
+  static let samplesMax = 4096
+  static let slotsMax = 1024
+  private static let slotSamplesMax = 4
+  private static let sampleWords = 2
+  static let tailWordsMax = 1 + samplesMax * sampleWords
+  /// A tail with more samples is merged whole.
+  private static let oneByOneMax = 8
 
-  static func add(
-    _ state: UnsafeMutablePointer<UInt64>, time: Int64, offset: UInt64, value: Double, width: Int64, _ arena: inout StateArena
-  ) {
-    let sample = (UInt64(bitPattern: time), offset, (value + 0).bitPattern)
-    insert(state, first: sample, last: sample, width: width, &arena)
+  private typealias Words = UnsafeMutablePointer<UInt64>
+
+  // MARK: samples
+
+  @inline(__always) private static func time(_ words: UnsafePointer<UInt64>, _ index: Int) -> Int64 {
+    Int64(bitPattern: words[index &* sampleWords])
   }
 
-  private typealias Sample = (UInt64, UInt64, UInt64)
-
-  private static func number(_ time: UInt64, _ width: Int64, _ level: UInt64) -> Int64 {
-    let time = Int64(bitPattern: time)
-    let slot = time / width - (time % width < 0 ? 1 : 0)
-    return slot >> Int64(level)
+  @inline(__always) private static func value(_ words: UnsafePointer<UInt64>, _ index: Int) -> Double {
+    Double(bitPattern: words[index &* sampleWords &+ 1])
   }
 
-  private static func precedes(_ a: Sample, _ b: Sample) -> Bool {
-    if a.0 != b.0 { return Int64(bitPattern: a.0) < Int64(bitPattern: b.0) }
-    if a.1 != b.1 { return a.1 < b.1 }
-    return Double(bitPattern: a.2) < Double(bitPattern: b.2)
+  private static func isSame(_ a: UnsafePointer<UInt64>, _ i: Int, _ b: UnsafePointer<UInt64>, _ j: Int) -> Bool {
+    time(a, i) == time(b, j) && value(a, i) == value(b, j)
   }
 
-  private static func sample(_ words: UnsafePointer<UInt64>) -> Sample { (words[0], words[1], words[2]) }
-
-  private static func put(_ words: UnsafeMutablePointer<UInt64>, _ sample: Sample) {
-    (words[0], words[1], words[2]) = sample
+  @inline(__always) private static func precedes(_ a: UnsafePointer<UInt64>, _ i: Int, _ b: UnsafePointer<UInt64>, _ j: Int) -> Bool {
+    let (x, y) = (time(a, i), time(b, j))
+    return x != y ? x < y : value(a, i) < value(b, j)
   }
 
-  private static func insert(
-    _ state: UnsafeMutablePointer<UInt64>, first: Sample, last: Sample, width: Int64, _ arena: inout StateArena
-  ) {
-    if state[0] == 0 { state[0] = arena.allocate(4) }
-    var block = arena.block(state[0])
-    var slots = block + StateArena.headerWords
-    let wanted = number(first.0, width, block[1])
-    var index = Int(block[0])
-    // Most samples come in order: from the end.
-    while index > 0, number(slots[(index - 1) * slotWords], width, block[1]) > wanted { index -= 1 }
-    if index > 0, case let slot = slots + (index - 1) * slotWords, number(slot[0], width, block[1]) == wanted {
-      return join(slot, first, last)
+  /// The first of the samples that does not precede the one; most come in order, so the end is looked at first.
+  private static func place(of sample: UnsafePointer<UInt64>, in samples: UnsafePointer<UInt64>, _ count: Int) -> Int {
+    guard count > 0, !precedes(samples, count - 1, sample, 0) else { return count }
+    var low = 0, high = count - 1
+    while low < high {
+      let middle = (low + high) / 2
+      if precedes(samples, middle, sample, 0) { low = middle + 1 } else { high = middle }
     }
+    return low
+  }
+
+  // MARK: folding
+
+  static func add(_ state: UnsafeMutablePointer<UInt64>, time: Int64, value: Double, _ arena: inout StateArena) {
+    // Adding 0 makes −0 into 0.
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: sampleWords) { sample in
+      (sample[0], sample[1]) = (UInt64(bitPattern: time), (value + 0).bitPattern)
+      insert(state, sample.baseAddress.unsafelyUnwrapped, &arena)
+    }
+  }
+
+  private static func insert(_ state: UnsafeMutablePointer<UInt64>, _ sample: UnsafePointer<UInt64>, _ arena: inout StateArena) {
+    if state[0] == 0 { state[0] = arena.allocate(3) }
+    let block = arena.block(state[0])
+    let samples = UnsafePointer(block + StateArena.headerWords)
     let count = Int(block[0])
-    let sizeClass = StateArena.sizeClass(forWords: (count + 1) * slotWords)
-    if sizeClass > StateArena.sizeClass(of: state[0]) {
-      let fresh = arena.allocate(sizeClass)
-      arena.block(fresh).update(from: arena.block(state[0]), count: StateArena.headerWords + count * slotWords)
-      arena.release(state[0])
-      state[0] = fresh
-      block = arena.block(fresh)
-      slots = block + StateArena.headerWords
+    let place = place(of: sample, in: samples, count)
+    if place < count, isSame(samples, place, sample, 0) { return }
+    if block[1] > 0 { return insert(state, intoSlot: sample, at: place, &arena) }
+    guard count < samplesMax else { return insertWhole(state, sample, at: place, &arena) }
+    splice(state, place..<place, with: sample, count: 1, &arena)
+  }
+
+  /// Into the slot it belongs to, of which four are kept.
+  private static func insert(
+    _ state: UnsafeMutablePointer<UInt64>, intoSlot sample: UnsafePointer<UInt64>, at place: Int, _ arena: inout StateArena
+  ) {
+    let block = arena.block(state[0])
+    let samples = UnsafePointer(block + StateArena.headerWords)
+    let slot = time(sample, 0) >> Int64(block[1])
+    var (start, end) = (place, place)
+    while start > 0, time(samples, start - 1) >> Int64(block[1]) == slot { start -= 1 }
+    while end < Int(block[0]), time(samples, end) >> Int64(block[1]) == slot { end += 1 }
+    guard start < end else {
+      guard block[2] < UInt64(slotsMax) else { return insertWhole(state, sample, at: place, &arena) }
+      block[2] += 1
+      return splice(state, place..<place, with: sample, count: 1, &arena)
     }
-    let place = slots + index * slotWords
-    (place + slotWords).update(from: place, count: (count - index) * slotWords)
-    put(place, first)
-    put(place + 3, last)
-    block[0] += 1
-    while block[0] > UInt64(slotsMax) { widen(block, to: block[1] + 1, width) }
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: (slotSamplesMax + 1) * sampleWords) { buffer in
+      let all = buffer.baseAddress.unsafelyUnwrapped
+      let before = (place - start) * sampleWords, after = (end - place) * sampleWords
+      all.initialize(from: samples + start * sampleWords, count: before)
+      (all + before).initialize(from: sample, count: sampleWords)
+      (all + before + sampleWords).initialize(from: samples + place * sampleWords, count: after)
+      let kept = keepExtremes(all, end - start + 1)
+      splice(state, start..<end, with: all, count: kept, &arena)
+    }
   }
 
-  private static func join(_ slot: UnsafeMutablePointer<UInt64>, _ first: Sample, _ last: Sample) {
-    if precedes(first, sample(slot)) { put(slot, first) }
-    if precedes(sample(slot + 3), last) { put(slot + 3, last) }
+  /// Where there is no room: slots begin, or widen.
+  private static func insertWhole(
+    _ state: UnsafeMutablePointer<UInt64>, _ sample: UnsafePointer<UInt64>, at place: Int, _ arena: inout StateArena
+  ) {
+    let block = arena.block(state[0])
+    let samples = UnsafeBufferPointer(start: block + StateArena.headerWords, count: Int(block[0]) * sampleWords)
+    var all = Array(samples[..<(place * sampleWords)])
+    all.append(contentsOf: UnsafeBufferPointer(start: sample, count: sampleWords))
+    all.append(contentsOf: samples[(place * sampleWords)...])
+    replace(state, with: all, level: block[1], &arena)
   }
 
-  private static func widen(_ block: UnsafeMutablePointer<UInt64>, to level: UInt64, _ width: Int64) {
-    let slots = block + StateArena.headerWords
-    block[1] = level
-    var kept = 0
-    for index in 0..<Int(block[0]) {
-      let slot = slots + index * slotWords
-      if kept > 0, number(slots[(kept - 1) * slotWords], width, level) == number(slot[0], width, level) {
-        join(slots + (kept - 1) * slotWords, sample(slot), sample(slot + 3))
-      } else {
-        if kept < index { (slots + kept * slotWords).update(from: slot, count: slotWords) }
-        kept += 1
+  /// Moves the first, the last, the smallest and the largest of samples in order to their front.
+  /// - Returns: How many they are.
+  private static func keepExtremes(_ samples: Words, _ count: Int) -> Int {
+    guard count > 2 else { return count }
+    var least = 0, most = 0
+    for index in 1..<count {
+      // Of equal values the earliest is the smallest and the latest the largest.
+      if value(samples, index) < value(samples, least) { least = index }
+      if value(samples, index) >= value(samples, most) { most = index }
+    }
+    var kept = 1
+    for index in [min(least, most), max(least, most), count - 1] where index > 0 {
+      guard !isSame(samples, index, samples, kept - 1) else { continue }
+      (samples[kept * sampleWords], samples[kept * sampleWords + 1]) = (samples[index * sampleWords], samples[index * sampleWords + 1])
+      kept += 1
+    }
+    return kept
+  }
+
+  /// Puts samples into the place of others.
+  private static func splice(
+    _ state: UnsafeMutablePointer<UInt64>, _ range: Range<Int>, with new: UnsafePointer<UInt64>, count: Int,
+    _ arena: inout StateArena
+  ) {
+    let total = Int(arena.block(state[0])[0]) - range.count + count
+    reserve(state, samples: total, &arena)
+    let block = arena.block(state[0])
+    let samples = block + StateArena.headerWords
+    let tail = (Int(block[0]) - range.upperBound) * sampleWords
+    let start = samples + range.lowerBound * sampleWords
+    if tail > 0, count != range.count {
+      (start + count * sampleWords).update(from: samples + range.upperBound * sampleWords, count: tail)
+    }
+    start.update(from: new, count: count * sampleWords)
+    block[0] = UInt64(total)
+  }
+
+  private static func reserve(_ state: UnsafeMutablePointer<UInt64>, samples: Int, _ arena: inout StateArena) {
+    let sizeClass = StateArena.sizeClass(forWords: samples * sampleWords)
+    guard sizeClass > StateArena.sizeClass(of: state[0]) else { return }
+    let fresh = arena.allocate(sizeClass)
+    let block = arena.block(state[0])
+    arena.block(fresh).update(from: block, count: StateArena.headerWords + Int(block[0]) * sampleWords)
+    arena.release(state[0])
+    state[0] = fresh
+  }
+
+  /// Takes samples in order in the place of all there are, thinned to what there is room for.
+  private static func replace(_ state: UnsafeMutablePointer<UInt64>, with all: [UInt64], level: UInt64, _ arena: inout StateArena) {
+    var all = all
+    var level = level
+    var slots = 0
+    var count = all.count / sampleWords
+    if level > 0 || count > samplesMax {
+      all.withUnsafeMutableBufferPointer { all in
+        let samples = all.baseAddress.unsafelyUnwrapped
+        level = max(level, 1)
+        while true {
+          slots = slotCount(samples, count, level)
+          guard slots > slotsMax else { break }
+          level += 1
+        }
+        count = thin(samples, count, level)
       }
     }
-    block[0] = UInt64(kept)
+    reserve(state, samples: count, &arena)
+    let block = arena.block(state[0])
+    (block[0], block[1], block[2]) = (UInt64(count), level, UInt64(slots))
+    all.withUnsafeBufferPointer { all in
+      guard let samples = all.baseAddress else { return }
+      (block + StateArena.headerWords).update(from: samples, count: count * sampleWords)
+    }
   }
+
+  private static func slotCount(_ samples: UnsafePointer<UInt64>, _ count: Int, _ level: UInt64) -> Int {
+    var slots = 0
+    var last: Int64?
+    for index in 0..<count {
+      let slot = time(samples, index) >> Int64(level)
+      if slot != last { slots += 1 }
+      last = slot
+    }
+    return slots
+  }
+
+  /// Keeps four samples a slot, at the front.
+  /// - Returns: How many they are.
+  private static func thin(_ samples: Words, _ count: Int, _ level: UInt64) -> Int {
+    var kept = 0
+    var start = 0
+    while start < count {
+      let slot = time(samples, start) >> Int64(level)
+      var end = start + 1
+      while end < count, time(samples, end) >> Int64(level) == slot { end += 1 }
+      let ofSlot = keepExtremes(samples + start * sampleWords, end - start)
+      if kept < start {
+        (samples + kept * sampleWords).update(from: samples + start * sampleWords, count: ofSlot * sampleWords)
+      }
+      kept += ofSlot
+      start = end
+    }
+    return kept
+  }
+
+  // MARK: canonical form
 
   static func appendTail(_ handle: UInt64, _ arena: borrowing StateArena, to words: inout [UInt64]) {
     let block = arena.block(handle)
     words.append(block[1])
-    words.append(
-      contentsOf: UnsafeBufferPointer(start: block + StateArena.headerWords, count: Int(block[0]) * slotWords))
+    words.append(contentsOf: UnsafeBufferPointer(start: block + StateArena.headerWords, count: Int(block[0]) * sampleWords))
   }
 
-  static func merge(
-    _ state: UnsafeMutablePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>, width: Int64, _ arena: inout StateArena
-  ) {
+  static func merge(_ state: UnsafeMutablePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>, _ arena: inout StateArena) {
     guard let base = tail.baseAddress, tail.count > 1 else { return }
-    if state[0] == 0 { state[0] = arena.allocate(4) }
-    if arena.block(state[0])[1] < tail[0] { widen(arena.block(state[0]), to: tail[0], width) }
-    for start in stride(from: 1, to: tail.count, by: slotWords) {
-      insert(state, first: sample(base + start), last: sample(base + start + 3), width: width, &arena)
+    if state[0] == 0 { state[0] = arena.allocate(3) }
+    let level = max(arena.block(state[0])[1], tail[0])
+    let others = base + 1
+    let count = (tail.count - 1) / sampleWords
+    if count <= oneByOneMax, level == arena.block(state[0])[1] {
+      for index in 0..<count { insert(state, others + index * sampleWords, &arena) }
+      return
+    }
+    let block = arena.block(state[0])
+    replace(state, with: union(block + StateArena.headerWords, Int(block[0]), others, count), level: level, &arena)
+  }
+
+  /// Two lists in order as one, what is in both once.
+  private static func union(_ a: UnsafePointer<UInt64>, _ aCount: Int, _ b: UnsafePointer<UInt64>, _ bCount: Int) -> [UInt64] {
+    var all: [UInt64] = []
+    all.reserveCapacity((aCount + bCount) * sampleWords)
+    var (i, j) = (0, 0)
+    while i < aCount || j < bCount {
+      let isFirst = j == bCount || i < aCount && !precedes(b, j, a, i)
+      if isFirst, j < bCount, i < aCount, isSame(a, i, b, j) { j += 1 }
+      all.append(contentsOf: UnsafeBufferPointer(start: isFirst ? a + i * sampleWords : b + j * sampleWords, count: sampleWords))
+      if isFirst { i += 1 } else { j += 1 }
+    }
+    return all
+  }
+
+  static func isValid(tail: UnsafeBufferPointer<UInt64>) -> Bool {
+    if tail.isEmpty { return true }
+    guard let base = tail.baseAddress, (1 + sampleWords...tailWordsMax).contains(tail.count), tail.count % sampleWords == 1,
+      tail[0] < 64
+    else { return false }
+    let samples = base + 1
+    let count = (tail.count - 1) / sampleWords
+    for index in 0..<count {
+      let number = value(samples, index)
+      guard number.isFinite, number.bitPattern == (number + 0).bitPattern,
+        index == 0 || precedes(samples, index - 1, samples, index)
+      else { return false }
+    }
+    guard tail[0] > 0 else { return true }
+    var all = Array(tail.dropFirst())
+    return all.withUnsafeMutableBufferPointer { all in
+      let samples = all.baseAddress.unsafelyUnwrapped
+      return slotCount(samples, count, tail[0]) <= slotsMax && thin(samples, count, tail[0]) == count
     }
   }
 
-  static func isValid(tail: UnsafeBufferPointer<UInt64>, width: Int64) -> Bool {
-    if tail.isEmpty { return true }
-    guard (1 + slotWords...tailWordsMax).contains(tail.count), tail.count % slotWords == 1, tail[0] < 64 else { return false }
-    var last = Int64.min
-    for start in stride(from: 1, to: tail.count, by: slotWords) {
-      let first = (tail[start], tail[start + 1], tail[start + 2])
-      let final = (tail[start + 3], tail[start + 4], tail[start + 5])
-      let slot = number(first.0, width, tail[0])
-      guard slot > last || start == 1, slot == number(final.0, width, tail[0]), !precedes(final, first),
-        Double(bitPattern: first.2).isFinite, Double(bitPattern: final.2).isFinite
-      else { return false }
-      last = slot
-    }
-    return true
-  }
+  // MARK: results
 
   /// Nil where there are no two samples of different times.
   static func value(tail: UnsafeBufferPointer<UInt64>) -> Double? {
     guard let base = tail.baseAddress, tail.count > 1 else { return nil }
+    let samples = base + 1
+    let count = (tail.count - 1) / sampleWords
+    // From reset to reset, so that what rises in small steps is not rounded at each.
     var increase = 0.0
-    var before: Sample?
-    for start in stride(from: 1, to: tail.count, by: 3) {
-      let sample = sample(base + start)
-      if let before {
-        let (from, to) = (Double(bitPattern: before.2), Double(bitPattern: sample.2))
-        increase += to < from ? to : to - from
-      }
-      before = sample
+    var start = value(samples, 0)
+    for index in 1..<max(count, 1) where value(samples, index) < value(samples, index - 1) {
+      increase += value(samples, index - 1) - start
+      start = 0
     }
-    let from = Int64(bitPattern: tail[1]), to = Int64(bitPattern: tail[tail.count - 3])
-    let (nanoseconds, overflow) = to.subtractingReportingOverflow(from)
+    increase += value(samples, count - 1) - start
+    let (nanoseconds, overflow) = time(samples, count - 1).subtractingReportingOverflow(time(samples, 0))
     guard nanoseconds > 0, !overflow else { return nil }
     let rate = increase / (Double(nanoseconds) / 1e9)
     return rate.isFinite ? rate : nil

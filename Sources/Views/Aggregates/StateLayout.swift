@@ -76,13 +76,9 @@ public struct StateLayout: Sendable, Hashable {
   let tailCells: [Cell]
   /// For each column, the number of its cell; for variance and stddev, of the squares.
   private let cellOfColumn: [Int]
-  /// Nanoseconds of a slot of `rate`.
-  let rateSlot: Int64
 
-  /// - Parameters:
-  ///   - columns: The view's aggregates, in order.
-  ///   - windowLength: Nanoseconds; of sessions the gap.
-  public init(_ columns: [Column], windowLength: Int64 = 1) {
+  /// - Parameter columns: The view's aggregates, in order.
+  public init(_ columns: [Column]) {
     var cells: [Cell] = []
     var stride = 0
     func cell(_ kind: CellKind, _ argument: Int?) -> Int {
@@ -113,7 +109,6 @@ public struct StateLayout: Sendable, Hashable {
     self.cells = cells
     self.stride = stride
     tailCells = cells.filter(\.kind.hasTail)
-    rateSlot = Swift.max(1, windowLength / CounterRate.slotsPerWindow)
   }
 
   /// Words a row's canonical form has at most.
@@ -174,7 +169,7 @@ public struct StateLayout: Sendable, Hashable {
     case .first, .last: TimedValue.isValid(state, tail: tail)
     case .quantile: QuantileSketch.isValid(tail: tail)
     case .distinct: DistinctSketch.isValid(tail: tail)
-    case .rate: CounterRate.isValid(tail: tail, width: rateSlot)
+    case .rate: CounterRate.isValid(tail: tail)
     }
   }
 

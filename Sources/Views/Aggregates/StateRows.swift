@@ -103,7 +103,7 @@ public struct StateRows: ~Copyable {
       case .distinct: unusable += foldDistinct(base, stride, batch.slots, values, &arena, strings)
       case .first, .last:
         unusable += foldTimed(base, stride, batch, values, isLast: cell.kind == .last, &arena, strings)
-      case .rate: unusable += foldRates(base, stride, batch, values, width: layout.rateSlot, &arena)
+      case .rate: unusable += foldRates(base, stride, batch, values, &arena)
       }
     }
     return unusable
@@ -172,7 +172,7 @@ public struct StateRows: ~Copyable {
       case .first, .last: TimedValue.merge(a, b, tail: tail, isLast: cell.kind == .last, &arena)
       case .quantile: QuantileSketch.merge(a, tail: tail, &arena)
       case .distinct: DistinctSketch.merge(a, tail: tail, &arena)
-      case .rate: CounterRate.merge(a, tail: tail, width: layout.rateSlot, &arena)
+      case .rate: CounterRate.merge(a, tail: tail, &arena)
       }
     }
   }

@@ -41,7 +41,7 @@ public struct ViewDefinition: Sendable, Hashable {
       layout = StateLayout(
         aggregates.map { column in
           StateLayout.Column(function: column.function, argument: column.argument.flatMap { arguments.firstIndex(of: $0) })
-        }, windowLength: window.length)
+        })
       schema = ViewSchema(keys: keys, aggregates: aggregates)
       var lines = ["penstock view 1", "name \(name)", "where \(filter?.canonicalText ?? "true")"]
       lines += keys.map { "key \($0.name) \($0.path.expressionText)" }
