@@ -54,6 +54,42 @@ func overEvents(text: String, expected: String) throws {
   #expect(letters == expected)
 }
 
+@Test("a sequence beyond the range of ints compares, groups and aggregates as the number it is, also where every event has one")
+func bigSequences() throws {
+  let sequences: [UInt64] = [1, 1 << 62, 1 << 63, .max]
+  let rows = try batch(sequences.map { #"{"source":"a","type":"t","time":"2013-01-01T00:00:00Z","sequence":\#($0)}"# })
+  var scratch = EvaluationScratch()
+  var mask: [UInt8] = []
+  for (condition, expected) in [
+    ("sequence > 5", [0, 1, 1, 1] as [UInt8]), ("sequence < 0", [0, 0, 0, 0]), ("sequence >= 9223372036854775807", [0, 0, 1, 1]),
+    ("sequence == 1", [1, 0, 0, 0]), ("sequence in [1, 9223372036854775808.0]", [1, 0, 1, 0]),
+    ("sequence / 2 > 4e18", [0, 0, 1, 1]), ("-sequence < -9e18", [0, 0, 1, 1]), ("sequence > epoch", [1, 1, 1, 1]),
+  ] {
+    _ = try Expression(parsing: condition).select(from: rows, using: &scratch, into: &mask)
+    #expect(mask == expected, "\(condition)")
+  }
+  var values = ValueVector()
+  rows.load(.attribute("sequence"), into: &values)
+  var keys: [[UInt8]] = []
+  for row in 0..<values.count {
+    var key: [UInt8] = []
+    KeyCodec.append(values.kinds[row], values.bits[row], rows, to: &key)
+    keys.append(key)
+  }
+  #expect(Set(keys).count == 4 && keys == keys.sorted { $0.lexicographicallyPrecedes($1) })
+  let layout = StateLayout([AggregateFunction.max, .min, .last].map { .init(function: $0, argument: 0) })
+  var states = StateRows(layout: layout)
+  states.append()
+  Array(repeating: Int32(0), count: 4).withUnsafeBufferPointer { slots in
+    [Int64](0..<4).withUnsafeBufferPointer { times in
+      states.fold(argument: 0, values, StateRows.Batch(slots: slots, times: times, baseOffset: .zero)) { _, _ in }
+    }
+  }
+  var words: [UInt64] = []
+  states.appendCanonical(0, to: &words)
+  #expect(words.withUnsafeBufferPointer { layout.values(of: $0) } == [.double(0x1p64), .double(1), .double(0x1p64)])
+}
+
 @Test("aggregates over real events: ints and doubles of one field are one column of numbers")
 func foldEvents() throws {
   let rows = try batch(events)

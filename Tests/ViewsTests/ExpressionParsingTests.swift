@@ -24,6 +24,8 @@ private func canonical(_ text: String) throws -> String { try Expression(parsing
     (#"data.a.contains("\n\"\\")"#, #"data.a.contains("\n\"\\")"#),
     (#"(data.a + "x").startsWith("y")"#, #"(data.a + "x").startsWith("y")"#),
     (#"time > timestamp("2013-01-01T01:00:00+01:00")"#, #"time > timestamp("2013-01-01T00:00:00Z")"#),
+    ("`in`==1 && `for`==2", "`in` == 1 && `for` == 2"), ("`source` == `type`", "source == type"), ("data.`a b`.`in` == 1", #"data["a b"]["in"] == 1"#),
+    ("has(`true`) && `1st` == 2", "has(`true`) && `1st` == 2"),
     ("data.for.if == 1", "data.for.if == 1"), ("1e3 == 0x10", "1000.0 == 16"),
     ("data.a\n  // why\n && data.b", "data.a && data.b"),
   ])

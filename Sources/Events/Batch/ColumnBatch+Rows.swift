@@ -91,7 +91,7 @@ extension ColumnBatch: RowSource {
               bits[row] = UInt64(littleEndian: values.loadUnaligned(fromByteOffset: value &* 8, as: UInt64.self))
             }
           case .int, .unsigned, .string, .raw:
-            fillIntegers(bits, kinds, column, values, isAll: isAll)
+            if fillIntegers(bits, kinds, column, values, isAll: isAll) { vector.uniformKind = nil }
           case .text: break
           }
         }
@@ -99,11 +99,12 @@ extension ColumnBatch: RowSource {
     }
   }
 
+  /// - Returns: Whether a value is of another kind than the column.
   private func fillIntegers(
     _ bits: UnsafeMutableBufferPointer<UInt64>, _ kinds: UnsafeMutableBufferPointer<ValueKind>, _ column: BatchLayout.Column,
     _ values: UnsafeRawPointer, isAll: Bool
-  ) {
-    guard column.values > 0, let target = bits.baseAddress else { return }
+  ) -> Bool {
+    guard column.values > 0, let target = bits.baseAddress else { return false }
     if isAll {
       IntegerEncoding.decode(values, width: column.width, count: column.values, into: target)
     } else {
@@ -112,14 +113,17 @@ extension ColumnBatch: RowSource {
         forEachPresent(column) { row, value in bits[row] = dense[value] }
       }
     }
-    guard column.type == .unsigned else { return }
+    guard column.type == .unsigned else { return false }
     // Beyond Int64 an expression sees the nearest double.
+    var isMixed = false
     forEachPresent(column) { row, _ in
       if bits[row] > UInt64(Int64.max) {
         kinds[row] = .double
         bits[row] = Double(bits[row]).bitPattern
+        isMixed = true
       }
     }
+    return isMixed
   }
 }
 

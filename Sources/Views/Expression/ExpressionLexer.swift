@@ -41,6 +41,7 @@ struct ExpressionLexer {
       while byte().isLetter || byte().isDigit { at += 1 }
       return token(.identifier(String(decoding: bytes[start..<at], as: UTF8.self)))
     }
+    if first == 0x60 { return token(.quoted(try quotedName())) }
     if first.isDigit || first == 0x2E && byte(1).isDigit { return token(try number()) }
     let two = at + 1 < bytes.count ? String(decoding: bytes[at..<at + 2], as: UTF8.self) : ""
     if ["==", "!=", "<=", ">=", "&&", "||"].contains(two) {
@@ -72,6 +73,16 @@ struct ExpressionLexer {
         return
       }
     }
+  }
+
+  private mutating func quotedName() throws(ExpressionError) -> String {
+    let start = at
+    at += 1
+    while at < bytes.count, bytes[at] != 0x60, bytes[at] >= 0x20 { at += 1 }
+    guard byte() == 0x60 else { throw failure("the name that begins here has no closing backtick", at: start) }
+    guard at > start + 1 else { throw failure("there is no name between the backticks", at: start) }
+    at += 1
+    return String(decoding: bytes[start + 1..<at - 1], as: UTF8.self)
   }
 
   private mutating func number() throws(ExpressionError) -> ExpressionToken.Kind {

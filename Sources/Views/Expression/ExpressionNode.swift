@@ -134,10 +134,10 @@ extension ResultValue {
 }
 
 extension ValuePath {
-  /// The path as an expression writes it: `data.site`, `data["wind speed"]`.
+  /// The path as an expression writes it: `data.site`, `data["wind speed"]`; in backticks a name that is a word of the language.
   public var expressionText: String {
     switch self {
-    case .attribute(let name): return name
+    case .attribute(let name): return ExpressionParser.isPlainName(name) ? name : "`\(name)`"
     case .data(let members):
       return members.reduce(into: "data") { text, member in
         text += ExpressionParser.isSelector(member) ? ".\(member)" : "[\(ResultValue.string(member).expressionText)]"

@@ -14,7 +14,7 @@ struct ExpressionParser {
   static let pathMembersMax = 16
 
   private static let keywords: Set<String> = ["true", "false", "null", "in"]
-  /// CEL keeps these for itself; they may be members but not names.
+  /// CEL keeps these for itself; they may be members, but names only in backticks.
   private static let reserved: Set<String> = [
     "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace",
     "return", "var", "void", "while",
@@ -61,6 +61,9 @@ struct ExpressionParser {
     guard let first = name.utf8.first, !(0x30...0x39).contains(first), !keywords.contains(name) else { return false }
     return name.utf8.allSatisfy { (0x61...0x7A).contains($0 | 0x20) || (0x30...0x39).contains($0) || $0 == 0x5F }
   }
+
+  /// Whether a name can be written as it is; others are written in backticks.
+  static func isPlainName(_ name: String) -> Bool { isSelector(name) && !reserved.contains(name) }
 
   // MARK: Tokens
 
@@ -162,13 +165,18 @@ struct ExpressionParser {
     var base = base
     while true {
       if take(".") {
+        let position = token.start
+        if case .quoted(let name) = token.kind {
+          at += 1
+          base = try select(name, from: base, at: position)
+          continue
+        }
         guard case .identifier(let name) = token.kind else {
           throw failure("expected a member's name after '.', found \(token.name)")
         }
         guard !ExpressionParser.keywords.contains(name) else {
           throw failure("'\(name)' cannot follow '.': write [\"\(name)\"]")
         }
-        let position = token.start
         at += 1
         base = try isAt("(") ? method(name, of: base, at: position) : select(name, from: base, at: position)
       } else if isAt("[") {
@@ -223,7 +231,15 @@ struct ExpressionParser {
     case .identifier(let name) where !ExpressionParser.keywords.contains(name):
       at += 1
       if isAt("(") { return try function(name, at: first.start) }
+      if ExpressionParser.reserved.contains(name) {
+        throw ExpressionError("'\(name)' is reserved by CEL: as a name it is written `\(name)`", in: text, at: first.start)
+      }
       return try add(.path(try path(name, at: first.start)), at: first.start)
+    case .quoted(let name):
+      at += 1
+      return try add(.path(try path(name, at: first.start)), at: first.start)
+    case .identifier("in"):
+      throw failure("expected a value, found 'in': as a name it is written `in`")
     default:
       if let value = try literal() { return try add(.literal(value), at: first.start) }
       throw failure("expected a value: a name, a number, a string or '(', found \(first.name)")
@@ -267,9 +283,6 @@ struct ExpressionParser {
   }
 
   private func path(_ name: String, at position: Int) throws(ExpressionError) -> ValuePath {
-    if ExpressionParser.reserved.contains(name) {
-      throw ExpressionError("'\(name)' is reserved by CEL", in: text, at: position)
-    }
     switch scope {
     case .event:
       if name == "data" { return .data([]) }

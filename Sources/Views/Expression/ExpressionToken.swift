@@ -2,6 +2,8 @@
 struct ExpressionToken: Equatable {
   enum Kind: Equatable {
     case identifier(String)
+    /// A name in backticks, without them: never a word of the language.
+    case quoted(String)
     /// The magnitude; a sign is an operator of its own.
     case int(UInt64)
     case double(Double)
@@ -20,7 +22,7 @@ struct ExpressionToken: Equatable {
   /// The token as an error message names it.
   var name: String {
     switch kind {
-    case .identifier(let name): "'\(name.prefix(40))'"
+    case .identifier(let name), .quoted(let name): "'\(name.prefix(40))'"
     case .int(let value): "the number \(value)"
     case .double(let value): "the number \(value)"
     case .string: "a string"
