@@ -141,7 +141,8 @@ let package = Package(
     .testTarget(
       name: "IdentityTests", dependencies: ["Identity", "Events", "TestSupport", nioCore, nioPosix, nioSSL, x509, crypto],
       swiftSettings: strict),
-    .testTarget(name: "QueryTests", dependencies: ["Query", "Views", "Events", "TestSupport", nioHTTP1], swiftSettings: strict),
+    .testTarget(
+      name: "QueryTests", dependencies: ["Query", "Views", "Events", "CSQLite", "TestSupport", nioHTTP1], swiftSettings: strict),
     .testTarget(
       name: "FuzzTests", dependencies: ["Events", "Views", "WebSocket", "Query", "TestSupport", nioCore], exclude: ["Corpus"],
       swiftSettings: strict),

@@ -50,7 +50,14 @@ final class QueryAnswers: Sendable {
     sql = SQLAnswers(
       views: source, rowsMax: configuration.rowsMax, limits: configuration.sql,
       threads: BoundedThreads(
-        label: "penstock.query.sql", threads: configuration.sqlThreads, waitingMax: configuration.sqlThreads * 16))
+        label: "penstock.query.sql", threads: configuration.sqlThreads, waitingMax: configuration.sqlThreads * 16,
+        report: { report in
+          switch report {
+          case .abandoned(let count):
+            logger.warning("SQL: a statement does not end by its timeout; it was answered 504 and runs on by itself, as \(count) do now")
+          case .ended: logger.notice("SQL: a statement that was answered 504 has ended")
+          }
+        }))
     ledger = LedgerAnswers(source: source, log: log, ingest: ingest)
     events = EventAnswers(
       log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,

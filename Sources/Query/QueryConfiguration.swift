@@ -51,6 +51,8 @@ public struct QueryConfiguration: Sendable {
   public var sqlViewRowsMax: Int
   /// Bytes of a statement's rows, as they are answered.
   public var sqlAnswerBytesMax: Int
+  /// Bytes of one value of a statement, and of one row as it is sorted or kept: what a single call of a function may have to do with.
+  public var sqlValueBytesMax: Int
 
   public init(
     host: String = "127.0.0.1", port: Int = 8080, hosts: [String] = [], origins: [String] = [],
@@ -60,7 +62,8 @@ public struct QueryConfiguration: Sendable {
     exportsMax: Int = 8, exportTimeMax: Duration = .seconds(600), streamsMax: Int = 256, streamRowsMax: Int = 10_000,
     streamBytesMax: Int = 32 << 20, streamsBytesMax: Int = 128 << 20,
     aggregateRowsMax: Int = 1_000_000, sqlThreads: Int = 2, sqlTimeout: Duration = .seconds(10),
-    sqlMemoryBytesMax: Int = 256 << 20, sqlViewRowsMax: Int = 2_000_000, sqlAnswerBytesMax: Int = 64 << 20
+    sqlMemoryBytesMax: Int = 256 << 20, sqlViewRowsMax: Int = 2_000_000, sqlAnswerBytesMax: Int = 64 << 20,
+    sqlValueBytesMax: Int = 128 << 10
   ) {
     self.host = host
     self.port = port
@@ -85,12 +88,14 @@ public struct QueryConfiguration: Sendable {
     self.sqlMemoryBytesMax = sqlMemoryBytesMax
     self.sqlViewRowsMax = sqlViewRowsMax
     self.sqlAnswerBytesMax = sqlAnswerBytesMax
+    self.sqlValueBytesMax = sqlValueBytesMax
   }
 }
 
 extension QueryConfiguration {
   var sql: SQLLimits {
     SQLLimits(
-      timeout: sqlTimeout, viewRowsMax: sqlViewRowsMax, answerBytesMax: sqlAnswerBytesMax, memoryBytesMax: sqlMemoryBytesMax)
+      timeout: sqlTimeout, viewRowsMax: sqlViewRowsMax, answerBytesMax: sqlAnswerBytesMax, memoryBytesMax: sqlMemoryBytesMax,
+      valueBytesMax: sqlValueBytesMax)
   }
 }

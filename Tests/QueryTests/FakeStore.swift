@@ -67,6 +67,10 @@ final class FakeStore: ViewStore {
         }
       }
     }
+    if let filter = request.keyFilter {
+      var scratch = EvaluationScratch()
+      rows = rows.filtered(by: filter, keys: whole.definition.keys.map(\.name), using: &scratch)
+    }
     result.rows = rows
     return result
   }

@@ -164,6 +164,9 @@ enum SettingKeys {
     static let sqlAnswerBytesMax = Setting<Int>.size(
       "query.sql_answer_bytes_max", default: .mebibytes(64), in: .kibibytes(1) ... .gibibytes(4),
       help: "Bytes of a statement's rows at most, as they are answered.")
+    static let sqlValueBytesMax = Setting<Int>.size(
+      "query.sql_value_bytes_max", default: .kibibytes(128), in: .kibibytes(4) ... .mebibytes(256),
+      help: "Bytes of one value of a statement at most, and of one row as it is sorted; a call of a function is not interrupted, and takes the longer the more there are.")
   }
 
   /// Who may do what on the listeners of ingest and query: docs/security.md.
@@ -283,6 +286,7 @@ enum SettingKeys {
       SettingDeclaration(Query.sqlMemoryBytesMax),
       SettingDeclaration(Query.sqlViewRowsMax),
       SettingDeclaration(Query.sqlAnswerBytesMax),
+      SettingDeclaration(Query.sqlValueBytesMax),
       SettingDeclaration(Auth.tokens), SettingDeclaration(Auth.jwks), SettingDeclaration(Auth.jwksRefresh),
       SettingDeclaration(Auth.secret), SettingDeclaration(Auth.audience), SettingDeclaration(Auth.issuer),
       SettingDeclaration(Auth.sourcesClaim), SettingDeclaration(Auth.leeway),

@@ -193,6 +193,7 @@ struct QuerySettings: Sendable, Hashable {
   var sqlMemoryBytesMax: Int
   var sqlViewRowsMax: Int
   var sqlAnswerBytesMax: Int
+  var sqlValueBytesMax: Int
 
   init(from reader: inout SettingsReader) {
     listen = reader.value(SettingKeys.Query.listen)
@@ -215,6 +216,7 @@ struct QuerySettings: Sendable, Hashable {
     sqlMemoryBytesMax = reader.value(SettingKeys.Query.sqlMemoryBytesMax)
     sqlViewRowsMax = reader.value(SettingKeys.Query.sqlViewRowsMax)
     sqlAnswerBytesMax = reader.value(SettingKeys.Query.sqlAnswerBytesMax)
+    sqlValueBytesMax = reader.value(SettingKeys.Query.sqlValueBytesMax)
   }
 }
 

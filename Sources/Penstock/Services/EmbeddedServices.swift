@@ -212,6 +212,7 @@ extension QueryConfiguration {
       streamsBytesMax: settings.query.streamsBytesMax, aggregateRowsMax: settings.query.aggregateRowsMax,
       sqlThreads: settings.query.sqlThreads, sqlTimeout: settings.query.sqlTimeout,
       sqlMemoryBytesMax: settings.query.sqlMemoryBytesMax, sqlViewRowsMax: settings.query.sqlViewRowsMax,
-      sqlAnswerBytesMax: settings.query.sqlAnswerBytesMax)
+      sqlAnswerBytesMax: settings.query.sqlAnswerBytesMax,
+      sqlValueBytesMax: settings.query.sqlValueBytesMax)
   }
 }

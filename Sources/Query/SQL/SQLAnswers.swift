@@ -46,7 +46,8 @@ final class SQLAnswers: Sendable {
       limits.timeout = timeout
     }
     let stop = SQLStop(deadline: .now + limits.timeout)
-    return try await threads.withThread { thread throws(QueryFailure) in
+    let late = SQLGuardian.timedOut(limits.timeout, waitingFor: "a turn")
+    return try await threads.withThread(until: stop.deadline, late: late) { thread throws(QueryFailure) in
       try await run(sql, limit: limit, limits: limits, stop: stop, format: format, on: thread)
     }
   }
@@ -56,15 +57,16 @@ final class SQLAnswers: Sendable {
   ) async throws(QueryFailure) -> Answer {
     for attempt in 1...SQLAnswers.attemptsMax {
       let known = try await views.statuses(maxAge: attempt == 1 ? .seconds(1) : .zero)
-      let session = try await thread.run { () throws(QueryFailure) in
+      let late = SQLGuardian.timedOut(limits.timeout)
+      let session = try await thread.run(until: stop.deadline, interrupt: stop.cancel, late: late) { () throws(QueryFailure) in
         try SQLSession(
           sql, views: known.map { ($0.definition, $0.generation) }, limits: limits, stop: stop)
       }
-      guard let asOf = try await load(session, limits) else { continue }
+      guard let asOf = try await load(session, limits, stop) else { continue }
       let outcome = await withTaskCancellationHandler {
         do throws(QueryFailure) {
           return Result<SQLResult, QueryFailure>.success(
-            try await thread.run { () throws(QueryFailure) in
+            try await thread.run(until: stop.deadline, interrupt: stop.cancel, late: late) { () throws(QueryFailure) in
               try session.run(limit: limit, format: format, answerBytesMax: limits.answerBytesMax)
             })
         } catch {
@@ -80,11 +82,12 @@ final class SQLAnswers: Sendable {
 
   /// Reads the rows that the statement may need.
   /// - Returns: What each view's are as of; nil when a view has another generation by now.
-  private func load(_ session: SQLSession, _ limits: SQLLimits) async throws(QueryFailure) -> [SQLRead]? {
+  private func load(_ session: SQLSession, _ limits: SQLLimits, _ stop: SQLStop) async throws(QueryFailure) -> [SQLRead]? {
     var asOf: [SQLRead] = []
     var rowsRead = 0
     for table in session.tables {
       guard let bounds = table.wanted else { continue }
+      guard !stop.isSet else { throw SQLGuardian.timedOut(limits.timeout, waitingFor: "the views' rows") }
       let name = table.definition.name
       // Bounds that nothing lies between: the answer says as of when nonetheless.
       let from = bounds.isEmpty ? Int64.max - 1 : bounds.from

@@ -1,19 +1,6 @@
 import CSQLite
 import Events
-import Synchronization
 import Views
-
-/// Tells a statement that runs to end: its time is up, or whoever asked has left.
-final class SQLStop: Sendable {
-  private let isCancelled = Atomic<Bool>(false)
-  let deadline: ContinuousClock.Instant
-
-  init(deadline: ContinuousClock.Instant) { self.deadline = deadline }
-
-  func cancel() { isCancelled.store(true, ordering: .relaxed) }
-
-  var isSet: Bool { isCancelled.load(ordering: .relaxed) || ContinuousClock.now >= deadline }
-}
 
 /// What a statement may do and cost; belongs to one `SQLSession`.
 final class SQLGuardian {
@@ -21,6 +8,17 @@ final class SQLGuardian {
   static let refusedFunctions = [
     "load_extension", "readfile", "writefile", "edit", "fsdir", "lsmode", "fts3_tokenizer", "zipfile",
   ]
+  /// All others are refused. One call of them takes time in proportion to its values' bytes, but for those that `SQLFunctions` puts in the place of SQLite's own.
+  static let functions = Set(
+    """
+    abs acos acosh asin asinh atan atan2 atanh avg bool ceil ceiling char coalesce concat concat_ws cos cosh count cume_dist current_date current_time
+    current_timestamp date datetime degrees dense_rank exp first_value floor format glob group_concat hex if ifnull iif instr json json_array
+    json_array_length json_error_position json_extract json_group_array json_group_object json_insert json_object json_patch json_pretty json_quote
+    json_remove json_replace json_set json_type json_valid julianday lag last_value lead length like likelihood likely ln log log10 log2 lower ltrim max
+    min mod nth_value ntile nullif octet_length percent_rank pi pow power printf quote radians random randomblob rank replace round row_number rtrim
+    sign sin sinh soundex sqlite_source_id sqlite_version sqrt strftime string_agg substr substring sum tan tanh time timediff total trim trunc typeof
+    unhex unicode unixepoch unlikely upper zeroblob -> ->>
+    """.split { $0 == " " || $0 == "\n" }.map(String.init))
   /// Table-valued functions without a way to files or to the connection's insides.
   private static let tableFunctions: Set<String> = ["json_each", "json_tree"]
 
@@ -50,6 +48,8 @@ final class SQLGuardian {
   /// An authorizer: https://www.sqlite.org/c3ref/set_authorizer.html
   func authorize(_ action: Int32, _ first: String?, _ second: String?) -> Int32 {
     guard !isDeclaring else { return SQLITE_OK }
+    // Whatever makes a statement long to prepare passes here.
+    guard mayContinue() else { return SQLITE_DENY }
     switch action {
     case SQLITE_SELECT, SQLITE_RECURSIVE: return SQLITE_OK
     case SQLITE_READ:
@@ -60,7 +60,7 @@ final class SQLGuardian {
       return deny("reading \(name)")
     case SQLITE_FUNCTION:
       let name = second?.lowercased() ?? ""
-      return SQLGuardian.refusedFunctions.contains(name) ? deny("the function \(name)") : SQLITE_OK
+      return SQLGuardian.functions.contains(name) ? SQLITE_OK : deny("the function \(name.prefix(64))")
     case SQLITE_PRAGMA: return deny("PRAGMA \(first ?? "")")
     case SQLITE_ATTACH: return deny("ATTACH")
     case SQLITE_DETACH: return deny("DETACH")
@@ -82,13 +82,21 @@ final class SQLGuardian {
     return SQLITE_DENY
   }
 
-  /// Asked every few hundred steps of SQLite's machine.
+  /// - Parameter waited: For what, where the statement did not come to run.
+  static func timedOut(_ timeout: Duration, waitingFor waited: String? = nil) -> QueryFailure {
+    let limit = DurationText.text(timeout.nanoseconds)
+    guard let waited else {
+      return QueryFailure(
+        504, "sql_timeout", "the statement ran longer than \(limit): bound window_start, or pass a longer timeout")
+    }
+    return QueryFailure(504, "sql_timeout", "the statement waited longer than \(limit) for \(waited); try again")
+  }
+
+  /// Asked every few hundred steps of SQLite's machine, and by all that may take long besides.
   func mayContinue() -> Bool {
+    guard refusal == nil else { return false }
     if stop.isSet {
-      refusal = QueryFailure(
-        504, "sql_timeout",
-        "the statement ran longer than \(DurationText.text(limits.timeout.nanoseconds)): bound window_start, or pass a longer timeout"
-      )
+      refusal = SQLGuardian.timedOut(limits.timeout)
     } else if sqlite3_memory_used() - memoryBefore > Int64(limits.memoryBytesMax) {
       refusal = SQLGuardian.outOfMemory
     }

@@ -1,15 +1,11 @@
 import CSQLite
 import Events
-import Synchronization
 import Views
 
 /// What one statement may cost.
 struct SQLLimits: Sendable {
   /// Bytes of a statement's text.
   static let statementBytesMax = 64 << 10
-  /// Bytes of one value.
-  static let valueBytesMax = 1 << 20
-
   var timeout: Duration
   /// Rows of views that a statement reads, over all it names.
   var viewRowsMax: Int
@@ -17,6 +13,8 @@ struct SQLLimits: Sendable {
   var answerBytesMax: Int
   /// Bytes SQLite may take beyond what it had when no statement ran.
   var memoryBytesMax: Int
+  /// Bytes of one value, and of one row as it is sorted or kept.
+  var valueBytesMax: Int
 }
 
 /// One statement over the views, on a connection of its own to a database in memory that holds nothing.
@@ -27,6 +25,9 @@ final class SQLSession: @unchecked Sendable {
   private let connection: OpaquePointer
   private var statement: OpaquePointer?
   private let guardian: SQLGuardian
+  private let calls: SQLCalls
+  private let stop: SQLStop
+  private let limits: SQLLimits
 
   /// Prepares the statement: afterwards each table it names knows which rows it wants.
   init(_ sql: String, views: [(definition: ViewDefinition, generation: Int)], limits: SQLLimits, stop: SQLStop)
@@ -34,6 +35,9 @@ final class SQLSession: @unchecked Sendable {
   {
     tables = views.map { SQLTable($0.definition, generation: $0.generation) }
     guardian = SQLGuardian(tables: Set(views.map(\.definition.name)), limits: limits, stop: stop)
+    calls = SQLCalls(guardian: guardian, valueBytesMax: limits.valueBytesMax)
+    self.stop = stop
+    self.limits = limits
     var opened: OpaquePointer?
     let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX
     guard sqlite3_open_v2(":memory:", &opened, flags, nil) == SQLITE_OK, let opened else {
@@ -41,11 +45,14 @@ final class SQLSession: @unchecked Sendable {
       throw QueryFailure(500, "failed", "SQLite does not open a database in memory")
     }
     connection = opened
+    stop.take(opened)
     try configure(limits)
     try prepare(sql)
+    if sqlite3_stmt_isexplain(statement) == 0 { try plan(sql) }
   }
 
   deinit {
+    stop.release()
     sqlite3_finalize(statement)
     sqlite3_close_v2(connection)
   }
@@ -63,11 +70,13 @@ final class SQLSession: @unchecked Sendable {
             UnsafeRawBufferPointer(start: a, count: Int(aCount)), UnsafeRawBufferPointer(start: b, count: Int(bCount)))
         }, nil)
     }
+    if status == SQLITE_OK { status = penstock_without_bloom_filters(connection) }
+    if status == SQLITE_OK { status = SQLFunctions.add(to: connection, calls) }
     guard status == SQLITE_OK else { throw QueryFailure(500, "failed", "SQLite: \(message)") }
     for (limit, value) in [
-      (SQLITE_LIMIT_LENGTH, SQLLimits.valueBytesMax), (SQLITE_LIMIT_SQL_LENGTH, SQLLimits.statementBytesMax),
+      (SQLITE_LIMIT_LENGTH, limits.valueBytesMax), (SQLITE_LIMIT_SQL_LENGTH, SQLLimits.statementBytesMax + SQLProgram.prefix.utf8.count),
       (SQLITE_LIMIT_ATTACHED, 0), (SQLITE_LIMIT_EXPR_DEPTH, 200), (SQLITE_LIMIT_COMPOUND_SELECT, 50),
-      (SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000), (SQLITE_LIMIT_VDBE_OP, 1_000_000), (SQLITE_LIMIT_WORKER_THREADS, 0),
+      (SQLITE_LIMIT_LIKE_PATTERN_LENGTH, SQLPattern.bytesMax), (SQLITE_LIMIT_VDBE_OP, 100_000), (SQLITE_LIMIT_WORKER_THREADS, 0),
     ] {
       sqlite3_limit(connection, limit, Int32(value))
     }
@@ -110,6 +119,21 @@ final class SQLSession: @unchecked Sendable {
     }
   }
 
+  /// Notes which rows the scans need, by the plans that SQLite took for them, and refuses what would compare times wrongly.
+  private func plan(_ sql: String) throws(QueryFailure) {
+    guard let program = SQLProgram(of: sql, on: connection) else { throw failure(nil) }
+    var scanned: [Int: SQLTable] = [:]
+    for (cursor, name) in program.scans {
+      guard let table = tables.first(where: { $0.definition.name == name.view }) else { continue }
+      table.want(plan: name.plan)
+      scanned[cursor] = table
+    }
+    var check = SQLTimeCheck(program, hasFractions: scanned.values.contains { $0.hasFractions }) { cursor, column in
+      scanned[cursor]?.isTime(column) ?? false
+    }
+    if let complaint = check.complaint() { throw QueryFailure(400, "invalid_sql", "sql: \(complaint)") }
+  }
+
   private var message: String { String(cString: sqlite3_errmsg(connection)) }
 
   /// What went wrong last.
@@ -123,6 +147,12 @@ final class SQLSession: @unchecked Sendable {
     }
     switch sqlite3_errcode(connection) & 0xFF {
     case SQLITE_NOMEM: return SQLGuardian.outOfMemory
+    case SQLITE_INTERRUPT: return SQLGuardian.timedOut(limits.timeout)
+    case SQLITE_INTERNAL: return QueryFailure(500, "failed", "a scan needs rows that were not read")
+    case SQLITE_TOOBIG:
+      return QueryFailure(
+        422, "sql_too_large",
+        "a value, or a row that is sorted or kept, has more than \(limits.valueBytesMax) bytes (query.sql_value_bytes_max)")
     case SQLITE_AUTH: return SQLGuardian.refused("what this statement does")
     default: break
     }
@@ -184,9 +214,10 @@ final class SQLSession: @unchecked Sendable {
       let bytes = UnsafeBufferPointer(start: text, count: Int(sqlite3_column_bytes(statement, column)))
       return .string(String(decoding: bytes, as: UTF8.self))
     case SQLITE_BLOB:
-      // No view has any; a statement can make one. JSON has no bytes: hexadecimal.
+      // Views' booleans; others a statement can make. JSON has no bytes: hexadecimal.
       guard let blob = sqlite3_column_blob(statement, column) else { return .string("") }
       let bytes = UnsafeRawBufferPointer(start: blob, count: Int(sqlite3_column_bytes(statement, column)))
+      if let value = SQLBoolean.value(bytes) { return .bool(value) }
       return .string(bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
     default: return .null
     }

@@ -8,7 +8,9 @@ final class SQLTable {
   let definition: ViewDefinition
   let generation: Int
   let schema: ViewSchema
-  /// Rows that all of the statement's scans together may need; nil while it names the view nowhere.
+  /// Every plan that SQLite was offered for a scan; it says by number which it took.
+  private(set) var plans: [SQLPlan] = []
+  /// Rows that all of the statement's scans together need; nil while it scans the view nowhere.
   private(set) var wanted: SQLBounds?
   private(set) var rows: SQLRows?
   /// Asked by SQLite about the statement, and about what the table itself declares.
@@ -20,20 +22,42 @@ final class SQLTable {
     schema = definition.schema
   }
 
-  /// One scan's bounds, of which a plan that is chosen later may be made.
-  func want(_ bounds: SQLBounds) {
-    wanted = wanted.map { $0.union(bounds) } ?? bounds
+  /// - Returns: The plan's number.
+  func offer(_ plan: SQLPlan) -> Int {
+    plans.append(plan)
+    return plans.count - 1
+  }
+
+  /// One scan of the statement, by the plan that SQLite took for it.
+  func want(plan number: Int) {
+    guard plans.indices.contains(number) else { return }
+    wanted = wanted.map { $0.union(plans[number].bounds) } ?? plans[number].bounds
   }
 
   func load(_ rows: PartialRows, finality: Finality) {
     self.rows = SQLRows(rows, finality: finality, table: self)
   }
 
+  /// Whether a time of a row may have a fraction of a second.
+  var hasFractions: Bool {
+    let second: Int64 = 1_000_000_000
+    switch definition.window {
+    case .tumble(let size): return size % second != 0 || schema.keys.contains { $0.type == .timestamp }
+    case .hop(let size, let every): return size % second != 0 || every % second != 0 || schema.keys.contains { $0.type == .timestamp }
+    case .session: return true
+    }
+  }
+
+  /// Whether the column's values are times.
+  func isTime(_ column: Int) -> Bool { schema.columns.indices.contains(column) && schema.columns[column].type == .timestamp }
+
   /// What SQLite is told of the columns.
   ///
   /// The first word of a type is what `ColumnType` calls it, and the second gives it the affinity under which SQLite compares values as
   /// they are: TEXT for text, none for what may be anything.
-  var declaration: String {
+  var declaration: String { "CREATE TABLE x(\(columnDeclarations))" }
+
+  var columnDeclarations: String {
     let columns = schema.columns.map { column in
       let type =
         switch column.type {
@@ -47,42 +71,15 @@ final class SQLTable {
       // Names are letters, digits and _, but may be keywords.
       return "\"\(column.name)\" \(type)"
     }
-    return "CREATE TABLE x(\(columns.joined(separator: ", ")))"
-  }
-}
-
-/// Which rows of a view a scan needs.
-struct SQLBounds: Hashable {
-  /// On `window_start`, inclusive; nanoseconds.
-  var from: Int64?
-  /// Exclusive.
-  var to: Int64?
-  /// Key columns that equal a text, by name.
-  var keys: [UTF8Text: UTF8Text] = [:]
-
-  /// Bounds that hold the rows of both.
-  func union(_ other: SQLBounds) -> SQLBounds {
-    var result = SQLBounds()
-    if let a = from, let b = other.from { result.from = min(a, b) }
-    if let a = to, let b = other.to { result.to = max(a, b) }
-    result.keys = keys.filter { other.keys[$0.key] == $0.value }
-    return result
-  }
-
-  /// The bounds leave nothing.
-  var isEmpty: Bool { if let from, let to { from >= to } else { false } }
-
-  /// `source == "a" && site == "b"`
-  func condition(_ schema: ViewSchema) -> Expression? {
-    guard !keys.isEmpty else { return nil }
-    let terms = keys.sorted { $0.key < $1.key }.map { name, text in "\(name) == \(JSONValue.string(text.string).text)" }
-    // A key that is named like a word of the language, or a text it cannot spell, is left for SQLite to compare.
-    return try? Expression(parsing: terms.joined(separator: " && "), scope: .columns(schema.keys))
+    return columns.joined(separator: ", ")
   }
 }
 
 /// A view's merged rows, as a table's.
 final class SQLRows {
+  /// Rows that are put into an index between two looks at the clock.
+  private static let indexStretch = 1024
+
   let rows: PartialRows
   private let finality: Finality
   private let layout: StateLayout
@@ -109,16 +106,18 @@ final class SQLRows {
   }
 
   /// Rows of which these columns may equal these values: all that do, and perhaps some that do not.
-  func rows(where columns: [Int], are values: [SQLBucket]) -> [Int] {
-    if indexes[columns] == nil {
-      var index: [[SQLBucket]: [Int]] = [:]
-      for row in 0..<rows.count {
-        let keys = columns.contains { $0 >= 3 } ? rows.keys(row) : []
-        index[columns.map { SQLBucket(value(row: row, column: $0, keys: keys)) }, default: []].append(row)
-      }
-      indexes[columns] = index
+  /// - Parameter mayContinue: Asked now and then while an index is made.
+  /// - Returns: Nil when it may not.
+  func rows(where columns: [Int], are values: [SQLBucket], while mayContinue: () -> Bool) -> [Int]? {
+    if let index = indexes[columns] { return index[values] ?? [] }
+    var index: [[SQLBucket]: [Int]] = [:]
+    for row in 0..<rows.count {
+      guard row % SQLRows.indexStretch > 0 || mayContinue() else { return nil }
+      let keys = columns.contains { $0 >= 3 } ? rows.keys(row) : []
+      index[columns.map { SQLBucket(value(row: row, column: $0, keys: keys)) }, default: []].append(row)
     }
-    return indexes[columns]?[values] ?? []
+    indexes[columns] = index
+    return index[values] ?? []
   }
 }
 
@@ -126,14 +125,17 @@ final class SQLRows {
 /// the other, and a time with its instant.
 enum SQLBucket: Hashable {
   case null
+  case bool(Bool)
   case number(Double)
   case time(Int64)
-  case text(UTF8Text)
+  case text([UInt8])
+  /// Bytes that no view has.
+  case other
 
   init(_ value: ResultValue) {
     switch value {
     case .null: self = .null
-    case .bool(let value): self = .number(value ? 1 : 0)
+    case .bool(let value): self = .bool(value)
     case .int(let value): self = .number(Double(value))
     case .double(let value): self = .number(value)
     case .time(let value): self = .time(value.nanoseconds)
@@ -142,35 +144,25 @@ enum SQLBucket: Hashable {
   }
 
   init(text: String) {
-    let trimmed = text.drop { $0 == " " || $0 == "\t" || $0 == "\n" }
-    if let time = SQLTime.nanoseconds(text) {
-      self = .time(time)
-    } else if let first = trimmed.utf8.first, (0x30...0x39).contains(first) || [0x2B, 0x2D, 0x2E].contains(first),
-      let number = Double(trimmed.filter { $0 != " " })
+    let trimmed = text.utf8.drop { [0x20, 0x09, 0x0A, 0x0B, 0x0C, 0x0D].contains($0) }
+    if let first = trimmed.first, (0x30...0x39).contains(first) || [0x2B, 0x2D, 0x2E].contains(first),
+      let number = Double(String(decoding: trimmed.filter { ![0x20, 0x09, 0x0A, 0x0B, 0x0C, 0x0D].contains($0) }, as: UTF8.self)), number.isFinite
     {
       self = .number(number)
     } else {
-      self = .text(UTF8Text(text))
+      self = .text(Array(text.utf8))
     }
   }
 }
 
-/// How times compare in SQL: as instants, whatever their offset or digits, and dates as their first one. What is no time compares as text.
-enum SQLTime {
-  static let collation = "penstock_time"
+/// How a boolean is in SQL, in a column that may hold anything: SQLite has none of its own, and as a number `true` would be one value with 1.
+///
+/// Two blobs, `1` and `0`: apart from every number and text, and yet true and false in conditions. The function `bool` makes them.
+enum SQLBoolean {
+  static func byte(_ value: Bool) -> UInt8 { value ? 0x31 : 0x30 }
 
-  static func nanoseconds(_ text: String) -> Int64? {
-    // Most texts are none: look before parsing.
-    let bytes = text.utf8
-    guard bytes.count >= 10, let first = bytes.first, (0x30...0x39).contains(first) else { return nil }
-    return Timestamp(rfc3339: bytes.count == 10 ? text + "T00:00:00Z" : text)?.nanoseconds
-  }
-
-  static func order(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int32 {
-    if a.elementsEqual(b) { return 0 }
-    if let x = nanoseconds(String(decoding: a, as: UTF8.self)), let y = nanoseconds(String(decoding: b, as: UTF8.self)) {
-      return x < y ? -1 : x > y ? 1 : 0
-    }
-    return a.lexicographicallyPrecedes(b) ? -1 : 1
+  static func value(_ blob: UnsafeRawBufferPointer) -> Bool? {
+    guard blob.count == 1 else { return nil }
+    return blob[0] == 0x31 ? true : blob[0] == 0x30 ? false : nil
   }
 }

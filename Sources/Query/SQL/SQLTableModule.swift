@@ -5,8 +5,8 @@ import Views
 /// The virtual table through which SQLite reads a view: a `sqlite3_module` without tables of its own, so that a view's name is a table and
 /// nothing needs to be created. Source: https://www.sqlite.org/vtab.html, "Eponymous-only virtual tables".
 ///
-/// Bounds that are constants (times, texts that keys equal) are noted while the statement is prepared; the rows they leave are read from the
-/// store before it runs. SQLite checks every condition again, so bounds may be wide but never narrow.
+/// Bounds that are constants (times, texts that keys equal) belong to a plan. Which plans SQLite takes is known when the statement is prepared; the rows that
+/// those need are read from the store before it runs. SQLite checks every condition again, so bounds may be wide but never narrow.
 enum SQLTableModule {
   /// Lives as long as the process, as connections may.
   nonisolated(unsafe) static let module: UnsafePointer<sqlite3_module> = {
@@ -76,46 +76,59 @@ enum SQLTableModule {
     return SQLITE_OK
   }
 
-  /// Notes what the scan needs, and takes the equalities that an index over the rows can answer.
+  /// Takes the conditions that an index over the rows can answer, and those that say which rows to read of the store.
   private static let plan:
     @convention(c) (UnsafeMutablePointer<sqlite3_vtab>?, UnsafeMutablePointer<sqlite3_index_info>?) -> Int32 = {
       pointer, info in
       guard let pointer, let info else { return SQLITE_MISUSE }
       let table = table(pointer)
+      guard table.guardian?.mayContinue() ?? true else { return SQLITE_INTERRUPT }
       let keyEnd = 3 + table.definition.keys.count
-      var bounds = SQLBounds()
-      var equal: [Int] = []
+      var plan = SQLPlan()
+      var bounding: [Int] = []
       for index in 0..<Int(info.pointee.nConstraint) {
         let constraint = info.pointee.aConstraint[index]
         guard constraint.usable != 0 else { continue }
         let column = Int(constraint.iColumn)
         // Under another collation than the column's own, such as NOCASE, other values are equal.
         let collation = sqlite3_vtab_collation(info, Int32(index)).map { String(cString: $0) }
-        guard collation == (column == 0 ? SQLTime.collation : "BINARY") else { continue }
+        guard collation == (table.isTime(column) ? SQLTime.collation : "BINARY") else { continue }
         var value: OpaquePointer?
-        if sqlite3_vtab_rhs_value(info, Int32(index), &value) == SQLITE_OK, let value,
-          sqlite3_value_type(value) == SQLITE_TEXT, let text = SQLText.value(value)
+        if sqlite3_vtab_rhs_value(info, Int32(index), &value) == SQLITE_OK, let value, let text = SQLText.bytes(value),
+          plan.bounds.narrow(column, Int32(constraint.op), text, table.schema)
         {
-          bounds.narrow(column, Int32(constraint.op), text, table.schema)
+          bounding.append(index)
         }
         let isIndexed = column == 0 || (3..<keyEnd).contains(column)
-        if Int32(constraint.op) == SQLITE_INDEX_CONSTRAINT_EQ, isIndexed, !equal.contains(column) {
-          equal.append(column)
-          info.pointee.aConstraintUsage[index].argvIndex = Int32(equal.count)
-        }
+        guard Int32(constraint.op) == SQLITE_INDEX_CONSTRAINT_EQ, isIndexed, !plan.columns.contains(column) else { continue }
+        plan.columns.append(column)
+        info.pointee.aConstraintUsage[index].argvIndex = Int32(plan.columns.count)
       }
-      table.want(bounds)
-      info.pointee.estimatedRows = 100_000
-      for _ in equal { info.pointee.estimatedRows = max(1, info.pointee.estimatedRows / 50) }
-      info.pointee.estimatedCost = Double(info.pointee.estimatedRows) + 10
-      guard !equal.isEmpty else { return SQLITE_OK }
-      let plan = Array(equal.map(String.init).joined(separator: ",").utf8CString)
-      guard let copy = sqlite3_malloc(Int32(plan.count)) else { return SQLITE_NOMEM }
-      plan.withUnsafeBytes { copy.copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: plan.count) }
-      info.pointee.idxStr = copy.assumingMemoryBound(to: CChar.self)
-      info.pointee.needToFreeIdxStr = 1
-      return SQLITE_OK
+      // SQLite checks every condition again: none is omitted. What bounds the plan is an argument of it nonetheless, or SQLite
+      // would hold that the plan makes no use of it, and take it where the condition does not hold.
+      var arguments = Int32(plan.columns.count)
+      for index in bounding where info.pointee.aConstraintUsage[index].argvIndex == 0 {
+        arguments += 1
+        info.pointee.aConstraintUsage[index].argvIndex = arguments
+      }
+      var rows: Int64 = 100_000
+      for _ in plan.columns { rows = max(1, rows / 50) }
+      if arguments > Int32(plan.columns.count) { rows = max(1, rows / 4) }
+      info.pointee.estimatedRows = rows
+      info.pointee.estimatedCost = Double(rows) + 10
+      return number(table.offer(plan), of: table, info)
     }
+
+  /// Hands the plan's number to the scans that take it, and to whoever lists them.
+  private static func number(_ plan: Int, of table: SQLTable, _ info: UnsafeMutablePointer<sqlite3_index_info>) -> Int32 {
+    let text = Array("\(SQLScanName(view: table.definition.name, plan: plan))".utf8CString)
+    guard let copy = sqlite3_malloc(Int32(text.count)) else { return SQLITE_NOMEM }
+    text.withUnsafeBytes { copy.copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: text.count) }
+    info.pointee.idxStr = copy.assumingMemoryBound(to: CChar.self)
+    info.pointee.needToFreeIdxStr = 1
+    info.pointee.idxNum = Int32(plan)
+    return SQLITE_OK
+  }
 
   private static let open:
     @convention(c) (UnsafeMutablePointer<sqlite3_vtab>?, UnsafeMutablePointer<UnsafeMutablePointer<sqlite3_vtab_cursor>?>?) ->
@@ -137,11 +150,9 @@ enum SQLTableModule {
   private static let filter:
     @convention(c) (
       UnsafeMutablePointer<sqlite3_vtab_cursor>?, Int32, UnsafePointer<CChar>?, Int32, UnsafeMutablePointer<OpaquePointer?>?
-    ) -> Int32 = { pointer, _, plan, count, values in
+    ) -> Int32 = { pointer, plan, _, count, values in
       guard let pointer else { return SQLITE_MISUSE }
-      let columns = plan.map { String(cString: $0).split(separator: ",").compactMap { Int($0) } } ?? []
-      let buckets = (0..<Int(count)).map { SQLBucket(sqlite: values?[$0]) }
-      return scan(pointer).begin(columns, buckets) ? SQLITE_OK : SQLITE_MISUSE
+      return scan(pointer).begin(plan: Int(plan), (0..<Int(count)).map { values?[$0] })
     }
 
   private static let next: @convention(c) (UnsafeMutablePointer<sqlite3_vtab_cursor>?) -> Int32 = { pointer in
@@ -160,7 +171,8 @@ enum SQLTableModule {
     guard let pointer else { return SQLITE_MISUSE }
     switch scan(pointer).value(Int(number)) {
     case .null: sqlite3_result_null(context)
-    case .bool(let value): sqlite3_result_int64(context, value ? 1 : 0)
+    case .bool(let value) where scan(pointer).isBoolean(Int(number)): sqlite3_result_int64(context, value ? 1 : 0)
+    case .bool(let value): SQLBoolean.result(context, value)
     case .int(let value): sqlite3_result_int64(context, value)
     case .double(let value): sqlite3_result_double(context, value)
     case .string(let value): SQLText.result(context, value)
@@ -178,90 +190,18 @@ enum SQLTableModule {
     }
 }
 
-extension SQLBounds {
-  /// Takes in a condition between a column and a constant text, as far as it says which rows to read.
-  fileprivate mutating func narrow(_ column: Int, _ operation: Int32, _ text: String, _ schema: ViewSchema) {
-    if column == 0 {
-      guard let time = SQLTime.nanoseconds(text) else { return }
-      let next = time == .max ? time : time + 1
-      switch operation {
-      case SQLITE_INDEX_CONSTRAINT_EQ:
-        from = max(from ?? .min, time)
-        to = min(to ?? .max, next)
-      case SQLITE_INDEX_CONSTRAINT_GE: from = max(from ?? .min, time)
-      case SQLITE_INDEX_CONSTRAINT_GT: from = max(from ?? .min, next)
-      case SQLITE_INDEX_CONSTRAINT_LT: to = min(to ?? .max, time)
-      case SQLITE_INDEX_CONSTRAINT_LE: to = min(to ?? .max, next)
-      default: break
-      }
-    } else if operation == SQLITE_INDEX_CONSTRAINT_EQ, schema.columns.indices.contains(column) {
-      let column = schema.columns[column]
-      guard column.role == .key, column.type == .string else { return }
-      keys[UTF8Text(column.name)] = UTF8Text(text)
-    }
-  }
-}
+/// How a program's listing names a scan: the view, and the number of the plan that was taken.
+struct SQLScanName: CustomStringConvertible {
+  var view: String
+  var plan: Int
 
-extension SQLBucket {
-  /// - Parameter value: A `sqlite3_value`.
-  fileprivate init(sqlite value: OpaquePointer?) {
-    switch sqlite3_value_type(value) {
-    case SQLITE_INTEGER, SQLITE_FLOAT: self = .number(sqlite3_value_double(value))
-    case SQLITE_TEXT: self.init(text: SQLText.value(value) ?? "")
-    default: self = .null
-    }
-  }
-}
+  init(view: String, plan: Int) { (self.view, self.plan) = (view, plan) }
 
-/// Texts on their way to and from SQLite; they may hold NULs.
-enum SQLText {
-  /// - Parameter value: A `sqlite3_value`.
-  static func value(_ value: OpaquePointer?) -> String? {
-    guard let text = sqlite3_value_text(value) else { return nil }
-    return String(decoding: UnsafeBufferPointer(start: text, count: Int(sqlite3_value_bytes(value))), as: UTF8.self)
+  /// Nil for what is no such name.
+  init?(_ text: String) {
+    guard let blank = text.lastIndex(of: " "), let plan = Int(text[text.index(after: blank)...]) else { return nil }
+    self.init(view: String(text[..<blank]), plan: plan)
   }
 
-  /// - Parameter context: A `sqlite3_context`.
-  static func result(_ context: OpaquePointer?, _ text: String) {
-    // SQLite copies the bytes.
-    let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
-    text.withCString { sqlite3_result_text(context, $0, Int32(text.utf8.count), transient) }
-  }
-}
-
-/// One scan of a table's rows.
-final class SQLScan {
-  private let table: SQLTable
-  /// Of the rows found by an index; nil scans all.
-  private var found: [Int]?
-  private var place = 0
-  private var keys: [ResultValue]?
-
-  init(_ table: SQLTable) { self.table = table }
-
-  /// - Returns: False when the rows were not read: a defect.
-  func begin(_ columns: [Int], _ values: [SQLBucket]) -> Bool {
-    guard let rows = table.rows else { return false }
-    place = 0
-    keys = nil
-    found = columns.isEmpty ? nil : values.contains(.null) ? [] : rows.rows(where: columns, are: values)
-    return true
-  }
-
-  /// Nil at the end.
-  var row: Int? {
-    if let found { return place < found.count ? found[place] : nil }
-    return place < table.rows?.rows.count ?? 0 ? place : nil
-  }
-
-  func advance() {
-    place += 1
-    keys = nil
-  }
-
-  func value(_ column: Int) -> ResultValue {
-    guard let row, let rows = table.rows else { return .null }
-    if keys == nil { keys = rows.rows.keys(row) }
-    return rows.value(row: row, column: column, keys: keys ?? [])
-  }
+  var description: String { "\(view) \(plan)" }
 }
