@@ -35,7 +35,7 @@ private final class Twins {
   private func fill(_ definition: ViewDefinition, _ rows: PartialRows) throws {
     let table = SQLTable(definition, generation: 1)
     try run("CREATE TABLE plain_\(definition.name)(\(table.columnDeclarations))")
-    let finality = Finality(definition: definition, keptKeys: nil, eventTimeWatermarks: [:])
+    let finality = Finality(definition: definition, keptKeys: nil, Finality.Partitions([:]))
     let source = SQLRows(rows, finality: finality, table: table)
     let columns = table.schema.columns.indices
     for row in 0..<rows.count {

@@ -186,7 +186,7 @@ struct RemoteLogTests {
     _ = try await served.storage.append(ColumnBatch(events: [event("a")], partition: PartitionID(1)))
     var patient = RemoteLog.Configuration(patience: .zero)
     patient.questionPatience = .seconds(1)
-    let remote = RemoteLog(served.client, partitions: 3, configuration: patient, logger: quiet)
+    let remote = RemoteLog(served.client, await served.storage.identity, partitions: 3, configuration: patient, logger: quiet)
     let known = try await remote.bounds(of: PartitionID(1))
     #expect(known.highWatermark == Offset(1))
     served.dialler.set([])

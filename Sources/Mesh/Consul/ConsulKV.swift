@@ -23,6 +23,8 @@ struct KVOperation: Sendable, Hashable, Encodable {
     case lock
     case delete
     case checkSession = "check-session"
+    /// Sets the value if the key's ModifyIndex is `index`; with 0, if there is no such key.
+    case compareAndSet = "cas"
   }
   var verb: Verb
   var key: String
