@@ -122,7 +122,8 @@ struct RetentionTests {
       """
     var service = try await fixture.start(yaml, workers: 1, memoryBytesMax: 1 << 20)
     let times: [Int64] = [
-      .min, .min + 1, .min, .min + 47 * WindowTests.second, .min + 70 * WindowTests.second, .min, 0, .max - 90 * WindowTests.second, .max - 1, .max, .max, .max - 1,
+      .min, .min + 1, .min, .min + 47 * WindowTests.second, .min + 70 * WindowTests.second, .min, 0,
+      .max - 90 * WindowTests.second, .max - 1, .max, .max, .max - 1,
       .max - 200 * WindowTests.second, 0, .min,
     ]
     let events = (times + times.reversed()).map { time in
