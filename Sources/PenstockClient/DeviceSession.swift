@@ -7,19 +7,6 @@ import WebSocket
 
 /// A client's connections, one after the other, and what is not acknowledged. Belongs to one event loop.
 final class DeviceSession {
-  private enum State {
-    case idle
-    case connecting
-    /// Until the next try.
-    case waiting
-    /// The handshake is done, the welcome not there.
-    case welcoming
-    case open
-    /// All is acknowledged, and our close frame on its way.
-    case closing
-    case ended
-  }
-
   /// Written to the channel at the latest when it has grown to this.
   private static let outgoingBytesMax = 128 * 1024
   /// How long a server may take for its part of the closing handshake.
@@ -31,7 +18,7 @@ final class DeviceSession {
   private let logger: Logger
   private let scratch = WebSocketScratch()
   private var random: SeededGenerator
-  private var state = State.idle
+  private var state = DeviceSessionState.idle
 
   private var window = MessageWindow()
   private var messageBytesMax = 1 << 20
@@ -260,7 +247,8 @@ final class DeviceSession {
           if let position = welcome.resume[UTF8Text(String(decoding: source, as: UTF8.self))] {
             mark.isResumed =
               mark.epoch == position.epoch && sequence <= position.sequence
-              && (mark.isRestored || sources.isNew(
+              && (mark.isRestored
+                || sources.isNew(
                   ResumePosition(epoch: mark.epoch, sequence: sequence), of: source, hasDuplicates: hasDuplicates))
           }
         }
@@ -313,10 +301,9 @@ final class DeviceSession {
       if answered < events {
         // The server stopped reading a message in the middle.
         totals.rejected += events - answered
-        if totals.rejects.count < configuration.rejectsKeptMax {
-          totals.rejects.append(
-            DeviceReject(line: line, code: "not_read", detail: "\(events - answered) events after a bad one were not read"))
-        }
+        totals.note(
+          DeviceReject(line: line, code: "not_read", detail: "\(events - answered) events after a bad one were not read"),
+          keptMax: configuration.rejectsKeptMax)
       }
     }
     lastAck = ack
@@ -347,10 +334,8 @@ final class DeviceSession {
         for event in message.marks.indices { message.markRejected(event) }
       }
     }
-    outbox.update { totals in
-      guard totals.rejects.count < configuration.rejectsKeptMax else { return }
-      totals.rejects.append(DeviceReject(line: line, code: reject.code, detail: reject.detail))
-    }
+    let told = DeviceReject(line: line, code: reject.code, detail: reject.detail)
+    outbox.update { $0.note(told, keptMax: configuration.rejectsKeptMax) }
   }
 
   // MARK: what goes out
@@ -413,11 +398,11 @@ final class DeviceSession {
       outbox.update { totals in
         if !message.wasSent { totals.sent += 1 }
         totals.rejected += 1
-        guard totals.rejects.count < configuration.rejectsKeptMax else { return }
-        totals.rejects.append(
+        totals.note(
           DeviceReject(
             line: mark.line, code: "too_big",
-            detail: "\(part.byteCount) bytes: the server takes messages of at most \(messageBytesMax)"))
+            detail: "\(part.byteCount) bytes: the server takes messages of at most \(messageBytesMax)"),
+          keptMax: configuration.rejectsKeptMax)
       }
     }
     window.replaceNextUnsent(with: parts)

@@ -134,7 +134,9 @@ public final class DeviceSpool: @unchecked Sendable {
 
   // As bytes, most significant first: SQLite's integers end at 2^63 − 1, and these compare alike.
 
-  private static func bytes(_ number: UInt64) -> [UInt8] { (0..<8).reversed().map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
+  private static func bytes(_ number: UInt64) -> [UInt8] {
+    (0..<8).reversed().map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
+  }
 
   private static func number(_ bytes: UnsafeRawBufferPointer) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
 

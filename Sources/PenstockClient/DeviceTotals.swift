@@ -29,6 +29,11 @@ public struct DeviceTotals: Sendable {
 
   public var answered: Int { appended + duplicates + rejected }
 
+  /// Keeps a reject, of the first `keptMax`.
+  mutating func note(_ reject: DeviceReject, keptMax: Int) {
+    if rejects.count < keptMax { rejects.append(reject) }
+  }
+
   /// Adds another client's, keeping at most `rejectsKeptMax` rejects, the first lines' ones.
   public mutating func merge(_ other: DeviceTotals, rejectsKeptMax: Int) {
     sent += other.sent

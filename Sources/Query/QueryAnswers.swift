@@ -54,7 +54,8 @@ final class QueryAnswers: Sendable {
         report: { report in
           switch report {
           case .abandoned(let count):
-            logger.warning("SQL: a statement does not end by its timeout; it was answered 504 and runs on by itself, as \(count) do now")
+            logger.warning(
+              "SQL: a statement does not end by its timeout; it was answered 504 and runs on by itself, as \(count) do now")
           case .ended: logger.notice("SQL: a statement that was answered 504 has ended")
           }
         }))

@@ -96,7 +96,8 @@ struct AnotherLogTests {
   }
 
   @Test(
-    "a log that ends before what was counted is an error in every answer, found at the start and while it runs", arguments: [true, false])
+    "a log that ends before what was counted is an error in every answer, found at the start and while it runs",
+    arguments: [true, false])
   func behind(isRestarted: Bool) async throws {
     let fixture = try await ComputeFixture(partitions: 1)
     let end = try await fixture.append(events(100)) { 10 }

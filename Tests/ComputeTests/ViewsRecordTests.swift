@@ -122,7 +122,9 @@ struct ViewsRecordTests {
     service = try await fixture.start(Self.views)
     #expect(try await service.views().map(\.definition.name) == ["readings", "all"])
     #expect(
-      try await service.apply(try Self.catalog(readable), hold: false) == [AppliedView(view: "bad", generation: 4, action: .created)])
+      try await service.apply(try Self.catalog(readable), hold: false) == [
+        AppliedView(view: "bad", generation: 4, action: .created)
+      ])
     await service.shutDown()
     service = try await fixture.start(Self.views)
     #expect(try await service.views().map { "\($0.definition.name) \($0.generation)" } == ["readings 1", "all 1", "bad 4"])

@@ -16,7 +16,8 @@ struct SpoolTests {
   private func message(_ sequences: Range<UInt64>) -> DeviceMessage {
     var message = DeviceMessage()
     for sequence in sequences {
-      let event = #"{"source":"\#(source)","type":"test.reading","time":"2024-05-01T12:00:00Z","sequence":\#(sequence),"data":{}}"#
+      let event =
+        #"{"source":"\#(source)","type":"test.reading","time":"2024-05-01T12:00:00Z","sequence":\#(sequence),"data":{}}"#
       Array(event.utf8).withUnsafeBytes { message.append($0, line: Int(sequence)) }
     }
     return message

@@ -9,7 +9,9 @@ struct SettledTimeTests {
   @Test("goes on through a jump that does not last, and follows one that does")
   func jumps() {
     let clocks = Mutex((wall: 1000 * Self.second, steady: Int64(7)))
-    func pass(_ seconds: Int64) { clocks.withLock { ($0.wall, $0.steady) = ($0.wall + seconds * Self.second, $0.steady + seconds * Self.second) } }
+    func pass(_ seconds: Int64) {
+      clocks.withLock { ($0.wall, $0.steady) = ($0.wall + seconds * Self.second, $0.steady + seconds * Self.second) }
+    }
     func jump(_ seconds: Int64) { clocks.withLock { $0.wall += seconds * Self.second } }
     let clock = SettledClock(
       wall: { Timestamp(nanoseconds: clocks.withLock { $0.wall }) }, steady: { clocks.withLock { $0.steady } },

@@ -36,7 +36,10 @@ struct TextTests {
 
   @Test("an event with members of two spellings comes back with both, and so does its line")
   func members() throws {
-    let data = try JSONValue(parsing: #"{"\#(composed)":1,"x":{"\#(decomposed)":2,"\#(composed)":3},"\#(decomposed)":4,"l":[{"\#(composed)":5,"\#(decomposed)":6}]}"#)
+    let data = try JSONValue(
+      parsing:
+        #"{"\#(composed)":1,"x":{"\#(decomposed)":2,"\#(composed)":3},"\#(decomposed)":4,"l":[{"\#(composed)":5,"\#(decomposed)":6}]}"#
+    )
     let event = Event(source: composed, type: "t", time: Timestamp(nanoseconds: 0), data: data)
     let batch = ColumnBatch(events: [event], partition: PartitionID(0))
     #expect(batch.events() == [event])
@@ -62,7 +65,10 @@ struct TextTests {
 
   @Test(
     "percent-encoded text is decoded",
-    arguments: [("a%20b", "a b"), ("%C3%A9", "é"), ("%c3%a9", "é"), ("a+b", "a+b"), ("", ""), ("%25FF", "%FF"), ("é", "é"), ("%00", "\u{0}")])
+    arguments: [
+      ("a%20b", "a b"), ("%C3%A9", "é"), ("%c3%a9", "é"), ("a+b", "a+b"), ("", ""), ("%25FF", "%FF"), ("é", "é"),
+      ("%00", "\u{0}"),
+    ])
   func decoded(text: String, meaning: String) {
     #expect(PercentText.decode(text).map { UTF8Text($0) } == UTF8Text(meaning))
     #expect(PercentText.decode(PercentText.encode(meaning)).map { UTF8Text($0) } == UTF8Text(meaning))
@@ -84,7 +90,8 @@ struct TextTests {
     func isWellFormed(_ text: String) -> Bool { Array(text.utf8).withUnsafeBytes { Base64Text.isWellFormed($0) } }
     for text in ["", "AA==", "AAA=", "AAAA", "+/+/", "/w==", "//8=", "QUJDRA=="] { #expect(isWellFormed(text), "\(text)") }
     for text in [
-      "=AAA", "====", "A===", "AA=A", "==AA", "A", "AA", "AAA", "AA==AAAA", "AB==", "AAB=", "AA=", "-_-_", "AAA\n", "AA AA==A", "A=A=",
+      "=AAA", "====", "A===", "AA=A", "==AA", "A", "AA", "AAA", "AA==AAAA", "AB==", "AAB=", "AA=", "-_-_", "AAA\n", "AA AA==A",
+      "A=A=",
     ] { #expect(!isWellFormed(text), "\(text)") }
   }
 }

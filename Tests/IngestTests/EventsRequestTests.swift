@@ -15,7 +15,8 @@ struct EventsRequestTests {
       (#"""#, #"""#), (#""open"#, #""open"#), (#""a" and "b""#, #""a" and "b""#), (#""open\""#, #""open\""#), (#"a"b"#, #"a"b"#),
     ])
   func values(header: String, value: String) throws {
-    let head = HTTPRequestHead(version: .http1_1, method: .POST, uri: "/v1/events", headers: ["ce-type": "t", "ce-subject": header])
+    let head = HTTPRequestHead(
+      version: .http1_1, method: .POST, uri: "/v1/events", headers: ["ce-type": "t", "ce-subject": header])
     let text = try EventsRequest.structured(head, contentType: nil, body: UnsafeRawBufferPointer(start: nil, count: 0))
     #expect(try JSONValue(parsing: text)["subject"] == .string(value))
   }

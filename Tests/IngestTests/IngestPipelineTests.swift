@@ -151,7 +151,8 @@ struct IngestPipelineTests {
     log.complete(0)
     loop.run()
     #expect(tracker.rejects.count == MessageTracker.rejectsToldMax + 1)
-    #expect(tracker.rejects.last == "1/\(MessageTracker.rejectsToldMax) invalid_event x\(340_000 - MessageTracker.rejectsToldMax)")
+    #expect(
+      tracker.rejects.last == "1/\(MessageTracker.rejectsToldMax) invalid_event x\(340_000 - MessageTracker.rejectsToldMax)")
     #expect(tracker.totals == MessageTracker.Totals(messages: 1, appended: 1, duplicates: 0, rejected: 340_000))
     #expect(totals.current == ReceivedEvents(received: 340_001, appended: 1, duplicates: 0, rejected: 340_000))
   }

@@ -66,7 +66,8 @@ struct LostFilesTests {
     await log.close()
   }
 
-  @Test("the folder removed under a real log: nothing is acknowledged after the next look, and the folder's successor is another log")
+  @Test(
+    "the folder removed under a real log: nothing is acknowledged after the next look, and the folder's successor is another log")
   func removedForReal() async throws {
     let directory = try temporaryDirectory()
     defer { removeRecursively(directory) }
@@ -173,7 +174,8 @@ struct LostFilesTests {
     #expect(try StoredLog(directory: "/data", fileSystem: files).verify(PartitionID(1)).findings == [])
   }
 
-  @Test("indexes and producer snapshots that are missing are made anew: nothing is forgotten", arguments: [".index", ".producers"])
+  @Test(
+    "indexes and producer snapshots that are missing are made anew: nothing is forgotten", arguments: [".index", ".producers"])
   func rebuilt(suffix: String) async throws {
     let (files, configuration, _) = try await stored(nil)
     Self.remove(files) { $0.hasSuffix(suffix) }
@@ -248,9 +250,9 @@ struct LostFilesTests {
     for _ in 0..<2 {
       let short = try await openLog(files, configuration)
       guard case .failed = short.status()[1].state else {
-      Issue.record("it opened")
-      return
-    }
+        Issue.record("it opened")
+        return
+      }
       await short.close()
     }
   }

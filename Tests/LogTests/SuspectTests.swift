@@ -24,7 +24,9 @@ struct SuspectTests {
   func jump(isOneBatch: Bool) {
     var state = state()
     // All at one time: only the sequences tell.
-    let events = ([1, 2, 3, 1_000_000_000, 4, 5, 3, 1_000_000_000, 999_999_999, 1_000_000_001, 6] as [UInt64]).map { sent($0, at: 7) }
+    let events = ([1, 2, 3, 1_000_000_000, 4, 5, 3, 1_000_000_000, 999_999_999, 1_000_000_001, 6] as [UInt64]).map {
+      sent($0, at: 7)
+    }
     let expected: [AppendReceipt.Exception.Suspicion??] = [
       nil, nil, nil, nil, .skipped, .skipped, .some(nil), .some(nil), .skipped, nil, .skipped,
     ]
@@ -35,16 +37,23 @@ struct SuspectTests {
   @Test("a first sequence that is too high makes those below it suspect")
   func first() {
     var state = state()
-    #expect(judge(&state, [sent(500, at: 7), sent(1, at: 7), sent(499, at: 7), sent(500, at: 7)]) == [nil, .skipped, .skipped, .some(nil)])
+    #expect(
+      judge(&state, [sent(500, at: 7), sent(1, at: 7), sent(499, at: 7), sent(500, at: 7)]) == [
+        nil, .skipped, .skipped, .some(nil),
+      ])
   }
 
   @Test("a count that begins anew without an epoch is told by its times; with one it is judged by that epoch alone")
   func anew() {
     var state = state()
     #expect(judge(&state, (1...5).map { sent($0, at: Int64($0) * 10) }) == Array(repeating: nil, count: 5))
-    #expect(judge(&state, [sent(1, at: 60), sent(2, at: 10), sent(5, at: 50), sent(3, at: 51)]) == [.newer, .some(nil), .some(nil), .newer])
-    #expect(judge(&state, [sent(3, at: 8, epoch: 1), sent(3, at: 8, epoch: 1), sent(2, at: 8, epoch: 1), sent(3, at: 9, epoch: 1)])
-      == [nil, .some(nil), .skipped, .newer])
+    #expect(
+      judge(&state, [sent(1, at: 60), sent(2, at: 10), sent(5, at: 50), sent(3, at: 51)]) == [
+        .newer, .some(nil), .some(nil), .newer,
+      ])
+    #expect(
+      judge(&state, [sent(3, at: 8, epoch: 1), sent(3, at: 8, epoch: 1), sent(2, at: 8, epoch: 1), sent(3, at: 9, epoch: 1)])
+        == [nil, .some(nil), .skipped, .newer])
     // Nothing of the first epoch counts, and what is fenced is no duplicate.
     #expect(state.admit(batch([sent(6, at: 99)]), at: Timestamp(nanoseconds: 1)).map(\.suspicion) == [nil])
   }
@@ -81,7 +90,8 @@ struct SuspectTests {
   func snapshots() throws {
     var lived = state()
     _ = judge(&lived, [1, 2, 900].map { sent($0, at: Int64($0)) } + [sent(1, at: 5, by: "b")])
-    let file = ProducerSnapshot.encoded(lived, partition: PartitionID(3), base: Offset(4), lastAppendTime: Timestamp(nanoseconds: 9))
+    let file = ProducerSnapshot.encoded(
+      lived, partition: PartitionID(3), base: Offset(4), lastAppendTime: Timestamp(nanoseconds: 9))
     var restored = state()
     _ = try ProducerSnapshot.decode(file, partition: PartitionID(3), base: Offset(4), into: &restored)
     let next = [sent(3, at: 3), sent(2, at: 901), sent(2, at: 2), sent(1, at: 6, by: "b"), sent(1, at: 5, by: "b")]

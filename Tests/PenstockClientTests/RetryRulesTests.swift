@@ -27,7 +27,9 @@ struct RetryRulesTests {
     ])
   func retryAfter(_ text: String, _ seconds: Int64) { #expect(RetryRules.retryAfter(text) == .seconds(seconds)) }
 
-  @Test("pauses double up to their most, half of each by chance, until the outage has lasted as long as it may", arguments: 0..<20 as Range<UInt64>)
+  @Test(
+    "pauses double up to their most, half of each by chance, until the outage has lasted as long as it may",
+    arguments: 0..<20 as Range<UInt64>)
   func pauses(_ seed: UInt64) throws {
     var configuration = DeviceClientConfiguration(port: 1, seed: seed)
     configuration.retryFor = .seconds(60)

@@ -55,7 +55,8 @@ struct TextKeyTests {
         if let entry {
           used.insert(entry)
         } else {
-          Issue.record("\(path):\(index + 1): texts that users send are UTF8Text as keys; names that are not, go into the table here")
+          Issue.record(
+            "\(path):\(index + 1): texts that users send are UTF8Text as keys; names that are not, go into the table here")
         }
       }
     }

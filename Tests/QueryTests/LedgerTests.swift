@@ -32,7 +32,8 @@ func ledger() async throws {
   #expect(try await Asking().get("/v1/ledger").member("ingest") == .null)
 }
 
-@Test("what ingest has had appended and what a view has counted must be in the log: else the ledger says so, whatever else adds up")
+@Test(
+  "what ingest has had appended and what a view has counted must be in the log: else the ledger says so, whatever else adds up")
 func ledgerOfAnotherLog() async throws {
   let asking = Asking(received: ReceivedEvents(received: 10, appended: 10, duplicates: 0, rejected: 0))
   asking.store.put([], try Hours.definition(), watermarks: [0: 3])

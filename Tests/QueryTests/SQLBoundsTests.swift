@@ -140,9 +140,11 @@ struct SQLBoundsTests {
     for _ in 0..<40 {
       let call =
         [
-          "trim(\(text()), \(text()))", "ltrim(\(text()), \(text()))", "rtrim(\(text()), \(text()))", "instr(\(text()), \(text()))",
+          "trim(\(text()), \(text()))", "ltrim(\(text()), \(text()))", "rtrim(\(text()), \(text()))",
+          "instr(\(text()), \(text()))",
           "replace(\(text()), \(text()), \(text()))", "\(text()) LIKE \(text())", "\(text()) LIKE \(text()) ESCAPE '_'",
-          "\(text()) GLOB \(text())", "\(text()) NOT LIKE \(text())", "printf('%5.2f|%-4s|%04d|%.3c', 1.5, \(text()), 7, \(text()))",
+          "\(text()) GLOB \(text())", "\(text()) NOT LIKE \(text())",
+          "printf('%5.2f|%-4s|%04d|%.3c', 1.5, \(text()), 7, \(text()))",
           "format(\(text()), 1, 2)", "json_patch('{\"a\":1,\"b\":2}', '{\"a\":null,\"c\":3}')",
         ].randomElement(using: &random) ?? "1"
       let sql = "SELECT quote(\(call)) AS x"

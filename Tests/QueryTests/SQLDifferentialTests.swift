@@ -126,12 +126,15 @@ private struct Statements {
   mutating func time() -> String {
     let hour = Int.random(in: 0...7, using: &random)
     return pick([
-      "'1970-01-01T0\(hour):00:00Z'", "'1970-01-01 0\(hour):00:00'", "'1970-01-01 0\(hour):00'", "'1970-01-01T0\(hour):30:00+00:30'", "'1970-01-01'",
+      "'1970-01-01T0\(hour):00:00Z'", "'1970-01-01 0\(hour):00:00'", "'1970-01-01 0\(hour):00'",
+      "'1970-01-01T0\(hour):30:00+00:30'", "'1970-01-01'",
       "datetime('1970-01-01 0\(hour):00:00')", "'1970-01-01 0\(hour):00:00.000'", "'1970'",
     ])
   }
 
-  mutating func source() -> String { pick(["'a'", "'b'", "'7'", "'caf\u{E9}'", "'cafe\u{301}'", "'2024-01-01 12:00:00'", "''", "7"]) }
+  mutating func source() -> String {
+    pick(["'a'", "'b'", "'7'", "'caf\u{E9}'", "'cafe\u{301}'", "'2024-01-01 12:00:00'", "''", "7"])
+  }
   mutating func site() -> String { pick(["'x'", "1", "'1'", "1.5", "bool(1)", "bool(0)", "0"]) }
   mutating func comparison() -> String { pick(["=", "=", "<", "<=", ">", ">=", "<>"]) }
 
@@ -151,7 +154,8 @@ private struct Statements {
     case 8: return "\(table).window_start \(comparison()) \(other).window_start"
     case 9: return "\(table).source = \(other).source"
     case 10: return "\(table).site = \(other).site"
-    case 11: return pick(["\(table).site IS NULL", "\(table).n > 1", "\(table).total IS NOT NULL", "\(table).source IS \(source())"])
+    case 11:
+      return pick(["\(table).site IS NULL", "\(table).n > 1", "\(table).total IS NOT NULL", "\(table).source IS \(source())"])
     case 12: return "\(time()) \(comparison()) \(table).window_start"
     default:
       let name = pick(["hourly", "again"])
@@ -192,7 +196,8 @@ private struct Statements {
     let first = select()
     guard chance(10) else { return first }
     return "SELECT t.source, t.window_start FROM hourly t WHERE \(condition(["t"])) "
-      + pick(["UNION ALL", "UNION", "EXCEPT", "INTERSECT"]) + " SELECT t.source, t.window_start FROM again t WHERE \(condition(["t"]))"
+      + pick(["UNION ALL", "UNION", "EXCEPT", "INTERSECT"])
+      + " SELECT t.source, t.window_start FROM again t WHERE \(condition(["t"]))"
   }
 }
 

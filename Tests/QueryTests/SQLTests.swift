@@ -235,25 +235,30 @@ func sqlOuterJoins() async throws {
     #expect(found.count == expected, "\(join): \(found)")
   }
   asking.store.state.withLock { $0.requests = [] }
-  _ = try await asking.values("SELECT 1 FROM a JOIN b ON b.window_start = a.window_start AND a.window_start >= '1970-01-01T04:00:00Z'")
+  _ = try await asking.values(
+    "SELECT 1 FROM a JOIN b ON b.window_start = a.window_start AND a.window_start >= '1970-01-01T04:00:00Z'")
   let bounded = asking.store.state.withLock { $0.requests }.first { $0.view == "a" }
   #expect(bounded?.from?.nanoseconds == 4 * Hours.hour, "what does bound a scan is still read alone")
 }
 
-@Test("times compare as times, however they are written: with a space, without seconds or offset, as SQLite's functions give them")
+@Test(
+  "times compare as times, however they are written: with a space, without seconds or offset, as SQLite's functions give them")
 func sqlTimesAsWritten() async throws {
   let asking = try asking()
   func count(_ condition: String) async throws -> Double? {
     try await asking.values("SELECT count(*) FROM hourly WHERE \(condition)").first?.first?.number
   }
   for (condition, expected) in [
-    ("window_start = '1970-01-01 01:00:00'", 3), ("window_start >= '1970-01-01 01:00:00'", 4), ("window_start > '1970-01-01 01:00'", 1),
+    ("window_start = '1970-01-01 01:00:00'", 3), ("window_start >= '1970-01-01 01:00:00'", 4),
+    ("window_start > '1970-01-01 01:00'", 1),
     ("window_start = '1970-01-01T01:00:00'", 3), ("window_start = '1970-01-01 02:00:00.000+01:00'", 3),
     ("window_start = '1970-01-01 01:00:00Z'", 3), ("window_start = datetime('1970-01-01 00:30:00', '+30 minutes')", 3),
     ("window_start < datetime('now')", 5), ("window_start < current_timestamp", 5), ("window_start >= date('1970-01-01')", 5),
     ("window_start BETWEEN '1970-01-01 00:30:00' AND '1970-01-01 01:00:00'", 3),
-    ("window_start IN ('1970-01-01 01:00:00', '1970-01-01 05:00:00', '1971-01-01')", 4), ("window_end = '1970-01-01 06:00:00'", 1),
-    ("window_start = strftime('%Y-%m-%d %H:%M:%S', 3600, 'unixepoch')", 3), ("window_start >= '1970-01'", 5), ("window_start >= '1971'", 0),
+    ("window_start IN ('1970-01-01 01:00:00', '1970-01-01 05:00:00', '1971-01-01')", 4),
+    ("window_end = '1970-01-01 06:00:00'", 1),
+    ("window_start = strftime('%Y-%m-%d %H:%M:%S', 3600, 'unixepoch')", 3), ("window_start >= '1970-01'", 5),
+    ("window_start >= '1971'", 0),
     ("(SELECT max(window_start) FROM hourly) = '1970-01-01 05:00:00' COLLATE time", 5),
     ("source = '1970-01-01 01:00:00'", 0), ("datetime(window_start) = '1970-01-01 01:00:00'", 3),
     ("substr(window_start, 1, 10) = '1970-01-01'", 5), ("window_start LIKE '1970-01-01T01%'", 3),
@@ -261,7 +266,8 @@ func sqlTimesAsWritten() async throws {
     #expect(try await count(condition) == Double(expected), "\(condition)")
   }
   let joined = try await asking.values(
-    "SELECT count(*) FROM hourly h JOIN (SELECT '1970-01-01 01:00:00' AS t UNION SELECT datetime('1970-01-01 05:00:00')) x ON h.window_start = x.t")
+    "SELECT count(*) FROM hourly h JOIN (SELECT '1970-01-01 01:00:00' AS t UNION SELECT datetime('1970-01-01 05:00:00')) x ON h.window_start = x.t"
+  )
   #expect(joined.first?.first?.number == 4)
   // Tables of the statement's own are joined by an index with a filter before it, which must not go by the texts' lengths.
   let kept = try await asking.values(
@@ -279,7 +285,10 @@ func sqlTimesAsWritten() async throws {
   arguments: [
     ("SELECT source FROM hourly GROUP BY source HAVING max(window_start) >= '1970-01-01 04:00:00'", "COLLATE time"),
     ("SELECT 1 FROM hourly WHERE (SELECT max(window_start) FROM hourly) < '1970-01-01 04:00:00'", "COLLATE time"),
-    ("WITH t AS (SELECT source, max(window_start) AS m FROM hourly GROUP BY source) SELECT * FROM t WHERE m > datetime('now')", "COLLATE time"),
+    (
+      "WITH t AS (SELECT source, max(window_start) AS m FROM hourly GROUP BY source) SELECT * FROM t WHERE m > datetime('now')",
+      "COLLATE time"
+    ),
     ("SELECT max(window_start) IN ('1970-01-01 04:00:00', 'x', 'y', 'z') FROM hourly", "COLLATE time"),
     ("SELECT 1 FROM hourly WHERE window_start > 1372636800", "is none"),
     ("SELECT 1 FROM hourly WHERE window_start > unixepoch('now')", "is none"),
@@ -317,7 +326,8 @@ func sqlBooleans() async throws {
   #expect(try await asking.values("SELECT site FROM hourly WHERE site = 1") == [[.int(1)]])
   #expect(try await asking.values("SELECT max(site) FROM hourly") == [[.bool(true)]], "computed, too")
   #expect(try await asking.values("SELECT typeof(final), final FROM hourly LIMIT 1") == [[.string("integer"), .bool(false)]])
-  #expect(Set(try await asking.values("SELECT site FROM hourly WHERE site IS TRUE").map { $0[0].text }) == ["true", "1", "\"1\""])
+  #expect(
+    Set(try await asking.values("SELECT site FROM hourly WHERE site IS TRUE").map { $0[0].text }) == ["true", "1", "\"1\""])
 }
 
 @Test("a key that is named like a word of the language is asked for in backticks, and pushed down")
@@ -333,7 +343,9 @@ func reservedNames() async throws {
       Seen(partition: 0, hour: 0, source: "a", site: .string("x"), values: []),
       Seen(partition: 0, hour: 0, source: "b", site: .string("y"), values: []),
     ], definition)
-  for (condition, expected) in [("`in` == \"a\"", 1), ("`true` == \"y\"", 1), ("`in` == \"a\" && `true` == \"y\"", 0), ("`in` in [\"a\", \"b\"]", 2)] {
+  for (condition, expected) in [
+    ("`in` == \"a\"", 1), ("`true` == \"y\"", 1), ("`in` == \"a\" && `true` == \"y\"", 0), ("`in` in [\"a\", \"b\"]", 2),
+  ] {
     let reply = await asking.get("/v1/views/odd", [("where", condition)])
     #expect(reply.status == 200, "\(reply.text)")
     #expect(try reply.array("rows").count == expected, "\(condition)")

@@ -48,7 +48,9 @@ private func rate(_ words: [UInt64]) -> Double? {
 private func model(_ samples: [Sample]) -> Double? {
   let ordered = Set(samples).sorted { ($0.time, $0.value) < ($1.time, $1.value) }
   guard let first = ordered.first, let last = ordered.last, last.time > first.time else { return nil }
-  let increase = zip(ordered, ordered.dropFirst()).reduce(0.0) { $0 + ($1.1.value < $1.0.value ? $1.1.value : $1.1.value - $1.0.value) }
+  let increase = zip(ordered, ordered.dropFirst()).reduce(0.0) {
+    $0 + ($1.1.value < $1.0.value ? $1.1.value : $1.1.value - $1.0.value)
+  }
   return increase / (Double(last.time - first.time) / 1e9)
 }
 
@@ -62,7 +64,9 @@ struct RateDifferentialTests {
   @Test("a reset between two samples of one sixty-fourth of the window is seen")
   func resetWithinASlot() {
     let samples = [(0, 100.0), (10, 110), (20, 5), (30, 20)].map { Sample(time: $0.0 * second, value: $0.1) }
-    for order in [samples, samples.reversed(), [samples[2], samples[0], samples[3], samples[1]]] { #expect(rate(state(order)) == 1) }
+    for order in [samples, samples.reversed(), [samples[2], samples[0], samples[3], samples[1]]] {
+      #expect(rate(state(order)) == 1)
+    }
   }
 
   @Test("a day of samples each ten seconds with a reset each ten minutes keeps every reset", arguments: [2, 5, 10, 15])
@@ -127,7 +131,9 @@ struct RateDifferentialTests {
     var sinceReset = 0
     for tick in 0..<Int64(7200) {
       sinceReset += 1
-      if sinceReset > Int.random(in: 20...200, using: &random) { (value, sinceReset) = (Double.random(in: 0...1, using: &random), 0) }
+      if sinceReset > Int.random(in: 20...200, using: &random) {
+        (value, sinceReset) = (Double.random(in: 0...1, using: &random), 0)
+      }
       samples.append(Sample(time: tick * second / 2, value: value))
       value += Double.random(in: 0.5...1, using: &random)
     }

@@ -77,7 +77,10 @@ struct AnotherLogTests {
       #expect(LogIdentity(parsing: identity.next.description)?.epoch == 2 && identity.next.isSameLog(as: identity))
     }
     let zeros = String(repeating: "0", count: 32)
-    for text in ["", "x", "\(zeros)-1", "\(zeros.dropLast())1-0", "\(zeros.dropLast())1", "\(zeros.dropLast())1-+1", "\(zeros.dropLast())1-4294967296"] {
+    for text in [
+      "", "x", "\(zeros)-1", "\(zeros.dropLast())1-0", "\(zeros.dropLast())1", "\(zeros.dropLast())1-+1",
+      "\(zeros.dropLast())1-4294967296",
+    ] {
       #expect(LogIdentity(parsing: text) == nil, "\(text)")
     }
   }

@@ -38,7 +38,8 @@ import Testing
     let rejects = try await log.rejects()
     #expect(rejects == (a.newestFirst() + b.newestFirst()).sorted { $0.isNewer(than: $1) })
     #expect(
-      rejects.count == 3 + RecentRejects.perCodeMax && rejects.contains { $0.code == .tooDeep && $0.rejected.excerpt == "event 0" })
+      rejects.count == 3 + RecentRejects.perCodeMax
+        && rejects.contains { $0.code == .tooDeep && $0.rejected.excerpt == "event 0" })
     await served.stop()
   }
 

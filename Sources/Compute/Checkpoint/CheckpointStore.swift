@@ -63,7 +63,8 @@ final class CheckpointStore: Sendable {
     guard CheckpointStore.inode(of: path) != inode else { return }
     throw ComputeError(
       .checkpoint, worker: worker,
-      "\(path) is gone or another file, though this process has it open: stop it, put the folder back, or let it compute the views anew")
+      "\(path) is gone or another file, though this process has it open: stop it, put the folder back, or let it compute the views anew"
+    )
   }
 
   /// The log has every event: what can't be read is kept and computed anew.

@@ -22,7 +22,8 @@ final class ColumnIndex: Sendable {
       }
       let end = sorted[low...].firstIndex { number in
         !batch.withName(number) { name in
-          name.count >= path.count && name.starts(with: path) && (path.isEmpty || name.count == path.count || name[path.count] == 0)
+          name.count >= path.count && name.starts(with: path)
+            && (path.isEmpty || name.count == path.count || name[path.count] == 0)
         }
       }
       return sorted[low..<(end ?? sorted.count)]

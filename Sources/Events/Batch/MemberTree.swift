@@ -74,7 +74,9 @@ struct MemberTree {
   }
 
   /// - Parameter column: Its place in `columns`.
-  @inline(__always) private func path(of column: Int) -> Range<Int> { (column == 0 ? 0 : pathEnds[column - 1])..<pathEnds[column] }
+  @inline(__always) private func path(of column: Int) -> Range<Int> {
+    (column == 0 ? 0 : pathEnds[column - 1])..<pathEnds[column]
+  }
 
   /// Walks through one row's values.
   /// - Parameter cells: Of `data`, in the order of `columns`; not empty. Of values at one path, or one below the other, which no reader
@@ -87,7 +89,9 @@ struct MemberTree {
     for cell in cells {
       let path = path(of: Int(cell.column))
       var common = 0
-      while common < min(last.count, path.count), paths[last.lowerBound + common] == paths[path.lowerBound + common] { common += 1 }
+      while common < min(last.count, path.count), paths[last.lowerBound + common] == paths[path.lowerBound + common] {
+        common += 1
+      }
       if isAny {
         if common == last.count { continue }
         for _ in common + 1..<last.count { body(.close) }

@@ -118,7 +118,8 @@ extension EventScanner {
     if !isNamed {
       note(
         .invalidAttribute,
-        "\(Self.excerpt(name)) is no attribute name: use a-z and 0-9, \(EventReader.attributeNameBytesMax) at most; values belong in 'data'")
+        "\(Self.excerpt(name)) is no attribute name: use a-z and 0-9, \(EventReader.attributeNameBytesMax) at most; values belong in 'data'"
+      )
     }
     if tape.attributes.count >= EventScanner.attributesMax {
       note(.tooManyMembers, "more than \(EventScanner.attributesMax) extension attributes")

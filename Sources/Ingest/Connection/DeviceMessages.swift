@@ -66,7 +66,8 @@ enum DeviceMessages {
     members["detail"] = .string(reject.detail)
     if count > 1 {
       members["detail"] = .string(
-        "\(reject.detail); \(count - 1) more events of this message were rejected, for whatever reason, and are not told one by one")
+        "\(reject.detail); \(count - 1) more events of this message were rejected, for whatever reason, and are not told one by one"
+      )
       members["count"] = .int(Int64(count))
     }
     var bytes: [UInt8] = []

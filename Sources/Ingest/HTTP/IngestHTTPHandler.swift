@@ -218,7 +218,9 @@ final class IngestHTTPHandler: ChannelInboundHandler, RemovableChannelHandler, D
   private func answerInTime(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ tracker: RequestTracker) {
     let bound = NIOLoopBound((handler: self, context: context, tracker: tracker), eventLoop: context.eventLoop)
     expiry?.cancel()
-    expiry = context.eventLoop.scheduleTask(in: .nanoseconds(Int64(ingest.configuration.serving.requestTimeout / .nanoseconds(1)))) {
+    expiry = context.eventLoop.scheduleTask(
+      in: .nanoseconds(Int64(ingest.configuration.serving.requestTimeout / .nanoseconds(1)))
+    ) {
       let (handler, context, tracker) = bound.value
       guard tracker.giveUp() else { return }
       handler.answer(

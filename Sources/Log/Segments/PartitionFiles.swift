@@ -75,7 +75,8 @@ struct PartitionFiles: Sendable {
   func lost(_ what: String) -> LogError {
     LogError(
       .corrupt, partition: partition,
-      "\(what): put it back from where the folder was copied, or accept the loss with `penstock log repair`, which shows what is left")
+      "\(what): put it back from where the folder was copied, or accept the loss with `penstock log repair`, which shows what is left"
+    )
   }
 
   /// What is known of a sealed segment, from its index or, if that is missing or does not fit, from its headers.

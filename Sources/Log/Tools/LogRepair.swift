@@ -113,7 +113,8 @@ public final class LogRepair: Sendable {
     let snapshots = scene.files.bases(scene.names, suffix: ".producers")
     if scene.bases[0] > .zero, !snapshots.contains(where: { $0 <= first.segment }) {
       warnings.append(
-        "who sent the events before offset \(scene.bases[0]), which retention removed, is not known any more: sent again, they count again")
+        "who sent the events before offset \(scene.bases[0]), which retention removed, is not known any more: sent again, they count again"
+      )
     }
     let name = PartitionPaths.name(first.segment)
     let moved = scene.names { $0 > first.segment } + [name + ".index"].filter(scene.names.contains)

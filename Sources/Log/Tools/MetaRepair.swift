@@ -61,7 +61,8 @@ public final class MetaRepair: Sendable {
       guard hash % UInt64(partitionCount) == UInt64(partition.index) else {
         throw LogError(
           .incompatible, partition: partition,
-          "source \(event.source.prefix(64)) would not be in this partition if there were \(partitionCount): the log has another number")
+          "source \(event.source.prefix(64)) would not be in this partition if there were \(partitionCount): the log has another number"
+        )
       }
     }
   }

@@ -128,7 +128,9 @@ struct PartitionCheck {
           .init(segment: last, position: result.lastPosition, offset: result.endOffset, why: "the next segment is missing"))
       }
     }
-    if marker == nil, let last = bases.last, result.breaks.isEmpty, let note = note.note, last < note.active || result.endOffset < note.end {
+    if marker == nil, let last = bases.last, result.breaks.isEmpty, let note = note.note,
+      last < note.active || result.endOffset < note.end
+    {
       let why = "ends at offset \(result.endOffset), where the log reached \(note.end) at least"
       if last >= note.active { find(last, ".segment", result.lastPosition, why) }
       result.breaks.append(.init(segment: last, position: result.lastPosition, offset: result.endOffset, why: why))

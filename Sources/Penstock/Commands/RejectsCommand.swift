@@ -21,7 +21,8 @@ struct RejectsCommand: AsyncParsableCommand {
 
   private static let columns = [
     Table.Column("time"), Table.Column("code"), Table.Column("source"), Table.Column("message_number", isNumber: true),
-    Table.Column("event", isNumber: true), Table.Column("position", isNumber: true), Table.Column("detail"), Table.Column("message"),
+    Table.Column("event", isNumber: true), Table.Column("position", isNumber: true), Table.Column("detail"),
+    Table.Column("message"),
   ]
 
   func run() async throws {
@@ -38,7 +39,8 @@ struct RejectsCommand: AsyncParsableCommand {
 
   private static func note(_ suspect: RawJSON) -> String {
     func cell(_ name: String) -> String { suspect[name]?.cell ?? "" }
-    return "penstock: \(cell("count")) events of \(cell("source")) were answered as duplicates, but are not in the log: the last has "
+    return
+      "penstock: \(cell("count")) events of \(cell("source")) were answered as duplicates, but are not in the log: the last has "
       + "sequence \(cell("sequence")), the log's last is \(cell("last_sequence")) of epoch \(cell("epoch")); raise the device's epoch"
   }
 }

@@ -102,7 +102,8 @@ enum SettingKeys {
       help: "A worker checkpoints when it has changed this many rows even if the interval has not passed: bounds its memory.")
     static let acceptLog = Setting<String?>.optionalText(
       "compute.accept_log", expected: "null, or a log's identity, as the error that asks for it has it",
-      help: "The log that may take the place of the one that the views were computed from: their state is put aside and computed anew."
+      help:
+        "The log that may take the place of the one that the views were computed from: their state is put aside and computed anew."
     ) { LogIdentity(parsing: $0) != nil }
     static let neighbours = Setting<String?>.optionalPath(
       "compute.neighbours",
@@ -166,7 +167,9 @@ enum SettingKeys {
       help: "Bytes of a statement's rows at most, as they are answered.")
     static let sqlValueBytesMax = Setting<Int>.size(
       "query.sql_value_bytes_max", default: .kibibytes(128), in: .kibibytes(4) ... .mebibytes(256),
-      help: "Bytes of one value of a statement at most, and of one row as it is sorted; a call of a function is not interrupted, and takes the longer the more there are.")
+      help:
+        "Bytes of one value of a statement at most, and of one row as it is sorted; a call of a function is not interrupted, and takes the longer the more there are."
+    )
   }
 
   /// Who may do what on the listeners of ingest and query: docs/security.md.

@@ -31,11 +31,14 @@
           logger.warning("the mesh's log was \(known); it has been repaired, and is \(log) from now on")
         }
         let index = found?.index ?? 0
-        if try await untilAnswered({ () async throws(ConsulError) in try await key.replace(log.description, index: index) }) != nil {
+        if try await untilAnswered({ () async throws(ConsulError) in try await key.replace(log.description, index: index) })
+          != nil
+        {
           return
         }
       }
-      throw CommandFailure("log: the key \(LogClaim.key) in Consul keeps changing: another log is being started under the same name")
+      throw CommandFailure(
+        "log: the key \(LogClaim.key) in Consul keeps changing: another log is being started under the same name")
     }
 
     static func refusal(_ log: LogIdentity, known text: String) -> CommandFailure {
@@ -57,7 +60,8 @@
         } catch {
           switch error.code {
           case .forbidden, .malformed:
-            throw CommandFailure("log: which log the mesh has cannot be asked: \(error); its token must read and write \(LogClaim.key)")
+            throw CommandFailure(
+              "log: which log the mesh has cannot be asked: \(error); its token must read and write \(LogClaim.key)")
           case .unreachable, .timeout, .failed, .missing, .cancelled: break
           }
           if !isTold { logger.warning("which log the mesh has cannot be asked: \(error); it is tried again") }

@@ -39,7 +39,9 @@ struct RejectsFile: Sendable {
       return []
     }
     return told.compactMap { instance in
-      guard case .string(let name)? = instance["name"], let entries = RecentRejects.Entry.list(instance["rejects"]) else { return nil }
+      guard case .string(let name)? = instance["name"], let entries = RecentRejects.Entry.list(instance["rejects"]) else {
+        return nil
+      }
       return (name, entries)
     }
   }

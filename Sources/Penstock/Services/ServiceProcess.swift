@@ -242,7 +242,9 @@
     }
 
     /// Until the task is cancelled, tells the log what this process has counted and rejected, for the query service to ask there.
-    private func reportIngest(_ totals: ReceivedEventsCount, _ rejects: RecentRejects, _ suspects: SuspectSources, to log: RemoteLog) async {
+    private func reportIngest(
+      _ totals: ReceivedEventsCount, _ rejects: RecentRejects, _ suspects: SuspectSources, to log: RemoteLog
+    ) async {
       let instance = String(UInt64.random(in: .min ... .max), radix: 16)
       var told = 0
       while true {

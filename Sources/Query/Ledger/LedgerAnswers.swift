@@ -57,7 +57,8 @@ struct LedgerAnswers: Sendable {
       result["ingest"] = [
         "received": .int(Int64(row.received)), "appended": .int(Int64(row.appended)),
         "duplicates": .int(Int64(row.duplicates)), "rejected": .int(Int64(row.rejected)),
-        "suspect_duplicates": .int(Int64(row.suspects)), "in_flight": .int(Int64(row.inFlight)), "balanced": .bool(row.inFlight >= 0),
+        "suspect_duplicates": .int(Int64(row.suspects)), "in_flight": .int(Int64(row.inFlight)),
+        "balanced": .bool(row.inFlight >= 0),
       ]
     } else {
       result["ingest"] = .null

@@ -36,7 +36,8 @@ struct OverviewAnswers: Sendable {
     let counted = await ingest()
     members["in_flight"] = (counted?.events.inFlight).map { .int(Int64($0)) } ?? .null
     let told = counted?.json
-    for name in ["received", "appended", "duplicates", "suspect_duplicates", "rejected", "connections", "rejects", "ack_seconds"] {
+    for name in ["received", "appended", "duplicates", "suspect_duplicates", "rejected", "connections", "rejects", "ack_seconds"]
+    {
       members[name] = told?[name] ?? .null
     }
     members["suspect_sources"] = counted.map { .array($0.suspectSources.map(\.shown)) } ?? .null

@@ -33,7 +33,9 @@ enum SQLBytes {
     while let found = search.place(in: bytes, from: start) {
       guard isText else { return found + 1 }
       // Where a character begins; the first byte does.
-      if found == 0 || !isContinuation(bytes[found]) { return 1 + bytes[..<(found + 1)].dropFirst().count { !isContinuation($0) } }
+      if found == 0 || !isContinuation(bytes[found]) {
+        return 1 + bytes[..<(found + 1)].dropFirst().count { !isContinuation($0) }
+      }
       start = found + 1
     }
     return 0
@@ -116,7 +118,9 @@ enum SQLBytes {
       while at < bytes.count, bytes[at] == 0x6C { at += 1 }
       guard at < bytes.count else { break }
       // A precision that is negative, or beyond 32 bits, is cut to those by SQLite: whichever it is, not more than all of them.
-      if bytes[at] == 0x63 { total += min(number.magnitude > UInt64(Int32.max) ? Int64(Int32.max) : abs(number), Int64(Int32.max)) }
+      if bytes[at] == 0x63 {
+        total += min(number.magnitude > UInt64(Int32.max) ? Int64(Int32.max) : abs(number), Int64(Int32.max))
+      }
       if bytes[at] != 0x25 { _ = next() }
       at += 1
     }

@@ -9,8 +9,10 @@ struct SQLFunctions {
   typealias Body = @convention(c) (OpaquePointer?, Int32, UnsafeMutablePointer<OpaquePointer?>?) -> Void
 
   private static let all: [(name: String, arguments: Int32, body: Body)] = [
-    ("bool", 1, bool), ("instr", 2, find), ("replace", 3, replace), ("trim", 2, trim), ("ltrim", 2, trimStart), ("rtrim", 2, trimEnd),
-    ("like", 2, like), ("like", 3, like), ("glob", 2, glob), ("printf", -1, format), ("format", -1, format), ("json_patch", 2, patch),
+    ("bool", 1, bool), ("instr", 2, find), ("replace", 3, replace), ("trim", 2, trim), ("ltrim", 2, trimStart),
+    ("rtrim", 2, trimEnd),
+    ("like", 2, like), ("like", 3, like), ("glob", 2, glob), ("printf", -1, format), ("format", -1, format),
+    ("json_patch", 2, patch),
   ]
 
   /// Makes them functions of the connection.
@@ -50,7 +52,9 @@ struct SQLFunctions {
   private static let find: Body = { context, count, values in
     guard begin(context) != nil, !isNull(values, count) else { return }
     let isBlob = sqlite3_value_type(values?[0]) == SQLITE_BLOB && sqlite3_value_type(values?[1]) == SQLITE_BLOB
-    func bytes(_ index: Int) -> [UInt8] { (isBlob ? SQLText.blob(values?[index]) : SQLText.pointer(values?[index])).map { Array($0) } ?? [] }
+    func bytes(_ index: Int) -> [UInt8] {
+      (isBlob ? SQLText.blob(values?[index]) : SQLText.pointer(values?[index])).map { Array($0) } ?? []
+    }
     let (text, wanted) = (bytes(0), bytes(1))
     sqlite3_result_int64(context, Int64(SQLBytes.place(of: wanted, in: text, isText: !isBlob)))
   }
@@ -102,7 +106,8 @@ struct SQLFunctions {
     if sqlite3_value_type(values?[0]) == SQLITE_BLOB || sqlite3_value_type(values?[1]) == SQLITE_BLOB {
       return sqlite3_result_int(context, 0)
     }
-    guard let given = SQLText.pointer(values?[0]).map({ Array($0) }), let text = SQLText.pointer(values?[1]).map({ Array($0) }) else {
+    guard let given = SQLText.pointer(values?[0]).map({ Array($0) }), let text = SQLText.pointer(values?[1]).map({ Array($0) })
+    else {
       return
     }
     guard given.count <= SQLPattern.bytesMax else { return sqlite3_result_error(context, "LIKE or GLOB pattern too complex", -1) }

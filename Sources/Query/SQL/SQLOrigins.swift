@@ -55,7 +55,8 @@ struct SQLOrigins {
 
   private static func written(by step: SQLProgram.Instruction) -> Range<Int> {
     switch step.opcode {
-    case "VColumn", "Column", "AggStep", "AggValue", "Function", "PureFunc", "MakeRecord", "Add", "Subtract", "Multiply", "Divide", "Remainder",
+    case "VColumn", "Column", "AggStep", "AggValue", "Function", "PureFunc", "MakeRecord", "Add", "Subtract", "Multiply",
+      "Divide", "Remainder",
       "Concat":
       step.p3..<step.p3 + 1
     case "String8", "String", "Integer", "Int64", "Real", "SCopy", "IntCopy", "SorterData", "RowData", "Rowid", "Variable":
@@ -144,7 +145,9 @@ struct SQLOrigins {
     if let original = duplicates[cursor] { result.join(content(ofCursor: original, column: column)) }
     for address in inserts[cursor, default: []] { result.join(content(ofRecord: steps[address].p2, at: address, column: column)) }
     for (other, original) in duplicates where original == cursor {
-      for address in inserts[other, default: []] { result.join(content(ofRecord: steps[address].p2, at: address, column: column)) }
+      for address in inserts[other, default: []] {
+        result.join(content(ofRecord: steps[address].p2, at: address, column: column))
+      }
     }
     if result.kinds.isEmpty { result.kinds = .other }
     columns[[cursor, column]] = result

@@ -65,7 +65,8 @@ struct SQLBounds: Hashable {
       }
       return true
     }
-    guard operation == SQLITE_INDEX_CONSTRAINT_EQ, schema.columns.indices.contains(column), case let column = schema.columns[column],
+    guard operation == SQLITE_INDEX_CONSTRAINT_EQ, schema.columns.indices.contains(column),
+      case let column = schema.columns[column],
       column.role == .key, column.type == .string
     else { return false }
     keys[UTF8Text(column.name)] = text

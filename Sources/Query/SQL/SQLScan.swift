@@ -52,7 +52,9 @@ final class SQLScan {
   }
 
   /// Whether the column has nothing but booleans, which are numbers in SQL.
-  func isBoolean(_ column: Int) -> Bool { table.schema.columns.indices.contains(column) && table.schema.columns[column].type == .boolean }
+  func isBoolean(_ column: Int) -> Bool {
+    table.schema.columns.indices.contains(column) && table.schema.columns[column].type == .boolean
+  }
 }
 
 extension SQLBucket {

@@ -74,7 +74,8 @@ final class SQLSession: @unchecked Sendable {
     if status == SQLITE_OK { status = SQLFunctions.add(to: connection, calls) }
     guard status == SQLITE_OK else { throw QueryFailure(500, "failed", "SQLite: \(message)") }
     for (limit, value) in [
-      (SQLITE_LIMIT_LENGTH, limits.valueBytesMax), (SQLITE_LIMIT_SQL_LENGTH, SQLLimits.statementBytesMax + SQLProgram.prefix.utf8.count),
+      (SQLITE_LIMIT_LENGTH, limits.valueBytesMax),
+      (SQLITE_LIMIT_SQL_LENGTH, SQLLimits.statementBytesMax + SQLProgram.prefix.utf8.count),
       (SQLITE_LIMIT_ATTACHED, 0), (SQLITE_LIMIT_EXPR_DEPTH, 200), (SQLITE_LIMIT_COMPOUND_SELECT, 50),
       (SQLITE_LIMIT_LIKE_PATTERN_LENGTH, SQLPattern.bytesMax), (SQLITE_LIMIT_VDBE_OP, 100_000), (SQLITE_LIMIT_WORKER_THREADS, 0),
     ] {

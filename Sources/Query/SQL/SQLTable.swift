@@ -43,7 +43,8 @@ final class SQLTable {
     let second: Int64 = 1_000_000_000
     switch definition.window {
     case .tumble(let size): return size % second != 0 || schema.keys.contains { $0.type == .timestamp }
-    case .hop(let size, let every): return size % second != 0 || every % second != 0 || schema.keys.contains { $0.type == .timestamp }
+    case .hop(let size, let every):
+      return size % second != 0 || every % second != 0 || schema.keys.contains { $0.type == .timestamp }
     case .session: return true
     }
   }
@@ -146,7 +147,8 @@ enum SQLBucket: Hashable {
   init(text: String) {
     let trimmed = text.utf8.drop { [0x20, 0x09, 0x0A, 0x0B, 0x0C, 0x0D].contains($0) }
     if let first = trimmed.first, (0x30...0x39).contains(first) || [0x2B, 0x2D, 0x2E].contains(first),
-      let number = Double(String(decoding: trimmed.filter { ![0x20, 0x09, 0x0A, 0x0B, 0x0C, 0x0D].contains($0) }, as: UTF8.self)), number.isFinite
+      let number = Double(
+        String(decoding: trimmed.filter { ![0x20, 0x09, 0x0A, 0x0B, 0x0C, 0x0D].contains($0) }, as: UTF8.self)), number.isFinite
     {
       self = .number(number)
     } else {

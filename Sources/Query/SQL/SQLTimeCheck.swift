@@ -53,10 +53,12 @@ struct SQLTimeCheck {
     let named = other.text.map { " ('\($0.prefix(64))')" } ?? ""
     if isByTime {
       guard other.kinds.contains(.noTime) else { return nil }
-      return "a time is compared with what is none\(named): write it as '2013-07-01T12:00:00Z', '2013-07-01 12:00:00' or '2013-07-01'"
+      return
+        "a time is compared with what is none\(named): write it as '2013-07-01T12:00:00Z', '2013-07-01 12:00:00' or '2013-07-01'"
     }
     // Of whole seconds, text orders as times do.
     guard !other.kinds.isSubset(of: hasFractions ? [] : [.time, .canonical]) else { return nil }
-    return "a computed time is compared as text\(named): put COLLATE \(SQLTime.collation) after either side, so that they compare as times"
+    return
+      "a computed time is compared as text\(named): put COLLATE \(SQLTime.collation) after either side, so that they compare as times"
   }
 }

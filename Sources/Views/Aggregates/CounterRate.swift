@@ -45,7 +45,9 @@ enum CounterRate {
     time(a, i) == time(b, j) && value(a, i) == value(b, j)
   }
 
-  @inline(__always) private static func precedes(_ a: UnsafePointer<UInt64>, _ i: Int, _ b: UnsafePointer<UInt64>, _ j: Int) -> Bool {
+  @inline(__always) private static func precedes(_ a: UnsafePointer<UInt64>, _ i: Int, _ b: UnsafePointer<UInt64>, _ j: Int)
+    -> Bool
+  {
     let (x, y) = (time(a, i), time(b, j))
     return x != y ? x < y : value(a, i) < value(b, j)
   }
@@ -134,7 +136,9 @@ enum CounterRate {
     var kept = 1
     for index in [min(least, most), max(least, most), count - 1] where index > 0 {
       guard !isSame(samples, index, samples, kept - 1) else { continue }
-      (samples[kept * sampleWords], samples[kept * sampleWords + 1]) = (samples[index * sampleWords], samples[index * sampleWords + 1])
+      (samples[kept * sampleWords], samples[kept * sampleWords + 1]) = (
+        samples[index * sampleWords], samples[index * sampleWords + 1]
+      )
       kept += 1
     }
     return kept
@@ -169,7 +173,8 @@ enum CounterRate {
   }
 
   /// Takes samples in order in the place of all there are, thinned to what there is room for.
-  private static func replace(_ state: UnsafeMutablePointer<UInt64>, with all: [UInt64], level: UInt64, _ arena: inout StateArena) {
+  private static func replace(_ state: UnsafeMutablePointer<UInt64>, with all: [UInt64], level: UInt64, _ arena: inout StateArena)
+  {
     var all = all
     var level = level
     var slots = 0

@@ -86,7 +86,8 @@ final class AppendLanes: Sendable {
   private let state: Mutex<State>
 
   init(
-    partitions: Int, appender: AppendTag.Appender, contact: LogContact, client: WireClient, configuration: RemoteLog.Configuration,
+    partitions: Int, appender: AppendTag.Appender, contact: LogContact, client: WireClient,
+    configuration: RemoteLog.Configuration,
     metrics: RemoteLogMetrics, logger: Logger
   ) {
     self.appender = appender

@@ -185,7 +185,8 @@ public struct LogRoutes: WireRoutes {
     var found: [JSONValue] = []
     for (source, position) in positions.sorted(by: { $0.key < $1.key }) {
       found.append([
-        "source": .string(source.string), "epoch": .string(String(position.epoch)), "sequence": .string(String(position.sequence)),
+        "source": .string(source.string), "epoch": .string(String(position.epoch)),
+        "sequence": .string(String(position.sequence)),
       ])
     }
     return WireResponse(["producers": .array(found)])

@@ -88,7 +88,9 @@ enum ReceiptCoding {
   }
 
   private static func readNames(_ buffer: inout ByteBuffer, rows: Int) -> [AppendReceipt.Named]? {
-    guard let count = buffer.readInteger(endianness: .little, as: UInt32.self), count <= AppendReceipt.namedMax else { return nil }
+    guard let count = buffer.readInteger(endianness: .little, as: UInt32.self), count <= AppendReceipt.namedMax else {
+      return nil
+    }
     var named: [AppendReceipt.Named] = []
     for _ in 0..<count {
       guard let row = buffer.readInteger(endianness: .little, as: UInt32.self), row < rows,

@@ -61,7 +61,8 @@ public final class RemoteLog: EventLog, Sendable {
     self.configuration = configuration
     self.logger = logger
     lanes = AppendLanes(
-      partitions: partitions, appender: .random(), contact: contact, client: client, configuration: configuration, metrics: RemoteLogMetrics(),
+      partitions: partitions, appender: .random(), contact: contact, client: client, configuration: configuration,
+      metrics: RemoteLogMetrics(),
       logger: logger)
   }
 

@@ -69,7 +69,8 @@ struct LogRepairCommand: ParsableCommand {
     }
     guard let identity = try stored.open().identity else { return }
     StandardStream.error.note(
-      "the log is \(identity) from now on: what was computed from it before is put aside, and computed anew, with compute.accept_log=\(identity)")
+      "the log is \(identity) from now on: what was computed from it before is put aside, and computed anew, with compute.accept_log=\(identity)"
+    )
   }
 
   private func writeMeta(_ partitions: Int) throws {
