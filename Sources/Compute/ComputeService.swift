@@ -79,6 +79,8 @@ public final class ComputeService: Sendable {
     book = GenerationBook(record: record, store: files.stores[0], now: now, logger: logger)
     if refusal.now == nil {
       try await ComputeService.take(catalog, into: book, hold: hold, known: try files.known(), at: now(), refusal, logger)
+    } else {
+      try await book.openCopy()
     }
     if refusal.now == nil { try files.assign(book.table.kept, partitionCount: log.partitionCount) }
     let metrics = ComputeMetrics(workers: count)

@@ -217,7 +217,7 @@ struct ComputeServiceTests {
     try await fixture.remove()
   }
 
-  @Test("does not read on when the log ends before what was counted")
+  @Test("does not read on when what was counted is of another log")
   func logBehindCheckpoint() async throws {
     let fixture = try await ComputeFixture(partitions: 1)
     let end = try await fixture.append(Self.readings(seed: 4, count: 100)) { 100 }
@@ -228,7 +228,7 @@ struct ComputeServiceTests {
     let other = try await ComputeFixture(partitions: 1)
     try FileManager.default.copyItem(atPath: fixture.directory + "/compute", toPath: other.directory + "/compute")
     let behind = try await other.start(Self.views, workers: 1)
-    #expect(await behind.problem()?.contains("acknowledged events were lost") == true)
+    #expect(await behind.problem()?.contains("another log") == true)
     await behind.shutDown()
     try await fixture.remove()
     try await other.remove()

@@ -267,6 +267,8 @@ struct IngestPipelineTests {
     while !pipeline.isPaused, messages < 100 {
       _ = submit(pipeline, tracker, large)
       messages += 1
+      // A long message is read a piece a turn.
+      for _ in 0..<100 where pipeline.isReading { loop.run() }
     }
     #expect(pipeline.isPaused)
     #expect(log.heldCount == IngestPipeline.batchesWaitingMax)

@@ -109,7 +109,7 @@ def test_the_image_is_the_package_installed_for_a_user_without_rights(engine, im
     assert engine.run(*run, image, "--version").stdout == version
     script = "id -u; stat -c '%U %a' /var/lib/penstock; dpkg-query -W -f 'penstock ${Version}\\n' penstock; ls -d /package 2>/dev/null || echo gone"
     found = engine.run(*run, "--entrypoint", "/bin/sh", image, "-c", script).stdout
-    assert found == f"10001\npenstock 750\n{version}gone\n"
+    assert found == f"10001\npenstock 700\n{version}gone\n"
 
 
 def test_the_context_of_a_build_from_source_is_the_checkout_without_what_is_built_or_secret(engine, tmp_path):

@@ -37,7 +37,7 @@ def test_each_service_is_a_command_with_settings_there_are(name, tmp_path):
     assert service["network_mode"] == "service:consul", "services and agent speak over loopback"
 
 
-def test_each_service_has_a_sidecar_of_its_own_and_only_the_four_calls_are_allowed():
+def test_each_service_has_a_sidecar_of_its_own_and_only_the_six_calls_are_allowed():
     for name in OURS:
         instance = SERVICES[name]["environment"]["PENSTOCK_MESH__INSTANCE"]
         assert SERVICES[f"{name}-sidecar"]["command"].split() == ["connect", "proxy", "-sidecar-for", instance]
@@ -45,7 +45,8 @@ def test_each_service_has_a_sidecar_of_its_own_and_only_the_four_calls_are_allow
     script = SERVICES["consul"]["command"][0]
     created = re.findall(r"consul intention create -replace -(\w+) (\S+) ([^\s;]+)", script)
     assert created == [("deny", "'*'", "'*'")] + [("allow", f"penstock-{a}", f"penstock-{b}") for a, b in
-                                                 (("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute"))]
+                                                 (("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute"),
+                                                  ("operators", "query"), ("operators", "ingest"))]
     # Nobody starts before the last is made.
     assert SERVICES["consul"]["healthcheck"]["test"] == ["CMD", "consul", "intention", "get", *created[-1][1:]]
     for name in SERVICES.keys() - {"consul"}:

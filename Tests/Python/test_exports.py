@@ -175,9 +175,9 @@ def test_a_reader_who_leaves_or_is_slow_holds_nothing(loaded):
         # Its place is another's; who takes longer than a second is cut off, and can tell.
         slow = Export(again, format="csv", timeout="60s")
         begun = time.monotonic()
-        while time.monotonic() - begun < 1.5:
-            assert slow.response.read(1)
-        with pytest.raises(http.client.IncompleteRead):
+        with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+            while time.monotonic() - begun < 1.5:
+                assert slow.response.read(1)
             slow.rest()
         assert rows_of_csv(Export(again, format="csv", timeout="60s", to=minute(3)).rest()) == sender.rows()[: 3 * SOURCES]
         assert any("was cut" in line and "export_time_max" in line for line in again.lines)

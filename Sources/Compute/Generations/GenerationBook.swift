@@ -53,6 +53,9 @@ actor GenerationBook {
     }
   }
 
+  /// Shows what the first worker's file has, and no more: where nothing may be counted, it is still told which views there are.
+  func openCopy() throws(ComputeError) { turn(to: Page(table: try store.loadGenerations(), count: 0)) }
+
   /// Stores the table as `body` leaves it. `body` is called again when another process was faster.
   /// - Precondition: One change or refresh at a time.
   func change<R: Sendable>(
