@@ -13,7 +13,7 @@ func ledger() async throws {
   #expect(reply.status == 200)
   #expect(
     try reply.member("ingest")?.text
-      == #"{"received":10,"appended":6,"duplicates":3,"rejected":1,"in_flight":0,"balanced":true}"#)
+      == #"{"received":10,"appended":6,"duplicates":3,"rejected":1,"suspect_duplicates":0,"in_flight":0,"balanced":true}"#)
   let view = try #require(try reply.array("views").first)
   #expect(view["appended"] == .int(20))
   #expect(view["balanced"] == .bool(true))

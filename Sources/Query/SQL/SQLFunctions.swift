@@ -64,7 +64,7 @@ struct SQLFunctions {
     guard let calls = begin(context), !isNull(values, 2) else { return }
     func bytes(_ index: Int) -> [UInt8] { SQLText.pointer(values?[index]).map { Array($0) } ?? [] }
     let wanted = bytes(1)
-    guard !wanted.isEmpty else { return SQLText.result(context, bytes(0)) }
+    guard !wanted.isEmpty else { return sqlite3_result_value(context, values?[0]) }
     guard !isNull(values, count) else { return }
     let result = SQLBytes.replacing(wanted, with: bytes(2), in: bytes(0), bytesMax: calls.valueBytesMax)
     guard let result else { return sqlite3_result_error_toobig(context) }
