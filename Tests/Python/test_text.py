@@ -110,7 +110,7 @@ def test_a_header_that_is_no_percent_encoded_text_is_rejected(penstock, name, co
 
 @pytest.mark.parametrize("byte", [b"\xff", b"\xfe", b"\xe9"])
 def test_a_header_of_raw_bytes_that_are_no_utf8_is_rejected(penstock, byte):
-    head = b"POST /v1/events HTTP/1.1\r\nHost: a\r\nce-type: t\r\nce-sequence: 1\r\nContent-Length: 1\r\nce-source: d" + byte
+    head = b"POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nce-type: t\r\nce-sequence: 1\r\nContent-Length: 1\r\nce-source: d" + byte
     status, answer = raw_request(penstock, "ingest", head + b"\r\nContent-Type: application/json\r\n\r\n1")
     assert (status, [one["code"] for one in answer["rejected"]]) == (422, ["invalid_source"])
 
@@ -128,14 +128,14 @@ def test_a_source_in_a_target_that_is_no_text_is_refused(penstock, source):
             pass
     assert caught.value.response.status_code == 400
     assert json.loads(caught.value.response.body)["code"] == "invalid_source"
-    head = f"GET /v1/events?source={source} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    head = f"GET /v1/events?source={source} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     status, answer = raw_request(penstock, "query", head)
     assert (status, answer["code"]) == (400, "invalid_parameter")
 
 
 @pytest.mark.parametrize("byte", [b"\xff", b"\xfe"])
 def test_raw_bytes_in_a_target_are_refused(penstock, byte):
-    status, _ = raw_request(penstock, "query", b"GET /v1/events?source=" + byte + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    status, _ = raw_request(penstock, "query", b"GET /v1/events?source=" + byte + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert status == 400
 
 
