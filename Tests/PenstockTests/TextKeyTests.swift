@@ -9,7 +9,6 @@ private let allowedFiles: [String: String] = [
   "Events/Service/MetricsText.swift": "metrics' names and labels",
   "Events/Service/ServiceProbe.swift": "headers' names",
   "Events/Values/Event.swift": "attributes' names, held to ASCII",
-  "HTTPServing/HTTPConnectionGuard.swift": "the project's own paths",
   "Identity/Tokens/StaticTokens.swift": "the project's own names of members",
   "Ingest/HTTP/IngestHTTPHandler.swift": "headers' names",
   "Mesh/": "Consul's names of services, instances and their metadata",
