@@ -324,6 +324,7 @@ extension ComputeService: ViewAdmin {
   // MARK: comparing
 
   public nonisolated(nonsending) func pinned(_ request: PinnedRequest) async throws(ViewStoreError) -> PinnedResults {
+    if let refused { throw refused.error }
     let table = book.table
     let first = try table.find(request.view, request.first)
     let second = try table.find(request.view, request.second)
@@ -342,6 +343,7 @@ extension ComputeService: ViewAdmin {
   public nonisolated(nonsending) func verify(
     _ view: String, generation: Int?, timeout: Duration
   ) async throws(ViewStoreError) -> VerifyReport {
+    if let refused { throw refused.error }
     let record = try book.table.find(view, generation)
     let deadline = ContinuousClock.now + timeout
     let starts = Dictionary(

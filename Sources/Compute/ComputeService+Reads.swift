@@ -53,6 +53,8 @@ extension ComputeService: ViewStore {
   nonisolated(nonsending) func begin(
     _ request: ViewReadRequest
   ) async throws(ViewStoreError) -> (record: GenerationRecord, partitions: Set<PartitionID>, range: RowRange) {
+    // First: another log's folder may have no views.
+    if let refused { throw refused.error }
     let record = try book.table.find(request.view, request.generation)
     let deadline = ContinuousClock.now + request.timeout
     let partitions = try wanted(request.partitions, allowsPartial: request.allowsPartial)

@@ -114,14 +114,24 @@ struct CheckpointDamageTests {
         configuration.partitions = 3
         return configuration
       }(), logger: ComputeFixture.logger)
-    let service = try await ComputeService(
-      configuration: ComputeConfiguration(
-        directory: given.fixture.directory + "/compute", workers: 2, checkpointInterval: .milliseconds(5), changedRowsMax: 1000,
-        readBytesMax: 4096),
-      catalog: try ViewCatalog(yaml: ComputeServiceTests.views, file: "test.yaml"), log: other, logger: ComputeFixture.logger)
-    service.start()
-    #expect(await service.problem()?.contains("another log") == true)
-    await service.shutDown()
+    func problem() async throws -> String? {
+      let service = try await ComputeService(
+        configuration: ComputeConfiguration(
+          directory: given.fixture.directory + "/compute", workers: 2, checkpointInterval: .milliseconds(5), changedRowsMax: 1000,
+          readBytesMax: 4096),
+        catalog: try ViewCatalog(yaml: ComputeServiceTests.views, file: "test.yaml"), log: other, logger: ComputeFixture.logger)
+      service.start()
+      let problem = await service.problem()
+      await service.shutDown()
+      return problem
+    }
+    #expect(try await problem()?.contains("another log") == true)
+    // A state of before logs had identities says by its offsets alone that it is ahead.
+    for worker in 0..<2 {
+      let db = try SQLiteConnection(path: given.fixture.directory + "/compute/\(worker)/state.sqlite")
+      try db.run("DELETE FROM meta WHERE name LIKE 'log_%'")
+    }
+    #expect(try await problem()?.contains("log ends at 0") == true)
     await other.close()
     try FileManager.default.removeItem(atPath: given.fixture.directory)
   }

@@ -28,10 +28,12 @@ extension PartitionWriter {
     activeSince = nil
     writeMarker()
     do throws(LogError) {
+      // So that after a power loss, too, it is known that this segment was begun.
+      try placing(partition) { () throws(IOFailure) in try markerFile.syncData() }
       try writeNote(start: published.bounds.startOffset, end: base)
     } catch {
-      // The one before says less, and is as true.
-      logger.error("what the log's meta knows of the partition is not written", metadata: files.place("failure", "\(error)"))
+      // Those before say less, and are as true.
+      logger.error("how far the partition reaches is not kept in mind", metadata: files.place("failure", "\(error)"))
     }
     metrics.segments.increment()
     removeOldSnapshots()
