@@ -6,7 +6,9 @@ public final class MetaRepair: Sendable {
   private let folder: LogFolder
   private let lock: any FileLock
 
-  /// - Parameter directory: The data folder.
+  /// - Parameters:
+  ///   - directory: The data folder.
+  ///   - fileSystem: Where that is.
   /// - Throws: `.locked` when a server has the log open, `.io` when there is none.
   public init(directory: String, fileSystem: any FileSystem = PosixFileSystem()) throws(LogError) {
     folder = LogFolder(directory: directory, fileSystem: fileSystem)

@@ -68,7 +68,13 @@ public actor PartitionLeases {
   /// Those handed over or lost, and since when another answers for them: nil while nobody does.
   private var outgoing: [Int: ContinuousClock.Instant?] = [:]
 
-  /// - Parameter isReachable: Whether others can call this instance by now. Asked until it says yes: nothing is leased before.
+  /// - Parameters:
+  ///   - configuration: Which keys, and for how long a lease is certain.
+  ///   - client: Of the agent.
+  ///   - registration: Whose checks the session is bound to.
+  ///   - holder: Takes partitions and lets them go.
+  ///   - isReachable: Whether others can call this instance by now. Asked until it says yes: nothing is leased before.
+  ///   - logger: Told of each change.
   public init(
     _ configuration: LeaseConfiguration, client: ConsulClient, registration: MeshRegistration, holder: any LeaseHolder,
     isReachable: @escaping @Sendable () async -> Bool = { true }, logger: Logger

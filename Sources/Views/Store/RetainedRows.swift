@@ -11,7 +11,10 @@ extension PartialResult {
     PartialResult.expiredEnd(definition, eventTimeWatermarks: eventTimeWatermarks, droppedEnd: droppedEnd)
   }
 
-  /// - Parameter droppedEnd: Parts that end at or before this may be gone already.
+  /// - Parameters:
+  ///   - definition: Of the view.
+  ///   - eventTimeWatermarks: Of the partitions that have seen events.
+  ///   - droppedEnd: Parts that end at or before this may be gone already.
   public static func expiredEnd(
     _ definition: ViewDefinition, eventTimeWatermarks: [PartitionID: Timestamp], droppedEnd: Int64?
   ) -> Int64? {
@@ -52,7 +55,9 @@ extension PartialRows {
   }
 
   /// The rows of a store's answer that retention leaves, merged, or joined, as a result has them.
-  /// - Parameter expiredEnd: `PartialResult.expiredEnd`.
+  /// - Parameters:
+  ///   - definition: Of the view.
+  ///   - expiredEnd: `PartialResult.expiredEnd`.
   public func retained(for definition: ViewDefinition, after expiredEnd: Int64?) -> PartialRows {
     guard definition.joinsSessions(keptKeys: nil) else { return retained(after: expiredEnd).merged(for: definition) }
     return merged(for: definition).retainedSessions(from: expiredEnd)
