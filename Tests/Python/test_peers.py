@@ -86,11 +86,18 @@ def test_peers_that_never_read_hold_little_and_are_closed(start_penstock, paddin
     peers = [open_stream(service.ports["ingest"], padding, deflate=True) for _ in range(20)]
     for peer in peers:
         peer.sendall(message)
-    rejected = eventually(lambda: (n := metric(service.ports["ingest"], "penstock_ingest_events_rejected_total")) >= 21 * FLOOD and n)
-    assert rejected == 21 * FLOOD
-    assert resident(service) - before < 64 << 20, "some of it is the allocator's"
-    # The one that asks is one.
-    eventually(lambda: metric(service.ports["ingest"], "penstock_ingest_connections") <= 1)
+    most = 0
+
+    def is_alone():
+        nonlocal most
+        most = max(most, resident(service))
+        # The one that asks is one.
+        return metric(service.ports["ingest"], "penstock_ingest_connections") <= 1
+
+    eventually(is_alone)
+    assert most - before < 64 << 20, "some of it is the allocator's"
+    # One that is given up while its message waits to be read has none of it rejected.
+    assert FLOOD <= metric(service.ports["ingest"], "penstock_ingest_events_rejected_total") <= 21 * FLOOD
     for peer in peers:
         peer.close()
 
