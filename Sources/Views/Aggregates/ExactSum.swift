@@ -14,6 +14,8 @@ enum ExactSum {
   static let wideWords = 34
   static let wideUnit = 1074
   static let flag: UInt64 = 1 << 63
+  /// Values that a sum counts at most; merged sums stay there, so that a damaged count never reaches the flag.
+  private static let countMax: UInt64 = 1 << 62
   static let wideClass = StateArena.sizeClass(forWords: wideWords)
 
   /// Adds a finite value.
@@ -103,7 +105,7 @@ enum ExactSum {
     _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafePointer<UInt64>, _ arena: inout StateArena
   ) {
     let count = other[3] & ~flag
-    defer { state[3] &+= count }
+    defer { state[3] = (state[3] & flag) | min((state[3] & ~flag) &+ count, countMax) }
     if state[3] < flag, other[3] < flag {
       let (r0, o0) = state[0].addingReportingOverflow(other[0])
       let (s1, o1) = state[1].addingReportingOverflow(other[1])
@@ -169,6 +171,7 @@ enum ExactSum {
   }
 
   static func isValid(_ state: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>) -> Bool {
+    guard state[3] & ~flag <= countMax else { return false }
     guard let base = tail.baseAddress, state[3] >= flag else { return state[3] < flag && tail.isEmpty }
     return tail.count == wideWords && state[1] == 0 && state[2] == 0 && narrowed(base) == nil
   }
