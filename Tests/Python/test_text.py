@@ -7,7 +7,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from conftest import DEADLINE, eventually, event, receive, wait_for_ack
+from conftest import DEADLINE, Penstock, eventually, event, receive, wait_for_ack
 from websockets.exceptions import InvalidStatus
 
 # é as one character, and as e with an accent: Unicode calls them canonically equal.
@@ -39,6 +39,14 @@ def get(service, path, **query):
 
 def ask_sql(service, sql):
     return post(service, json.dumps({"sql": sql}), {"Content-Type": "application/json"}, "/v1/sql", "query")
+
+
+@pytest.fixture(scope="module")
+def penstock(tmp_path_factory):
+    """One of its own: what others have sent may have closed the windows of these events' partitions."""
+    service = Penstock(tmp_path_factory.mktemp("text"))
+    yield service
+    assert service.stop() == 0, "".join(service.lines)
 
 
 @pytest.fixture(scope="module")

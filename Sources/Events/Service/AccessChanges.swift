@@ -42,6 +42,7 @@ public struct StandingAccess: Sendable {
   ///   - gate: Let the caller in.
   ///   - caller: Nil where nobody is asked.
   ///   - authorization: The values of the request's `Authorization` headers.
+  ///   - scope: That the request needs.
   /// - Returns: Nil where there is nothing to ask again.
   public init?(_ gate: AccessGate, _ caller: Caller?, authorization: [String], scope: AccessScope) {
     guard let caller else { return nil }

@@ -3,6 +3,7 @@ import Events
 extension StoredPartition {
   /// The segments at the front that retention would remove, were nobody waited for. Never the active one.
   /// - Parameters:
+  ///   - retention: What may stay.
   ///   - now: The present time.
   ///   - floor: `StoredLog.ageFloor`.
   public func surplus(
