@@ -59,7 +59,7 @@ let package = Package(
     .target(
       name: "Ingest",
       dependencies: [
-        "Events", "HTTPServing", "WebSocket", "Sockets", "Resources", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics,
+        "Events", "Serving", "WebSocket", "Sockets", "Resources", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics,
       ],
       exclude: ["HTTP/ingest-openapi.json", "Connection/asyncapi.json"],
       swiftSettings: strict),
@@ -68,11 +68,11 @@ let package = Package(
       name: "Compute",
       dependencies: ["Events", "Views", "SQLite", logging, metrics],
       swiftSettings: strict),
-    .target(name: "HTTPServing", dependencies: ["Events", nioCore, nioPosix, nioHTTP1], swiftSettings: strict),
+    .target(name: "Serving", dependencies: ["Events", nioCore, nioPosix, nioHTTP1], swiftSettings: strict),
     .target(
       name: "Query",
       dependencies: [
-        "Events", "Views", "HTTPServing", "Resources", "CSQLite", "CEpoll", nioCore, nioPosix, nioHTTP1, logging, metrics,
+        "Events", "Views", "Serving", "Resources", "CSQLite", "CEpoll", nioCore, nioPosix, nioHTTP1, logging, metrics,
       ],
       exclude: ["Console/page", "HTTP/query-openapi.json"],
       swiftSettings: strict),
@@ -82,13 +82,13 @@ let package = Package(
     .target(
       name: "Mesh", dependencies: [nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
     .target(
-      name: "Wire", dependencies: ["Events", "Views", "HTTPServing", "Resources", nioCore, nioPosix, nioHTTP1, logging, metrics],
+      name: "Wire", dependencies: ["Events", "Views", "Serving", "Resources", nioCore, nioPosix, nioHTTP1, logging, metrics],
       exclude: ["Log/log-openapi.json", "Views/compute-openapi.json"], swiftSettings: strict),
     .target(name: "Identity", dependencies: ["Events", nioCore, nioSSL, crypto], swiftSettings: strict),
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "HTTPServing", "Ingest", "Compute", "Query", "PenstockClient", wire, mesh, identity, "CZlib",
+        "Events", "Views", "Log", "Serving", "Ingest", "Compute", "Query", "PenstockClient", wire, mesh, identity, "CZlib",
         yams, logging,
         metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -118,7 +118,7 @@ let package = Package(
     .testTarget(name: "ViewsTests", dependencies: ["Views", "Events", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "LogTests", dependencies: ["Log", "Wire", "Events", "TestSupport", nioPosix], swiftSettings: strict),
     .testTarget(
-      name: "HTTPServingTests", dependencies: ["HTTPServing", "Events", "TestSupport", nioCore, nioHTTP1], swiftSettings: strict),
+      name: "ServingTests", dependencies: ["Serving", "Events", "TestSupport", nioCore, nioHTTP1], swiftSettings: strict),
     .testTarget(name: "SocketsTests", dependencies: ["Sockets", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "IngestTests",
@@ -135,7 +135,7 @@ let package = Package(
     .testTarget(
       name: "WireTests",
       dependencies: [
-        "Wire", "HTTPServing", "Log", "Compute", "Views", "Events", "TestSupport", nioCore, nioPosix, nioHTTP1, logging,
+        "Wire", "Serving", "Log", "Compute", "Views", "Events", "TestSupport", nioCore, nioPosix, nioHTTP1, logging,
       ],
       swiftSettings: strict),
     .testTarget(

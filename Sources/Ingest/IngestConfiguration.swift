@@ -1,5 +1,5 @@
 import Events
-import HTTPServing
+import Serving
 
 /// What ingest is told. Bounds are checked where the settings are read.
 public struct IngestConfiguration: Sendable {

@@ -1,6 +1,6 @@
 import Events
-import HTTPServing
 import Logging
+import Serving
 import WebSocket
 
 extension DrainableConnection {

@@ -1,4 +1,4 @@
-import HTTPServing
+import Serving
 
 /// What the query service is told. Bounds are checked where the settings are read.
 public struct QueryConfiguration: Sendable {

@@ -1,8 +1,8 @@
 import Events
-import HTTPServing
 import Logging
 import NIOCore
 import NIOHTTP1
+import Serving
 import Synchronization
 import Views
 

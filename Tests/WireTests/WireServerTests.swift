@@ -1,9 +1,9 @@
 import Events
-import HTTPServing
 import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Serving
 import Synchronization
 import Testing
 

@@ -1,8 +1,8 @@
 import Events
-import HTTPServing
 import NIOCore
 import NIOHTTP1
 import Resources
+import Serving
 import WebSocket
 
 /// Ingest's HTTP: events, and the endpoints every service has. A WebSocket handshake passes it by, unless it is refused. The guard before it

@@ -1,6 +1,6 @@
 #if os(Linux)
   import Events
-  import HTTPServing
+  import Serving
   import NIOCore
   import NIOHTTP1
   import Sockets

@@ -1,6 +1,6 @@
 import Events
-import HTTPServing
 import NIOCore
+import Serving
 import WebSocket
 
 /// A session over a channel of NIO's: for TLS, and where there is no reactor.

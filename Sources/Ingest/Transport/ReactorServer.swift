@@ -1,6 +1,6 @@
 #if os(Linux)
   import Glibc
-  import HTTPServing
+  import Serving
   import Logging
   import NIOCore
   import Sockets

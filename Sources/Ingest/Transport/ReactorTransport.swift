@@ -1,5 +1,5 @@
 #if os(Linux)
-  import HTTPServing
+  import Serving
   import NIOCore
   import Sockets
 

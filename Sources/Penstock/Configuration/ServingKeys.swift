@@ -1,4 +1,4 @@
-import HTTPServing
+import Serving
 
 /// What every service that accepts connections can be told of them: the same keys in each service's section.
 struct ServingKeys: Sendable {

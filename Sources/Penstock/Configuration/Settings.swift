@@ -1,4 +1,4 @@
-import HTTPServing
+import Serving
 
 /// The configuration a service runs with: every value present and within its bounds.
 struct Settings: Sendable, Hashable {

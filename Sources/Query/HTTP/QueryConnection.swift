@@ -1,7 +1,7 @@
 import Events
-import HTTPServing
 import NIOCore
 import NIOHTTP1
+import Serving
 
 /// Answers requests, for connections.
 protocol QueryResponder: Sendable {

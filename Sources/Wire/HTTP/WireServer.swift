@@ -1,8 +1,8 @@
 import Events
-import HTTPServing
 import Logging
 import NIOCore
 import NIOHTTP1
+import Serving
 import Synchronization
 
 /// What a service of the mesh answers with. A route is asked once its request has come whole, and within the server's bounds.

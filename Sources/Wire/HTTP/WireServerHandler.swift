@@ -1,7 +1,7 @@
 import Events
-import HTTPServing
 import NIOCore
 import NIOHTTP1
+import Serving
 
 /// One connection of a `WireServer`: collects a request within its bounds, has it answered, and takes the next.
 ///

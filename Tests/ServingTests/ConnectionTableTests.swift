@@ -3,7 +3,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@testable import HTTPServing
+@testable import Serving
 
 /// Connections that note who was closed.
 private final class Connections: Sendable {

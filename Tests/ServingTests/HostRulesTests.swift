@@ -2,7 +2,7 @@ import Events
 import NIOHTTP1
 import Testing
 
-@testable import HTTPServing
+@testable import Serving
 
 /// What is answered to a request: where it comes from, or the status and code of the problem.
 private func verdict(_ rules: HostRules, _ head: HTTPRequestHead) -> String {
