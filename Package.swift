@@ -84,7 +84,7 @@ let package = Package(
     .target(
       name: "Wire", dependencies: ["Events", "Views", "Serving", "Resources", nioCore, nioPosix, nioHTTP1, logging, metrics],
       exclude: ["Log/log-openapi.json", "Views/compute-openapi.json"], swiftSettings: strict),
-    .target(name: "Identity", dependencies: ["Events", nioCore, nioSSL, crypto], swiftSettings: strict),
+    .target(name: "Identity", dependencies: ["Events", "Serving", nioCore, nioSSL, crypto], swiftSettings: strict),
     .executableTarget(
       name: "Penstock",
       dependencies: [
@@ -105,7 +105,7 @@ let package = Package(
     .executableTarget(
       name: "bench",
       dependencies: [
-        "Events", "Views", "Log", "Ingest", "Compute", "PenstockClient", "CEpoll", nioCore, nioPosix, logging,
+        "Events", "Views", "Log", "Serving", "Ingest", "Compute", "PenstockClient", "CEpoll", nioCore, nioPosix, logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Benchmarks", swiftSettings: strict),
@@ -116,13 +116,16 @@ let package = Package(
       dependencies: ["WebSocket", "TestSupport", "CZlib", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
     .testTarget(name: "ViewsTests", dependencies: ["Views", "Events", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "LogTests", dependencies: ["Log", "Wire", "Events", "TestSupport", nioPosix], swiftSettings: strict),
+    .testTarget(
+      name: "LogTests", dependencies: ["Log", "Wire", "Serving", "Events", "TestSupport", nioPosix], swiftSettings: strict),
     .testTarget(
       name: "ServingTests", dependencies: ["Serving", "Events", "TestSupport", nioCore, nioHTTP1], swiftSettings: strict),
     .testTarget(name: "SocketsTests", dependencies: ["Sockets", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "IngestTests",
-      dependencies: ["Ingest", "Events", "Resources", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
+      dependencies: [
+        "Ingest", "Serving", "Events", "Resources", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio"),
+      ],
       swiftSettings: strict),
     .testTarget(name: "SQLiteTests", dependencies: ["SQLite"], swiftSettings: strict),
     .testTarget(
@@ -139,10 +142,12 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(
-      name: "IdentityTests", dependencies: ["Identity", "Events", "TestSupport", nioCore, nioPosix, nioSSL, x509, crypto],
+      name: "IdentityTests",
+      dependencies: ["Identity", "Serving", "Events", "TestSupport", nioCore, nioPosix, nioSSL, x509, crypto],
       swiftSettings: strict),
     .testTarget(
-      name: "QueryTests", dependencies: ["Query", "Views", "Events", "CSQLite", "TestSupport", nioHTTP1], swiftSettings: strict),
+      name: "QueryTests", dependencies: ["Query", "Serving", "Views", "Events", "CSQLite", "TestSupport", nioHTTP1],
+      swiftSettings: strict),
     .testTarget(
       name: "FuzzTests", dependencies: ["Events", "Views", "WebSocket", "Query", "TestSupport", nioCore], exclude: ["Corpus"],
       swiftSettings: strict),

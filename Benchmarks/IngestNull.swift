@@ -6,6 +6,7 @@ import Ingest
 import Logging
 import NIOCore
 import NIOPosix
+import Serving
 import Synchronization
 
 struct IngestNull: AsyncParsableCommand {

@@ -1,6 +1,7 @@
 import Events
 import Logging
 import Resources
+import Serving
 import Synchronization
 import Views
 
@@ -18,6 +19,7 @@ final class QueryAnswers: Sendable {
   private let rejects: RejectAnswers
   private let admin: AdminAnswers
   private let probe: ServiceProbe
+  private let instances: @Sendable () async -> ServiceInstances
   private let gate: AccessGate
   private let counters = QueryCounters()
   private let logger: Logger
@@ -33,7 +35,8 @@ final class QueryAnswers: Sendable {
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, logger: Logger, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
     ingest: @escaping @Sendable () async -> IngestReport? = { nil },
-    rejects: @escaping @Sendable () async throws(LogError) -> [RecentRejects.Entry] = { [] }, gate: AccessGate = .open,
+    rejects: @escaping @Sendable () async throws(LogError) -> [RecentRejects.Entry] = { [] },
+    instances: @escaping @Sendable () async -> ServiceInstances = { ServiceInstances() }, gate: AccessGate = .open,
     now: @escaping @Sendable () -> Timestamp = QueryAnswers.settledNow()
   ) {
     let source = ViewSource(store: store, idleAfter: configuration.partitionIdleAfter, now: now)
@@ -67,6 +70,7 @@ final class QueryAnswers: Sendable {
     self.rejects = RejectAnswers(rejects: rejects, ingest: ingest)
     self.admin = AdminAnswers(admin: admin, rowsMax: configuration.rowsMax)
     self.probe = probe
+    self.instances = instances
     self.gate = gate
     self.logger = logger
   }
@@ -180,7 +184,7 @@ final class QueryAnswers: Sendable {
     case .openAPI: return Answer(200, "application/json", EmbeddedFile.queryOpenAPI.bytes)
     case .root: return ConsoleAnswers.page(request.headers)
     case .consoleFile: return try ConsoleAnswers.part(try match.parameter(), request.headers)
-    case .mesh: return Answer(200, await probe.instances().json)
+    case .mesh: return Answer(200, await instances().json)
     case .overview: return Answer(200, try await overview.json())
     case .liveOverview: return try await overview.live(try streams.open()) { [self] in draining.load(ordering: .relaxed) }
     case .unknown: throw .notFound("this path")

@@ -39,6 +39,7 @@ public final class QueryService: Sendable {
   ///   - adHoc: Who computes aggregations once; nil where nobody does.
   ///   - ingest: What all ingest processes have counted; nil while none is known.
   ///   - rejects: What ingest processes have rejected last, the newest first.
+  ///   - instances: Every instance of every service; none where all run in one process.
   ///   - gate: Tells who asks.
   ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
   ///   - group: Whose loops serve the connections; not shut down here.
@@ -47,14 +48,15 @@ public final class QueryService: Sendable {
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
     ingest: @escaping @Sendable () async -> IngestReport? = { nil },
-    rejects: @escaping @Sendable () async throws(LogError) -> [RecentRejects.Entry] = { [] }, gate: AccessGate = .open,
+    rejects: @escaping @Sendable () async throws(LogError) -> [RecentRejects.Entry] = { [] },
+    instances: @escaping @Sendable () async -> ServiceInstances = { ServiceInstances() }, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, logger: Logger
   ) {
     self.configuration = configuration
     self.logger = logger
     let answers = QueryAnswers(
       configuration: configuration, store: store, admin: admin, log: log, probe: probe, logger: logger, late: late, adHoc: adHoc,
-      ingest: ingest, rejects: rejects, gate: gate)
+      ingest: ingest, rejects: rejects, instances: instances, gate: gate)
     self.answers = answers
     self.secure = secure
     listener = HTTPListener(group: group, limits: configuration.serving)

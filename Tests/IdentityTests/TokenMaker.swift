@@ -2,6 +2,7 @@
   import Crypto
   import Events
   import Foundation
+  import Serving
 
   @testable import Identity
 

@@ -1,6 +1,7 @@
 #if Secure
   import Crypto
   import Events
+  import Serving
   import Synchronization
   import Testing
 

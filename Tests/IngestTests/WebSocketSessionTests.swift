@@ -2,6 +2,7 @@ import Events
 import Logging
 import NIOCore
 import NIOEmbedded
+import Serving
 import Testing
 import WebSocket
 

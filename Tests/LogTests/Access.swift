@@ -1,5 +1,6 @@
 import Events
 import NIOPosix
+import Serving
 import Testing
 import Wire
 

@@ -29,7 +29,7 @@ private let allowedImports: [String: Set<String>] = [
     "CoreMetrics",
     "Dispatch",
   ],
-  "Identity": ["Events", "NIOCore", "NIOSSL", "Crypto"],
+  "Identity": ["Events", "Serving", "NIOCore", "NIOSSL", "Crypto"],
   "Mesh": ["NIOCore", "NIOPosix", "NIOTLS", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
   "PenstockClient": ["Events", "WebSocket", "SQLite", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging", "Dispatch"],
   "websocket-echo": ["WebSocket", "NIOCore", "NIOPosix", "NIOHTTP1", "ArgumentParser"],

@@ -1,3 +1,4 @@
+import Events
 import Metrics
 import Testing
 
@@ -64,6 +65,23 @@ import Testing
     #expect(all.contains("penstock_lag_seconds 2.5"))
     #expect(all.contains("penstock_connections 2"))
     #expect(all.contains("penstock_cpu_total 0.5"))
+  }
+
+  @Test("what ingest tells of itself is taken from its series; a name that is not there has no total")
+  func report() {
+    let registry = PrometheusRegistry()
+    Counter(label: "penstock_ingest_events_rejected_total", dimensions: [("code", "fenced")], factory: registry).increment(by: 3)
+    Counter(label: "penstock_ingest_events_rejected_total", dimensions: [("code", "other")], factory: registry).increment(by: 2)
+    Gauge(label: "penstock_ingest_connections", factory: registry).record(2)
+    let acks = Timer(label: "penstock_ingest_ack_seconds", factory: registry)
+    for nanoseconds: Int64 in [50_000, 200_000, 20_000_000_000] { acks.recordNanoseconds(nanoseconds) }
+    let report = registry.ingestReport(ReceivedEventsCount(), SuspectSources())
+    #expect(report.connections == 2)
+    #expect(report.rejects == [.fenced: 3])
+    #expect(report.acks.map(\.bound) == PrometheusRegistry.secondsBounds + [.infinity])
+    #expect(report.acks.map(\.count).prefix(2) == [1, 2] && report.acks.last?.count == 3)
+    #expect(registry.total("penstock_ingest_events_rejected_total") == 5)
+    #expect(registry.total("penstock_none") == nil)
   }
 
   @Test("series beyond the bound, and names used as two kinds, are counted and not kept")

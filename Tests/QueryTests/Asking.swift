@@ -1,6 +1,7 @@
 import Events
 import Logging
 import NIOHTTP1
+import Serving
 import Views
 
 @testable import Query
@@ -20,7 +21,7 @@ struct Asking: Sendable {
     self.store = store
     self.log = log
     let probe = ServiceProbe(readiness: { ServiceProbe.Readiness([("log", problem)]) }, metrics: { "penstock_up 1\n" })
-    let report = received.map { IngestReport($0, metrics: MetricsText("")) }
+    let report = received.map { IngestReport($0) }
     answers = QueryAnswers(
       configuration: configuration, store: store, log: log, probe: probe,
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },

@@ -55,23 +55,4 @@ import Testing
   func missing() {
     #expect(throws: QueryFailure.self) { try ConsoleAnswers.part("nothing.js", [:]) }
   }
-
-  @Test("an exposition's series are summed, split by label, and read as histograms")
-  func metrics() {
-    let text = MetricsText(
-      """
-      # TYPE a_total counter
-      a_total{code="x"} 2
-      a_total{code="y"} 3
-      b_seconds_bucket{le="0.1"} 4
-      b_seconds_bucket{le="+Inf"} 5
-      b_seconds_sum 0.25
-      """)
-    #expect(text.total("a_total") == 5)
-    #expect(text.total("none") == 0)
-    #expect(text.values(of: "a_total", by: "code").map(\.label) == ["x", "y"])
-    #expect(text.values(of: "a_total", by: "code").map(\.value) == [2, 3])
-    #expect(text.histogram("b_seconds").map(\.bound) == [0.1, .infinity])
-    #expect(text.histogram("b_seconds").map(\.count) == [4, 5])
-  }
 }

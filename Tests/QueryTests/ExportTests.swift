@@ -1,6 +1,7 @@
 import Events
 import Logging
 import NIOHTTP1
+import Serving
 import Synchronization
 import Testing
 import Views

@@ -3,6 +3,7 @@ import Foundation
 import FoundationNetworking
 import Logging
 import NIOPosix
+import Serving
 import Testing
 import Views
 

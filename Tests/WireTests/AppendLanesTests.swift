@@ -2,6 +2,7 @@ import Events
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Serving
 import Synchronization
 import TestSupport
 import Testing

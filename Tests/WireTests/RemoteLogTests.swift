@@ -1,6 +1,7 @@
 import Events
 import Logging
 import NIOPosix
+import Serving
 import Synchronization
 import TestSupport
 import Testing

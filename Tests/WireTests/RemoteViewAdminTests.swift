@@ -1,6 +1,7 @@
 import Compute
 import Events
 import NIOCore
+import Serving
 import TestSupport
 import Testing
 import Views

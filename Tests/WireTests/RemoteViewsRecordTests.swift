@@ -1,6 +1,7 @@
 import Events
 import NIOCore
 import NIOHTTP1
+import Serving
 import TestSupport
 import Testing
 

@@ -6,11 +6,10 @@ import Testing
 @testable import Wire
 
 @Suite("Reports of ingest") struct ReportedIngestsTests {
-  private func report(_ received: Int, acks: [(String, Int)] = []) -> IngestReport {
-    var metrics = "penstock_ingest_connections 2\npenstock_ingest_events_rejected_total{code=\"fenced\"} 1\n"
-    for (bound, count) in acks { metrics += "penstock_ingest_ack_seconds_bucket{le=\"\(bound)\"} \(count)\n" }
-    return IngestReport(
-      ReceivedEvents(received: received, appended: received - 1, duplicates: 0, rejected: 1), metrics: MetricsText(metrics))
+  private func report(_ received: Int, acks: [(Double, Int)] = []) -> IngestReport {
+    IngestReport(
+      ReceivedEvents(received: received, appended: received - 1, duplicates: 0, rejected: 1), connections: 2,
+      rejects: [.fenced: 1], acks: acks.map { IngestReport.AckBucket(bound: $0.0, count: $0.1) })
   }
 
   @Test("the log answers with the sum of what each process told last, and with nothing before any has")
@@ -20,8 +19,8 @@ import Testing
     let log = try await RemoteLog.connect(served.client, logger: quiet)
     #expect(try await log.ingest() == nil)
     for (told, instance) in [
-      (report(5), "a"), (report(10, acks: [("0.001", 3), ("+Inf", 4)]), "a"),
-      (report(20, acks: [("0.001", 5), ("+Inf", 5)]), "b"),
+      (report(5), "a"), (report(10, acks: [(0.001, 3), (.infinity, 4)]), "a"),
+      (report(20, acks: [(0.001, 5), (.infinity, 5)]), "b"),
     ] {
       #expect(try await log.report(told, RecentRejects(), after: 0, of: instance) == 0)
     }

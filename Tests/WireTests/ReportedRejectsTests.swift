@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Rejects that ingest tells") struct ReportedRejectsTests {
   private let report = IngestReport(
-    ReceivedEvents(received: 0, appended: 0, duplicates: 0, rejected: 0), metrics: MetricsText(""))
+    ReceivedEvents(received: 0, appended: 0, duplicates: 0, rejected: 0))
 
   private func note(_ rejects: RecentRejects, _ code: RejectCode, _ count: Int, from second: Int64) {
     for number in 0..<count {

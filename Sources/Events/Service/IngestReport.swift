@@ -4,6 +4,11 @@ public struct IngestReport: Sendable, Hashable {
   public struct AckBucket: Sendable, Hashable {
     public var bound: Double
     public var count: Int
+
+    public init(bound: Double, count: Int) {
+      self.bound = bound
+      self.count = count
+    }
   }
 
   /// No histogram has more buckets.
@@ -24,16 +29,18 @@ public struct IngestReport: Sendable, Hashable {
   /// - Parameters:
   ///   - events: Of one moment.
   ///   - suspects: Whose duplicates are suspect.
-  ///   - metrics: The process's, from which the rest is taken.
-  public init(_ events: ReceivedEvents, suspects: SuspectSources = SuspectSources(), metrics: MetricsText) {
+  ///   - connections: Devices' that are open.
+  ///   - rejects: Rejected events by code.
+  ///   - acks: By rising bound.
+  public init(
+    _ events: ReceivedEvents, suspects: SuspectSources = SuspectSources(), connections: Int = 0,
+    rejects: [RejectCode: Int] = [:], acks: [AckBucket] = []
+  ) {
     self.events = events
     suspectSources = suspects.list
-    connections = Int(metrics.total("penstock_ingest_connections"))
-    rejects = [:]
-    for (code, count) in metrics.values(of: "penstock_ingest_events_rejected_total", by: "code") {
-      if let code = RejectCode(rawValue: code) { rejects[code] = Int(count) }
-    }
-    acks = metrics.histogram("penstock_ingest_ack_seconds").map { AckBucket(bound: $0.bound, count: Int($0.count)) }
+    self.connections = connections
+    self.rejects = rejects
+    self.acks = acks
   }
 
   /// - Parameter json: As `json` has it; codes that this process does not know are passed over.

@@ -1,5 +1,6 @@
 #if Secure
   import Events
+  import Serving
 
   /// What a JWT's claims have to say, and what they stand for.
   public struct ClaimRules: Sendable {

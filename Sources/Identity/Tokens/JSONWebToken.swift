@@ -1,5 +1,6 @@
 #if Secure
   import Events
+  import Serving
 
   /// A JWT in compact form (RFC 7519, RFC 7515), taken apart and not believed yet.
   struct JSONWebToken {

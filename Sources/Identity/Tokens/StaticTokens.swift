@@ -1,6 +1,7 @@
 #if Secure
   import Crypto
   import Events
+  import Serving
 
   /// Tokens that are good until they are taken out of their file: for operators, scrapers and small fleets.
   ///

@@ -1,6 +1,7 @@
 #if Secure
   import Crypto
   import Events
+  import Serving
   import Synchronization
 
   /// Bearer tokens: JWTs signed with a key of a set, and static ones.

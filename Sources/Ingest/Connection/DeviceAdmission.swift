@@ -1,6 +1,7 @@
 import Events
 import NIOCore
 import NIOHTTP1
+import Serving
 
 /// Who a connection's peer is, once it has told. Belongs to the connection's loop.
 final class DeviceAdmission {

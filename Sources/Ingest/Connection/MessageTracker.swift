@@ -1,4 +1,5 @@
 import Events
+import Serving
 
 /// A connection's messages that are not yet answered for, and its totals: received = appended + duplicates + rejected.
 ///

@@ -1,5 +1,6 @@
 import Events
 import NIOHTTP1
+import Serving
 import WebSocket
 
 /// Who may open `/v1/stream`, whatever transport asks.

@@ -1,6 +1,7 @@
 import Events
 import Logging
 import NIOCore
+import Serving
 import WebSocket
 
 /// A device's connection: messages in, acknowledgements and rejects out. Knows no socket: its transport gives it the bytes that came, and

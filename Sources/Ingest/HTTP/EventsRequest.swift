@@ -1,5 +1,6 @@
 import Events
 import NIOHTTP1
+import Serving
 import WebSocket
 
 /// What a `POST /v1/events` asks for, from its headers.

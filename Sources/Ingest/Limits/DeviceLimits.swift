@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Synchronization
 
 /// The meters of the devices that have told who they are. Without tokens there are none: only this machine connects then.

@@ -5,6 +5,7 @@
   import Logging
   import Mesh
   import NIOCore
+  import Query
   import Synchronization
   import Wire
 

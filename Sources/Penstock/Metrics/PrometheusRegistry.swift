@@ -1,3 +1,4 @@
+import Events
 import Metrics
 import Synchronization
 
@@ -123,6 +124,39 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
       state.families[name] = family
       return fresh
     }
+  }
+
+  // MARK: Values
+
+  /// The sum over all labels of a counter or gauge; nil where there is none of that name.
+  func total(_ name: String) -> Double? { state.withLock { $0.families[name]?.series.values.reduce(0) { $0 + value($1) } } }
+
+  private func value(_ series: Series) -> Double {
+    switch series {
+    case .counter(let counter): counter.value
+    case .gauge(let gauge): gauge.value
+    case .histogram: 0
+    }
+  }
+
+  /// What ingest tells of itself, as far as this process serves it.
+  func ingestReport(_ totals: ReceivedEventsCount, _ suspects: SuspectSources) -> IngestReport {
+    let (rejects, acks) = state.withLock { state in
+      (state.families["penstock_ingest_events_rejected_total"]?.series, state.families["penstock_ingest_ack_seconds"]?.series)
+    }
+    var report = IngestReport(
+      totals.current, suspects: suspects, connections: Int(total("penstock_ingest_connections") ?? 0))
+    for code in RejectCode.allCases {
+      if let series = rejects?[labelText([("code", code.rawValue)])] { report.rejects[code] = Int(value(series)) }
+    }
+    if case .histogram(let histogram)? = acks?[""] {
+      var count = 0
+      report.acks = zip(histogram.bounds + [.infinity], histogram.snapshot.counts).map { bound, more in
+        count += Int(more)
+        return IngestReport.AckBucket(bound: bound, count: count)
+      }
+    }
+    return report
   }
 
   // MARK: Exposition

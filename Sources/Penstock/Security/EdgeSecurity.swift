@@ -1,6 +1,7 @@
 import Events
 import Logging
 import NIOCore
+import Serving
 
 /// What guards the listeners of ingest and query, as the settings have it.
 struct EdgeSecurity: Sendable {

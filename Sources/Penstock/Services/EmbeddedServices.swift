@@ -7,6 +7,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import Query
+import Serving
 import Views
 
 /// All four services in this process, each handed the next one's protocol: no socket lies between them.
@@ -59,14 +60,15 @@ struct EmbeddedServices: Sendable {
         await retention.value
       }
       let probe = ServiceProbe(
-        readiness: { await readiness(log, compute) }, metrics: { registry.exposition() })
+        readiness: { await readiness(log, compute) }, metrics: { registry.exposition() },
+        total: { registry.total($0) })
       let (totals, rejects, suspects) = (ReceivedEventsCount(), RecentRejects(), SuspectSources())
       let rejectsFile = RejectsFile(folder: settings.data, logger: logger)
       for instance in rejectsFile.read() where instance.name.isEmpty { rejects.note(instance.entries) }
       let query = QueryService(
         configuration: QueryConfiguration(settings), store: compute, admin: compute, log: log, probe: probe,
         late: compute, adHoc: AdHocAggregation(log: log, threads: loops),
-        ingest: { IngestReport(totals.current, suspects: suspects, metrics: MetricsText(registry.exposition())) },
+        ingest: { registry.ingestReport(totals, suspects) },
         rejects: { rejects.newestFirst() },
         gate: security.gate, secure: security.secure, group: group, logger: .module("query"))
       let queryAddress = try await listening("query", settings.query.listen) {

@@ -1,6 +1,7 @@
 #if Secure
   import Compute
   import Events
+  import Query
   import Wire
 
   /// What connects a service's process with the others: Consul's mesh, or plain sockets of this machine in tests.

@@ -8,6 +8,7 @@
   import NIOCore
   import NIOPosix
   import Query
+  import Serving
   import Views
   import Wire
 
@@ -221,12 +222,12 @@
       let mesh = mesh
       let query = QueryService(
         configuration: QueryConfiguration(settings), store: store, admin: RemoteViewAdmin(store), log: log,
-        probe: probe(instances: { await mesh.instances() }, dispensable: { [("log", await log.problem())] }) {
+        probe: probe(dispensable: { [("log", await log.problem())] }) {
           [("compute", await store.problem())]
         },
         late: store, adHoc: RemoteAdHocStore(client: computeClient, partitionCount: log.partitionCount, logger: logger),
         ingest: { try? await log.ingest() }, rejects: { () async throws(LogError) in try await log.rejects() },
-        gate: security.gate,
+        instances: { await mesh.instances() }, gate: security.gate,
         secure: security.secure, group: group, logger: logger)
       let address = try await EmbeddedServices.listening("query", settings.query.listen) {
         let bound = try await query.start()
@@ -249,7 +250,7 @@
       var told = 0
       while true {
         do { try await Task.sleep(for: ServiceStart.ingestReportInterval) } catch { return }
-        let report = IngestReport(totals.current, suspects: suspects, metrics: MetricsText(registry.exposition()))
+        let report = registry.ingestReport(totals, suspects)
         do throws(LogError) {
           told = try await log.report(report, rejects, after: told, of: instance)
         } catch {
@@ -301,14 +302,13 @@
     }
 
     private func probe(
-      instances: @escaping @Sendable () async -> ServiceInstances = { ServiceInstances() },
       dispensable: @escaping @Sendable () async -> [(name: String, problem: String?)] = { [] },
       _ checks: @escaping @Sendable () async -> [(name: String, problem: String?)]
     ) -> ServiceProbe {
       let registry = registry
       return ServiceProbe(
         readiness: { ServiceProbe.Readiness(await checks(), dispensable: await dispensable()) },
-        metrics: { registry.exposition() }, instances: instances)
+        metrics: { registry.exposition() }, total: { registry.total($0) })
     }
   }
 #endif

@@ -1,4 +1,5 @@
 import Events
+import Serving
 
 /// A body that is written a piece at a time, each when the piece before has gone out: nothing piles up for a slow reader.
 protocol BodyPieces: Sendable {

@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Views
 
 /// Why a request is refused or failed: the problem its sender gets, with members of its own.

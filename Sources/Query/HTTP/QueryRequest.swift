@@ -1,5 +1,6 @@
 import Events
 import NIOHTTP1
+import Serving
 
 /// A request as those who answer it see it: no connection, no framework.
 struct QueryRequest: Sendable {

@@ -1,5 +1,6 @@
 import Events
 import NIOHTTP1
+import Serving
 
 /// What a path stands for: the one table of paths, to which the OpenAPI document is held.
 enum Route: String, Sendable, CaseIterable {

@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Views
 
 /// Answers `GET /v1/overview` and `/v1/overview/live`: what comes in, what is counted, and how far behind each view is.
@@ -23,15 +24,13 @@ struct OverviewAnswers: Sendable {
   func json() async throws(QueryFailure) -> JSONValue {
     // First, as for the ledger.
     let partitions = await partitions()
-    let metrics = MetricsText(probe.metrics())
     let views: [ViewStatus]
     do throws(ViewStoreError) { views = try await store.views() } catch { throw QueryFailure(error) }
     var members = JSONObject()
     members["time"] = .string(now().description)
     // Where compute is another process, the views' own counts are what is known of it.
     func count(_ name: String, _ count: KeyPath<PartitionProgress, Int>) -> JSONValue {
-      guard !metrics.has(name) else { return .int(Int64(metrics.total(name))) }
-      return .int(Int64(views.reduce(0) { $0 + OverviewAnswers.total(count, of: $1) }))
+      .int(probe.total(name).map { Int64($0) } ?? Int64(views.reduce(0) { $0 + OverviewAnswers.total(count, of: $1) }))
     }
     let counted = await ingest()
     members["in_flight"] = (counted?.events.inFlight).map { .int(Int64($0)) } ?? .null

@@ -1,6 +1,7 @@
 import Events
 import NIOCore
 import NIOHTTP1
+import Serving
 
 /// One connection to a peer, with at most one request under way. Belongs to its channel's event loop.
 final class PeerConnection: ChannelInboundHandler, RemovableChannelHandler {

@@ -1,5 +1,6 @@
 import Events
 import NIOCore
+import Serving
 
 extension LogError {
   /// As a member of an answer: `{"code":"out_of_range","partition":3,"detail":"…"}`.

@@ -2,6 +2,7 @@ import Events
 import NIOCore
 import NIOHTTP1
 import Resources
+import Serving
 import Synchronization
 
 /// A log's routes: what `RemoteLog` asks. docs/wire.md describes them.

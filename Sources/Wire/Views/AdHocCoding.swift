@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Views
 
 // What goes over the wire of aggregations that are computed once: the request as JSON, its rows as any rows, or why there are none.

@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Views
 
 extension ViewReadRequest {

@@ -1,3 +1,4 @@
+import Events
 import Synchronization
 
 /// Tells those who were let in for longer than one request that tokens or keys are others now: each asks again whether it may go on.

@@ -1,3 +1,5 @@
+import Events
+
 /// Tells from a bearer token whose it is. Ingest and Query know only this; module Identity implements it.
 public protocol AccessControl: Sendable {
   /// - Returns: Whom the token stands for.
