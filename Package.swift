@@ -52,7 +52,9 @@ let package = Package(
     .target(name: "CResources"),
     .target(name: "Resources", dependencies: ["CResources"], swiftSettings: strict),
     .target(name: "Events", dependencies: ["CZlib"], swiftSettings: strict),
-    .target(name: "Views", dependencies: ["Events", yams], swiftSettings: strict),
+    .target(name: "Expressions", dependencies: ["Events"], swiftSettings: strict),
+    .target(name: "Aggregates", dependencies: ["Events", "Expressions"], swiftSettings: strict),
+    .target(name: "Views", dependencies: ["Events", "Expressions", "Aggregates", yams], swiftSettings: strict),
     .target(name: "Log", dependencies: ["Events", "CZlib", logging, metrics], swiftSettings: strict),
     .target(name: "WebSocket", dependencies: ["CZlib", nioCore, nioHTTP1], swiftSettings: strict),
     .target(name: "Sockets", dependencies: ["CEpoll"], swiftSettings: strict),
@@ -66,13 +68,14 @@ let package = Package(
     .target(name: "SQLite", dependencies: ["CSQLite"], swiftSettings: strict),
     .target(
       name: "Compute",
-      dependencies: ["Events", "Views", "SQLite", logging, metrics],
+      dependencies: ["Events", "Expressions", "Aggregates", "Views", "SQLite", logging, metrics],
       swiftSettings: strict),
     .target(name: "Serving", dependencies: ["Events", nioCore, nioPosix, nioHTTP1], swiftSettings: strict),
     .target(
       name: "Query",
       dependencies: [
-        "Events", "Views", "Serving", "Resources", "CSQLite", "CEpoll", nioCore, nioPosix, nioHTTP1, logging, metrics,
+        "Events", "Expressions", "Aggregates", "Views", "Serving", "Resources", "CSQLite", "CEpoll", nioCore, nioPosix, nioHTTP1,
+        logging, metrics,
       ],
       exclude: ["Console/page", "HTTP/query-openapi.json"],
       swiftSettings: strict),
@@ -82,15 +85,17 @@ let package = Package(
     .target(
       name: "Mesh", dependencies: [nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
     .target(
-      name: "Wire", dependencies: ["Events", "Views", "Serving", "Resources", nioCore, nioPosix, nioHTTP1, logging, metrics],
+      name: "Wire",
+      dependencies: [
+        "Events", "Expressions", "Aggregates", "Views", "Serving", "Resources", nioCore, nioPosix, nioHTTP1, logging, metrics,
+      ],
       exclude: ["Log/log-openapi.json", "Views/compute-openapi.json"], swiftSettings: strict),
     .target(name: "Identity", dependencies: ["Events", "Serving", nioCore, nioSSL, crypto], swiftSettings: strict),
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Views", "Log", "Serving", "Ingest", "Compute", "Query", "PenstockClient", wire, mesh, identity, "CZlib",
-        yams, logging,
-        metrics, nioCore, nioPosix,
+        "Events", "Expressions", "Aggregates", "Views", "Log", "Serving", "Ingest", "Compute", "Query", "PenstockClient", wire,
+        mesh, identity, "CZlib", yams, logging, metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
@@ -105,17 +110,22 @@ let package = Package(
     .executableTarget(
       name: "bench",
       dependencies: [
-        "Events", "Views", "Log", "Serving", "Ingest", "Compute", "PenstockClient", "CEpoll", nioCore, nioPosix, logging,
+        "Events", "Expressions", "Aggregates", "Views", "Log", "Serving", "Ingest", "Compute", "PenstockClient", "CEpoll", nioCore,
+        nioPosix, logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Benchmarks", swiftSettings: strict),
-    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+    .target(name: "TestSupport", dependencies: ["Events", "Aggregates"], path: "Tests/TestSupport", swiftSettings: strict),
     .testTarget(name: "EventsTests", dependencies: ["Events", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "WebSocketTests",
       dependencies: ["WebSocket", "TestSupport", "CZlib", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: strict),
-    .testTarget(name: "ViewsTests", dependencies: ["Views", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "ExpressionsTests", dependencies: ["Expressions", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "AggregatesTests", dependencies: ["Aggregates", "Expressions", "Events", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "ViewsTests", dependencies: ["Views", "Expressions", "Aggregates", "Events", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "LogTests", dependencies: ["Log", "Wire", "Serving", "Events", "TestSupport", nioPosix], swiftSettings: strict),
     .testTarget(
@@ -130,7 +140,7 @@ let package = Package(
     .testTarget(name: "SQLiteTests", dependencies: ["SQLite"], swiftSettings: strict),
     .testTarget(
       name: "ComputeTests",
-      dependencies: ["Compute", "Query", "SQLite", "Log", "Views", "Events", "TestSupport"],
+      dependencies: ["Compute", "Query", "SQLite", "Log", "Expressions", "Aggregates", "Views", "Events", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "MeshTests", dependencies: ["Mesh", "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, x509, crypto, logging],
@@ -138,7 +148,8 @@ let package = Package(
     .testTarget(
       name: "WireTests",
       dependencies: [
-        "Wire", "Serving", "Log", "Compute", "Views", "Events", "TestSupport", nioCore, nioPosix, nioHTTP1, logging,
+        "Wire", "Serving", "Log", "Compute", "Expressions", "Aggregates", "Views", "Events", "TestSupport", nioCore, nioPosix,
+        nioHTTP1, logging,
       ],
       swiftSettings: strict),
     .testTarget(
@@ -146,15 +157,19 @@ let package = Package(
       dependencies: ["Identity", "Serving", "Events", "TestSupport", nioCore, nioPosix, nioSSL, x509, crypto],
       swiftSettings: strict),
     .testTarget(
-      name: "QueryTests", dependencies: ["Query", "Serving", "Views", "Events", "CSQLite", "TestSupport", nioHTTP1],
+      name: "QueryTests",
+      dependencies: ["Query", "Serving", "Expressions", "Aggregates", "Views", "Events", "CSQLite", "TestSupport", nioHTTP1],
       swiftSettings: strict),
     .testTarget(
-      name: "FuzzTests", dependencies: ["Events", "Views", "WebSocket", "Query", "TestSupport", nioCore], exclude: ["Corpus"],
+      name: "FuzzTests",
+      dependencies: ["Events", "Expressions", "Aggregates", "Views", "WebSocket", "Query", "TestSupport", nioCore],
+      exclude: ["Corpus"],
       swiftSettings: strict),
     .testTarget(
       name: "PenstockTests",
       dependencies: [
-        "Penstock", "Views", "Resources", logging, metrics, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Penstock", "Expressions", "Aggregates", "Views", "Resources", logging, metrics,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
     .testTarget(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Compute
 import Events
+import Expressions
 import Foundation
 import Logging
 import Views

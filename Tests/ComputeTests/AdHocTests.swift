@@ -1,5 +1,6 @@
 import Compute
 import Events
+import Expressions
 import Log
 import TestSupport
 import Testing

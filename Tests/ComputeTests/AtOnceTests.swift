@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 import TestSupport
 import Testing
 import Views

@@ -1,5 +1,6 @@
 import Compute
 import Events
+import Expressions
 import Foundation
 import Log
 import Logging

@@ -1,5 +1,6 @@
 import Compute
 import Events
+import Expressions
 import Foundation
 import Log
 import TestSupport
@@ -146,7 +147,7 @@ struct ComputeServiceTests {
       let after = try await fixture.rows(service, "readings", after: end, from: middle)
       #expect(Set(before).union(after) == Set(rows) && before.count + after.count == rows.count, "seed \(seed)")
       let site = try Expression(
-        parsing: #"site == "site-1" && source == "device/3""#, scope: .columns(status.definition.schema.keys))
+        parsing: #"site == "site-1" && source == "device/3""#, scope: status.definition.schema.keys.scope)
       let point = try await service.read(ViewReadRequest(view: "readings", after: end, keyFilter: site))
       #expect(
         Set((0..<point.rows.count).map { point.rows.windowStarts[$0] })

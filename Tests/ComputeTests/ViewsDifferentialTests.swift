@@ -1,4 +1,5 @@
 import Events
+import Expressions
 import Foundation
 import Log
 import Logging

@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 import Foundation
 import Log
 import TestSupport

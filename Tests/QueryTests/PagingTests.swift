@@ -1,7 +1,7 @@
 import Events
+import Expressions
 import TestSupport
 import Testing
-import Views
 
 @testable import Query
 

@@ -1,5 +1,6 @@
 import CSQLite
 import Events
+import Expressions
 import TestSupport
 import Testing
 import Views

@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 import Testing
 
 @testable import Views
@@ -82,7 +84,7 @@ func bigSequences() throws {
   states.append()
   Array(repeating: Int32(0), count: 4).withUnsafeBufferPointer { slots in
     [Int64](0..<4).withUnsafeBufferPointer { times in
-      states.fold(argument: 0, values, StateRows.Batch(slots: slots, times: times, baseOffset: .zero)) { _, _ in }
+      _ = states.fold(argument: 0, values, StateRows.Batch(slots: slots, times: times, baseOffset: .zero)) { _, _ in }
     }
   }
   var words: [UInt64] = []

@@ -232,17 +232,6 @@ func sizes() throws {
   }
 }
 
-@Test("the nearest name is a near one")
-func spelling() {
-  let names = ["where", "key", "window", "aggregates"]
-  #expect(nearest(to: "agregates", among: names) == "aggregates")
-  #expect(nearest(to: "wehre", among: names) == "where")
-  #expect(nearest(to: "keys", among: names) == "key")
-  #expect(nearest(to: "colour", among: names) == nil)
-  #expect(nearest(to: "", among: names) == nil)
-  #expect(nearest(to: "x", among: []) == nil)
-}
-
 @Test("tumbling windows are half-open and epoch-aligned, before the epoch too")
 func tumbling() {
   for (time, start) in [(0, 0), (9, 0), (10, 10), (-1, -10), (-10, -10), (-11, -20)] as [(Int64, Int64)] {

@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 import Views
 
 /// One generation of a view over one partition: folds batches in the order of their offsets.

@@ -1,5 +1,5 @@
+import Aggregates
 import Events
-import Views
 
 /// The rows of one view and partition that are in memory: (slot, key) → state, by open addressing. A slot is a window's start, or a hop's pane: see
 /// `WindowRows.swift`.

@@ -1,4 +1,5 @@
 import Events
+import Expressions
 import Views
 
 /// Folds a stretch of the log in memory, for a read at a past point, a verification or an estimate. Nothing is kept.

@@ -52,6 +52,36 @@ public struct ValueVector: Sendable {
     }
     uniformKind = kind
   }
+
+  /// Makes every row this value, keeping the storage.
+  @inlinable public mutating func fill(_ kind: ValueKind, _ pattern: UInt64, count: Int) {
+    reset(to: kind, count: count)
+    guard pattern != 0 else { return }
+    bits.withUnsafeMutableBufferPointer { bits in
+      for row in 0..<count { bits[row] = pattern }
+    }
+  }
+
+  /// The columns' memory, for leaf loops: neither array moves while `body` runs.
+  @inlinable @inline(__always) public mutating func withColumns<R>(
+    _ body: (UnsafeMutablePointer<ValueKind>, UnsafeMutablePointer<UInt64>) -> R
+  ) -> R? {
+    kinds.withUnsafeMutableBufferPointer { kinds in
+      bits.withUnsafeMutableBufferPointer { bits in
+        guard let kinds = kinds.baseAddress, let bits = bits.baseAddress else { return nil }
+        return body(kinds, bits)
+      }
+    }
+  }
+
+  @inlinable @inline(__always) public func withColumns<R>(_ body: (UnsafePointer<ValueKind>, UnsafePointer<UInt64>) -> R) -> R? {
+    kinds.withUnsafeBufferPointer { kinds in
+      bits.withUnsafeBufferPointer { bits in
+        guard let kinds = kinds.baseAddress, let bits = bits.baseAddress else { return nil }
+        return body(kinds, bits)
+      }
+    }
+  }
 }
 
 /// Where in a row a value is found.

@@ -1,4 +1,5 @@
 import Events
+import Expressions
 import Views
 
 /// How two generations' differences are written.

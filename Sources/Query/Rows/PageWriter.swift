@@ -1,4 +1,5 @@
 import Events
+import Expressions
 import Views
 
 /// Writes a page of rows, a piece at a time.

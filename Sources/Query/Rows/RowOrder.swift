@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 import Views
 
 /// One column to sort by.

@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 import Views
 
 /// Writes rows of a query's result, each as its format has it.

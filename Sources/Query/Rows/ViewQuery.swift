@@ -1,4 +1,5 @@
 import Events
+import Expressions
 import Views
 
 /// What `GET /v1/views/{view}` asks for, checked against the view; with what answering it again and again would make each time.

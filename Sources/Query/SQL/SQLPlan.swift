@@ -1,5 +1,6 @@
 import CSQLite
 import Events
+import Expressions
 import Views
 
 /// One way to scan a view that SQLite was offered: what is looked up by an index, and which rows it needs of the store.
@@ -44,7 +45,7 @@ struct SQLBounds: Hashable {
       "\(ValuePath.attribute(name.string).expressionText) == \(JSONValue.string(String(decoding: text, as: UTF8.self)).text)"
     }
     // A text the language cannot spell is left for SQLite to compare.
-    return try? Expression(parsing: terms.joined(separator: " && "), scope: .columns(schema.keys))
+    return try? Expression(parsing: terms.joined(separator: " && "), scope: schema.keys.scope)
   }
 
   /// Takes in a condition between a column and a constant text.

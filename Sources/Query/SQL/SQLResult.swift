@@ -1,5 +1,5 @@
 import Events
-import Views
+import Expressions
 
 /// A statement's rows as they are written, and the types that show.
 struct SQLResult: Sendable {

@@ -1,6 +1,6 @@
 import CSQLite
 import Events
-import Views
+import Expressions
 
 /// One scan of a table's rows.
 final class SQLScan {

@@ -1,5 +1,6 @@
 import CSQLite
 import Events
+import Expressions
 import Views
 
 /// What one statement may cost.

@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 import Views
 
 /// A view as a statement sees it: which of its rows the statement may need, and, once read, those rows.

@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 
 /// One view: which events, by which keys, in which windows, into which aggregates.
 public struct ViewDefinition: Sendable, Hashable {
@@ -160,10 +162,4 @@ public struct AggregateColumn: Sendable, Hashable {
     if case .quantile(let q) = function { return "quantile(\(argument?.canonicalText ?? ""), \(q))" }
     return "\(function.name)(\(argument?.canonicalText ?? ""))"
   }
-}
-
-/// Sixteen hexadecimal digits.
-func hexadecimal(_ value: UInt64) -> String {
-  let digits = String(value, radix: 16)
-  return String(repeating: "0", count: 16 - digits.count) + digits
 }

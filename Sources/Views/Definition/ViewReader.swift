@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 import Yams
 
 /// Reads views out of a YAML tree and gathers what is wrong with them.

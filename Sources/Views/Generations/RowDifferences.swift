@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 
 /// How the rows of two generations differ: by window and key, values column by column.
 public struct RowDifferences: Sendable {

@@ -1,3 +1,5 @@
+import Aggregates
+
 extension StateHash {
   /// Over all of these rows.
   public init(_ rows: PartialRows) {

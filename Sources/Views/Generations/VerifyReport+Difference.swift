@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 
 extension VerifyReport.Difference {
   /// The first row, in the order of window and key, whose state differs; nil when none does.

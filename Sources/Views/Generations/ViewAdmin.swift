@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 
 /// The seam between those who change which generations of views there are and those who keep them. Values only, so that it can go over a wire.
 ///

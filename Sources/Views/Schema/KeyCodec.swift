@@ -1,4 +1,5 @@
 import Events
+import Expressions
 
 /// The tuple of a row's key values as bytes whose order under memcmp is the order of the values, so that rows sort, group and
 /// compare without being decoded.

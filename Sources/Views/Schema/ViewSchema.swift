@@ -1,3 +1,5 @@
+import Expressions
+
 /// A result's column.
 public struct SchemaColumn: Sendable, Hashable {
   public enum Role: String, Sendable { case window, key, aggregate }
@@ -40,8 +42,13 @@ public struct ViewSchema: Sendable, Hashable {
 
   /// What a condition over rows may name: the keys, `window_start` and `window_end`; see `KeyColumns`.
   public var keyScope: ExpressionScope {
-    .columns(columns.filter { $0.role == .key || $0.role == .window && $0.type == .timestamp })
+    columns.filter { $0.role == .key || $0.role == .window && $0.type == .timestamp }.scope
   }
+}
+
+extension [SchemaColumn] {
+  /// What an expression over rows of these columns may name.
+  public var scope: ExpressionScope { .columns(map { ($0.name, $0.type) }) }
 }
 
 extension KeyColumn {

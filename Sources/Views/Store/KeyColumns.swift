@@ -1,4 +1,5 @@
 import Events
+import Expressions
 
 /// The keys and windows of rows as columns, so that a condition can run over them.
 ///

@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 
 /// What one store says of a view.
 public struct PartialResult: Sendable {

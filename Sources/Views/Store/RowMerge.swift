@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 
 extension PartialRows {
   /// The rows of a result: as `merged(layout:keptKeys:step:)`, and sessions of one key that overlap become one.

@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 
 extension ViewDefinition {
   /// Whether sessions of several partitions, or of several keys of which `keptKeys` keeps a part, may be one in the result. Then a range of the result's

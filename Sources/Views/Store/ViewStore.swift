@@ -1,4 +1,5 @@
 import Events
+import Expressions
 
 /// The seam between those who answer for views and those who keep them: the workers of this process, or workers over the wire.
 ///

@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 
 // How rows are kept, and the results' windows made of them.
 //

@@ -1,4 +1,6 @@
+import Aggregates
 import Events
+import Expressions
 import Views
 
 // What goes over the wire of views' generations, as JSON. Numbers beyond 53 bits are strings.

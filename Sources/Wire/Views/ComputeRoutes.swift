@@ -1,4 +1,5 @@
 import Events
+import Expressions
 import NIOCore
 import NIOHTTP1
 import Resources

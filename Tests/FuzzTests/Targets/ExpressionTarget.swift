@@ -1,5 +1,5 @@
 import Events
-import Views
+import Expressions
 
 extension FuzzTarget {
   /// Expressions: parsed, checked, and run over a few events.

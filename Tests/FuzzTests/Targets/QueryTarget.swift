@@ -1,5 +1,5 @@
 import Events
-import Views
+import Expressions
 
 @testable import Query
 

@@ -143,35 +143,3 @@ extension Expression {
     }
   }
 }
-
-extension ValueVector {
-  /// Makes every row this value, keeping the storage.
-  mutating func fill(_ kind: ValueKind, _ pattern: UInt64, count: Int) {
-    reset(to: kind, count: count)
-    guard pattern != 0 else { return }
-    bits.withUnsafeMutableBufferPointer { bits in
-      for row in 0..<count { bits[row] = pattern }
-    }
-  }
-
-  /// The columns' memory, for leaf loops: neither array moves while `body` runs.
-  @inline(__always) mutating func withColumns<R>(
-    _ body: (UnsafeMutablePointer<ValueKind>, UnsafeMutablePointer<UInt64>) -> R
-  ) -> R? {
-    kinds.withUnsafeMutableBufferPointer { kinds in
-      bits.withUnsafeMutableBufferPointer { bits in
-        guard let kinds = kinds.baseAddress, let bits = bits.baseAddress else { return nil }
-        return body(kinds, bits)
-      }
-    }
-  }
-
-  @inline(__always) func withColumns<R>(_ body: (UnsafePointer<ValueKind>, UnsafePointer<UInt64>) -> R) -> R? {
-    kinds.withUnsafeBufferPointer { kinds in
-      bits.withUnsafeBufferPointer { bits in
-        guard let kinds = kinds.baseAddress, let bits = bits.baseAddress else { return nil }
-        return body(kinds, bits)
-      }
-    }
-  }
-}

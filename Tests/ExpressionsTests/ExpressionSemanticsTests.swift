@@ -1,7 +1,8 @@
 import Events
+import TestSupport
 import Testing
 
-@testable import Views
+@testable import Expressions
 
 /// One event, twice, so that both the uniform and the mixed loops are seen: row 0 is the event, row 1 has nothing at all.
 private let event: KeyValuePairs<String, TableRows.Cell> = [

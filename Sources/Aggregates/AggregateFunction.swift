@@ -1,3 +1,5 @@
+import Expressions
+
 /// The functions of aggregates. docs/views.md says how exact each is.
 public enum AggregateFunction: Sendable, Hashable {
   /// `count()`: events. Exact.
@@ -53,20 +55,20 @@ public enum AggregateFunction: Sendable, Hashable {
   }
 
   /// Whether the argument must be a number; else it is any JSON scalar.
-  var takesNumbers: Bool {
+  package var takesNumbers: Bool {
     switch self {
     case .countRows, .count, .countDistinct, .first, .last: false
     case .sum, .avg, .min, .max, .variance, .stddev, .quantile, .rate: true
     }
   }
 
-  static let names = [
+  package static let names = [
     "count", "sum", "avg", "min", "max", "stddev", "variance", "first", "last", "quantile", "count_distinct", "rate",
   ]
 
   /// The function of this name; nil when there is none.
   /// - Parameter quantile: The second argument of `quantile`.
-  init?(name: String, quantile: Double?) {
+  package init?(name: String, quantile: Double?) {
     switch name {
     case "count": self = .count
     case "sum": self = .sum

@@ -106,7 +106,7 @@ extension [ExpressionNode] {
 
 extension ResultValue {
   /// The literal as an expression writes it.
-  var expressionText: String {
+  package var expressionText: String {
     switch self {
     case .null: return "null"
     case .bool(let value): return value ? "true" : "false"

@@ -42,7 +42,7 @@ public enum ResultValue: Sendable {
   }
 
   /// Where the kind comes when values of several kinds are sorted; the same as in `KeyCodec`.
-  var rank: Int {
+  package var rank: Int {
     switch self {
     case .null: 0
     case .bool: 1

@@ -1,8 +1,9 @@
 import Events
+import Expressions
 import TestSupport
 import Testing
 
-@testable import Views
+@testable import Aggregates
 
 private let functions: [StateLayout.Column] = [
   .init(function: .countRows, argument: nil), .init(function: .count, argument: 0), .init(function: .sum, argument: 0),

@@ -1,3 +1,5 @@
+import Expressions
+
 extension Expression {
   /// The one key that rows can have for which this condition over key columns is true: when it says, joined by `&&`, what each key column equals.
   ///
@@ -5,22 +7,10 @@ extension Expression {
   /// - Parameter names: The key columns' names, in the order of the keys' values.
   /// - Returns: The key as `KeyCodec` encodes it, and whether the condition asks for nothing else; nil when it leaves a key column open.
   public func pointKey(_ names: [String]) -> (key: [UInt8], isWhole: Bool)? {
-    guard !names.isEmpty, !nodes.isEmpty else { return nil }
+    guard !names.isEmpty else { return nil }
+    var (equal, isWhole) = equalities
     var values: [String: ResultValue] = [:]
-    var isWhole = true
-    var conjuncts = [nodes.count - 1]
-    while let index = conjuncts.popLast() {
-      guard case .binary(let operation, let left, let right) = nodes[index].kind else {
-        isWhole = false
-        continue
-      }
-      switch (operation, nodes[left].kind, nodes[right].kind) {
-      case (.and, _, _): conjuncts += [left, right]
-      case (.equal, .path(.attribute(let name)), .literal(let value)), (.equal, .literal(let value), .path(.attribute(let name))):
-        if values.updateValue(value, forKey: name) != nil { isWhole = false }
-      default: isWhole = false
-      }
-    }
+    for (name, value) in equal where values.updateValue(value, forKey: name) != nil { isWhole = false }
     var key: [UInt8] = []
     for name in names {
       guard let value = values[name] else { return nil }

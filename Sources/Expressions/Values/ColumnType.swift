@@ -11,7 +11,7 @@ public enum ColumnType: String, Sendable, Hashable {
   /// Any JSON scalar: the rows decide. Key columns below `data` have this type.
   case any
 
-  var noun: String {
+  package var noun: String {
     switch self {
     case .timestamp: "time"
     case .boolean: "condition"
@@ -22,5 +22,5 @@ public enum ColumnType: String, Sendable, Hashable {
     }
   }
 
-  var isNumber: Bool { self == .int64 || self == .double }
+  package var isNumber: Bool { self == .int64 || self == .double }
 }

@@ -2,7 +2,7 @@ import Events
 import TestSupport
 import Testing
 
-@testable import Views
+@testable import Aggregates
 
 private struct Sample: Hashable {
   var time: Int64

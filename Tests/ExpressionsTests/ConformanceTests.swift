@@ -1,7 +1,8 @@
 import Events
+import TestSupport
 import Testing
 
-@testable import Views
+@testable import Expressions
 
 /// What is supported of the CEL specification's conformance data (github.com/google/cel-spec, tests/simple/testdata), each case under its own name there:
 /// file, section, test.

@@ -1,9 +1,10 @@
 import Events
+import Expressions
 import Foundation
 import TestSupport
 import Testing
 
-@testable import Views
+@testable import Aggregates
 
 /// One value of one event.
 private struct Sample {

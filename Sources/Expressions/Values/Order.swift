@@ -1,10 +1,10 @@
 import Events
 
 /// How two values lie to each other, as a small number so that a comparison is a look into a table of bits.
-enum Order {
-  static let less: UInt8 = 0
-  static let equal: UInt8 = 1
-  static let greater: UInt8 = 2
+package enum Order {
+  package static let less: UInt8 = 0
+  package static let equal: UInt8 = 1
+  package static let greater: UInt8 = 2
   /// One of them is NaN.
   static let unordered: UInt8 = 3
   /// Of kinds that have no common order: unequal.
@@ -41,7 +41,7 @@ enum Order {
   }
 
   /// Bytes compare as code points do, since UTF-8 keeps their order.
-  static func of(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> UInt8 {
+  package static func of(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> UInt8 {
     let count = min(a.count, b.count)
     // An empty buffer has no address, and memcmp wants one.
     let result = count == 0 ? 0 : compareBytes(a.baseAddress!, b.baseAddress!, count)

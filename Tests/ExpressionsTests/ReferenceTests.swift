@@ -2,7 +2,7 @@ import Events
 import TestSupport
 import Testing
 
-@testable import Views
+@testable import Expressions
 
 /// An evaluator of one row at a time, written from the CEL specification and sharing nothing with the vectorised one but the
 /// tree.

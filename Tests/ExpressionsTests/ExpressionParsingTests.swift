@@ -2,7 +2,7 @@ import Events
 import TestSupport
 import Testing
 
-@testable import Views
+@testable import Expressions
 
 private func canonical(_ text: String) throws -> String { try Expression(parsing: text).canonicalText }
 
@@ -107,9 +107,8 @@ func caret() {
 
 @Test("over result rows, names are columns and nothing else")
 func columnScope() throws {
-  let columns = [
-    SchemaColumn(name: "window_start", type: .timestamp, role: .window), SchemaColumn(name: "station", type: .string, role: .key),
-    SchemaColumn(name: "temp_avg", type: .double, role: .aggregate), SchemaColumn(name: "data", type: .any, role: .key),
+  let columns: [(name: String, type: ColumnType)] = [
+    ("window_start", .timestamp), ("station", .string), ("temp_avg", .double), ("data", .any),
   ]
   let scope = ExpressionScope.columns(columns)
   _ = try Expression(parsing: "temp_avg > 5 && station == \"x\" && data == 1", scope: scope)

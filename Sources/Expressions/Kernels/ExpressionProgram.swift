@@ -120,14 +120,14 @@ struct ExpressionProgram: Sendable {
 }
 
 /// A literal as the kernels read it.
-struct Literal: Sendable {
-  let kind: ValueKind
+package struct Literal: Sendable {
+  package let kind: ValueKind
   /// As in `ValueVector`; 0 for a string.
-  let bits: UInt64
+  package let bits: UInt64
   /// A string's UTF-8.
-  let bytes: [UInt8]
+  package let bytes: [UInt8]
 
-  init(_ value: ResultValue) {
+  package init(_ value: ResultValue) {
     var bytes: [UInt8] = []
     switch value {
     case .null: (kind, bits) = (.null, 0)

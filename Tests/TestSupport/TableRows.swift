@@ -1,10 +1,8 @@
 import Events
 
-@testable import Views
-
 /// Rows in memory: columns of values by path, strings interned as a column batch does.
-struct TableRows: RowSource {
-  enum Cell {
+public struct TableRows: RowSource {
+  public enum Cell: Sendable {
     case missing, null, object
     case bool(Bool)
     case int(Int64)
@@ -14,25 +12,25 @@ struct TableRows: RowSource {
     case time(Int64)
   }
 
-  private(set) var rowCount: Int
+  public private(set) var rowCount: Int
   private var columns: [ValuePath: ValueVector] = [:]
   private var strings: [[UInt8]] = []
   private var codes: [String: Int] = [:]
   /// Gives every string a code of its own, as `RowSource` allows.
-  var sharesCodes = true
+  public var sharesCodes = true
 
-  init(rowCount: Int, sharesCodes: Bool = true) {
+  public init(rowCount: Int, sharesCodes: Bool = true) {
     self.rowCount = rowCount
     self.sharesCodes = sharesCodes
   }
 
   /// One column from `data.` paths or attributes, by their text.
-  init(_ columns: KeyValuePairs<String, [Cell]>, sharesCodes: Bool = true) {
+  public init(_ columns: KeyValuePairs<String, [Cell]>, sharesCodes: Bool = true) {
     self.init(rowCount: columns.first?.value.count ?? 0, sharesCodes: sharesCodes)
     for (name, cells) in columns { self[name] = cells }
   }
 
-  subscript(name: String) -> [Cell] {
+  public subscript(name: String) -> [Cell] {
     get { [] }
     set {
       precondition(newValue.count == rowCount)
@@ -66,7 +64,7 @@ struct TableRows: RowSource {
     return strings.count - 1
   }
 
-  func load(_ path: ValuePath, into vector: inout ValueVector) {
+  public func load(_ path: ValuePath, into vector: inout ValueVector) {
     if let known = columns[path] {
       vector = known
       return
@@ -80,51 +78,9 @@ struct TableRows: RowSource {
     vector.uniformKind = vector.kinds.dropFirst().allSatisfy { $0 == vector.kinds[0] } ? vector.kinds.first : nil
   }
 
-  var stringCount: Int { strings.count }
+  public var stringCount: Int { strings.count }
 
-  func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+  public func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     try strings[code].withUnsafeBytes(body)
-  }
-}
-
-/// A value of an evaluation, for tests to compare.
-enum Outcome: Equatable, CustomStringConvertible {
-  case missing, failed, object
-  case raw(String)
-  case value(ResultValue)
-
-  var description: String {
-    switch self {
-    case .missing: "missing"
-    case .failed: "error"
-    case .object: "object"
-    case .raw(let text): "raw \(text)"
-    case .value(let value): "\(value)"
-    }
-  }
-
-  static func bool(_ value: Bool) -> Outcome { .value(.bool(value)) }
-}
-
-func outcomes(_ expression: Expression, _ rows: TableRows) -> [Outcome] {
-  var scratch = EvaluationScratch()
-  var result = ValueVector()
-  expression.evaluate(over: rows, using: &scratch, into: &result)
-  if let uniform = result.uniformKind { precondition(result.kinds.allSatisfy { $0 == uniform }, "uniformKind lies") }
-  return (0..<result.count).map { row in
-    let bits = result.bits[row]
-    func text() -> String { scratch.withString(Int(bits), over: rows) { String(decoding: $0, as: UTF8.self) } }
-    switch result.kinds[row] {
-    case .missing: return .missing
-    case .error: return .failed
-    case .object: return .object
-    case .null: return .value(.null)
-    case .bool: return .bool(bits != 0)
-    case .int: return .value(.int(Int64(bitPattern: bits)))
-    case .double: return .value(.double(Double(bitPattern: bits)))
-    case .string: return .value(.string(text()))
-    case .raw: return .raw(text())
-    case .time: return .value(.time(Timestamp(nanoseconds: Int64(bitPattern: bits))))
-    }
   }
 }

@@ -2,7 +2,7 @@ import Events
 
 /// The check at load: finds what would fail on every row, so that a typing error shows when the view is read and not as a count
 /// of errors.
-enum ExpressionTypes {
+package enum ExpressionTypes {
   /// The type of the whole expression.
   static func check(_ nodes: [ExpressionNode], text: String, scope: ExpressionScope) throws(ExpressionError) -> ColumnType {
     var types: [ColumnType] = []
@@ -98,7 +98,7 @@ enum ExpressionTypes {
   }
 
   /// What CloudEvents says of an attribute's type; extensions may be a string, a boolean or an integer.
-  static func eventAttributeType(_ name: String) -> ColumnType {
+  package static func eventAttributeType(_ name: String) -> ColumnType {
     switch name {
     case "source", "type", "id", "subject", "specversion", "datacontenttype", "dataschema": .string
     case "time": .timestamp

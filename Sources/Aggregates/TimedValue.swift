@@ -1,4 +1,5 @@
 import Events
+import Expressions
 
 /// The first or last value by event time: of events of one time, the first has the smallest offset, the last the largest. Of events of one time and
 /// offset, which only rows of different partitions have, the value itself decides, so that merging does not depend on an order.

@@ -1,4 +1,5 @@
 import Events
+import Expressions
 
 /// How the aggregates of one row lie in memory: a fixed number of 64-bit words, in which handles stand for what has no fixed size.
 ///

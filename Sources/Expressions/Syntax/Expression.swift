@@ -5,7 +5,7 @@ public enum ExpressionScope: Sendable {
   /// An event's attributes and `data`.
   case event
   /// A result's columns, by name; any other name is an error.
-  case columns([SchemaColumn])
+  case columns([(name: String, type: ColumnType)])
 }
 
 /// An expression of the CEL subset described in docs/views.md: parsed, checked and ready to run over rows.
@@ -53,6 +53,26 @@ public struct Expression: Sendable {
   /// The path, when the expression is nothing else.
   public var path: ValuePath? {
     if case .path(let path)? = nodes.last?.kind { path } else { nil }
+  }
+
+  /// What the condition, joined by `&&`, says that attributes or columns equal, the last one first; and whether it says nothing else.
+  package var equalities: (equal: [(name: String, value: ResultValue)], isWhole: Bool) {
+    var equal: [(name: String, value: ResultValue)] = []
+    var isWhole = true
+    var conjuncts = [nodes.count - 1]
+    while let index = conjuncts.popLast() {
+      guard case .binary(let operation, let left, let right) = nodes[index].kind else {
+        isWhole = false
+        continue
+      }
+      switch (operation, nodes[left].kind, nodes[right].kind) {
+      case (.and, _, _): conjuncts += [left, right]
+      case (.equal, .path(.attribute(let name)), .literal(let value)), (.equal, .literal(let value), .path(.attribute(let name))):
+        equal.append((name, value))
+      default: isWhole = false
+      }
+    }
+    return (equal, isWhole)
   }
 
   /// Refuses an expression that can never be true or false.
