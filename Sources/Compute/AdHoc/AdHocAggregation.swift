@@ -163,7 +163,7 @@ actor AdHocWorker {
     var part = Part(
       partition: partition, end: next, eventTimeWatermark: box.fold.eventTimeWatermark,
       rows: PartialRows(stride: job.definition.layout.stride))
-    box.fold.copyRows(from: .min, through: .max, key: nil, into: &part.rows)
+    box.fold.copyRows(.min ... .max, key: nil, into: &part.rows)
     return part
   }
 

@@ -77,5 +77,10 @@ enum CheckpointSchema {
 
 extension WindowDefinition {
   /// The table that has the rows.
-  var table: String { isSession ? "session" : "state" }
+  var table: String {
+    switch keeping {
+    case .slots: "state"
+    case .sessions: "session"
+    }
+  }
 }

@@ -14,9 +14,8 @@ extension CheckpointStore {
         var written = 0
         for fold in folds {
           let box = fold.box
-          written += try StateStatements.use(db, box.fold.definition.window) { statements in
-            try box.fold.completeChanged(view: fold.viewID, from: statements)
-            return try box.fold.writeChanged(view: fold.viewID, to: statements)
+          written += try StateStatements.use(db, box.fold.definition.window, view: fold.viewID, fold.partition) {
+            try $0.write(box.fold)
           }
           try LateBlock.write(box.fold.late, view: fold.viewID, fold.partition, countMax: lateMax, to: db)
           var gone = box.fold.dropped
@@ -44,7 +43,7 @@ extension CheckpointStore {
         late, where_errors, argument_errors, late_listed, dropped_end, dropped_events)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """,
-      view, progress.partition.index, progress.firstOffset.rawValue, progress.nextOffset.rawValue, box.fold.eventTimeMax,
+      view, progress.partition.index, progress.firstOffset.rawValue, progress.nextOffset.rawValue, box.fold.clock.largest,
       progress.lastAppendTime?.nanoseconds, progress.applied, progress.filtered, progress.late, progress.whereErrors,
       progress.argumentErrors, progress.lateListed, dropped.end, dropped.events)
   }

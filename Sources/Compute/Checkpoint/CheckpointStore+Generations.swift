@@ -33,7 +33,10 @@ extension CheckpointStore {
         }
         if let known {
           if known.hash == hash {
-            if generation.definition.window.isSession { try CheckpointMigration.moveSessions(db, view: known.id) }
+            switch generation.definition.window.keeping {
+            case .slots: break
+            case .sessions: try CheckpointMigration.moveSessions(db, view: known.id)
+            }
             return (known.id, false)
           }
           try CheckpointStore.drop(db, view: known.id)

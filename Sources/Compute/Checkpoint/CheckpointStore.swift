@@ -175,7 +175,7 @@ final class CheckpointStore: Sendable {
       progress.lateListed = row.int(9)
       return FoldBox(
         ViewFold(
-          restoring: definition, progress: progress, eventTimeMax: row.optionalInt64(8), lateMax: lateMax,
+          definition: definition, progress: progress, eventTimeMax: row.optionalInt64(8), lateMax: lateMax,
           dropped: DroppedRows(end: row.optionalInt64(10), events: row.int(11))))
     }
   }
@@ -185,21 +185,26 @@ final class CheckpointStore: Sendable {
     _ db: SQLiteConnection, _ definition: ViewDefinition, _ view: Int64, _ partition: PartitionID, bytesMax: Int,
     into box: FoldBox
   ) throws {
-    let isSession = box.fold.isSession
+    let (condition, bound) =
+      switch box.fold.rows.open {
+      case .slots(let first): ("window_start >= ? ORDER BY window_start DESC", first)
+      case .ends(let end): ("window_end > ?", end)
+      }
     let sql =
       "SELECT window_start, window_end, key, state, events FROM \(definition.window.table) WHERE view = ? AND partition = ? AND "
-      + (isSession ? "window_end > ?" : "window_start >= ? ORDER BY window_start DESC")
+      + condition
     try db.withStatement(sql) { row in
-      try row.bind([view, partition.index, isSession ? box.fold.evictedEnd : box.fold.firstInMemory])
+      try row.bind([view, partition.index, bound])
       var state: [UInt64] = []
       while try row.step() {
-        guard box.fold.memoryBytes <= bytesMax else { return box.fold.leaveRest(from: row.int64(0)) }
+        guard box.fold.memoryBytes <= bytesMax else { return box.fold.rows.leaveRest(from: row.int64(0)) }
         state.removeAll(keepingCapacity: true)
         guard StateCodec.decode(row.bytes(3), definition.layout, appendingTo: &state) else {
           throw anotherLayout(definition, partition)
         }
         state.withUnsafeBufferPointer {
-          box.fold.restore(slot: row.int64(0), end: row.int64(1), key: row.bytes(2), state: $0, events: row.int64(4))
+          box.fold.rows.restore(
+            RowAddress(slot: row.int64(0), end: row.int64(1)), key: row.bytes(2), $0, events: row.int64(4))
         }
       }
     }
@@ -214,8 +219,8 @@ final class CheckpointStore: Sendable {
   func restoreSessions(
     _ fold: GenerationFold, for batch: ColumnBatch, scratch: inout EvaluationScratch
   ) throws(ComputeError) {
-    guard fold.box.fold.hasColdSessions else { return }
-    let keys = fold.box.fold.coldKeys(in: batch, scratch: &scratch)
+    guard case .ends(let closed) = fold.box.fold.rows.open else { return }
+    let keys = fold.box.fold.missingKeys(in: batch, scratch: &scratch)
     guard !keys.isEmpty else { return }
     try typed {
       // By key there is no other way to them. Only where a view of sessions has outgrown memory do they pay for it.
@@ -234,7 +239,7 @@ final class CheckpointStore: Sendable {
         try db.withStatement(sql) { row in
           var state: [UInt64] = []
           for key in keys {
-            try row.bind([fold.viewID, fold.partition.index, key, fold.box.fold.evictedEnd])
+            try row.bind([fold.viewID, fold.partition.index, key, closed])
             while try row.step() {
               state.removeAll(keepingCapacity: true)
               guard StateCodec.decode(row.bytes(2), definition.layout, appendingTo: &state) else {
@@ -242,7 +247,8 @@ final class CheckpointStore: Sendable {
               }
               key.withUnsafeBytes { key in
                 state.withUnsafeBufferPointer {
-                  fold.box.fold.restore(slot: row.int64(0), end: row.int64(1), key: key, state: $0, events: row.int64(3))
+                  fold.box.fold.rows.restore(
+                    RowAddress(slot: row.int64(0), end: row.int64(1)), key: key, $0, events: row.int64(3))
                 }
               }
             }
@@ -274,12 +280,6 @@ final class CheckpointStore: Sendable {
     var inMemory: KeysInMemory?
     /// The file as it was when the rest was taken from memory; nil when any moment will do.
     var pin: StatePin?
-  }
-
-  /// Keys all of whose sessions that end after a time are in memory.
-  struct KeysInMemory: Sendable {
-    var keys: KeyTable
-    var endAfter: Int64
   }
 
   /// - Returns: The rows with those of the file added; and up to where parts of rows were gone from it by the time it was read, which may be later than when
@@ -338,7 +338,7 @@ final class CheckpointStore: Sendable {
   private static func read(
     _ range: StoredRange, _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop, into rows: inout PartialRows
   ) throws {
-    if let key = range.key, !definition.window.isSession {
+    if let key = range.key, definition.window.keeping == .slots {
       try seek(key, range, definition, db, stop, into: &rows)
     } else {
       let sql =

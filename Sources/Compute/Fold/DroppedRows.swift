@@ -41,7 +41,7 @@ final class RetentionHorizons: Sendable {
   /// Rows of the fold that end at or before this may go; nil when none may.
   func droppableEnd(_ id: GenerationID, _ fold: borrowing ViewFold) -> Int64? {
     guard fold.definition.retention != nil else { return nil }
-    if fold.definition.hasSourceKey { return fold.expiredEnd }
+    if fold.definition.hasSourceKey { return fold.clock.expiredEnd }
     let own = watermarks.withLock { watermarks -> Int64? in
       guard let known = watermarks[id], known.count == partitionCount else { return nil }
       return known.values.min()

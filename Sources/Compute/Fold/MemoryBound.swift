@@ -15,7 +15,7 @@ struct MemoryBound {
     for box in boxes where box.fold.unsavedCount == 0 {
       let bytes = box.fold.memoryBytes
       guard bytes > bytesMax / boxes.count / MemoryBound.smallPart else { continue }
-      box.fold.shrink(toBytes: Int(Double(bytes) * kept))
+      box.fold.rows.shrink(toBytes: Int(Double(bytes) * kept))
     }
   }
 

@@ -9,8 +9,7 @@ import Views
 struct SessionTable: ~Copyable {
   /// What the state file has of a session.
   struct Stored {
-    var start: Int64
-    var end: Int64
+    var address: RowAddress
     var key: Int32
   }
 
@@ -47,6 +46,8 @@ struct SessionTable: ~Copyable {
   init(layout: StateLayout) { states = StateRows(layout: layout) }
 
   var count: Int { starts.count }
+
+  func address(_ row: Int) -> RowAddress { RowAddress(slot: starts[row], end: ends[row]) }
 
   /// Bytes of memory that the sessions take, by what is allocated.
   var byteCount: Int {
@@ -188,7 +189,7 @@ struct SessionTable: ~Copyable {
     for known in joined { try body(known) }
     for row in changed {
       guard keyNumbers[Int(row)] >= 0, let known = stored[Int(row)] else { continue }
-      if known.start != starts[Int(row)] || known.end != ends[Int(row)] { try body(known) }
+      if known.address != address(Int(row)) { try body(known) }
     }
   }
 
@@ -197,7 +198,7 @@ struct SessionTable: ~Copyable {
     for row in changed {
       isChanged[Int(row)] = false
       guard keyNumbers[Int(row)] >= 0 else { continue }
-      stored[Int(row)] = Stored(start: starts[Int(row)], end: ends[Int(row)], key: keyNumbers[Int(row)])
+      stored[Int(row)] = Stored(address: address(Int(row)), key: keyNumbers[Int(row)])
       changedAt[Int(keyNumbers[Int(row)])] = checkpoint
     }
     checkpoint += 1
@@ -216,7 +217,7 @@ struct SessionTable: ~Copyable {
     let row = insert(start: start, end: end, key)
     states.merge(into: Int(row), state)
     events[Int(row)] = count
-    stored[Int(row)] = Stored(start: start, end: end, key: key)
+    stored[Int(row)] = Stored(address: address(Int(row)), key: key)
     var before: Int32 = -1
     var next = lastOpen[Int(key)]
     while next >= 0, starts[Int(next)] > start { (before, next) = (next, earlier[Int(next)]) }

@@ -35,7 +35,7 @@ struct MergedRows: RowPieces {
     let count = max(1, folds.count)
     bounds = PieceBounds(rowsMax: max(1, rowsMax / count), bytesMax: max(1 << 16, MergedRows.bytesMax / count))
     panes = PartialRows(stride: definition.layout.stride)
-    if case .hop(let size, _) = definition.window {
+    if let size = definition.window.panes?.size {
       hop = (size, Dictionary(folds.map { ($0.partition, $0.from) }) { min($0, $1) })
     } else {
       hop = nil

@@ -63,7 +63,7 @@ extension GenerationFold {
 
   private func storedRange(_ range: RowRange, _ kept: ClosedRange<Int64>) -> CheckpointStore.StoredRange? {
     let slots = box.fold.definition.window.slots(from: kept.lowerBound, through: kept.upperBound)
-    return box.fold.storedRange(view: viewID, slots.from, slots.through, key: range.key, isCold: isCold(range))
+    return storedRange(slots, key: range.key, isCold: isCold(range))
   }
 
   func needsFile(_ range: RowRange) -> Bool { kept(range).flatMap { storedRange(range, $0) } != nil }
@@ -75,7 +75,7 @@ extension GenerationFold {
       partition: partition, store: store, from: kept.lowerBound, rows: PartialRows(stride: box.fold.definition.layout.stride),
       isPartial: [])
     let slots = box.fold.definition.window.slots(from: kept.lowerBound, through: kept.upperBound)
-    box.fold.copyRows(from: slots.from, through: slots.through, key: range.key, into: &fold.rows, isPartial: &fold.isPartial)
+    box.fold.copyRows(slots, key: range.key, into: &fold.rows, isPartial: &fold.isPartial)
     fold.stored = storedRange(range, kept)
     fold.stored?.pin = pin
     return fold

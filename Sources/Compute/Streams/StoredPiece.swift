@@ -46,7 +46,7 @@ extension CheckpointStore {
       + " AND (window_start, key) \(after == nil ? ">=" : ">") (?3, ?4) AND window_start <= ?5 AND window_end > ?6 AND window_end <= ?7"
       + (range.key == nil ? "" : " AND key = ?8") + " ORDER BY window_start, key, window_end"
     var piece = StoredPiece(rows: PartialRows(stride: definition.layout.stride))
-    let isSession = definition.window.isSession
+    let isSession = definition.window.keeping != .slots
     try db.withStatement(sql) { row in
       try row.bind(range.view, at: 1)
       try row.bind(Int64(range.partition.index), at: 2)

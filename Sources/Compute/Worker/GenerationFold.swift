@@ -15,14 +15,19 @@ struct GenerationFold: Sendable {
 
   /// Whether rows within the bounds that can still change may be in the file only.
   func isCold(_ range: RowRange) -> Bool {
-    guard range.wants(partition) else { return false }
-    if box.fold.hasColdSessions { return true }
-    return box.fold.hasColdWindows
-      && box.fold.definition.window.slots(from: range.from, through: range.through).from <= box.fold.coldThrough
+    range.wants(partition) && box.fold.rows.isCold(from: range.from)
   }
 
   /// Parts of rows that end at or before this may be gone; nil when none are, and where a row has no other parts.
   var partsDroppedEnd: Int64? { box.fold.definition.hasSourceKey ? nil : box.fold.dropped.end }
+
+  /// Where the file has rows of a range of slots that memory does not have, or not all of; nil when it has none.
+  func storedRange(_ slots: ClosedRange<Int64>, key: [UInt8]?, isCold: Bool) -> CheckpointStore.StoredRange? {
+    guard let stored = box.fold.rows.stored(slots, keptAfter: box.fold.keptAfter ?? .min, isCold: isCold) else { return nil }
+    return CheckpointStore.StoredRange(
+      view: viewID, partition: partition, from: stored.slots.lowerBound, through: stored.slots.upperBound,
+      endAfter: stored.endAfter, endThrough: stored.endThrough, key: key, inMemory: stored.inMemory)
+  }
 
   /// Adds what the fold holds within the bounds, and says what of it is in the file.
   /// - Parameter pin: The file at this moment; needed where the fold `isCold`.
@@ -37,9 +42,9 @@ struct GenerationFold: Sendable {
     snapshot.through = range.through
     let slots = box.fold.definition.window.slots(from: kept, through: range.through)
     let isCold = isCold(range)
-    let overlay = isCold && box.fold.hasColdWindows ? RowOverlay(layout: box.fold.definition.layout) : nil
-    box.fold.copyRows(from: slots.from, through: slots.through, key: range.key, overlay: overlay, into: &snapshot.rows)
-    if var stored = box.fold.storedRange(view: viewID, slots.from, slots.through, key: range.key, isCold: isCold) {
+    let overlay = isCold && box.fold.definition.window.keeping == .slots ? RowOverlay(layout: box.fold.definition.layout) : nil
+    box.fold.copyRows(slots, key: range.key, overlay: overlay, into: &snapshot.rows)
+    if var stored = storedRange(slots, key: range.key, isCold: isCold) {
       stored.overlay = overlay
       if isCold { stored.pin = pin }
       snapshot.stored.append(stored)

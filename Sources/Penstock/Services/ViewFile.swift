@@ -18,14 +18,3 @@ func readViews(yaml: String, file: String) throws -> ViewCatalog {
     throw CommandFailure(error.description, exitCode: .usage)
   }
 }
-
-extension WindowDefinition {
-  /// As a view file has it, on one line: `tumble 1d`.
-  var summary: String {
-    switch self {
-    case .tumble(let size): "tumble \(DurationText.text(size))"
-    case .hop(let size, let every): "hop \(DurationText.text(size)) every \(DurationText.text(every))"
-    case .session(let gap): "session gap \(DurationText.text(gap))"
-    }
-  }
-}

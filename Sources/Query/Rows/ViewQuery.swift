@@ -80,7 +80,7 @@ final class ViewQuery: Sendable {
     isOfOneKey = point?.isWhole ?? false
     // A session of fewer keys may begin before the sessions it is made of; and whether a step's row is final depends on sessions that begin later.
     let isJoined = definition.joinsSessions(keptKeys: keptKeys)
-    let isOpenEnded = isJoined || definition.window.isSession && step != nil
+    let isOpenEnded = definition.isOpenEnded(keptKeys: keptKeys, step: step)
     request = ViewReadRequest(
       view: definition.name, generation: isPinned ? generation : nil,
       from: isJoined ? nil : from.map { Timestamp(nanoseconds: $0) },
@@ -136,22 +136,20 @@ final class ViewQuery: Sendable {
 
   private static func step(_ parameters: QueryParameters, _ definition: ViewDefinition) throws(QueryFailure) -> Int64? {
     guard let step = try parameters.duration("step") else { return nil }
-    // Sessions begin at any time.
-    let size = definition.window.isSession ? 1 : definition.window.length
+    let size = definition.window.stepUnit
     guard step > 0, step % size == 0, step <= WindowDefinition.lengthMax else {
       throw .parameter(
         "step",
         "\(DurationText.text(step)) is not a multiple of the view's window, \(DurationText.text(size)), up to "
           + DurationText.text(WindowDefinition.lengthMax))
     }
-    if case .hop(_, let every) = definition.window {
-      guard size % every == 0 else {
-        throw .parameter(
-          "step", "the windows of \(definition.name) overlap and none follow one another without a gap: they do not merge")
-      }
-      return step
+    switch definition.window.stepMembers {
+    case .all: return step == size ? nil : step
+    case .aligned: return step
+    case .none:
+      throw .parameter(
+        "step", "the windows of \(definition.name) overlap and none follow one another without a gap: they do not merge")
     }
-    return step == size ? nil : step
   }
 
   /// Whether the result's rows are those of the store, in its order and all of them: so that none need wait for another.
@@ -169,13 +167,13 @@ final class ViewQuery: Sendable {
       var scratch = EvaluationScratch()
       rows = rows.filtered(by: filter, keys: definition.keys.map(\.name), using: &scratch)
     }
-    // Of overlapping windows, merging takes those that follow one another: else events would count several times.
-    if step != nil, case .hop(let size, _) = definition.window { rows = rows.filtered { $0 % size == 0 } }
+    if step != nil, definition.window.stepMembers == .aligned {
+      let size = definition.window.length
+      rows = rows.filtered { $0 % size == 0 }
+    }
     let expiredEnd = read.expiredEnd
     if !definition.joinsSessions(keptKeys: nil) { rows = rows.retained(after: expiredEnd) }
-    if definition.window.isSession, definition.joinsSessions(keptKeys: keptKeys) || step != nil {
-      return sessions(of: rows, expiredEnd)
-    }
+    if definition.isOpenEnded(keptKeys: keptKeys, step: step) { return sessions(of: rows, expiredEnd) }
     guard keptKeys != nil || step != nil || !rows.isMerged else { return (rows, nil) }
     return (rows.merged(for: definition, keptKeys: keptKeys, step: step), nil)
   }

@@ -42,13 +42,7 @@ final class SQLTable {
 
   /// Whether a time of a row may have a fraction of a second.
   var hasFractions: Bool {
-    let second: Int64 = 1_000_000_000
-    switch definition.window {
-    case .tumble(let size): return size % second != 0 || schema.keys.contains { $0.type == .timestamp }
-    case .hop(let size, let every):
-      return size % second != 0 || every % second != 0 || schema.keys.contains { $0.type == .timestamp }
-    case .session: return true
-    }
+    !definition.window.isAligned(to: 1_000_000_000) || schema.keys.contains { $0.type == .timestamp }
   }
 
   /// Whether the column's values are times.

@@ -56,13 +56,3 @@ extension ViewDefinition {
     return lines + aggregates.map { "    \($0.name): \(YAMLText.quoted($0.canonicalText))" }
   }
 }
-
-extension WindowDefinition {
-  fileprivate var yaml: String {
-    switch self {
-    case .tumble(let size): "{ tumble: \(DurationText.text(size)) }"
-    case .hop(let size, let every): "{ hop: { size: \(DurationText.text(size)), every: \(DurationText.text(every)) } }"
-    case .session(let gap): "{ session: { gap: \(DurationText.text(gap)) } }"
-    }
-  }
-}

@@ -34,15 +34,3 @@ extension ViewDefinition {
       retention: retention, aggregates: aggregates)
   }
 }
-
-extension WindowDefinition {
-  /// As a file of views has it.
-  public var json: JSONValue {
-    switch self {
-    case .tumble(let size): ["tumble": .string(DurationText.text(size))]
-    case .hop(let size, let every):
-      ["hop": ["size": .string(DurationText.text(size)), "every": .string(DurationText.text(every))]]
-    case .session(let gap): ["session": ["gap": .string(DurationText.text(gap))]]
-    }
-  }
-}

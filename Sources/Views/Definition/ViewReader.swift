@@ -151,7 +151,7 @@ struct ViewReader {
     }
   }
 
-  private mutating func duration(_ node: Node, key: String, least: Int64) -> Int64? {
+  mutating func duration(_ node: Node, key: String, least: Int64) -> Int64? {
     guard let text = text(node, key: key, expected: "a duration such as 5s or 1h30m") else { return nil }
     do throws(QuantityError) {
       let value = try DurationText.parse(text)
@@ -165,52 +165,6 @@ struct ViewReader {
       report("\(error)", key: key, at: node)
       return nil
     }
-  }
-
-  private mutating func window(_ node: Node) -> WindowDefinition? {
-    let kinds = ["tumble", "hop", "session"]
-    guard let mapping = node.mapping else {
-      report("expected the kind and its size, as { tumble: 1m }", key: "window", at: node)
-      return nil
-    }
-    checkKeys(mapping, among: kinds, what: "kind of window", of: "window")
-    guard mapping.count == 1, let entry = mapping.first, let kind = entry.key.string, kinds.contains(kind) else {
-      if mapping.count != 1 { report("expected one kind of window, as { tumble: 1m }", key: "window", at: node) }
-      return nil
-    }
-    if kind == "tumble" {
-      return duration(entry.value, key: "window.tumble", least: WindowDefinition.lengthMin).map { .tumble(size: $0) }
-    }
-    let expected = kind == "hop" ? ["size", "every"] : ["gap"]
-    guard let inner = entry.value.mapping else {
-      report("expected \(kind == "hop" ? "{size: 1h, every: 5m}" : "{gap: 10m}")", key: "window.\(kind)", at: entry.value)
-      return nil
-    }
-    checkKeys(inner, among: expected, what: "setting", of: "window.\(kind)")
-    let problemsBefore = problems.count
-    var lengths: [Int64] = []
-    for name in expected {
-      guard let given = inner[name] else {
-        report("'\(name)' is missing", key: "window.\(kind)", at: entry.value)
-        continue
-      }
-      if let length = duration(given, key: "window.\(kind).\(name)", least: WindowDefinition.lengthMin) { lengths.append(length) }
-    }
-    guard problems.count == problemsBefore, lengths.count == expected.count else { return nil }
-    if kind == "session" { return .session(gap: lengths[0]) }
-    let (size, every) = (lengths[0], lengths[1])
-    guard every <= size else {
-      report("events between two windows would be in none: 'every' is at most 'size'", key: "window.hop", at: entry.value)
-      return nil
-    }
-    let window = WindowDefinition.hop(size: size, every: every)
-    guard let pane = window.pane, pane >= WindowDefinition.lengthMin, size / pane <= WindowDefinition.overlapMax else {
-      report(
-        "too fine: 'size' and 'every' have a common divisor of at least 1ms, and 'size' is at most \(WindowDefinition.overlapMax) times it",
-        key: "window.hop", at: entry.value)
-      return nil
-    }
-    return window
   }
 
   private mutating func keyColumns(_ node: Node) -> [KeyColumn] {

@@ -5,9 +5,11 @@ import Expressions
 extension PartialRows {
   /// The rows of a result: as `merged(layout:keptKeys:step:)`, and sessions of one key that overlap become one.
   public func merged(for definition: ViewDefinition, keptKeys: [Int]? = nil, step: Int64? = nil) -> PartialRows {
-    guard definition.window.isSession else { return merged(layout: definition.layout, keptKeys: keptKeys, step: step) }
-    let joined = joiningSessions(layout: definition.layout, keptKeys: keptKeys)
-    return joined.merged(layout: definition.layout, step: step)
+    switch definition.window.keeping {
+    case .slots: merged(layout: definition.layout, keptKeys: keptKeys, step: step)
+    case .sessions:
+      joiningSessions(layout: definition.layout, keptKeys: keptKeys).merged(layout: definition.layout, step: step)
+    }
   }
 
   /// Merges rows: those of the same window and key become one, and with fewer keys or longer windows, so do more of them.

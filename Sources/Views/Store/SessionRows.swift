@@ -6,7 +6,18 @@ extension ViewDefinition {
   /// Whether sessions of several partitions, or of several keys of which `keptKeys` keeps a part, may be one in the result. Then a range of the result's
   /// window starts says nothing of which rows are needed.
   public func joinsSessions(keptKeys: [Int]?) -> Bool {
-    window.isSession && (keptKeys != nil || !hasSourceKey)
+    switch window.keeping {
+    case .slots: false
+    case .sessions: keptKeys != nil || !hasSourceKey
+    }
+  }
+
+  /// Whether rows of the result may still change when their windows have ended: sessions that are joined, or merged into steps.
+  public func isOpenEnded(keptKeys: [Int]?, step: Int64?) -> Bool {
+    switch window.keeping {
+    case .slots: false
+    case .sessions: keptKeys != nil || !hasSourceKey || step != nil
+    }
   }
 }
 

@@ -1,0 +1,102 @@
+import Events
+import Views
+
+/// Which events of a batch count in a fold, what time it is by them, and to which row each goes.
+///
+/// Belongs to one fold. Its buffers serve one batch after the other.
+struct EventIntake {
+  /// How many of a batch's events went which way.
+  struct Counts {
+    var applied = 0
+    var filtered = 0
+    var late = 0
+  }
+
+  /// Events outside of these bounds are filtered, and move no event-time watermark.
+  var bounds = EventTimeBounds.all
+  private(set) var clock: EventTimeClock
+  /// Late events since the last checkpoint.
+  private(set) var late: LateLog
+  /// The row of each event; −1 for those that are filtered, late, or counted already.
+  var rowOfEvent: [Int32] = []
+  /// The first event that is not counted yet.
+  private var first = 0
+  /// Of each event, whether `where` leaves it out: then 0; empty when it leaves out none.
+  private var mask: [UInt8] = []
+  /// Of each event, whether its time is outside of `bounds`; empty when none is.
+  private var isOutside: [Bool] = []
+
+  init(clock: EventTimeClock, late: LateLog) {
+    self.clock = clock
+    self.late = late
+  }
+
+  /// Finds the events from `first` on that count.
+  /// - Parameter times: `batch.times()`; may be empty when all times are within bounds.
+  /// - Returns: On how many of them `where` was an error; nil when all are outside of the bounds on time.
+  mutating func select(
+    _ filter: Expression?, from batch: ColumnBatch, times: [Int64], first: Int, scratch: inout EvaluationScratch
+  ) -> Int? {
+    self.first = first
+    mask.removeAll(keepingCapacity: true)
+    isOutside.removeAll(keepingCapacity: true)
+    if !bounds.isAll {
+      let bounds = bounds
+      let (earliest, latest) = (batch.header.firstEventTime.nanoseconds, batch.header.lastEventTime.nanoseconds)
+      guard !bounds.excludes(first: earliest, last: latest) else { return nil }
+      if !bounds.contains(earliest) || !bounds.contains(latest) {
+        isOutside.append(contentsOf: times.lazy.map { !bounds.contains($0) })
+      }
+    }
+    guard let filter else { return 0 }
+    let selection = filter.select(from: batch, using: &scratch, into: &mask)
+    guard first > 0 || !isOutside.isEmpty else { return selection.errors }
+    // Events already counted, or outside of the bounds on time, are in the batch too: count again, without them.
+    var errors = 0
+    var values = ValueVector()
+    filter.evaluate(over: batch, using: &scratch, into: &values)
+    for event in first..<batch.count where values.kinds[event] != .bool && (isOutside.isEmpty || !isOutside[event]) {
+      errors += 1
+    }
+    return errors
+  }
+
+  /// Whether a selected batch's event counts, if it is not late.
+  func counts(_ event: Int) -> Bool {
+    event >= first && (isOutside.isEmpty || !isOutside[event]) && (mask.isEmpty || mask[event] != 0)
+  }
+
+  /// Finds the rows of a selected batch's events.
+  /// - Parameter row: The row of an event; −1 when all of its windows end by `closedEnd`.
+  @inline(__always) mutating func place(
+    _ batch: ColumnBatch, times: [Int64], _ row: (_ event: Int, _ time: Int64, _ closedEnd: Int64) -> Int32
+  ) -> Counts {
+    rowOfEvent.removeAll(keepingCapacity: true)
+    rowOfEvent.append(contentsOf: repeatElement(-1, count: batch.count))
+    let hasMask = !mask.isEmpty, hasOutside = !isOutside.isEmpty
+    var counts = Counts()
+    for event in first..<batch.count {
+      if hasOutside, isOutside[event] {
+        counts.filtered &+= 1
+        continue
+      }
+      let time = times[event]
+      clock.observe(time)
+      if hasMask, mask[event] == 0 {
+        counts.filtered &+= 1
+        continue
+      }
+      let row = row(event, time, clock.closedEnd)
+      guard row >= 0 else {
+        late.append(LateEntry(offset: batch.baseOffset.advanced(by: event), eventTime: time))
+        counts.late &+= 1
+        continue
+      }
+      rowOfEvent[event] = row
+      counts.applied &+= 1
+    }
+    return counts
+  }
+
+  mutating func checkpointed() { late.removeAll() }
+}

@@ -1,0 +1,148 @@
+import Events
+import Views
+
+/// The rows of a view whose windows do not depend on its events: one for each slot and key.
+///
+/// An event for a row that was let go of begins the row anew; the next checkpoint adds what the file has of it.
+final class WindowFold: FoldRows {
+  private let window: WindowDefinition
+  private let slots: WindowSlots
+  private var table: WindowTable
+  /// Rows whose slot is at or before this are in the file only.
+  private var evictedThrough = Int64.min
+
+  init(_ window: WindowDefinition, layout: StateLayout) {
+    self.window = window
+    slots = WindowSlots(window)
+    table = WindowTable(layout: layout)
+  }
+
+  var count: Int { table.count }
+  var unsavedCount: Int { table.changed.count }
+  var byteCount: Int { table.byteCount }
+
+  // MARK: folding
+
+  var isMissingKeys: Bool { false }
+  func hasRows(ofKey key: UnsafeRawBufferPointer) -> Bool { table.keys.find(key) != nil }
+
+  func place(
+    _ batch: ColumnBatch, times: [Int64], _ events: inout EventIntake, _ keys: inout BatchKeys
+  ) -> EventIntake.Counts {
+    WindowFold.place(batch, times: times, &events, &keys, slots, in: &table)
+  }
+
+  private static func place(
+    _ batch: ColumnBatch, times: [Int64], _ events: inout EventIntake, _ keys: inout BatchKeys, _ slots: WindowSlots,
+    in table: inout WindowTable
+  ) -> EventIntake.Counts {
+    var slot = slots.slot(of: times[0])
+    return events.place(batch, times: times) { event, time, closedEnd in
+      if !slot.contains(time) { slot = slots.slot(of: time) }
+      guard let start = slot.row(closedEnd: closedEnd) else { return -1 }
+      let key = keys.number(of: event, in: batch) { table.keyNumber($0) }
+      return table.row(window: start, key: key)
+    }
+  }
+
+  func withStates(_ body: (inout StateRows) -> Void) { body(&table.states) }
+
+  // MARK: checkpoints
+
+  private func address(_ row: Int) -> RowAddress {
+    RowAddress(slot: table.slotStarts[row], end: window.end(ofSlot: table.slotStarts[row]))
+  }
+
+  func completeChanged(_ read: (RowAddress, UnsafeRawBufferPointer, inout [UInt64]) throws -> Int64?) throws {
+    guard hasCold else { return }
+    table.sortChanged()
+    var state: [UInt64] = []
+    for row in table.changed where table.isPartial(Int(row)) {
+      state.removeAll(keepingCapacity: true)
+      let events = try table.keys.withKey(Int(table.keyNumbers[Int(row)])) { try read(address(Int(row)), $0, &state) }
+      state.withUnsafeBufferPointer { table.complete(row, events == nil ? nil : $0, events: events ?? 0) }
+    }
+  }
+
+  func forEachOutdated(_ body: (RowAddress, UnsafeRawBufferPointer) throws -> Void) throws {}
+
+  func forEachChanged(_ body: (borrowing ChangedRow) throws -> Void) throws {
+    var state: [UInt64] = []
+    for row in table.changed {
+      let row = Int(row)
+      precondition(!table.isPartial(row), "a row is stored whole")
+      state.removeAll(keepingCapacity: true)
+      table.states.appendCanonical(row, to: &state)
+      try table.keys.withKey(Int(table.keyNumbers[row])) { key in
+        try state.withUnsafeBufferPointer { state in
+          try body(ChangedRow(address: address(row), key: key, state: state, events: table.events[row]))
+        }
+      }
+    }
+  }
+
+  func checkpointed(closedEnd: Int64) {
+    table.clearChanged()
+    let bound = window.lastSlot(endingBy: closedEnd)
+    // A scan costs as much as there are rows, so only when a window more has closed.
+    guard bound > evictedThrough, let first = table.firstSlot, first <= bound else { return }
+    table.compact(removingThrough: bound)
+    evictedThrough = bound
+  }
+
+  // MARK: rows that were stored
+
+  func leaveClosed(_ closedEnd: Int64) { evictedThrough = window.lastSlot(endingBy: closedEnd) }
+
+  /// The first of times is a slot, too: of windows that are cut there.
+  var open: OpenRows { .slots(from: evictedThrough == .min ? .min : evictedThrough + 1) }
+
+  func restore(_ row: RowAddress, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, events: Int64) {
+    table.restore(window: row.slot, key: key, state, events: events)
+  }
+
+  func leaveRest(from slot: Int64) { table.noteCold(through: slot) }
+  func shrink(toBytes bytes: Int) { table.shrink(toBytes: bytes) }
+
+  // MARK: reads
+
+  /// Whether rows that can still change may be in the file only.
+  private var hasCold: Bool { table.hasCold && (table.coldThrough > evictedThrough || evictedThrough == .min) }
+
+  func isCold(from slot: Int64) -> Bool { hasCold && slot <= table.coldThrough }
+
+  func stored(_ slots: ClosedRange<Int64>, keptAfter: Int64, isCold: Bool) -> StoredRows? {
+    let through = isCold ? max(evictedThrough, table.coldThrough) : evictedThrough
+    guard isCold || through != .min, slots.lowerBound <= through else { return nil }
+    return StoredRows(slots: slots.lowerBound...min(slots.upperBound, through))
+  }
+
+  func copy(
+    _ slots: ClosedRange<Int64>, key: [UInt8]?, keptAfter: Int64, partition: PartitionID, overlay: RowOverlay?,
+    into rows: inout PartialRows
+  ) {
+    guard let key else {
+      for row in 0..<table.count { copy(row, slots, partition, overlay, into: &rows) }
+      return
+    }
+    guard let number = key.withUnsafeBytes({ table.keys.find($0) }) else { return }
+    for row in table.rows(ofKey: number) { copy(row, slots, partition, overlay, into: &rows) }
+  }
+
+  @inline(__always) private func copy(
+    _ row: Int, _ slots: ClosedRange<Int64>, _ partition: PartitionID, _ overlay: RowOverlay?, into rows: inout PartialRows
+  ) {
+    let slot = table.slotStarts[row]
+    guard slots.contains(slot) else { return }
+    if let overlay, slot <= table.coldThrough { return overlay.add(row, of: table) }
+    table.keys.withKey(Int(table.keyNumbers[row])) { key in
+      rows.append(partition: partition, windowStart: slot, windowEnd: window.end(ofSlot: slot), key: key) {
+        table.states.appendCanonical(row, to: &$0)
+      }
+    }
+  }
+
+  func isPartial(slot: Int64, key: UnsafeRawBufferPointer) -> Bool {
+    hasCold && (table.lookUp(window: slot, key: key).map { table.isPartial($0) } ?? false)
+  }
+}
