@@ -5,7 +5,7 @@ import NIOHTTP1
 public final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
   public typealias InboundIn = HTTPClientResponsePart
   public typealias OutboundOut = HTTPClientRequestPart
-  public typealias Outcome = Result<HTTPAnswer, HTTPFailure>
+  public typealias Outcome = Result<ClientAnswer, ClientFailure>
 
   private struct Exchange {
     var answerBytesMax: Int
@@ -19,7 +19,7 @@ public final class ClientConnection: ChannelInboundHandler, RemovableChannelHand
   private var context: ChannelHandlerContext?
   private var exchange: Exchange?
   /// Why the connection takes no further request.
-  private var failure: HTTPFailure?
+  private var failure: ClientFailure?
   /// Told when the connection can take another request, or (false) never will.
   public var onIdle: ((Bool) -> Void)?
 
@@ -47,7 +47,7 @@ public final class ClientConnection: ChannelInboundHandler, RemovableChannelHand
   ///   - request: Its `Host` is among its headers.
   ///   - deadline: When it is given up, and the connection with it.
   ///   - ended: Told once of the answer, whatever its status, or of what went wrong.
-  public func send(_ request: HTTPRequest, deadline: NIODeadline, ended: @escaping (Outcome) -> Void) {
+  public func send(_ request: ClientRequest, deadline: NIODeadline, ended: @escaping (Outcome) -> Void) {
     precondition(exchange == nil, "one request at a time")
     guard let context, isUsable else { return ended(.failure(failure ?? .ended)) }
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
@@ -94,7 +94,7 @@ public final class ClientConnection: ChannelInboundHandler, RemovableChannelHand
       if !head.isKeepAlive { end(.ended) }
       // The pool first, so that who is told can send its next request on this connection.
       onIdle?(isUsable)
-      ended.ended(.success(HTTPAnswer(status: Int(head.status.code), headers: head.headers, body: ended.body)))
+      ended.ended(.success(ClientAnswer(status: Int(head.status.code), headers: head.headers, body: ended.body)))
     }
   }
 
@@ -110,12 +110,12 @@ public final class ClientConnection: ChannelInboundHandler, RemovableChannelHand
     context.fireUserInboundEventTriggered(event)
   }
 
-  private func end(_ reason: HTTPFailure) {
+  private func end(_ reason: ClientFailure) {
     failure = failure ?? reason
     context?.close(promise: nil)
   }
 
-  private func fail(_ reason: HTTPFailure) {
+  private func fail(_ reason: ClientFailure) {
     let (wasUsable, failed) = (isUsable, exchange)
     // Before the connection is closed, which may be told here at once.
     exchange = nil

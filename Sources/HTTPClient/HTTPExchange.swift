@@ -17,7 +17,7 @@ public struct HTTPExchange: Sendable {
 
   public var address: Address
   public var isSecure = false
-  public var request: HTTPRequest
+  public var request: ClientRequest
   /// Of the whole exchange.
   public var timeout = Duration.seconds(60)
   /// Of its connection.
@@ -27,7 +27,7 @@ public struct HTTPExchange: Sendable {
   ///   - address: Who is asked.
   ///   - host: For the `Host` header.
   ///   - request: Further headers are its own.
-  public init(_ address: Address, host: String, _ request: HTTPRequest) {
+  public init(_ address: Address, host: String, _ request: ClientRequest) {
     self.address = address
     self.request = request
     self.request.headers.add(name: "Host", value: host)
@@ -37,16 +37,16 @@ public struct HTTPExchange: Sendable {
   /// `GET` of a URL.
   public init(_ url: ServiceURL) {
     self.init(
-      .host(url.host, port: url.port), host: url.authority, HTTPRequest(.GET, url.target.isEmpty ? "/" : url.target))
+      .host(url.host, port: url.port), host: url.authority, ClientRequest(.GET, url.target.isEmpty ? "/" : url.target))
     isSecure = url.isSecure
   }
 
   /// - Parameters:
   ///   - secure: Called for `https`; without it, such a request fails.
   ///   - group: Whose loop carries the connection.
-  /// - Throws: `HTTPFailure`, at the timeout at the latest.
+  /// - Throws: `ClientFailure`, at the timeout at the latest.
   public func run(secure: Securing? = nil, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton)
-    async throws(HTTPFailure) -> HTTPAnswer
+    async throws(ClientFailure) -> ClientAnswer
   {
     if isSecure, secure == nil { throw .broken(WithoutTLS()) }
     let eventLoop = group.next()

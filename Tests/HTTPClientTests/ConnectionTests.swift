@@ -22,7 +22,7 @@ import Testing
     for number in 0..<requests {
       let promise = channel.eventLoop.makePromise(of: String.self)
       channel.eventLoop.execute {
-        let request = HTTPRequest(.GET, "/\(number)", headers: ["Host": "test"])
+        let request = ClientRequest(.GET, "/\(number)", headers: ["Host": "test"])
         connection.value.send(request, deadline: .now() + .seconds(20)) { outcome in
           switch outcome {
           case .success(let answer):

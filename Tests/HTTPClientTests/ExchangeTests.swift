@@ -8,19 +8,20 @@ import Testing
   private static let whole = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
   private static let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
 
-  private func ask(_ steps: [BadServer.Step], timeout: Duration = .seconds(20), bytesMax: Int = 100) async throws -> HTTPAnswer {
+  private func ask(_ steps: [BadServer.Step], timeout: Duration = .seconds(20), bytesMax: Int = 100) async throws -> ClientAnswer
+  {
     let server = try await BadServer(steps)
     var exchange = HTTPExchange(
-      .host("127.0.0.1", port: server.port), host: "test", HTTPRequest(.GET, "/x", answerBytesMax: bytesMax))
+      .host("127.0.0.1", port: server.port), host: "test", ClientRequest(.GET, "/x", answerBytesMax: bytesMax))
     exchange.timeout = timeout
-    let result: Result<HTTPAnswer, HTTPFailure>
-    do throws(HTTPFailure) { result = .success(try await exchange.run()) } catch { result = .failure(error) }
+    let result: Result<ClientAnswer, ClientFailure>
+    do throws(ClientFailure) { result = .success(try await exchange.run()) } catch { result = .failure(error) }
     try await server.stop()
     return try result.get()
   }
 
-  private func failure(_ steps: [BadServer.Step], timeout: Duration = .seconds(20), bytesMax: Int = 4) async -> HTTPFailure? {
-    await #expect(throws: HTTPFailure.self) { try await ask(steps, timeout: timeout, bytesMax: bytesMax) }
+  private func failure(_ steps: [BadServer.Step], timeout: Duration = .seconds(20), bytesMax: Int = 4) async -> ClientFailure? {
+    await #expect(throws: ClientFailure.self) { try await ask(steps, timeout: timeout, bytesMax: bytesMax) }
   }
 
   @Test(
@@ -84,8 +85,8 @@ import Testing
   func unreachable() async throws {
     let server = try await BadServer([])
     try await server.stop()
-    let failure = await #expect(throws: HTTPFailure.self) {
-      try await HTTPExchange(.host("127.0.0.1", port: server.port), host: "test", HTTPRequest(.GET, "/")).run()
+    let failure = await #expect(throws: ClientFailure.self) {
+      try await HTTPExchange(.host("127.0.0.1", port: server.port), host: "test", ClientRequest(.GET, "/")).run()
     }
     guard case .unreachable? = failure else {
       Issue.record("\(String(describing: failure))")
@@ -97,10 +98,10 @@ import Testing
   func cancelled() async throws {
     let server = try await BadServer([])
     let task = Task {
-      try await HTTPExchange(.host("127.0.0.1", port: server.port), host: "test", HTTPRequest(.GET, "/")).run()
+      try await HTTPExchange(.host("127.0.0.1", port: server.port), host: "test", ClientRequest(.GET, "/")).run()
     }
     task.cancel()
-    let failure = await #expect(throws: HTTPFailure.self) { try await task.value }
+    let failure = await #expect(throws: ClientFailure.self) { try await task.value }
     guard case .cancelled? = failure else {
       Issue.record("\(String(describing: failure))")
       return
@@ -111,7 +112,7 @@ import Testing
   @Test("TLS that is wanted and not there is an error, not plain text")
   func withoutTLS() async throws {
     let exchange = HTTPExchange(try #require(ServiceURL("https://127.0.0.1:1")))
-    let failure = await #expect(throws: HTTPFailure.self) { try await exchange.run() }
+    let failure = await #expect(throws: ClientFailure.self) { try await exchange.run() }
     #expect(failure?.description == "this build has no TLS")
   }
 }

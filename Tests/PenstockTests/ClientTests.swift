@@ -15,13 +15,13 @@ private final class Script: Sendable {
   var asked: [String] { state.withLock { $0.asked } }
 
   func client() throws -> ServiceClient {
-    try ServiceClient(baseURL: "http://127.0.0.1:1/") { question throws(HTTPFailure) in
+    try ServiceClient(baseURL: "http://127.0.0.1:1/") { question throws(ClientFailure) in
       let answer = self.state.withLock { state in
         state.asked.append("http://\(question.request.headers["host"][0])\(question.request.target)")
         return state.answers.isEmpty ? nil : state.answers.removeFirst()
       }
       guard let answer else { throw .unreachable(CancellationError()) }
-      return HTTPAnswer(status: answer.status, body: ByteBuffer(string: answer.body))
+      return ClientAnswer(status: answer.status, body: ByteBuffer(string: answer.body))
     }
   }
 }

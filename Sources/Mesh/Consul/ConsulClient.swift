@@ -49,7 +49,7 @@ public final class ConsulClient: Sendable {
       ?? HTTPExchange(.host(configuration.host, port: configuration.port), host: place, request.http(token: token))
     exchange.timeout = request.timeout ?? configuration.timeout
     exchange.connectTimeout = configuration.timeout
-    do throws(HTTPFailure) {
+    do throws(ClientFailure) {
       return ConsulResponse(try await exchange.run(group: group))
     } catch {
       throw ConsulError(error, request, at: place, timeout: exchange.timeout)

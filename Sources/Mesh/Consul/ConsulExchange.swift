@@ -13,11 +13,11 @@ struct ConsulRequest: Sendable {
 
   var place: String { "\(method.rawValue) \(path)" }
 
-  func http(token: String?) -> HTTPRequest {
+  func http(token: String?) -> ClientRequest {
     var headers: HTTPHeaders = ["Accept": "application/json"]
     if let token { headers.add(name: "X-Consul-Token", value: token) }
     if body != nil { headers.add(name: "Content-Type", value: "application/json") }
-    return HTTPRequest(
+    return ClientRequest(
       method, query.isEmpty ? path : "\(path)?\(query)", headers: headers, body: body ?? ByteBuffer(),
       answerBytesMax: ConsulConfiguration.answerBytesMax)
   }
@@ -29,7 +29,7 @@ struct ConsulResponse: Sendable {
   var index: UInt64?
   var body: ByteBuffer
 
-  init(_ answer: HTTPAnswer) {
+  init(_ answer: ClientAnswer) {
     status = answer.status
     index = answer.headers.first(name: "X-Consul-Index").flatMap { UInt64($0) }.map { max(1, $0) }
     body = answer.body
@@ -38,7 +38,7 @@ struct ConsulResponse: Sendable {
 
 extension ConsulError {
   /// Why the agent at `place` gave no answer within `timeout`.
-  init(_ failure: HTTPFailure, _ request: ConsulRequest, at place: String, timeout: Duration) {
+  init(_ failure: ClientFailure, _ request: ConsulRequest, at place: String, timeout: Duration) {
     let (code, detail): (Code, String) =
       switch failure {
       case .unreachable(let error): (.unreachable, "no agent at \(place): \(error)")

@@ -7,7 +7,7 @@ struct ServiceClient: Sendable {
   static let answerBytesMax = 256 << 20
 
   /// Asks, and returns what came, whatever its status.
-  typealias Transport = @Sendable (HTTPExchange) async throws(HTTPFailure) -> HTTPAnswer
+  typealias Transport = @Sendable (HTTPExchange) async throws(ClientFailure) -> ClientAnswer
 
   /// As given, without a slash at the end.
   let baseURL: String
@@ -15,7 +15,7 @@ struct ServiceClient: Sendable {
   private let transport: Transport
 
   init(baseURL: String, security: ClientSecurity = ClientSecurity()) throws {
-    try self.init(baseURL: baseURL) { exchange throws(HTTPFailure) in
+    try self.init(baseURL: baseURL) { exchange throws(ClientFailure) in
       var exchange = exchange
       for (name, value) in security.headers { exchange.request.headers.add(name: name, value: value) }
       return try await exchange.run(secure: security.secure)
@@ -57,15 +57,15 @@ struct ServiceClient: Sendable {
   }
 
   /// What came, whatever its status.
-  func answer(to question: HTTPExchange) async throws -> HTTPAnswer {
-    do throws(HTTPFailure) {
+  func answer(to question: HTTPExchange) async throws -> ClientAnswer {
+    do throws(ClientFailure) {
       return try await transport(question)
     } catch {
       throw failure(error)
     }
   }
 
-  func json(_ answer: HTTPAnswer) throws -> RawJSON {
+  func json(_ answer: ClientAnswer) throws -> RawJSON {
     do {
       return try RawJSON(parsing: answer.body.readableBytesView)
     } catch {
@@ -73,7 +73,7 @@ struct ServiceClient: Sendable {
     }
   }
 
-  private func failure(_ error: HTTPFailure) -> CommandFailure {
+  private func failure(_ error: ClientFailure) -> CommandFailure {
     switch error {
     case .unreachable: CommandFailure("no Penstock answers at \(baseURL): start it with `penstock up`, or pass --url")
     case .timedOut: CommandFailure("\(baseURL) did not answer in time: is it overloaded? Its /metrics and log tell")
@@ -84,7 +84,7 @@ struct ServiceClient: Sendable {
   }
 
   /// Says what an RFC 9457 answer says, and its code.
-  func problem(_ answer: HTTPAnswer) -> CommandFailure {
+  func problem(_ answer: ClientAnswer) -> CommandFailure {
     guard let problem = try? RawJSON(parsing: answer.body.readableBytesView),
       let detail = (problem["detail"] ?? problem["title"])?.string
     else {

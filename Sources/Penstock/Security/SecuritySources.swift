@@ -194,7 +194,7 @@
       exchange.timeout = SecuritySources.fetchTimeout
       let tls: ClientTLS
       do { tls = try ClientTLS() } catch { throw KeyFileError("\(url): \(error)") }
-      do throws(HTTPFailure) {
+      do throws(ClientFailure) {
         let answer = try await exchange.run(secure: { try tls.secure($0, host: $1) })
         guard answer.status == 200 else { throw .malformed("it answered \(answer.status)") }
         return Array(answer.body.readableBytesView)

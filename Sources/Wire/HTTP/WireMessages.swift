@@ -38,12 +38,12 @@ public struct WireRequest: Sendable {
   }
 
   /// As it is sent to a service.
-  func http(to service: String) -> HTTPRequest {
+  func http(to service: String) -> ClientRequest {
     var headers: HTTPHeaders = ["Host": service, WireVersion.header: String(WireVersion.current)]
     if let log { headers.add(name: WireVersion.logHeader, value: log) }
     if let id { headers.add(name: RequestID.header, value: id.description) }
     if let contentType { headers.add(name: "Content-Type", value: contentType) }
-    return HTTPRequest(method, target, headers: headers, body: body, answerBytesMax: answerBytesMax)
+    return ClientRequest(method, target, headers: headers, body: body, answerBytesMax: answerBytesMax)
   }
 
   public var path: Substring { target.prefix { $0 != "?" } }
@@ -83,7 +83,7 @@ public struct WireResponse: Sendable {
   }
 
   /// As it came.
-  init(_ answer: HTTPAnswer) {
+  init(_ answer: ClientAnswer) {
     var headers: [String: String] = [:]
     for (name, value) in answer.headers { headers[name.lowercased()] = value }
     self.init(status: answer.status, contentType: headers["content-type"] ?? "", headers: headers, body: answer.body)

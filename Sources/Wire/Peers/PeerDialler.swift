@@ -65,7 +65,7 @@ public struct PeerError: Error, Sendable, Hashable, CustomStringConvertible {
   }
 
   /// Why a request that was given to a connection has no answer.
-  init(_ failure: HTTPFailure, of request: WireRequest, service: String, peer: Peer) {
+  init(_ failure: ClientFailure, of request: WireRequest, service: String, peer: Peer) {
     let (code, detail): (Code, String) =
       switch failure {
       case .unreachable(let error): (.unreachable, "\(error)")

@@ -2,7 +2,7 @@ import NIOCore
 import NIOHTTP1
 
 /// A request, whole.
-public struct HTTPRequest: Sendable {
+public struct ClientRequest: Sendable {
   public var method: HTTPMethod
   /// Path and query, percent-encoded.
   public var target: String
@@ -25,7 +25,7 @@ public struct HTTPRequest: Sendable {
 }
 
 /// An answer, whole.
-public struct HTTPAnswer: Sendable {
+public struct ClientAnswer: Sendable {
   public var status: Int
   public var headers: HTTPHeaders
   public var body: ByteBuffer
@@ -38,7 +38,7 @@ public struct HTTPAnswer: Sendable {
 }
 
 /// Why there is no answer.
-public enum HTTPFailure: Error, Sendable, CustomStringConvertible {
+public enum ClientFailure: Error, Sendable, CustomStringConvertible {
   /// Nobody takes connections there; nothing was sent.
   case unreachable(any Error)
   case timedOut
