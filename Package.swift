@@ -56,6 +56,7 @@ let package = Package(
     .target(name: "Aggregates", dependencies: ["Events", "Expressions"], swiftSettings: strict),
     .target(name: "Views", dependencies: ["Events", "Expressions", "Aggregates", yams], swiftSettings: strict),
     .target(name: "Log", dependencies: ["Events", "CZlib", logging, metrics], swiftSettings: strict),
+    .target(name: "HTTPClient", dependencies: [nioCore, nioPosix, nioHTTP1], swiftSettings: strict),
     .target(name: "WebSocket", dependencies: ["CZlib", nioCore, nioHTTP1], swiftSettings: strict),
     .target(name: "Sockets", dependencies: ["CEpoll"], swiftSettings: strict),
     .target(
@@ -83,19 +84,22 @@ let package = Package(
       name: "PenstockClient", dependencies: ["Events", "WebSocket", "SQLite", "CZlib", nioCore, nioPosix, nioHTTP1, logging],
       swiftSettings: strict),
     .target(
-      name: "Mesh", dependencies: [nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics], swiftSettings: strict),
+      name: "Mesh", dependencies: ["HTTPClient", nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics],
+      swiftSettings: strict),
     .target(
       name: "Wire",
       dependencies: [
-        "Events", "Expressions", "Aggregates", "Views", "Serving", "Resources", nioCore, nioPosix, nioHTTP1, logging, metrics,
+        "Events", "Expressions", "Aggregates", "Views", "Serving", "HTTPClient", "Resources", nioCore, nioPosix, nioHTTP1,
+        logging, metrics,
       ],
       exclude: ["Log/log-openapi.json", "Views/compute-openapi.json"], swiftSettings: strict),
     .target(name: "Identity", dependencies: ["Events", "Serving", nioCore, nioSSL, crypto], swiftSettings: strict),
     .executableTarget(
       name: "Penstock",
       dependencies: [
-        "Events", "Expressions", "Aggregates", "Views", "Log", "Serving", "Ingest", "Compute", "Query", "PenstockClient", wire,
-        mesh, identity, "CZlib", yams, logging, metrics, nioCore, nioPosix,
+        "Events", "Expressions", "Aggregates", "Views", "Log", "Serving", "Ingest", "Compute", "Query", "HTTPClient",
+        "PenstockClient",
+        wire, mesh, identity, "CZlib", yams, logging, metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
@@ -110,7 +114,8 @@ let package = Package(
     .executableTarget(
       name: "bench",
       dependencies: [
-        "Events", "Expressions", "Aggregates", "Views", "Log", "Serving", "Ingest", "Compute", "PenstockClient", "CEpoll", nioCore,
+        "Events", "Expressions", "Aggregates", "Views", "Log", "Serving", "Ingest", "Compute", "PenstockClient", "CEpoll",
+        nioCore,
         nioPosix, logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -130,6 +135,8 @@ let package = Package(
       name: "LogTests", dependencies: ["Log", "Wire", "Serving", "Events", "TestSupport", nioPosix], swiftSettings: strict),
     .testTarget(
       name: "ServingTests", dependencies: ["Serving", "Events", "TestSupport", nioCore, nioHTTP1], swiftSettings: strict),
+    .testTarget(
+      name: "HTTPClientTests", dependencies: ["HTTPClient", "TestSupport", nioCore, nioPosix, nioHTTP1], swiftSettings: strict),
     .testTarget(name: "SocketsTests", dependencies: ["Sockets", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "IngestTests",

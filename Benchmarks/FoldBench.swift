@@ -54,7 +54,8 @@ struct FoldBench: AsyncParsableCommand {
     for _ in 0..<runs {
       let folder = NSTemporaryDirectory() + "/penstock-bench-\(UUID().uuidString)"
       let compute = try await ComputeService(
-        configuration: ComputeConfiguration(directory: folder, workers: workers), catalog: catalog, log: log, logger: logger)
+        configuration: ComputeConfiguration(directory: folder, workers: workers, keptCheckpointsMax: 0), catalog: catalog,
+        log: log, logger: logger)
       let started = monotonicNow()
       compute.start()
       _ = try await compute.read(ViewReadRequest(view: "per_minute", after: log.end, timeout: .seconds(600)))

@@ -47,7 +47,8 @@ struct VolumeBench: AsyncParsableCommand {
     let folder = NSTemporaryDirectory() + "/penstock-bench-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let compute = try await ComputeService(
-      configuration: ComputeConfiguration(directory: folder, workers: workers, memoryBytesMax: memory << 20),
+      configuration: ComputeConfiguration(
+        directory: folder, workers: workers, memoryBytesMax: memory << 20, keptCheckpointsMax: 0),
       catalog: try ViewCatalog(yaml: VolumeBench.views, file: "bench"), log: log, logger: logger)
     compute.start()
     print("volume  \(keys) keys, \(memory) MiB, \(workers) workers")

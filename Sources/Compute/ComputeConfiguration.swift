@@ -1,7 +1,7 @@
 import Events
 
 /// What compute is told. Bounds are checked where the settings are read.
-public struct ComputeConfiguration: Sendable {
+public struct ComputeConfiguration: Sendable, Hashable {
   /// Holds a folder with `state.sqlite` for each worker.
   public var directory: String
   /// 0: one for each core.
@@ -32,7 +32,7 @@ public struct ComputeConfiguration: Sendable {
   public init(
     directory: String, workers: Int = 0, checkpointInterval: Duration = .seconds(1), changedRowsMax: Int = 200_000,
     readBytesMax: Int = 4 << 20, memoryBytesMax: Int = 1 << 30, lateEventsMax: Int = 100_000,
-    keptCheckpointsMax: Int = 0,
+    keptCheckpointsMax: Int = 4,
     keptCheckpointInterval: Duration = .seconds(3600), keptBytesMax: Int = 1 << 30, neighbours: String? = nil,
     acceptedLog: LogIdentity? = nil
   ) {

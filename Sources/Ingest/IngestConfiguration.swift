@@ -2,7 +2,7 @@ import Events
 import Serving
 
 /// What ingest is told. Bounds are checked where the settings are read.
-public struct IngestConfiguration: Sendable {
+public struct IngestConfiguration: Sendable, Hashable {
   public var host: String
   /// 0 takes a free one.
   public var port: Int
@@ -32,7 +32,7 @@ public struct IngestConfiguration: Sendable {
 
   public init(
     host: String = "127.0.0.1", port: Int = 4000, messageBytesMax: Int = 1 << 20, unackedMessagesMax: Int = 1024,
-    heartbeat: Duration = .seconds(30), serving: ServingLimits = ServingLimits(connectionsMax: 20_000), hosts: [String] = [],
+    heartbeat: Duration = .seconds(30), serving: ServingLimits = ServingLimits(connectionsMax: 10_000), hosts: [String] = [],
     origins: [String] = [], deviceConnectionsMax: Int = 1024, deviceEventsPerSecondMax: Int? = nil,
     reactors: Int = IngestConfiguration.defaultReactors
   ) {

@@ -2,7 +2,7 @@ import Events
 
 /// What a log is opened with. Values outside of their bounds are a programmer's mistake: whoever reads settings checks them
 /// first.
-public struct LogConfiguration: Sendable {
+public struct LogConfiguration: Sendable, Hashable {
   /// When an append counts as done.
   public enum SyncPolicy: Sendable, Hashable {
     /// After its bytes are synced. Nothing acknowledged is lost, whatever crashes.
@@ -60,7 +60,7 @@ public struct LogConfiguration: Sendable {
   public var retention = Retention()
   /// Appends are refused with `.diskFull` while the disk has less than this free, and taken again by themselves once it has more: so that
   /// views can checkpoint and what was acknowledged can be kept. 0 leaves it to the disk to say when it is full.
-  public var diskReserveBytes = 0
+  public var diskReserveBytes = 64 << 20
   /// How often the disk is asked while appends are refused for want of room.
   var diskRoomInterval = Duration.milliseconds(250)
   /// How long (source, id) of events without a sequence is remembered, by append time.

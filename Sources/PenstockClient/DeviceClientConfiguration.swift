@@ -1,3 +1,5 @@
+import NIOCore
+
 /// Where a device client connects to, and what it may hold.
 public struct DeviceClientConfiguration: Sendable {
   public var host: String
@@ -9,7 +11,7 @@ public struct DeviceClientConfiguration: Sendable {
   /// Sent with the handshake, `Authorization` for one.
   public var headers: [(name: String, value: String)] = []
   /// Puts TLS first in the connection's pipeline, for `wss`; nil for plain text.
-  public var secure: HTTPExchange.Securing?
+  public var secure: (@Sendable (any Channel, _ host: String) throws -> Void)?
   /// Whether to offer permessage-deflate, and to compress if the server agrees.
   public var deflate = false
   /// Messages sent and not acknowledged; the server's own limit holds where it is lower.

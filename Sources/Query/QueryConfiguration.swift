@@ -1,7 +1,7 @@
 import Serving
 
 /// What the query service is told. Bounds are checked where the settings are read.
-public struct QueryConfiguration: Sendable {
+public struct QueryConfiguration: Sendable, Hashable {
   /// Of one header, and of the request line: expressions and cursors travel in it.
   static let headerBytesMax = 64 << 10
   static let headersBytesMax = 128 << 10
@@ -56,7 +56,7 @@ public struct QueryConfiguration: Sendable {
 
   public init(
     host: String = "127.0.0.1", port: Int = 8080, hosts: [String] = [], origins: [String] = [],
-    serving: ServingLimits = ServingLimits(), rowsMax: Int = 100_000,
+    serving: ServingLimits = ServingLimits(stallTimeout: .seconds(20)), rowsMax: Int = 100_000,
     partitionIdleAfter: Duration = .seconds(60), eventsScanBytesMax: Int = 64 << 20,
     eventsAnswerBytesMax: Int = 8 << 20, pinnedBytesMax: Int = 256 << 20, pinnedLifetime: Duration = .seconds(300),
     exportsMax: Int = 8, exportTimeMax: Duration = .seconds(600), streamsMax: Int = 256, streamRowsMax: Int = 10_000,

@@ -1,3 +1,5 @@
+import NIOHTTP1
+
 /// The version of the protocol between services; both sides say theirs, and one that differs is refused.
 public enum WireVersion {
   public static let current = 4
@@ -5,6 +7,14 @@ public enum WireVersion {
   public static let header = "Penstock-Wire"
   /// Which log a request is for, and which one answers: a `LogIdentity`.
   public static let logHeader = "Penstock-Log"
+
+  /// Why an answer is none of this protocol, by its head; nil if it is.
+  static func objection(to head: HTTPResponseHead) -> String? {
+    guard head.headers.first(name: header) == String(current) else {
+      return "the answer (\(head.status.code)) is none of wire version \(current)"
+    }
+    return nil
+  }
 }
 
 /// What bodies are, by their `Content-Type`. docs/wire.md has each byte by byte.

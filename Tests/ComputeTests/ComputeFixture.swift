@@ -37,7 +37,7 @@ struct ComputeFixture {
       configuration: ComputeConfiguration(
         directory: "\(directory)/\(folder)", workers: workers, checkpointInterval: .milliseconds(5),
         changedRowsMax: changedRowsMax, readBytesMax: 4096, memoryBytesMax: memoryBytesMax,
-        lateEventsMax: lateEventsMax),
+        lateEventsMax: lateEventsMax, keptCheckpointsMax: 0),
       catalog: try ViewCatalog(yaml: yaml, file: "test.yaml"), log: log, record: record ?? self.record,
       logger: ComputeFixture.logger)
     service.start()

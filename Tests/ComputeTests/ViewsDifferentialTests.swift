@@ -111,7 +111,7 @@ private struct DifferentialRun {
       configuration: ComputeConfiguration(
         directory: fixture.directory + "/compute", workers: workers, checkpointInterval: .milliseconds(2),
         changedRowsMax: Int.random(in: 1...200, using: &random), readBytesMax: 4096, memoryBytesMax: memoryMax,
-        lateEventsMax: lateMax),
+        lateEventsMax: lateMax, keptCheckpointsMax: 0),
       catalog: try ViewCatalog(yaml: yaml, file: "differential.yaml"), log: fixture.log, logger: ComputeFixture.logger)
     service.start()
     return service

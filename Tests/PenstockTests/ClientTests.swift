@@ -1,12 +1,10 @@
 import Foundation
+import HTTPClient
+import NIOCore
 import Synchronization
 import Testing
 
 @testable import Penstock
-
-#if canImport(FoundationNetworking)
-  import FoundationNetworking
-#endif
 
 /// Answers from a list, and keeps what was asked.
 private final class Script: Sendable {
@@ -17,13 +15,13 @@ private final class Script: Sendable {
   var asked: [String] { state.withLock { $0.asked } }
 
   func client() throws -> ServiceClient {
-    try ServiceClient(baseURL: "http://127.0.0.1:1/") { question in
-      try self.state.withLock { state in
-        state.asked.append(question.url.absoluteString)
-        guard !state.answers.isEmpty else { throw URLError(.cannotConnectToHost) }
-        let answer = state.answers.removeFirst()
-        return ServiceClient.Answer(status: answer.status, body: Data(answer.body.utf8))
+    try ServiceClient(baseURL: "http://127.0.0.1:1/") { question throws(ClientFailure) in
+      let answer = self.state.withLock { state in
+        state.asked.append("http://\(question.request.headers["host"][0])\(question.request.target)")
+        return state.answers.isEmpty ? nil : state.answers.removeFirst()
       }
+      guard let answer else { throw .unreachable(CancellationError()) }
+      return ClientAnswer(status: answer.status, body: ByteBuffer(string: answer.body))
     }
   }
 }

@@ -32,9 +32,9 @@ private func problems(
     #expect(loaded.entries.map(\.value) == SettingKeys.all.map(\.defaultText))
     #expect(loaded.entries.allSatisfy { $0.origin == .builtIn })
     #expect(loaded.settings.ingest.listen == ListenAddress(host: "127.0.0.1", port: 4000))
-    #expect(loaded.settings.log.segmentBytesMax == 64 << 20)
-    #expect(loaded.settings.log.retentionAge == nil)
-    #expect(loaded.settings.compute.checkpointInterval == .seconds(1))
+    #expect(loaded.settings.log.configuration.segmentBytesMax == 64 << 20)
+    #expect(loaded.settings.log.configuration.retention.age == nil)
+    #expect(loaded.settings.compute.configuration.checkpointInterval == .seconds(1))
   }
 
   @Test("a later layer goes before an earlier one, key by key")
@@ -45,10 +45,10 @@ private func problems(
       flags: [("views", "from-flag", "--views")])
     #expect(loaded.settings.data == "from-file")
     #expect(loaded.settings.views == "from-flag")
-    #expect(loaded.settings.log.partitions == 2)
-    #expect(loaded.settings.log.sync == .interval)
-    #expect(loaded.settings.log.retentionAge == .seconds(5400))
-    #expect(loaded.settings.log.codec == .none)
+    #expect(loaded.settings.log.configuration.partitions == 2)
+    #expect(loaded.settings.log.configuration.syncChoice == .interval)
+    #expect(loaded.settings.log.configuration.retention.age == .seconds(5400))
+    #expect(loaded.settings.log.configuration.codecChoice == .none)
 
     let origins = Dictionary(uniqueKeysWithValues: loaded.entries.map { ($0.key, $0.origin) })
     #expect(origins["views"] == .flag("--views"))
@@ -78,18 +78,20 @@ private func problems(
       #expect(entry.value == declaration.defaultText, "layer \(index)")
       var settings = loaded.settings
       // That somebody asked for it is all that differs.
-      if key == "log.partitions" { settings.log.isPartitionsGiven = expected.log.isPartitionsGiven }
+      if key == "log.partitions" {
+        settings.log.configuration.isPartitionCountFixed = expected.log.configuration.isPartitionCountFixed
+      }
       #expect(settings == expected, "layer \(index)")
     }
   }
 
   @Test("a log's number of partitions is asked for by flag and environment, and by a file that has another than the default")
   func partitionsGiven() throws {
-    #expect(try !load().settings.log.isPartitionsGiven)
-    #expect(try !load(yaml: "log:\n  partitions: 8\n").settings.log.isPartitionsGiven)
-    #expect(try load(yaml: "log:\n  partitions: 4\n").settings.log.isPartitionsGiven)
-    #expect(try load(environment: ["PENSTOCK_LOG__PARTITIONS": "8"]).settings.log.isPartitionsGiven)
-    #expect(try load(flags: [("log.partitions", "8", "--set")]).settings.log.isPartitionsGiven)
+    #expect(try !load().settings.log.configuration.isPartitionCountFixed)
+    #expect(try !load(yaml: "log:\n  partitions: 8\n").settings.log.configuration.isPartitionCountFixed)
+    #expect(try load(yaml: "log:\n  partitions: 4\n").settings.log.configuration.isPartitionCountFixed)
+    #expect(try load(environment: ["PENSTOCK_LOG__PARTITIONS": "8"]).settings.log.configuration.isPartitionCountFixed)
+    #expect(try load(flags: [("log.partitions", "8", "--set")]).settings.log.configuration.isPartitionCountFixed)
   }
 
   @Test("everything that is wrong is told at once, in the order of layers and lines")
@@ -181,7 +183,7 @@ private func problems(
   func environmentFile() throws {
     try withFile("interval\n") { path in
       let loaded = try load(environment: ["PENSTOCK_LOG__SYNC_FILE": path])
-      #expect(loaded.settings.log.sync == .interval)
+      #expect(loaded.settings.log.configuration.syncChoice == .interval)
       #expect(
         loaded.entries.first { $0.key == "log.sync" }?.origin
           == .environmentFile(variable: "PENSTOCK_LOG__SYNC_FILE", path: path))
@@ -198,12 +200,12 @@ private func problems(
   func secrets() throws {
     let setting = Setting<String?>.secret("auth.token", help: "A token.")
     var reader = SettingsReader(texts: ["auth.token": SettingText(text: "hunter2", origin: .environment(variable: "X"))])
-    #expect(reader.value(setting) == "hunter2")
+    #expect(reader.value(setting, default: nil) == "hunter2")
     #expect(reader.entries.map(\.value) == ["********"])
 
     let tooLong = String(repeating: "hunter2", count: 1000)
     reader = SettingsReader(texts: ["auth.token": SettingText(text: tooLong, origin: .environment(variable: "X"))])
-    #expect(reader.value(setting) == nil)
+    #expect(reader.value(setting, default: nil) == nil)
     #expect(reader.problems.count == 1)
     #expect(!"\(reader.problems)".contains("hunter2"))
   }

@@ -8,6 +8,7 @@ private let allowedImports: [String: Set<String>] = [
   "Aggregates": ["Events", "Expressions"],
   "Views": ["Events", "Expressions", "Aggregates", "Yams"],
   "Log": ["Events", "CZlib", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
+  "HTTPClient": ["NIOCore", "NIOPosix", "NIOHTTP1"],
   "WebSocket": ["CZlib", "NIOCore", "NIOHTTP1"],
   "Sockets": ["CEpoll"],
   "Resources": ["CResources"],
@@ -25,11 +26,11 @@ private let allowedImports: [String: Set<String>] = [
     "Logging", "Metrics", "CoreMetrics", "Dispatch",
   ],
   "Wire": [
-    "Events", "Expressions", "Aggregates", "Views", "Serving", "Resources", "NIOCore", "NIOPosix", "NIOHTTP1",
-    "NIOConcurrencyHelpers", "Logging", "Metrics", "CoreMetrics", "Dispatch",
+    "Events", "Expressions", "Aggregates", "Views", "Serving", "HTTPClient", "Resources", "NIOCore", "NIOPosix",
+    "NIOHTTP1", "NIOConcurrencyHelpers", "Logging", "Metrics", "CoreMetrics", "Dispatch",
   ],
   "Identity": ["Events", "Serving", "NIOCore", "NIOSSL", "Crypto"],
-  "Mesh": ["NIOCore", "NIOPosix", "NIOTLS", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
+  "Mesh": ["HTTPClient", "NIOCore", "NIOPosix", "NIOTLS", "NIOHTTP1", "NIOSSL", "X509", "Logging", "Metrics", "CoreMetrics"],
   "PenstockClient": ["Events", "WebSocket", "SQLite", "CZlib", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging", "Dispatch"],
   "websocket-echo": ["WebSocket", "NIOCore", "NIOPosix", "NIOHTTP1", "ArgumentParser"],
 ]

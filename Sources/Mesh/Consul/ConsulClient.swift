@@ -1,8 +1,7 @@
 import Foundation
+import HTTPClient
 import Logging
 import NIOCore
-import NIOHTTP1
-import NIOPosix
 import Synchronization
 
 /// Asks the local Consul agent, over HTTP on loopback.
@@ -41,41 +40,19 @@ public final class ConsulClient: Sendable {
     }
   }
 
+  /// On a connection of its own: the agent is on this machine and asked a few times a second, so that it costs less than the care that
+  /// pooled ones need.
   private func exchange(_ request: ConsulRequest, token: String?) async throws(ConsulError) -> ConsulResponse {
-    let loop = group.next()
-    let promise = loop.makePromise(of: ConsulResponse.self)
-    let timeout = request.timeout ?? configuration.timeout
     let place = configuration.place
-    let host = configuration.socket == nil ? place : "localhost"
-    let bootstrap = ClientBootstrap(group: loop)
-      .connectTimeout(TimeAmount(min(timeout, configuration.timeout)))
-      .channelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          let pipeline = channel.pipeline.syncOperations
-          try pipeline.addHTTPClientHandlers()
-          try pipeline.addHandler(
-            NIOHTTPClientResponseAggregator(maxContentLength: ConsulConfiguration.answerBytesMax))
-          try pipeline.addHandler(
-            ConsulExchange(request, host: host, token: token, timeout: timeout, promise: promise))
-        }
-      }
-    let connected =
-      configuration.socket.map { bootstrap.connect(unixDomainSocketPath: $0) }
-      ?? bootstrap.connect(host: configuration.host, port: configuration.port)
-    connected.whenFailure { error in
-      promise.fail(ConsulError(.unreachable, request: request.place, "no agent at \(place): \(error)"))
-    }
-    do {
-      return try await withTaskCancellationHandler {
-        try await promise.futureResult.get()
-      } onCancel: {
-        // Not left to the closing: one that meets the connection just being made is not told of by the channel.
-        promise.fail(ConsulError(.cancelled, request: request.place, "the task was cancelled"))
-        connected.whenSuccess { $0.close(promise: nil) }
-      }
+    var exchange =
+      configuration.socket.map { HTTPExchange(.unixSocket(path: $0), host: "localhost", request.http(token: token)) }
+      ?? HTTPExchange(.host(configuration.host, port: configuration.port), host: place, request.http(token: token))
+    exchange.timeout = request.timeout ?? configuration.timeout
+    exchange.connectTimeout = configuration.timeout
+    do throws(ClientFailure) {
+      return ConsulResponse(try await exchange.run(group: group))
     } catch {
-      if Task.isCancelled { throw ConsulError(.cancelled, request: request.place, "the task was cancelled") }
-      throw error as? ConsulError ?? ConsulError(.unreachable, request: request.place, "\(error)")
+      throw ConsulError(error, request, at: place, timeout: exchange.timeout)
     }
   }
 

@@ -1,5 +1,3 @@
-import Foundation
-
 extension ServiceClient {
   /// Sends what changes something, or takes its time, and returns the answer.
   /// - Parameters:
@@ -7,13 +5,15 @@ extension ServiceClient {
   ///   - timeout: Of the whole exchange.
   /// - Throws: `CommandFailure` that says what to do.
   func send(
-    _ method: String, _ path: [String], query: [(name: String, value: String)] = [], body: Data? = nil,
+    _ method: String, _ path: [String], query: [(name: String, value: String)] = [], body: String? = nil,
     contentType: String = "application/json", timeout: Duration = .seconds(60)
   ) async throws -> RawJSON {
-    var question = Question(url: try url(path, query), method: method, timeout: timeout)
+    var question = question(path, query)
+    question.request.method = .init(rawValue: method)
+    question.timeout = timeout
     if let body {
-      question.body = body
-      question.contentType = contentType
+      question.request.body = .init(string: body)
+      question.request.headers.add(name: "Content-Type", value: contentType)
     }
     let answer = try await answer(to: question)
     guard (200..<300).contains(answer.status) else { throw problem(answer) }
@@ -23,8 +23,8 @@ extension ServiceClient {
 
 extension RawJSON {
   /// An object's text, for a request's body.
-  static func body(_ members: [(name: String, value: RawJSON?)]) -> Data {
-    Data(RawJSON.object(members.compactMap { name, value in value.map { Member(name: name, value: $0) } }).text.utf8)
+  static func body(_ members: [(name: String, value: RawJSON?)]) -> String {
+    RawJSON.object(members.compactMap { name, value in value.map { Member(name: name, value: $0) } }).text
   }
 
   /// A number as a whole one; nil for anything else.

@@ -19,8 +19,8 @@ struct ConfigurationOptions: ParsableArguments {
 
   func load(environment: [String: String] = ProcessInfo.processInfo.environment) throws -> ConfigurationLoader.Loaded {
     var flags: [(key: String, text: String, flag: String)] = []
-    if let data { flags.append((SettingKeys.data.name, data, "--data")) }
-    if let views { flags.append((SettingKeys.views.name, views, "--views")) }
+    if let data { flags.append(("data", data, "--data")) }
+    if let views { flags.append(("views", views, "--views")) }
     for assignment in assignments {
       guard let equals = assignment.firstIndex(of: "=") else {
         throw CommandFailure("--set: expected KEY=VALUE, as log.sync=interval, not '\(assignment)'", exitCode: .usage)

@@ -57,7 +57,7 @@ struct SQLCommand: AsyncParsableCommand {
     }
   }
 
-  private var body: Data {
+  private var body: String {
     RawJSON.body([("sql", .string(statement)), ("limit", .number("\(limit)")), ("timeout", timeout.map { .string($0) })])
   }
 }

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Foundation
-import PenstockClient
+import HTTPClient
 
 /// `--url`, on the commands that ask the query service.
 struct ServiceOptions: ParsableArguments {

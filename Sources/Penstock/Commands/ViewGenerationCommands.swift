@@ -55,7 +55,7 @@ struct ViewApplyCommand: AsyncParsableCommand {
     // Wrong files are told here, with their lines, before anybody is asked.
     let catalog = try readViews(file)
     let answer = try await service.client().send(
-      "POST", ["v1", "views", "apply"], query: hold ? [("hold", "true")] : [], body: Data(catalog.yaml.utf8),
+      "POST", ["v1", "views", "apply"], query: hold ? [("hold", "true")] : [], body: catalog.yaml,
       contentType: "application/yaml")
     if outputOptions.output == .json { return try StandardStream.output.write(answer.text + "\n") }
     var table = Table([Table.Column("view"), Table.Column("generation", isNumber: true), Table.Column("action")])

@@ -54,10 +54,9 @@ struct ViewExportCommand: AsyncParsableCommand {
 
   func run() async throws {
     let client = try service.client()
-    let answer = try await client.answer(
-      to: ServiceClient.Question(url: try client.url(["v1", "views"], [("format", "yaml")])))
+    let answer = try await client.answer(to: client.question(["v1", "views"], [("format", "yaml")]))
     guard answer.status == 200 else { throw client.problem(answer) }
-    let yaml = String(decoding: answer.body, as: UTF8.self)
+    let yaml = String(decoding: answer.body.readableBytesView, as: UTF8.self)
     let catalog: ViewCatalog
     do throws(ViewCatalogError) {
       catalog = try ViewCatalog(yaml: yaml, file: client.baseURL, bytesMax: ViewCatalog.writtenBytesMax)

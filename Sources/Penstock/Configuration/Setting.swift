@@ -1,9 +1,8 @@
-/// One key of the configuration, declared once: its name, default, bounds and meaning. Reading, `penstock config check` and
+/// One key of the configuration, declared once: its name, bounds and meaning. Reading, `penstock config check` and
 /// docs/configuration.md all follow from it.
 struct Setting<Value: Sendable>: Sendable {
   /// As written in the file, sections joined by dots: `log.segment_bytes_max`.
   let name: String
-  let defaultValue: Value
   /// Ends the sentence "expected …": the kind and its bounds.
   let expected: String
   /// What it does, in one sentence.
@@ -27,9 +26,9 @@ struct SettingDeclaration: Sendable {
   /// `PENSTOCK_LOG__RETENTION__AGE`
   let environmentVariable: String
 
-  init<Value>(_ setting: Setting<Value>) {
+  init<Value>(_ setting: Setting<Value>, default defaultValue: Value) {
     name = setting.name
-    defaultText = setting.format(setting.defaultValue)
+    defaultText = setting.format(defaultValue)
     expected = setting.expected
     help = setting.help
     isSecret = setting.isSecret
@@ -39,9 +38,9 @@ struct SettingDeclaration: Sendable {
 }
 
 extension Setting where Value == String {
-  static func path(_ name: String, default defaultValue: String, help: String) -> Self {
+  static func path(_ name: String, help: String) -> Self {
     Setting(
-      name: name, defaultValue: defaultValue, expected: "a path, relative to the working directory or absolute", help: help,
+      name: name, expected: "a path, relative to the working directory or absolute", help: help,
       isSecret: false, parse: { $0?.isEmpty == false ? $0 : nil }, format: { $0 })
   }
 }
@@ -49,11 +48,11 @@ extension Setting where Value == String {
 extension Setting where Value == String {
   /// - Parameter isValid: Whether a text of 1 to 1024 bytes is a value.
   static func text(
-    _ name: String, default defaultValue: String, expected: String = "a text of 1 to 1024 bytes", help: String,
+    _ name: String, expected: String = "a text of 1 to 1024 bytes", help: String,
     isValid: @escaping @Sendable (String) -> Bool = { _ in true }
   ) -> Self {
     Setting(
-      name: name, defaultValue: defaultValue, expected: expected, help: help, isSecret: false,
+      name: name, expected: expected, help: help, isSecret: false,
       parse: { $0.flatMap { (1...1024).contains($0.utf8.count) && isValid($0) ? $0 : nil } }, format: { $0 })
   }
 }
@@ -62,7 +61,7 @@ extension Setting where Value == String? {
   /// A value that is masked wherever it is shown. Set it by `…_FILE`, so that `ps` and the environment do not carry it.
   static func secret(_ name: String, bytes: ClosedRange<Int> = 1...4096, help: String) -> Self {
     Setting(
-      name: name, defaultValue: nil, expected: "null, or a secret of \(bytes.lowerBound) to \(bytes.upperBound) bytes",
+      name: name, expected: "null, or a secret of \(bytes.lowerBound) to \(bytes.upperBound) bytes",
       help: help,
       isSecret: true, parse: optional { bytes.contains($0.utf8.count) }, format: { $0 })
   }
@@ -77,7 +76,7 @@ extension Setting where Value == String? {
     isValid: @escaping @Sendable (String) -> Bool = { _ in true }
   ) -> Self {
     Setting(
-      name: name, defaultValue: nil, expected: expected, help: help, isSecret: false,
+      name: name, expected: expected, help: help, isSecret: false,
       parse: optional { (1...1024).contains($0.utf8.count) && isValid($0) }, format: { $0 })
   }
 
@@ -92,21 +91,17 @@ extension Setting where Value == String? {
 }
 
 extension Setting where Value == ListenAddress {
-  static func address(_ name: String, default defaultText: StaticString, help: String) -> Self {
-    guard let address = ListenAddress(parsing: "\(defaultText)") else {
-      preconditionFailure("\(name): the default is no address: \(defaultText)")
-    }
-    return Setting(
-      name: name, defaultValue: address, expected: "an address and a port, as 127.0.0.1:4000 or [::1]:4000", help: help,
+  static func address(_ name: String, help: String) -> Self {
+    Setting(
+      name: name, expected: "an address and a port, as 127.0.0.1:4000 or [::1]:4000", help: help,
       isSecret: false, parse: { $0.flatMap(ListenAddress.init(parsing:)) }, format: { $0.description })
   }
 }
 
 extension Setting where Value == Int {
-  static func count(_ name: String, default defaultValue: Int, in bounds: ClosedRange<Int>, help: String) -> Self {
-    precondition(bounds.contains(defaultValue), "\(name): the default is out of bounds")
-    return Setting(
-      name: name, defaultValue: defaultValue, expected: "a whole number from \(bounds.lowerBound) to \(bounds.upperBound)",
+  static func count(_ name: String, in bounds: ClosedRange<Int>, help: String) -> Self {
+    Setting(
+      name: name, expected: "a whole number from \(bounds.lowerBound) to \(bounds.upperBound)",
       help: help, isSecret: false,
       parse: { text in
         guard let text, text.utf8.allSatisfy({ (48...57).contains($0) || $0 == 45 }), let number = Int(text),
@@ -119,12 +114,11 @@ extension Setting where Value == Int {
 
   /// The value is in bytes.
   static func size(
-    _ name: String, default defaultValue: ByteCount, in bounds: ClosedRange<ByteCount>, help: String
+    _ name: String, in bounds: ClosedRange<ByteCount>, help: String
   ) -> Self {
-    precondition(bounds.contains(defaultValue), "\(name): the default is out of bounds")
-    return Setting(
-      name: name, defaultValue: defaultValue.bytes,
-      expected: "a size from \(bounds.lowerBound) to \(bounds.upperBound), as 64KiB or 1MiB", help: help, isSecret: false,
+    Setting(
+      name: name, expected: "a size from \(bounds.lowerBound) to \(bounds.upperBound), as 64KiB or 1MiB", help: help,
+      isSecret: false,
       parse: { text in
         guard let text, let size = ByteCount(parsing: text), bounds.contains(size) else { return nil }
         return size.bytes
@@ -136,9 +130,9 @@ extension Setting where Value == Int {
 extension Setting where Value == Int? {
   /// `null`, the default, stands for no limit.
   static func optionalCount(_ name: String, in bounds: ClosedRange<Int>, help: String) -> Self {
-    let count = Setting<Int>.count(name, default: bounds.lowerBound, in: bounds, help: help)
+    let count = Setting<Int>.count(name, in: bounds, help: help)
     return Setting(
-      name: name, defaultValue: nil, expected: "null, or \(count.expected)", help: help, isSecret: false,
+      name: name, expected: "null, or \(count.expected)", help: help, isSecret: false,
       parse: { text in
         guard text != nil else { return .some(nil) }
         guard let number = count.parse(text) else { return nil }
@@ -150,7 +144,7 @@ extension Setting where Value == Int? {
   /// The value is in bytes; `null`, the default, stands for no limit.
   static func optionalSize(_ name: String, in bounds: ClosedRange<ByteCount>, help: String) -> Self {
     Setting(
-      name: name, defaultValue: nil, expected: "null, or a size from \(bounds.lowerBound) to \(bounds.upperBound)",
+      name: name, expected: "null, or a size from \(bounds.lowerBound) to \(bounds.upperBound)",
       help: help, isSecret: false,
       parse: { text in
         guard let text else { return .some(nil) }
@@ -163,11 +157,10 @@ extension Setting where Value == Int? {
 
 extension Setting where Value == Duration {
   static func duration(
-    _ name: String, default defaultValue: Duration, in bounds: ClosedRange<Duration>, help: String
+    _ name: String, in bounds: ClosedRange<Duration>, help: String
   ) -> Self {
-    precondition(bounds.contains(defaultValue), "\(name): the default is out of bounds")
-    return Setting(
-      name: name, defaultValue: defaultValue,
+    Setting(
+      name: name,
       expected: "a duration from \(bounds.lowerBound.settingText) to \(bounds.upperBound.settingText), as 500ms or 1h30m",
       help: help, isSecret: false,
       parse: { text in
@@ -182,8 +175,8 @@ extension Setting where Value == Duration? {
   /// `null`, the default, stands for no limit.
   static func optionalDuration(_ name: String, in bounds: ClosedRange<Duration>, help: String) -> Self {
     Setting(
-      name: name, defaultValue: nil,
-      expected: "null, or a duration from \(bounds.lowerBound.settingText) to \(bounds.upperBound.settingText)", help: help,
+      name: name, expected: "null, or a duration from \(bounds.lowerBound.settingText) to \(bounds.upperBound.settingText)",
+      help: help,
       isSecret: false,
       parse: { text in
         guard let text else { return .some(nil) }
@@ -195,10 +188,9 @@ extension Setting where Value == Duration? {
 }
 
 extension Setting where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
-  static func choice(_ name: String, default defaultValue: Value, help: String) -> Self {
+  static func choice(_ name: String, help: String) -> Self {
     Setting(
-      name: name, defaultValue: defaultValue,
-      expected: "one of " + Value.allCases.map(\.rawValue).joined(separator: ", "), help: help, isSecret: false,
+      name: name, expected: "one of " + Value.allCases.map(\.rawValue).joined(separator: ", "), help: help, isSecret: false,
       parse: { $0.flatMap(Value.init(rawValue:)) }, format: { $0.rawValue })
   }
 }

@@ -1,5 +1,5 @@
 import ArgumentParser
-import PenstockClient
+import HTTPClient
 
 #if Secure
   import Identity

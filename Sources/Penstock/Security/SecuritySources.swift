@@ -1,9 +1,9 @@
 #if Secure
   import Events
   import Foundation
+  import HTTPClient
   import Identity
   import Logging
-  import PenstockClient
   import Synchronization
 
   /// The files and the URL that tokens, keys and certificates come from, and what was made of them.
@@ -189,15 +189,15 @@
 
     private func fetch(_ url: ServiceURL) async throws(KeyFileError) -> [UInt8] {
       var exchange = HTTPExchange(url)
-      exchange.headers = [("Accept", "application/json")]
+      exchange.request.headers.add(name: "Accept", value: "application/json")
+      exchange.request.answerBytesMax = KeySet.bytesMax
       exchange.timeout = SecuritySources.fetchTimeout
-      exchange.bodyBytesMax = KeySet.bytesMax
       let tls: ClientTLS
       do { tls = try ClientTLS() } catch { throw KeyFileError("\(url): \(error)") }
-      do throws(HTTPExchange.Failure) {
+      do throws(ClientFailure) {
         let answer = try await exchange.run(secure: { try tls.secure($0, host: $1) })
-        guard answer.status == 200 else { throw .broken("it answered \(answer.status)") }
-        return answer.body
+        guard answer.status == 200 else { throw .malformed("it answered \(answer.status)") }
+        return Array(answer.body.readableBytesView)
       } catch {
         throw KeyFileError("\(url): \(error)")
       }

@@ -16,7 +16,7 @@ enum Demo {
     settings.ingest.listen = ListenAddress(host: "127.0.0.1", port: 0)
     settings.query.listen = ListenAddress(host: "127.0.0.1", port: 0)
     settings.auth.disable()
-    settings.tls.files = nil
+    settings.tls = TLSSettings()
     let service = DemoRun(
       settings: settings, catalog: try readViews(try resource("demo-views.yaml")), data: try resource("weather-2013.ndjson.gz"),
       registry: Services.bootstrapMetrics(), once: once)

@@ -37,7 +37,7 @@ struct EmbeddedServices: Sendable {
     let loops = ProcessInfo.processInfo.activeProcessorCount
     let group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
     let log = try await SegmentedLog.open(
-      LogConfiguration(settings, ingestLoops: loops + IngestConfiguration(settings).reactors),
+      LogConfiguration(settings, ingestLoops: loops + settings.ingest.reactors),
       logger: .module("log"))
     let watch = Task { await log.runWatch() }
     var started: [@Sendable () async -> Void] = [
@@ -66,7 +66,7 @@ struct EmbeddedServices: Sendable {
       let rejectsFile = RejectsFile(folder: settings.data, logger: logger)
       for instance in rejectsFile.read() where instance.name.isEmpty { rejects.note(instance.entries) }
       let query = QueryService(
-        configuration: QueryConfiguration(settings), store: compute, admin: compute, log: log, probe: probe,
+        configuration: settings.query, store: compute, admin: compute, log: log, probe: probe,
         late: compute, adHoc: AdHocAggregation(log: log, threads: loops),
         ingest: { registry.ingestReport(totals, suspects) },
         rejects: { rejects.newestFirst() },
@@ -77,7 +77,7 @@ struct EmbeddedServices: Sendable {
       }
       started.append { await query.shutDown(timeout: .seconds(10)) }
       let ingest = IngestService(
-        configuration: IngestConfiguration(settings), log: log, gate: security.gate, secure: security.secure, group: group,
+        configuration: settings.ingest, log: log, gate: security.gate, secure: security.secure, group: group,
         probe: probe, logger: .module("ingest"), totals: totals, rejects: rejects, suspects: suspects)
       let ingestAddress = try await listening("ingest", settings.ingest.listen) {
         let address = try await ingest.start()
@@ -157,21 +157,9 @@ extension SegmentedLog {
 
 extension LogConfiguration {
   init(_ settings: Settings, ingestLoops: Int) {
-    self.init(directory: settings.data)
-    partitions = settings.log.partitions
-    isPartitionCountFixed = settings.log.isPartitionsGiven
-    sync =
-      switch settings.log.sync {
-      case .always: .always
-      case .interval: .interval(settings.log.syncInterval)
-      case .never: .never
-      }
-    segmentBytesMax = settings.log.segmentBytesMax
-    codec = settings.log.codec == .deflate ? .deflate : .none
-    dedupWindow = settings.ingest.dedupWindow
-    dedupIdentitiesMax = settings.log.dedupIdentitiesMax
-    retention = Retention(age: settings.log.retentionAge, bytes: settings.log.retentionBytes)
-    diskReserveBytes = settings.log.diskReserve
+    self = settings.log.configuration
+    directory = settings.data
+    if case .interval = sync { sync = .interval(settings.log.syncInterval) }
     // Each loop may have this much under way to one partition before it stops reading.
     pendingBytesMax = max(pendingBytesMax, ingestLoops * IngestService.pendingBytesPerLoopMax)
   }
@@ -179,42 +167,7 @@ extension LogConfiguration {
 
 extension ComputeConfiguration {
   init(_ settings: Settings) {
-    self.init(
-      directory: settings.data + "/compute", workers: settings.compute.workers,
-      checkpointInterval: settings.compute.checkpointInterval, changedRowsMax: settings.compute.changedRowsMax,
-      memoryBytesMax: settings.compute.memoryBytesMax, lateEventsMax: settings.compute.lateEventsMax,
-      keptCheckpointsMax: settings.compute.keptCheckpoints,
-      keptCheckpointInterval: settings.compute.keptCheckpointInterval, keptBytesMax: settings.compute.keptBytesMax,
-      neighbours: settings.compute.neighbours,
-      acceptedLog: settings.compute.acceptLog.flatMap { LogIdentity(parsing: $0) })
-  }
-}
-
-extension IngestConfiguration {
-  init(_ settings: Settings) {
-    self.init(
-      host: settings.ingest.listen.host, port: settings.ingest.listen.port, messageBytesMax: settings.ingest.messageBytesMax,
-      unackedMessagesMax: settings.ingest.unackedMessagesMax, heartbeat: settings.ingest.heartbeat,
-      serving: settings.ingest.serving, hosts: settings.ingest.hosts, origins: settings.ingest.origins,
-      deviceConnectionsMax: settings.ingest.deviceConnectionsMax,
-      deviceEventsPerSecondMax: settings.ingest.deviceEventsPerSecondMax,
-      reactors: settings.ingest.reactors)
-  }
-}
-
-extension QueryConfiguration {
-  init(_ settings: Settings) {
-    self.init(
-      host: settings.query.listen.host, port: settings.query.listen.port, hosts: settings.query.hosts,
-      origins: settings.query.origins, serving: settings.query.serving, rowsMax: settings.query.rowsMax,
-      pinnedBytesMax: settings.query.pinnedBytesMax,
-      pinnedLifetime: settings.query.pinnedLifetime, exportsMax: settings.query.exportsMax,
-      exportTimeMax: settings.query.exportTimeMax, streamsMax: settings.query.streamsMax,
-      streamRowsMax: settings.query.streamRowsMax, streamBytesMax: settings.query.streamBytesMax,
-      streamsBytesMax: settings.query.streamsBytesMax, aggregateRowsMax: settings.query.aggregateRowsMax,
-      sqlThreads: settings.query.sqlThreads, sqlTimeout: settings.query.sqlTimeout,
-      sqlMemoryBytesMax: settings.query.sqlMemoryBytesMax, sqlViewRowsMax: settings.query.sqlViewRowsMax,
-      sqlAnswerBytesMax: settings.query.sqlAnswerBytesMax,
-      sqlValueBytesMax: settings.query.sqlValueBytesMax)
+    self = settings.compute.configuration
+    directory = settings.data + "/compute"
   }
 }

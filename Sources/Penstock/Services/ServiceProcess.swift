@@ -161,7 +161,7 @@
       let settings = settings
       let (totals, rejects, suspects) = (ReceivedEventsCount(), RecentRejects(), SuspectSources())
       let ingest = IngestService(
-        configuration: IngestConfiguration(settings), log: log, gate: security.gate, secure: security.secure, group: group,
+        configuration: settings.ingest, log: log, gate: security.gate, secure: security.secure, group: group,
         probe: probe { [("log", await log.problem())] }, logger: logger, totals: totals, rejects: rejects, suspects: suspects)
       let address = try await EmbeddedServices.listening("ingest", settings.ingest.listen) {
         let bound = try await ingest.start()
@@ -221,7 +221,7 @@
       let store = RemoteViewStore(client: computeClient, partitionCount: log.partitionCount, logger: logger)
       let mesh = mesh
       let query = QueryService(
-        configuration: QueryConfiguration(settings), store: store, admin: RemoteViewAdmin(store), log: log,
+        configuration: settings.query, store: store, admin: RemoteViewAdmin(store), log: log,
         probe: probe(dispensable: { [("log", await log.problem())] }) {
           [("compute", await store.problem())]
         },
@@ -280,7 +280,7 @@
       let client = WireClient(dialler: mesh.dialler(to: .log), group: group)
       var configuration = RemoteLog.Configuration(patience: patience)
       // Each loop, and each reactor, may have this much under way to one partition before it stops reading.
-      let loops = ProcessInfo.processInfo.activeProcessorCount + IngestConfiguration(settings).reactors
+      let loops = ProcessInfo.processInfo.activeProcessorCount + settings.ingest.reactors
       configuration.pendingBytesMax = max(configuration.pendingBytesMax, loops * IngestService.pendingBytesPerLoopMax)
       return (client, try await RemoteLog.connect(client, configuration: configuration, logger: logger))
     }

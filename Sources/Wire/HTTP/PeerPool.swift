@@ -1,5 +1,5 @@
+import HTTPClient
 import NIOCore
-import NIOHTTP1
 
 /// The connections of one event loop to the instances of one service. Belongs to that loop.
 ///
@@ -7,6 +7,9 @@ import NIOHTTP1
 final class PeerPool {
   static let connectionsMax = 64
   static let waitingMax = 4096
+  /// Connections idle for this long are closed: what is not used need not be kept authorised.
+  static let idleTimeout = TimeAmount.seconds(60)
+
   private struct Waiting {
     var id: UInt64
     var request: WireRequest
@@ -16,7 +19,7 @@ final class PeerPool {
 
   private struct Lines {
     var peer: Peer
-    var idle: [PeerConnection] = []
+    var idle: [ClientConnection] = []
     var open = 0
     /// Being opened, among `open`.
     var opening = 0
@@ -26,7 +29,7 @@ final class PeerPool {
   let eventLoop: any EventLoop
   private let dialler: any PeerDialler
   private var lines: [String: Lines] = [:]
-  private var busy: [UInt64: PeerConnection] = [:]
+  private var busy: [UInt64: ClientConnection] = [:]
   private var isClosed = false
 
   init(dialler: any PeerDialler, eventLoop: any EventLoop) {
@@ -51,7 +54,7 @@ final class PeerPool {
     while let connection = line.idle.popLast() {
       guard connection.isUsable else { continue }
       lines[peer.id] = line
-      start(waiting, on: connection)
+      start(waiting, on: connection, to: peer)
       return promise.futureResult
     }
     guard line.waiting.count < PeerPool.waitingMax else {
@@ -106,13 +109,10 @@ final class PeerPool {
     lines[peer.id]?.open += 1
     lines[peer.id]?.opening += 1
     let bound = NIOLoopBound(self, eventLoop: eventLoop)
-    let service = dialler.service
     dialler.connect(to: peer, on: eventLoop) { channel in
       channel.eventLoop.makeCompletedFuture {
-        let operations = channel.pipeline.syncOperations
-        try operations.addHandler(IdleStateHandler(allTimeout: PeerConnection.idleTimeout))
-        try operations.addHTTPClientHandlers(leftOverBytesStrategy: .dropBytes, enableOutboundHeaderValidation: true)
-        try operations.addHandler(PeerConnection(peer: peer, service: service))
+        try channel.pipeline.syncOperations.addHandler(IdleStateHandler(allTimeout: PeerPool.idleTimeout))
+        try ClientConnection(objection: WireVersion.objection(to:)).add(to: channel)
       }
     }.whenComplete { result in bound.value.opened(peer, result) }
   }
@@ -121,19 +121,19 @@ final class PeerPool {
     lines[peer.id]?.opening -= 1
     switch result {
     case .success(let channel):
-      guard !isClosed, let connection = try? channel.pipeline.syncOperations.handler(type: PeerConnection.self) else {
+      guard !isClosed, let connection = try? channel.pipeline.syncOperations.handler(type: ClientConnection.self) else {
         channel.close(promise: nil)
         closed(peer.id)
         return
       }
       connection.onIdle = { [weak self, weak connection] isUsable in
         guard let self, let connection else { return }
-        isUsable ? returned(connection) : closed(connection.peer.id)
+        isUsable ? returned(connection, of: peer) : closed(peer.id)
       }
       guard channel.isActive, connection.isUsable else {
         return failWaiting(peer, PeerError(.unreachable, service: dialler.service, peer: peer, "the connection ended at once"))
       }
-      returned(connection)
+      returned(connection, of: peer)
     case .failure(let error):
       failWaiting(
         peer, error as? PeerError ?? PeerError(.unreachable, service: dialler.service, peer: peer, "\(error)"))
@@ -157,21 +157,25 @@ final class PeerPool {
   }
 
   /// A connection can take the next request.
-  private func returned(_ connection: PeerConnection) {
-    guard !isClosed, var line = lines[connection.peer.id] else { return connection.close() }
+  private func returned(_ connection: ClientConnection, of peer: Peer) {
+    guard !isClosed, var line = lines[peer.id] else { return connection.close() }
     if !line.waiting.isEmpty {
       let next = line.waiting.removeFirst()
-      lines[connection.peer.id] = line
-      return start(next, on: connection)
+      lines[peer.id] = line
+      return start(next, on: connection, to: peer)
     }
     line.idle.append(connection)
-    lines[connection.peer.id] = line
+    lines[peer.id] = line
   }
 
-  private func start(_ waiting: Waiting, on connection: PeerConnection) {
+  private func start(_ waiting: Waiting, on connection: ClientConnection, to peer: Peer) {
     busy[waiting.id] = connection
     let bound = NIOLoopBound(self, eventLoop: eventLoop)
     waiting.promise.futureResult.whenComplete { _ in bound.value.busy[waiting.id] = nil }
-    connection.send(waiting.request, deadline: waiting.deadline, promise: waiting.promise)
+    let (request, service) = (waiting.request, dialler.service)
+    connection.send(request.http(to: service), deadline: waiting.deadline) { outcome in
+      waiting.promise.succeed(
+        outcome.map { WireResponse($0) }.mapError { PeerError($0, of: request, service: service, peer: peer) })
+    }
   }
 }

@@ -1,4 +1,5 @@
 import Events
+import HTTPClient
 import NIOCore
 import NIOHTTP1
 import Serving
@@ -36,6 +37,15 @@ public struct WireRequest: Sendable {
     self.init(.POST, target, contentType: WireContent.json, body: ByteBuffer(bytes: bytes), answerBytesMax: answerBytesMax)
   }
 
+  /// As it is sent to a service.
+  func http(to service: String) -> ClientRequest {
+    var headers: HTTPHeaders = ["Host": service, WireVersion.header: String(WireVersion.current)]
+    if let log { headers.add(name: WireVersion.logHeader, value: log) }
+    if let id { headers.add(name: RequestID.header, value: id.description) }
+    if let contentType { headers.add(name: "Content-Type", value: contentType) }
+    return ClientRequest(method, target, headers: headers, body: body, answerBytesMax: answerBytesMax)
+  }
+
   public var path: Substring { target.prefix { $0 != "?" } }
 
   /// The query's parameters, decoded; of a name that comes twice, the last counts. Nil when one is no percent-encoded UTF-8.
@@ -70,6 +80,13 @@ public struct WireResponse: Sendable {
     var bytes: [UInt8] = []
     json.write(to: &bytes)
     self.init(status: status, contentType: WireContent.json, body: ByteBuffer(bytes: bytes))
+  }
+
+  /// As it came.
+  init(_ answer: ClientAnswer) {
+    var headers: [String: String] = [:]
+    for (name, value) in answer.headers { headers[name.lowercased()] = value }
+    self.init(status: answer.status, contentType: headers["content-type"] ?? "", headers: headers, body: answer.body)
   }
 
   /// - Parameters:

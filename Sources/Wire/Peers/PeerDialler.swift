@@ -1,3 +1,4 @@
+import HTTPClient
 import NIOCore
 
 /// The seam between those who ask a service of ours and what finds and reaches its instances: the mesh, or plain loopback sockets in tests.
@@ -61,6 +62,22 @@ public struct PeerError: Error, Sendable, Hashable, CustomStringConvertible {
     self.service = service
     self.peer = peer
     self.detail = detail
+  }
+
+  /// Why a request that was given to a connection has no answer.
+  init(_ failure: ClientFailure, of request: WireRequest, service: String, peer: Peer) {
+    let (code, detail): (Code, String) =
+      switch failure {
+      case .unreachable(let error): (.unreachable, "\(error)")
+      case .timedOut: (.timeout, "no answer in time to \(request.method) \(request.path)")
+      case .tooLarge(let bytesMax): (.malformed, "the answer is longer than \(bytesMax) bytes")
+      case .malformed(let reason): (.malformed, reason)
+      case .broken(let error as PeerError): (error.code, error.detail)
+      case .broken(let error): (.disconnected, "\(error)")
+      case .ended: (.disconnected, "the connection ended")
+      case .cancelled: (.closed, "given up by the caller")
+      }
+    self.init(code, service: service, peer: peer, detail)
   }
 
   public var description: String {

@@ -43,8 +43,7 @@ struct LogRetainCommand: ParsableCommand {
   }
 
   private func retention() throws -> LogConfiguration.Retention {
-    let settings = try stored.configuration.load().settings.log
-    var retention = LogConfiguration.Retention(age: settings.retentionAge, bytes: settings.retentionBytes)
+    var retention = try stored.configuration.load().settings.log.configuration.retention
     if let age {
       guard let duration = Duration(settingText: age) else {
         throw CommandFailure("--age: expected a duration, as 30d or 12h, not '\(age.prefix(64))'", exitCode: .usage)
