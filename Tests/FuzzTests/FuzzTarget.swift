@@ -4,7 +4,7 @@ import Testing
 /// that is refused is right.
 struct FuzzTarget: Sendable, CustomTestStringConvertible {
   let name: String
-  /// What inputs may hold: words of its grammar, magic numbers.
+  /// Pieces that inputs may hold: words of the grammar, magic numbers.
   let dictionary: [[UInt8]]
   /// Inputs to begin with, beside those in the folder of the corpus.
   let seeds: @Sendable () -> [[UInt8]]
@@ -15,7 +15,7 @@ struct FuzzTarget: Sendable, CustomTestStringConvertible {
   static let all: [FuzzTarget] = [.batch, .json, .webSocket, .expression, .query]
 }
 
-/// What a target found wrong.
+/// A fault that a target found.
 struct FuzzFinding: Error, CustomStringConvertible {
   let description: String
   init(_ description: String) { self.description = description }

@@ -56,7 +56,7 @@ private struct PartitionExpectation {
   var model = PartitionModel()
   /// Acknowledged: the first so many of `model`.
   var start = 0
-  /// Of batches that failed since the last start: they may turn up after a restart, or not.
+  /// The events of batches that failed since the last start: they may turn up after a restart, or not.
   var uncertain: [[Event]] = []
   var isBroken = false
   var checkpoint = Fold()
@@ -319,7 +319,7 @@ private struct Simulation {
       let found = try await readAll(log, partition)
       let known = Array(expected.model.events.dropFirst(start))
       if found.count < known.count, hasLostPower, configuration.sync != .always {
-        // What was acknowledged and not synced may be lost, from the end on, but nothing of what a reader was shown under `interval`.
+        // Under `interval`, batches acknowledged and not synced may be lost, from the end on, but none that a reader was shown.
         var model = PartitionModel()
         for event in expected.model.events.prefix(start + found.count) { _ = model.append([event]) }
         expected.model = model
@@ -406,7 +406,7 @@ private struct Simulation {
   }
 }
 
-/// What became of the batches of one step.
+/// The results of the batches of one step.
 private final class Results: Sendable {
   private let values = Mutex<[Int: Result<AppendReceipt, LogError>]>([:])
   func put(_ result: Result<AppendReceipt, LogError>, at index: Int) { values.withLock { $0[index] = result } }

@@ -1,15 +1,16 @@
-/// Writes batches' events as CloudEvents JSON straight from the columns: what exports and pages of events are made of.
+/// Writes batches' events as CloudEvents JSON straight from the columns, for exports and pages of events.
 ///
-/// Each is what `Event.writeJSON` writes. Strings are escaped once a batch, however many rows have them.
+/// The result is that of `Event.writeJSON`. Strings are escaped once a batch, however many rows have them.
 public struct EventLineWriter: ~Copyable {
-  /// What is written besides the events themselves.
+  /// The members written besides the events' own.
   public struct Style: Sendable {
     /// An event a line.
     public static let lines = Style(separator: 0x0A)
 
-    /// Follows each event.
+    /// The byte that follows each event.
     public var separator: UInt8
-    /// Whether each event has its place in the log, as `logpartition` and `logoffset`: instead of attributes of its own of these names.
+    /// Whether each event has its place in the log, as `logpartition` and `logoffset`, instead of its own attributes of these
+    /// names.
     public var hasPlace: Bool
 
     public init(separator: UInt8, hasPlace: Bool = false) {
@@ -24,7 +25,7 @@ public struct EventLineWriter: ~Copyable {
   private var output = GrowableBuffer<UInt8>(capacity: 1 << 16)
   /// Escaped strings of the present batch, back to back.
   private var escaped = GrowableBuffer<UInt8>(capacity: 4096)
-  /// Where each string code's escaped text lies; 0 ..< 0 until asked for.
+  /// The range of each string code's escaped text; 0 ..< 0 until asked for.
   private var places: [(start: Int32, end: Int32)] = []
   private var scratch: [UInt8] = []
 
@@ -39,12 +40,12 @@ public struct EventLineWriter: ~Copyable {
 
   public mutating func removeAll() { output.removeAll(keepingAtMost: 16 << 20) }
 
-  /// Appends the events of some rows, a line each.
+  /// Appends the events of some rows, one a line.
   /// - Parameters:
-  ///   - batch: Whose rows they are.
-  ///   - rows: Within the batch's count.
+  ///   - batch: The rows' batch.
+  ///   - rows: Rows within the batch's count.
   ///   - times: Events of other times are left out; nil takes all.
-  /// - Returns: How many were written.
+  /// - Returns: The number of events written.
   public mutating func append(_ batch: ColumnBatch, _ rows: Range<Int>, times: Range<Int64>? = nil) -> Int {
     guard let times else { return append(batch, Array(rows), as: .lines) }
     let eventTimes = batch.times()
@@ -53,11 +54,11 @@ public struct EventLineWriter: ~Copyable {
 
   /// Appends the events of some rows.
   /// - Parameters:
-  ///   - batch: Whose rows they are.
-  ///   - rows: Ascending, within the batch's count.
-  ///   - style: What is written besides.
-  ///   - bytesMax: With so many bytes written no further event is.
-  /// - Returns: How many were written.
+  ///   - batch: The rows' batch.
+  ///   - rows: Ascending rows within the batch's count.
+  ///   - style: The members to write besides the events' own.
+  ///   - bytesMax: Once this many bytes are written, no further event is.
+  /// - Returns: The number of events written.
   public mutating func append(_ batch: ColumnBatch, _ rows: [Int], as style: Style, bytesMax: Int = .max) -> Int {
     guard let lowest = rows.first, let highest = rows.last else { return 0 }
     escaped.removeAll(keepingAtMost: 1 << 20)
@@ -76,7 +77,7 @@ public struct EventLineWriter: ~Copyable {
     return written
   }
 
-  /// A batch's columns as rows are written from them.
+  /// A batch's columns, prepared for writing rows.
   private struct Columns {
     let times: [Int64]
     let sources: [UInt32]
@@ -190,8 +191,8 @@ public struct EventLineWriter: ~Copyable {
     }
   }
 
-  /// Writes a string of the batch's table. A code is a string in all rows or raw in all: the two have columns of their own, and raw JSON
-  /// that is also a string elsewhere is rare enough to be escaped each time.
+  /// Writes a string of the batch's table. A code is either a string in all rows or raw JSON in all: the two have columns of
+  /// their own. Raw JSON that is also a string elsewhere is rare, so it is escaped each time.
   private mutating func writeString(_ code: Int, _ batch: ColumnBatch, isRaw: Bool = false) {
     if isRaw {
       scratch.removeAll(keepingCapacity: true)
@@ -246,7 +247,7 @@ public struct EventLineWriter: ~Copyable {
     output.setCount(output.count + digits)
   }
 
-  /// As `Timestamp.description`.
+  /// Writes the time as `Timestamp.description` does.
   private mutating func writeTime(_ nanoseconds: Int64) {
     let (secondsOfEpoch, fraction) = nanoseconds.flooredQuotientAndRemainder(by: 1_000_000_000)
     let (days, secondOfDay) = secondsOfEpoch.flooredQuotientAndRemainder(by: 86400)

@@ -7,7 +7,7 @@
 /// 64-bit range, signed or not, can be held.
 enum IntegerEncoding {
   static let prefixBytes = 16
-  /// What event times are tried to be whole multiples of, from a minute to a microsecond, past their smallest.
+  /// The units tried for event times, past the smallest time: all times must be whole multiples. From a minute to a microsecond.
   static let timeUnits: [UInt64] = [60_000_000_000, 1_000_000_000, 1_000_000, 1000]
 
   @inline(__always) static func bytes(width: Int, count: Int) -> Int { prefixBytes + width * count }

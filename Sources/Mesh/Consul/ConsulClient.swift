@@ -5,9 +5,9 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// Asks the local Consul agent, over HTTP on loopback.
+/// Sends requests to the local Consul agent, over HTTP on loopback.
 ///
-/// Nothing is tried again here: watches (`watch`) and the loops of the registration and of leases do so with their own backoff.
+/// The client retries nothing: watches (`watch`) and the loops of the registration and of leases do so with their own backoff.
 public final class ConsulClient: Sendable {
   let configuration: ConsulConfiguration
   let logger: Logger
@@ -69,7 +69,7 @@ public final class ConsulClient: Sendable {
       return try await withTaskCancellationHandler {
         try await promise.futureResult.get()
       } onCancel: {
-        // Not left to the closing: one that meets the connection just being made is not told of by the channel.
+        // Closing the channel is not enough: a channel that is just being connected does not report it.
         promise.fail(ConsulError(.cancelled, request: request.place, "the task was cancelled"))
         connected.whenSuccess { $0.close(promise: nil) }
       }
@@ -118,6 +118,6 @@ public final class ConsulClient: Sendable {
 }
 
 extension ConsulResponse {
-  /// For messages.
+  /// The body as text, for messages.
   var text: String { String(buffer: body.getSlice(at: body.readerIndex, length: min(body.readableBytes, 512)) ?? ByteBuffer()) }
 }

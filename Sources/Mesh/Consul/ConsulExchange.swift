@@ -3,9 +3,9 @@ import NIOHTTP1
 
 struct ConsulRequest: Sendable {
   var method: HTTPMethod = .GET
-  /// From `/v1/`, of characters that need no escaping.
+  /// The path from `/v1/` on, in characters that need no escaping.
   var path: String
-  /// Without `?`, escaped.
+  /// The query, without `?`, escaped.
   var query = ""
   var body: ByteBuffer?
   var timeout: Duration?
@@ -16,12 +16,12 @@ struct ConsulRequest: Sendable {
 
 struct ConsulResponse: Sendable {
   var status: Int
-  /// `X-Consul-Index`: what the next blocking query waits beyond. At least 1 where there is one.
+  /// `X-Consul-Index`: the next blocking query waits for an index beyond it. At least 1 where there is one.
   var index: UInt64?
   var body: ByteBuffer
 }
 
-/// One request and its answer on a connection of their own.
+/// One request and its answer, on a connection of its own.
 ///
 /// The agent is on this machine and asked a few times a second: a connection each costs less than the care that pooled ones need.
 final class ConsulExchange: ChannelInboundHandler {
@@ -46,7 +46,7 @@ final class ConsulExchange: ChannelInboundHandler {
   }
 
   func channelActive(context: ChannelHandlerContext) {
-    // Closed by a cancellation before it was announced.
+    // A cancellation closed the channel before it was announced.
     guard context.channel.isActive else { return }
     var headers: HTTPHeaders = ["Host": host, "Connection": "close", "Accept": "application/json"]
     if let token { headers.add(name: "X-Consul-Token", value: token) }
@@ -94,7 +94,7 @@ final class ConsulExchange: ChannelInboundHandler {
 }
 
 extension TimeAmount {
-  /// To the nanosecond; what exceeds 292 years is cut to that.
+  /// Exact to the nanosecond; longer durations than 292 years become 292 years.
   init(_ duration: Duration) {
     let (seconds, attoseconds) = duration.components
     let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)

@@ -1,4 +1,4 @@
-/// What each metric means, for `/metrics` (HELP) and docs/metrics.md; a test holds both to what is counted.
+/// The meaning of each metric, for `/metrics` (HELP) and docs/metrics.md. A test compares both with the metrics that exist.
 enum MetricCatalog {
   static let helps: [(name: String, help: String)] = [
     ("penstock_ingest_events_received_total", "Events that arrived, whatever became of them."),

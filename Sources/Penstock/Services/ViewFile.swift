@@ -2,7 +2,7 @@ import Foundation
 import Views
 
 /// Reads a file of views.
-/// - Throws: `CommandFailure` with exit code 2 that says what is wrong, and in which line.
+/// - Throws: `CommandFailure` with exit code 2 that names the fault and its line.
 func readViews(_ file: String) throws -> ViewCatalog {
   switch readText(file, bytesMax: ViewCatalog.fileBytesMax) {
   case .success(let text): return try readViews(yaml: text, file: file)
@@ -20,7 +20,7 @@ func readViews(yaml: String, file: String) throws -> ViewCatalog {
 }
 
 extension WindowDefinition {
-  /// As a view file has it, on one line: `tumble 1d`.
+  /// The window on one line, as in a view file: `tumble 1d`.
   var summary: String {
     switch self {
     case .tumble(let size): "tumble \(DurationText.text(size))"
