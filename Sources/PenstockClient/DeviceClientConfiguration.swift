@@ -22,7 +22,8 @@ public struct DeviceClientConfiguration: Sendable {
   /// A file that keeps unanswered events over a crash of the process; each client needs its own.
   public var spool: DeviceSpool?
   public var connectTimeout = Duration.seconds(5)
-  /// How long to go on without an acknowledgement once a connection was lost or refused, whatever the server accepts; nil for ever.
+  /// How long to go on without an acknowledgement once a connection was lost or refused, whatever the server accepts; nil for
+  /// ever.
   public var retryFor: Duration? = .seconds(60)
   /// The wait before the first retry; it doubles with each, up to `backoffMax`. A random part of it, at least half, is waited.
   public var backoffMin = Duration.milliseconds(100)

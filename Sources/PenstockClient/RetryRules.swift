@@ -35,8 +35,8 @@ enum RetryRules {
   }
 }
 
-/// The time since a connection was last good, and the tries since. It ends with the next acknowledgement, not with the next connection: a
-/// server that accepts and closes at once is still out of reach.
+/// The time since a connection was last good, and the tries since. It ends with the next acknowledgement, not with the next
+/// connection: a server that accepts and closes at once is still out of reach.
 struct Outage {
   /// After this long, a connection that had nothing to send counts as good all the same.
   static let steadyAfter = TimeAmount.seconds(5)

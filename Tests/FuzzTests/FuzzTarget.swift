@@ -1,7 +1,7 @@
 import Testing
 
-/// One thing to be fed with bytes that nobody meant it to get. Its `run` traps, or throws what it found, when something is wrong; input
-/// that is refused is right.
+/// One thing to be fed with bytes that nobody meant it to get. Its `run` traps, or throws what it found, when something is wrong;
+/// input that is refused is right.
 struct FuzzTarget: Sendable, CustomTestStringConvertible {
   let name: String
   /// Pieces that inputs may hold: words of the grammar, magic numbers.

@@ -15,14 +15,15 @@ import Testing
 
 /// A whole log under every fault of `FaultyFileSystem`'s model, on one thread, in an order that the seed decides.
 ///
-/// On top of that model: EIO, ENOSPC or EDQUOT of any call, a full disk, a machine that stops at any call, power lost or the process killed at any
-/// moment, also while starting, and one bit flipped in any file while nobody has the log open. After each the invariants hold, or the
-/// partition refuses and says why:
-/// - I1 what is acknowledged is read by every later reader, in order, once; with policies other than `always`, unless power is lost
+/// On top of that model: EIO, ENOSPC or EDQUOT of any call, a full disk, a machine that stops at any call, power lost or the
+/// process killed at any moment, also while starting, and one bit flipped in any file while nobody has the log open. After each
+/// the invariants hold, or the partition refuses and says why:
+/// - I1 what is acknowledged is read by every later reader, in order, once; with policies other than `always`, unless power is
+///   lost
 /// - I2 offsets are dense · I3 no (source, epoch, sequence) is there twice, whatever retention has removed
 /// - I4 each batch's events = appended + duplicates + fenced
-/// - I5, I6, I7 as a reader with a checkpoint sees them: what it has folded up to its offset is the fold of the log up to there, and folding once
-///   more from the start gives the same
+/// - I5, I6, I7 as a reader with a checkpoint sees them: what it has folded up to its offset is the fold of the log up to there,
+///   and folding once more from the start gives the same
 @Suite("A log under faults")
 struct FaultSimulationTests {
   /// `PENSTOCK_FAULT_SEEDS=10000` for as many as one likes; `PENSTOCK_FAULT_FIRST` for where to begin.

@@ -13,8 +13,8 @@ import CZlib
 /// 24  i64  smallest event time, ns
 /// ```
 /// The append tag, where there is one, is the last of the stored payload; it is never deflated, and not counted when inflated.
-/// Partition, base offset and append time are patched in when the log takes the batch, and the header's own CRC with them; the payload
-/// and its CRC stay as they were made.
+/// Partition, base offset and append time are patched in when the log takes the batch, and the header's own CRC with them; the
+/// payload and its CRC stay as they were made.
 public struct BatchHeader: Hashable, Sendable {
   public static let byteCount = 64
   /// "PNB1", read as a little-endian number.

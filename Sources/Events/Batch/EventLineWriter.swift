@@ -26,7 +26,7 @@ public struct EventLineWriter: ~Copyable {
   /// Escaped strings of the present batch, back to back.
   private var escaped = GrowableBuffer<UInt8>(capacity: 4096)
   /// The range of each string code's escaped text; 0 ..< 0 until asked for.
-  private var places: [(start: Int32, end: Int32)] = []
+  private var escapedRanges: [(start: Int32, end: Int32)] = []
   private var scratch: [UInt8] = []
 
   public init() {}
@@ -62,7 +62,7 @@ public struct EventLineWriter: ~Copyable {
   public mutating func append(_ batch: ColumnBatch, _ rows: [Int], as style: Style, bytesMax: Int = .max) -> Int {
     guard let lowest = rows.first, let highest = rows.last else { return 0 }
     escaped.removeAll(keepingAtMost: 1 << 20)
-    places = Array(repeating: (0, 0), count: batch.layout.stringCount)
+    escapedRanges = Array(repeating: (0, 0), count: batch.layout.stringCount)
     let columns = Columns(batch, lowest..<highest + 1, style)
     var written = 0
     for row in rows where output.count < bytesMax {
@@ -200,16 +200,16 @@ public struct EventLineWriter: ~Copyable {
       write(scratch)
       return
     }
-    var place = places[code]
-    if place.end == 0 {
+    var range = escapedRanges[code]
+    if range.end == 0 {
       scratch.removeAll(keepingCapacity: true)
       batch.withString(code) { JSONValue.writeString($0, to: &scratch) }
-      place.start = Int32(escaped.count)
+      range.start = Int32(escaped.count)
       scratch.withUnsafeBufferPointer { escaped.append($0.baseAddress.unsafelyUnwrapped, count: $0.count) }
-      place.end = Int32(escaped.count)
-      places[code] = place
+      range.end = Int32(escaped.count)
+      escapedRanges[code] = range
     }
-    output.append(escaped.base + Int(place.start), count: Int(place.end - place.start))
+    output.append(escaped.base + Int(range.start), count: Int(range.end - range.start))
   }
 
   private mutating func writeQuoted(_ bytes: UnsafeRawBufferPointer) {
@@ -240,8 +240,8 @@ public struct EventLineWriter: ~Copyable {
       digits += 1
     }
     rest = number
-    for place in (output.count..<output.count + digits).reversed() {
-      output[place] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
+    for position in (output.count..<output.count + digits).reversed() {
+      output[position] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
       rest /= 10
     }
     output.setCount(output.count + digits)
@@ -279,8 +279,8 @@ public struct EventLineWriter: ~Copyable {
   private mutating func writePadded(_ number: UInt64, _ width: Int) {
     output.reserve(output.count + width)
     var rest = number
-    for place in (output.count..<output.count + width).reversed() {
-      output[place] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
+    for position in (output.count..<output.count + width).reversed() {
+      output[position] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
       rest /= 10
     }
     output.setCount(output.count + width)

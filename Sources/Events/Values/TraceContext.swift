@@ -20,7 +20,8 @@ public struct TraceContext: Sendable, Hashable {
     self.state = isState ? state : nil
   }
 
-  /// Version, trace id, parent id and flags, in lowercase hexadecimal; neither id all zeros. Later versions may go on after a `-`.
+  /// Version, trace id, parent id and flags, in lowercase hexadecimal; neither id all zeros. Later versions may go on after a
+  /// `-`.
   private static func isParent(_ text: [UInt8]) -> Bool {
     guard text.count == 55 || (text.count > 56 && text.count <= 256 && text[55] == 0x2D), text[2] == 0x2D, text[35] == 0x2D,
       text[52] == 0x2D

@@ -13,7 +13,8 @@ public enum ValueKind: UInt8, Sendable, BitwiseCopyable {
   case double
   /// `bits` is a code in the row source's string table.
   case string
-  /// JSON text that fits no other kind (an array, an empty object, an integer beyond 64 bits); `bits` is a code in the string table.
+  /// JSON text that fits no other kind (an array, an empty object, an integer beyond 64 bits); `bits` is a code in the string
+  /// table.
   case raw
   /// The path names an object whose members have columns of their own; `bits` means nothing.
   case object

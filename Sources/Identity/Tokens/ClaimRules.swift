@@ -53,8 +53,8 @@
       return SourcePermission(patterns: patterns)
     }
 
-    /// `scope` as RFC 8693 has it, or `scopes` or `scp` as issuers spell it, text or list; none of them is a device's token. Scopes of
-    /// other services are passed over.
+    /// `scope` as RFC 8693 has it, or `scopes` or `scp` as issuers spell it, text or list; none of them is a device's token.
+    /// Scopes of other services are passed over.
     private static func scopes(_ claims: JSONObject) throws(AccessDenial) -> Set<AccessScope> {
       guard let name = ["scope", "scopes", "scp"].first(where: { claims[$0] != nil }) else { return [.ingest] }
       let words = try texts(claims[name], name).flatMap { $0.split(separator: " ") }

@@ -36,7 +36,8 @@ public final class LogTrim: Sendable {
   /// - Parameters:
   ///   - segments: The partition's first segments, in order, all sealed.
   ///   - partition: The segments' partition.
-  /// - Throws: `.corrupt`, with nothing removed, when the producer snapshot that would be the only record of who sent them is damaged.
+  /// - Throws: `.corrupt`, with nothing removed, when the producer snapshot that would be the only record of who sent them is
+  ///   damaged.
   public func remove(_ segments: [SegmentSummary], of partition: PartitionID) throws(LogError) {
     guard let last = segments.last else { return }
     let files = try log.files(of: partition)

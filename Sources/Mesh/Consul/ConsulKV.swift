@@ -82,7 +82,8 @@ extension ConsulClient {
 
   /// Does all operations or none.
   /// - Parameter operations: 1...64
-  /// - Returns: The keys as they are now; nil if the transaction was refused (409): a lock held by another or delayed, a session ended.
+  /// - Returns: The keys as they are now; nil if the transaction was refused (409): a lock held by another or delayed, a session
+  ///   ended.
   func transact(_ operations: [KVOperation], timeout: Duration? = nil) async throws(ConsulError) -> [KVEntry]? {
     precondition((1...64).contains(operations.count), "a transaction holds 1 to 64 operations")
     // A transaction with reads alone could be answered by a deposed server that does not know it yet.

@@ -4,8 +4,8 @@ import Synchronization
 ///
 /// Another process can take a lease over only after Consul has ended our session. That happens at the soonest
 /// - a TTL after the agent took our last sign of life; the agent reports the check's failure to the servers, or
-/// - when the servers' gossip declares our node dead. With a probe a second and the shortest suspicion (4 probe intervals: memberlist's
-///   LAN defaults) that takes over 4 seconds from when the servers last answered us, and LockDelay adds to it.
+/// - when the servers' gossip declares our node dead. With a probe a second and the shortest suspicion (4 probe intervals:
+///   memberlist's LAN defaults) that takes over 4 seconds from when the servers last answered us, and LockDelay adds to it.
 ///
 /// So a lease counts only within a TTL of the last sign of life *sent*, and within `serversMax` of the servers' last answer that
 /// the session lives, both measured from before they were asked, on a clock that runs on while the machine sleeps.

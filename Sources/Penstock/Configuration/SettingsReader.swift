@@ -38,7 +38,8 @@ struct SettingsReader {
     return value
   }
 
-  /// Whether somebody asked for the value: a file that spells out the default, as the one that comes with the program does, did not.
+  /// Whether somebody asked for the value: a file that spells out the default, as the one that comes with the program does, did
+  /// not.
   func isGiven<Value: Equatable>(_ setting: Setting<Value>, _ value: Value) -> Bool {
     switch texts[setting.name]?.origin {
     case nil, .builtIn: false

@@ -6,7 +6,7 @@ enum MetricCatalog {
     ("penstock_ingest_events_duplicate_total", "Events acknowledged that the log had already."),
     (
       "penstock_ingest_duplicates_suspect_total",
-      "Of the duplicates, those that may be none: their device's count has jumped ahead, or begun anew."
+      "Duplicates that may be new events: their device's count has jumped ahead, or begun anew."
     ),
     (
       "penstock_ingest_events_rejected_total",

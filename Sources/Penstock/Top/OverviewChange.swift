@@ -32,8 +32,8 @@ struct OverviewChange: Sendable {
     return Double(max(0, partition.highWatermark - before.highWatermark)) / seconds
   }
 
-  /// The upper bound of the bucket that holds the 99th percentile of acks between the samples, in seconds; of all acks where there were none
-  /// between, and nil where there were none at all.
+  /// The upper bound of the bucket that holds the 99th percentile of acks between the samples, in seconds; of all acks where
+  /// there were none between, and nil where there were none at all.
   var ackP99: Double? {
     quantile(0.99, since: previous) ?? quantile(0.99, since: nil)
   }
