@@ -74,7 +74,7 @@ struct AppendBench: AsyncParsableCommand {
   }
 }
 
-/// What all tasks add up to.
+/// The sums over all tasks.
 private final class AppendResults: Sendable {
   let sums = Mutex((latency: LatencyHistogram(), events: 0, bytes: 0))
 }

@@ -10,7 +10,7 @@ struct EventTemplate {
 
   private(set) var frame: [UInt8]
   let batch: Int
-  /// Of one event, without brackets and commas.
+  /// The bytes of one event, without brackets and commas.
   let eventBytes: Int
   private var sequencePositions: [Int] = []
   private var sourcePositions: [Int] = []
@@ -96,7 +96,7 @@ struct EventTemplate {
     }
   }
 
-  /// - Parameter last: Of the number's last digit.
+  /// - Parameter last: The position of the number's last digit.
   @inline(__always)
   private static func patch(_ frame: UnsafeMutableBufferPointer<UInt8>, _ last: Int, from old: UInt64, to new: UInt64) {
     var old = old, new = new, position = last

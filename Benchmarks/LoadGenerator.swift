@@ -124,9 +124,8 @@ struct LoadGenerator: ~Copyable {
     }
   }
 
-  /// Round robin over the connections, as far as the rate allows. What could not be sent because all windows were full is not
-  /// made up for beyond
-  /// a tenth of a second.
+  /// Round robin over the connections, as far as the rate allows. Events that could not be sent because all windows were full are
+  /// made up for by a tenth of a second at most.
   private mutating func sendAllowed(_ now: UInt64) throws {
     allowedEvents += Double(now - allowedSince) / 1e9 * settings.rate
     allowedSince = now

@@ -2,8 +2,8 @@ import ArgumentParser
 import CEpoll
 import Glibc
 
-/// What the machine's sockets alone allow: reads frames and acknowledges their number, and does nothing else with them. No server that reads and
-/// answers each message on its own can be faster here.
+/// The speed of the machine's sockets alone: reads frames and acknowledges their number, and does nothing else with them. No
+/// server that reads and answers each message on its own can be faster here.
 struct SocketFloor: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "socket-floor", abstract: "Acknowledges frames without reading them, by bare epoll: the limit for `load`.")

@@ -30,7 +30,7 @@ func fixed(_ number: Double, _ digits: Int) -> String {
   return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }
 
-/// What a process has used, from /proc.
+/// A process's use of the machine, from /proc.
 struct ProcessUsage {
   var cpuSeconds: Double
   var residentMiB: Double

@@ -1,5 +1,5 @@
 #pragma once
-// What the Glibc module leaves out.
+// Declarations that the Glibc module leaves out.
 #if defined(__linux__)
 #include <malloc.h>
 #include <sys/epoll.h>

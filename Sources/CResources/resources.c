@@ -1,5 +1,5 @@
-// The console and the descriptions of the interfaces, put into the executable by the C compiler: as array literals of Swift they take half a minute to
-// compile (docs/decisions/0004-traits.md).
+// The C compiler puts the console and the descriptions of the interfaces into the executable: as array literals of Swift they
+// take half a minute to compile (docs/decisions/0004-traits.md).
 #include "CResources.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// A value that one sets and many wait on. Each change has a version of its own, from 1; 0 is before the first.
+/// A value that one task sets and many wait on. Each change has a version, from 1; 0 is before the first.
 final class Watched<Value: Sendable & Equatable>: Sendable {
   private struct State {
     var value: Value
@@ -14,7 +14,7 @@ final class Watched<Value: Sendable & Equatable>: Sendable {
 
   var current: (value: Value, version: UInt64) { state.withLock { ($0.value, $0.version) } }
 
-  /// Wakes whoever waits, unless the value is the one there was (the first is news in any case).
+  /// Sets the value and wakes all that wait, unless the value is the same as before (the first value always wakes).
   func set(_ value: Value) {
     let woken = state.withLock { state -> [CheckedContinuation<Void, Never>] in
       guard state.version == 0 || state.value != value else { return [] }
@@ -26,7 +26,7 @@ final class Watched<Value: Sendable & Equatable>: Sendable {
     for waiter in woken { waiter.resume() }
   }
 
-  /// Returns when the version is another than the one given, or the task is cancelled.
+  /// Returns when the version differs from the one given, or the task is cancelled.
   nonisolated(nonsending) func waitForChange(from version: UInt64) async {
     let id = state.withLock { state in
       state.nextWaiter += 1

@@ -25,12 +25,12 @@ enum Main {
     }
   }
 
-  /// Folders that are made get mode 0700, files 0600, whatever makes them: events and views are not for every user of the machine.
+  /// New folders get mode 0700, new files 0600, whatever creates them: events and views are not for every user of the machine.
   private static func keepFilesToOurselves() {
     umask(0o077)
   }
 
-  /// Prints what there is to say about an error, and gives the exit code.
+  /// Prints the message for an error, and gives the exit code.
   private static func report(_ error: any Error) -> Int32 {
     switch error {
     case is OutputClosed: return 0
@@ -45,7 +45,7 @@ enum Main {
     let message = PenstockCommand.fullMessage(for: error)
     switch PenstockCommand.exitCode(for: error) {
     case .success:
-      // Help and version are what was asked for, so they are data.
+      // Help and version were asked for, so they are data.
       if !message.isEmpty { StandardStream.output.note(message) }
       return 0
     case .validationFailure:

@@ -10,11 +10,11 @@ import NIOCore
 /// for event in events { try await client.send(DeviceMessage(event.utf8, line: 0)) }
 /// let totals = try await client.finish()
 /// ```
-/// Messages go out in the order given, also after a reconnection, so a source's events keep theirs. What was sent and not
-/// acknowledged is sent
-/// again: the server leaves out what has a `sequence`, or an `id`, that it knows; events with neither can be appended twice.
+/// Messages go out in the order given, also after a reconnection, so the order within a source is kept. Messages sent and not
+/// acknowledged are sent again: the server leaves out events whose `sequence` or `id` it knows; events with neither can be
+/// appended twice.
 ///
-/// What is not acknowledged lies in memory: a crash of the process loses it, unless `configuration.spool` keeps it.
+/// Messages that are not acknowledged lie in memory: a crash of the process loses them, unless `configuration.spool` keeps them.
 public final class DeviceClient: Sendable {
   private let outbox: Outbox
   private let spool: DeviceSpool?
@@ -22,9 +22,9 @@ public final class DeviceClient: Sendable {
   private let session: NIOLoopBoundBox<DeviceSession>
 
   /// - Parameters:
-  ///   - configuration: Within its bounds.
-  ///   - eventLoop: The connection's.
-  ///   - logger: Told of connections that end and come again.
+  ///   - configuration: Values within its bounds.
+  ///   - eventLoop: The loop that carries the connections.
+  ///   - logger: Logs connections that end and come again.
   public init(_ configuration: DeviceClientConfiguration, eventLoop: any EventLoop, logger: Logger) {
     let outbox = Outbox(messagesMax: configuration.queuedMessagesMax, bytesMax: configuration.queuedBytesMax)
     self.outbox = outbox
@@ -34,18 +34,18 @@ public final class DeviceClient: Sendable {
       DeviceSession(configuration, outbox: outbox, eventLoop: eventLoop, logger: logger), eventLoop: eventLoop)
   }
 
-  /// Connects, in the background. Once.
+  /// Connects, in the background. To be called once.
   public func start() {
     eventLoop.execute { [session] in session.value.start() }
   }
 
   /// Gives a message to the client. Returns when it is queued, and in the spool if there is one; waits while the queue is full.
-  /// - Parameter message: One event at least.
-  /// - Throws: Why the client gave up, if it has.
+  /// - Parameter message: At least one event.
+  /// - Throws: The reason why the client gave up, if it has.
   public func send(_ message: DeviceMessage) async throws(DeviceClientError) {
     precondition(message.eventCount > 0, "a message without events")
     if let spool {
-      // Those who wait beside it may each put a message beyond the queue's bound.
+      // Each of several callers that wait here may put one message beyond the queue's bound.
       await outbox.waitForRoom()
       if let failure = outbox.failure { throw failure }
       try await spool.keep(message) { [outbox, eventLoop, session] kept in
@@ -73,11 +73,11 @@ public final class DeviceClient: Sendable {
     return outbox.totals
   }
 
-  /// Drops the connection and whatever is queued; whoever waits gets an error with the code `.cancelled`.
+  /// Drops the connection and all queued messages; callers that wait get an error with the code `.cancelled`.
   public func cancel() {
     eventLoop.execute { [session] in session.value.fail(DeviceClientError(.cancelled, "sending was cancelled")) }
   }
 
-  /// As of now.
+  /// The totals so far.
   public var totals: DeviceTotals { outbox.totals }
 }

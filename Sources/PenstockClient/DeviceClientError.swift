@@ -1,4 +1,4 @@
-/// Why a client gave up. Dropped connections and busy servers are not errors: it tries again.
+/// The reason why a client gave up. Dropped connections and busy servers are not errors: the client tries again.
 public struct DeviceClientError: Error, Hashable, Sendable, CustomStringConvertible {
   public enum Code: String, Sendable {
     /// The server could not be reached, or did not answer, for as long as the configuration allows.
@@ -7,7 +7,7 @@ public struct DeviceClientError: Error, Hashable, Sendable, CustomStringConverti
     case refused
     /// The server closed the connection for something the client did: the close code is in the detail.
     case closed
-    /// The server said what is not in the protocol.
+    /// The server sent something that is not in the protocol.
     case protocolViolation = "protocol_violation"
     case cancelled
     /// The spool's file cannot be used: in use, no spool, or its disk is full.
@@ -17,7 +17,7 @@ public struct DeviceClientError: Error, Hashable, Sendable, CustomStringConverti
   }
 
   public var code: Code
-  /// For people: what, where, and what to do.
+  /// The detail for people: what, where, and what to do.
   public var detail: String
 
   public init(_ code: Code, _ detail: String) {

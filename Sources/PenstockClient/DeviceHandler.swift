@@ -1,11 +1,11 @@
 import NIOCore
 import WebSocket
 
-/// One upgraded connection: frames in, to the session.
+/// Handles one upgraded connection: passes frames to the session.
 final class DeviceHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
-  /// Of a server's message; a welcome with many sources is the largest.
+  /// The bound of a server's message; a welcome with many sources is the largest.
   private static let messageBytesMax = 1 << 20
 
   private let session: DeviceSession

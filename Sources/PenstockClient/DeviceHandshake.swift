@@ -7,7 +7,7 @@ final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPClientResponsePart
   typealias OutboundOut = HTTPClientRequestPart
 
-  /// Of a refusal's body.
+  /// The bound of a refusal's body.
   private static let detailBytesMax = 4096
 
   private let uri: String

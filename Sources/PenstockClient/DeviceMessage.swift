@@ -1,6 +1,6 @@
 /// Events on their way in one WebSocket message, each with the caller's line number.
 public struct DeviceMessage: Sendable {
-  /// One event's place in `text`, and what tells whether the server has it.
+  /// The position of one event in `text`, and the facts that tell whether the server has it.
   struct Mark: Sendable {
     var line: Int
     var start: UInt32
@@ -11,9 +11,9 @@ public struct DeviceMessage: Sendable {
     var sequence: UInt64?
     var epoch: UInt64 = 0
     var isRejected = false
-    /// Sent before, and not above what the server has: it is durable there, or was rejected.
+    /// The event was sent before, and is not above the server's sequence: it is durable there, or was rejected.
     var isResumed = false
-    /// Its row in the spool; 0 without one.
+    /// The event's row in the spool; 0 without a spool.
     var row: Int64 = 0
     /// An earlier run left it in the spool.
     var isRestored = false
@@ -29,7 +29,7 @@ public struct DeviceMessage: Sendable {
 
   public init() {}
 
-  /// A message of one event, or of whatever else the text is: the server says what is wrong with it.
+  /// A message of one event, or of any other text: the server says what is wrong with it.
   public init(_ event: some Sequence<UInt8>, line: Int) {
     let bytes = Array(event)
     bytes.withUnsafeBytes { append($0, EventFacts($0), line: line) }
@@ -48,13 +48,13 @@ public struct DeviceMessage: Sendable {
   /// Appends an event.
   /// - Parameters:
   ///   - event: One JSON object.
-  ///   - line: Its line in the input, for messages to people.
+  ///   - line: The event's line in the input, for messages to people.
   public mutating func append(_ event: UnsafeRawBufferPointer, line: Int) { append(event, EventFacts(event), line: line) }
 
   /// Appends an event.
   /// - Parameters:
   ///   - event: One JSON object if the message holds others.
-  ///   - facts: Of `event`; nil if it is not one JSON object.
+  ///   - facts: The facts of `event`; nil if it is not one JSON object.
   mutating func append(_ event: UnsafeRawBufferPointer, _ facts: EventFacts?, line: Int) {
     if !marks.isEmpty { text.append(0x2C) }
     let start = text.count
@@ -86,14 +86,14 @@ public struct DeviceMessage: Sendable {
 
   mutating func keep(_ event: Int, row: Int64) { marks[event].row = row }
 
-  /// Read from a spool, with one event.
+  /// Marks the message, which has one event, as read from a spool.
   mutating func restore(row: Int64) {
     marks[0].row = row
     marks[0].isRestored = true
     wasSent = true
   }
 
-  /// Of all events that a spool has.
+  /// The spool's rows of all events that are in the spool.
   var rows: [Int64] { marks.lazy.map(\.row).filter { $0 != 0 } }
 
   mutating func markRejected(_ event: Int) {
@@ -103,7 +103,7 @@ public struct DeviceMessage: Sendable {
   /// Events that the server had before they were sent this time: it answers them as duplicates, unless it rejects them.
   var resumedCount: Int { marks.count { $0.isResumed && !$0.isRejected } }
 
-  /// The same message with only the events that `isKept` says, which may change their marks.
+  /// The same message with only the events that `isKept` says; it may change their marks.
   func filtered(_ isKept: (inout Mark) -> Bool) -> DeviceMessage {
     var result = DeviceMessage()
     result.wasSent = wasSent

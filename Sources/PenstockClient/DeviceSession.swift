@@ -5,9 +5,9 @@ import NIOHTTP1
 import NIOPosix
 import WebSocket
 
-/// A client's connections, one after the other, and what is not acknowledged. Belongs to one event loop.
+/// A client's connections, one after the other, and its unacknowledged messages. Belongs to one event loop.
 final class DeviceSession {
-  /// Written to the channel at the latest when it has grown to this.
+  /// Bytes are written to the channel at the latest when this many have gathered.
   private static let outgoingBytesMax = 128 * 1024
   /// How long a server may take for its part of the closing handshake.
   private static let closeTimeout = TimeAmount.seconds(2)
@@ -23,7 +23,7 @@ final class DeviceSession {
   private var window = MessageWindow()
   private var messageBytesMax = 1 << 20
   private var unackedMessagesMax = 1
-  /// Whether what an earlier run left in the spool is in the window.
+  /// Whether the messages that an earlier run left in the spool are in the window.
   private var isRestored = false
   private var sources: NamedSources
 
@@ -37,11 +37,11 @@ final class DeviceSession {
   private var heartbeat: RepeatedTask?
   private var silentBeats = 0
   private var refusal: DeviceClientError?
-  /// What the server asks for before the next try.
+  /// The pause that the server asks for before the next try.
   private var pauseLeast = TimeAmount.zero
   private var openedAt = NIODeadline.now()
 
-  // Between connections.
+  // The time without a good connection.
   private var outage: Outage
   private var retry: Scheduled<Void>?
 
@@ -88,7 +88,7 @@ final class DeviceSession {
       }
       .connect(host: configuration.host, port: configuration.port)
       .whenFailure { error in
-        // On the loop: the bootstrap's futures are the channel's.
+        // On the loop: the bootstrap's futures belong to the channel's loop.
         bound.value.connectionEnded(attempt, "\(error)")
       }
   }
@@ -100,7 +100,7 @@ final class DeviceSession {
     return configuration.path + separator + named.map { "source=" + PercentText.encode($0) }.joined(separator: "&")
   }
 
-  /// The handshake was refused: what comes of it is decided when the connection has ended.
+  /// The handshake was refused. The client decides what to do when the connection has ended.
   func refused(_ attempt: Int, _ error: DeviceClientError?) {
     guard attempt == self.attempt else { return }
     refusal = error
@@ -241,7 +241,8 @@ final class DeviceSession {
           answered.append(mark.row)
           return false
         }
-        // What is not above the welcome's sequence is durable, or was rejected while those after it were taken: only the server knows.
+        // An event not above the welcome's sequence is durable, or was rejected while later ones were taken: only the server
+        // knows.
         if let sequence = mark.sequence, mark.sourceEnd > mark.sourceStart, !welcome.resume.isEmpty {
           let source = message.source(of: mark)
           if let position = welcome.resume[UTF8Text(String(decoding: source, as: UTF8.self))] {
@@ -295,7 +296,7 @@ final class DeviceSession {
       totals.recovered += recovered
       totals.rejected += ack.rejected - lastAck.rejected
       for (partition, next) in ack.offsets { totals.offsets[partition] = max(totals.offsets[partition] ?? 0, next) }
-      // One event at most can be answered for by more than one: an array of events that was a line of its own.
+      // At most one message's events, a line that is an array of events, can be answered for by more than one.
       let answered = ack.appended + ack.duplicates + ack.rejected - lastAck.appended - lastAck.duplicates - lastAck.rejected
       if answered > events { totals.sent += answered - events }
       if answered < events {
@@ -351,7 +352,7 @@ final class DeviceSession {
     let messagesMax = unackedMessagesMax
     let now = NIODeadline.now().uptimeNanoseconds
     var events = 0, bytes = 0, messages = 0
-    // What is left from a connection before may be more than this server allows on its way.
+    // The messages left from an earlier connection may be more than this server allows unacknowledged.
     while window.unsentCount > 0, window.sentCount < messagesMax, context.channel.isWritable {
       guard window.nextUnsent.byteCount <= messageBytesMax else {
         splitNext()
@@ -417,7 +418,7 @@ final class DeviceSession {
 
   private func finishIfDone() {
     guard window.count == 0, outbox.isDrained, state != .ended, state != .closing else { return }
-    // What the spool has waits for `start`.
+    // The messages in the spool wait for `start`.
     guard isRestored || configuration.spool?.left.isEmpty ?? true else { return }
     guard state == .open, let context else {
       end(nil)

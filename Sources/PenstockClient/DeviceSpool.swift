@@ -2,9 +2,9 @@ import Dispatch
 import Glibc
 import SQLite
 
-/// A device's memory that survives it: in one SQLite file, the events that are not answered for, and the last sequence of each source.
+/// A device's memory that survives a crash: one SQLite file with the unanswered events, and the last sequence of each source.
 ///
-/// Without it, what a `DeviceClient` was given and was not acknowledged is gone with the process, and so is the caller's count: events that
+/// Without it, unacknowledged messages of a `DeviceClient` are gone with the process, and so is the caller's count: events that
 /// are sent again under new sequences count twice.
 ///
 /// ```swift
@@ -15,24 +15,24 @@ import SQLite
 /// ```
 /// `send` then returns once the message's events are in the file, synced; what an earlier run left there goes out first.
 ///
-/// `@unchecked Sendable`: `connection` is used by `init`, and from then on only within `queue`, which is serial; all else is constant.
+/// `@unchecked Sendable`: `init` uses `connection`, and from then on only `queue`, which is serial; all else is constant.
 public final class DeviceSpool: @unchecked Sendable {
   private struct Position: Hashable {
     var source: [UInt8]
     var epoch: UInt64
   }
 
-  /// 1 is the Python client's.
+  /// Format 1 is the Python client's.
   private static let format: Int64 = 2
 
   public let path: String
   private let queue = DispatchQueue(label: "penstock.spool")
   private let connection: SQLiteConnection
-  /// What an earlier run left, in its order.
+  /// The messages that an earlier run left, in its order.
   let left: [DeviceMessage]
   private let nextSequences: [Position: UInt64]
 
-  /// Opens the file, or makes it, readable by its owner alone. Blocks: not for an event loop.
+  /// Opens or creates the file, readable by its owner alone. It blocks: not for an event loop.
   /// - Throws: `DeviceClientError` with the code `.spool`: in use by another client or process, no spool, or no room.
   public init(path: String) throws(DeviceClientError) {
     self.path = path
@@ -69,13 +69,13 @@ public final class DeviceSpool: @unchecked Sendable {
     }
   }
 
-  /// One above the last sequence of a source that the spool had taken when it was opened; nil where it knows none.
+  /// The last sequence of a source when the spool was opened, plus one; nil for a source it does not know.
   public func nextSequence(of source: String, epoch: UInt64 = 0) -> UInt64? {
     nextSequences[Position(source: Array(source.utf8), epoch: epoch)]
   }
 
-  /// Keeps a message's events, and hands the message on: those of concurrent callers one after the other.
-  /// - Parameter body: Called with the message once it is synced, before the next is kept; not if that failed.
+  /// Stores a message's events, and hands the message on; concurrent callers' messages go one after the other.
+  /// - Parameter body: Called with the message once it is synced, before the next one is stored; not called if that failed.
   func keep(_ message: DeviceMessage, then body: @escaping @Sendable (DeviceMessage) -> Void) async throws(DeviceClientError) {
     let result = await withCheckedContinuation { (continuation: CheckedContinuation<Result<Void, DeviceClientError>, Never>) in
       queue.async { [self] in
@@ -91,8 +91,8 @@ public final class DeviceSpool: @unchecked Sendable {
     try result.get()
   }
 
-  /// Forgets events that are answered for.
-  /// - Parameter failed: Called where that did not work.
+  /// Deletes events that are answered for.
+  /// - Parameter failed: Called if that failed.
   func forget(_ rows: [Int64], failed: @escaping @Sendable (DeviceClientError) -> Void) {
     guard !rows.isEmpty else { return }
     queue.async { [self] in
@@ -132,7 +132,7 @@ public final class DeviceSpool: @unchecked Sendable {
     return message
   }
 
-  // As bytes, most significant first: SQLite's integers end at 2^63 − 1, and these compare alike.
+  // Sequences are blobs, most significant byte first: SQLite's integers end at 2^63 − 1, and blobs compare alike.
 
   private static func bytes(_ number: UInt64) -> [UInt8] {
     (0..<8).reversed().map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }

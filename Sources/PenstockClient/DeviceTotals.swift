@@ -1,40 +1,40 @@
 import Events
 
-/// What became of the events given to a client: `sent = appended + duplicates + rejected` once it has finished.
+/// The fates of the events given to a client: `sent = appended + duplicates + rejected` once it has finished.
 public struct DeviceTotals: Sendable {
   /// Events answered for, or sent and waiting for an answer; none is counted twice.
   public var sent = 0
   public var appended = 0
   public var duplicates = 0
   public var rejected = 0
-  /// Of `appended`: those whose acknowledgement was lost with a connection. The next one's welcome showed that they may be durable, and
-  /// the server, asked again, that they are.
+  /// The part of `appended` whose acknowledgement was lost with a connection. The next connection's welcome showed that these
+  /// events may be durable; the server, asked again, said that they are.
   public var recovered = 0
-  /// Sent once more after a connection was lost.
+  /// Events sent once more after a connection was lost.
   public var resent = 0
   public var bytes = 0
   public var messages = 0
-  /// Connections lost, or refused, and tried again.
+  /// Connections that were lost or refused, and tried again.
   public var reconnects = 0
   public var isConnected = false
-  /// Partition → next offset, the largest of all acknowledgements: what `after=` of a query takes.
+  /// The next offset of each partition, the largest of all acknowledgements: the `after=` of a query.
   public var offsets: [Int: Int64] = [:]
-  /// Where the server says the sources are that the handshake named.
+  /// The last durable sequence of each source that the handshake named, as the server says.
   public var resume: [UTF8Text: ResumePosition] = [:]
   public var rejects: [DeviceReject] = []
-  /// From sending a message to the acknowledgement that covers it.
+  /// The time from sending a message to the acknowledgement that covers it.
   public var ackLatency = LatencyHistogram()
 
   public init() {}
 
   public var answered: Int { appended + duplicates + rejected }
 
-  /// Keeps a reject, of the first `keptMax`.
+  /// Keeps the reject if it is one of the first `keptMax`.
   mutating func note(_ reject: DeviceReject, keptMax: Int) {
     if rejects.count < keptMax { rejects.append(reject) }
   }
 
-  /// Adds another client's, keeping at most `rejectsKeptMax` rejects, the first lines' ones.
+  /// Adds another client's totals, keeping at most `rejectsKeptMax` rejects, the first lines' ones.
   public mutating func merge(_ other: DeviceTotals, rejectsKeptMax: Int) {
     sent += other.sent
     appended += other.appended
@@ -53,9 +53,9 @@ public struct DeviceTotals: Sendable {
   }
 }
 
-/// An event that was not taken.
+/// An event that was rejected.
 public struct DeviceReject: Hashable, Sendable {
-  /// The caller's line.
+  /// The line that the caller gave with the event.
   public var line: Int
   /// The server's code, or the client's own: `too_big`, `not_utf8`, `not_read`.
   public var code: String

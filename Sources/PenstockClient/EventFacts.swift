@@ -1,9 +1,8 @@
-/// What a client needs to know of an event's text: where it goes, and what tells whether it is durable.
+/// The facts that a client needs to know about an event's text: where it goes, and how to tell whether it is durable.
 struct EventFacts {
-  /// Where the value of the top-level `source` lies in the text, without its quotes; empty when there is none, or one written
-  /// with escapes.
+  /// The range of the top-level `source` in the text, without its quotes; empty when there is none, or one written with escapes.
   var source = 0..<0
-  /// FNV-1a of the source's meaning; that of the empty string when there is none.
+  /// FNV-1a of the unescaped source; that of the empty string when there is none.
   var sourceHash = EventFacts.hash([])
   var sequence: UInt64?
   var epoch: UInt64 = 0

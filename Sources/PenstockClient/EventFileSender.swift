@@ -3,37 +3,38 @@ import NIOCore
 import NIOPosix
 import WebSocket
 
-/// Sends the events of a file, one a line, over several connections: those of one source over the same one, in the file's order.
+/// Sends the events of a file, one a line, over several connections. All events of a source go over the same connection, in the
+/// file's order.
 ///
-/// Holds a chunk of the file, and for each connection a message in the making and what its client may hold.
+/// It holds a chunk of the file, and for each connection an unfinished message and the client's own bounds.
 public struct EventFileSender: Sendable {
   public struct Configuration: Sendable {
-    /// Of each connection; the seed is varied.
+    /// The configuration of each connection; only the seed differs.
     public var client: DeviceClientConfiguration
-    /// 1 ... 10,000.
+    /// The number of connections, 1 ... 10,000.
     public var connections = 1
     /// Events in a message, 1 ... 65,536.
     public var batch = 100
-    /// Events a second over all connections; nil for as fast as they go.
+    /// Events a second over all connections; nil for no limit.
     public var rate: Double?
-    /// The first rejects to name in the report.
+    /// The most rejects named in the report, the first ones.
     public var rejectsKeptMax = 20
 
     public init(client: DeviceClientConfiguration) { self.client = client }
   }
 
   public struct Progress: Sendable {
-    /// Of all connections.
+    /// The sums over all connections.
     public var totals: DeviceTotals
     public var connected: Int
-    /// Read of the file, as it lies on disk.
+    /// Bytes read of the file, as it lies on disk.
     public var bytesRead: Int
-    /// Nil when unknown, as of standard input.
+    /// The file's bytes; nil when unknown, as for standard input.
     public var bytesTotal: Int?
     public var elapsed: Duration
   }
 
-  /// How it ended. `sent = appended + duplicates + rejected`.
+  /// The result of a run: `sent = appended + duplicates + rejected`.
   public struct Report: Sendable {
     public var totals: DeviceTotals
     public var lines: Int
@@ -41,14 +42,14 @@ public struct EventFileSender: Sendable {
     public var eventsPerSecond: Double { Double(totals.sent) / max(elapsed / .seconds(1), 1e-9) }
   }
 
-  /// Longer lines are rejected here.
+  /// The client rejects longer lines itself.
   public static let lineBytesMax = 16 << 20
-  /// A message is sent when it has grown to this.
+  /// A message is sent when it has reached this size.
   static let messageBytesGoal = 256 * 1024
   /// With a rate, a message is sent this long after its beginning, however few events it has.
   static let flushAfter = Duration.milliseconds(100)
   private static let progressEvery = Duration.milliseconds(100)
-  /// How long acknowledgements are waited for once the task is cancelled.
+  /// How long to wait for acknowledgements once the task is cancelled.
   private static let cancelGrace = TimeAmount.seconds(2)
 
   private let configuration: Configuration
@@ -67,8 +68,8 @@ public struct EventFileSender: Sendable {
   /// - Parameters:
   ///   - input: NDJSON, read once.
   ///   - onProgress: Called ten times a second, and at the end.
-  /// - Throws: `DeviceClientError`; `.cancelled` when the task was: nothing more is read then, and what is on its way has two seconds to be
-  ///   acknowledged. The last progress has the totals by then.
+  /// - Throws: `DeviceClientError`; `.cancelled` when the task was: it then reads no more, and waits two seconds for
+  ///   acknowledgements. The last progress has the totals by then.
   public func run(
     _ input: EventInput, onProgress: @escaping @Sendable (Progress) -> Void = { _ in }
   ) async throws(DeviceClientError) -> Report {
@@ -134,7 +135,7 @@ public struct EventFileSender: Sendable {
     return Report(totals: totals, lines: lanes.splitter.number, elapsed: ContinuousClock.now - started)
   }
 
-  /// Lines on their way into messages, and those to the clients.
+  /// Lines being gathered into messages, and the clients that get the messages.
   private struct Lanes {
     let clients: [DeviceClient]
     var spreader: LineSpreader
@@ -150,7 +151,7 @@ public struct EventFileSender: Sendable {
     }
 
     /// Adds lines, until a message is ready or the chunk ends.
-    /// - Returns: The position in `chunk` up to which it was taken.
+    /// - Returns: The position in `chunk` up to which it was used.
     mutating func add(_ chunk: [UInt8], from position: Int) -> Int {
       var number = splitter.number
       return splitter.lines(chunk, from: position) { line in
@@ -180,7 +181,7 @@ public struct EventFileSender: Sendable {
           }
         }
         try await clients[lane].send(message)
-        // Not before there is a message: the first handshake asks where its sources stand.
+        // The client starts only when there is a message: the first handshake asks where its sources stand.
         clients[lane].start()
       }
     }

@@ -2,12 +2,12 @@ import CZlib
 import Glibc
 import Synchronization
 
-/// Where the lines to send come from. Gzip is told by its first bytes.
+/// The origin of the lines to send. Gzip is recognised by its first bytes.
 public enum EventInput: Sendable {
   case file(String)
   case standardInput
 
-  /// As on a command line: `-` is standard input.
+  /// An argument of the command line: `-` is standard input.
   public init(argument: String) { self = argument == "-" ? .standardInput : .file(argument) }
 }
 
@@ -25,12 +25,12 @@ final class EventInputReader: Sendable {
     var isOwned: Bool
     var raw = [UInt8](repeating: 0, count: chunkBytes)
     var isGzip: Bool?
-    /// Compressed bytes in `raw` that are not inflated.
+    /// The range of compressed bytes in `raw` that are not inflated yet.
     var pending = 0..<0
     /// At one address: zlib refuses a stream that has moved.
     let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
     var isStreamOpen = false
-    /// Between two members of a gzip file, where it may end.
+    /// Whether it is between two members of a gzip file, where the file may end.
     var isMemberEnd = false
     var isInputEnd = false
   }
@@ -39,7 +39,7 @@ final class EventInputReader: Sendable {
   /// How long to wait for input before saying that there is none.
   private static let idleMilliseconds: Int32 = 100
 
-  /// Bytes of the file, as it lies on disk; nil when unknown.
+  /// The file's bytes as it lies on disk; nil when unknown.
   let fileBytes: Int?
   private let name: String
   private let bytesRead = Atomic<Int>(0)
@@ -69,7 +69,7 @@ final class EventInputReader: Sendable {
     }
   }
 
-  /// Of the file, as it lies on disk.
+  /// The position in the file as it lies on disk, so in compressed bytes for `.gz`.
   var position: Int { bytesRead.load(ordering: .relaxed) }
 
   func next() throws(DeviceClientError) -> Chunk {
@@ -111,7 +111,7 @@ final class EventInputReader: Sendable {
     }
   }
 
-  /// Reads once, behind what is pending.
+  /// Reads once, appending to the pending bytes.
   /// - Returns: False if nothing came in time.
   private func fill(_ state: inout State) throws(DeviceClientError) -> Bool {
     if state.pending.isEmpty { state.pending = 0..<0 }

@@ -1,4 +1,5 @@
-/// Walks over JSON text (RFC 8259), strictly, without building values: finds what a client needs, and knows what is no JSON.
+/// Walks over JSON text (RFC 8259), strictly, without building values: finds the members that a client needs, and recognises text
+/// that is no JSON.
 struct JSONWalker {
   /// Deeper text is taken for malformed: a server refuses it long before.
   static let depthMax = 512
@@ -8,7 +9,7 @@ struct JSONWalker {
 
   init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-  /// A string as it stands between its quotes.
+  /// A string's bytes between its quotes.
   struct Text {
     var start: Int
     var end: Int
@@ -131,7 +132,7 @@ struct JSONWalker {
 
   /// Passes a value and gives it if it is an unsigned integer written with digits alone, at most `UInt64.max`; nil for any other
   /// value.
-  /// - Returns: Nil outside if the value is malformed.
+  /// - Returns: The outer optional is nil if the value is malformed.
   mutating func takeUnsigned() -> UInt64?? {
     skipSpace()
     let start = position
@@ -154,7 +155,7 @@ struct JSONWalker {
     return true
   }
 
-  /// The string's meaning. Half a surrogate pair becomes U+FFFD.
+  /// The unescaped string. Half a surrogate pair becomes U+FFFD.
   func decode(_ text: Text) -> String {
     let raw = UnsafeRawBufferPointer(rebasing: bytes[text.start..<text.end])
     guard text.hasEscapes else { return String(decoding: raw, as: UTF8.self) }

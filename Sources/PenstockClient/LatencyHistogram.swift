@@ -1,4 +1,4 @@
-/// Counts durations in buckets whose width is at most 1/16 of their value; 8 KiB, whatever is recorded.
+/// Counts durations in buckets whose width is at most 1/16 of their value; always 8 KiB.
 public struct LatencyHistogram: Sendable {
   private static let subBits = 4
   private var counts: [Int] = []

@@ -1,19 +1,19 @@
 import Glibc
 
-/// Cuts chunks into lines, holding back what has no end yet.
+/// Cuts chunks into lines, holding back a line that has no end yet.
 struct LineSplitter {
   /// Longer lines are not kept: they are given as nil.
   let lineBytesMax: Int
   private var held: [UInt8] = []
   private var isSkipping = false
-  /// Of the line given last, from 1.
+  /// The number of the line given last, from 1.
   private(set) var number = 0
 
   init(lineBytesMax: Int) { self.lineBytesMax = lineBytesMax }
 
   /// Gives each line that ends in the chunk, from `position` on, until `body` says to stop.
   /// - Parameter body: Gets the line without its end, or nil for one that is too long.
-  /// - Returns: Where to go on in the same chunk; its count when it is used up.
+  /// - Returns: The position to go on at in the same chunk; its count when it is used up.
   mutating func lines(_ chunk: [UInt8], from position: Int, _ body: (UnsafeRawBufferPointer?) -> Bool) -> Int {
     chunk.withUnsafeBytes { bytes in
       guard let base = bytes.baseAddress else { return 0 }

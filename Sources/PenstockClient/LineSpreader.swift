@@ -1,6 +1,6 @@
 import WebSocket
 
-/// Gathers lines into messages, one in the making for each connection; a source's lines go to one connection.
+/// Gathers lines into messages, one unfinished message for each connection; a source's lines go to one connection.
 struct LineSpreader {
   private let batch: Int
   private let bytesGoal: Int
@@ -24,7 +24,7 @@ struct LineSpreader {
     return ready
   }
 
-  /// - Parameter line: Nil for one that is too long to keep. Empty lines are passed over.
+  /// - Parameter line: Nil for a line that is too long. Empty lines are skipped.
   mutating func add(_ line: UnsafeRawBufferPointer?, number: Int) {
     guard let line else {
       reject(number, "too_big", "a line has \(EventFileSender.lineBytesMax) bytes at most")
@@ -36,7 +36,7 @@ struct LineSpreader {
       return
     }
     guard let facts = EventFacts(line) else {
-      // What is no event must not spoil the others' message: alone, so that the server's reject names it.
+      // A line that is no event must not spoil the others' message. It goes alone, so that the server's reject names it.
       flush(0)
       var message = DeviceMessage()
       message.append(line, nil, line: number)

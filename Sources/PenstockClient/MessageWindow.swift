@@ -1,4 +1,4 @@
-/// Messages that are not acknowledged, oldest first; the first `sentCount` of them are on their way on the present connection.
+/// Messages that are not acknowledged, oldest first; the first `sentCount` of them were sent on the present connection.
 struct MessageWindow {
   private var messages: [DeviceMessage] = []
   private var start = 0
@@ -13,7 +13,7 @@ struct MessageWindow {
     byteCount += message.byteCount
   }
 
-  /// The next message to send, which from now on counts as sent.
+  /// Marks the next message to send as sent, and lends it.
   mutating func sendNext(_ body: (inout DeviceMessage) -> Void) {
     body(&messages[start + sentCount])
     sentCount += 1
@@ -22,17 +22,17 @@ struct MessageWindow {
   /// The next message to send, without sending it.
   var nextUnsent: DeviceMessage { messages[start + sentCount] }
 
-  /// Puts others in the place of the next message to send.
+  /// Replaces the next message to send by others.
   mutating func replaceNextUnsent(with others: [DeviceMessage]) {
     byteCount -= messages[start + sentCount].byteCount
     for other in others { byteCount += other.byteCount }
     messages.replaceSubrange(start + sentCount...start + sentCount, with: others)
   }
 
-  /// - Parameter index: From the oldest, 0 ..< count.
+  /// - Parameter index: The message's number from the oldest, 0 ..< count.
   mutating func update(_ index: Int, _ body: (inout DeviceMessage) -> Void) { body(&messages[start + index]) }
 
-  /// Takes the oldest messages out, which were acknowledged.
+  /// Removes the oldest messages, which were acknowledged.
   mutating func acknowledge(_ number: Int, _ body: (DeviceMessage) -> Void) {
     precondition(number <= sentCount, "more acknowledged than sent")
     for index in start..<start + number {
@@ -53,10 +53,10 @@ struct MessageWindow {
 
   func forEach(_ body: (DeviceMessage) -> Void) { for message in messages[start...] { body(message) } }
 
-  /// The connection is gone: all are to be sent again.
+  /// The connection is gone: all messages must be sent again.
   mutating func markUnsent() { sentCount = 0 }
 
-  /// Rewrites each message; those left without events are taken out. Only while none is on its way.
+  /// Rewrites each message; messages left without events are removed. To be called only while none is sent.
   mutating func rewrite(_ body: (DeviceMessage) -> DeviceMessage) {
     precondition(sentCount == 0, "rewritten while on its way")
     messages = messages[start...].map(body).filter { $0.eventCount > 0 }

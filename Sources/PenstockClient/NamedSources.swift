@@ -1,24 +1,26 @@
 import Events
 
-/// The sources that a client's handshakes name, and where they stood at the first: what was there by then was stored by another run.
+/// The sources that a client's handshakes name, and their positions at the first handshake: another run stored what was there by
+/// then.
 struct NamedSources {
-  /// Most sources to ask the welcome about; of more it asks about none.
+  /// The most sources to ask the welcome about; if there are more, it asks about none.
   private static let countMax = 200
 
   private let configured: [[UInt8]]
-  /// Of the present handshake.
+  /// The sources that the present handshake names.
   private var named: [[UInt8]] = []
-  /// Where the sources stood that the first handshake named; nil inside for one that the server did not know.
+  /// The position of each source that the first handshake named; the inner nil stands for one that the server did not know.
   private var began: [[UInt8]: ResumePosition?] = [:]
-  /// Whether a message went out, on any connection.
+  /// Whether a message was sent, on any connection.
   private var hasSent = false
 
   init(_ configuration: DeviceClientConfiguration) { configured = configuration.sources.map { Array($0.utf8) } }
 
   mutating func noteSent() { hasSent = true }
 
-  /// Those that the next handshake names.
-  /// - Parameter window: What waits. At first the sources of all of it are named; later, those whose acknowledgement may have been lost.
+  /// The sources that the next handshake names.
+  /// - Parameter window: The messages that wait. The first handshake names the sources of all of them; later ones name the
+  ///   sources of messages whose acknowledgement may have been lost.
   mutating func next(_ window: MessageWindow) -> [[UInt8]] {
     named = configured
     guard configured.count != 1 else { return named }
@@ -31,20 +33,20 @@ struct NamedSources {
     }
     pending.subtract(configured)
     if pending.count <= NamedSources.countMax { named += pending.sorted { $0.lexicographicallyPrecedes($1) } }
-    // Twice, because one named alone would become the source of events that have none.
+    // The name goes twice, because one named alone would become the source of events that have none.
     if named.count == 1 { named.append(named[0]) }
     return named
   }
 
-  /// A handshake's answer.
+  /// Takes the positions in a handshake's answer.
   mutating func learn(_ resume: [UTF8Text: ResumePosition]) {
     guard !hasSent else { return }
     for source in named { began[source] = .some(resume[UTF8Text(String(decoding: source, as: UTF8.self))]) }
   }
 
-  /// Whether the server had nothing of it when this client began: then it is ours that it has.
-  /// - Parameter hasDuplicates: Decides for sources that the first handshake did not name. A client none of whose events was known so far
-  ///   sends new ones.
+  /// Whether the server had nothing of the source when this client began: then all that it has is ours.
+  /// - Parameter hasDuplicates: Decides for sources that the first handshake did not name. A client none of whose events was
+  ///   known so far sends new ones.
   func isNew(_ position: ResumePosition, of source: ArraySlice<UInt8>, hasDuplicates: Bool) -> Bool {
     guard let began = began[Array(source)] else { return !hasDuplicates }
     guard let began else { return true }

@@ -1,12 +1,12 @@
 import Synchronization
 
-/// What callers and the event loop share: messages on their way to the loop, and totals on their way back.
+/// The state that callers and the event loop share: messages on their way to the loop, and totals on their way back.
 final class Outbox: Sendable {
   private struct State {
     var queued: [DeviceMessage] = []
     var queuedStart = 0
     var queuedBytes = 0
-    /// The loop knows of queued messages, and takes them when it can.
+    /// Whether the loop knows of queued messages; it takes them when it can.
     var isLoopTold = false
     var isFinished = false
     var isEnded = false
@@ -49,7 +49,7 @@ final class Outbox: Sendable {
     }
   }
 
-  /// Takes a message whatever the bounds; one that the client has ended for stays in the spool.
+  /// Takes a message whatever the bounds; if the client has ended meanwhile, the message stays in the spool.
   /// - Returns: Whether the loop must be told.
   func push(_ message: DeviceMessage) -> Bool {
     state.withLock { state in
@@ -73,7 +73,7 @@ final class Outbox: Sendable {
     }
   }
 
-  /// No more will be offered.
+  /// No more messages will come.
   func finish() { state.withLock { $0.isFinished = true } }
 
   func waitForEnd() async {
@@ -92,7 +92,7 @@ final class Outbox: Sendable {
 
   // MARK: the loop
 
-  /// Moves queued messages to `window`, as far as `fits` says.
+  /// Moves queued messages to `window`, as long as `fits` says.
   func take(into window: inout MessageWindow, while fits: (MessageWindow) -> Bool) {
     let waiters = state.withLock { state -> [CheckedContinuation<Void, Never>] in
       while state.queuedStart < state.queued.count, fits(window) {
@@ -117,12 +117,12 @@ final class Outbox: Sendable {
     for waiter in waiters { waiter.resume() }
   }
 
-  /// Whether nothing is queued and nothing will be.
+  /// Whether the queue is empty and stays so.
   var isDrained: Bool { state.withLock { $0.isFinished && $0.queuedStart == $0.queued.count } }
 
   func update(_ body: (inout DeviceTotals) -> Void) { state.withLock { body(&$0.totals) } }
 
-  /// The client has ended: with all acknowledged, or a failure.
+  /// The client has ended: all is acknowledged, or it failed.
   func end(_ failure: DeviceClientError?) {
     let waiters = state.withLock { state -> [CheckedContinuation<Void, Never>] in
       guard !state.isEnded else { return [] }

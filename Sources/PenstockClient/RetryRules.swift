@@ -1,8 +1,8 @@
 import NIOCore
 
-/// When a lost or refused connection is tried again, and how soon: the table of docs/protocol.md.
+/// Rules for whether and when to retry a lost or refused connection: the table of docs/protocol.md.
 enum RetryRules {
-  /// Whether a handshake that was answered with this status may be taken later: busy, starting, or a proxy without its server.
+  /// Whether a later handshake may succeed after this status: the server is busy or starting, or a proxy lacks its server.
   static func isTriedAgain(status: UInt) -> Bool {
     switch status {
     case 408, 425, 429, 500...599: true
@@ -10,19 +10,19 @@ enum RetryRules {
     }
   }
 
-  /// What follows a close of the server's.
+  /// The client's reaction to a close frame of the server.
   enum AfterClose: Hashable {
-    /// The same messages, or the same token, would bring it about again.
+    /// A retry with the same messages, or the same token, would end the same way.
     case end
-    /// Not sooner than after this.
+    /// Retry, but not sooner than this.
     case retry(after: TimeAmount)
   }
 
-  /// - Parameter close: Its code; nil where there was none.
+  /// - Parameter close: The close code; nil where there was none.
   static func after(close: UInt16?) -> AfterClose {
     switch close {
     case 1002, 1003, 1007, 1008, 1009, 1010, 4001: .end
-    // Overloaded, or its disk full: that does not pass within moments.
+    // The server is overloaded, or its disk full: that does not pass within moments.
     case 1013: .retry(after: .seconds(5))
     default: .retry(after: .zero)
     }
@@ -35,10 +35,10 @@ enum RetryRules {
   }
 }
 
-/// The time since a connection was last good, and the tries since. It ends with the next acknowledgement, not with the next connection: a
-/// server that accepts and closes at once is still out of reach.
+/// The time since a connection was last good, and the tries since. It ends with the next acknowledgement, not with the next
+/// connection: a server that accepts and closes at once is still out of reach.
 struct Outage {
-  /// After so long, a connection that had nothing to send was good all the same.
+  /// After this long, a connection that had nothing to send counts as good all the same.
   static let steadyAfter = TimeAmount.seconds(5)
 
   private let longest: TimeAmount?
@@ -59,13 +59,13 @@ struct Outage {
     tries = 0
   }
 
-  /// How long it has lasted.
+  /// The outage's length.
   func duration(at now: NIODeadline) -> TimeAmount { since.map { now - $0 } ?? .zero }
 
   /// Called when a try has failed, or a connection was lost.
-  /// - Parameter least: What the server asks for.
-  /// - Returns: How long to wait before the next try: at least half of the doubled pause, by chance, and at least `least`. Nil when the
-  ///   outage has lasted as long as it may; the last try is made at the end of that.
+  /// - Parameter least: The pause that the server asks for.
+  /// - Returns: The wait before the next try: a random time of at least half of the doubled pause, and at least `least`. Nil when
+  ///   the outage has lasted as long as it may; the last try is made at the end of that.
   mutating func pause(at now: NIODeadline, least: TimeAmount, using random: inout SeededGenerator) -> TimeAmount? {
     let since = since ?? now
     self.since = since

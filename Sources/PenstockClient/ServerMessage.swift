@@ -1,6 +1,6 @@
 import Events
 
-/// What a server of `penstock.v1` says.
+/// A message of a `penstock.v1` server.
 enum ServerMessage: Equatable {
   struct Welcome: Equatable {
     var heartbeatMilliseconds: Int?
@@ -9,7 +9,7 @@ enum ServerMessage: Equatable {
     var resume: [UTF8Text: ResumePosition] = [:]
   }
 
-  /// Totals since the connection opened.
+  /// The totals since the connection opened.
   struct Ack: Equatable {
     var messages = 0
     var appended = 0
@@ -24,9 +24,9 @@ enum ServerMessage: Equatable {
   }
 
   struct Reject: Equatable {
-    /// From 1.
+    /// The message's number, from 1.
     var message = 0
-    /// From 0; nil where the whole message is bad.
+    /// The event's number, from 0; nil where the whole message is bad.
     var event: Int?
     var code = ""
     var detail = ""
@@ -35,7 +35,7 @@ enum ServerMessage: Equatable {
   case welcome(Welcome)
   case ack(Ack)
   case reject(Reject)
-  /// Of a kind that a later server may add.
+  /// A kind that a later server may add.
   case other
 
   /// - Returns: Nil if the text is no message of the protocol.
@@ -94,7 +94,7 @@ enum ServerMessage: Equatable {
     }
   }
 
-  /// `500ms`, `30s`, `5m`, `1h`.
+  /// The milliseconds of `500ms`, `30s`, `5m`, `1h`.
   private static func milliseconds(_ text: String) -> Int? {
     let digits = text.prefix { $0.isNumber }
     guard let number = Int(digits) else { return nil }
@@ -109,7 +109,7 @@ enum ServerMessage: Equatable {
 }
 
 extension JSONWalker {
-  /// Passes an object, calling `body` before each member's value, which it must pass.
+  /// Passes an object. `body` is called before each member's value and must pass the value.
   fileprivate mutating func members(_ body: (String, inout JSONWalker) -> Bool) -> Bool {
     guard take(0x7B) else { return false }
     if take(0x7D) { return true }
@@ -119,7 +119,7 @@ extension JSONWalker {
     return take(0x7D)
   }
 
-  /// Passes a value, and tells of it if it is a string.
+  /// Passes a value; `body` gets it if it is a string.
   fileprivate mutating func string(_ body: (String) -> Void) -> Bool {
     guard peek() == 0x22 else { return skipValue() }
     guard let text = takeString() else { return false }

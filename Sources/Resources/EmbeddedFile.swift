@@ -1,6 +1,6 @@
 import CResources
 
-/// A file that lies within the executable: there is no folder to lose. Sources/CResources/resources.c says where each comes from.
+/// A file within the executable: there is no folder to lose. Sources/CResources/resources.c says where each comes from.
 public enum EmbeddedFile: String, CaseIterable, Sendable {
   case indexPage = "index.html"
   case icon = "icon.svg"
@@ -21,7 +21,7 @@ public enum EmbeddedFile: String, CaseIterable, Sendable {
   case logOpenAPI = "log-openapi.json"
   case computeOpenAPI = "compute-openapi.json"
 
-  /// What is in the file.
+  /// The file's content.
   public var bytes: [UInt8] {
     guard let file = cresources_find(rawValue) else { preconditionFailure("resources.c has no \(rawValue)") }
     return Array(UnsafeBufferPointer(start: file.pointee.bytes, count: file.pointee.count))

@@ -1,21 +1,21 @@
 import CSQLite
 
-/// One connection to a database file. Not safe to share: whoever has it, such as a queue or an actor, owns it alone.
+/// One connection to a database file. It is not safe to share: one owner, such as a queue or an actor, uses it alone.
 ///
-/// Statements are prepared once and kept; `withStatement` gives one out and takes it back reset, however the scope ends.
+/// Statements are prepared once and kept. `withStatement` gives one out and takes it back reset, however the scope ends.
 public final class SQLiteConnection {
   public enum Access: Sendable {
     /// Makes the file when it is not there.
     case readWrite
-    /// The file must be there. Of a file in WAL mode the side files may be written nonetheless.
+    /// The file must be there. If the file is in WAL mode, the side files may be written nonetheless.
     case readOnly
   }
 
-  /// Statements kept at most; beyond it all are let go.
+  /// The most statements kept; beyond it all are let go.
   private static let statementsMax = 64
 
   private let handle: OpaquePointer
-  /// Those that nobody uses.
+  /// The prepared statements that nobody uses now, by SQL.
   private var idle: [String: SQLiteStatement] = [:]
 
   /// - Parameter busyTimeout: How long a statement waits for another connection's lock.
@@ -56,7 +56,7 @@ public final class SQLiteConnection {
     }
   }
 
-  /// What `body` makes of each row.
+  /// The results of `body` for each row.
   public func rows<R>(_ sql: String, _ values: (any SQLiteBindable)?..., body: (SQLiteStatement) throws -> R) throws -> [R] {
     try withStatement(sql) { statement in
       try statement.bind(values)
@@ -66,7 +66,7 @@ public final class SQLiteConnection {
     }
   }
 
-  /// What `body` makes of the first row; nil when there is none.
+  /// The result of `body` for the first row; nil when there is no row.
   public func first<R>(_ sql: String, _ values: (any SQLiteBindable)?..., body: (SQLiteStatement) throws -> R) throws -> R? {
     try withStatement(sql) { statement in
       try statement.bind(values)
@@ -76,7 +76,7 @@ public final class SQLiteConnection {
 
   /// A prepared statement, for the scope of `body`: reset and without values before it and after.
   public func withStatement<R>(_ sql: String, _ body: (SQLiteStatement) throws -> R) throws -> R {
-    // One that is in use further out is prepared once more.
+    // A statement in use by an outer scope is prepared once more.
     let statement = try idle.removeValue(forKey: sql) ?? SQLiteStatement(handle, sql)
     defer {
       statement.reset()
@@ -89,13 +89,13 @@ public final class SQLiteConnection {
   // MARK: transactions
 
   public enum Transaction: String, Sendable {
-    /// Sees one moment: that of its first read.
+    /// Sees the database as of its first read.
     case deferred = "DEFERRED"
     /// Takes the write lock at once, so that it cannot fail for want of it later.
     case immediate = "IMMEDIATE"
   }
 
-  /// All of what `body` does or, when it throws, nothing.
+  /// Commits all that `body` does or, when it throws, nothing.
   public func transaction<R>(_ kind: Transaction = .immediate, _ body: () throws -> R) throws -> R {
     try execute("BEGIN \(kind.rawValue)")
     do {

@@ -1,6 +1,6 @@
 import CSQLite
 
-/// What SQLite refused, and of which statement.
+/// SQLite's error code and message, and the statement that it refused.
 public struct SQLiteError: Error, Sendable, CustomStringConvertible {
   /// An extended result code: https://www.sqlite.org/rescode.html
   public var code: Int32
@@ -14,10 +14,10 @@ public struct SQLiteError: Error, Sendable, CustomStringConvertible {
     self.sql = sql
   }
 
-  /// A row that is not what whoever wrote it said it was.
+  /// A row whose content is not what its writer stored.
   public static func corrupt(_ message: String) -> SQLiteError { SQLiteError(code: SQLITE_CORRUPT, message: message) }
 
-  /// Whether the file is no database, or one that does not hang together.
+  /// Whether the file is no database, or a damaged one.
   public var isDamage: Bool { code & 0xFF == SQLITE_CORRUPT || code & 0xFF == SQLITE_NOTADB }
 
   /// Whether another connection holds the lock that is needed.

@@ -1,6 +1,6 @@
 import CSQLite
 
-/// A prepared statement: values are bound by place from 1, as in `?1`; columns are read by place from 0.
+/// A prepared statement. Values are bound by number from 1, as in `?1`; columns are read by number from 0.
 public final class SQLiteStatement {
   private let handle: OpaquePointer
   private let connection: OpaquePointer
@@ -30,7 +30,7 @@ public final class SQLiteStatement {
     try check(status)
   }
 
-  /// - Parameter bytes: Must stay where they are until the statement has been stepped, or other ones are bound.
+  /// - Parameter bytes: They must stay where they are until the statement has been stepped, or others are bound.
   public func bind(borrowing bytes: UnsafeRawBufferPointer, at place: Int32) throws(SQLiteError) {
     // A null pointer would bind NULL.
     guard !bytes.isEmpty else { return try check(sqlite3_bind_zeroblob(handle, place, 0)) }
@@ -43,7 +43,7 @@ public final class SQLiteStatement {
     try check(sqlite3_bind_blob(handle, place, bytes, Int32(bytes.count), transient))
   }
 
-  /// Binds the values to the places from 1 on.
+  /// Binds the values from number 1 on.
   public func bind(_ values: [(any SQLiteBindable)?]) throws(SQLiteError) {
     for (index, value) in values.enumerated() {
       let place = Int32(index + 1)
@@ -78,7 +78,7 @@ public final class SQLiteStatement {
     sqlite3_clear_bindings(handle)
   }
 
-  // MARK: columns of the row it is at
+  // MARK: columns of the current row
 
   public func isNull(_ column: Int32) -> Bool { sqlite3_column_type(handle, column) == SQLITE_NULL }
 
@@ -98,9 +98,9 @@ public final class SQLiteStatement {
 
   public func optionalText(_ column: Int32) -> String? { isNull(column) ? nil : text(column) }
 
-  /// A blob's bytes, for as long as the statement is at this row; none for NULL.
+  /// A blob's bytes, valid while the statement is at this row; empty for NULL.
   public func bytes(_ column: Int32) -> UnsafeRawBufferPointer {
-    // The pointer first: asking for the length may not move the bytes then.
+    // The pointer comes first: asking for the length may not move the bytes then.
     let start = sqlite3_column_blob(handle, column)
     return UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : Int(sqlite3_column_bytes(handle, column)))
   }
@@ -113,7 +113,7 @@ public final class SQLiteStatement {
   }
 }
 
-/// What can be a statement's value.
+/// A type whose values can be bound to a statement.
 public protocol SQLiteBindable {
   func bind(to statement: SQLiteStatement, at place: Int32) throws(SQLiteError)
 }

@@ -2,20 +2,20 @@
   import CEpoll
   import Glibc
 
-  /// A TCP socket that connections come to; it does not block. Whoever holds it closes it, once.
+  /// A non-blocking TCP socket that accepts connections. Its holder closes it, once.
   public struct ListeningSocket: Sendable {
     public let descriptor: Int32
 
     public enum Accepted: Sendable {
       case connection(StreamSocket)
       case none
-      /// Out of descriptors or memory, most often: to be tried again a little later.
+      /// Mostly a lack of descriptors or memory: try again a little later.
       case failed(errno: Int32)
     }
 
     /// Binds and listens.
     /// - Parameters:
-    ///   - address: Of IPv4 or IPv6; port 0 takes a free one.
+    ///   - address: An IPv4 or IPv6 address; port 0 takes a free one.
     ///   - length: Bytes of the address.
     ///   - backlog: Connections that may wait to be accepted.
     public static func open(_ address: UnsafePointer<sockaddr>, length: socklen_t, backlog: Int32 = 4096) throws(SocketError)
@@ -56,7 +56,7 @@
         if descriptor >= 0 { return .connection(StreamSocket(descriptor: descriptor)) }
         switch errno {
         case EAGAIN: return .none
-        // Of a connection that is gone already (accept(2), "Error handling"): on to the next.
+        // These errors belong to a connection that is gone already (accept(2), "Error handling"): on to the next.
         case EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH:
           break
         default: return .failed(errno: errno)

@@ -5,14 +5,15 @@
 
   /// A thread that waits for many sockets at once, by epoll, and calls the handler of each that is ready.
   ///
-  /// A turn: the sockets that are ready, the timers that are due, the work given from elsewhere, the work given by this thread itself.
-  /// So what handlers leave to `execute` happens once all that was ready has been read. It sleeps only when there is nothing of these, and
-  /// only then is a wake-up paid for; or for a moment when sockets become ready faster than it is worth to run for each (`TurnPacer`).
+  /// A turn handles the sockets that are ready, the timers that are due, the work given by other threads, and the work given by
+  /// this thread itself. So work that handlers leave to `execute` runs after all ready sockets were read. The thread sleeps only
+  /// when there is nothing of these, and only then does a wake-up cost anything; or for a moment when sockets become ready faster
+  /// than it is worth to run for each (`TurnPacer`).
   public final class Reactor: @unchecked Sendable {
-    // Invariant of the unchecked conformance: the properties below "of the thread" are touched by the reactor's thread alone; each public
-    // method that does checks it. The others are immutable, or atomic, or locked.
+    // Invariant of the unchecked conformance: the properties below "Only the reactor's thread touches these" are used by that
+    // thread alone; each public method that uses them checks it. The others are immutable, or atomic, or locked.
 
-    /// Sockets looked at in one turn; those beyond are found ready in the next.
+    /// Sockets looked at in one turn; further ready sockets are found in the next turn.
     static let eventsPerTurn = 1024
 
     private let name: String
@@ -22,7 +23,7 @@
     private let thread = Atomic<UInt>(0)
     private let ended = Mutex<(isEnded: Bool, waiters: [CheckedContinuation<Void, Never>])>((false, []))
 
-    // Of the thread:
+    // Only the reactor's thread touches these:
     private struct Slot {
       var handler: (any SocketHandler)?
       var descriptor: Int32 = -1
@@ -39,7 +40,7 @@
     private var isStopping = false
 
     /// Begins the thread.
-    /// - Parameter name: The thread's, 15 bytes at most.
+    /// - Parameter name: The thread's name, 15 bytes at most.
     public static func start(name: String) throws(SocketError) -> Reactor {
       let reactor = try Reactor(name: name)
       var thread = pthread_t()
@@ -72,7 +73,7 @@
         close(epoll)
         throw error
       }
-      // By edges: each write is reported once, and the counter never has to be read.
+      // Edge-triggered: each write is reported once, and the counter never has to be read.
       var event = epoll_event(events: EPOLLIN.rawValue | EPOLLET.rawValue, data: epoll_data_t(u64: Reactor.wakeUpBits))
       guard epoll_ctl(epoll, EPOLL_CTL_ADD, wakeUp, &event) == 0 else { throw SocketError("epoll_ctl", errno: errno) }
     }
@@ -87,18 +88,18 @@
     /// Whether this is the reactor's thread.
     public var isCurrent: Bool { thread.load(ordering: .acquiring) == UInt(pthread_self()) }
 
-    /// Runs `work` on the reactor's thread, behind what is ready now. Dropped once the reactor has ended.
+    /// Runs `work` on the reactor's thread, after the work of this turn. Work is dropped once the reactor has ended.
     public func execute(_ work: @escaping @Sendable () -> Void) {
       if isCurrent {
         own.append(work)
       } else if inbox.push(work) {
         var one: UInt64 = 1
-        // Fails only when the counter is full, and then the thread has been woken.
+        // The write fails only when the counter is full, and then the thread has been woken.
         _ = write(wakeUp, &one, 8)
       }
     }
 
-    /// Ends the reactor, and returns when its thread has told every handler.
+    /// Ends the reactor. Returns when its thread has told every handler.
     public func stop() async {
       execute { self.isStopping = true }
       await withCheckedContinuation { continuation in
@@ -134,7 +135,7 @@
       return key
     }
 
-    /// What the socket is watched for from now on.
+    /// Sets the readiness that the socket is watched for from now on.
     public func watch(_ key: SocketKey, _ watched: Readiness) throws(SocketError) {
       guard let index = index(of: key) else { return }
       try control(EPOLL_CTL_MOD, slots[index].descriptor, key, watched)
@@ -155,7 +156,7 @@
       freeSlots.append(key.index)
     }
 
-    /// Sets the socket's one timer, in place of the one before; to 10 ms.
+    /// Sets the socket's one timer, in place of the one before. The timer is exact to 10 ms.
     public func setTimer(_ key: SocketKey, after duration: Duration) {
       guard let index = index(of: key) else { return }
       let (seconds, attoseconds) = duration.components
@@ -229,7 +230,7 @@
       guard timers.count > 0 else { return }
       timers.advance(to: Reactor.monotonicNow(), &due)
       for entry in due {
-        // One that was set again or cleared since has another tick.
+        // A timer that was set again or cleared since has another tick.
         guard let handler = handler(entry.key), slots[Int(SocketKey(entry.key).index)].timerTick == entry.tick else { continue }
         slots[Int(SocketKey(entry.key).index)].timerTick = 0
         handler.timerFired()
@@ -244,7 +245,7 @@
       nanosleep(&time, nil)
     }
 
-    /// What is added meanwhile is left to the next turn.
+    /// Runs the work that was added before this turn; work added meanwhile waits for the next turn.
     private func runOwn() {
       guard !own.isEmpty else { return }
       let work = own

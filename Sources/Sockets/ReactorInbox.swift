@@ -2,7 +2,7 @@ import Synchronization
 
 /// Work for a reactor from other threads, in the order given.
 ///
-/// Its senders bound it: a group of acknowledgements or a new connection each, never a message.
+/// Its senders bound it: each puts in a group of acknowledgements or a new connection, never a message.
 final class ReactorInbox: Sendable {
   private struct State {
     var waiting: [@Sendable () -> Void] = []
@@ -14,7 +14,7 @@ final class ReactorInbox: Sendable {
   private let state = Mutex(State())
 
   /// Work given after `close` is dropped.
-  /// - Returns: Whether the thread must be woken: a busy one looks here at each turn.
+  /// - Returns: Whether the thread must be woken: a busy thread looks here at each turn.
   func push(_ work: @escaping @Sendable () -> Void) -> Bool {
     state.withLock { state in
       guard !state.isClosed else { return false }
@@ -32,7 +32,7 @@ final class ReactorInbox: Sendable {
     }
   }
 
-  /// Swaps what waits for `taken`, which is empty, so that both keep their memory.
+  /// Swaps the waiting work with `taken`, which is empty, so that both keep their memory.
   func takeAll(_ taken: inout [@Sendable () -> Void]) {
     state.withLock { state in
       state.isAsleep = false

@@ -1,4 +1,4 @@
-/// What a socket is watched for, and what it is found ready for.
+/// The readiness that a socket is watched for, or has.
 public struct Readiness: OptionSet, Sendable {
   public let rawValue: UInt8
 
@@ -9,6 +9,6 @@ public struct Readiness: OptionSet, Sendable {
   public static let write = Readiness(rawValue: 2)
   /// Both directions are gone, or the socket failed. Reported whether watched for or not, and again until the socket is closed.
   public static let broken = Readiness(rawValue: 4)
-  /// Watching only: report `read` when more bytes arrive, not while there are some.
+  /// For watching only: report `read` when more bytes arrive, not while some are there.
   public static let onArrival = Readiness(rawValue: 8)
 }

@@ -4,7 +4,7 @@
   import Darwin
 #endif
 
-/// A system call on a socket that failed.
+/// A failed system call on a socket.
 public struct SocketError: Error, Equatable, Sendable, CustomStringConvertible {
   /// `bind`, `epoll_ctl`, …
   public let call: String

@@ -1,13 +1,14 @@
-/// Who is told of one socket's readiness; called on the reactor's thread, never while a call of its own is under way.
+/// Handles one socket's readiness; called on the reactor's thread, never while one of its calls is under way.
 public protocol SocketHandler: AnyObject {
   func ready(_ readiness: Readiness)
-  /// The time set by `Reactor.setTimer` is up.
+  /// Called when the time set by `Reactor.setTimer` is up.
   func timerFired()
-  /// The reactor ends: nothing more will be reported. The socket is to be closed.
+  /// Called when the reactor ends: nothing more will be reported. Close the socket.
   func reactorStops()
 }
 
-/// A socket's registration with its reactor. One that is no longer registered is known for that, whatever took its place.
+/// A socket's registration with its reactor. The reactor recognises a key that is no longer registered, even when another socket
+/// has its slot.
 public struct SocketKey: Hashable, Sendable {
   let index: UInt32
   let generation: UInt32

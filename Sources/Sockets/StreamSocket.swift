@@ -1,23 +1,23 @@
 #if os(Linux)
   import Glibc
 
-  /// A connected stream socket that does not block. Whoever holds it closes it, once.
+  /// A connected stream socket that does not block. Its holder closes it, once.
   public struct StreamSocket: Sendable, Equatable {
     public let descriptor: Int32
 
-    /// What became of a read or a write.
+    /// The result of a read or a write.
     public enum Transfer: Equatable, Sendable {
       /// At least one.
       case bytes(Int)
       case wouldBlock
-      /// The peer sends no more. Never of a write.
+      /// The peer sends no more. A write never returns it.
       case ended
       case failed(errno: Int32)
     }
 
     public init(descriptor: Int32) { self.descriptor = descriptor }
 
-    /// Sends what is written at once, instead of waiting for more.
+    /// Sends written bytes at once, instead of waiting for more.
     public func setNoDelay() {
       var on: Int32 = 1
       // Not a TCP socket, or gone already: nothing to be done in either case.
@@ -50,7 +50,7 @@
     }
 
     /// - Parameter bytes: Not empty.
-    /// - Returns: `.bytes` may be fewer than there are.
+    /// - Returns: `.bytes` may be fewer than given.
     public func write(_ bytes: UnsafeRawBufferPointer) -> Transfer {
       while true {
         let count = send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))

@@ -1,8 +1,9 @@
-/// Deadlines by the tick they fall in: to set one costs the same however many there are.
+/// Deadlines by the tick they fall in: setting one costs the same however many there are.
 ///
-/// A hashed wheel: a slot holds the entries of every tick that is equal modulo the number of slots, so one that is further away than a turn
-/// of the wheel is looked at once a turn. An entry is not taken out when its owner no longer wants it: the owner knows its own deadline, and
-/// passes over what `advance` gives too many. Keys are small and owners set few deadlines, so this is cheaper than to search.
+/// A hashed wheel: a slot holds the entries of every tick that is equal modulo the number of slots, so an entry further away than
+/// a turn of the wheel is looked at once a turn. An entry stays when its owner no longer wants it: the owner knows its own
+/// deadline, and ignores entries that `advance` gives in vain. Keys are small and owners set few deadlines, so this is cheaper
+/// than searching.
 struct TimerWheel {
   static let tickNanoseconds: UInt64 = 10_000_000
   /// A power of two: 5.12 s a turn.
@@ -29,7 +30,7 @@ struct TimerWheel {
     return tick
   }
 
-  /// Takes out what is due.
+  /// Takes out the entries that are due.
   mutating func advance(to now: UInt64, _ due: inout [Entry]) {
     let tick = now / TimerWheel.tickNanoseconds
     guard tick > lastTick else { return }

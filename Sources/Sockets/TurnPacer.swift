@@ -1,19 +1,20 @@
-/// Says when a reactor should let a little time pass between two turns, so that a turn has more to do.
+/// Says when a reactor should pause between two turns, so that a turn has more to do.
 ///
-/// Thousands of connections that send a small message each, and wait for its answer, are ready one after the other: a thread that runs for each at once
-/// spends its time on waking up, and what stands behind it works in crumbs — a batch and a sync for a handful of events. Network cards moderate
-/// their interrupts for the same reason. Nothing is held back while few sockets are ready, nor when turns are large anyway.
+/// Thousands of connections that each send a small message and wait for its answer become ready one after the other. A thread
+/// that runs for each at once spends its time on waking up, and the stages behind it get little at a time: a batch and a sync for
+/// a handful of events. Network cards moderate their interrupts for the same reason. There is no pause while few sockets are
+/// ready, nor when turns are large anyway.
 struct TurnPacer {
-  /// Sockets ready a millisecond from which on it is worth it.
+  /// The pacer pauses from this rate on: sockets ready a millisecond.
   static let rateMin = 16.0
-  /// A turn of as many is large enough.
+  /// A turn of this many sockets is large enough.
   static let readyMax = 256
-  /// What is lost by it at most, on the way of a message and on the way of its answer.
+  /// The longest delay that pacing adds to a message on its way in, and again to its answer.
   static let pauseNanoseconds: UInt64 = 1_000_000
-  /// Over how long the rate is taken.
+  /// The time constant of the rate.
   private static let windowNanoseconds = 5e6
 
-  /// Sockets ready a millisecond, the latest turns counting most.
+  /// Sockets ready a millisecond; the latest turns count most.
   private(set) var rate = 0.0
   private var last: UInt64
 
@@ -22,7 +23,7 @@ struct TurnPacer {
 
   /// To be asked once a turn.
   /// - Parameters:
-  ///   - ready: Sockets found ready in it.
+  ///   - ready: The sockets found ready in the turn.
   ///   - now: Nanoseconds of the clock.
   /// - Returns: Nanoseconds to let pass before the next; 0 as a rule.
   mutating func pause(ready: Int, now: UInt64) -> UInt64 {

@@ -15,7 +15,7 @@ public enum Base64 {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// Whether the text is what 16 bytes encode to.
+  /// Whether the text is the encoding of 16 bytes.
   static func isKeyOf16Bytes(_ text: String) -> Bool {
     let bytes = Array(text.utf8)
     return bytes.count == 24 && bytes[22...] == [UInt8(ascii: "="), UInt8(ascii: "=")]

@@ -7,7 +7,7 @@ extension ByteBuffer {
   ///   - payload: Copied, and masked on the way if there is a key. At most 125 bytes in a control frame.
   ///   - isFinal: False for all but the last frame of a fragmented message.
   ///   - isCompressed: Sets RSV1: on the first frame of a message that was deflated.
-  ///   - maskKey: A client's: a fresh unpredictable one each frame (`WebSocketMaskKeys`). Nil for a server.
+  ///   - maskKey: A client's key: unpredictable, and another for each frame (`WebSocketMaskKeys`). Nil for a server.
   public mutating func writeWebSocketFrame(
     _ opcode: WebSocketOpcode, _ payload: UnsafeRawBufferPointer, isFinal: Bool = true, isCompressed: Bool = false,
     maskKey: UInt32? = nil
@@ -57,7 +57,7 @@ extension ByteBuffer {
   /// Appends a close frame.
   ///
   /// - Parameters:
-  ///   - code: Nil gives an empty frame. Else one allowed on the wire.
+  ///   - code: Nil gives an empty frame; any other code must be allowed on the wire.
   ///   - reason: Cut to what fits, 123 bytes, between two characters. Not sent without a code.
   public mutating func writeWebSocketClose(_ code: WebSocketCloseCode?, reason: String = "", maskKey: UInt32? = nil) {
     guard let code else {

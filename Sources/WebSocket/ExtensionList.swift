@@ -7,7 +7,7 @@ enum ExtensionList {
 
   struct Parameter: Equatable {
     var name: String
-    /// Without its quotes, if it had any.
+    /// The value without quotes; nil if the parameter has none.
     var value: String?
   }
 

@@ -11,7 +11,7 @@ struct FrameHeader {
   /// How long the header itself is.
   var headerBytes: Int
   var payloadBytes: Int
-  /// As it lies in memory; 0 without a mask.
+  /// The mask key as it lies in memory; 0 without a mask.
   var key: UInt32
 
   var isFinal: Bool { first & 0x80 != 0 }
@@ -20,7 +20,7 @@ struct FrameHeader {
   var isControl: Bool { first & 0x08 != 0 }
 
   /// - Returns: Nil if more bytes are needed.
-  /// - Throws: What the header alone shows to be wrong, as soon as its first two bytes are there.
+  /// - Throws: A violation that the header alone shows, as soon as its first two bytes are there.
   @inline(__always)
   static func parse(
     _ bytes: UnsafeRawPointer, count: Int, isMaskExpected: Bool

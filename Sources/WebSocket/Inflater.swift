@@ -10,7 +10,7 @@ struct Inflater: ~Copyable {
   /// The last byte fed ended a block marked final.
   private var isAtStreamEnd = false
 
-  /// What the sender cuts off each message (RFC 7692, section 7.2.2): an empty stored block without its header bits.
+  /// The bytes that the sender cuts off each message (RFC 7692, section 7.2.2): an empty stored block without its header bits.
   private static let tail: UInt32 = 0xFFFF_0000  // in memory 00 00 FF FF
 
   /// - Parameter windowBits: 8 ... 15.
@@ -46,7 +46,8 @@ struct Inflater: ~Copyable {
 
   /// Inflates one piece of a message, appending to `buffer`.
   ///
-  /// - Parameter bytesMax: What `buffer` may hold; one byte more is `.messageTooBig`, and no more is ever inflated.
+  /// - Parameter bytesMax: The most bytes that `buffer` may hold. One byte more is `.messageTooBig`, and no more is ever
+  ///   inflated.
   mutating func inflate(
     _ bytes: UnsafeRawBufferPointer, into buffer: inout MessageBuffer, bytesMax: Int
   ) throws(WebSocketViolation) {
@@ -65,7 +66,7 @@ struct Inflater: ~Copyable {
     stream.pointee.next_in = nil
   }
 
-  /// Ends a message: feeds what the sender cut off.
+  /// Ends a message: feeds the bytes that the sender cut off.
   mutating func finish(into buffer: inout MessageBuffer, bytesMax: Int) throws(WebSocketViolation) {
     // A sender that ends with a final block should add a zero byte for the tail to complete (section 7.2.3.4). One that
     // doesn't has nothing left to complete.

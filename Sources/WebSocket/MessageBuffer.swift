@@ -2,7 +2,7 @@
 ///
 /// Its memory comes from a `WebSocketScratch` and goes back there; one that is dropped frees it.
 struct MessageBuffer: ~Copyable {
-  /// Nil until lent.
+  /// Nil until memory is borrowed.
   private var storage: Storage?
   private(set) var count = 0
 
@@ -13,7 +13,7 @@ struct MessageBuffer: ~Copyable {
   /// Memory without an owner: whoever holds it frees it.
   struct Storage {
     let base: UnsafeMutableRawPointer
-    /// Without the padding, for which there always is room.
+    /// The usable bytes; the padding, for which there always is room, is not counted.
     let capacity: Int
 
     init(capacity: Int) {
@@ -56,7 +56,7 @@ struct MessageBuffer: ~Copyable {
     storage = grown
   }
 
-  /// The bytes were written at `end`.
+  /// Notes that bytes were written at `end`.
   mutating func grew(by bytes: Int) {
     count += bytes
     assert(count <= capacity)
@@ -67,7 +67,7 @@ struct MessageBuffer: ~Copyable {
     assert(count >= 0)
   }
 
-  /// The whole, followed by zero bytes.
+  /// All bytes, followed by zero bytes.
   func padded() -> UnsafeRawBufferPointer {
     zeroPadding(at: base + count)
     return bytes

@@ -1,5 +1,5 @@
-/// SHA-1 (FIPS 180-4, section 6.1), for the handshake's accept key only, where RFC 6455 asks for it: it protects nothing.
-/// Here because a cryptography package would double the build.
+/// SHA-1 (FIPS 180-4, section 6.1), only for the handshake's accept key, as RFC 6455 asks. It protects nothing. A cryptography
+/// package would double the build.
 enum SHA1 {
   static func digest(_ message: some Collection<UInt8>) -> [UInt8] {
     // Section 5.1.1: a one bit, zeros, and the length in bits fill up to whole blocks of 64 bytes.

@@ -4,13 +4,13 @@
 /// laid out as one 64-bit row a byte that holds the next state for every state (Per Vognsen's "shift-based DFA"):
 /// a step is a load and a shift. Surrogates, overlong forms and anything above U+10FFFF are rejected.
 struct UTF8Validator {
-  /// Six times the state's number: a shift.
+  /// The state's number times six, as a shift.
   private var state: UInt64 = UTF8Validator.accept
 
   private static let accept: UInt64 = 0
   private static let reject: UInt64 = 6
 
-  /// Whether no character is half there.
+  /// Whether the last character is complete.
   var isComplete: Bool { state == Self.accept }
 
   mutating func reset() { state = Self.accept }

@@ -5,11 +5,11 @@ import NIOHTTP1
 public struct WebSocketClientHandshake: Sendable {
   public let key: String
   public let subprotocols: [String]
-  /// What compression to offer; nil for none.
+  /// The compression to offer; nil for none.
   public let deflate: WebSocketDeflateSettings?
 
   /// - Parameters:
-  ///   - subprotocols: In order of preference; if any, the server must choose one.
+  ///   - subprotocols: The subprotocols to offer, in order of preference; if there are any, the server must choose one.
   ///   - deflate: The compression to offer; nil for none.
   public init(subprotocols: [String] = [], deflate: WebSocketDeflateSettings? = nil) {
     var generator = SystemRandomNumberGenerator()
@@ -27,8 +27,8 @@ public struct WebSocketClientHandshake: Sendable {
 
   /// - Parameters:
   ///   - uri: Path and query.
-  ///   - host: With the port if it is not the scheme's.
-  ///   - headers: Added to the handshake's own.
+  ///   - host: The host, with the port if it is not the scheme's default.
+  ///   - headers: Headers to add to the handshake's own.
   public func requestHead(uri: String, host: String, headers: HTTPHeaders = [:]) -> HTTPRequestHead {
     var all: HTTPHeaders = ["Host": host, "Upgrade": "websocket", "Connection": "Upgrade"]
     all.add(contentsOf: handshakeHeaders)

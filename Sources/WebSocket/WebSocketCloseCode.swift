@@ -15,7 +15,7 @@ public struct WebSocketCloseCode: RawRepresentable, Hashable, Sendable, CustomSt
   public static let serviceRestart = Self(rawValue: 1012)
   public static let tryAgainLater = Self(rawValue: 1013)
 
-  /// Penstock's own: the token that the connection was opened with has expired.
+  /// A code of Penstock: the token that the connection was opened with has expired.
   public static let credentialsExpired = Self(rawValue: 4001)
 
   /// Whether the code may stand in a frame: 1004...1006 and 1015 never may, 1016...2999 are not assigned,

@@ -1,21 +1,21 @@
-/// What we agree to, as a server, or offer, as a client, of permessage-deflate (RFC 7692).
+/// The settings of permessage-deflate (RFC 7692) that a server agrees to, or that a client offers.
 public struct WebSocketDeflateSettings: Equatable, Sendable {
   /// Whether the server shall start each of its messages with an empty window: worse ratio, less memory.
   public var serverNoContextTakeover = false
   public var clientNoContextTakeover = false
-  /// The largest window either sends with, as a power of two, 8 ... 15. Receiving costs the window plus 7 KiB, sending
-  /// four windows plus 128 KiB, per connection, from the first compressed message on.
+  /// The largest window that each side sends with, as a power of two, 8 ... 15. Receiving costs the window plus 7 KiB,
+  /// sending four windows plus 128 KiB, per connection, from the first compressed message on.
   public var serverMaxWindowBits = 15
   public var clientMaxWindowBits = 15
-  /// zlib's, 1 ... 9.
+  /// zlib's compression level, 1 ... 9.
   public var level = 1
-  /// Messages below this are sent as they are.
+  /// Smaller messages are sent uncompressed.
   public var compressBytesMin = 128
 
   public init() {}
 }
 
-/// What both sides agreed on.
+/// The parameters that both sides agreed on.
 public struct WebSocketDeflateParameters: Equatable, Sendable {
   public var serverNoContextTakeover: Bool
   public var clientNoContextTakeover: Bool
@@ -44,8 +44,8 @@ extension WebSocketDeflateSettings {
   /// The server's side: takes the first offer that it can meet.
   ///
   /// - Parameter offers: The values of all `Sec-WebSocket-Extensions` fields of the request, in order.
-  /// - Returns: What was agreed and the response's `Sec-WebSocket-Extensions`; nil if there is no acceptable offer: then the
-  ///   connection goes uncompressed.
+  /// - Returns: The agreed parameters and the response's `Sec-WebSocket-Extensions`. Nil if no offer is acceptable: the
+  ///   connection then goes uncompressed.
   public func accept(_ offers: [String]) -> (parameters: WebSocketDeflateParameters, response: String)? {
     guard let extensions = ExtensionList.parse(offers) else { return nil }
     for offer in extensions where offer.name == Self.name {
@@ -86,11 +86,11 @@ extension WebSocketDeflateSettings {
     return offer
   }
 
-  /// The client's side: reads what the server made of `offer`.
+  /// The client's side: reads the server's answer to `offer`.
   ///
   /// - Parameter responses: The values of all `Sec-WebSocket-Extensions` fields of the response.
   /// - Returns: Nil if the server took no extension.
-  /// - Throws: `.extensions` if the server answered what was not offered, or in a way that RFC 7692 forbids.
+  /// - Throws: `.extensions` if the server answered something that was not offered, or in a way that RFC 7692 forbids.
   public func agreed(_ responses: [String]) throws(WebSocketHandshakeError) -> WebSocketDeflateParameters? {
     guard let extensions = ExtensionList.parse(responses) else { throw .extensions }
     guard let response = extensions.first else { return nil }

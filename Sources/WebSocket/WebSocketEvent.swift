@@ -1,13 +1,13 @@
-/// One thing that came in whole.
+/// A whole message or control frame.
 ///
-/// Payloads lie in the decoder's or the scratch's storage: they are valid until the next call of `next`, and must not be
-/// kept. Those of messages are followed by at least `WebSocketScratch.paddingBytes` zero bytes that may be read.
+/// Payloads lie in the decoder's or the scratch's storage: they are valid until the next call of `next`, and must not be kept.
+/// Messages' payloads are followed by at least `WebSocketScratch.paddingBytes` zero bytes that may be read.
 public enum WebSocketEvent {
   case message(WebSocketMessage)
-  /// At most 125 bytes; to be answered by a pong with the same.
+  /// At most 125 bytes. Answer it with a pong of the same bytes.
   case ping(UnsafeRawBufferPointer)
   case pong(UnsafeRawBufferPointer)
-  /// The last event there will be.
+  /// The last event.
   case close(WebSocketClose)
 }
 
@@ -19,7 +19,7 @@ public struct WebSocketMessage {
   }
 
   public let kind: Kind
-  /// Whether it came compressed, so that an answer may be.
+  /// Whether it came compressed; only then may an answer be compressed.
   public let wasCompressed: Bool
   /// At most `WebSocketLimits.messageBytesMax` bytes.
   public let payload: UnsafeRawBufferPointer
@@ -32,7 +32,7 @@ public struct WebSocketMessage {
   }
 }
 
-/// What a peer's close frame says.
+/// The content of a peer's close frame.
 public struct WebSocketClose: Equatable, Sendable {
   /// Nil if the frame was empty; else one that is allowed on the wire.
   public let code: WebSocketCloseCode?

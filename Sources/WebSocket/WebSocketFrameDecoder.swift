@@ -52,8 +52,8 @@ public struct WebSocketFrameDecoder: ~Copyable {
 
   /// - Parameters:
   ///   - role: Which end we are. A server accepts masked frames only, a client unmasked ones only.
-  ///   - limits: Of messages and their fragments.
-  ///   - deflate: What the handshake agreed on, if it did.
+  ///   - limits: The bounds of messages and their fragments.
+  ///   - deflate: The parameters that the handshake agreed on; nil for no compression.
   public init(role: WebSocketRole, limits: WebSocketLimits, deflate: WebSocketDeflateParameters? = nil) {
     self.limits = limits
     isMaskExpected = role == .server
@@ -100,7 +100,7 @@ public struct WebSocketFrameDecoder: ~Copyable {
       isHandedOut = false
       scratch.takeBack(from: &buffer)
     }
-    // The way of nearly all frames: a data message whole in one frame, whole in this read, not compressed.
+    // The path of nearly all frames: a whole data message in one frame, in this read, not compressed.
     if state == .header && held.isEmpty && fragments == 0, let base = bytes.baseAddress {
       let header: FrameHeader?
       do throws(WebSocketViolation) {
@@ -297,7 +297,7 @@ public struct WebSocketFrameDecoder: ~Copyable {
 
   // MARK: - Ends
 
-  /// Gives up what is held: an ended connection may linger.
+  /// Frees the held bytes: an ended connection may linger.
   @inline(never)
   private mutating func end(_ violation: WebSocketViolation, _ bytes: inout UnsafeRawBufferPointer) -> WebSocketViolation {
     state = .ended
@@ -328,7 +328,7 @@ private struct HeldBytes: ~Copyable {
     count = 0
   }
 
-  /// Only while not empty.
+  /// To be called only while not empty.
   var base: UnsafeRawPointer {
     guard let storage else { preconditionFailure("nothing is held") }
     return UnsafeRawPointer(storage)

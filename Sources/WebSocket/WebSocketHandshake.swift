@@ -13,7 +13,7 @@ public enum WebSocketHandshake {
     hasToken("websocket", in: head.headers, "upgrade")
   }
 
-  /// The server's check of a request (section 4.2.1).
+  /// A server's check of a request (section 4.2.1).
   ///
   /// - Returns: The request's `Sec-WebSocket-Key`.
   public static func check(_ head: HTTPRequestHead) throws(WebSocketHandshakeError) -> String {
@@ -21,7 +21,7 @@ public enum WebSocketHandshake {
     guard head.version.major > 1 || (head.version.major == 1 && head.version.minor >= 1) else { throw .versionNotHTTP11 }
     guard hasToken("websocket", in: head.headers, "upgrade") else { throw .upgradeMissing }
     guard hasToken("upgrade", in: head.headers, "connection") else { throw .connectionMissing }
-    // The version first: another version may have other headers.
+    // The version comes first: another version may have other headers.
     guard trimmed(head.headers["sec-websocket-version"]) == ["13"] else { throw .versionUnsupported }
     let keys = trimmed(head.headers["sec-websocket-key"])
     guard keys.count == 1, Base64.isKeyOf16Bytes(keys[0]) else { throw .keyInvalid }
@@ -32,10 +32,10 @@ public enum WebSocketHandshake {
   ///
   /// - Parameters:
   ///   - request: Its head.
-  ///   - key: What `check` gave.
-  ///   - subprotocol: One of those the request names, or nil.
-  ///   - deflate: What compression to accept; nil for none.
-  /// - Returns: What is agreed, and the response's headers for it, besides `Connection` and `Upgrade`.
+  ///   - key: The result of `check`.
+  ///   - subprotocol: A subprotocol that the request names, or nil.
+  ///   - deflate: The compression to accept; nil for none.
+  /// - Returns: The agreement, and the response's headers for it, besides `Connection` and `Upgrade`.
   public static func accept(
     _ request: HTTPRequestHead, key: String, subprotocol: String?, deflate: WebSocketDeflateSettings?
   ) -> (agreement: WebSocketAgreement, headers: HTTPHeaders) {
@@ -52,7 +52,7 @@ public enum WebSocketHandshake {
     return (agreement, headers)
   }
 
-  /// The bytes of the 101 response with these headers besides `Connection` and `Upgrade`.
+  /// The bytes of the 101 response: these headers, and `Connection` and `Upgrade`.
   public static func response(_ headers: HTTPHeaders) -> [UInt8] {
     var text = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
     for (name, value) in headers { text += "\(name): \(value)\r\n" }
@@ -64,7 +64,8 @@ public enum WebSocketHandshake {
     headers[canonicalForm: "sec-websocket-protocol"].map(String.init).filter { !$0.isEmpty }
   }
 
-  /// What to answer a request that failed `check` with: 426 with the version for a wrong one or no upgrade, else 400.
+  /// The answer to a request that failed `check`: 426 with the version if the version is wrong or the upgrade is missing, else
+  /// 400.
   public static func refusal(of error: WebSocketHandshakeError) -> WebSocketRefusal {
     switch error {
     case .versionUnsupported, .upgradeMissing:
@@ -96,7 +97,7 @@ public struct WebSocketRefusal: Error, Equatable, Sendable {
   public var status: HTTPResponseStatus
   public var headers: HTTPHeaders
   public var detail: String
-  /// For programs: what kind of refusal it is, where the status does not say all.
+  /// A code for programs, where the status does not tell the kind of refusal.
   public var code: String?
 
   public init(status: HTTPResponseStatus, headers: HTTPHeaders = [:], detail: String = "", code: String? = nil) {
@@ -107,7 +108,7 @@ public struct WebSocketRefusal: Error, Equatable, Sendable {
   }
 }
 
-/// What an opening handshake settled.
+/// The result of an opening handshake.
 public struct WebSocketAgreement: Equatable, Sendable {
   public var subprotocol: String?
   /// Nil: no compression.

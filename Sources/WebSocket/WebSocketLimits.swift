@@ -1,8 +1,8 @@
-/// What one connection may cost.
+/// The bounds of one connection's cost.
 public struct WebSocketLimits: Equatable, Sendable {
-  /// A message's bytes, inflated. What comes compressed may take twice that and 1 KiB on the wire.
+  /// A message's bytes, inflated. A compressed message may take twice as many bytes and 1 KiB on the wire.
   public var messageBytesMax: Int
-  /// Frames of one message before its last, empty ones included.
+  /// Frames of one message before its last frame, empty ones included.
   public var fragmentsMax: Int
 
   /// - Parameters:

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Mask keys for a client's frames, from the kernel's random source as RFC 6455, section 10.3, asks; 64 a system call.
+/// Mask keys for a client's frames, from the kernel's random source as RFC 6455, section 10.3, asks; one system call gives 64.
 public struct WebSocketMaskKeys: Sendable {
   private var keys: [UInt32] = []
 

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// Writes data messages as frames: compressed if that was agreed and they are worth it, masked if we are the client.
+/// Writes data messages as frames: compressed if compression was agreed and pays, masked if we are the client.
 ///
 /// One per connection: the messages of a connection share a deflate window. The compressor, 256 KiB and more, is made for the
 /// first message that is compressed.
@@ -12,7 +12,7 @@ public struct WebSocketMessageEncoder: ~Copyable {
 
   /// - Parameters:
   ///   - role: Which end we are: a client masks.
-  ///   - deflate: What the handshake agreed on, if it did.
+  ///   - deflate: The parameters that the handshake agreed on; nil for no compression.
   ///   - settings: Level and smallest size to compress.
   public init(
     role: WebSocketRole, deflate: WebSocketDeflateParameters? = nil, settings: WebSocketDeflateSettings = .init()
@@ -35,8 +35,8 @@ public struct WebSocketMessageEncoder: ~Copyable {
   ///   - kind: Text or binary.
   ///   - payload: Valid UTF-8 if `kind` is text: not checked.
   ///   - compress: Whether to compress, if it was agreed and the message is not below `compressBytesMin`.
-  ///   - scratch: Of this thread; kept from call to call.
-  ///   - buffer: What the frame is appended to.
+  ///   - scratch: This thread's scratch memory, reused from call to call.
+  ///   - buffer: The buffer to append the frame to.
   public mutating func write(
     _ kind: WebSocketMessage.Kind, _ payload: UnsafeRawBufferPointer, compress: Bool = true, _ scratch: WebSocketScratch,
     into buffer: inout ByteBuffer

@@ -1,4 +1,4 @@
-/// What a frame carries (RFC 6455, section 5.2). The other ten values are reserved and never reach a caller.
+/// The kind of a frame's payload (RFC 6455, section 5.2). The other ten values are reserved and never reach a caller.
 public enum WebSocketOpcode: UInt8, Sendable {
   case continuation = 0x0
   case text = 0x1

@@ -1,14 +1,14 @@
 import NIOCore
 
 /// Memory that all connections of one event loop share: a message that comes whole in one read is unmasked into it, and
-/// messages that come in pieces borrow their buffers from it. So a connection between two messages holds none.
+/// messages that come in pieces borrow their buffers from it. So a connection holds no memory between two messages.
 ///
 /// Not Sendable: one per event loop (see `WebSocketScratchPool`), or one per test.
 public final class WebSocketScratch {
   /// Readable zero bytes after each message's payload, so that a scanner may load whole blocks.
   public static let paddingBytes = 64
 
-  /// Buffers kept for the next message, each of at most `keptBytesMax`.
+  /// The most buffers kept for later messages, each of at most `keptBytesMax`.
   private static let keptMax = 8
   private static let keptBytesMax = 256 * 1024
   private static let firstBytes = 4 * 1024

@@ -1,11 +1,11 @@
 import NIOCore
 import NIOHTTP1
 
-/// What a server does with a handshake that is well-formed.
+/// A server's decision about a well-formed handshake.
 public enum WebSocketUpgradeDecision: Sendable {
   /// - Parameters:
-  ///   - subprotocol: One of those the request names, or nil.
-  ///   - headers: Added to the 101 response.
+  ///   - subprotocol: A subprotocol that the request names, or nil.
+  ///   - headers: Headers to add to the 101 response.
   case accept(subprotocol: String?, headers: HTTPHeaders = [:])
   /// The request goes on to the next HTTP handler; see `WebSocketServerUpgrader`.
   case refuse(WebSocketRefusal)
@@ -15,7 +15,7 @@ public enum WebSocketUpgradeDecision: Sendable {
 ///
 /// One per channel, made in its initialiser: it remembers what its request agreed on, and is not Sendable.
 ///
-/// A request that is refused, by `shouldUpgrade` or because it is malformed, is not answered here: the next handler gets the
+/// A refused request, by `shouldUpgrade` or because it is malformed, is not answered here: the next handler gets the
 /// `WebSocketRefusal` by `errorCaught`, then the request as if it asked for no upgrade, and answers with the refusal.
 public final class WebSocketServerUpgrader: HTTPServerProtocolUpgrader {
   /// Looks at path, query and headers; called on the channel's event loop.
@@ -34,9 +34,9 @@ public final class WebSocketServerUpgrader: HTTPServerProtocolUpgrader {
   private var agreement = WebSocketAgreement()
 
   /// - Parameters:
-  ///   - deflate: What compression to accept; nil for none.
-  ///   - shouldUpgrade: Asked for each request that is a WebSocket's.
-  ///   - upgradePipelineHandler: Sets the connection up once it is one.
+  ///   - deflate: The compression to accept; nil for none.
+  ///   - shouldUpgrade: Decides about each well-formed handshake.
+  ///   - upgradePipelineHandler: Sets up the connection's pipeline after the upgrade.
   public init(
     deflate: WebSocketDeflateSettings?, shouldUpgrade: @escaping ShouldUpgrade,
     upgradePipelineHandler: @escaping UpgradePipeline

@@ -1,5 +1,5 @@
-/// What a peer did wrong, or what we refuse to carry. It ends the connection: send a close frame with `closeCode`,
-/// read no more frames.
+/// A peer's violation of the protocol, or a message that we refuse to carry. It ends the connection: send a close frame
+/// with `closeCode`, read no more frames.
 public enum WebSocketViolation: Error, Equatable, Sendable, CaseIterable {
   /// A reserved bit is set that no extension gave a meaning; also RSV1 on a control frame or a continuation.
   case reservedBit

@@ -3,8 +3,8 @@ import WebSocket
 
 /// Sends back each message, compressed if it came so; answers pings; shakes hands to close.
 ///
-/// Reads no further while the peer does not take what is written: what is held then is one read, and what fits the channel's
-/// write buffer plus one message.
+/// Stops reading while the peer does not take what is written. It then holds one read, and the channel's write buffer plus one
+/// message.
 final class EchoHandler: ChannelDuplexHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundIn = ByteBuffer
@@ -12,11 +12,11 @@ final class EchoHandler: ChannelDuplexHandler {
 
   private enum State {
     case open
-    /// Our close frame is on its way: whatever comes is dropped until the peer closes the connection, or time is up.
+    /// Our close frame is sent: all bytes are dropped until the peer closes the connection, or time is up.
     case closing
   }
 
-  /// Written to the channel at the latest when it has grown to this.
+  /// Bytes are written to the channel at the latest when this many have gathered.
   private static let outgoingBytesMax = 64 * 1024
   /// How long a peer may take to close after our close frame.
   private static let closeTimeout = TimeAmount.seconds(2)
@@ -25,7 +25,7 @@ final class EchoHandler: ChannelDuplexHandler {
   private var encoder: WebSocketMessageEncoder
   private let scratch: WebSocketScratch
   private var state = State.open
-  /// What was read and not decoded; empty unless paused.
+  /// The bytes read and not decoded; empty unless paused.
   private var received = ByteBuffer()
   private var outgoing = ByteBuffer()
   private var isReadWanted = false

@@ -2,7 +2,7 @@ import NIOCore
 import NIOHTTP1
 import WebSocket
 
-/// Answers what is not a WebSocket handshake, and closes.
+/// Answers requests that are no WebSocket handshake, and closes.
 final class RefusalHandler: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart

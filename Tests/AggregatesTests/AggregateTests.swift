@@ -19,7 +19,8 @@ private func vector(_ cells: [TableRows.Cell]) -> ValueVector {
 
 private func vector(_ values: [Double]) -> ValueVector { vector(values.map { .double($0) }) }
 
-/// Folds rows, cut into batches after each of `cuts`, into one state for each slot: their canonical forms, with each row's number as its offset and time.
+/// Folds rows, cut into batches after each of `cuts`, into one state for each slot: their canonical forms, with each row's number
+/// as its offset and time.
 private func states(
   _ values: ValueVector, slots: [Int32]? = nil, slotCount: Int = 1, cuts: [Int] = [], layout: StateLayout = layout
 ) -> [[UInt64]] {

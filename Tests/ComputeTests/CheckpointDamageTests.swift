@@ -7,7 +7,8 @@ import TestSupport
 import Testing
 import Views
 
-/// What becomes of views when a worker's file is not what it was: computed anew from the log, or refused with a message, never wrong.
+/// What becomes of views when a worker's file is not what it was: computed anew from the log, or refused with a message, never
+/// wrong.
 @Suite("Damaged checkpoints")
 struct CheckpointDamageTests {
   private struct Given {

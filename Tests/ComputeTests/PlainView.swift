@@ -3,8 +3,8 @@ import Foundation
 import TestSupport
 import Views
 
-/// A view as plain as it can be said: lists of events, 128-bit times, every pair looked at. It shares nothing with the program but the words of
-/// docs/views.md.
+/// A view as plain as it can be said: lists of events, 128-bit times, every pair looked at. It shares nothing with the program
+/// but the words of docs/views.md.
 struct PlainView {
   enum Window: Sendable {
     case tumble(Int64)

@@ -10,7 +10,8 @@ import Views
 @testable import Compute
 @testable import Query
 
-/// Views that each seed makes up, over events that it makes up, against `PlainView`: whatever the bound on memory, the workers, the restarts.
+/// Views that each seed makes up, over events that it makes up, against `PlainView`: whatever the bound on memory, the workers,
+/// the restarts.
 ///
 /// `PENSTOCK_DIFFERENTIAL_SEEDS=10000` for as many as one likes; `PENSTOCK_DIFFERENTIAL_FIRST` for where to begin.
 @Suite("Views differential")

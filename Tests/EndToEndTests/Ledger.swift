@@ -36,7 +36,7 @@ struct Ledger: Decodable, Sendable {
     var partitions: [Partition]
   }
 
-  /// What the process has counted since it started: a crash takes it along.
+  /// The counts of the process since it started: a crash loses them.
   var ingest: Ingest
   /// The log's and the views' parts are durable.
   var log: [Partition]
@@ -46,7 +46,7 @@ struct Ledger: Decodable, Sendable {
   /// By partition.
   var highWatermarks: [Int: Int] { Dictionary(uniqueKeysWithValues: log.map { ($0.partition, $0.high_watermark) }) }
 
-  /// What does not add up, at whatever moment this is of.
+  /// The sums that do not add up, at any moment.
   var differences: [String] {
     var differences = balanced ? [] : ["balanced is false"]
     if ingest.in_flight < 0 || ingest.received != ingest.appended + ingest.duplicates + ingest.rejected + ingest.in_flight {
@@ -66,7 +66,7 @@ struct Ledger: Decodable, Sendable {
     return differences
   }
 
-  /// What is still under way, or missing.
+  /// The events still under way, or missing.
   /// - Parameter before: The log's high watermarks when the process started, by partition; nil where devices had sent by then.
   func unsettled(since before: [Int: Int]?) -> [String] {
     var unsettled = views.filter { $0.pending != 0 }.map { "\($0.view): \($0.pending) pending" }

@@ -18,7 +18,7 @@ actor PenstockProcess {
   private var output: ListeningLines?
   /// The log's high watermarks as last seen, by partition; no crash takes any of it back.
   private var durable: [Int: Int] = [:]
-  /// Those when this process started, where no device had sent by then.
+  /// The offsets when this process started, where no device had sent by then.
   private var before: [Int: Int]?
 
   init(views: String) throws {
@@ -97,7 +97,7 @@ actor PenstockProcess {
     throw EndToEndError("penstock is not listening after \(PenstockProcess.deadline):\n\(output.text)")
   }
 
-  /// What was durable is there, and adds up, whatever became of the process before.
+  /// All durable events are there, and the sums add up, however the process before ended.
   private func checkStart() async throws {
     let ledger = try await QueryAPI(port: queryPort).ledger()
     guard ledger.differences.isEmpty else { throw EndToEndError("the ledger after a start: \(ledger.differences)") }
@@ -156,7 +156,7 @@ actor PenstockProcess {
   var log: String { output?.text ?? "" }
 }
 
-/// What the process says on standard error.
+/// The process's lines on standard error.
 private final class ListeningLines: Sendable {
   private let bytes = Mutex(Data())
 
@@ -164,7 +164,7 @@ private final class ListeningLines: Sendable {
 
   var text: String { bytes.withLock { String(decoding: $0, as: UTF8.self) } }
 
-  /// Of a whole line `listening NAME ADDRESS:PORT`.
+  /// The port in a whole line `listening NAME ADDRESS:PORT`.
   func port(of name: String) -> Int? {
     for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast() {
       let words = line.split(separator: " ")

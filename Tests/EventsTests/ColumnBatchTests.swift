@@ -75,7 +75,7 @@ struct ColumnBatchTests {
       header.payloadChecksum = bytes.withUnsafeBytes { checksum(UnsafeRawBufferPointer(rebasing: $0[BatchHeader.byteCount...])) }
       bytes.withUnsafeMutableBytes { header.write(to: $0) }
       guard let batch = try? ColumnBatch(encoded: bytes) else { continue }
-      // What passes the check must be readable in every way.
+      // A batch that passes the check must be readable in every way.
       #expect(batch.events().count == batch.count)
       _ = batch.producers()
       var vector = ValueVector()

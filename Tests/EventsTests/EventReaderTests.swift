@@ -3,7 +3,7 @@ import Testing
 
 @Suite("The event reader")
 struct EventReaderTests {
-  /// What a message gives: the events taken, and the rejects as (index, code).
+  /// The events taken from a message, and its rejects as (index, code).
   struct Outcome: Equatable {
     var events: [Event] = []
     var rejects: [String] = []

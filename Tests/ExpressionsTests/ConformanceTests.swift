@@ -4,11 +4,11 @@ import Testing
 
 @testable import Expressions
 
-/// What is supported of the CEL specification's conformance data (github.com/google/cel-spec, tests/simple/testdata), each case under its own name there:
-/// file, section, test.
+/// What is supported of the CEL specification's conformance data (github.com/google/cel-spec, tests/simple/testdata), each case
+/// under its own name there: file, section, test.
 ///
-/// Left out, as not in the subset: bytes, maps, messages, lists but after `in`, matches, macros, conversions, unsigned overflow and `-(5u)` (a number with `u` is an int
-/// here), and `int / double` pairs that CEL refuses and this subset computes.
+/// Left out, as not in the subset: bytes, maps, messages, lists but after `in`, matches, macros, conversions, unsigned overflow
+/// and `-(5u)` (a number with `u` is an int here), and `int / double` pairs that CEL refuses and this subset computes.
 private struct Case: Sendable, CustomTestStringConvertible {
   var name: String
   var text: String

@@ -1,10 +1,10 @@
 import Testing
 
-/// One thing to be fed with bytes that nobody meant it to get. Its `run` traps, or throws what it found, when something is wrong; input
-/// that is refused is right.
+/// One thing to be fed with bytes that nobody meant it to get. Its `run` traps, or throws what it found, when something is wrong;
+/// input that is refused is right.
 struct FuzzTarget: Sendable, CustomTestStringConvertible {
   let name: String
-  /// What inputs may hold: words of its grammar, magic numbers.
+  /// Pieces that inputs may hold: words of the grammar, magic numbers.
   let dictionary: [[UInt8]]
   /// Inputs to begin with, beside those in the folder of the corpus.
   let seeds: @Sendable () -> [[UInt8]]
@@ -15,7 +15,7 @@ struct FuzzTarget: Sendable, CustomTestStringConvertible {
   static let all: [FuzzTarget] = [.batch, .json, .webSocket, .expression, .query]
 }
 
-/// What a target found wrong.
+/// A fault that a target found.
 struct FuzzFinding: Error, CustomStringConvertible {
   let description: String
   init(_ description: String) { self.description = description }

@@ -2,8 +2,9 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Feeds each target with its corpus, and with changes of it. `PENSTOCK_FUZZ_MINUTES=5` for as long as one likes, `PENSTOCK_FUZZ_SEED` to
-/// repeat a run. An input that traps is left in a file, whose name the next run prints; put it into the corpus, and it is a test.
+/// Feeds each target with its corpus, and with changes of it. `PENSTOCK_FUZZ_MINUTES=5` for as long as one likes,
+/// `PENSTOCK_FUZZ_SEED` to repeat a run. An input that traps is left in a file, whose name the next run prints; put it into the
+/// corpus, and it is a test.
 @Suite("Fuzzing")
 struct FuzzTests {
   private static let environment = ProcessInfo.processInfo.environment

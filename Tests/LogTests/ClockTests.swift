@@ -60,7 +60,7 @@ struct ClockTests {
     #expect(try await log.enforceRetention(.nothing) == 0)
     let start = try await log.bounds(of: PartitionID(0)).startOffset
     #expect(start == .zero)
-    // What was appended meanwhile has the time that it was.
+    // An event appended meanwhile has the time that it was.
     let last = try await log.read(PartitionID(0), from: Offset(14), bytesMax: 1)[0].header.appendTime
     #expect(abs(last.nanoseconds - clock.wall.nanoseconds) < 10_000_000_000)
     clock.pass(.seconds(3700))

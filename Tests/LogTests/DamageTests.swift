@@ -10,7 +10,7 @@ struct DamageTests {
   static let marker = "/data/log/0/high-watermark"
   static let producers = "/data/log/0/00000000000000000000.producers"
 
-  /// What is known of what was durable when the damaged partition is opened.
+  /// The knowledge of the durable end when the damaged partition is opened.
   enum Marker: CaseIterable {
     case exact, afterFirst, missing
   }

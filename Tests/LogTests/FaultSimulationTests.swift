@@ -15,14 +15,15 @@ import Testing
 
 /// A whole log under every fault of `FaultyFileSystem`'s model, on one thread, in an order that the seed decides.
 ///
-/// On top of that model: EIO, ENOSPC or EDQUOT of any call, a full disk, a machine that stops at any call, power lost or the process killed at any
-/// moment, also while starting, and one bit flipped in any file while nobody has the log open. After each the invariants hold, or the
-/// partition refuses and says why:
-/// - I1 what is acknowledged is read by every later reader, in order, once; with policies other than `always`, unless power is lost
+/// On top of that model: EIO, ENOSPC or EDQUOT of any call, a full disk, a machine that stops at any call, power lost or the
+/// process killed at any moment, also while starting, and one bit flipped in any file while nobody has the log open. After each
+/// the invariants hold, or the partition refuses and says why:
+/// - I1 what is acknowledged is read by every later reader, in order, once; with policies other than `always`, unless power is
+///   lost
 /// - I2 offsets are dense · I3 no (source, epoch, sequence) is there twice, whatever retention has removed
 /// - I4 each batch's events = appended + duplicates + fenced
-/// - I5, I6, I7 as a reader with a checkpoint sees them: what it has folded up to its offset is the fold of the log up to there, and folding once
-///   more from the start gives the same
+/// - I5, I6, I7 as a reader with a checkpoint sees them: what it has folded up to its offset is the fold of the log up to there,
+///   and folding once more from the start gives the same
 @Suite("A log under faults")
 struct FaultSimulationTests {
   /// `PENSTOCK_FAULT_SEEDS=10000` for as many as one likes; `PENSTOCK_FAULT_FIRST` for where to begin.
@@ -56,7 +57,7 @@ private struct PartitionExpectation {
   var model = PartitionModel()
   /// Acknowledged: the first so many of `model`.
   var start = 0
-  /// Of batches that failed since the last start: they may turn up after a restart, or not.
+  /// The events of batches that failed since the last start: they may turn up after a restart, or not.
   var uncertain: [[Event]] = []
   var isBroken = false
   var checkpoint = Fold()
@@ -319,7 +320,7 @@ private struct Simulation {
       let found = try await readAll(log, partition)
       let known = Array(expected.model.events.dropFirst(start))
       if found.count < known.count, hasLostPower, configuration.sync != .always {
-        // What was acknowledged and not synced may be lost, from the end on, but nothing of what a reader was shown under `interval`.
+        // Under `interval`, batches acknowledged and not synced may be lost, from the end on, but none that a reader was shown.
         var model = PartitionModel()
         for event in expected.model.events.prefix(start + found.count) { _ = model.append([event]) }
         expected.model = model
@@ -406,7 +407,7 @@ private struct Simulation {
   }
 }
 
-/// What became of the batches of one step.
+/// The results of the batches of one step.
 private final class Results: Sendable {
   private let values = Mutex<[Int: Result<AppendReceipt, LogError>]>([:])
   func put(_ result: Result<AppendReceipt, LogError>, at index: Int) { values.withLock { $0[index] = result } }

@@ -11,7 +11,7 @@ import TestSupport
   import Darwin
 #endif
 
-/// What is done with an open file, or a lock.
+/// The calls on an open file, or a lock.
 extension FaultyFileSystem {
   static func truncate(_ node: Node, to size: Int) {
     if size < node.bytes.count {

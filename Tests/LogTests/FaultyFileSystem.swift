@@ -82,7 +82,7 @@ final class FaultyFileSystem: FileSystem {
     var random = SeededGenerator(seed: 0)
     var bytesRead: [String: Int] = [:]
     var syncs = 0
-    /// What the disk holds in all files together; nil is without end.
+    /// The room of the disk for all files together; nil is without end.
     var diskBytes: Int?
 
     var freeBytes: Int { diskBytes.map { max(0, $0 - files.values.reduce(0) { $0 + $1.bytes.count }) } ?? .max }
@@ -108,7 +108,7 @@ final class FaultyFileSystem: FileSystem {
 
   struct UnsafeBox<R>: @unchecked Sendable { let value: R }
 
-  // MARK: What tests ask and set
+  // MARK: Settings and counts for tests
 
   var calls: Int { with { $0.calls } }
   var syncs: Int { with { $0.syncs } }
@@ -153,7 +153,7 @@ final class FaultyFileSystem: FileSystem {
     case kill
   }
 
-  /// What the next process finds. This file system fails every call from now on.
+  /// The file system that the next process finds. This one fails every call from now on.
   func afterCrash(_ crash: Crash, seed: UInt64) -> FaultyFileSystem {
     let next = FaultyFileSystem(seed: seed &+ 1)
     var random = SeededGenerator(seed: seed)

@@ -4,14 +4,14 @@ import Testing
 
 @testable import Log
 
-/// What is gone from a log's folder: noticed while it runs, and when it is opened.
+/// Files that are gone from a log's folder are noticed while the log runs, and when it is opened.
 @Suite("Files of a log that are lost")
 struct LostFilesTests {
   private static let root = "/data/log"
 
   // MARK: under a running server
 
-  /// What an operator, a script or a sync tool may do to a folder that is in use.
+  /// Harm that an operator, a script or a sync tool may do to a folder in use.
   enum Harm: CaseIterable {
     case lock, meta, active, marker, sealed, replaced, truncated
 
@@ -114,7 +114,7 @@ struct LostFilesTests {
     }
   }
 
-  /// What a copy may lack.
+  /// Parts that a copy may lack.
   enum Loss: CaseIterable {
     case folder, allFiles, allSegments, firstSegment, middleSegment, lastSegment, lastSegmentAndMarker
 

@@ -12,7 +12,7 @@ import Testing
   import Darwin
 #endif
 
-/// What a partition should do, told as simply as possible.
+/// The behaviour of a partition, told as simply as possible.
 struct PartitionModel {
   var events: [Event] = []
   var positions: [String: ProducerPosition] = [:]

@@ -4,11 +4,12 @@ import TestSupport
 
 @testable import Log
 
-/// Runs a log's work on the test's own thread, in an order that a seed decides: between writers as chance has it, each writer's in its order.
-/// Time is the test's: delayed work comes when `advance` has passed its due time.
+/// Runs a log's work on the test's own thread, in an order that a seed decides: between writers as chance has it, each writer's
+/// in its order. Time is the test's: delayed work comes when `advance` has passed its due time.
 ///
-/// Work that a task awaits runs, with all that is ready, as soon as it is asked for, on the thread that asks. The task may go on, on another
-/// thread, before that thread is through with the rest: whatever comes from another thread waits until it is, so that one acts at a time.
+/// Work that a task awaits runs, with all that is ready, as soon as it is asked for, on the thread that asks. The task may go on,
+/// on another thread, before that thread is through with the rest: whatever comes from another thread waits until it is, so that
+/// one acts at a time.
 final class SimulatedScheduler: LogScheduler {
   private struct State {
     var queues: [[@Sendable () -> Void]] = []

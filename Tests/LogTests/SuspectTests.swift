@@ -14,7 +14,7 @@ struct SuspectTests {
     return event
   }
 
-  /// What each row is judged to be: nil where it is appended, else its suspicion; `.some(nil)` of a plain duplicate.
+  /// The judgement of each row: nil where it is appended, else its suspicion; `.some(nil)` for a plain duplicate.
   private func judge(_ state: inout ProducerState, _ events: [Event]) -> [AppendReceipt.Exception.Suspicion??] {
     let exceptions = state.admit(batch(events), at: Timestamp(nanoseconds: 1))
     return events.indices.map { row in exceptions.first { $0.row == row }.map(\.suspicion) }

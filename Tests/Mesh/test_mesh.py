@@ -24,7 +24,7 @@ from test_security import Authority
 
 # Conditions decide, not clocks: these bound a machine that has other work to do.
 DEADLINE = 120
-# What the services promise, in seconds; a machine that is far too busy may be given more patience.
+# The services' promises, in seconds; a very busy machine may be given more time.
 REPLACED_WITHIN = 5 * float(os.environ.get("PENSTOCK_TEST_PATIENCE", "1"))
 ALLOWED = {
     ("ingest", "log"), ("compute", "log"), ("query", "log"), ("query", "compute"), ("operators", "query"), ("operators", "ingest"),
@@ -156,7 +156,7 @@ def observations():
 
 
 def check_ledger(mesh):
-    """Whatever was killed: in each view is what is in the log, once. What ingests counted went with those that were killed."""
+    """Each view counts every event of the log once, whatever was killed. A killed ingest loses its counts."""
     ledger.check(lambda: eventually(lambda: mesh.get("/v1/ledger")))
 
 
@@ -277,7 +277,7 @@ def dial(mesh, folder, source, target):
 
 def test_only_the_six_edges_are_open_and_nobody_else_gets_a_byte_through(mesh, tmp_path):
     def answer(source, target):
-        """What the target's sidecar lets through of an answer to the source; None shows no certificate."""
+        """The part of an answer that the target's sidecar lets through to the source; None shows no certificate."""
         try:
             with dial(mesh, tmp_path, source, target) as connection:
                 connection.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
@@ -628,7 +628,7 @@ def test_a_withdrawn_intention_ends_the_connections_of_a_caller_that_does_not_ca
                     assert again.recv(4096) == b""
             except (ssl.SSLError, ConnectionError):
                 pass
-            # Those whose intention stands came again: events are taken, and answers given.
+            # Callers whose intention stands came again: events are taken, and answers given.
             event = {"source": "station/none", "type": "other"}
             url = f"http://127.0.0.1:{mesh.base + 10}/v1/events"
             request = urllib.request.Request(url, json.dumps(event).encode(), {"Content-Type": "application/json"}, method="POST")

@@ -11,10 +11,10 @@ import Testing
 /// Notes what a worker is told.
 private final class Worker: LeaseHolder {
   let owned = Mutex<Set<Int>>([])
-  /// Those it answers for, owned or not.
+  /// The partitions it answers for, owned or not.
   let answered = Mutex<Set<Int>>([])
   let losses = Mutex(0)
-  /// What `acquired` takes, as loading a state does.
+  /// The time that `acquired` takes, as loading a state does.
   let loading: Duration
 
   init(loading: Duration) { self.loading = loading }

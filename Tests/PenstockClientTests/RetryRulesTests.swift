@@ -3,7 +3,7 @@ import Testing
 
 @testable import PenstockClient
 
-@Suite("What follows when a connection fails")
+@Suite("Retries after a failed connection")
 struct RetryRulesTests {
   @Test("a status that may pass is tried again, any other is not", arguments: 100...599)
   func statuses(_ status: UInt) {

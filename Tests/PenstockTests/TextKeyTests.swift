@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 
-/// Files that may have `String` as the key of a dictionary or the element of a set, and whose texts those are: names of the project's own, or
-/// names held to ASCII. Text that users send is `UTF8Text` there, which says why.
+/// Files that may have `String` as the key of a dictionary or the element of a set, and whose texts those are: names of the
+/// project's own, or names held to ASCII. Text that users send is `UTF8Text` there, which says why.
 private let allowedFiles: [String: String] = [
   "Compute/Generations/GenerationTable.swift": "views' names, held to ASCII",
   "Compute/Worker/ComputeWorker.swift": "views' names, held to ASCII",

@@ -151,7 +151,7 @@ class Penstock(Service):
         try:
             found = self.ask_ledger()
         except urllib.error.HTTPError as error:
-            # Of a damaged partition the log says nothing but that.
+            # The log reports nothing about a damaged partition but the damage.
             assert error.code in (500, 503), error
             return
         if found["ingest"]["received"] == 0:
@@ -187,7 +187,7 @@ def penstock(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def ledger_after_crashes():
-    """What a test kills and leaves is started once more: what was durable adds up."""
+    """Processes that a test killed and left are started once more: the durable events add up."""
     yield
     while Penstock.killed:
         _, start = Penstock.killed[next(iter(Penstock.killed))]

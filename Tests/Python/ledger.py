@@ -13,7 +13,7 @@ def high_watermarks(ledger):
 
 
 def differences(ledger):
-    """What does not add up, at whatever moment the ledger is of."""
+    """The sums that do not add up, at any moment."""
     wrong = [] if ledger["balanced"] else ["balanced is false"]
     ingest = ledger["ingest"]
     if ingest is not None:
@@ -34,7 +34,7 @@ def differences(ledger):
 
 
 def unsettled(ledger, before):
-    """What is still under way, or missing.
+    """The events still under way, or missing.
 
     before: the log's high watermarks when the ingest process started, by partition; None where they could not be asked."""
     under_way = [f"{view['view']}: {view['pending']} pending" for view in ledger["views"] if view["pending"]]

@@ -11,11 +11,11 @@ from schemathesis.specs.openapi import checks as openapi
 from test_http import request
 from test_services import Services
 
-# What never ends is read elsewhere (test_query_more.py, test_console.py).
+# Endless answers are read elsewhere (test_query_more.py, test_console.py).
 ENDLESS = ["/v1/views/{view}/live", "/v1/overview/live"]
 
 def no_failure(context, response, case):
-    """What takes too long or is not there now is a 504 or a 503 that the description names; a 500 never is."""
+    """Slow or unavailable answers are a 504 or a 503 that the description names; a 500 is always a fault."""
     assert response.status_code != 500, response.text
 
 
@@ -81,7 +81,7 @@ def running(tmp_path_factory, weather):
 def apart(tmp_path_factory):
     services = Services(tmp_path_factory.mktemp("services"))
     yield services
-    # What was reported at random of ingest processes that there are not need not add up, and is forgotten soon.
+    # Random reports of ingest processes that do not exist need not add up, and are forgotten soon.
     eventually(lambda: services.get("query", "/v1/ledger")[1]["balanced"])
     services.close()
 

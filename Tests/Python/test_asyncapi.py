@@ -1,4 +1,4 @@
-"""What the server says over WebSocket, held to /asyncapi.json."""
+"""The server's messages over WebSocket, compared with /asyncapi.json."""
 
 import json
 

@@ -59,7 +59,7 @@ def test_copies_of_a_log_that_is_written_are_whole_and_serve(tmp_path):
 
 
 def commands_of_the_page():
-    """What docs/operations.md says to type for a copy of the files: up to the check of it."""
+    """The commands of docs/operations.md for a copy of the files, up to its check."""
     page = (ROOT / "docs" / "operations.md").read_text()
     part = page[page.index("## Backup and restore"):page.index("**An export**")]
     return [line[2:] for line in part.splitlines() if line.startswith("$ ") and "penstock" not in line]
@@ -73,7 +73,7 @@ def penstock(service, *arguments, fails=False):
 
 
 def everything(service, views):
-    """What is seen of each view: its generations, and the rows of those that are kept."""
+    """Each view's generations, and the rows of the kept ones."""
     seen = {}
     for view in views:
         shown = json.loads(penstock(service, "view", "show", view, "--output", "json"))
@@ -135,7 +135,7 @@ def test_what_the_page_says_to_keep_brings_every_view_back(tmp_path):
         assert everything(restored, views) == before
         assert penstock(restored, "view", "export") == exported
         penstock(restored, "view", "show", "gone", fails=True)
-        # What was asked for last is known, too; and what was removed can still be brought back.
+        # The definition last asked for is known, too; and a removed view can still be brought back.
         assert '"action":"created"' not in penstock(restored, "view", "apply", str(wider), "--output", "json").replace(" ", "")
         shown = json.loads(penstock(restored, "view", "show", "gone", "--output", "json"))
         assert [one["generation"] for one in shown] == [1]

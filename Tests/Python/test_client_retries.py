@@ -76,7 +76,7 @@ class Misbehaving(Proxy):
             writer.close()
 
     async def opcode(self, reader):
-        """Of the client's next frame, which is masked, and passed over."""
+        """The opcode of the client's next frame, which is masked, and skipped."""
         head = await reader.readexactly(2)
         more = {126: 2, 127: 8}.get(head[1] & 0x7F, 0)
         length = int.from_bytes(await reader.readexactly(more)) if more else head[1] & 0x7F

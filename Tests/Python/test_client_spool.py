@@ -1,4 +1,4 @@
-"""What a crash of the device costs: nothing with a spool, or with numbers of the caller's."""
+"""A crash of the device loses nothing with a spool, or with the caller's own numbers."""
 
 import os
 import pathlib

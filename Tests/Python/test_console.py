@@ -57,7 +57,7 @@ class Browser:
         return self.wait(lambda: text in self.text(), f"{text!r} is not shown; there is: {self.text()[:2000]}")
 
     def problems(self):
-        """What the browser complained of, and requests to other hosts."""
+        """The browser's complaints, and requests to other hosts."""
         found = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]

@@ -179,7 +179,7 @@ def test_the_compose_files_mesh_takes_events_in_and_answers(engine, image, consu
     tokens.write_text('{"token":"CHANGE-ME-0123456789","subject":"operator","scopes":["ingest","query","admin"],"sources":["*"]}\n')
     mesh = json.loads(json.dumps(COMPOSE))
     services = mesh["services"]
-    # What the services share has loopback, which is all they use; the host's ports may be taken.
+    # The services share a network with loopback, and use nothing else; the host's ports may be taken.
     del services["consul"]["ports"], services["log"]["build"]
     services["consul"]["network_mode"] = "none"
     for service in services.values():

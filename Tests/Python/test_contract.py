@@ -1,4 +1,4 @@
-"""What analysts and operators may count on, asked over HTTP of one `penstock up` that holds the first 3,000 weather observations.
+"""The contract with analysts and operators, asked over HTTP of one `penstock up` that holds the first 3,000 weather observations.
 
 Expected results are computed here, from the file's lines."""
 

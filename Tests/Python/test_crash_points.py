@@ -43,7 +43,7 @@ def settle(service):
 
 
 def hashes(service, view, generation):
-    """Of each partition's state as it is kept, which is that of a fold of the log."""
+    """The hash of each partition's stored state, which is that of a fold of the log."""
     status, report = ask(service, "POST", f"/v1/views/{view}/verify", {"generation": generation})
     assert status == 200 and report["same"], report
     return {partition["partition"]: partition["kept"] for partition in report["partitions"]}

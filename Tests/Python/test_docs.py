@@ -19,7 +19,7 @@ PAGES = ["README.md", "docs/tour.md", "docs/operations.md", "docs/query.md", "do
 
 READS = re.compile(r"penstock (query|sql|events|top|view (list|show|diff))|curl ('|-[GN] )")
 
-# What stands on the PATH as `penstock`: the build's, told where its services listen.
+# The `penstock` on the PATH: the build's executable, with the addresses of its services.
 WRAPPER = """#!/usr/bin/env bash
 case $1 in
 send | simulate) set -- "$@" --url "$INGEST" ;;

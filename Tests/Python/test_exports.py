@@ -143,7 +143,7 @@ def test_all_rows_are_of_one_moment_and_take_little_memory(loaded):
         export = Export(penstock, format=form, timeout="60s", after=json.dumps(sender.offsets))
         assert export.as_of == moment
         export.read()
-        # What is counted from here on is of another moment.
+        # Events counted from here on belong to another moment.
         for source in range(SOURCES):
             sender.add(MINUTES - 1, source, 1_000_000)
         sender.flush()

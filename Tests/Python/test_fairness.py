@@ -1,4 +1,4 @@
-"""What takes long to answer keeps nobody waiting who asks how the service is."""
+"""Long answers keep no health check waiting."""
 
 import http.client
 import json
@@ -10,7 +10,7 @@ from conftest import DEADLINE
 MEMBERS = 4096
 EVENTS = 30
 READERS = 4
-# What /livez may take beside the readers. It took 22 s where reading wide events was quadratic and held the threads that all share.
+# The time of /livez beside the readers. It took 22 s when reading wide events was quadratic and held the threads that all share.
 ANSWER_MAX = 5
 
 

@@ -1,4 +1,4 @@
-"""What Penstock makes is for its own user alone, whatever the shell's umask."""
+"""Penstock's files are for its own user alone, whatever the shell's umask."""
 
 import json
 import os

@@ -62,7 +62,7 @@ def test_a_view_behind_the_logs_start_says_so_and_a_replay_makes_one_of_what_is_
     # Rows as of then are still answered, and say what they are as of.
     status, rows = ask(service, "/v1/views/weather_daily?limit=1")
     assert (status, rows["as_of"]) == (200, {"0": 100})
-    # What is gone is not waited for: nothing that looks settled hides it.
+    # Nobody waits for deleted events, so nothing that looks settled hides them.
     end = sum(partition["high_watermark"] for partition in ask(service, "/v1/ledger")[1]["log"])
     status, ledger = ask(service, "/v1/ledger")
     (view,) = ledger["views"]

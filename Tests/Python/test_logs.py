@@ -22,7 +22,7 @@ def start(folder, *arguments, stderr=subprocess.PIPE, **environment):
 
 
 def entries_of_a_replay(process):
-    """What is logged, but for where it listens, while a replay begins, which compute tells of, and by the end, of which the process does."""
+    """The log lines without the addresses: compute logs the replay's begin, the process its end."""
     lines, query = [], None
     for line in process.stderr:
         lines.append(line.decode())

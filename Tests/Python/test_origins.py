@@ -97,12 +97,12 @@ def views(service):
 def test_a_page_of_another_origin_changes_and_reads_nothing(opened, host):
     page = opened(host=host)
     before = views(page.service)
-    # What needs no preflight, with an answer the page does not see: it must not be done either.
+    # Requests without a preflight, whose answer the page does not see, must not be done either.
     post = {"method": "POST", "mode": "no-cors", "body": DEFINITION, "headers": {"Content-Type": "text/plain"}}
     assert page.fetch("query", "/v1/views/apply", **post) == "opaque"
     assert page.fetch("ingest", "/v1/events", **{**post, "body": '{"source":"page/1","type":"weather.observed","data":{"temp":1}}'}) == "opaque"
     assert page.run(IMAGE, page.url("query", "/v1/views/weather_daily")) == "error"
-    # What is asked about first, or read.
+    # Requests with a preflight, and reads.
     for path, options in (
         ("/v1/views", {}), ("/v1/views/weather_daily", {}), ("/v1/events", {}), ("/metrics", {}),
         ("/v1/views/apply", {"method": "POST", "body": DEFINITION}),

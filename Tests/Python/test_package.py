@@ -113,7 +113,7 @@ def test_it_runs_from_its_installed_path_as_its_own_user(installed):
 
 
 def asked_of_systemd(tmp_path, script, *arguments):
-    """What a maintainer's script tells systemd, where it runs: a mount namespace, so that nothing of this machine is meant."""
+    """The calls of systemd by a maintainer's script, in a mount namespace, so that nothing of this machine is meant."""
     told = tmp_path / "told"
     systemctl = tmp_path / "systemctl"
     systemctl.write_text(f'#!/bin/sh\necho "$*" >>{told}\n')
@@ -162,7 +162,7 @@ def test_a_removal_leaves_no_enabled_unit_behind(tmp_path):
     assert asked_of_systemd(tmp_path, "postrm", "remove") == (["--system daemon-reload"], ["other@1.service"])
 
 
-# What a unit may differ in: what it starts, as what, and how long that may take.
+# Units may differ in their command, their user, and the time that a start may take.
 OWN = {
     "Type", "StateDirectory", "WorkingDirectory", "EnvironmentFile", "Environment", "LoadCredential", "ExecStart", "ExecReload", "TimeoutStopSec",
     "Restart", "RestartSec", "ReadWritePaths", "LimitNOFILE", "User", "Group", "StateDirectoryMode",

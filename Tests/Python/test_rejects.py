@@ -1,4 +1,4 @@
-"""What was rejected is kept for people to look at: the last of each reason, bounded."""
+"""Rejected events are kept for people to look at: the last of each reason, bounded."""
 
 import json
 import urllib.error

@@ -438,7 +438,7 @@ def test_the_commands_speak_tls_and_show_their_token(secured, tmp_path):
     events = penstock("events", "--source", "cli", "--url", url, *security)
     assert events.returncode == 0 and len(events.stdout.splitlines()) == 300, events.stderr
     assert penstock("view", "list", "--url", url, *security).returncode == 0
-    # What is sent by POST too.
+    # The same sent by POST.
     for command in (["sql", "SELECT count(*) AS n FROM weather_daily"], ["replay", "weather_daily"], ["view", "verify", "weather_daily"]):
         done = penstock(*command, "--url", url, *security)
         assert done.returncode == 0, (command, done.stderr)

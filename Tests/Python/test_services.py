@@ -47,7 +47,7 @@ class Services:
         """With ingest's part from its own metrics."""
         status, found = self.get("query", "/v1/ledger")
         assert status == 200, found
-        # Of ingest itself, since what it has told the log is up to half a second old.
+        # From ingest itself, since its report to the log is up to half a second old.
         return found | {"ingest": ledger.ingest_counts(request(self.ports["ingest"], "GET", "/metrics")[2].decode())}
 
     def check_ledger(self):
@@ -200,7 +200,7 @@ def test_the_last_rejects_of_ingest_processes_are_told_by_the_query_service(serv
         wait_for_ack(device, 42, rejects=[])
         again = told(34)
         assert again[0]["code"] == "missing_source" and again[1:] == rejects
-    # Those of a process that has ended are still told, beside those of the next.
+    # The rejects of a process that has ended are still listed, beside those of the next.
     services.kill("ingest")
     services.start("ingest")
     assert append(services, json.loads(message(1)))

@@ -64,7 +64,7 @@ def ended(connection):
         return True
 
 
-# What a request says of its host
+# The host of a request
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -184,7 +184,7 @@ def test_a_connection_that_asks_for_nothing_is_cut_off_in_its_time(start_penstoc
             try:
                 assert connection.recv(1) == b"", name
             except ConnectionResetError:
-                # What was sent of a head is still unread.
+                # A part of a head was sent and is still unread.
                 assert sent
         assert 0.9 < time.monotonic() - began < 8, name
     # After an answer.

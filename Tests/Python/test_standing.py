@@ -1,4 +1,4 @@
-"""What goes on for long ends with the token that let it in, and readers that take nothing keep nothing from others."""
+"""Long answers end with the token that let them in, and readers that take nothing keep nothing from others."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Events that are answered as duplicates and that nobody has: counted, and their devices named. What is sent again is never among them."""
+"""Events that are answered as duplicates and that nobody has are counted, and their devices named. Events sent again are never among them."""
 
 import json
 import signal

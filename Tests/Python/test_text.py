@@ -27,7 +27,7 @@ def raw_request(service, port, head):
         connection.sendall(head)
         answer = http.client.HTTPResponse(connection)
         answer.begin()
-        # What is no HTTP at all may be refused without a word.
+        # Bytes that are no HTTP at all may be refused without a word.
         return answer.status, json.loads(answer.read() or "null")
 
 

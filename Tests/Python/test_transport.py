@@ -1,4 +1,4 @@
-"""What carries the streams: heads in pieces, peers that say nothing or read nothing, HTTP and WebSocket on one port."""
+"""The transports of streams: heads in pieces, peers that say nothing or read nothing, HTTP and WebSocket on one port."""
 
 import http.client
 import json

@@ -36,7 +36,7 @@
     }
   }
 
-  /// What several threads write down.
+  /// Values that several threads write down.
   private final class Notes<Value: Sendable>: Sendable {
     private let state: Mutex<Value>
     init(_ value: Value) { state = Mutex(value) }

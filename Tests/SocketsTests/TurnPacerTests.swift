@@ -22,7 +22,7 @@
         let pause = pacer.pause(ready: 2, now: now)
         if pause > 0 { pauses += 1 }
         now += pause
-        // What came meanwhile.
+        // Work came in meanwhile.
         if pause > 0 { now += 50_000 }
       }
       #expect(pauses > 100)

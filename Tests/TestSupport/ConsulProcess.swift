@@ -10,7 +10,7 @@ public struct ConsulProcessError: Error, CustomStringConvertible {
 /// The executable is the one `PENSTOCK_CONSUL` names, else one on the PATH; `ops/test` fetches one and sets the variable.
 public final class ConsulProcess: Sendable {
   public let httpPort: Int
-  /// Of management, where ACLs are on.
+  /// The management token, where ACLs are on.
   public let token: String?
   private let executable: URL
   private let folder: URL
@@ -111,7 +111,7 @@ public final class ConsulProcess: Sendable {
     process.standardError = pipe
     let text = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<String, any Error>) in
       process.terminationHandler = { _ in
-        // What these commands print fits into a pipe.
+        // The output of these commands fits into a pipe.
         continuation.resume(returning: String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self))
       }
       do { try process.run() } catch { continuation.resume(throwing: error) }

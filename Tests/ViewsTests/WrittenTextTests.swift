@@ -3,7 +3,8 @@ import Testing
 
 @testable import Views
 
-/// Definitions are kept as files of views: what is written must be read back equal, byte for byte, whatever stands in their texts.
+/// Definitions are kept as files of views: what is written must be read back equal, byte for byte, whatever stands in their
+/// texts.
 @Suite("Definitions as text")
 struct WrittenTextTests {
   /// A definition with the text in a condition, in a key's path and in an aggregate's.

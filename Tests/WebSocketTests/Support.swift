@@ -72,7 +72,7 @@ func bytewise(_ bytes: [UInt8]) -> [[UInt8]] { bytes.map { [$0] } }
 ///
 /// - Parameters:
 ///   - first: FIN, reserved bits and opcode.
-///   - length: What the header says; by default, the truth.
+///   - length: The length that the header states; by default, the true one.
 func frame(
   _ first: UInt8, _ payload: [UInt8] = [], key: [UInt8]? = [0x37, 0xFA, 0x21, 0x3D], length: UInt64? = nil,
   lengthBytes: Int? = nil

@@ -40,7 +40,7 @@ struct TextAndMaskTests {
     bytes.reserveCapacity(4_400_000)
     for value in 0...0x10FFFF as ClosedRange<UInt32> {
       guard let scalar = Unicode.Scalar(value), let encoded = UTF8.encode(scalar) else { continue }
-      // Of the long run of four-byte ones, every 17th and the first and last of each 4096.
+      // Four-byte characters are many: test every 17th, and the first and last of each 4096.
       if value > 0xFFFF && value % 17 != 0 && (1..<4095).contains(value & 0xFFF) { continue }
       bytes.append(contentsOf: encoded)
     }

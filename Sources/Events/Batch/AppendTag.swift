@@ -1,7 +1,7 @@
-/// Says whose append a batch is, so that one sent again after a lost answer is recognised, even by a log that was restarted in between.
+/// Identifies the append of a batch, so that the log recognises one sent again after a lost answer, even after a restart.
 ///
-/// It travels behind the batch's payload and lies in the segment with it: what is durable of the batch and what is known of its append are
-/// one thing. `penstock up` appends without tags, since there no answer can be lost.
+/// It travels after the batch's payload and lies in the segment with it, so batch and tag are durable together. `penstock up`
+/// appends without tags, since no answer can be lost there.
 ///
 /// ```
 ///  0  u64 u64  appender        24  u32  rows of the batch as it was given
@@ -11,7 +11,7 @@
 ///     zeros up to a multiple of 16
 /// ```
 public struct AppendTag: Hashable, Sendable {
-  /// Who appends: drawn at random by each process that does.
+  /// A process that appends; each draws its number at random.
   public struct Appender: Hashable, Sendable, CustomStringConvertible {
     public var high: UInt64
     public var low: UInt64
@@ -30,15 +30,15 @@ public struct AppendTag: Hashable, Sendable {
 
   static let fixedBytes = 32
   static let exceptionBytes = 12
-  /// Tags are counted in these.
+  /// A tag's length is counted in units of 16 bytes.
   static let unitBytes = 16
-  /// All rows but one excepted.
+  /// A tag in which all rows but one are exceptions.
   static let bytesMax = 65_535 * unitBytes
 
   public var appender: Appender
   /// Rises from batch to batch of one appender and partition.
   public var number: UInt64
-  /// Of the batch as it was given, 1 ... 65,536. The batch in the log has `exceptions.count` fewer.
+  /// The rows of the batch as the appender gave it, 1 ... 65,536. The batch in the log has `exceptions.count` fewer.
   public var rows: Int
   /// The rows that were not appended, ascending; what the receipt said.
   public var exceptions: [AppendReceipt.Exception]
@@ -73,7 +73,7 @@ public struct AppendTag: Hashable, Sendable {
   /// Reads a tag and checks all of it.
   /// - Parameters:
   ///   - bytes: The tag's bytes and no others.
-  ///   - count: Events of the batch that it lies behind.
+  ///   - count: The events of its batch.
   init(parsing bytes: UnsafeRawBufferPointer, count: Int) throws(BatchError) {
     let error = BatchError(.tag, at: 0)
     guard bytes.count >= AppendTag.fixedBytes else { throw error }
@@ -98,7 +98,7 @@ public struct AppendTag: Hashable, Sendable {
 }
 
 extension ColumnBatch {
-  /// Whose append this is; nil where nobody has said.
+  /// The tag of this batch's append; nil where the appender gave none.
   public var tag: AppendTag? {
     guard header.tagBytes > 0 else { return nil }
     let result = encoded.withUnsafeBytes { bytes -> AppendTag? in
@@ -109,8 +109,8 @@ extension ColumnBatch {
     return result
   }
 
-  /// Puts a tag behind the payload, or another in its place.
-  /// - Parameter tag: With as many rows, less its exceptions, as the batch has events.
+  /// Appends a tag to the payload, in place of any earlier one.
+  /// - Parameter tag: Its rows less its exceptions must be the batch's events.
   public mutating func setTag(_ tag: AppendTag) {
     precondition(tag.rows - tag.exceptions.count == count, "the tag is of this batch")
     var bytes = encoded
@@ -132,8 +132,8 @@ extension ColumnBatch {
 
   /// Calls `body` with the pieces of this batch as it would be with `tag`, to be sent one after the other; copies nothing.
   /// - Parameters:
-  ///   - tag: Without exceptions; the batch has none yet.
-  ///   - body: Called once; the pieces do not live longer than the call.
+  ///   - tag: A tag without exceptions; the batch has no tag yet.
+  ///   - body: Called once; the pieces are valid only during the call.
   public func withTagged<R>(
     _ tag: AppendTag, _ body: (_ header: [UInt8], _ payload: UnsafeRawBufferPointer, _ tag: [UInt8]) -> R
   ) -> R {

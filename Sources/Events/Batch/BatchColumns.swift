@@ -1,4 +1,4 @@
-/// The columns of a batch under construction: what `ColumnBatchBuilder` is made of.
+/// The columns of a batch under construction: the inside of `ColumnBatchBuilder`.
 struct BatchColumns: ~Copyable {
   private enum BuiltIn {
     static let time = 0, source = 1, type = 2, id = 3, subject = 4, sequence = 5, epoch = 6
@@ -8,17 +8,17 @@ struct BatchColumns: ~Copyable {
   let partition: PartitionID
   private(set) var count = 0
   private var textBytes = 0
-  /// Of the paths that the rows have values at, which the batch writes once each.
+  /// The bytes of the paths that the rows have values at; the batch writes each path once.
   private var pathBytes = 0
   private var strings = StringTableBuilder()
   private var columns: UnsafeMutablePointer<ColumnAccumulator>
   private var columnCount = 0
   private var columnCapacity = 64
-  /// The columns as they are written: the built-in ones, then by path. So members come back in the order in which the reader met their paths, whichever
-  /// kinds of values a batch happens to hold.
+  /// The columns in the order of writing: the built-in ones, then by path. So members come back in the order in which the reader
+  /// met their paths, whichever kinds of values a batch holds.
   private var order: [Int] = []
   private var isOrdered = true
-  /// path × kinds → column + 1, 0 for none.
+  /// The column number plus one for each (path, kind of value); 0 for none.
   private var columnOfPath = GrowableBuffer<Int32>(capacity: 1024)
   private var pathGeneration = 0
   private var lastSource: UInt32 = .max
@@ -210,7 +210,7 @@ struct BatchColumns: ~Copyable {
     for column in order where columns[column].rows.count > 0 {
       columns[column].encode(rowCount: count, name: names[column], to: &output, directory: &directory)
     }
-    // Positions were counted from the output's start; the directory has them from the payload's.
+    // Positions were counted from the output's start; the directory counts them from the payload's.
     for entry in 0..<present {
       let at = UnsafeMutableRawPointer(directory.base + entry * BatchLayout.entryBytes + 8)
       at.storeBytes(of: at.loadUnaligned(as: UInt32.self) - UInt32(payloadStart), as: UInt32.self)

@@ -13,8 +13,8 @@ import CZlib
 /// 24  i64  smallest event time, ns
 /// ```
 /// The append tag, where there is one, is the last of the stored payload; it is never deflated, and not counted when inflated.
-/// Partition, base offset and append time are patched in when the log takes the batch, and the header's own CRC with them; the payload
-/// and its CRC stay as they were made.
+/// Partition, base offset and append time are patched in when the log takes the batch, and the header's own CRC with them; the
+/// payload and its CRC stay as they were made.
 public struct BatchHeader: Hashable, Sendable {
   public static let byteCount = 64
   /// "PNB1", read as a little-endian number.
@@ -22,7 +22,7 @@ public struct BatchHeader: Hashable, Sendable {
   public static let formatVersion: UInt16 = 1
   /// The most events a batch holds.
   public static let countMax = 65_536
-  /// The most bytes a payload holds, inflated: what a reader may have to allocate.
+  /// The most bytes of a payload, inflated: a reader may have to allocate them.
   public static let payloadBytesMax = 32 * 1024 * 1024
 
   public enum Codec: UInt16, Sendable {
@@ -34,7 +34,7 @@ public struct BatchHeader: Hashable, Sendable {
   public var baseOffset: Offset
   public var count: Int
   public var codec: Codec
-  /// Of `AppendTag`, within `storedBytes`; a multiple of 16, 0 without a tag.
+  /// The bytes of `AppendTag`, within `storedBytes`; a multiple of 16, 0 without a tag.
   public internal(set) var tagBytes = 0
   public var firstEventTime: Timestamp
   public var lastEventTime: Timestamp
@@ -60,12 +60,12 @@ public struct BatchHeader: Hashable, Sendable {
   }
 
   public var endOffset: Offset { baseOffset.advanced(by: count) }
-  /// Header and stored payload, the tag with it.
+  /// The bytes of header and stored payload, including the tag.
   public var batchBytes: Int { BatchHeader.byteCount + storedBytes }
-  /// Where the payload as stored lies in the batch, without the tag.
+  /// The range of the stored payload in the batch, without the tag.
   var payloadRange: Range<Int> { BatchHeader.byteCount..<BatchHeader.byteCount + storedBytes - tagBytes }
 
-  /// Reads and checks a header: magic, version, CRC and every bound, so that a caller may allocate what it says.
+  /// Reads and checks a header: magic, version, CRC and every bound, so that a caller may allocate the sizes it states.
   /// - Parameter bytes: At least 64 bytes; only the first 64 are read.
   public init(parsing bytes: UnsafeRawBufferPointer) throws(BatchError) {
     guard bytes.count >= BatchHeader.byteCount else { throw BatchError(.truncated, at: bytes.count) }
@@ -127,14 +127,14 @@ public struct BatchHeader: Hashable, Sendable {
   }
 }
 
-/// Why bytes are no batch, and at which position of them.
+/// The reason why bytes are no batch, and its position.
 public struct BatchError: Error, Hashable, Sendable, CustomStringConvertible {
   public enum Code: String, Sendable {
     case truncated, magic, version, headerChecksum, payloadChecksum, bounds, codec, inflate, layout, tag
   }
 
   public let code: Code
-  /// Bytes from the batch's start.
+  /// The position from the batch's start.
   public let position: Int
 
   public init(_ code: Code, at position: Int) {

@@ -1,4 +1,4 @@
-/// The inside of a batch's payload, and its check.
+/// The structure of a batch's payload, and its check.
 ///
 /// ```
 /// 0  u32 strings   4  u32 string bytes   8  u32 columns   12  u8 width of the string lengths, 3 bytes zero
@@ -10,7 +10,7 @@
 /// 8  u32 position in the payload   12  u32 bytes   16  u32 values   20  u32 text bytes (type text, else 0)
 /// ```
 struct BatchLayout: Sendable {
-  /// What a column is of.
+  /// The event's field that a column holds.
   enum Field: UInt8, Sendable {
     case data = 0, attribute, time, source, type, id, subject, sequence, epoch
   }
@@ -39,7 +39,7 @@ struct BatchLayout: Sendable {
     case all = 0
     /// A bit a row, least significant first.
     case bitmap
-    /// The rows that have one, u16 each, ascending.
+    /// The rows that have a value, u16 each, ascending.
     case rows
   }
 
@@ -49,11 +49,11 @@ struct BatchLayout: Sendable {
     var presence: Presence
     var width: Int
     var name: Int
-    /// Of the presence, from the payload's start.
+    /// The position of the presence bits, from the payload's start.
     var position: Int
     var values: Int
     var textBytes: Int
-    /// Of the values, from the payload's start.
+    /// The position of the values, from the payload's start.
     var valuesPosition: Int
   }
 
@@ -63,13 +63,14 @@ struct BatchLayout: Sendable {
 
   var rows: Int
   var stringCount: Int
-  /// Of the first string's bytes, from the payload's start.
+  /// The position of the first string's bytes, from the payload's start.
   var stringsPosition: Int
-  /// Start of each string from `stringsPosition`, and the end of the last.
+  /// The start of each string from `stringsPosition`, and the end of the last.
   var stringStarts: [UInt32]
   var columns: [Column]
   let columnIndex = ColumnIndex()
-  /// Start of each row's id in the payload, and the end of the last: an id's length is the distance to the next. Empty without ids.
+  /// The start of each row's id in the payload, and the end of the last: an id's length is the distance to the next start. Empty
+  /// without ids.
   var idStarts: [UInt32] = []
   var time = 0
   var source = 0
@@ -90,7 +91,7 @@ struct BatchLayout: Sendable {
   /// Checks every count, position and code, so that later reads need not.
   /// - Parameters:
   ///   - payload: The inflated payload.
-  ///   - isTrusted: The bytes were made by this process: what costs a pass over the values is left out.
+  ///   - isTrusted: Whether this process made the bytes: checks that need a pass over the values are left out.
   init(checking payload: UnsafeRawBufferPointer, rows: Int, isTrusted: Bool) throws(BatchError) {
     func u32(_ at: Int) -> Int { Int(UInt32(littleEndian: payload.loadUnaligned(fromByteOffset: at, as: UInt32.self))) }
     guard payload.count >= BatchLayout.preambleBytes + IntegerEncoding.prefixBytes else {
@@ -157,7 +158,7 @@ struct BatchLayout: Sendable {
     if let id { idStarts = BatchLayout.textStarts(columns[id], rows: rows, base) }
   }
 
-  /// Where each row's text starts, of a checked text column; rows without one have no length.
+  /// The start of each row's text in a checked text column; rows without a text have length 0.
   private static func textStarts(_ column: Column, rows: Int, _ payload: UnsafeRawPointer) -> [UInt32] {
     let first = column.valuesPosition + IntegerEncoding.bytes(width: column.width, count: column.values)
     var starts = [UInt32](repeating: 0, count: rows + 1)

@@ -1,17 +1,17 @@
-/// The values that some rows of a batch have, row by row: what events are made of.
+/// The values of some rows of a batch, row by row, for making events.
 ///
-/// - Complexity: One pass over the columns and the values of these rows. A column costs nothing in a row that has no value there, so wide
-///   events, and batches of events that have little in common, take as long as their values do.
+/// - Complexity: One pass over the columns and the values of these rows. A column costs nothing in a row that has no value there,
+///   so the time depends on the values alone, also for wide events and for events that have little in common.
 struct BatchRows {
   /// A value of one row.
   struct Cell: BitwiseCopyable {
-    /// Its column's place among the attributes, or in the tree's order.
+    /// The number of its column among the attributes, or in the tree's order.
     var column: UInt32
     /// Its number among the column's values.
     var value: UInt32
   }
 
-  /// Attributes by their names.
+  /// The attributes by name.
   let attributes: [(name: [UInt8], column: BatchLayout.Column)]
   let tree: MemberTree
   let data: [BatchLayout.Column]
@@ -19,7 +19,7 @@ struct BatchRows {
   private let attributeCells: Cells
   private let dataCells: Cells
 
-  /// - Parameter rows: Within the batch's count.
+  /// - Parameter rows: Rows within the batch's count.
   init(_ batch: ColumnBatch, _ rows: Range<Int>) {
     attributes = batch.layout.columns.filter { $0.field == .attribute }.map { column in
       (name: batch.withString(column.name) { Array($0) }, column: column)
@@ -35,7 +35,7 @@ struct BatchRows {
 
   func data(ofRow row: Int) -> ArraySlice<Cell> { dataCells[row - first] }
 
-  /// A value's bits, as a `ValueVector` has them; of a `null`, or an id, nothing.
+  /// A value's bits, as in `ValueVector`; a `null` or an id has none.
   @inline(__always) static func bits(_ column: BatchLayout.Column, _ cell: Cell, _ payload: UnsafeRawPointer) -> UInt64 {
     let values = payload + column.valuesPosition, value = Int(cell.value)
     return switch column.type {
@@ -46,15 +46,15 @@ struct BatchRows {
     }
   }
 
-  /// Columns turned into rows.
+  /// The values of columns, sorted by row.
   private struct Cells {
-    /// Row by row, each row's in the order of the columns.
+    /// The cells, row by row; within a row in the order of the columns.
     private var cells: [Cell]
-    /// Where each row's end.
+    /// The end of each row's cells.
     private var ends: [Int]
 
     init(_ columns: [BatchLayout.Column], _ batch: ColumnBatch, _ rows: Range<Int>) {
-      // Counted first; then each row's cells are put behind those of the rows before it.
+      // First counted; then each row's cells are put after those of earlier rows.
       var places = [Int](repeating: 0, count: rows.count + 1)
       let first = rows.lowerBound
       batch.withPayload { payload in
@@ -78,7 +78,7 @@ struct BatchRows {
         }
         initialized = count
       }
-      // Each row's place has moved to its end.
+      // Each entry has moved to its row's end.
       places.removeLast()
       ends = places
     }

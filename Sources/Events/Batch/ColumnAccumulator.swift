@@ -4,12 +4,12 @@ struct ColumnAccumulator: ~Copyable {
   var type: BatchLayout.ColumnType
   /// The path's number in the reader's table; 0 for built-in columns.
   var path: Int32
-  /// Where `columnOfPath` points to this column; -1 for built-in ones.
+  /// The index of `columnOfPath` that points to this column; -1 for built-in ones.
   var lookupSlot: Int
   var rows: GrowableBuffer<UInt16>
-  /// Bits of each value; of a text its length.
+  /// The bits of each value; for a text, its length.
   var values: GrowableBuffer<UInt64>
-  /// Text columns only: the bytes, one value after the other.
+  /// For text columns only: the bytes, one value after the other.
   var text: GrowableBuffer<UInt8>
 
   init(field: BatchLayout.Field, type: BatchLayout.ColumnType, path: Int32 = 0, lookupSlot: Int = -1) {
@@ -17,7 +17,7 @@ struct ColumnAccumulator: ~Copyable {
     self.type = type
     self.path = path
     self.lookupSlot = lookupSlot
-    // Little at first: a wide event makes thousands of columns, each with one row.
+    // Small at first: a wide event makes thousands of columns, each with one row.
     rows = GrowableBuffer(capacity: 4)
     values = GrowableBuffer(capacity: type == .null ? 1 : 4)
     text = GrowableBuffer(capacity: type == .text ? 1024 : 1)
@@ -91,6 +91,6 @@ struct ColumnAccumulator: ~Copyable {
 }
 
 extension UInt16 {
-  /// The place of a row's bit within its byte.
+  /// The bit of a row within its byte.
   @inline(__always) fileprivate var lowBits: UInt8 { UInt8(truncatingIfNeeded: self & 7) }
 }

@@ -26,7 +26,7 @@ extension ColumnBatch {
     withPayload { column.forEachPresent($0, rows: count, body) }
   }
 
-  /// What the producer table needs, a value a row.
+  /// The columns that the producer table needs, one value a row.
   public func producers() -> ProducerColumns {
     var result = ProducerColumns(sources: sourceCodes(), epochs: [], sequences: [], hasSequence: [], identities: [])
     if let index = layout.epoch {
@@ -95,11 +95,11 @@ extension ColumnBatch {
   func string(_ code: Int) -> String { withString(code) { String(decoding: $0, as: UTF8.self) } }
 }
 
-/// Who sent each row, and its sequence.
+/// The producer and the sequence of each row.
 public struct ProducerColumns: Sendable {
   /// Code of the source in the batch's string table.
   public var sources: [UInt32]
-  /// 0 where the event had none; empty when no event had one.
+  /// 0 where the event had no epoch; empty when no event had one.
   public var epochs: [UInt64]
   public var sequences: [UInt64]
   /// Whether the row has a sequence; empty when every row has one.
@@ -108,9 +108,9 @@ public struct ProducerColumns: Sendable {
   public var identities: [EventIdentity?]
 }
 
-/// A 128-bit digest of (source, id): small enough to remember, and wide enough that two events in 2^64 remembered ones share one.
+/// A 128-bit digest of (source, id): small enough to remember, and wide enough that of 2^64 remembered events two share one.
 ///
-/// Two rounds of FNV-1a with different bases and finalisers; not for keeping an attacker from colliding his own events.
+/// Two rounds of FNV-1a with different bases and finalisers. It does not keep an attacker from making his own events collide.
 public struct EventIdentity: Hashable, Sendable {
   public var high: UInt64
   public var low: UInt64

@@ -1,13 +1,13 @@
 extension ColumnBatch {
-  /// One event with everything it came with.
-  /// - Complexity: As `events(at:)`; take that for more than a few rows.
+  /// One whole event.
+  /// - Complexity: That of `events(at:)`; use that for more than a few rows.
   public func event(at row: Int) -> Event { events(at: [row])[0] }
 
-  /// As `events(at:)`, of rows that follow one another; nil takes all.
+  /// The events of consecutive rows, as `events(at:)` gives them; nil takes all rows.
   public func events(_ rows: Range<Int>? = nil) -> [Event] { events(at: Array(rows ?? 0..<count)) }
 
   /// The events of some rows, with the values and value types they came with; member order and number spelling may differ.
-  /// - Parameter rows: In whatever order.
+  /// - Parameter rows: Row numbers in any order.
   /// - Complexity: One pass over the columns, and over the values of the rows from the first to the last.
   public func events(at rows: [Int]) -> [Event] {
     guard let lowest = rows.min(), let highest = rows.max() else { return [] }
@@ -84,7 +84,7 @@ extension ColumnBatch {
     do throws(JSONError) {
       return try JSONValue(parsing: text)
     } catch {
-      // Only a batch from elsewhere can hold a raw value that is no JSON; its text is all there is.
+      // Only a batch from elsewhere can hold a raw value that is no JSON; it becomes a string.
       return .string(text)
     }
   }

@@ -1,6 +1,6 @@
 extension ColumnBatch: RowSource {
   public var rowCount: Int { count }
-  /// Shared strings only; an id's code lies beyond, and is its row's own.
+  /// Shared strings only; an id's code lies beyond, and belongs to its row alone.
   public var stringCount: Int { layout.stringCount + (layout.id == nil ? 0 : count) }
 
   public func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
@@ -128,7 +128,7 @@ extension ColumnBatch: RowSource {
 }
 
 extension BatchLayout.ColumnType {
-  /// What a value of the column is to an expression.
+  /// The kind that an expression takes a value of the column for.
   var kind: ValueKind {
     switch self {
     case .null: .null

@@ -1,14 +1,14 @@
-/// Up to 65,536 events of one partition, as columns: the one thing that travels from socket to SQLite.
+/// Up to 65,536 events of one partition, as columns: the form in which events travel from socket to SQLite.
 public struct ColumnBatch: Sendable {
   public internal(set) var header: BatchHeader
-  /// Header and stored payload: the bytes that lie in the segment and cross the wire.
+  /// Header and stored payload: the bytes in the segment and on the wire.
   public internal(set) var encoded: [UInt8]
   /// The payload when it is stored deflated; else it is in `encoded`.
   let inflated: [UInt8]?
   let layout: BatchLayout
 
-  /// Reads a batch: checks header, CRC, and the layout of every column. A hostile batch costs no more memory than it says in its header, and
-  /// its header cannot say more than 32 MiB, or 1032 times its own size.
+  /// Reads a batch: checks header, CRC, and the layout of every column. A hostile batch costs no more memory than its header
+  /// states, and a header cannot state more than 32 MiB, or 1032 times the batch's own size.
   /// - Parameter encoded: Exactly one batch.
   public init(encoded: [UInt8]) throws(BatchError) {
     try self.init(encoded: encoded, isTrusted: false)
@@ -59,7 +59,7 @@ public struct ColumnBatch: Sendable {
     return encoded.withUnsafeBytes { body($0.baseAddress.unsafelyUnwrapped + BatchHeader.byteCount) }
   }
 
-  /// Gives the batch its place: patches partition, offset and append time into the header's bytes. The payload stays.
+  /// Gives the batch its place in the log: patches partition, offset and append time into the header's bytes. The payload stays.
   public mutating func place(partition: PartitionID, baseOffset: Offset, appendTime: Timestamp) {
     header.partition = partition
     header.baseOffset = baseOffset
@@ -68,7 +68,7 @@ public struct ColumnBatch: Sendable {
     encoded.withUnsafeMutableBytes { header.write(to: $0) }
   }
 
-  /// The same batch with its payload stored by `codec`, and its tag. A payload that deflate cannot make smaller stays as it is.
+  /// The same batch and tag, with the payload stored by `codec`. A payload that deflate cannot make smaller stays as it is.
   public func recoded(_ codec: BatchHeader.Codec) -> ColumnBatch {
     guard codec != header.codec else { return self }
     var header = header
@@ -99,7 +99,7 @@ public struct ColumnBatch: Sendable {
     }
   }
 
-  /// The batch without the other rows, and without a tag; nil when `rows` is empty.
+  /// The batch with these rows only, and without a tag; nil when `rows` is empty.
   /// - Parameter rows: Ascending row numbers.
   /// - Complexity: Several microseconds a row: for the rare batch that holds duplicates.
   public func selecting(_ rows: [Int]) -> ColumnBatch? {
@@ -110,7 +110,7 @@ public struct ColumnBatch: Sendable {
   /// Makes a batch of events handled alone.
   /// - Parameters:
   ///   - events: 1...65,536 events within `EventReader`'s bounds; anything else is a programmer's mistake.
-  ///   - partition: The one that all of them are of.
+  ///   - partition: The partition of all of them.
   public init(events: [Event], partition: PartitionID) {
     let reader = EventReader()
     let builder = ColumnBatchBuilder(partition: partition)

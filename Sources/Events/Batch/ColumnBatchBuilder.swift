@@ -1,6 +1,6 @@
 /// Collects events of one partition into columns, and seals them into a batch. Belongs to one event loop, as its reader does.
 public final class ColumnBatchBuilder {
-  /// A batch is full when the text of its events reaches this; it bounds memory, and the payload with it.
+  /// A batch is full when the text of its events reaches this many bytes; that bounds memory and the payload.
   public static let textBytesTarget = 1 << 20
 
   public let partition: PartitionID
@@ -29,8 +29,8 @@ public final class ColumnBatchBuilder {
     reader.withScanner { columns.pointee.append($0) }
   }
 
-  /// Encodes what was collected and begins anew.
-  /// - Parameter reader: The one that read the events.
+  /// Encodes the collected events and begins anew.
+  /// - Parameter reader: The reader that read the events.
   /// - Returns: A batch with base offset 0 and append time 0, to be placed by the log; nil when there is no event.
   public func seal(_ reader: EventReader) -> ColumnBatch? {
     reader.withScanner { columns.pointee.seal($0) }

@@ -6,11 +6,12 @@ final class ColumnIndex: Sendable {
   /// With fewer columns, looking at each is as fast.
   static let columnsMin = 256
 
-  /// Numbers of the data columns, in the order of their paths' bytes: what lies below a path follows it, since a zero byte comes next.
+  /// The numbers of the data columns, in the order of their paths' bytes: columns below a path follow it, since a zero byte comes
+  /// next.
   private let sorted = Mutex<[Int]?>(nil)
 
   /// The numbers of the data columns at a path, or below it.
-  /// - Parameter path: As a batch has it: each member's name with a zero byte before it.
+  /// - Parameter path: A path in the batch's form: each member's name with a zero byte before it.
   /// - Complexity: Logarithmic in the columns, and linear in those found.
   func columns(atOrBelow path: [UInt8], in batch: ColumnBatch) -> ArraySlice<Int> {
     let sorted = sorted(batch)

@@ -2,7 +2,7 @@ import CZlib
 
 /// zlib's format for a batch's payload, whole buffers at a time.
 enum Deflate {
-  /// Level 1: the log's reader gains little from more, and the writer pays for it.
+  /// Level 1: a higher one gains the log's readers little, and costs the writer.
   static func compress(_ bytes: UnsafeRawBufferPointer) -> [UInt8]? {
     var size = compressBound(UInt(bytes.count))
     var failed = false

@@ -1,15 +1,16 @@
-/// Writes batches' events as CloudEvents JSON straight from the columns: what exports and pages of events are made of.
+/// Writes batches' events as CloudEvents JSON straight from the columns, for exports and pages of events.
 ///
-/// Each is what `Event.writeJSON` writes. Strings are escaped once a batch, however many rows have them.
+/// The result is that of `Event.writeJSON`. Strings are escaped once a batch, however many rows have them.
 public struct EventLineWriter: ~Copyable {
-  /// What is written besides the events themselves.
+  /// The members written besides the events' own.
   public struct Style: Sendable {
     /// An event a line.
     public static let lines = Style(separator: 0x0A)
 
-    /// Follows each event.
+    /// The byte that follows each event.
     public var separator: UInt8
-    /// Whether each event has its place in the log, as `logpartition` and `logoffset`: instead of attributes of its own of these names.
+    /// Whether each event has its place in the log, as `logpartition` and `logoffset`, instead of its own attributes of these
+    /// names.
     public var hasPlace: Bool
 
     public init(separator: UInt8, hasPlace: Bool = false) {
@@ -24,8 +25,8 @@ public struct EventLineWriter: ~Copyable {
   private var output = GrowableBuffer<UInt8>(capacity: 1 << 16)
   /// Escaped strings of the present batch, back to back.
   private var escaped = GrowableBuffer<UInt8>(capacity: 4096)
-  /// Where each string code's escaped text lies; 0 ..< 0 until asked for.
-  private var places: [(start: Int32, end: Int32)] = []
+  /// The range of each string code's escaped text; 0 ..< 0 until asked for.
+  private var escapedRanges: [(start: Int32, end: Int32)] = []
   private var scratch: [UInt8] = []
 
   public init() {}
@@ -39,12 +40,12 @@ public struct EventLineWriter: ~Copyable {
 
   public mutating func removeAll() { output.removeAll(keepingAtMost: 16 << 20) }
 
-  /// Appends the events of some rows, a line each.
+  /// Appends the events of some rows, one a line.
   /// - Parameters:
-  ///   - batch: Whose rows they are.
-  ///   - rows: Within the batch's count.
+  ///   - batch: The rows' batch.
+  ///   - rows: Rows within the batch's count.
   ///   - times: Events of other times are left out; nil takes all.
-  /// - Returns: How many were written.
+  /// - Returns: The number of events written.
   public mutating func append(_ batch: ColumnBatch, _ rows: Range<Int>, times: Range<Int64>? = nil) -> Int {
     guard let times else { return append(batch, Array(rows), as: .lines) }
     let eventTimes = batch.times()
@@ -53,15 +54,15 @@ public struct EventLineWriter: ~Copyable {
 
   /// Appends the events of some rows.
   /// - Parameters:
-  ///   - batch: Whose rows they are.
-  ///   - rows: Ascending, within the batch's count.
-  ///   - style: What is written besides.
-  ///   - bytesMax: With so many bytes written no further event is.
-  /// - Returns: How many were written.
+  ///   - batch: The rows' batch.
+  ///   - rows: Ascending rows within the batch's count.
+  ///   - style: The members to write besides the events' own.
+  ///   - bytesMax: Once this many bytes are written, no further event is.
+  /// - Returns: The number of events written.
   public mutating func append(_ batch: ColumnBatch, _ rows: [Int], as style: Style, bytesMax: Int = .max) -> Int {
     guard let lowest = rows.first, let highest = rows.last else { return 0 }
     escaped.removeAll(keepingAtMost: 1 << 20)
-    places = Array(repeating: (0, 0), count: batch.layout.stringCount)
+    escapedRanges = Array(repeating: (0, 0), count: batch.layout.stringCount)
     let columns = Columns(batch, lowest..<highest + 1, style)
     var written = 0
     for row in rows where output.count < bytesMax {
@@ -76,7 +77,7 @@ public struct EventLineWriter: ~Copyable {
     return written
   }
 
-  /// A batch's columns as rows are written from them.
+  /// A batch's columns, prepared for writing rows.
   private struct Columns {
     let times: [Int64]
     let sources: [UInt32]
@@ -190,8 +191,8 @@ public struct EventLineWriter: ~Copyable {
     }
   }
 
-  /// Writes a string of the batch's table. A code is a string in all rows or raw in all: the two have columns of their own, and raw JSON
-  /// that is also a string elsewhere is rare enough to be escaped each time.
+  /// Writes a string of the batch's table. A code is either a string in all rows or raw JSON in all: the two have columns of
+  /// their own. Raw JSON that is also a string elsewhere is rare, so it is escaped each time.
   private mutating func writeString(_ code: Int, _ batch: ColumnBatch, isRaw: Bool = false) {
     if isRaw {
       scratch.removeAll(keepingCapacity: true)
@@ -199,16 +200,16 @@ public struct EventLineWriter: ~Copyable {
       write(scratch)
       return
     }
-    var place = places[code]
-    if place.end == 0 {
+    var range = escapedRanges[code]
+    if range.end == 0 {
       scratch.removeAll(keepingCapacity: true)
       batch.withString(code) { JSONValue.writeString($0, to: &scratch) }
-      place.start = Int32(escaped.count)
+      range.start = Int32(escaped.count)
       scratch.withUnsafeBufferPointer { escaped.append($0.baseAddress.unsafelyUnwrapped, count: $0.count) }
-      place.end = Int32(escaped.count)
-      places[code] = place
+      range.end = Int32(escaped.count)
+      escapedRanges[code] = range
     }
-    output.append(escaped.base + Int(place.start), count: Int(place.end - place.start))
+    output.append(escaped.base + Int(range.start), count: Int(range.end - range.start))
   }
 
   private mutating func writeQuoted(_ bytes: UnsafeRawBufferPointer) {
@@ -239,14 +240,14 @@ public struct EventLineWriter: ~Copyable {
       digits += 1
     }
     rest = number
-    for place in (output.count..<output.count + digits).reversed() {
-      output[place] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
+    for position in (output.count..<output.count + digits).reversed() {
+      output[position] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
       rest /= 10
     }
     output.setCount(output.count + digits)
   }
 
-  /// As `Timestamp.description`.
+  /// Writes the time as `Timestamp.description` does.
   private mutating func writeTime(_ nanoseconds: Int64) {
     let (secondsOfEpoch, fraction) = nanoseconds.flooredQuotientAndRemainder(by: 1_000_000_000)
     let (days, secondOfDay) = secondsOfEpoch.flooredQuotientAndRemainder(by: 86400)
@@ -278,8 +279,8 @@ public struct EventLineWriter: ~Copyable {
   private mutating func writePadded(_ number: UInt64, _ width: Int) {
     output.reserve(output.count + width)
     var rest = number
-    for place in (output.count..<output.count + width).reversed() {
-      output[place] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
+    for position in (output.count..<output.count + width).reversed() {
+      output[position] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
       rest /= 10
     }
     output.setCount(output.count + width)

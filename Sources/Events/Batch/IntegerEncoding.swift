@@ -3,11 +3,11 @@
 /// ```
 /// 0  i64 base   8  i64 unit (at least 1)   16  count × width bytes of unsigned steps
 /// ```
-/// Width is 0 (every value is the base), 1, 2, 4 or 8 bytes and is kept in the column's directory entry. Arithmetic wraps, so the whole
-/// 64-bit range, signed or not, can be held.
+/// Width is 0 (every value is the base), 1, 2, 4 or 8 bytes and is kept in the column's directory entry. Arithmetic wraps, so the
+/// whole 64-bit range, signed or not, can be held.
 enum IntegerEncoding {
   static let prefixBytes = 16
-  /// What event times are tried to be whole multiples of, from a minute to a microsecond, past their smallest.
+  /// The units tried for event times, past the smallest time: all times must be whole multiples. From a minute to a microsecond.
   static let timeUnits: [UInt64] = [60_000_000_000, 1_000_000_000, 1_000_000, 1000]
 
   @inline(__always) static func bytes(width: Int, count: Int) -> Int { prefixBytes + width * count }

@@ -1,5 +1,5 @@
-/// The members of `data` that a batch's columns are of, as a tree, and the columns in the order in which a walk through it meets them: so the
-/// values of one row, taken in that order, are its JSON text from left to right.
+/// The members of `data` that a batch has columns for, as a tree, and the columns in the order in which a walk through it meets
+/// them: so the values of one row, taken in that order, are its JSON text from left to right.
 struct MemberTree {
   /// `data` itself.
   static let root = 0
@@ -7,7 +7,7 @@ struct MemberTree {
   struct Node {
     var name: [UInt8]
     var members: [Int] = []
-    /// Columns of this very path, one a type, by their numbers in the layout.
+    /// The layout's numbers of the columns of this very path, one for each type.
     var columns: [Int] = []
   }
 
@@ -16,9 +16,9 @@ struct MemberTree {
     var name: ArraySlice<UInt8>
   }
 
-  /// What a walk through a row's values comes to.
+  /// One step of a walk through a row's values.
   enum Step {
-    /// An object begins; `isFirst` where it is the first member of the one around it, or `data` itself.
+    /// An object begins. `isFirst`: it is the first member of the object around it, or `data` itself.
     case open(node: Int, isFirst: Bool)
     /// A value.
     case value(node: Int, BatchRows.Cell, isFirst: Bool)
@@ -27,9 +27,9 @@ struct MemberTree {
   }
 
   private(set) var nodes = [Node(name: [])]
-  /// Numbers in the layout, in the order of the walk.
+  /// The columns' numbers in the layout, in the order of the walk.
   private(set) var columns: [Int] = []
-  /// The nodes from below `data` down to each of `columns`, one after the other, and where each ends.
+  /// The nodes from below `data` down to each of `columns`, one after the other, and the end of each path.
   private var paths: [Int] = []
   private var pathEnds: [Int] = []
 
@@ -40,7 +40,7 @@ struct MemberTree {
       let name = batch.withString(column.name) { Array($0) }
       // A path is each member's name with a zero byte before it.
       let members = name.isEmpty ? [] : name.dropFirst().split(separator: 0, omittingEmptySubsequences: false)
-      // No reader lets deeper ones in: such a batch was made by something else.
+      // No reader accepts deeper paths: something else made such a batch.
       guard members.count < JSONCursor.depthMax else { continue }
       var node = MemberTree.root
       for member in members {
@@ -73,17 +73,17 @@ struct MemberTree {
     }
   }
 
-  /// - Parameter column: Its place in `columns`.
+  /// - Parameter column: An index into `columns`.
   @inline(__always) private func path(of column: Int) -> Range<Int> {
     (column == 0 ? 0 : pathEnds[column - 1])..<pathEnds[column]
   }
 
   /// Walks through one row's values.
-  /// - Parameter cells: Of `data`, in the order of `columns`; not empty. Of values at one path, or one below the other, which no reader
-  ///   makes, the first counts.
+  /// - Parameter cells: The cells of `data`, in the order of `columns`; not empty. If values lie at one path, or one below the
+  ///   other, which no reader makes, the first counts.
   /// - Complexity: Linear in the values and the depths of their paths.
   @inline(__always) func walk(_ cells: ArraySlice<BatchRows.Cell>, _ body: (Step) -> Void) {
-    // The last value's path: the objects from `data` down to it, but for the value itself, are open.
+    // The last value's path: the objects from `data` down to the value's parent are open.
     var last = 0..<0
     var isAny = false
     for cell in cells {

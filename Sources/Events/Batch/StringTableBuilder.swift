@@ -3,9 +3,9 @@ struct StringTableBuilder: ~Copyable {
   private(set) var bytes = GrowableBuffer<UInt8>(capacity: 4096)
   private(set) var starts = GrowableBuffer<UInt32>(capacity: 256)
   private var hashes = GrowableBuffer<UInt32>(capacity: 256)
-  /// Code + 1, 0 for none.
+  /// The code plus one; 0 for none.
   private var slots = GrowableBuffer<UInt32>(capacity: 512)
-  /// Keeps a sender from choosing strings that share a slot.
+  /// Keeps a sender from choosing strings that share a slot of the hash table.
   private let seed = UInt64.random(in: .min ... .max)
 
   init() { slots.setCount(512) }

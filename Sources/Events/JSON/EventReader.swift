@@ -11,7 +11,7 @@
 /// ```
 /// - Complexity: One pass over the bytes; no allocation once the tables have grown.
 public final class EventReader {
-  /// Readable zero bytes that must follow a message.
+  /// The number of readable zero bytes that must follow a message.
   public static let padding = JSONCursor.padding
   /// Longest `source`, `type`, `id`, `subject` and extension value, in bytes.
   public static let attributeBytesMax = 8192
@@ -19,17 +19,17 @@ public final class EventReader {
   public static let stringBytesMax = (1 << 20) - 1
   /// Most values in one event.
   public static let leavesMax = 4096
-  /// Bytes that the paths of one event's values have in all, each written out from `data` on: 1 MiB. A batch holds them so.
+  /// Most bytes of the paths of one event's values together, each written out from `data` on: 1 MiB. A batch stores them so.
   public static let pathBytesMax = 1 << 20
-  /// Longest extension attribute name; CloudEvents asks for 20 and allows more.
+  /// Longest name of an extension attribute, in bytes; CloudEvents asks for 20 and allows more.
   public static let attributeNameBytesMax = 64
 
   public enum Framing: Sendable {
     /// One event, or an array of events.
     case json
-    /// One event, and nothing but one.
+    /// One event and nothing else.
     case single
-    /// One event a line; empty lines are passed over.
+    /// One event a line; empty lines are skipped.
     case lines
   }
 
@@ -40,17 +40,17 @@ public final class EventReader {
     case reject(index: Int?, EventReject)
   }
 
-  /// An event that is not taken. Its bytes live until the next `next()`.
+  /// A rejected event. Its bytes live until the next `next()`.
   public struct Rejected {
-    /// Where it begins, in bytes from the message's start.
+    /// The position of its first byte in the message.
     public var position: Int
-    /// As far as it can be told from what stands behind it.
+    /// The event's bytes, as far as its end can be found.
     public var bytes: UnsafeRawBufferPointer
-    /// Its own, or the default where it brings none; nil where neither is known.
+    /// The event's own source, or the default where it has none; nil where neither is known.
     public var source: UnsafeRawBufferPointer?
   }
 
-  // Behind a pointer: a stored property of a class would be checked for overlapping access at each call, once or more an event.
+  // Behind a pointer: Swift would check a stored property of a class for overlapping access at each call, once or more an event.
   private let scanner: UnsafeMutablePointer<EventScanner>
 
   public init() {
@@ -63,22 +63,22 @@ public final class EventReader {
     scanner.deallocate()
   }
 
-  /// FNV-1a of the present event's source: modulo the partition count it is the partition.
+  /// FNV-1a of the present event's source; modulo the number of partitions it is the partition.
   public var sourceHash: UInt64 { scanner.pointee.tape.sourceHash }
-  /// Whether the present event's time is its own, not that of its arrival.
+  /// Whether the event has a time of its own, not that of its arrival.
   public var hasTime: Bool { scanner.pointee.tape.hasTime }
   /// Lends the present event's source, UTF-8.
   public func withSource<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
     body(scanner.pointee.tape.source?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
   }
 
-  /// What the reject just read is about; of an event just read, what it would be if the caller rejects it.
+  /// The event that the reject just read is about; after an event, the event itself, for a caller that rejects it.
   /// - Parameter isWhole: The step was `.event`.
   public func rejected(isWhole: Bool) -> Rejected { scanner.pointee.rejected(isWhole: isWhole) }
 
   /// Bytes of the message that have been read.
   public var position: Int { scanner.pointee.cursor.position }
-  /// Bytes the present event took in its message.
+  /// The bytes of the present event in its message.
   public var eventBytes: Int { scanner.pointee.tape.textBytes }
   /// Whether the path table has reached its bound: call `resetPaths()` when no builder holds unsealed rows.
   public var needsReset: Bool { scanner.pointee.paths.needsReset }
@@ -88,17 +88,17 @@ public final class EventReader {
   /// Begins a message.
   /// - Parameters:
   ///   - message: Valid UTF-8, with `padding` readable zero bytes after it; must live until the last `next()`.
-  ///   - framing: How the message's events are set off.
-  ///   - arrival: The time of events that bring none.
-  ///   - defaultSource: The source of events that bring none; at most `attributeBytesMax` bytes.
+  ///   - framing: The form of the message.
+  ///   - arrival: The time of events that have none.
+  ///   - defaultSource: The source of events that have none; at most `attributeBytesMax` bytes.
   public func begin(message: UnsafeRawBufferPointer, framing: Framing, arrival: Timestamp, defaultSource: [UInt8]?) {
     scanner.pointee.begin(message: message, framing: framing, arrival: arrival, defaultSource: defaultSource)
   }
 
-  /// What `addTrace` gives the events of the message begun.
+  /// Sets the trace context that `addTrace` gives the events of the message begun.
   public func setTrace(_ context: TraceContext) { scanner.pointee.setTrace(context) }
 
-  /// Gives the event just read the message's trace context as its attributes, unless it has one of its own.
+  /// Gives the event just read the message's trace context as attributes, unless it has one of its own.
   public func addTrace() { scanner.pointee.addTrace() }
 
   /// Reads the next event; nil at the message's end.

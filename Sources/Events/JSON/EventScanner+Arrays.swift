@@ -1,6 +1,7 @@
 /// Arrays in `data`, which are kept as their text.
 extension EventScanner {
-  /// Checks and passes over an array whose `[` is at the cursor, as `JSONCursor.skipValue` does, and that no object in it has a name twice.
+  /// Checks and skips an array whose `[` is at the cursor, as `JSONCursor.skipValue` does, and that no object in it has a name
+  /// twice.
   mutating func skipElements(depth: Int) throws(JSONProblem) {
     guard depth < JSONCursor.depthMax else { throw .tooDeep }
     cursor.p += 1

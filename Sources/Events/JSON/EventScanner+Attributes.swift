@@ -1,4 +1,4 @@
-/// An event's members besides `data`: what CloudEvents calls context attributes.
+/// An event's members besides `data`, which CloudEvents calls context attributes.
 extension EventScanner {
   mutating func readAttribute(_ path: Int32, hasDataBase64: inout Bool) throws(JSONProblem) {
     switch path {
@@ -37,7 +37,7 @@ extension EventScanner {
     }
   }
 
-  /// Notes the first thing wrong with the event; reading goes on, so that the next event is found.
+  /// Notes the event's first fault; reading goes on, so that the next event is found.
   @inline(never) mutating func note(_ code: RejectCode, _ detail: @autoclosure () -> String) {
     if pending == nil { pending = EventReject(code, detail()) }
   }

@@ -1,6 +1,6 @@
-/// The trace context of events that bring none.
+/// The trace context of events that have none of their own.
 extension EventScanner {
-  /// Of the present message, in the scanner's own memory, which the tape may point into.
+  /// The present message's trace context, in the scanner's own memory, which the tape may point into.
   struct Trace: ~Copyable {
     var parentPath: Int32 = -1
     var statePath: Int32 = -1
@@ -8,7 +8,7 @@ extension EventScanner {
     var state = GrowableBuffer<UInt8>(capacity: 64)
   }
 
-  /// For the events of the message begun.
+  /// Sets the context for the events of the message begun.
   mutating func setTrace(_ context: TraceContext) {
     trace.parentPath = paths.attribute("traceparent")
     trace.statePath = paths.attribute("tracestate")
@@ -18,7 +18,7 @@ extension EventScanner {
     for byte in (context.state ?? "").utf8 { trace.state.append(byte) }
   }
 
-  /// Gives the event read the message's trace, unless it has one.
+  /// Gives the event just read the message's trace context, unless it has one of its own.
   mutating func addTrace() {
     guard tape.attributes.count <= EventScanner.attributesMax - 2, paths.mark(trace.parentPath) else { return }
     add(trace.parentPath, UnsafePointer(trace.parent.base), trace.parent.count)

@@ -1,4 +1,4 @@
-/// Scans a message's events onto a tape, one after the other: what `EventReader` is made of.
+/// Scans a message's events onto a tape, one after the other: the inside of `EventReader`.
 struct EventScanner: ~Copyable {
   typealias Framing = EventReader.Framing
   typealias Step = EventReader.Step
@@ -11,7 +11,7 @@ struct EventScanner: ~Copyable {
   var paths = PathTable()
   var tape = EventTape()
   var trace = Trace()
-  /// Of the objects in the present event's arrays.
+  /// The member names of the objects in the present event's arrays.
   var names = MemberNames()
   private var arena = GrowableBuffer<UInt8>(capacity: 4096)
   private var defaultSource = GrowableBuffer<UInt8>(capacity: 256)
@@ -23,15 +23,15 @@ struct EventScanner: ~Copyable {
   private var index = 0
   private var arrival: Int64 = 0
   private var framing = Framing.json
-  /// What is wrong with the present event in itself, though its JSON is sound so far; thrown when all of it has been read.
+  /// The fault of the present event, though its JSON is sound so far; thrown when the whole event has been read.
   var pending: EventReject?
-  /// Where the event read last, or what stands in its place, begins.
+  /// The start of the event read last, or of the bytes that stand in its place.
   private var eventStart: UnsafePointer<UInt8>
-  /// Where it ends if it was rejected.
+  /// The end of that event if it was rejected.
   private var rejectEnd: UnsafePointer<UInt8>
 
   init() {
-    // The arena's first bytes stand in until a message begins.
+    // The arena's first bytes serve until a message begins.
     cursor = JSONCursor(UnsafePointer(arena.base), count: 0)
     eventStart = UnsafePointer(arena.base)
     rejectEnd = UnsafePointer(arena.base)
@@ -98,15 +98,15 @@ struct EventScanner: ~Copyable {
     return nil
   }
 
-  /// What follows is no event: whose it is, nobody knows.
+  /// The bytes that follow are no event: nobody knows whose they are.
   private mutating func beginRest() {
     tape.source = nil
     eventStart = cursor.p
     rejectEnd = cursor.end
   }
 
-  /// The event read last, as one that is not taken.
-  /// - Parameter isWhole: It was read to its end: all that is wrong is what it says.
+  /// The event read last, as a rejected one.
+  /// - Parameter isWhole: Whether it was read to its end: then only its content is wrong.
   func rejected(isWhole: Bool) -> EventReader.Rejected {
     var end = isWhole ? eventStart + tape.textBytes : rejectEnd
     while end > eventStart, end[-1] <= 0x20 { end -= 1 }
@@ -157,7 +157,7 @@ struct EventScanner: ~Copyable {
       var reject = error
       let failedAt = cursor.p
       let isEndFound = cursor.resynchronise(after: elementStart)
-      // Without an end, what stands behind may be another's.
+      // Without an end, the bytes after it may belong to another event.
       rejectEnd = isEndFound ? cursor.p : min(failedAt + 1, cursor.end)
       if !isEndFound {
         state = .ended

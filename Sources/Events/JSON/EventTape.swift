@@ -11,9 +11,9 @@ struct EventTape: ~Copyable {
   struct Leaf: BitwiseCopyable {
     var path: Int32
     var kind: ValueKind
-    /// Bytes of a string or raw value.
+    /// The bytes of a string or raw value.
     var count: UInt32 = 0
-    /// The value's bits; of a string or raw value its address.
+    /// The value's bits; for a string or raw value, its address.
     var bits: UInt64 = 0
 
     @inline(__always) var start: UnsafePointer<UInt8> {
@@ -43,7 +43,7 @@ struct EventTape: ~Copyable {
   var time: Int64 = 0
   var sequence: UInt64 = 0
   var epoch: UInt64 = 0
-  /// False where `time` is that of arrival.
+  /// False where `time` is the time of arrival.
   var hasTime = false
   var hasSequence = false
   var hasEpoch = false
@@ -51,9 +51,9 @@ struct EventTape: ~Copyable {
   var leaves = GrowableBuffer<Leaf>(capacity: 64)
   /// Extension attributes, `datacontenttype`, `dataschema`, `data_base64`.
   var attributes = GrowableBuffer<Leaf>(capacity: 16)
-  /// Bytes of the leaves' paths: what a batch may write of them.
+  /// The bytes of the leaves' paths, which a batch may have to write.
   var pathBytes = 0
-  /// Bytes the event took in its message: bounds what a batch may grow by.
+  /// The event's bytes in its message: they bound a batch's growth.
   var textBytes = 0
 
   mutating func reset(arrival: Int64) {

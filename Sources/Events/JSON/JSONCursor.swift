@@ -1,6 +1,6 @@
 import Glibc
 
-/// Why text is no JSON that Penstock takes.
+/// A reason why Penstock does not take a JSON text.
 public enum JSONProblem: UInt8, Error, Sendable {
   case unexpectedEnd, unexpectedCharacter, controlCharacter, badEscape, loneSurrogate, badNumber, numberOutOfRange, tooDeep
   case trailingCharacters, duplicateMember, notUTF8
@@ -22,18 +22,18 @@ public enum JSONProblem: UInt8, Error, Sendable {
   }
 }
 
-/// A JSON text's failure and where.
+/// The fault of a JSON text, and its position.
 public struct JSONError: Error, Sendable, CustomStringConvertible {
   public let problem: JSONProblem
-  /// Byte from the text's start.
+  /// The position from the text's start.
   public let position: Int
   public var description: String { "JSON: \(problem.text) at byte \(position)" }
 }
 
 /// Reads JSON (RFC 8259) token by token out of bytes in place.
 ///
-/// The bytes are valid UTF-8 and `JSONCursor.padding` readable zero bytes follow them: a zero is no JSON, so every scan stops at the end by
-/// itself, and eight bytes may be loaded at any place before it. That is what makes the pointer reads here safe.
+/// The bytes are valid UTF-8 and `JSONCursor.padding` readable zero bytes follow them: a zero is no JSON, so every scan stops at
+/// the end by itself, and eight bytes may be loaded at any position before it. That makes the pointer reads here safe.
 struct JSONCursor {
   static let padding = 16
   static let depthMax = 64
@@ -67,7 +67,7 @@ struct JSONCursor {
 
   // MARK: strings
 
-  /// A string's bytes: in the text itself, or, when it had escapes, still to be unescaped.
+  /// A string's bytes: in the text itself or, when it has escapes, still to be unescaped.
   struct StringToken {
     var start: UnsafePointer<UInt8>
     var count: Int
@@ -145,7 +145,7 @@ struct JSONCursor {
     return value
   }
 
-  /// Writes the string a checked, escaped token stands for.
+  /// Writes the unescaped string of a checked token.
   /// - Parameter output: Room for `token.count` bytes; unescaping never makes a string longer.
   /// - Returns: The bytes written.
   static func unescape(_ token: StringToken, into output: UnsafeMutablePointer<UInt8>) -> Int {
@@ -316,7 +316,7 @@ struct JSONCursor {
     }
   }
 
-  /// Checks and passes over one value of any kind.
+  /// Checks and skips one value of any kind.
   mutating func skipValue(depth: Int) throws(JSONProblem) {
     skipSpace()
     switch p.pointee {
@@ -353,9 +353,9 @@ struct JSONCursor {
     }
   }
 
-  /// After a syntax error inside the array element that starts at `elementStart`: finds the element's end by its brackets,
-  /// so that the next one can be read.
-  /// - Returns: Whether `p` now is at the `,` or `]` after the element; false when the rest cannot be told apart.
+  /// After a syntax error inside the array element that starts at `elementStart`: finds the element's end by its brackets, so
+  /// that the next one can be read.
+  /// - Returns: Whether `p` now is at the `,` or `]` after the element; false when its end cannot be found.
   mutating func resynchronise(after elementStart: UnsafePointer<UInt8>) -> Bool {
     p = elementStart
     var depth = 0

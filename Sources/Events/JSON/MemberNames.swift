@@ -1,4 +1,4 @@
-/// The members' names of objects that are kept as text: finds a name that comes twice in one of them.
+/// The members' names of objects that are kept as text: finds a name that comes twice in one object.
 ///
 /// - Complexity: Linear in the names' bytes, however many objects have them.
 struct MemberNames: ~Copyable {
@@ -9,20 +9,20 @@ struct MemberNames: ~Copyable {
   }
 
   private var entries = GrowableBuffer<Entry>(capacity: 64)
-  /// Entry + 1, 0 for none. At most half full.
+  /// The entry's number plus one; 0 for none. At most half full.
   private var slots = GrowableBuffer<UInt32>(capacity: 128)
   private var objects: UInt32 = 0
-  /// Keeps a sender from choosing names that share a slot.
+  /// Keeps a sender from choosing names that share a slot of the hash table.
   private let seed = UInt64.random(in: .min ... .max)
 
   init() { slots.setCount(128) }
 
-  /// Forgets all, so that what the names point into may go.
+  /// Forgets all names, so that the bytes they point into may go.
   mutating func removeAll() {
     guard entries.count > 0 else { return }
     objects = 0
     if slots.count > 4096 {
-      // As many names have come for it, so it costs no more than they did.
+      // As many names have come, so shrinking costs no more than they did.
       slots = GrowableBuffer<UInt32>(capacity: 128)
       slots.setCount(128)
     } else {

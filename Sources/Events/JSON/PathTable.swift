@@ -1,7 +1,8 @@
-/// The member paths seen by one event loop, numbered: a path is its parent's number and a name.
+/// The member paths that one event loop has seen, numbered: a path is its parent's number and a name.
 ///
-/// Devices send the same members in the same order, so each path remembers which one followed it last time; a right guess costs one comparison
-/// and no hash. The table has a bound: past it, `needsReset` asks its owner to start anew once no builder refers to the numbers.
+/// Devices send the same members in the same order, so each path remembers which path followed it last time; a right guess costs
+/// one comparison and no hash. The table has a bound: beyond it, `needsReset` asks the owner to start anew once no builder refers
+/// to the numbers.
 struct PathTable: ~Copyable {
   /// Numbers of the well-known paths.
   enum Known {
@@ -26,7 +27,7 @@ struct PathTable: ~Copyable {
     var successor: Int32 = -1
     /// The event in which the path was seen last: finds duplicate members.
     var stamp: UInt32 = 0
-    /// Bytes of the path below `data`, each name with the zero byte before it: what a batch writes of it.
+    /// Bytes of the path below `data`, each name with the zero byte before it, as a batch writes it.
     var pathBytes: UInt64 = 0
     /// The name holds a zero byte, which stored paths use between names.
     var hasZero = false
@@ -36,7 +37,7 @@ struct PathTable: ~Copyable {
   private var names = GrowableBuffer<UInt8>(capacity: 4096)
   private var slots: GrowableBuffer<Int32>
   private var stamp: UInt32 = 0
-  /// Keeps a sender from choosing names that share a slot.
+  /// Keeps a sender from choosing names that share a slot of the hash table.
   private let seed = UInt64.random(in: .min ... .max)
 
   init() {
@@ -103,7 +104,7 @@ struct PathTable: ~Copyable {
     return found
   }
 
-  /// The number of the event's member of that name.
+  /// The number of the event's member with that name.
   mutating func attribute(_ name: String) -> Int32 {
     var padded = GrowableBuffer<UInt8>(capacity: name.utf8.count)
     for byte in name.utf8 { padded.append(byte) }
@@ -150,7 +151,7 @@ struct PathTable: ~Copyable {
     slots[slot] = path
   }
 
-  /// Writes a data path as the format has it: each member's name with a zero byte before it; nothing for `data` itself.
+  /// Writes a data path in the batch's form: each member's name with a zero byte before it; nothing for `data` itself.
   func writeDataPath(_ path: Int32, to output: inout GrowableBuffer<UInt8>) {
     guard path != Known.data else { return }
     writeDataPath(nodes[Int(path)].parent, to: &output)

@@ -7,8 +7,8 @@ public struct Event: Sendable {
   public var subject: String?
   public var sequence: UInt64?
   public var epoch: UInt64?
-  /// `datacontenttype`, `dataschema`, `data_base64` and the extension attributes, by name, which is of a–z, 0–9 and _; strings, booleans and
-  /// integers.
+  /// `datacontenttype`, `dataschema`, `data_base64` and the extension attributes, by name. Names consist of a–z, 0–9 and _;
+  /// values are strings, booleans and integers.
   public var attributes: [String: JSONValue]
   /// Nil when the event carries no `data`.
   public var data: JSONValue?
@@ -30,8 +30,8 @@ public struct Event: Sendable {
 
   /// Appends the CloudEvents JSON form.
   /// - Parameters:
-  ///   - output: What it is appended to.
-  ///   - extra: Members of one's own, put before `data`; the event's own attributes of these names are left out.
+  ///   - output: The buffer to append to.
+  ///   - extra: Further members, put before `data`; the event's own attributes of these names are left out.
   public func writeJSON(to output: inout [UInt8], extra: [(name: String, value: JSONValue)] = []) {
     output.append(contentsOf: "{\"specversion\":\"1.0\"".utf8)
     func member(_ name: String, _ value: JSONValue) {

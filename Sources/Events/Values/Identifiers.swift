@@ -14,7 +14,7 @@ public struct PartitionID: Hashable, Comparable, Sendable, CustomStringConvertib
   public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
 }
 
-/// An event's place in its partition: dense, from 0.
+/// The number of an event in its partition: dense, from 0.
 public struct Offset: Hashable, Comparable, Sendable, CustomStringConvertible {
   public let rawValue: Int64
 
@@ -30,8 +30,8 @@ public struct Offset: Hashable, Comparable, Sendable, CustomStringConvertible {
   @inlinable public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
 }
 
-/// Partition → next offset. Acks return one, results carry one, reads can wait for one.
-/// As JSON: `{"0":118,"3":90}`, in the order of the partitions' numbers.
+/// The next offset of each partition. Acks return one, results carry one, reads can wait for one. As JSON:
+/// `{"0":118,"3":90}`, in the order of the partitions' numbers.
 public struct OffsetVector: Hashable, Sendable, CustomStringConvertible {
   public var offsets: [PartitionID: Offset]
 
@@ -42,7 +42,7 @@ public struct OffsetVector: Hashable, Sendable, CustomStringConvertible {
     set { offsets[partition] = newValue }
   }
 
-  /// Raises each partition to at least what `other` says.
+  /// Raises each partition to at least its offset in `other`.
   public mutating func formMaximum(_ other: OffsetVector) {
     offsets.merge(other.offsets) { max($0, $1) }
   }
@@ -64,7 +64,7 @@ public struct OffsetVector: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Appends the JSON form.
-  /// - Parameter bytes: Takes it.
+  /// - Parameter bytes: The buffer to append to.
   public func write(to bytes: inout [UInt8]) {
     bytes.reserveCapacity(bytes.count + 2 + offsets.count * 16)
     bytes.append(0x7B)
@@ -78,7 +78,7 @@ public struct OffsetVector: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Reads the JSON form.
-  /// - Throws: `OffsetVectorError` that says what is wrong with the text.
+  /// - Throws: `OffsetVectorError` that names the fault of the text.
   public init(parsing text: String) throws(OffsetVectorError) {
     guard case .object(let members)? = try? JSONValue(parsing: text) else {
       throw OffsetVectorError(detail: "expected a JSON object of partition to offset, as {\"0\":118}, not \(text.prefix(64))")

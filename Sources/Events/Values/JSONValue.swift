@@ -3,9 +3,9 @@ public enum JSONValue: Sendable {
   case null
   case bool(Bool)
   case int(Int64)
-  /// Finite.
+  /// A finite number.
   case double(Double)
-  /// A number's text as it came, where neither 64-bit integer nor double holds it: integers beyond 64 bits.
+  /// A number's text as it came, where neither a 64-bit integer nor a double can hold it: integers beyond 64 bits.
   case number(String)
   case string(String)
   case array([JSONValue])
@@ -17,7 +17,7 @@ public enum JSONValue: Sendable {
   }
 
   /// Reads UTF-8 that holds one JSON value.
-  /// - Throws: `JSONError`, also for bytes that are not UTF-8: repaired, two texts could become one.
+  /// - Throws: `JSONError`, also for bytes that are not UTF-8: if they were repaired, two texts could become one.
   public init(parsing bytes: some Collection<UInt8>) throws(JSONError) {
     let padded = Array(bytes) + Array(repeating: 0, count: JSONCursor.padding)
     let result = padded.withUnsafeBufferPointer { buffer -> Result<JSONValue, JSONError> in
@@ -113,10 +113,10 @@ public enum JSONValue: Sendable {
     if let failure { throw failure }
   }
 
-  /// Where bytes begin that are not UTF-8.
+  /// The position of the first bytes that are not UTF-8.
   private static func firstInvalid(_ bytes: UnsafeBufferPointer<UInt8>) -> Int? {
     guard !bytes.allSatisfy({ $0 < 0x80 }), String(validating: bytes, as: UTF8.self) == nil else { return nil }
-    // Repaired text is the same up to there.
+    // The repaired text is the same up to there.
     return zip(bytes, String(decoding: bytes, as: UTF8.self).utf8).enumerated().first { $1.0 != $1.1 }?.offset ?? bytes.count
   }
 
@@ -225,7 +225,7 @@ extension JSONValue: Hashable {
   }
 }
 
-/// An object's members in order. Names are told apart by their bytes; of one that comes twice, the last value counts.
+/// An object's members in order. Names are compared by their bytes; if one comes twice, the last value counts.
 public struct JSONObject: Sendable, Hashable, RandomAccessCollection {
   public struct Member: Sendable {
     public var name: String
@@ -248,10 +248,10 @@ public struct JSONObject: Sendable, Hashable, RandomAccessCollection {
     }
   }
 
-  /// Appends without looking for the name, which is not there yet: so that many members take linear time.
+  /// Appends a member whose name is not there yet, without looking for it, so that many members take linear time.
   public mutating func append(_ name: String, _ value: JSONValue) { members.append(Member(name: name, value: value)) }
 
-  /// Equal when the same names have the same values, in whatever order.
+  /// Equal when the same names have the same values, in any order.
   public static func == (a: JSONObject, b: JSONObject) -> Bool { a.byName == b.byName }
   public func hash(into hasher: inout Hasher) { hasher.combine(byName) }
 

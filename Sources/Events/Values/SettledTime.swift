@@ -1,25 +1,25 @@
 import Synchronization
 
-/// The system's time, carried on by a clock that nobody sets: it follows the system's clock while that is set right little by little, and
-/// not where it jumps, until whoever owns it says so.
+/// The system's time, carried on by a clock that nobody sets. It follows small corrections of the system's clock, but not a jump
+/// until its owner says so.
 public struct SettledTime: Sendable {
-  /// What the system's clock may be off at a look. Nanoseconds.
+  /// The nanoseconds that the system's clock may be off at a look.
   public static let slack: Int64 = 1_000_000_000
 
-  /// What a look has found. Nanoseconds.
+  /// The result of a look; nanoseconds.
   public enum Sight: Sendable, Hashable {
     case steady
     /// The system's clock has jumped just now.
     case jumped(by: Int64)
-    /// It has kept to where it jumped.
+    /// The clock has kept to the time it jumped to.
     case lasting(jump: Int64, time: Int64)
-    /// It is back where it was.
+    /// The clock is back where it was.
     case back
   }
 
-  /// The system's time, as it is settled, less the steady clock's. Nanoseconds.
+  /// The settled time less the steady clock's. Nanoseconds.
   public private(set) var offset: Int64
-  /// Where the system's clock has gone, as an offset, and since when, by the steady clock.
+  /// The offset to which the system's clock has jumped, and since when, by the steady clock.
   private var jump: (offset: Int64, since: Int64)?
 
   /// - Parameters:
@@ -29,14 +29,14 @@ public struct SettledTime: Sendable {
     offset = wall.nanoseconds &- steady
   }
 
-  /// The settled time. Cheap: between two looks it goes on through a jump.
+  /// The settled time. It is cheap: between two looks it ignores a jump.
   public mutating func time(wall: Timestamp, steady: Int64) -> Timestamp {
     let deviation = wall.nanoseconds &- (steady &+ offset)
     if jump == nil, deviation.magnitude <= UInt64(SettledTime.slack) { offset &+= deviation }
     return Timestamp(nanoseconds: steady &+ offset)
   }
 
-  /// Looks whether the system's clock has jumped. To be called every second or so.
+  /// Looks whether the system's clock has jumped. To be called about every second.
   public mutating func look(wall: Timestamp, steady: Int64) -> Sight {
     let deviation = wall.nanoseconds &- (steady &+ offset)
     let slack = UInt64(SettledTime.slack)
@@ -50,14 +50,14 @@ public struct SettledTime: Sendable {
     return .jumped(by: deviation)
   }
 
-  /// The system's clock is right where it is.
+  /// Follows the system's clock to where it is.
   public mutating func settle(wall: Timestamp, steady: Int64) {
     offset = wall.nanoseconds &- steady
     jump = nil
   }
 }
 
-/// The system's time for what is judged by it from moment to moment: a jump counts once it has lasted.
+/// The system's time for moment-to-moment decisions: a jump counts once it has lasted.
 public final class SettledClock: Sendable {
   private let wall: @Sendable () -> Timestamp
   private let steady: @Sendable () -> Int64

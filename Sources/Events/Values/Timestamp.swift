@@ -8,14 +8,14 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
 
   public static func < (a: Self, b: Self) -> Bool { a.nanoseconds < b.nanoseconds }
 
-  /// Reads an RFC 3339 date-time with up to any number of fraction digits (those past the ninth are dropped).
+  /// Reads an RFC 3339 date-time with any number of fraction digits; those past the ninth are dropped.
   public init?(rfc3339 text: some StringProtocol) {
     var copy = String(text)
     guard let value = copy.withUTF8({ Timestamp.parse(UnsafeRawBufferPointer($0)) }) else { return nil }
     self = value
   }
 
-  /// Reads an RFC 3339 date-time that fills `bytes`; nil when it is none, or lies outside the range.
+  /// Reads an RFC 3339 date-time that fills `bytes`; nil when it is malformed, or lies outside the range.
   public static func parse(_ bytes: UnsafeRawBufferPointer) -> Timestamp? {
     let count = bytes.count
     guard count >= 20 else { return nil }
@@ -59,7 +59,7 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
     }
     let days = daysSinceEpoch(year: year, month: month, day: day)
     let seconds = Int64(days) * 86400 + Int64(hour * 3600 + (minute - offsetMinutes) * 60 + second)
-    // Towards zero: the first second of the range begins before it.
+    // Counted towards zero, since the first second of the range begins before the range does.
     let isBefore = seconds < 0 && fraction > 0
     let (scaled, overflow) = (isBefore ? seconds + 1 : seconds).multipliedReportingOverflow(by: 1_000_000_000)
     let (total, overflowAgain) = scaled.addingReportingOverflow(isBefore ? fraction - 1_000_000_000 : fraction)

@@ -1,16 +1,16 @@
-/// W3C trace context as a caller's headers, or CloudEvents' distributed-tracing extension, carry it.
+/// W3C trace context, from a caller's headers or from CloudEvents' distributed-tracing extension.
 public struct TraceContext: Sendable, Hashable {
   public static let stateBytesMax = 512
 
   /// `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`
   public let parent: String
-  /// What vendors add; nil where there is none, or none that is well-formed.
+  /// The vendors' part; nil where there is none, or none that is well-formed.
   public let state: String?
 
   /// - Parameters:
-  ///   - parent: `traceparent`.
-  ///   - states: `tracestate`, which may come in several headers.
-  /// - Returns: Nil when the parent is none: as the recommendation says, the context is then left alone.
+  ///   - parent: The value of `traceparent`.
+  ///   - states: The values of `tracestate`, which may come in several headers.
+  /// - Returns: Nil when the parent is malformed: as the recommendation says, the context is then left alone.
   public init?(parent: String?, states: [String] = []) {
     guard let parent, TraceContext.isParent(Array(parent.utf8)) else { return nil }
     self.parent = parent
@@ -20,7 +20,8 @@ public struct TraceContext: Sendable, Hashable {
     self.state = isState ? state : nil
   }
 
-  /// Version, trace id, parent id and flags, in lowercase hexadecimal; neither id all zeros. Later versions may go on after a `-`.
+  /// Version, trace id, parent id and flags, in lowercase hexadecimal; neither id all zeros. Later versions may go on after a
+  /// `-`.
   private static func isParent(_ text: [UInt8]) -> Bool {
     guard text.count == 55 || (text.count > 56 && text.count <= 256 && text[55] == 0x2D), text[2] == 0x2D, text[35] == 0x2D,
       text[52] == 0x2D

@@ -1,4 +1,4 @@
-/// What kind of value a row of a `ValueVector` holds.
+/// The kind of value in a row of a `ValueVector`.
 public enum ValueKind: UInt8, Sendable, BitwiseCopyable {
   /// The event has no such member.
   case missing = 0
@@ -13,7 +13,8 @@ public enum ValueKind: UInt8, Sendable, BitwiseCopyable {
   case double
   /// `bits` is a code in the row source's string table.
   case string
-  /// JSON text that fits no other kind (an array, an empty object, an integer beyond 64 bits); `bits` is a code in the string table.
+  /// JSON text that fits no other kind (an array, an empty object, an integer beyond 64 bits); `bits` is a code in the string
+  /// table.
   case raw
   /// The path names an object whose members have columns of their own; `bits` means nothing.
   case object
@@ -21,7 +22,7 @@ public enum ValueKind: UInt8, Sendable, BitwiseCopyable {
   case time
 }
 
-/// One value a row, for a batch of rows: what expressions and aggregates work on.
+/// One value a row, for a batch of rows: the input of expressions and aggregates.
 public struct ValueVector: Sendable {
   public var kinds: [ValueKind]
   public var bits: [UInt64]
@@ -84,7 +85,7 @@ public struct ValueVector: Sendable {
   }
 }
 
-/// Where in a row a value is found.
+/// The path of a value within a row.
 public enum ValuePath: Sendable, CustomStringConvertible {
   /// A CloudEvents attribute (`source`, `type`, `id`, `time`, `subject`, `sequence`, `epoch`, an extension) or a result column.
   case attribute(String)
@@ -108,7 +109,7 @@ public enum ValuePath: Sendable, CustomStringConvertible {
 }
 
 extension ValuePath: Hashable {
-  /// Names are told apart by their bytes.
+  /// Names are compared by their bytes.
   public static func == (a: ValuePath, b: ValuePath) -> Bool {
     switch (a, b) {
     case (.attribute(let x), .attribute(let y)): x.hasSameBytes(as: y)
@@ -130,7 +131,7 @@ extension ValuePath: Hashable {
 /// Rows that expressions read: a column batch's events, or a result's rows.
 public protocol RowSource {
   var rowCount: Int { get }
-  /// Fills `vector` with one value a row; rows without it become `.missing`.
+  /// Fills `vector` with one value a row; rows without a value become `.missing`.
   func load(_ path: ValuePath, into vector: inout ValueVector)
   /// Number of strings in the table; codes are `0 ..< stringCount`. Equal strings may share a code, and do in a column batch.
   var stringCount: Int { get }

@@ -8,7 +8,7 @@ extension Timestamp {
     return Timestamp(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
   }
 
-  /// Nanoseconds of a clock that nobody sets, and that counts through sleep; from now on.
+  /// Nanoseconds from now on, of a clock that nobody sets and that counts through sleep.
   public static func steadyClock() -> @Sendable () -> Int64 {
     let start = ContinuousClock.now
     return {

@@ -7,7 +7,7 @@
     private let context: NIOSSLContext
 
     /// - Parameters:
-    ///   - authorities: A PEM file of those whose certificates are believed; nil takes the system's.
+    ///   - authorities: A PEM file of the trusted authorities' certificates; nil takes the system's.
     ///   - identity: PEM files with the client's own certificate and key, for a server that demands one.
     public init(authorities: String? = nil, identity: (certificates: String, key: String)? = nil) throws(TLSFileError) {
       var configuration = TLSConfiguration.makeClientConfiguration()
@@ -33,7 +33,7 @@
 
     /// Puts TLS before all else in a new connection's pipeline. Called on the connection's event loop.
     /// - Parameters:
-    ///   - channel: With an empty pipeline.
+    ///   - channel: A channel with an empty pipeline.
     ///   - host: Name or IP address that the server's certificate has to be for.
     public func secure(_ channel: any Channel, host: String) throws {
       // RFC 6066 has no addresses in SNI; the handler then holds the certificate against the peer's address.

@@ -3,7 +3,7 @@
   import NIOSSL
   import Synchronization
 
-  /// Why certificates or keys cannot be used; never what is in them.
+  /// The reason why certificates or keys cannot be used. It never holds their content.
   public struct TLSFileError: Error, Sendable, Hashable, CustomStringConvertible {
     public var path: String
     public var reason: String
@@ -11,14 +11,14 @@
     public var description: String { "\(path): \(reason)" }
   }
 
-  /// TLS for listeners. Files that have changed are read again by `reload`; connections that are open go on with what they began with.
+  /// TLS for listeners. `reload` reads changed files again; open connections go on with the certificates they began with.
   public final class ServerTLS: Sendable {
     public struct Files: Sendable, Hashable {
-      /// PEM: the server's certificate, then those between it and its root.
+      /// A PEM file: the server's certificate, then those between it and its root.
       public var certificates: String
-      /// PEM, without a passphrase.
+      /// A PEM file, without a passphrase.
       public var key: String
-      /// PEM: who signs clients' certificates, which are then demanded. Nil asks for none.
+      /// A PEM file of the authorities that sign clients' certificates, which are then demanded. Nil asks for none.
       public var clientAuthorities: String?
 
       public init(certificates: String, key: String, clientAuthorities: String? = nil) {
@@ -38,8 +38,8 @@
       context = Mutex(try ServerTLS.makeContext(files))
     }
 
-    /// Takes the files as they are now, for connections to come.
-    /// - Throws: What is wrong with them; then those before stay in use.
+    /// Takes the files as they are now, for later connections.
+    /// - Throws: The fault of the files; the certificate and key before them then stay in use.
     public func reload() throws(TLSFileError) {
       let fresh = try ServerTLS.makeContext(files)
       context.withLock { $0 = fresh }
@@ -75,7 +75,7 @@
     }
   }
 
-  /// - Parameter reason: Said of what the library refuses; its own words can be of no use to an operator.
+  /// - Parameter reason: The reason to report for a library error; the library's own words can be of no use to an operator.
   func reading<Value>(_ path: String, _ reason: String, _ read: () throws -> Value) throws(TLSFileError) -> Value {
     do {
       return try read()

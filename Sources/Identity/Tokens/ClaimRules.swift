@@ -2,15 +2,15 @@
   import Events
   import Serving
 
-  /// What a JWT's claims have to say, and what they stand for.
+  /// The rules for a JWT's claims, and the caller that the claims stand for.
   public struct ClaimRules: Sendable {
-    /// Has to be among the token's `aud`.
+    /// The audience that must be among the token's `aud`.
     public var audience: String
-    /// What `iss` has to be; nil takes any whose key is known.
+    /// The required `iss`; nil takes any issuer whose key is known.
     public var issuer: String?
-    /// By how much clocks may differ.
+    /// The most that clocks may differ by.
     public var leeway: Duration
-    /// The claim that lists the sources its holder may write as; without it, `sub` is the only one.
+    /// The claim that lists the sources that the token's holder may write as; without it, `sub` is the only one.
     public var sourcesClaim: String
 
     public init(audience: String, issuer: String? = nil, leeway: Duration = .seconds(30), sourcesClaim: String = "sources") {
@@ -20,7 +20,7 @@
       self.sourcesClaim = sourcesClaim
     }
 
-    /// - Parameter claims: Of a token whose signature is right.
+    /// - Parameter claims: The claims of a token whose signature is right.
     func caller(_ claims: JSONObject, now: Timestamp) throws(AccessDenial) -> Caller {
       guard let expiry = try ClaimRules.time(claims["exp"], "exp") else {
         throw .invalid(reason: "it has no 'exp': a token that is good for ever is not taken")
@@ -43,7 +43,7 @@
         eventsPerSecondMax: try ClaimRules.rate(claims["events_per_second"]))
     }
 
-    /// `sub` is taken as it is: a star in it is none.
+    /// `sub` is taken literally: a star in it is a star.
     private func sources(_ claims: JSONObject, _ subject: String) throws(AccessDenial) -> SourcePermission {
       guard let claim = claims[sourcesClaim] else { return SourcePermission(source: subject) }
       let patterns = try ClaimRules.texts(claim, sourcesClaim)
@@ -53,8 +53,8 @@
       return SourcePermission(patterns: patterns)
     }
 
-    /// `scope` as RFC 8693 has it, or `scopes` or `scp` as issuers spell it, text or list; none of them is a device's token. Scopes of
-    /// other services are passed over.
+    /// `scope` as RFC 8693 has it, or `scopes` or `scp` as issuers spell it, text or list; none of them is a device's token.
+    /// Scopes of other services are passed over.
     private static func scopes(_ claims: JSONObject) throws(AccessDenial) -> Set<AccessScope> {
       guard let name = ["scope", "scopes", "scp"].first(where: { claims[$0] != nil }) else { return [.ingest] }
       let words = try texts(claims[name], name).flatMap { $0.split(separator: " ") }

@@ -7,12 +7,12 @@
     /// A longer token is refused unread.
     static let bytesMax = 8192
 
-    /// `alg` as the token says it: never a choice of ours, only held against what each key is for.
+    /// `alg` as the token states it. It is never chosen by us, only compared with each key's algorithm.
     var algorithm: String
     /// `kid`
     var keyID: UTF8Text?
     var claims: JSONObject
-    /// What the signature covers: header, dot, payload, as they came.
+    /// The bytes that the signature covers: header, dot, payload, as they came.
     var signed: [UInt8]
     var signature: [UInt8]
 
@@ -26,7 +26,7 @@
       }
       let header = try JSONWebToken.object(parts[0], "header")
       guard case .string(let algorithm)? = header["alg"] else { throw .invalid(reason: "its header has no 'alg'") }
-      // RFC 7515, section 4.1.11: what is said to be critical and is not known must be refused.
+      // RFC 7515, section 4.1.11: a token with an unknown critical header must be refused.
       guard header["crit"] == nil else { throw .invalid(reason: "its header has 'crit', of which nothing is known here") }
       self.algorithm = algorithm
       if let keyID = header["kid"] {

@@ -3,7 +3,7 @@
   import Events
   import Foundation
 
-  /// Why a file of keys or tokens cannot be used. Holds nothing of their content.
+  /// The reason why a file of keys or tokens cannot be used. It holds nothing of their content.
   public struct KeyFileError: Error, Sendable, Hashable, CustomStringConvertible {
     public var description: String
 
@@ -14,11 +14,11 @@
   public struct KeySet: Sendable {
     public static let bytesMax = 1 << 20
     static let keysMax = 256
-    /// Signatures checked for one token at most, where it names no key.
+    /// The most signatures checked for a token that names no key.
     static let triesMax = 8
 
     var keys: [VerificationKey] = []
-    /// Keys left out, and why: malformed, or of kinds or for uses that are not taken here. The others serve.
+    /// The keys left out, and why: malformed, or of kinds or for uses that are not taken here. The other keys serve.
     public private(set) var notices: [String] = []
 
     public var isEmpty: Bool { keys.isEmpty }
@@ -27,7 +27,7 @@
 
     /// - Parameters:
     ///   - json: A JSON Web Key Set, RFC 7517.
-    ///   - isPublic: Others can read the set, as at a URL: then a secret in it is none, and left out.
+    ///   - isPublic: Others can read the set, as at a URL: a secret in it is then not secret, and is left out.
     public init(json: [UInt8], isPublic: Bool) throws(KeyFileError) {
       let set: JSONValue
       do { set = try JSONValue(parsing: json) } catch { throw KeyFileError("not JSON: \(error)") }
@@ -51,7 +51,7 @@
       keys.append(VerificationKey(id: nil, material: .hs256(SymmetricKey(data: secret))))
     }
 
-    /// Why one key does not serve.
+    /// The reason why one key does not serve.
     private struct Unusable: Error {
       var reason: String
 
@@ -93,7 +93,7 @@
 
     private static func bytes(_ value: JSONValue?) -> [UInt8]? { text(value).flatMap { Base64URL.decode($0) } }
 
-    /// The keys that may have signed the token: those for its algorithm, and of its `kid` where it names one.
+    /// The keys that may have signed the token: those for its algorithm, and with its `kid` where it names one.
     func candidates(for token: JSONWebToken) -> [VerificationKey] {
       let fitting = keys.filter {
         $0.algorithm == token.algorithm && (token.keyID == nil || $0.id == nil || $0.id == token.keyID)

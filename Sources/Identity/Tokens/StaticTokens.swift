@@ -3,14 +3,14 @@
   import Events
   import Serving
 
-  /// Tokens that are good until they are taken out of their file: for operators, scrapers and small fleets.
+  /// Tokens that are valid until they are taken out of their file: for operators, scrapers and small fleets.
   ///
   /// One JSON object a line; empty lines and those that begin with `#` are passed over:
   /// `{"token":"…","subject":"alice","scopes":["query","admin"],"sources":["station/*"]}`
   public struct StaticTokens: Sendable {
     public static let bytesMax = 1 << 20
     static let tokensMax = 1024
-    /// Short ones can be guessed.
+    /// Shorter tokens can be guessed.
     static let tokenBytesMin = 16
 
     /// SHA-256 of each token: equal lengths, and no secret stays in memory.
@@ -84,7 +84,7 @@
       }
     }
 
-    /// Looks at every entry and every byte, whichever fits: the time tells nothing of how near a guess was.
+    /// Looks at every entry and every byte, whichever fits: the time tells nothing about how near a guess was.
     func caller(digest: [UInt8]) -> Caller? {
       var found: Caller?
       for entry in entries {

@@ -12,9 +12,9 @@
     private struct State {
       var keys: KeySet
       var tokens: StaticTokens
-      /// SHA-256 of a token → its claims, which are judged anew each time.
+      /// The claims of each token, by its SHA-256. Claims are judged anew each time.
       var verified: [[UInt8]: JSONObject] = [:]
-      /// Rises with each change of keys: a signature checked against the ones before is not remembered.
+      /// Rises with each change of keys: a signature checked against earlier keys is not remembered.
       var generation = 0
     }
 
@@ -34,7 +34,7 @@
 
     deinit { unknownKey.continuation.finish() }
 
-    /// From now on only these count.
+    /// Replaces all keys.
     public func replace(keys: KeySet) {
       state.withLock {
         $0.keys = keys
@@ -44,17 +44,17 @@
       changes.notify()
     }
 
-    /// From now on only these count.
+    /// Replaces all static tokens.
     public func replace(tokens: StaticTokens) {
       state.withLock { $0.tokens = tokens }
       changes.notify()
     }
 
-    /// Whether any JWT can be taken at all.
+    /// Whether any JWT can be accepted at all.
     public var hasKeys: Bool { state.withLock { !$0.keys.isEmpty } }
 
-    /// Tells that a token is of a key that is not in the set: the set may have a newer version. One word stands for as many tokens as come before it
-    /// is heard; for one listener.
+    /// Yields when a token names a key that is not in the set: the set may have a newer version. One element stands for all such
+    /// tokens until it is read; for one listener.
     public var unknownKeys: AsyncStream<Void> { unknownKey.stream }
 
     public func authenticate(bearer text: Substring) throws(AccessDenial) -> Caller {

@@ -3,8 +3,8 @@
   import Events
   import Foundation
 
-  /// A key and the one algorithm it is for. The token's `alg` has to name that algorithm, so none can be swapped for another, and there is
-  /// no key whose algorithm is `none`.
+  /// A key and its one algorithm. The token's `alg` has to name that algorithm, so none can be swapped for another, and no key's
+  /// algorithm is `none`.
   struct VerificationKey: Sendable {
     enum Material: Sendable {
       case es256(P256.Signing.PublicKey)

@@ -2,13 +2,13 @@ import CoreMetrics
 import Events
 import Synchronization
 
-/// The room on the log's disk that appends leave alone. Shared by all partitions, whose writers ask before they write.
+/// The room on the log's disk that appends leave free. All partitions share it; their writers ask before they write.
 ///
-/// The disk is asked once a second and after each 16 MiB, not for every group; what was claimed meanwhile is taken to be gone.
+/// The disk is asked once a second and after each 16 MiB, not for every group. Bytes claimed since then count as used.
 final class DiskReserve: Sendable {
   private struct State {
     var freeBytes = 0
-    /// Claimed since the disk was asked.
+    /// Bytes claimed since the disk was asked.
     var claimedBytes = 0
     var askedAt: ContinuousClock.Instant?
   }
@@ -30,8 +30,9 @@ final class DiskReserve: Sendable {
   }
 
   /// Asks for room to write so many bytes.
-  /// - Parameter isFresh: Whether to ask the disk in any case: the caller waits for room.
-  /// - Returns: Whether the reserve is left. When the disk does not say how much is free it is taken to have enough: a write will tell.
+  /// - Parameter isFresh: Whether to ask the disk in any case, because the caller waits for room.
+  /// - Returns: Whether the reserve stays free. A disk that does not say how much is free counts as having enough: the write will
+  ///   tell.
   func claim(_ wanted: Int, isFresh: Bool = false) -> Bool {
     guard bytes > 0 else { return true }
     let known = state.withLock { state -> Bool? in

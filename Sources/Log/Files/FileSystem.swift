@@ -1,24 +1,24 @@
-/// The few calls the log makes of a file system: the seam at which tests fail any of them.
+/// The file system calls of the log: tests make any of them fail here.
 ///
-/// Implementations do one system call each and hide nothing: a call may be short or interrupted; `File.writeAll` and
-/// `File.readFull` are where that is handled, once.
+/// Implementations do one system call each and hide nothing: a call may be short or interrupted. `File.writeAll` and
+/// `File.readFull` handle that, once.
 public protocol FileSystem: Sendable {
   func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File
   /// Names in a directory, in no order, without `.` and `..`.
   func list(_ directory: String) throws(IOFailure) -> [String]
   /// Makes a directory; one that exists already is left as it is.
-  /// - Returns: Whether it was made; then its name is durable once the directory above is synced.
+  /// - Returns: Whether it was created; its name is then durable once the directory above is synced.
   func createDirectory(_ path: String) throws(IOFailure) -> Bool
   func rename(_ path: String, to newPath: String) throws(IOFailure)
   func remove(_ path: String) throws(IOFailure)
   /// Makes the names in a directory durable: those created, renamed and removed so far.
   func syncDirectory(_ path: String) throws(IOFailure)
-  /// Bytes that may still be written to the disk that a directory is on.
+  /// Bytes that may still be written to the directory's disk.
   func freeBytes(_ directory: String) throws(IOFailure) -> Int
-  /// What has this name now, file or directory; nil when nothing has.
+  /// The device and inode of the file or directory that has this name now; nil when nothing has it.
   func mark(of path: String) throws(IOFailure) -> FileMark?
-  /// Takes the exclusive lock of a file, made if need be, until the result is released. Fails with `EWOULDBLOCK` when another
-  /// holds it.
+  /// Takes the exclusive lock of a file, created if necessary, until the result is released. Fails with `EWOULDBLOCK` when
+  /// another holds it.
   func lock(_ path: String) throws(IOFailure) -> any FileLock
 }
 
@@ -31,23 +31,23 @@ public enum OpenMode: Sendable {
   case create
 }
 
-/// An open file, closed when the last reference goes. Calls may come from several threads at once.
+/// An open file, closed when its last reference is gone. Calls may come from several threads at once.
 public protocol File: AnyObject, Sendable {
   var path: String { get }
-  /// Writes some of `bytes`, and says how many: 1 at least when there are any.
+  /// Writes some of `bytes`, and says how many: at least 1 when there are any.
   func write(_ bytes: UnsafeRawBufferPointer, at position: Int) throws(IOFailure) -> Int
-  /// Reads some of what lies at `position`, and says how many bytes: 0 at the file's end only.
+  /// Reads bytes at `position`, and says how many: 0 at the file's end only.
   func read(into bytes: UnsafeMutableRawBufferPointer, at position: Int) throws(IOFailure) -> Int
-  /// Makes contents and size durable. After a failure nothing is known of what was written since the last success.
+  /// Makes contents and size durable. After a failure, the state of everything written since the last success is unknown.
   func syncData() throws(IOFailure)
   /// Sets the size.
   func truncate(to size: Int) throws(IOFailure)
   func size() throws(IOFailure) -> Int
-  /// The open file's own, whatever has its name by now.
+  /// The open file's own mark, whichever file has its name by now.
   func mark() throws(IOFailure) -> FileMark
 }
 
-/// Tells a file from every other: the name may be another's by now.
+/// Identifies a file: its name may belong to another by now.
 public struct FileMark: Hashable, Sendable {
   public var device: UInt64
   public var inode: UInt64
@@ -63,14 +63,14 @@ public struct FileMark: Hashable, Sendable {
   func isSameFile(as other: FileMark?) -> Bool { other.map { $0.device == device && $0.inode == inode } ?? false }
 }
 
-/// A lock held until `release` or the last reference goes.
+/// A lock, held until `release` or until its last reference is gone.
 public protocol FileLock: AnyObject, Sendable {
-  /// The locked file's own; nil once it is released.
+  /// The locked file's own mark; nil once it is released.
   func mark() throws(IOFailure) -> FileMark?
   func release()
 }
 
-/// A system call that failed.
+/// A failed system call.
 public struct IOFailure: Error, Hashable, Sendable, CustomStringConvertible {
   public var call: String
   public var path: String
@@ -86,7 +86,7 @@ public struct IOFailure: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension File {
-  /// Writes all of `bytes`, however many calls that takes.
+  /// Writes all of `bytes`, in as many calls as that takes.
   func writeAll(_ bytes: UnsafeRawBufferPointer, at position: Int) throws(IOFailure) {
     var done = 0
     while done < bytes.count {
@@ -101,7 +101,7 @@ extension File {
     }
   }
 
-  /// Reads until `bytes` is full or the file ends, and says how many bytes that were.
+  /// Reads until `bytes` is full or the file ends, and returns the number of bytes read.
   func readFull(into bytes: UnsafeMutableRawBufferPointer, at position: Int) throws(IOFailure) -> Int {
     var done = 0
     while done < bytes.count {
@@ -116,7 +116,7 @@ extension File {
     return done
   }
 
-  /// Reads `count` bytes, or as many as there are.
+  /// Reads `count` bytes, or fewer at the file's end.
   func readFull(_ count: Int, at position: Int) throws(IOFailure) -> [UInt8] {
     var failure: IOFailure?
     let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
@@ -140,8 +140,8 @@ extension File {
 }
 
 extension FileSystem {
-  /// Puts `bytes` under `path` such that a crash leaves the whole of the old contents or the whole of the new.
-  /// The caller syncs the directory.
+  /// Puts `bytes` under `path` such that a crash leaves the whole of the old contents or the whole of the new. The
+  /// caller syncs the directory.
   func replace(_ path: String, with bytes: [UInt8]) throws(IOFailure) {
     let temporary = path + temporarySuffix
     let file = try open(temporary, .create)
@@ -168,5 +168,5 @@ extension FileSystem {
   }
 }
 
-/// Ends the names of files being made; those found at start-up are left over and removed.
+/// The suffix of files under construction; those found at start-up are left over and removed.
 let temporarySuffix = ".tmp"

@@ -1,7 +1,7 @@
 import Events
 
-/// The 64 bytes that are, or begin, every file of the log but the segments: meta, marker, index, producer snapshot.
-/// Little-endian.
+/// The 64 bytes that every file of the log but the segments consists of, or begins with: meta, marker, index, producer
+/// snapshot. Little-endian.
 ///
 /// ```
 ///  0  u32  magic               8 ..< 60  the file's own
@@ -62,14 +62,14 @@ struct FixedRecord {
     bytes.withUnsafeBytes { checksum(UnsafeRawBufferPointer(rebasing: $0[0..<60])) }
   }
 
-  /// Four ASCII letters as the number they are when read little-endian.
+  /// Four ASCII letters as a little-endian number.
   private static func number(_ magic: StaticString) -> UInt32 {
     precondition(magic.utf8CodeUnitCount == 4)
     return UInt32(littleEndian: UnsafeRawPointer(magic.utf8Start).loadUnaligned(as: UInt32.self))
   }
 }
 
-/// Why bytes are not the record they should be.
+/// The reason why bytes are not the expected record.
 enum RecordDamage: Error, Hashable, CustomStringConvertible {
   case truncated, checksum, magic, version(UInt16), partition, bounds
 

@@ -1,41 +1,43 @@
 import Events
 import Synchronization
 
-/// From when on a log's append times say how old something is. Part of `meta`.
+/// The limits within which a log's append times tell ages. Part of `meta`.
 struct LogAges: Hashable, Sendable {
-  /// What was appended before it counts as appended then: the time before it was not one clock's. Nil: nothing does.
+  /// Events appended before this time count as appended at it, since more than one clock told the time before it. Nil: all count
+  /// as they are.
   var floor: Timestamp?
-  /// Whether the log's time goes on before the system's: it was written by a clock that was ahead.
+  /// Whether the log's time is ahead of the system's: a clock that was ahead wrote the log.
   var isAhead = false
 }
 
-/// A log's time, which append times and ages follow: the system's clock as it was when the log was opened, carried on by one that nobody
-/// sets. It never goes back, and begins no earlier than the log's last append.
+/// A log's time, used for append times and ages: the system's clock as it was when the log was opened, carried on by a clock that
+/// nobody sets. It never goes back, and begins no earlier than the log's last append.
 ///
-/// A jump of the system's clock is told of, and moves the log's time only once it has lasted for `confirmation`. Even then nothing gets older
-/// by it: what was appended before a jump forward counts as appended at it (`LogAges.floor`). What lies between the last append and
-/// the opening counts as time once the clock has kept for as long.
+/// The log clock logs a jump of the system's clock, and moves the log's time only once the jump has lasted for `confirmation`.
+/// Even then nothing gets older by it: events appended before a jump forward count as appended at it (`LogAges.floor`). The time
+/// between the last append and the opening counts once the clock has kept for as long.
 final class LogClock: Sendable {
-  /// A pause that needs no confirmation. Nanoseconds.
+  /// A pause, in nanoseconds, that needs no confirmation.
   private static let shortPause: Int64 = 60_000_000_000
 
-  /// What `observe` has seen.
+  /// The result of `observe`.
   struct Sighting {
-    /// What an operator should know.
+    /// Warnings for the operator.
     var warnings: [String] = []
-    /// To be stored in `meta`, and then given to `settle`; nil when nothing is.
+    /// The ages to store in `meta`, and then to give to `settle`; nil when nothing changes.
     var ages: LogAges?
   }
 
   private struct State {
     var time: SettledTime
-    /// The log's time less the system's: 0 or more. Nanoseconds.
+    /// The log's time less the system's, 0 or more. Nanoseconds.
     var lead: Int64 = 0
-    /// The log was opened long after its last append: at which time, and when by the steady clock. Nil once that is confirmed.
+    /// Set if the log was opened long after its last append: the time of the opening, by the log's and by the steady clock. Nil
+    /// once that is confirmed.
     var pause: (end: Timestamp, since: Int64)?
     var ages = LogAges()
 
-    /// The log's lead once a jump is taken in.
+    /// The log's lead once a jump is followed.
     func lead(after jump: Int64) -> Int64 { jump < 0 ? lead &- jump : max(0, lead &- jump) }
   }
 
@@ -46,7 +48,7 @@ final class LogClock: Sendable {
 
   /// - Parameters:
   ///   - wall: The system's clock, which may jump.
-  ///   - steady: Nanoseconds that only rise, in sleep too.
+  ///   - steady: Nanoseconds of a clock that only rises, in sleep too.
   ///   - confirmation: How long a jump must last before it counts.
   init(
     wall: @escaping @Sendable () -> Timestamp, steady: @escaping @Sendable () -> Int64, confirmation: Duration = .seconds(600)
@@ -57,11 +59,11 @@ final class LogClock: Sendable {
     state = Mutex(State(time: SettledTime(wall: wall(), steady: steady())))
   }
 
-  /// Begins after what a log holds. Once, before its first append.
+  /// Begins after the log's last append time. To be called once, before the first append.
   /// - Parameters:
-  ///   - last: The log's largest append time; nil when it holds nothing.
-  ///   - ages: As stored; nil where that cannot be read.
-  /// - Returns: To be stored when they differ.
+  ///   - last: The log's largest append time; nil when it holds no event.
+  ///   - ages: The stored ages; nil where they cannot be read.
+  /// - Returns: The ages to store if they differ.
   func begin(after last: Timestamp?, _ ages: LogAges?) -> LogAges {
     let ages = ages ?? LogAges(floor: last)
     return state.withLock { state in
@@ -72,7 +74,7 @@ final class LogClock: Sendable {
       let pause = now.nanoseconds &- last.nanoseconds
       state.lead = max(0, 0 &- pause)
       state.ages.isAhead = state.lead > SettledTime.slack
-      // Once: else a log that is ahead would never age past a restart.
+      // Done once: else a log that is ahead would never age past a restart.
       if state.ages.isAhead, !ages.isAhead { state.ages.floor = last }
       if pause > LogClock.shortPause { state.pause = (now, steady) }
       return state.ages
@@ -85,12 +87,12 @@ final class LogClock: Sendable {
     }
   }
 
-  /// What append times before it count as; nil when they count as they are.
+  /// The time that earlier append times count as; nil when they count as they are.
   var floor: Timestamp? {
     state.withLock { state in [state.ages.floor, state.pause?.end].compactMap { $0 }.max() }
   }
 
-  /// Looks whether the system's clock has jumped, and whether what it did before may count. To be called every second.
+  /// Looks whether the system's clock has jumped, and whether an earlier jump now counts. To be called every second.
   func observe() -> Sighting {
     state.withLock { state in
       let (now, steady) = (wall(), steady())
@@ -103,7 +105,7 @@ final class LogClock: Sendable {
         sighting.warnings.append(
           "the system's clock has jumped by \(seconds > 0 ? "+" : "")\(seconds) s: append times and ages go on as before, and follow it "
             + "once it has kept for \(confirmation / 1_000_000_000) s; nothing gets older by a jump")
-        // Which of the two was right is not known: nothing counts as older than the opening.
+        // Nobody knows which of the two clocks was right: nothing counts as older than the opening.
         if let pause = state.pause.take() {
           state.ages.floor = max(state.ages.floor ?? pause.end, pause.end)
           sighting.ages = state.ages
@@ -125,7 +127,7 @@ final class LogClock: Sendable {
     }
   }
 
-  /// Takes what `observe` gave to be stored, once it is: a jump that is due counts from here on.
+  /// Takes the ages that `observe` gave, once they are stored: a confirmed jump counts from here on.
   func settle(_ ages: LogAges) {
     state.withLock { state in
       state.ages = ages

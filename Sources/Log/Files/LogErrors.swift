@@ -12,7 +12,7 @@ extension LogError {
   }
 }
 
-/// Runs calls of the file system, and gives their failure a place.
+/// Runs calls of the file system, and adds a place to their failures.
 func placing<R>(_ partition: PartitionID?, _ segment: Offset? = nil, _ body: () throws(IOFailure) -> R) throws(LogError) -> R {
   do throws(IOFailure) {
     return try body()

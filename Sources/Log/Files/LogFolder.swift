@@ -12,15 +12,15 @@ struct LogFolder: Sendable {
     self.fileSystem = fileSystem
   }
 
-  /// What is open while a log is written.
+  /// The files that are open while a log is written.
   struct Writing {
     let lock: any FileLock
     let meta: LogMeta
-    /// Each partition's writer writes its note there, and nobody else's; the rest is written by whoever opened it.
+    /// Each partition's writer alone writes its note there; the opener writes the rest.
     let file: any File
   }
 
-  /// What the folder was made with; nil when there is no log.
+  /// The log's parameters, fixed when the folder was made; nil when there is no log.
   /// - Throws: `.corrupt` when `meta` is damaged, or is missing though there are partitions.
   func meta() throws(LogError) -> LogMeta? {
     let stored = try placing(nil) { () throws(IOFailure) in try fileSystem.contents(of: paths.meta, bytesMax: LogMeta.bytesMax) }
@@ -56,18 +56,18 @@ struct LogFolder: Sendable {
       """)
   }
 
-  /// Takes the lock, and makes folder and meta file if there are none.
+  /// Takes the lock, and creates folder and meta file if there are none.
   /// - Parameters:
-  ///   - partitionCount: Of a log that is made.
-  ///   - isFixed: Whether one that was made with another count is refused.
+  ///   - partitionCount: The number of partitions of a log that is made here.
+  ///   - isFixed: Whether a log with another number of partitions is refused.
   func openForWriting(partitionCount: Int, isFixed: Bool) throws(LogError) -> Writing {
     try placing(nil) { () throws(IOFailure) in
-      // Synced even when found: whoever made them may have been killed before syncing.
+      // Synced even when found: its creator may have been killed before syncing.
       let isNew = try fileSystem.createDirectory(directory)
       do throws(IOFailure) {
         try fileSystem.syncDirectory(parent(of: directory))
       } catch {
-        // The folder above may not be ours to read; then it is for whoever made the data folder to sync it.
+        // The folder above may not be ours to read; then the creator of the data folder has to sync it.
         guard !isNew, error.errno == deniedErrno else { throw error }
       }
       _ = try fileSystem.createDirectory(paths.root)
@@ -98,7 +98,7 @@ struct LogFolder: Sendable {
     return Writing(lock: lock, meta: meta, file: file)
   }
 
-  /// Puts a meta file in its place.
+  /// Puts a meta file in place.
   /// - Parameter made: Partitions that are known to have been made, whatever they hold.
   func make(_ meta: LogMeta, made: Set<PartitionID>) throws(LogError) {
     var bytes = meta.encoded()
@@ -114,7 +114,7 @@ struct LogFolder: Sendable {
     }
   }
 
-  /// Whether a log of an earlier version, which has no notes, holds anything: then all its partitions were made.
+  /// Whether a log of an earlier version, which has no notes, holds an event: then all its partitions were made.
   private func hasEvents(_ meta: LogMeta) throws(LogError) -> Bool {
     for partition in try made().sorted() where partition.index < meta.partitionCount {
       let paths = paths.partition(partition)
@@ -131,7 +131,7 @@ struct LogFolder: Sendable {
     return false
   }
 
-  /// Takes the lock that the one writer holds.
+  /// Takes the lock of the one writer.
   func takeLock() throws(LogError) -> any FileLock {
     do throws(IOFailure) {
       return try fileSystem.lock(paths.lock)

@@ -1,6 +1,6 @@
 import Events
 
-/// `DIR/log/meta`: what is fixed for the life of a log's folder, and what each partition is known to hold.
+/// `DIR/log/meta`: the parameters that are fixed for the life of a log's folder, and a note of each partition's extent.
 ///
 /// ```
 ///  0  FixedRecord, magic "PNL1", partition 0      12  u32      epoch, 1 or more
@@ -76,8 +76,9 @@ extension LogAges {
   }
 }
 
-/// What `meta` knows of a partition that has been made: so one whose folder, or part of it, is missing is not taken for a new one. Written
-/// over in place and synced: when the partition is made or opened, at each roll, before retention removes a segment, and at a clean stop.
+/// The note that `meta` has of each partition that was made, so that one whose folder, or part of it, is missing is not taken for
+/// a new one. Written over in place and synced: when the partition is made or opened, at each roll, before retention removes a
+/// segment, and at a clean stop.
 ///
 /// ```
 ///  0  FixedRecord, magic "PNN1"      16  i64  end: the log reaches it at least
@@ -89,12 +90,12 @@ struct PartitionNote: Hashable {
   var end: Offset
   var active: Offset
 
-  /// What lies in the partition's place.
+  /// The state of the partition's note.
   enum State: Hashable {
     /// The partition has not been made.
     case none
     case known(PartitionNote)
-    /// The partition has been made; of what it holds nothing is known.
+    /// The partition has been made, but its note is damaged.
     case damaged
 
     var note: PartitionNote? { if case .known(let note) = self { note } else { nil } }

@@ -1,6 +1,6 @@
 import Events
 
-/// Names of the log's files.
+/// The paths of the log's files.
 struct LogPaths: Sendable {
   /// `DIR/log`.
   let root: String
@@ -11,7 +11,7 @@ struct LogPaths: Sendable {
   func partition(_ partition: PartitionID) -> PartitionPaths { PartitionPaths(directory: directory(partition)) }
 }
 
-/// Names of one partition's files.
+/// The paths of one partition's files.
 struct PartitionPaths: Sendable {
   let directory: String
 

@@ -23,7 +23,7 @@ func errorText(_ errno: Int32) -> String {
   "\(strerror(errno).map { String(cString: $0) } ?? "unknown error") (errno \(errno))"
 }
 
-/// Real files. One system call each, nothing hidden.
+/// Real files, with one system call each.
 public struct PosixFileSystem: FileSystem {
   public init() {}
 

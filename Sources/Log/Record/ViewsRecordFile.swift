@@ -1,11 +1,12 @@
 import Events
 import Logging
 
-/// `DIR/log/penstock.views`: the record of views, one file that is only appended to. Each entry is synced before its writer is told.
+/// `DIR/log/penstock.views`: the record of views, an append-only file. Each entry is synced before its writer is told.
 ///
-/// An actor on a queue of its own: writes and syncs block nobody else. After a failed sync it takes no more until it is opened anew.
+/// An actor on a queue of its own: its writes and syncs block nobody else. After a failed sync it takes no more entries until it
+/// is opened again.
 public actor ViewsRecordFile: ViewsRecord {
-  /// The most that the file may grow to: hundreds of thousands of changes.
+  /// The most bytes of the file: hundreds of thousands of changes.
   public static let fileBytesMax = 256 << 20
 
   private let path: String
@@ -13,7 +14,7 @@ public actor ViewsRecordFile: ViewsRecord {
   private let fileSystem: any FileSystem
   private let executor: WriterExecutor
   private let logger: Logger
-  /// Nil until there is an entry.
+  /// Nil while there is no entry.
   private var file: (any File)?
   private var places: [Int]
   private var end: Int
@@ -24,7 +25,7 @@ public actor ViewsRecordFile: ViewsRecord {
 
   public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-  /// Opens the record of a log's folder. A torn tail is cut and reported; where there is no file, the first entry makes it.
+  /// Opens the record of a log's folder. A torn tail is cut and reported; where there is no file, the first entry creates it.
   /// - Precondition: The caller has the log open: its lock is this file's too.
   /// - Throws: `.corrupt` for damage that is no torn tail, `.incompatible` for a later version, `.io`.
   public init(
@@ -33,7 +34,7 @@ public actor ViewsRecordFile: ViewsRecord {
     try self.init(directory: directory, fileSystem: fileSystem, scheduler: DispatchScheduler(), logger: logger)
   }
 
-  /// As above, with the work run by `scheduler`.
+  /// Opens the record as the public initialiser does, with its work run by `scheduler`.
   init(
     directory: String, fileSystem: any FileSystem, scheduler: any LogScheduler, logger: Logger
   ) throws(LogError) {
@@ -58,8 +59,8 @@ public actor ViewsRecordFile: ViewsRecord {
         try file.syncData()
       }
     }
-    // The last entry may be in the kernel's cache only, even counted as clean by a sync that failed before: it is written once more, and
-    // synced, before it is shown. Those before it were synced, or it would not have been begun.
+    // The last entry may be in the kernel's cache only, even counted as clean by a sync that failed before: it is written once
+    // more, and synced, before it is shown. The entries before it were synced, else it would not have been begun.
     try placing(nil) { () throws(IOFailure) in
       let last = scan.places.count > 1 ? scan.places[scan.places.count - 1] : 0
       try file.writeAll(try file.readFull(scan.end - last, at: last), at: last)
@@ -81,8 +82,8 @@ public actor ViewsRecordFile: ViewsRecord {
     }
   }
 
-  /// What a record that nobody opens for writing holds.
-  /// - Returns: Nil where there is none.
+  /// Checks a record that nobody opens for writing, and counts its entries.
+  /// - Returns: Nil where there is no record.
   public static func check(
     directory: String, fileSystem: any FileSystem = PosixFileSystem()
   ) throws(LogError) -> (entries: Int, tornBytes: Int)? {
@@ -92,7 +93,7 @@ public actor ViewsRecordFile: ViewsRecord {
     return (scan.places.count, scan.tornBytes)
   }
 
-  /// Wakes all who wait. Entries can still be read.
+  /// Wakes all waiting readers. Entries can still be read.
   public func close() {
     isClosed = true
     wakeAll()
@@ -132,7 +133,7 @@ public actor ViewsRecordFile: ViewsRecord {
     return entries
   }
 
-  /// Nil when it is not what was written.
+  /// The entry's payload; nil when the bytes differ from those written.
   private func entry(_ number: Int) throws(LogError) -> [UInt8]? {
     guard let file else { return nil }
     let place = places[number]
@@ -171,11 +172,11 @@ public actor ViewsRecordFile: ViewsRecord {
   private enum WriteFailure: Error {
     /// The disk has no room; nothing of the entry is left.
     case full(IOFailure)
-    /// What is on disk is not known.
+    /// The state of the file on disk is not known.
     case fatal(IOFailure)
   }
 
-  /// Writes and syncs, and makes the file where there is none.
+  /// Writes and syncs, and creates the file where there is none.
   private func put(_ bytes: [UInt8]) throws(WriteFailure) {
     let isNew = self.file == nil
     let file: any File
@@ -188,7 +189,7 @@ public actor ViewsRecordFile: ViewsRecord {
       try file.writeAll(bytes, at: end)
     } catch {
       guard isFull(error) else { throw .fatal(error) }
-      // Nobody was told of what was written. Once it is cut off for certain, another may be tried.
+      // Nobody was told of the bytes written. Once they are certainly cut off, another entry may be tried.
       do throws(IOFailure) {
         try file.truncate(to: end)
         try file.syncData()
@@ -227,7 +228,7 @@ public actor ViewsRecordFile: ViewsRecord {
     let id = nextWaiter
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        // What changed before the wait began woke nobody.
+        // A change before the wait began woke nobody.
         guard count >= places.count, !isClosed, !Task.isCancelled else { return continuation.resume() }
         waiters[id] = continuation
       }

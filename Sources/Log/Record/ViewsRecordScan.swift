@@ -33,7 +33,7 @@ enum ViewsRecordFormat {
     return bytes
   }
 
-  /// Bytes of an entry with a payload of this many.
+  /// Bytes of an entry whose payload has this many.
   static func length(of payload: Int) -> Int { (entryHeaderBytes + payload + 7) / 8 * 8 }
 
   struct EntryHeader {
@@ -42,7 +42,7 @@ enum ViewsRecordFormat {
     var checksum: UInt32
   }
 
-  /// Nil when the bytes begin no entry.
+  /// Nil when no entry begins here.
   static func entryHeader(_ bytes: ArraySlice<UInt8>) -> EntryHeader? {
     guard bytes.count >= entryHeaderBytes else { return nil }
     return bytes.withUnsafeBytes { bytes in
@@ -56,15 +56,15 @@ enum ViewsRecordFormat {
   }
 }
 
-/// What a record's file holds: where its entries lie, and where they end.
+/// The content of a record's file: where its entries lie, and where they end.
 struct ViewsRecordScan {
-  /// Where each entry begins, in the order of their numbers.
+  /// The position of each entry, in the order of their numbers.
   private(set) var places: [Int] = []
-  /// Behind the last whole entry; 0 where not even the file's header is whole.
+  /// The end of the last whole entry; 0 where not even the file's header is whole.
   private(set) var end = 0
   let size: Int
 
-  /// Bytes behind the last whole entry: of one that was being written when the process or the machine went down.
+  /// Bytes after the last whole entry: part of one that was being written when the process or the machine went down.
   var tornBytes: Int { size - end }
 
   /// - Throws: `.corrupt` for damage before a whole entry, `.incompatible` for a later version.
@@ -80,7 +80,7 @@ struct ViewsRecordScan {
       places.append(end)
       end += length
     }
-    // Entries are synced one by one, so a whole one behind the damage says that what is damaged was durable.
+    // Entries are synced one by one, so a whole entry after the damage proves that the damaged bytes were durable.
     var position = end + 8
     while position + ViewsRecordFormat.entryHeaderBytes <= size {
       if let header = ViewsRecordFormat.entryHeader(bytes[position...].prefix(ViewsRecordFormat.entryHeaderBytes)),
@@ -116,7 +116,7 @@ struct ViewsRecordScan {
     }
   }
 
-  /// - Returns: The length of the whole entry at a place; nil where there is none of this number.
+  /// - Returns: The length of the whole entry at a position; nil where there is none with this number.
   private static func entry(_ bytes: [UInt8], at position: Int, number: Int64) -> Int? {
     let start = position + ViewsRecordFormat.entryHeaderBytes
     guard start <= bytes.count, let header = ViewsRecordFormat.entryHeader(bytes[position..<start]), header.number == number,

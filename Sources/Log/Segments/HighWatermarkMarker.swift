@@ -13,8 +13,8 @@ struct HighWatermarkMarker: Hashable {
   var highWatermark: Offset
   var segment: Offset
   var position: Int
-  /// Whether the writer's sync policy is other than `always`: then damage at the tail says nothing of what was acknowledged as
-  /// synced.
+  /// Whether the writer's sync policy is not `always`: then damage at the tail does not tell whether the lost batches were
+  /// acknowledged as synced.
   var isRelaxed: Bool
 
   init(highWatermark: Offset, segment: Offset, position: Int, isRelaxed: Bool) {

@@ -1,8 +1,8 @@
 import Events
 import Logging
 
-/// A partition's files as they lie on disk, for whoever reads them: start-up, readers, tools. Changes nothing but indexes, which
-/// are rebuildable, and those only when `mayWriteIndexes`.
+/// A partition's files on disk, as start-up, readers and tools read them. Changes nothing but indexes, which are rebuildable, and
+/// those only when `mayWriteIndexes`.
 struct PartitionFiles: Sendable {
   let partition: PartitionID
   let paths: PartitionPaths
@@ -10,7 +10,7 @@ struct PartitionFiles: Sendable {
   let indexIntervalBytes: Int
   let mayWriteIndexes: Bool
   let logger: Logger
-  /// The log's `meta`; nil where nothing is asked of it.
+  /// The path of the log's `meta`; nil where `meta` is not needed.
   var meta: String?
 
   /// Base offsets of files with this suffix, ascending.
@@ -18,7 +18,7 @@ struct PartitionFiles: Sendable {
     names.compactMap { PartitionPaths.base(of: $0, suffix: suffix) }.sorted()
   }
 
-  /// The marker, or nil when there is none or it cannot be read: then less is known of what was durable.
+  /// The marker; nil when there is none or it cannot be read: then less is known about the durable end.
   func marker() throws(LogError) -> HighWatermarkMarker? {
     let stored = try placing(partition) { () throws(IOFailure) in
       try fileSystem.contents(of: paths.marker, bytesMax: 1 << 12)
@@ -32,7 +32,7 @@ struct PartitionFiles: Sendable {
     }
   }
 
-  /// What `meta` knows of the partition.
+  /// The partition's note in `meta`.
   func note() throws(LogError) -> PartitionNote.State {
     PartitionNote.state(parsing: try placing(partition) { () throws(IOFailure) in try storedNote() }, partition: partition)
   }
@@ -42,8 +42,8 @@ struct PartitionFiles: Sendable {
     return try fileSystem.open(meta, .read).readFull(FixedRecord.byteCount, at: PartitionNote.position(partition))
   }
 
-  /// Writes what `meta` is to know of the partition, for tools.
-  /// - Parameter note: Nil for one that is yet to be made.
+  /// Writes the partition's note into `meta`, for tools.
+  /// - Parameter note: Nil for a partition that is yet to be made.
   func write(_ note: PartitionNote?) throws(LogError) {
     guard let meta else { return }
     let bytes = note?.encoded(partition) ?? Array(repeating: 0, count: FixedRecord.byteCount)
@@ -54,12 +54,12 @@ struct PartitionFiles: Sendable {
     }
   }
 
-  /// Holds the partition's segments against what `meta` knows of it.
+  /// Compares the partition's segments with its note in `meta`.
   /// - Parameters:
-  ///   - bases: Those that are there, ascending; nil when the folder is missing.
-  ///   - hasMarker: Whether a high-watermark file says how far they reach. It counts for more: in a copy that was taken while the log was
-  ///     written, `meta` may be younger than the segments.
-  /// - Returns: What is missing; nil when nothing is.
+  ///   - bases: The base offsets of the segments that are there, ascending; nil when the folder is missing.
+  ///   - hasMarker: Whether a high-watermark file says how far they reach. It takes precedence: in a copy that was taken while
+  ///     the log was written, `meta` may be younger than the segments.
+  /// - Returns: The missing thing, in words; nil when nothing is missing.
   func missing(_ bases: [Offset]?, _ note: PartitionNote.State, hasMarker: Bool) -> String? {
     guard note != .none else { return nil }
     let known = note.note.map { $0.end > .zero ? ", which held offsets up to \($0.end) at least" : "" } ?? ""
@@ -71,7 +71,7 @@ struct PartitionFiles: Sendable {
     return nil
   }
 
-  /// What is said where something is missing that was durable.
+  /// The error for a missing thing that was durable.
   func lost(_ what: String) -> LogError {
     LogError(
       .corrupt, partition: partition,
@@ -79,7 +79,7 @@ struct PartitionFiles: Sendable {
     )
   }
 
-  /// What is known of a sealed segment, from its index or, if that is missing or does not fit, from its headers.
+  /// The summary of a sealed segment, from its index or, if the index is missing or does not fit, from its batches' headers.
   /// - Throws: `.corrupt` when the segment does not end where the next one begins.
   func summary(_ base: Offset, next: Offset) throws(LogError) -> SegmentSummary {
     let (size, start) = try placing(partition, base) { () throws(IOFailure) in
@@ -116,7 +116,7 @@ struct PartitionFiles: Sendable {
     return OpenSegment(file: file, index: try rebuildIndex(base, next: summary.end))
   }
 
-  /// Writes an index beside its segment. Not synced, and a failure is only logged: what is not there is rebuilt.
+  /// Writes an index beside its segment. It is not synced, and a failure is only logged: a missing index is rebuilt.
   func write(_ index: SparseIndex) {
     guard mayWriteIndexes else { return }
     do throws(IOFailure) {
@@ -126,8 +126,8 @@ struct PartitionFiles: Sendable {
     }
   }
 
-  /// Removes a segment that is no longer of the log, and its index. Synced before it returns: else a crash could bring an older segment
-  /// back without the one behind it. Producer snapshots stay: the last two are kept, wherever the log begins.
+  /// Removes a segment that is no longer part of the log, and its index. Synced before it returns, else a crash could bring an
+  /// older segment back without the one behind it. Producer snapshots stay: the last two are kept, wherever the log begins.
   func removeSegment(_ base: Offset) throws(LogError) {
     try placing(partition, base) { () throws(IOFailure) in
       try fileSystem.remove(paths.segment(base))

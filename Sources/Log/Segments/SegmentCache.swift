@@ -12,17 +12,17 @@ final class OpenSegment: Sendable {
   }
 }
 
-/// The sealed segments of a partition that were read last: at most 16 open files and indexes.
+/// The sealed segments of a partition that were last read: at most 16 open files and indexes.
 final class SegmentCache: Sendable {
   static let segmentsMax = 16
 
   private let files: PartitionFiles
-  /// The latest used last.
+  /// In the order of use, the latest last.
   private let cached = Mutex<[OpenSegment]>([])
 
   init(_ files: PartitionFiles) { self.files = files }
 
-  /// The segment, opened if need be. Two threads may open one at once; the later one is kept.
+  /// The segment, opened if necessary. Two threads may open the same one at once; the later one is kept.
   func segment(_ summary: SegmentSummary) throws(LogError) -> OpenSegment {
     let hit = cached.withLock { segments -> OpenSegment? in
       guard let place = segments.lastIndex(where: { $0.index.base == summary.base }) else { return nil }

@@ -5,7 +5,7 @@ import Events
 /// Reads ahead through a window, so that small batches share a system call and large ones are read straight into the array they
 /// stay in.
 struct SegmentCursor: ~Copyable {
-  /// What lies at the cursor.
+  /// The kind of bytes at the cursor.
   enum Header {
     case batch(BatchHeader)
     case end
@@ -15,14 +15,14 @@ struct SegmentCursor: ~Copyable {
   static let windowBytesMax = 64 << 10
 
   let file: any File
-  /// Where the next batch begins.
+  /// The position at which the next batch begins.
   private(set) var position: Int
   let limit: Int
   private let window: UnsafeMutableRawBufferPointer
   private var windowStart = 0
   private var windowCount = 0
 
-  /// - Parameter limit: At most the file's size; bytes from there on are not looked at.
+  /// - Parameter limit: At most the file's size; later bytes are not read.
   init(_ file: any File, from position: Int, to limit: Int) {
     self.file = file
     self.position = position
@@ -33,7 +33,7 @@ struct SegmentCursor: ~Copyable {
 
   deinit { window.deallocate() }
 
-  /// The header at the cursor. A batch that would pass the limit is damaged: truncated.
+  /// The header at the cursor. A batch that passes the limit is damaged: truncated.
   mutating func header() throws(IOFailure) -> Header {
     guard position < limit else { return .end }
     guard limit - position >= BatchHeader.byteCount else { return .damaged(BatchError(.truncated, at: limit - position)) }
@@ -55,7 +55,7 @@ struct SegmentCursor: ~Copyable {
   /// Moves past the batch at the cursor without looking at its payload.
   mutating func skip(_ header: BatchHeader) { position += header.batchBytes }
 
-  /// The batch at the cursor, checked, and moves past it. The cursor stays where it is when the batch is damaged.
+  /// Checks the batch at the cursor, and moves past it. The cursor stays when the batch is damaged.
   mutating func batch(_ header: BatchHeader) throws(ReadFailure) -> ColumnBatch {
     let bytes: [UInt8]
     do throws(IOFailure) { bytes = try encoded(header) } catch { throw .io(error) }
@@ -97,7 +97,7 @@ struct SegmentCursor: ~Copyable {
   }
 }
 
-/// Why a batch could not be read.
+/// The reason why a batch could not be read.
 enum ReadFailure: Error {
   case io(IOFailure)
   case damaged(BatchError)

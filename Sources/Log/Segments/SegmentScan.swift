@@ -1,22 +1,22 @@
 import Events
 
-/// Passes over a segment's batches, in order: what start-up and rebuilding an index share. Nothing here writes.
+/// Scans a segment's batches in order, for start-up and for rebuilding an index. Nothing here writes.
 enum SegmentScan {
-  /// Where a scan stopped, and why.
+  /// The end of a scan, and its reason.
   struct Stop: Equatable {
-    /// The segment's base.
+    /// The segment's base offset.
     var segment: Offset
     /// The end of the last whole batch.
     var position: Int
     /// The offset after it.
     var offset: Offset
-    /// Nil at the limit.
+    /// The damage; nil if the scan reached the limit.
     var damage: BatchError?
-    /// The header at `position`, if it was whole and in its place: then only the payload is damaged or missing.
+    /// The header at `position`, if it is whole and has the expected offset: then only the payload is damaged or missing.
     var header: BatchHeader?
   }
 
-  /// Headers only. Payloads are not looked at.
+  /// Reads headers only, not payloads.
   /// - Parameter limit: The file's size.
   static func index(_ file: any File, partition: PartitionID, base: Offset, limit: Int, interval: Int)
     throws(IOFailure) -> (index: SparseIndex, stop: Stop)
@@ -39,7 +39,7 @@ enum SegmentScan {
     }
   }
 
-  /// Whole batches, checked.
+  /// Reads and checks whole batches.
   static func batches(
     _ file: any File, partition: PartitionID, base: Offset, limit: Int, body: (ColumnBatch) -> Void
   ) throws(IOFailure) -> Stop {

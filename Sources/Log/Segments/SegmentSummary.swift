@@ -1,9 +1,9 @@
 import Events
 
-/// What is known of a sealed segment without opening it.
+/// The facts of a sealed segment that are known without opening it.
 public struct SegmentSummary: Sendable, Hashable {
   public let base: Offset
-  /// The next segment's base.
+  /// The next segment's base offset.
   public let end: Offset
   public let bytes: Int
   public let lastEventTime: Timestamp

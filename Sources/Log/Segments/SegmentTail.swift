@@ -1,26 +1,26 @@
 import Events
 
-/// What becomes of the bytes after the last whole batch of the active segment.
+/// The treatment of the bytes after the last whole batch of the active segment.
 enum ScanEnd: Equatable {
   case clean
-  /// An unacknowledged tail: cut.
+  /// A tail that was never acknowledged: it is cut.
   case torn(at: Int)
-  /// Acknowledged data is lost or damaged: refuse to open.
+  /// Acknowledged data is lost or damaged: the partition does not open.
   case corrupt(at: Int, why: String)
 }
 
-/// Tells torn from corrupt. docs/log-format.md argues why the rule is right.
+/// Tells a torn tail from corruption. docs/log-format.md argues why the rule is right.
 struct SegmentTail {
   let file: any File
   let partition: PartitionID
   /// The file's size.
   let size: Int
-  /// Bytes known to have been durable; nil when the marker cannot be read.
+  /// Bytes known to be durable; nil when the marker cannot be read.
   let durableBytes: Int?
-  /// Whether the last writer synced other than after every group.
+  /// Whether the last writer did not sync after every group.
   let isRelaxed: Bool
 
-  /// - Parameter lastAppendTime: Of the last whole batch.
+  /// - Parameter lastAppendTime: The append time of the last whole batch.
   func judge(_ stop: SegmentScan.Stop) throws(IOFailure) -> ScanEnd {
     if stop.position < durableBytes ?? 0 {
       let what = stop.damage.map { "\($0)" } ?? "the file ends"
@@ -31,7 +31,7 @@ struct SegmentTail {
     if isRelaxed { return .torn(at: stop.position) }
     let later = try laterGroups(stop)
     guard let first = later.first else { return .torn(at: stop.position) }
-    // A group is written only after the one before is synced, and all its batches bear one append time, which no other group has.
+    // A group is written only after the one before is synced, and all its batches have one append time, which no other group has.
     // So the damage lies in unsynced bytes only if all that follows belongs to the same, last group.
     if let header = stop.header, header.appendTime < first {
       return .corrupt(at: stop.position, why: "a batch is damaged, yet one written after it was synced is whole")
@@ -49,7 +49,7 @@ struct SegmentTail {
   /// Append times of whole batches behind the damage, ascending, at most two different ones.
   private func laterGroups(_ stop: SegmentScan.Stop) throws(IOFailure) -> [Timestamp] {
     var times: [Timestamp] = []
-    // Where the header is whole its payload is passed over: what a device sent must not be taken for a batch of the log's.
+    // Where the header is whole, its payload is skipped: bytes that a device sent must not be taken for a batch of the log.
     var position = stop.header.map { stop.position + $0.batchBytes } ?? stop.position + 1
     let chunkBytes = 1 << 20
     while position + BatchHeader.byteCount <= size {
@@ -85,7 +85,7 @@ struct SegmentTail {
     return payload.count == header.storedBytes && payload.withUnsafeBytes { checksum($0) } == header.payloadChecksum
   }
 
-  /// Where a header may begin: the first place from `start` on that has the magic number and 64 bytes.
+  /// The first position from `start` on where a header may begin: it has the magic number and 64 bytes.
   private func magicPosition(in chunk: [UInt8], from start: Int) -> Int? {
     let last = chunk.count - BatchHeader.byteCount
     guard start <= last else { return nil }

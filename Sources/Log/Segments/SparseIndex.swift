@@ -1,6 +1,6 @@
 import Events
 
-/// Where in a segment some of its batches begin: about a thousand entries, however large the segment. Rebuildable from the
+/// The positions of some of a segment's batches: about a thousand entries, however large the segment. Rebuildable from the
 /// segment.
 ///
 /// File: `FixedRecord` with magic "PNX1", then the entries.
@@ -23,8 +23,8 @@ struct SparseIndex: Sendable, Hashable {
     static let byteCount = 24
   }
 
-  /// Entries a file may claim, so that a damaged one costs nothing: a 4 GiB segment has at most 4 × 1024 by intervals of 1 MiB,
-  /// one with other settings 64 KiB each.
+  /// The most entries that a file may claim, so that a damaged one costs nothing: a 4 GiB segment has at most 4 × 1024 by
+  /// intervals of 1 MiB, one with other settings 64 KiB each.
   static let entriesMax = 1 << 17
   static let fileBytesMax = FixedRecord.byteCount + entriesMax * Entry.byteCount
 
@@ -44,7 +44,7 @@ struct SparseIndex: Sendable, Hashable {
     entries = []
   }
 
-  /// Takes the next batch of the segment.
+  /// Adds the next batch of the segment.
   /// - Parameter interval: A new entry is made once this many bytes lie after the last one.
   mutating func append(_ header: BatchHeader, interval: Int) {
     precondition(header.baseOffset == end)
@@ -70,7 +70,7 @@ struct SparseIndex: Sendable, Hashable {
     return low == 0 ? nil : entries[low - 1]
   }
 
-  /// The first place after which every event lies whose time is `time` or later; nil when there is no such event.
+  /// The offset from which on a reader finds every event with time `time` or later; nil when there is no such event.
   func offset(atOrAfter time: Timestamp) -> Offset? {
     guard lastEventTime >= time else { return nil }
     return entries.first { $0.lastEventTime >= time }?.offset
@@ -97,7 +97,7 @@ struct SparseIndex: Sendable, Hashable {
     return record.sealed() + body
   }
 
-  /// The first 64 bytes of the file: all but the entries.
+  /// The first 64 bytes of the file: all fields but the entries.
   struct Summary: Hashable {
     var base: Offset
     var end: Offset

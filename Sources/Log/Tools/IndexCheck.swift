@@ -1,16 +1,16 @@
 import Events
 
-/// Holds a sealed segment's index against the batches that are in the segment, fed in order.
+/// Compares a sealed segment's index with the segment's batches, which are fed in order.
 struct IndexCheck {
   private let index: SparseIndex?
   private var problems: [String] = []
-  /// Of the index's entries: the one whose stretch the batches at hand lie in.
+  /// The number of the index's entry whose stretch the batches at hand lie in.
   private var entry = -1
   private var stretchTime = Timestamp(nanoseconds: .min)
   private var lastEventTime = Timestamp(nanoseconds: .min)
   private var lastAppendTime = Timestamp(nanoseconds: .min)
 
-  /// An index that is not there is no problem: it is rebuilt when it is needed.
+  /// A missing index is no fault: it is rebuilt when it is needed.
   init(_ files: PartitionFiles, _ base: Offset) throws(LogError) {
     let stored = try placing(files.partition, base) { () throws(IOFailure) in
       try files.fileSystem.contents(of: files.paths.index(base), bytesMax: SparseIndex.fileBytesMax)
@@ -50,7 +50,7 @@ struct IndexCheck {
       "entry \(entry) has largest event time \(index.entries[entry].lastEventTime), the batches have \(stretchTime)")
   }
 
-  /// - Returns: What is wrong with the index.
+  /// - Returns: The faults of the index.
   mutating func finish(end: Offset, bytes: Int) -> [String] {
     guard let index else { return problems }
     closeStretch()

@@ -1,13 +1,13 @@
 import Events
 import Synchronization
 
-/// What becomes of a partition that does not open, or whose batches cannot all be read.
+/// The repair of a partition that does not open, or whose batches cannot all be read.
 public struct RepairPlan: Sendable, Hashable {
-  /// Which side of the damage is kept: offsets are dense, so not both.
+  /// The side of the damage that is kept: offsets are dense, so both sides cannot be.
   public enum Side: String, Sendable, CaseIterable {
-    /// What lies before the first damage; the partition goes on from there, and the offsets behind are given anew.
+    /// The events before the first damage stay; the partition goes on from there, and the offsets behind it are given anew.
     case before
-    /// What lies behind the last damage, as if retention had removed the rest. Only where that is whole segments.
+    /// The events behind the last damage stay, as if retention had removed the rest. Only where they are whole segments.
     case after
   }
 
@@ -22,23 +22,23 @@ public struct RepairPlan: Sendable, Hashable {
 
   public let partition: PartitionID
   public let side: Side
-  /// Why, in order.
+  /// The reasons for the repair, in order.
   public let reasons: [LogFinding]
-  /// Kept: from the first up to the second.
+  /// The kept offsets are `startOffset ..< endOffset`.
   public let startOffset: Offset
   public let endOffset: Offset
-  /// Offsets no longer there, as far as the segments' names tell.
+  /// Offsets that are lost, as far as the segments' names tell.
   public let lostOffsets: Range<Int64>
-  /// Files that are moved aside, by name.
+  /// The names of files that are moved aside.
   public let moved: [String]
-  /// Files that are copied aside, and changed: the segment that is cut, and the high-watermark file.
+  /// The names of files that are copied aside, and changed: the segment that is cut, and the high-watermark file.
   public let copied: [String]
-  /// What somebody should know before agreeing.
+  /// Warnings to read before agreeing.
   public let warnings: [String]
   let action: Action
 }
 
-/// A log that is being repaired: holds the lock, so no server has it open.
+/// A log under repair. It holds the lock, so no server has the log open.
 public final class LogRepair: Sendable {
   /// Originals go to `DIR/log-damaged/<name>/<partition>`.
   public static let asideDirectory = "log-damaged"
@@ -56,12 +56,13 @@ public final class LogRepair: Sendable {
   deinit { lock.release() }
 
   /// - Parameters:
-  ///   - partition: Which.
-  ///   - side: Which to keep of what lies around damage.
+  ///   - partition: The partition to repair.
+  ///   - side: The side of the damage to keep.
   ///   - acceptsLoss: Whether a partition of which nothing is left may begin anew.
-  ///   - onBytes: Told of bytes as they are read.
-  /// - Returns: Nil when nothing keeps the partition from being opened and read. Changes nothing.
-  /// - Throws: `.incompatible` when the partition cannot be kept on that side, `.corrupt` when nothing is left and that is not accepted.
+  ///   - onBytes: Called with the number of bytes as they are read.
+  /// - Returns: Nil when the partition can be opened and read. Changes nothing.
+  /// - Throws: `.incompatible` when the partition cannot be kept on that side, `.corrupt` when nothing is left and that loss is
+  ///   not accepted.
   public func plan(
     _ partition: PartitionID, keeping side: RepairPlan.Side = .before, acceptsLoss: Bool = false,
     onBytes: @escaping (Int) -> Void = { _ in }
@@ -76,19 +77,19 @@ public final class LogRepair: Sendable {
     }
   }
 
-  /// What there is of a partition, and what is wrong with it.
+  /// A partition's files and their faults.
   private struct Scene {
     let files: PartitionFiles
     let found: PartitionVerification
-    /// What keeps it from being opened or read.
+    /// The reasons why it cannot be opened or read.
     let reasons: [LogFinding]
     let names: [String]
-    /// Of its segments, ascending.
+    /// The base offsets of its segments, ascending.
     let bases: [Offset]
 
     var partition: PartitionID { files.partition }
 
-    /// Names of the files of segments.
+    /// The names of the segments' files.
     func names(_ isWanted: (Offset) -> Bool) -> [String] {
       [".segment", ".index", ".producers"].flatMap { suffix in
         files.bases(names, suffix: suffix).filter(isWanted).map { PartitionPaths.name($0) + suffix }
@@ -164,10 +165,10 @@ public final class LogRepair: Sendable {
       action: .anew)
   }
 
-  /// Carries a plan out. If it is cut off midway the partition still refuses to open, and can be planned for again.
+  /// Carries out a plan. If it is interrupted, the partition still refuses to open, and can be planned for again.
   /// - Parameters:
-  ///   - plan: Made by this repair, of the partition as it still is.
-  ///   - name: Of the folder for the originals, below `log-damaged`; the same for all partitions of one repair.
+  ///   - plan: A plan made by this repair for the partition as it still is.
+  ///   - name: The name of the folder for the originals, below `log-damaged`; the same for all partitions of one repair.
   /// - Returns: The folder that the originals are in.
   public func apply(_ plan: RepairPlan, name: String) throws(LogError) -> String {
     let files = try log.files(of: plan.partition)
@@ -181,7 +182,7 @@ public final class LogRepair: Sendable {
         try fileSystem.syncDirectory(parent)
       }
       for file in plan.copied { try copy("\(directory)/\(file)", to: "\(aside)/\(file)", fileSystem) }
-      // The latest first: until the marker is written anew, it names a segment that is missing, or bytes that are.
+      // The latest goes first: until the marker is written again, it names a segment, or bytes, that are missing.
       for file in plan.moved.sorted(by: >) { try fileSystem.rename("\(directory)/\(file)", to: "\(aside)/\(file)") }
       try fileSystem.syncDirectory(aside)
       if try fileSystem.isThere(directory) { try fileSystem.syncDirectory(directory) }
@@ -193,7 +194,7 @@ public final class LogRepair: Sendable {
       try fileSystem.replace(files.paths.marker, with: marker.encoded(plan.partition))
       try fileSystem.syncDirectory(directory)
     }
-    // Last: until it says less, the partition refuses.
+    // This comes last: until the log says less, the partition refuses to open.
     switch plan.action {
     case .cut(let segment, _, let offset):
       try files.write(PartitionNote(start: plan.startOffset, end: offset, active: segment))
@@ -203,7 +204,8 @@ public final class LogRepair: Sendable {
     return aside
   }
 
-  /// Whoever knows offsets of this log must learn that some are gone, and may be given anew. Once for all that is repaired together.
+  /// Everything that knows offsets of this log must learn that some are gone, and may be given anew. Done once for all partitions
+  /// repaired together.
   private func raiseEpoch() throws(LogError) {
     guard let identity = log.identity, !isEpochRaised.withLock({ $0 }), var meta = try log.folder.meta() else { return }
     meta.identity = identity.next

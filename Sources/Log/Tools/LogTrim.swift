@@ -1,9 +1,9 @@
 import Events
 
 extension StoredPartition {
-  /// The segments at the front that retention would remove, were nobody waited for. Never the active one.
+  /// The first segments that retention would remove if it waited for no reader. Never the active one.
   /// - Parameters:
-  ///   - retention: What may stay.
+  ///   - retention: The bounds that retention keeps.
   ///   - now: The present time.
   ///   - floor: `StoredLog.ageFloor`.
   public func surplus(
@@ -20,7 +20,7 @@ extension StoredPartition {
   }
 }
 
-/// Removes segments from a log that no server has open: holds its lock.
+/// Removes segments from a log that no server has open: it holds the lock.
 public final class LogTrim: Sendable {
   private let log: StoredLog
   private let lock: any FileLock
@@ -34,16 +34,17 @@ public final class LogTrim: Sendable {
   deinit { lock.release() }
 
   /// - Parameters:
-  ///   - segments: The partition's first, in order, all sealed.
-  ///   - partition: Whose segments they are.
-  /// - Throws: `.corrupt`, with nothing removed, when the producer snapshot that would be the only record of who sent them is damaged.
+  ///   - segments: The partition's first segments, in order, all sealed.
+  ///   - partition: The segments' partition.
+  /// - Throws: `.corrupt`, with nothing removed, when the producer snapshot that would be the only record of who sent them is
+  ///   damaged.
   public func remove(_ segments: [SegmentSummary], of partition: PartitionID) throws(LogError) {
     guard let last = segments.last else { return }
     let files = try log.files(of: partition)
     guard try hasSnapshot(files, atOrAfter: last.end) else {
       throw .corrupt(partition, segment: last.end, "no producer snapshot is whole; start the server once, which writes one")
     }
-    // First: a segment that is missing beyond what is known would be one that was lost.
+    // The note goes first: a missing segment that the note does not allow for counts as lost.
     if let note = try files.note().note {
       try files.write(PartitionNote(start: last.end, end: max(note.end, last.end), active: max(note.active, last.end)))
     }

@@ -1,7 +1,7 @@
 import Events
 
 extension StoredLog {
-  /// Bytes of all segments: what `verify` counts up to.
+  /// Bytes of all segments: the total of `verify`.
   public func segmentBytes() throws(LogError) -> Int {
     var total = 0
     for partition in partitions {
@@ -11,18 +11,18 @@ extension StoredLog {
           total += try files.fileSystem.open(files.paths.segment(base), .read).size()
         }
       } catch {
-        // Not begun yet, or removed between two looks.
+        // The file is not begun yet, or was removed between two looks.
         guard error.errno == missingErrno else { throw LogError(error, partition: partition) }
       }
     }
     return total
   }
 
-  /// Reads a partition whole and checks every CRC, the density of offsets, indexes, producer snapshots and the high-watermark file
+  /// Reads a whole partition and checks CRCs, the density of offsets, indexes, producer snapshots and the high-watermark file
   /// against each other. Holds the partition's sources in memory, and one batch.
   /// - Parameters:
-  ///   - partition: Which.
-  ///   - onBytes: Told of bytes as they are read.
+  ///   - partition: The partition to verify.
+  ///   - onBytes: Called with the number of bytes as they are read.
   public func verify(_ partition: PartitionID, onBytes: @escaping (Int) -> Void = { _ in }) throws(LogError)
     -> PartitionVerification
   {

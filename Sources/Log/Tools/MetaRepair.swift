@@ -1,14 +1,14 @@
 import Events
 import Logging
 
-/// Writes a new `meta` into a log's folder where it is missing or damaged: holds the lock, so no server has the log open.
+/// Writes a new `meta` into a log's folder where it is missing or damaged. It holds the lock, so no server has the log open.
 public final class MetaRepair: Sendable {
   private let folder: LogFolder
   private let lock: any FileLock
 
   /// - Parameters:
   ///   - directory: The data folder.
-  ///   - fileSystem: Where that is.
+  ///   - fileSystem: The file system of the folder.
   /// - Throws: `.locked` when a server has the log open, `.io` when there is none.
   public init(directory: String, fileSystem: any FileSystem = PosixFileSystem()) throws(LogError) {
     folder = LogFolder(directory: directory, fileSystem: fileSystem)
@@ -23,9 +23,9 @@ public final class MetaRepair: Sendable {
   /// Whether `meta` is there and whole.
   public var isWhole: Bool { (try? folder.meta()) != nil }
 
-  /// Writes it, for a log with a new identity: which one it was is lost with it. Partitions without a folder count as lost.
-  /// - Parameter partitionCount: That the log was made with: held against the sources of the first batches that are there.
-  /// - Throws: `.incompatible`, with nothing changed, when it cannot be that.
+  /// Writes `meta` for a log with a new identity, since the old one is lost with it. Partitions without a folder count as lost.
+  /// - Parameter partitionCount: The log's number of partitions: compared with the sources of the first batches that are there.
+  /// - Throws: `.incompatible`, with nothing changed, when that number is wrong.
   public func write(partitionCount: Int) throws(LogError) -> LogIdentity {
     let made = try folder.made()
     guard (1...PartitionID.countMax).contains(partitionCount), made.allSatisfy({ $0.index < partitionCount }) else {
@@ -52,7 +52,7 @@ public final class MetaRepair: Sendable {
       var cursor = SegmentCursor(file, from: 0, to: try file.size())
       guard case .batch(let header) = try cursor.header() else { return nil }
       do throws(ReadFailure) { return try cursor.batch(header) } catch {
-        // One that is damaged says nothing of the count.
+        // A damaged partition says nothing about the number.
         if case .io(let failure) = error { throw failure }
         return nil
       }

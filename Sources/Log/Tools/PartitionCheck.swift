@@ -1,11 +1,11 @@
 import Events
 
-/// Something in a partition that is not as it must be, and where.
+/// A fault in a partition, and its file and position.
 public struct LogFinding: Hashable, Sendable, CustomStringConvertible {
   public let partition: PartitionID
   /// The file's name in the partition's folder.
   public let file: String
-  /// Byte of that file, where it is known.
+  /// The position in that file, where it is known.
   public let position: Int?
   public let detail: String
 
@@ -14,30 +14,30 @@ public struct LogFinding: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// What a partition holds, and all that is wrong with it.
+/// The counts of a partition's content, and all its faults.
 public struct PartitionVerification: Sendable {
   public let partition: PartitionID
   public internal(set) var segments = 0
   public internal(set) var batches = 0
   public internal(set) var events = 0
-  /// Of whole batches.
+  /// The bytes of whole batches.
   public internal(set) var bytes = 0
   public internal(set) var startOffset = Offset.zero
   public internal(set) var endOffset = Offset.zero
-  /// Bytes behind the last whole batch, as a write under way or cut off leaves them.
+  /// Bytes after the last whole batch, left by a write that is under way or was cut off.
   public internal(set) var tornBytes = 0
   public internal(set) var findings: [LogFinding] = []
-  /// Where batches are damaged or missing, in order: what keeps the partition from being opened or read.
+  /// The breaks where batches are damaged or missing, in order: they keep the partition from being opened or read.
   var breaks: [Break] = []
   /// The end of the last whole batch in the last segment.
   var lastPosition = 0
-  /// Whether the first segments are not there that should be.
+  /// Whether the first segments are missing.
   var isFrontMissing = false
 
-  /// A place at which the run of batches ends before it should.
+  /// A break: the run of batches ends before it should.
   struct Break: Sendable, Hashable {
     var segment: Offset
-    /// The end of the last whole batch before.
+    /// The end of the last whole batch before it.
     var position: Int
     var offset: Offset
     var why: String
@@ -46,8 +46,8 @@ public struct PartitionVerification: Sendable {
   init(_ partition: PartitionID) { self.partition = partition }
 }
 
-/// Reads one partition whole and holds everything in it against everything else: CRCs, density of offsets, indexes, producer snapshots,
-/// the high-watermark file.
+/// Reads one whole partition and checks its parts against each other: CRCs, density of offsets, indexes, producer snapshots, the
+/// high-watermark file.
 struct PartitionCheck {
   private let files: PartitionFiles
   private let onBytes: (Int) -> Void
@@ -61,7 +61,7 @@ struct PartitionCheck {
     producers = ProducerCheck(partition: files.partition)
   }
 
-  /// - Parameter onBytes: Told of each batch's bytes as they are read.
+  /// - Parameter onBytes: Called with the number of each batch's bytes as they are read.
   static func run(_ files: PartitionFiles, onBytes: @escaping (Int) -> Void = { _ in }) throws(LogError) -> PartitionVerification
   {
     for _ in 1..<StoredPartition.attemptsMax {
@@ -70,7 +70,7 @@ struct PartitionCheck {
         var check = PartitionCheck(files, onBytes: onBytes)
         try check.run()
         if check.result.findings.isEmpty { return check.result }
-        // Beside a writer, a file may change between two looks at it: what is found counts if nothing has.
+        // Beside a writer, a file may change between two looks: findings count if nothing has changed.
         if try fingerprint(files) == before { return check.result }
       } catch {
         guard error.errno == missingErrno, try fingerprint(files) != before else { throw error }
@@ -212,7 +212,7 @@ struct PartitionCheck {
   private mutating func end(_ stop: SegmentScan.Stop, _ why: String) {
     find(stop.segment, ".segment", stop.position, why)
     result.breaks.append(.init(segment: stop.segment, position: stop.position, offset: stop.offset, why: why))
-    // What the producers sent in the part that cannot be read is not known.
+    // The part that cannot be read may hold sequences of any producer.
     producers.loseTrack()
   }
 

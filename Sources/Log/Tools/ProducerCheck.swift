@@ -1,6 +1,6 @@
 import Events
 
-/// Holds producer snapshots against the state that the log's batches give, and the batches against each other: no (source, epoch,
+/// Compares producer snapshots with the state that the log's batches give, and the batches with each other: no (source, epoch,
 /// sequence) twice.
 struct ProducerCheck {
   private struct Snapshot {
@@ -14,13 +14,14 @@ struct ProducerCheck {
   private var snapshots: [Snapshot] = []
   private var rebuilt = ProducerCheck.empty()
   private var lastAppendTime: Timestamp?
-  /// The latest identities of the log, oldest first: as many as the snapshots need.
+  /// The latest event identities of the log, oldest first: as many as the snapshots need.
   private var identities: [(digest: IdentityDigest, appendTime: Timestamp)] = []
   private var identitiesMax = 0
-  /// Whether `rebuilt` knows every source: not when the log's first segments are gone, until a snapshot has said what they held.
+  /// Whether `rebuilt` knows every source. If the log's first segments are gone, it does not until a snapshot has said what they
+  /// held.
   private var isComplete = false
   private var isLost = false
-  /// Beyond it, more of the same says no more.
+  /// The most findings reported.
   private static let findingsMax = 20
 
   init(partition: PartitionID) { self.partition = partition }
@@ -66,11 +67,11 @@ struct ProducerCheck {
     if identities.count > identitiesMax * 2 { identities.removeFirst(identities.count - identitiesMax) }
   }
 
-  /// The segment with this base begins.
+  /// The segment with this base offset begins.
   mutating func reach(_ base: Offset) {
     while let snapshot = snapshots.first, snapshot.base <= base {
       snapshots.removeFirst()
-      // One that no segment begins behind is of one that was never begun, or is gone: it is not used.
+      // No segment begins at this snapshot's base: the segment was never begun, or is gone. The snapshot is not used.
       guard snapshot.base == base else { continue }
       if !isLost { compare(snapshot) }
       // It also knows the sources whose events are gone.
@@ -92,11 +93,11 @@ struct ProducerCheck {
     if isComplete, snapshot.state.table.count > table.count {
       find(snapshot.base, "\(snapshot.state.table.count - table.count) sources that the log does not have")
     }
-    // A group whose every row was known has taken a time too.
+    // A group whose every row was a duplicate has an append time too.
     if let lastAppendTime, snapshot.lastAppendTime < lastAppendTime {
       find(snapshot.base, "its last append time is \(snapshot.lastAppendTime), the log's \(lastAppendTime)")
     }
-    // The window's length is the writer's setting: what is remembered must be the log's latest, however many.
+    // The window's length is the writer's setting: the remembered identities must be the log's latest, however many.
     let remembered = snapshot.state.identities.remembered.identities.suffix(identities.count)
     if !remembered.elementsEqual(identities.suffix(remembered.count).map(\.digest)) {
       find(snapshot.base, "the identities remembered are not the log's latest")

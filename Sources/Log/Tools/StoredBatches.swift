@@ -1,11 +1,11 @@
 import Events
 
-/// A batch and where it lies.
+/// A batch and its position in the log's files.
 public struct StoredBatch: Sendable {
   public let batch: ColumnBatch
-  /// Base offset of its segment.
+  /// The base offset of its segment.
   public let segment: Offset
-  /// Of its first byte in the segment.
+  /// The position of its first byte in the segment.
   public let position: Int
 }
 
@@ -14,16 +14,16 @@ public struct StoredBatches: ~Copyable {
   private let partition: StoredPartition
   private let start: Offset
   private let times: Range<Int64>?
-  /// Of `partition.segments`.
+  /// An index into `partition.segments`.
   private var nextSegment: Int
   private var segment: Offset = .zero
   private var expected: Offset
   private var cursor: SegmentCursor?
 
   /// - Parameters:
-  ///   - partition: As `StoredLog.partition` gave it.
+  ///   - partition: The result of `StoredLog.partition`.
   ///   - start: The first batch may begin before it.
-  ///   - times: Batches without an event of these times are passed over; nil passes over none.
+  ///   - times: Batches without an event of these times are skipped; nil skips none.
   /// - Throws: `.outOfRange` when `start` is below the first kept offset; the detail says where the log now starts.
   public init(_ partition: StoredPartition, from start: Offset? = nil, times: Range<Int64>? = nil) throws(LogError) {
     let start = start ?? partition.startOffset

@@ -1,18 +1,18 @@
 import Events
 import Logging
 
-/// A log's folder as it lies on disk, for tools: takes no lock and changes nothing, so it may be read beside the one who writes it.
+/// A log's folder on disk, for tools. It takes no lock and changes nothing, so it may be read beside a writer.
 public struct StoredLog: Sendable {
   public let partitionCount: Int
-  /// Nil in a log that no version has opened yet which gives one.
+  /// Nil in a log that only versions without identities have opened.
   public let identity: LogIdentity?
-  /// What earlier append times count as, where retention goes by age; nil when they count as they are.
+  /// The time that earlier append times count as, where retention goes by age; nil when they count as they are.
   public let ageFloor: Timestamp?
   let folder: LogFolder
 
   /// - Parameters:
   ///   - directory: The data folder; the log lies in its `log` subfolder.
-  ///   - fileSystem: Where the files are; a test's may fail.
+  ///   - fileSystem: The file system of the folder; a test's may fail.
   /// - Throws: `.io` when there is no log, `.corrupt` or `.incompatible` when its meta file says so.
   public init(directory: String, fileSystem: any FileSystem = PosixFileSystem()) throws(LogError) {
     folder = LogFolder(directory: directory, fileSystem: fileSystem)
@@ -24,11 +24,11 @@ public struct StoredLog: Sendable {
 
   public var partitions: [PartitionID] { (0..<partitionCount).map { PartitionID($0) } }
 
-  /// What a partition holds at this moment.
+  /// The content of a partition at this moment.
   /// - Parameters:
-  ///   - partition: Which.
-  ///   - includingTail: Whether whole batches behind the high watermark count, as they will once the partition is started again;
-  ///     beside a writer they may be ones that are not yet synced.
+  ///   - partition: The partition to read.
+  ///   - includingTail: Whether whole batches after the high watermark count, as they will once the partition is started again;
+  ///     beside a writer they may not be synced yet.
   /// - Throws: `.unknownPartition`, `.corrupt` when it holds damage, `.io`.
   public func partition(_ partition: PartitionID, includingTail: Bool = false) throws(LogError) -> StoredPartition {
     try StoredPartition(files(of: partition), includingTail: includingTail)
@@ -40,9 +40,9 @@ public struct StoredLog: Sendable {
     }
     return PartitionFiles(
       partition: partition, paths: folder.paths.partition(partition), fileSystem: folder.fileSystem,
-      // Only for indexes rebuilt in memory: as for segments of 64 MiB.
+      // Only for indexes rebuilt in memory: the interval of 64 MiB segments.
       indexIntervalBytes: 64 << 10, mayWriteIndexes: false,
-      // What is found here is told by the tools themselves, and an index that a writer is just writing is no news.
+      // The tools themselves report their findings, and an index that a writer is just writing is no news.
       logger: Logger(label: "penstock.log.stored") { _ in SwiftLogNoOpLogHandler() },
       meta: identity == nil ? nil : folder.paths.meta)
   }

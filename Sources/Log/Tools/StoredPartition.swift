@@ -3,22 +3,22 @@ import Events
 /// A partition's segments at one moment, up to the high watermark.
 public struct StoredPartition: Sendable {
   public let partition: PartitionID
-  /// Ascending, each ending where the next begins; the last is the active one. Empty before the first start.
+  /// Ascending; each ends where the next begins; the last is the active one. Empty before the first start.
   public let segments: [SegmentSummary]
   /// The first offset that is not known to be durable.
   public let highWatermark: Offset
-  /// Bytes of the active segment behind the high watermark: a write under way, or what the next start judges.
+  /// Bytes of the active segment after the high watermark: a write under way, or a tail that the next start judges.
   public let tailBytes: Int
 
   let files: PartitionFiles
-  /// Of the active segment, as far as `highWatermark`.
+  /// The index of the active segment, as far as `highWatermark`.
   let active: SparseIndex
 
   public var startOffset: Offset { segments.first?.base ?? .zero }
   public var bytes: Int { segments.reduce(0) { $0 + $1.bytes } }
   public var eventCount: Int { startOffset.distance(to: highWatermark) }
 
-  /// How often to look again when names change between two looks, as a writer's roll or retention changes them.
+  /// How often to look again when names change between two looks, through a writer's roll or retention.
   static let attemptsMax = 5
 
   init(_ files: PartitionFiles, includingTail: Bool) throws(LogError) {
@@ -38,7 +38,7 @@ public struct StoredPartition: Sendable {
   private init(at files: PartitionFiles, includingTail: Bool) throws(LogError) {
     self.files = files
     partition = files.partition
-    // What is known before the names: so a segment begun in between is one more, and not one that is missing.
+    // The note is read before the names: so a segment begun in between is one more, and not one that is missing.
     let note = try files.note()
     let marker = try files.marker()
     var names: [String]?
@@ -68,7 +68,7 @@ public struct StoredPartition: Sendable {
     highWatermark = active.end
   }
 
-  /// The active segment up to the marker; up to its last whole batch where the marker does not say how far that is.
+  /// The active segment up to the marker; up to its last whole batch where the marker does not say how far it is durable.
   private static func active(
     _ files: PartitionFiles, _ base: Offset, _ marker: HighWatermarkMarker?, includingTail: Bool
   ) throws(LogError) -> (SparseIndex, tailBytes: Int) {
@@ -76,9 +76,9 @@ public struct StoredPartition: Sendable {
       let file = try files.fileSystem.open(files.paths.segment(base), .read)
       return (file, try file.size())
     }
-    // A segment begun after the marker was written: what it was begun behind is durable, of itself nothing is known to be.
+    // A segment begun after the marker was written: the segments before it are durable; of itself nothing is known to be.
     let durable = marker.map { $0.segment == base ? $0.position : 0 }
-    // A writer that does not sync each group shows what it has written.
+    // A writer that does not sync each group shows readers all that it has written.
     let limit = includingTail || marker?.isRelaxed ?? true ? size : min(durable ?? size, size)
     var index = SparseIndex(base: base)
     let stop = try placing(files.partition, base) { () throws(IOFailure) in
@@ -108,7 +108,7 @@ public struct StoredPartition: Sendable {
     }
   }
 
-  /// When the partition's first event was appended; nil when it holds none.
+  /// The append time of the partition's first event; nil when it holds none.
   public func firstAppendTime() throws(LogError) -> Timestamp? {
     guard let segment = segments.first, segment.bytes > 0 else { return nil }
     let file = try open(segment).file

@@ -1,6 +1,6 @@
 import NIOHTTP1
 
-/// What an agent says of itself.
+/// An agent's description of itself.
 public struct ConsulAgentSelf: Sendable, Hashable, Decodable {
   private struct Facts: Sendable, Hashable, Decodable {
     var Datacenter: String
@@ -13,7 +13,7 @@ public struct ConsulAgentSelf: Sendable, Hashable, Decodable {
 
   public var datacenter: String { facts.Datacenter }
   public var node: String { facts.NodeName }
-  /// As `1.8.7`.
+  /// The agent's version, as `1.8.7`.
   public var version: String { facts.Version }
 }
 
@@ -24,14 +24,14 @@ extension ConsulClient {
     return try decode(ConsulAgentSelf.self, try await send(request), of: request)
   }
 
-  /// Registers with the agent, or changes what is registered under the same id; checks keep the state they have.
+  /// Registers the service with the agent, or changes the one registered under the same id; checks keep the state they have.
   public func register(_ service: ServiceDefinition) async throws(ConsulError) {
     var request = ConsulRequest(method: .PUT, path: "/v1/agent/service/register", query: "replace-existing-checks=true")
     request.body = try encode(service, for: request.place)
     _ = try await send(request)
   }
 
-  /// Takes the instance and its sidecar out; one that is not there is fine.
+  /// Removes the instance and its sidecar. Succeeds when they are not there.
   public func deregister(_ id: String) async throws(ConsulError) {
     for id in ["\(id)-sidecar-proxy", id] {
       _ = try await send(ConsulRequest(method: .PUT, path: "/v1/agent/service/deregister/\(id)"), mayMiss: true)
@@ -44,7 +44,8 @@ extension ConsulClient {
   }
 
   /// Tells a TTL check that its subject lives.
-  /// - Throws: `.missing` or `.failed` if the agent does not know the check: it was restarted, and the service must register again.
+  /// - Throws: `.missing` or `.failed` if the agent does not know the check: it was restarted, and the service must register
+  ///   again.
   func pass(check: String, timeout: Duration) async throws(ConsulError) {
     _ = try await send(ConsulRequest(method: .PUT, path: "/v1/agent/check/pass/\(check)", timeout: timeout))
   }

@@ -42,7 +42,7 @@ struct ConnectHealthEntry: Sendable, Hashable, Decodable {
   var isPassing: Bool { (Checks ?? []).allSatisfy { $0.Status == "passing" } }
 }
 
-/// What the servers say to `GET /v1/connect/intentions/check`.
+/// The servers' answer to `GET /v1/connect/intentions/check`.
 private struct IntentionAnswer: Decodable { var Allowed: Bool }
 
 extension ConsulClient {

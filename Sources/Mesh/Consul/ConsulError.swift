@@ -1,22 +1,22 @@
-/// Why Consul's agent gave no answer, or not the one wanted.
+/// A request to Consul's agent that failed.
 public struct ConsulError: Error, Sendable, Hashable, CustomStringConvertible {
   public enum Code: String, Sendable, CaseIterable {
-    /// The agent could not be connected to, or went away before its answer had come whole.
+    /// The agent could not be connected to, or went away before its answer was complete.
     case unreachable
     case timeout
     /// The token, or the want of one, does not permit the request.
     case forbidden
-    /// What was named is not there.
+    /// Consul does not have the named thing.
     case missing
-    /// Any other answer than success: servers without a leader, a malformed request.
+    /// Any other failure: servers without a leader, a malformed request.
     case failed
-    /// The answer is not what this version of Consul should give.
+    /// The answer does not have the form that this version of Consul gives.
     case malformed
     case cancelled
   }
 
   public var code: Code
-  /// Method and path.
+  /// The request's method and path.
   public var request: String
   public var detail: String
 

@@ -2,22 +2,22 @@ import Foundation
 import NIOCore
 import NIOHTTP1
 
-/// One key, as Consul holds it.
+/// A key of Consul's store.
 struct KVEntry: Sendable, Hashable, Decodable {
   var Key: String
-  /// Base64; null where empty.
+  /// The value in base64; null where it is empty.
   var Value: String?
   /// The session that holds the key's lock.
   var Session: String?
-  /// For clients to use.
+  /// A number that clients may set.
   var Flags: UInt64?
-  /// Rises with each change of any key: what fences.
+  /// Rises with each change of any key: the fencing token.
   var ModifyIndex: UInt64
 
   var text: String { Value.flatMap { Data(base64Encoded: $0) }.map { String(decoding: $0, as: UTF8.self) } ?? "" }
 }
 
-/// One operation of a transaction. At most 64 make one.
+/// One operation of a transaction; a transaction has at most 64.
 struct KVOperation: Sendable, Hashable, Encodable {
   enum Verb: String, Sendable, Encodable {
     case lock
@@ -65,7 +65,7 @@ private struct SessionRequest: Encodable {
 private struct SessionAnswer: Decodable { var ID: String }
 
 extension ConsulClient {
-  /// A session that lives as long as the node and the named check; with it go the keys it holds.
+  /// Creates a session that lives as long as the node and the named check. Its end deletes the keys that it holds.
   /// - Returns: The session's id.
   func createSession(name: String, check: String, lockDelay: Duration) async throws(ConsulError) -> String {
     var request = ConsulRequest(method: .PUT, path: "/v1/session/create")
@@ -82,10 +82,11 @@ extension ConsulClient {
 
   /// Does all operations or none.
   /// - Parameter operations: 1...64
-  /// - Returns: The keys as they are now; nil if the transaction was refused (409): a lock held by another or delayed, a session ended.
+  /// - Returns: The keys as they are now; nil if the transaction was refused (409): a lock held by another or delayed, a session
+  ///   ended.
   func transact(_ operations: [KVOperation], timeout: Duration? = nil) async throws(ConsulError) -> [KVEntry]? {
     precondition((1...64).contains(operations.count), "a transaction holds 1 to 64 operations")
-    // Reads alone would be answered by a server that has been deposed and does not know it yet.
+    // A transaction with reads alone could be answered by a deposed server that does not know it yet.
     var request = ConsulRequest(method: .PUT, path: "/v1/txn", query: "consistent", timeout: timeout)
     request.body = try encode(operations, for: request.place)
     let response: ConsulResponse
@@ -105,8 +106,8 @@ extension ConsulClient {
     return response.status == 404 ? [] : try decode([KVEntry].self, response, of: request)
   }
 
-  /// Hands over all keys below `prefix` whenever one changes, until the task is cancelled; with the index they are as of: a change with
-  /// a ModifyIndex up to it is in them.
+  /// Calls `changed` with all keys below `prefix` whenever one changes, until the task is cancelled. The index says how new the
+  /// keys are: every change with a ModifyIndex up to it is in them.
   func watchKeys(below prefix: String, _ changed: ([KVEntry], UInt64) async -> Void) async {
     await watch("/v1/kv/\(prefix)", query: "recurse", mayMiss: true) { response, request throws(ConsulError) in
       let entries = response.status == 404 ? [] : try self.decode([KVEntry].self, response, of: request)

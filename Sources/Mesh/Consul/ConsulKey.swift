@@ -1,17 +1,18 @@
-/// One key of Consul's store that several processes change in turn: replaced only while it is still what was read.
+/// A key of Consul's store that several processes change in turn: the value is replaced only while it is still the one that was
+/// read.
 public struct ConsulKey: Sendable {
   public let key: String
   private let client: ConsulClient
 
   /// - Parameters:
-  ///   - key: Of characters that need no escaping: `penstock/log`.
-  ///   - client: Whose token may write the key.
+  ///   - key: A path whose characters need no escaping: `penstock/log`.
+  ///   - client: A client whose token may write the key.
   public init(_ key: String, client: ConsulClient) {
     self.key = key
     self.client = client
   }
 
-  /// The value and the ModifyIndex it is of; nil when there is no such key. As the leader has it, never an older one.
+  /// The value and its ModifyIndex; nil when there is no such key. The leader answers, so the value is never an older one.
   public func load() async throws(ConsulError) -> (text: String, index: UInt64)? {
     let request = ConsulRequest(path: "/v1/kv/\(key)", query: "consistent")
     let response = try await client.send(request, mayMiss: true)
@@ -19,7 +20,7 @@ public struct ConsulKey: Sendable {
     return (entry.text, entry.ModifyIndex)
   }
 
-  /// Replaces the value that has this ModifyIndex; 0 stands for none.
+  /// Replaces the value that has this ModifyIndex; 0 creates the key.
   /// - Returns: The new ModifyIndex; nil when the key has another value by now.
   public func replace(_ text: String, index: UInt64) async throws(ConsulError) -> UInt64? {
     let set = KVOperation(verb: .compareAndSet, key: key, value: text, index: index)

@@ -1,13 +1,13 @@
 import Logging
 
 extension ConsulClient {
-  /// Asks by blocking queries until the task is cancelled: hands over the first answer, and then each that differs in its index.
+  /// Sends blocking queries until the task is cancelled: hands over the first answer, and then each that differs in its index.
   ///
-  /// Failures are tried again with a jittered, doubling wait; meanwhile what was handed over last stands.
+  /// A failed query is retried after a jittered, doubling wait; meanwhile the last answer stands.
   /// - Parameters:
-  ///   - query: Without `index` and `wait`.
+  ///   - query: The query, without `index` and `wait`.
   ///   - mayMiss: Whether 404 is an answer, as for a prefix without keys.
-  ///   - changed: Takes an answer. One it cannot make sense of is tried again like a failure.
+  ///   - changed: Takes an answer. An answer that it throws for is retried like a failure.
   func watch(
     _ path: String, query: String = "", mayMiss: Bool = false,
     _ changed: (ConsulResponse, ConsulRequest) async throws(ConsulError) -> Void
@@ -28,7 +28,8 @@ extension ConsulClient {
           throw ConsulError(.malformed, request: request.place, "an answer to a blocking query without X-Consul-Index")
         }
         if next != index { try await changed(response, request) }
-        // One that goes backwards is of another history (a snapshot restored): begin anew, as Consul's documentation says.
+        // An index that goes backwards belongs to another history (a snapshot restored): begin anew, as Consul's documentation
+        // says.
         index = next < index ? 0 : next
         backoff.reset()
       } catch {

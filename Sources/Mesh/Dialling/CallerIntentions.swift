@@ -1,27 +1,28 @@
 import Logging
 
-/// Watches who may call a service of ours, and tells when somebody may no longer.
+/// Watches who may call a service of ours, and reports when a caller may no longer.
 ///
-/// A sidecar asks about intentions when a connection begins, not later, and does not say who called: a service that hears of a
-/// withdrawal ends all its connections, and whoever is still allowed comes again through the sidecar.
+/// A sidecar checks intentions only when a connection begins, and does not say who called. So a service that hears of a
+/// withdrawal ends all its connections; callers that are still allowed come again through the sidecar.
 public final class CallerIntentions: Sendable {
   private let service: MeshService
   private let client: ConsulClient
   private let logger: Logger
 
   /// - Parameters:
-  ///   - service: Who is called. The client's token has to permit `service:read` on it.
+  ///   - service: The called service. The client's token has to permit `service:read` on it.
   ///   - client: The local agent.
-  ///   - logger: Told of withdrawals.
+  ///   - logger: Logs withdrawals.
   public init(of service: MeshService, client: ConsulClient, logger: Logger) {
     self.service = service
     self.client = client
     self.logger = logger
   }
 
-  /// Calls `withdrawn` whenever a rule that allowed a caller is gone or denies, or a new one denies, until the task is cancelled. While the
-  /// servers can't be asked, nothing is said; what was withdrawn meanwhile is told afterwards.
-  /// - Parameter withdrawn: One call at a time. The rules are watched while it runs; what is withdrawn meanwhile is told by one more call.
+  /// Calls `withdrawn` whenever a rule that allowed a caller is gone or denies, or a new one denies, until the task is cancelled.
+  /// While the servers can't be asked, it is not called; withdrawals of that time are reported afterwards.
+  /// - Parameter withdrawn: Never called twice at a time. The rules are watched while it runs; withdrawals meanwhile cause one
+  ///   more call.
   public func run(_ withdrawn: @escaping @Sendable () async -> Void) async {
     let (news, tell) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     await withDiscardingTaskGroup { group in
@@ -50,11 +51,11 @@ struct CallerRules {
   private var all: [Intention]
   private var allowed: Set<Edge> = []
   private var denied: Set<Edge> = []
-  /// Those about the service, as they were made or changed last.
+  /// The intentions about the service, as they were last made or changed.
   private var ours: Set<Intention> = []
   private var index: UInt64
 
-  /// - Parameter index: The table's: rises with every change.
+  /// - Parameter index: The table's index: it rises with every change.
   init(_ all: [Intention], of service: MeshService, index: UInt64) {
     self.all = all.sorted { ($0.SourceName, $0.DestinationName) < ($1.SourceName, $1.DestinationName) }
     self.index = index
@@ -65,8 +66,8 @@ struct CallerRules {
     }
   }
 
-  /// Whether somebody who could call by the rules before may no longer, or may have been turned away in between: by what was allowed and
-  /// withdrawn, or withdrawn and allowed, so soon after that only the table's index or a rule's number tells.
+  /// Whether a caller that the rules allowed before may no longer call, or may have been turned away in between. A rule withdrawn
+  /// and allowed again so soon shows only in the table's index or the rule's number.
   func withdraws(from before: CallerRules) -> Bool {
     if !before.allowed.isSubset(of: allowed) || !denied.isSubset(of: before.denied) { return true }
     guard before.allowed == allowed, before.denied == denied else { return false }
@@ -80,7 +81,7 @@ struct Intention: Decodable, Hashable {
   var ID: String?
   var SourceName: String
   var DestinationName: String
-  /// None where permissions of requests stand in its place (Consul 1.9).
+  /// Nil where permissions of requests stand in its place (Consul 1.9).
   var Action: String?
   var ModifyIndex: UInt64?
 

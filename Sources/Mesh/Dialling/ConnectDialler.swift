@@ -5,15 +5,15 @@
   import NIOSSL
   import Synchronization
 
-  /// Opens connections to the sidecars of one service, as Connect-native.
+  /// Opens connections to the sidecars of one service, as a Connect-native client.
   ///
-  /// An upstream of our own sidecar would balance to one instance, and ask the servers at each connection; queries have to reach every
-  /// worker, and while servers elect a leader. So the instances are watched here, and their sidecars dialled.
+  /// An upstream of our own sidecar would balance to one instance, and ask the servers at each connection. Queries have to reach
+  /// every worker, also while servers elect a leader. So the dialler watches the instances and dials their sidecars.
   public final class ConnectDialler: Sendable {
     public let target: MeshService
     private let identity: ConnectIdentity
     private let client: ConsulClient
-    /// Of a connection and its TLS handshake together.
+    /// The time limit of a connection and its TLS handshake together.
     private let deadline: Duration
     private let logger: Logger
     private let known = Watched(MeshInstanceList())
@@ -37,7 +37,8 @@
       self.logger = logger
     }
 
-    /// The instances whose checks pass, or did until just now, as far as is known. Empty until the first answer; the last list while the agent is away.
+    /// The instances whose checks pass, or did until just now. Empty until the first answer; the last list while the agent is
+    /// away.
     public var instances: MeshInstanceList {
       let (list, version) = known.current
       return MeshInstanceList(version: version, instances: list.instances)
@@ -50,20 +51,20 @@
 
     /// Watches the instances until the task is cancelled.
     func run() async {
-      // `cached`: answered by the agent while the servers are away, too.
+      // `cached`: the agent answers while the servers are away, too.
       await client.watch("/v1/health/connect/\(target.rawValue)", query: "cached") { response, request throws(ConsulError) in
         let entries = try self.client.decode([ConnectHealthEntry].self, response, of: request)
         let mustLookAgain = self.list { $0.take(entries, at: .now) }
         if mustLookAgain {
           Task {
-            // Whatever has come meanwhile, it is looked at then.
+            // The newest list is looked at then.
             if await slept(ListedInstances.grace) { _ = self.list { $0.expire(at: .now) } }
           }
         }
       }
     }
 
-    /// - Returns: Whether some are listed that do not pass.
+    /// - Returns: Whether some listed instances do not pass.
     private func list(_ change: (inout ListedInstances) -> Void) -> Bool {
       // Under the lock, so that the newest list is the one that stays.
       listed.withLock { listed in
@@ -73,10 +74,10 @@
       }
     }
 
-    /// Those beyond are left out.
+    /// The most instances that are dialled; further ones are left out.
     static let instancesMax = 1024
 
-    /// Opens a connection to one instance; see `PeerDialler` in module Wire, whose promises these are.
+    /// Opens a connection to one instance; keeps the promises of `PeerDialler` in module Wire.
     /// - Returns: The channel, once plain bytes may be written; fails with `MeshError` and nothing else.
     public func connect(
       to instance: MeshInstance, on eventLoop: any EventLoop,
@@ -145,16 +146,16 @@
       channel.closeFuture.whenComplete { _ in self.state.withLock { _ = $0.open.removeValue(forKey: key) } }
     }
 
-    /// Of the certificate shown now; nil before the first.
+    /// The serial number of the certificate shown now; nil before the first.
     public var certificateSerial: String? { identity.current?.serial }
 
     /// Connections open now.
     public var openCount: Int { state.withLock { $0.open.count } }
 
-    /// Whether the mesh allows this service to be dialled, as far as is known.
+    /// Whether the mesh allows this service to be dialled, by its last answer.
     public var isAllowed: Bool { state.withLock { $0.isAllowed } }
 
-    /// Takes the mesh's word on whether the target may be dialled; a no ends what is open.
+    /// Sets whether the target may be dialled; false ends the open connections.
     func set(allowed: Bool) {
       let (hasChanged, ended) = state.withLock { state in
         defer { state.isAllowed = allowed }
@@ -182,7 +183,7 @@
         channel.eventLoop.execute {
           channel.pipeline.fireErrorCaught(error)
           do {
-            // Below TLS, at once: a goodbye to a peer that does not answer it would keep the connection for seconds.
+            // Closes below TLS, at once: a peer that does not answer TLS's goodbye would keep the connection for seconds.
             try channel.pipeline.syncOperations.context(handlerType: NIOSSLClientHandler.self).close(promise: nil)
           } catch {
             channel.close(promise: nil)

@@ -4,13 +4,13 @@
   import NIOSSL
   import Synchronization
 
-  /// What a service of ours shows to those it dials, and whom it trusts: kept fresh by blocking queries.
+  /// The certificate that a service of ours shows to those it dials, and the roots it trusts: kept fresh by blocking queries.
   final class ConnectIdentity: Sendable {
-    /// All that a handshake needs, of one moment.
+    /// The parts that a handshake needs, all of one moment.
     struct Current: Sendable, Equatable {
       var tls: NIOSSLContext
       var trustDomain: String
-      /// Of the leaf, for messages.
+      /// The leaf certificate's serial number, for messages.
       var serial: String
 
       static func == (a: Current, b: Current) -> Bool { a.tls === b.tls }
@@ -28,10 +28,10 @@
       self.logger = logger
     }
 
-    /// Nil until the agent has given both a leaf and roots.
+    /// Nil until the agent has given a leaf and roots.
     var current: Current? { latest.current.value }
 
-    /// Returns when the identity is there, or the task is cancelled.
+    /// Returns when the identity is known, or the task is cancelled.
     func waitUntilKnown() async {
       while !Task.isCancelled {
         let (value, version) = latest.current
@@ -40,7 +40,7 @@
       }
     }
 
-    /// Watches both until the task is cancelled.
+    /// Watches leaf and roots until the task is cancelled.
     func run() async {
       await withTaskGroup { group in
         group.addTask {
@@ -81,14 +81,14 @@
     private static func make(_ leaf: ConnectLeaf, _ roots: ConnectRoots) throws -> Current {
       var tls = TLSConfiguration.makeClientConfiguration()
       tls.minimumTLSVersion = .tlsv12
-      // All of CertPEM: after a rotation the second is the new root's cross-signed intermediate, and those who have not heard of the
-      // rotation yet need it.
+      // All of CertPEM: after a rotation the second certificate is the new root's cross-signed intermediate, which peers that
+      // have not heard of the rotation need.
       tls.certificateChain = try NIOSSLCertificate.fromPEMBytes(Array(leaf.CertPEM.utf8)).map { .certificate($0) }
       tls.privateKey = .privateKey(try NIOSSLPrivateKey(bytes: Array(leaf.PrivateKeyPEM.utf8), format: .pem))
       tls.trustRoots = .certificates(try roots.Roots.flatMap { try NIOSSLCertificate.fromPEMBytes(Array($0.RootCert.utf8)) })
-      // Certificates of the mesh name a service, by URI, and no host; `PeerIdentityHandler` checks that name.
+      // Certificates of the mesh name a service by URI, and no host; `PeerIdentityHandler` checks that name.
       tls.certificateVerification = .noHostnameVerification
-      // Offered h2, the built-in sidecar would pick it, and hand an HTTP/1.1 service what it can't read.
+      // If h2 were offered, the built-in sidecar would pick it, and hand an HTTP/1.1 service bytes it can't read.
       tls.applicationProtocols = []
       return Current(tls: try NIOSSLContext(configuration: tls), trustDomain: roots.TrustDomain, serial: leaf.SerialNumber)
     }

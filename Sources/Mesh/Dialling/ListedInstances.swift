@@ -1,19 +1,19 @@
-/// The instances of a service that are worth dialling: those whose checks pass, and those whose checks did until just now.
+/// The instances of a service that are worth dialling: their checks pass, or did until just now.
 ///
-/// A check that fails once says little: the agent was halted and no sign of life came through, or the machine was busy. To dial one that
-/// is really gone costs nothing but a refusal. One that is deregistered is out at once.
+/// A check that fails once says little: the agent was halted and no sign of life came through, or the machine was busy. Dialling
+/// an instance that is really gone costs only a refusal. A deregistered instance is left out at once.
 struct ListedInstances {
   static let grace = Duration.seconds(2)
 
   private var entries: [ConnectHealthEntry] = []
   private var passedAt: [String: ContinuousClock.Instant] = [:]
-  /// In the order of their ids.
+  /// In the order of ids.
   private(set) var instances: [MeshInstance] = []
-  /// Whether some are listed that do not pass.
+  /// Whether some listed instances do not pass.
   private(set) var hasFailing = false
 
   mutating func take(_ entries: [ConnectHealthEntry], at now: ContinuousClock.Instant) {
-    // Those that passed by the list before did so until now.
+    // An instance that passed by the list before did so until now.
     for entry in self.entries where entry.isPassing { passedAt[MeshInstance(entry).id] = now }
     self.entries = entries
     expire(at: now)

@@ -2,7 +2,7 @@
   import Logging
   import NIOCore
 
-  /// One service's way to those it calls: its certificate, the intentions, and a dialler for each target.
+  /// A service's means to dial others: its certificate, the intentions, and a dialler for each target.
   public final class MeshDiallers: Sendable {
     private let identity: ConnectIdentity
     private let intentions: ConnectIntentions
@@ -10,10 +10,10 @@
     private let logger: Logger
 
     /// - Parameters:
-    ///   - service: Who dials. Its token has to permit `service:write` on it.
-    ///   - targets: Whom it dials.
+    ///   - service: The dialling service. Its token has to permit `service:write` on it.
+    ///   - targets: The services that it dials.
     ///   - client: The local agent.
-    ///   - logger: Told of what cannot be dialled.
+    ///   - logger: Logs targets that cannot be dialled.
     public init(
       of service: MeshService, to targets: [MeshService], client: ConsulClient, logger: Logger
     ) {
@@ -27,7 +27,7 @@
       self.logger = logger
     }
 
-    /// - Precondition: `target` is one of those given at the start.
+    /// - Precondition: `target` was given at the start.
     public func dialler(to target: MeshService) -> ConnectDialler {
       guard let dialler = diallers[target] else { preconditionFailure("no dialler to \(target.rawValue) was asked for") }
       return dialler
@@ -39,7 +39,7 @@
     /// Whether the agent has given a certificate and roots.
     public var isReady: Bool { identity.current != nil }
 
-    /// Keeps everything fresh until the task is cancelled; then closes what is open.
+    /// Keeps certificate, intentions and instances fresh until the task is cancelled; then closes the open connections.
     public func run() async {
       await withTaskGroup { group in
         group.addTask { await self.identity.run() }

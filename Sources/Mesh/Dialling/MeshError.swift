@@ -1,13 +1,14 @@
-/// Why a connection to a peer was not made, or was ended by the mesh.
+/// A connection to a peer that was not made, or that the mesh ended.
 public struct MeshError: Error, Sendable, Hashable, CustomStringConvertible {
   public enum Code: String, Sendable, CaseIterable {
     /// No certificate or no roots are known yet: the agent has not been reached since the start.
     case notReady = "not_ready"
-    /// No answer at the peer's address.
+    /// The peer's address did not answer.
     case unreachable
-    /// Not in time: connection and TLS handshake have one deadline.
+    /// Connection and TLS handshake, which have one deadline, did not finish in time.
     case timeout
-    /// An intention denies it; the peer's certificate is not of the mesh, or of another service; or the sidecar turned us away.
+    /// An intention denies it; the peer's certificate does not belong to the mesh, or belongs to another service; or the sidecar
+    /// turned us away.
     case refused
     /// The dialler was shut down.
     case closed
@@ -15,7 +16,7 @@ public struct MeshError: Error, Sendable, Hashable, CustomStringConvertible {
 
   public var code: Code
   public var service: String
-  /// Host and port.
+  /// The peer's host and port.
   public var address: String
   public var detail: String
 

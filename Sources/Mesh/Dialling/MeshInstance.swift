@@ -1,6 +1,6 @@
-/// An instance of a service whose checks pass, and where its sidecar listens.
+/// An instance of a service whose checks pass, and the address of its sidecar.
 public struct MeshInstance: Sendable, Hashable {
-  /// The service's, not its sidecar's.
+  /// The id of the service's instance, not of its sidecar.
   public var id: String
   public var host: String
   public var port: Int
@@ -19,9 +19,9 @@ public struct MeshInstance: Sendable, Hashable {
   }
 }
 
-/// The instances known at one time. `version` differs where the list does.
+/// The instances known at one time. Two lists that differ have different versions.
 public struct MeshInstanceList: Sendable, Hashable {
   public var version: UInt64 = 0
-  /// In the order of their ids.
+  /// In the order of ids.
   public var instances: [MeshInstance] = []
 }

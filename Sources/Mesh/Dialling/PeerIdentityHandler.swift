@@ -4,15 +4,15 @@
   import NIOTLS
   import X509
 
-  /// Holds a connection back until the handshake is done and the peer has shown that it is the service dialled; then lets the caller
-  /// add its handlers. Afterwards tells a sidecar that turned us away from a peer that went away.
+  /// Holds a connection back until the handshake is done and the peer has shown that it is the service dialled; then lets the
+  /// caller add its handlers. Afterwards it tells a refusal by the sidecar from a peer that went away.
   final class PeerIdentityHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
 
     private enum State {
       case handshaking
-      /// TLS 1.3: our certificate goes last, so the sidecar's refusal comes after what looked like success.
+      /// In TLS 1.3 our certificate goes last, so the sidecar's refusal comes after the handshake has seemed to succeed.
       case admitted
       case heard
       case failed

@@ -1,4 +1,4 @@
-/// What a certificate of the mesh says its owner is: `spiffe://<trust domain>/ns/default/dc/<datacenter>/svc/<service>`.
+/// The owner that a certificate of the mesh names: `spiffe://<trust domain>/ns/default/dc/<datacenter>/svc/<service>`.
 struct SpiffeID: Sendable, Hashable, CustomStringConvertible {
   var trustDomain: String
   var datacenter: String
@@ -6,7 +6,7 @@ struct SpiffeID: Sendable, Hashable, CustomStringConvertible {
 
   var description: String { "spiffe://\(trustDomain)/ns/default/dc/\(datacenter)/svc/\(service)" }
 
-  /// Whether `uri` is this identity. Consul writes the trust domain in lower case, and hosts of URIs have none.
+  /// Whether `uri` is this identity. Consul writes the trust domain in lower case, and the host of a URI has no case.
   func matches(_ uri: String) -> Bool {
     let parts = uri.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
     guard parts.count == 4, parts[0] == "spiffe:", parts[1].isEmpty else { return false }

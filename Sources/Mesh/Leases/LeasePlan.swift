@@ -1,14 +1,16 @@
-/// Who should own which partitions, given who is there and who owns what: a pure function, so that all who see the same keys agree.
+/// Which member should own which partitions, given the members and the present owners: a pure function, so that all who see the
+/// same keys agree.
 ///
-/// Every member gets a fair share (the quotient, or one more), and keeps what it has up to that: only what must move, moves.
+/// Every member gets a fair share (the quotient, or one more), and keeps its partitions up to that: only partitions that must
+/// move, move.
 struct LeasePlan: Equatable, Sendable {
-  /// Partition → member, for every partition. Empty where there is no member.
+  /// The member of every partition. Empty where there is no member.
   private(set) var owners: [Int: String] = [:]
 
   /// - Parameters:
-  ///   - partitions: How many there are, from 0.
-  ///   - members: The ids of those who can own; duplicates count once.
-  ///   - current: Partition → owner, as the leases are; owners who are no members have lost them.
+  ///   - partitions: The number of partitions.
+  ///   - members: The ids of the members; duplicates count once.
+  ///   - current: The owner of each leased partition; an owner that is no member has lost it.
   init(partitions: Int, members: some Collection<String>, current: [Int: String]) {
     let members = Set(members)
     guard !members.isEmpty else { return }
@@ -21,7 +23,7 @@ struct LeasePlan: Equatable, Sendable {
         free.append(partition)
       }
     }
-    // Those who hold most get the larger shares: fewer moves. Ids settle the rest.
+    // Workers that hold most get the larger shares: fewer moves. Ids settle the rest.
     let ranked = held.keys.sorted {
       let (a, b) = (held[$0]!.count, held[$1]!.count)
       return a == b ? $0 < $1 : a > b

@@ -1,27 +1,29 @@
 import Logging
 
-/// What a worker does with the partitions it is given.
+/// A worker's actions when it is given partitions or loses them.
 public protocol LeaseHolder: Sendable {
-  /// The leases on these are held from now on; the fence says so already. Returns when the worker answers for them.
+  /// These partitions are leased from now on; the fence says so already. Returns when the worker answers for them.
   func acquired(_ partitions: Set<Int>) async
-  /// These are to go to another: returns when their state is checkpointed. The leases are still held. The worker answers for them still.
+  /// These partitions are to go to another worker. Returns when their state is checkpointed. They are still leased, and the
+  /// worker still answers for them.
   func handOver(_ partitions: Set<Int>) async
-  /// The leases on these are gone: another may own them already. Nothing may be stored for them; what is known of them is answered still.
+  /// The leases on these partitions are gone: another worker may have them already. Nothing may be stored for them; the worker
+  /// still answers from its memory.
   func lost(_ partitions: Set<Int>) async
-  /// Another answers for these by now, after they were handed over or lost: they are let go.
+  /// Another worker answers for these partitions now, after they were handed over or lost: the worker lets go of them.
   func release(_ partitions: Set<Int>) async
 }
 
 public struct LeaseConfiguration: Sendable, Hashable {
   /// The instance's id, as registered.
   public var member: String
-  /// 1 or more, as the log has.
+  /// The number of the log's partitions, 1 or more.
   public var partitions: Int
-  /// The life sign's TTL, as in the instance's registration; a fourth of it passes between two.
+  /// The TTL of the sign of life, as in the instance's registration; a sign is sent every quarter of it.
   public var ttl: Duration
-  /// Short: the fence of whoever lost a lease has said no before Consul gave it up.
+  /// It can be short: the fence of a worker that lost its lease has said no before Consul ends the lease.
   public var lockDelay = Duration.milliseconds(100)
-  /// Where the keys lie: `<prefix>/members/<id>` and `<prefix>/partitions/<number>`.
+  /// The prefix of the keys: `<prefix>/members/<id>` and `<prefix>/partitions/<number>`.
   public var prefix = prefixDefault
   public static let prefixDefault = "penstock/compute"
 
@@ -35,17 +37,17 @@ public struct LeaseConfiguration: Sendable, Hashable {
 
 /// Leases a fair share of the partitions through Consul, for as long as it runs.
 ///
-/// All workers watch the keys of all; each computes the same plan from them (`LeasePlan`), gives up what it has too much of, and locks what
-/// is free and its own by the plan. A worker that dies stops to give signs of life: its session ends within the TTL, its keys go, and
-/// after LockDelay the others take its partitions.
+/// All workers watch all keys; each computes the same plan from them (`LeasePlan`), gives up its surplus, and locks partitions
+/// that are free and its own by the plan. A worker that dies stops giving signs of life: its session ends within the TTL, its
+/// keys go, and after LockDelay the others take its partitions.
 ///
-/// Whoever takes a partition marks its key once it answers for it. Until then the former owner, if it lives, answers still.
+/// A worker that takes a partition marks its key once it answers for it. Until then the former owner, if it lives, still answers.
 public actor PartitionLeases {
-  /// Of a partition's key whose owner answers for it.
+  /// The flag of a partition's key whose owner answers for the partition.
   static let answersFlag: UInt64 = 1
   /// How long the former owner answers beside the new one: a read may have asked the one too early and asks the other too late.
   static let besideTime = Duration.seconds(1)
-  /// How long one that leaves waits at most for others to answer for what it had.
+  /// The longest that a leaving worker waits for others to answer for its partitions.
   static let leavingMax = Duration.seconds(10)
   private static let retryInterval = Duration.milliseconds(100)
 
@@ -56,25 +58,25 @@ public actor PartitionLeases {
   private let holder: any LeaseHolder
   private let isReachable: @Sendable () async -> Bool
   private let logger: Logger
-  /// Others reach this instance: it takes part.
+  /// Whether others reach this instance, so that it takes part.
   private var isOpen = false
   private var session: String?
-  /// A session of ours that the servers say has ended.
+  /// One of our sessions, which the servers say has ended.
   private var ended: String?
-  /// The keys as they were seen last, and the index they are as of; nil before the first sight.
+  /// The keys as last seen, and their index; nil before the first sight.
   private var seen: (entries: [KVEntry], index: UInt64)?
-  /// Those leased whose keys say that we answer for them.
+  /// The leased partitions whose keys say that we answer for them.
   private var marked: Set<Int> = []
-  /// Those handed over or lost, and since when another answers for them: nil while nobody does.
+  /// The partitions handed over or lost, and since when another worker answers for each; nil while nobody does.
   private var outgoing: [Int: ContinuousClock.Instant?] = [:]
 
   /// - Parameters:
-  ///   - configuration: Which keys, and for how long a lease is certain.
-  ///   - client: Of the agent.
-  ///   - registration: Whose checks the session is bound to.
+  ///   - configuration: The keys, and how long a lease is certain.
+  ///   - client: The client of the local agent.
+  ///   - registration: The registration whose checks the session is bound to.
   ///   - holder: Takes partitions and lets them go.
-  ///   - isReachable: Whether others can call this instance by now. Asked until it says yes: nothing is leased before.
-  ///   - logger: Told of each change.
+  ///   - isReachable: Whether others can call this instance now. Asked until it says yes: nothing is leased before.
+  ///   - logger: Logs each change.
   public init(
     _ configuration: LeaseConfiguration, client: ConsulClient, registration: MeshRegistration, holder: any LeaseHolder,
     isReachable: @escaping @Sendable () async -> Bool = { true }, logger: Logger
@@ -87,12 +89,12 @@ public actor PartitionLeases {
     self.logger = logger
   }
 
-  /// Nil while none is open.
+  /// Nil while no session is open.
   var sessionID: String? { session }
 
   /// Takes part until the task is cancelled; then gives everything back in order. The registration has to run meanwhile.
   public func run() async {
-    // One slot: whatever came meanwhile, one look at the newest keys is enough.
+    // The buffer has one element: after several wake-ups, one look at the newest keys is enough.
     let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     await withDiscardingTaskGroup { group in
       group.addTask { await self.giveLifeSigns(wake) }
@@ -110,7 +112,7 @@ public actor PartitionLeases {
       for await _ in wakes {
         guard !Task.isCancelled else { break }
         if await !settle() {
-          // Something is refused still: LockDelay, or servers without a leader.
+          // Some request is still refused: LockDelay, or servers without a leader.
           group.addTask {
             if await slept(PartitionLeases.retryInterval) { wake.yield() }
           }
@@ -118,7 +120,7 @@ public actor PartitionLeases {
       }
       group.cancelAll()
     }
-    // The task is cancelled, and requests of its would be: leaving is a task of its own.
+    // The task is cancelled, and so would its requests be: leaving is a task of its own.
     await Task { await self.leave() }.value
   }
 
@@ -188,7 +190,7 @@ public actor PartitionLeases {
   private var memberKey: String { "\(configuration.prefix)/members/\(configuration.member)" }
   private func partitionKey(_ partition: Int) -> String { "\(configuration.prefix)/partitions/\(partition)" }
 
-  /// Does what the keys seen last ask for. The only one who takes, gives or loses leases, and never twice at a time.
+  /// Acts on the keys last seen. Only this method takes, gives or loses leases, and never twice at a time.
   /// - Returns: False if something is left to try again soon.
   private func settle() async -> Bool {
     guard let seen else { return true }
@@ -204,7 +206,7 @@ public actor PartitionLeases {
           await lose("partition \(partition) is leased to \(owners[partition]?.member ?? "nobody")")
           return false
         }
-        // The watch has not caught up with our own taking.
+        // The watch has not caught up with our own lock.
         owners[partition] = (configuration.member, session)
       }
       let plan = LeasePlan(
@@ -222,11 +224,11 @@ public actor PartitionLeases {
     }
   }
 
-  /// What the keys say.
+  /// The state of all partitions' keys, as Consul shows it.
   private struct Keys {
     var members: Set<String> = []
     var owners: [Int: (member: String, session: String)] = [:]
-    /// Those whose owners answer for them.
+    /// The partitions whose owners answer for them.
     var answered: Set<Int> = []
     /// The session under our own member key.
     var own: String?
@@ -235,7 +237,7 @@ public actor PartitionLeases {
       let memberPrefix = "\(configuration.prefix)/members/"
       let partitionPrefix = "\(configuration.prefix)/partitions/"
       for entry in entries {
-        // A key without a session is nobody's: someone wrote it by hand.
+        // A key without a session belongs to nobody: someone wrote it by hand.
         guard let session = entry.Session else { continue }
         if entry.Key == memberKey { own = session }
         if entry.Key.hasPrefix(memberPrefix) {
@@ -252,7 +254,8 @@ public actor PartitionLeases {
 
   private func ensureSession(_ keys: Keys) async throws(ConsulError) -> String? {
     if let session { return session }
-    // An earlier life of this instance, killed: it hangs on the same check, which we pass, so it would never end by itself.
+    // An earlier life of this instance, killed: its session hangs on the same check, which we pass, so it would never end by
+    // itself.
     if let own = keys.own, own != ended { try await client.destroySession(own) }
     let created = try await client.createSession(
       name: configuration.member, check: ServiceDefinition.lifeSignCheck(of: configuration.member),
@@ -274,7 +277,7 @@ public actor PartitionLeases {
   private func take(_ wanted: Set<Int>, _ session: String) async throws(ConsulError) -> Bool {
     var taken: Set<Int> = []
     for partition in wanted.sorted() {
-      // One at a time: one that LockDelay holds back must not hold back the others.
+      // One partition at a time: one that LockDelay holds back must not hold back the others.
       let lock = KVOperation(
         verb: .lock, key: partitionKey(partition), value: configuration.member, session: session)
       let alive = KVOperation(verb: .checkSession, key: memberKey, session: session)
@@ -291,7 +294,7 @@ public actor PartitionLeases {
     return taken.count == wanted.count
   }
 
-  /// Tells by the keys that we answer for what we hold: `take` has returned.
+  /// Marks the keys of our partitions, since `take` has returned: we answer for them.
   private func mark(_ session: String) async throws(ConsulError) {
     var rest = fence.partitions.subtracting(marked).sorted()[...]
     while !rest.isEmpty {
@@ -314,7 +317,7 @@ public actor PartitionLeases {
       marked.remove(partition)
       outgoing[partition] = .some(nil)
       let key = partitionKey(partition)
-      // Refused if the lease has become another's meanwhile: then there is nothing of ours to give.
+      // Refused if another has the lease meanwhile: then there is nothing of ours to give.
       _ = try await client.transact([
         KVOperation(verb: .checkSession, key: key, session: session), KVOperation(verb: .delete, key: key),
       ])
@@ -332,8 +335,8 @@ public actor PartitionLeases {
     await holder.lost(lost)
   }
 
-  /// Lets go of what another has answered for long enough.
-  /// - Returns: Whether something is answered for by both still.
+  /// Lets go of partitions that another has answered for long enough.
+  /// - Returns: Whether both still answer for some partition.
   private func releaseAnswered(_ keys: Keys) async -> Bool {
     let now = ContinuousClock.now
     var done: Set<Int> = []
@@ -353,7 +356,7 @@ public actor PartitionLeases {
   private func leave() async {
     if let session {
       do throws(ConsulError) {
-        // Its membership first: the others plan without it, and take what it gives.
+        // The membership goes first: the others plan without this worker, and take what it gives.
         let isOurs = KVOperation(verb: .checkSession, key: memberKey, session: session)
         _ = try await client.transact([isOurs, KVOperation(verb: .delete, key: memberKey)])
         try await give(fence.partitions, session)
@@ -369,7 +372,7 @@ public actor PartitionLeases {
     if !left.isEmpty { await holder.release(left) }
   }
 
-  /// Answers on, and gives signs of life, until others answer for all that was given, if there are others.
+  /// Still answers, and gives signs of life, until others answer for all partitions given up, if there are others.
   private func waitForHeirs() async throws(ConsulError) {
     let deadline = ContinuousClock.now + PartitionLeases.leavingMax
     while !outgoing.isEmpty, ContinuousClock.now < deadline {

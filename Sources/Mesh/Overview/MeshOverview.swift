@@ -3,24 +3,24 @@ public struct MeshOverview: Sendable, Hashable {
   public struct Instance: Sendable, Hashable {
     public var service: MeshService
     public var id: String
-    /// Its sidecar's; its own where it has none.
+    /// The sidecar's address; the instance's own where it has no sidecar.
     public var address: String
     /// `passing`, `warning` or `critical`: the worst of its checks, its sidecar's and its node's.
     public var health: String
-    /// Those it has leased, in order.
+    /// The partitions that it has leased, in order.
     public var partitions: [Int] = []
   }
 
   /// In the order of service and id.
   public var instances: [Instance] = []
-  /// What could not be told: the token does not permit to read the leases.
+  /// The reason why something is missing here: the token does not permit to read the leases.
   public var problem: String?
 
   init() {}
 
-  /// Takes in what the catalogue has of a service.
+  /// Adds the catalogue's entries of a service.
   /// - Parameters:
-  ///   - own: The service's entries: instances whatever their health.
+  ///   - own: The service's entries: all instances, whatever their health.
   ///   - sidecars: Its sidecars' entries.
   mutating func add(_ service: MeshService, own: [ConnectHealthEntry], sidecars: [ConnectHealthEntry]) {
     let sidecars = Dictionary(sidecars.map { (MeshInstance($0).id, $0) }) { $1 }
@@ -35,7 +35,7 @@ public struct MeshOverview: Sendable, Hashable {
     instances.sort { ($0.service.rawValue, $0.id) < ($1.service.rawValue, $1.id) }
   }
 
-  /// Takes in who has leased what. A lease of an instance that the catalogue has not is nobody's to show.
+  /// Adds the partitions' owners. A lease of an instance that is not in the catalogue is not shown.
   mutating func add(_ owners: [Int: String]) {
     for (partition, owner) in owners.sorted(by: { $0.key < $1.key }) {
       guard let index = instances.firstIndex(where: { $0.service == .compute && $0.id == owner }) else { continue }
@@ -50,8 +50,8 @@ public struct MeshOverview: Sendable, Hashable {
 }
 
 extension ConsulClient {
-  /// As the agent and the servers have it now.
-  /// - Parameter prefix: The leases' keys are below it.
+  /// The overview as the agent and the servers have it now.
+  /// - Parameter prefix: The prefix of the leases' keys.
   public func overview(leases prefix: String) async throws(ConsulError) -> MeshOverview {
     var overview = MeshOverview()
     for service in MeshService.allCases {

@@ -1,13 +1,13 @@
 /// One instance of a service with its sidecar, as the agent's API takes it.
 ///
-/// The sidecar's default check runs every 10 seconds, so that a start looks like "no healthy instance" for as long: ours runs every
-/// second. Naming checks of its own drops the default alias to the service's, so that is named too.
+/// The sidecar's default check runs every 10 seconds, so a start looks like "no healthy instance" for as long: ours runs every
+/// second. A definition with checks of its own loses the default alias to the service's checks, so that is named too.
 public struct ServiceDefinition: Sendable, Hashable, Encodable {
-  /// Names the instance in all of the datacenter: letters, digits, `-`, `_` and `.`, at most 100.
+  /// The instance's name in the whole datacenter: letters, digits, `-`, `_` and `.`, at most 100.
   public var id: String
   public var service: MeshService
-  /// Where the sidecar and the agent, both on the same machine, reach the service itself. Loopback, except for the edges: never a wildcard,
-  /// which Consul refuses.
+  /// The address where the sidecar and the agent, both on the same machine, reach the service itself. Loopback, except for the
+  /// edges: never a wildcard, which Consul refuses.
   public private(set) var address: String
   public var port: Int
   /// Where the sidecar listens, and on which address it is announced.
@@ -15,20 +15,21 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
   public var sidecarPort: Int
   /// Other instances read these: `version`.
   public var metadata: [String: String]
-  /// A check that the service itself must pass this often, `live-<id>`; what sessions are bound to. Nil: none.
+  /// The service itself must pass the check `live-<id>` this often; sessions are bound to it. Nil: there is no such check.
   public var lifeSignEvery: Duration?
-  /// Whether the service itself takes TLS only. Its certificate names what clients call it, not loopback, so the agent does not check it.
+  /// Whether the service itself takes TLS only. Its certificate is for the name that clients call, not for loopback, so the agent
+  /// does not check it.
   public var isTLS: Bool
 
   /// - Parameters:
-  ///   - id: Must be valid.
-  ///   - service: Whose instance it is.
-  ///   - address: Where the service listens. Of a wildcard, which is every address, loopback is announced.
-  ///   - port: Where the service listens.
-  ///   - sidecarAddress: Where the sidecar listens.
-  ///   - sidecarPort: Where the sidecar listens.
-  ///   - metadata: For other instances to read.
-  ///   - lifeSignEvery: How often the service passes a check of its own at least; nil: there is none.
+  ///   - id: A valid id.
+  ///   - service: The service of this instance.
+  ///   - address: The address where the service listens. For a wildcard, which is every address, loopback is announced.
+  ///   - port: The port where the service listens.
+  ///   - sidecarAddress: The address where the sidecar listens.
+  ///   - sidecarPort: The port where the sidecar listens.
+  ///   - metadata: Facts for other instances to read.
+  ///   - lifeSignEvery: The longest time between two signs of life of the service; nil for no such check.
   ///   - isTLS: Whether the service takes TLS only.
   public init(
     id: String, service: MeshService, address: String, port: Int, sidecarAddress: String = "127.0.0.1", sidecarPort: Int,
@@ -61,7 +62,7 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
       }
   }
 
-  /// The id of the check that the service passes itself.
+  /// The id of the check for signs of life.
   public static func lifeSignCheck(of id: String) -> String { "live-\(id)" }
 
   public func encode(to encoder: any Encoder) throws {
@@ -128,7 +129,7 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
 }
 
 extension Duration {
-  /// As Consul reads durations: whole milliseconds.
+  /// The duration as Consul reads it: whole milliseconds.
   var consulText: String {
     let (seconds, attoseconds) = components
     return "\(seconds * 1000 + attoseconds / 1_000_000_000_000_000)ms"

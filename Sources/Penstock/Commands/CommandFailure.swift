@@ -1,10 +1,10 @@
 import ArgumentParser
 
-/// Why a command ends without having done its work, in words that say what to do.
+/// The reason why a command failed, in words that say what to do.
 struct CommandFailure: Error, Hashable, CustomStringConvertible {
   enum Code: Int32, Hashable, Sendable {
     case failed = 1
-    /// Usage or configuration.
+    /// A fault of usage or configuration.
     case usage = 2
     /// Verification found a difference.
     case difference = 3

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 
-/// The flags by which a command's configuration is given.
+/// The flags that name a command's configuration.
 struct ConfigurationOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The configuration file (default: config/penstock.yaml, if it is there).", valueName: "file"))
   var config: String?

@@ -16,7 +16,7 @@ struct LogOptions: ParsableArguments {
     help: "Else PENSTOCK_LOG_FORMAT, else text on a terminal and JSON lines otherwise.")
   var format: LogFormat?
 
-  /// Sets up logging for the process; once.
+  /// Sets up logging for the process; to be called once.
   func bootstrap(
     default defaultLevel: Logger.Level = .info, environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws {

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// The version told by `--version`, `/metrics` and the services.
+/// The version that `--version`, `/metrics` and the services report.
 let penstockVersion = "0.1.0"
 
 struct PenstockCommand: AsyncParsableCommand {

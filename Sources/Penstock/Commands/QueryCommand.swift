@@ -62,7 +62,7 @@ struct QueryCommand: AsyncParsableCommand {
     let output = StandardStream.output
     switch outputOptions.output {
     case .csv:
-      // Page by page: a result of any size goes through in constant memory.
+      // Reads page by page, so a result of any size is printed in constant memory.
       var isFirst = true
       while let page = try await pages.next() {
         let table = Table(page.columns)
@@ -79,7 +79,7 @@ struct QueryCommand: AsyncParsableCommand {
       let (first, rows) = try await pages.all()
       try output.write(first.document(rows: rows, nextCursor: pages.hasMore ? pages.cursor : nil))
     }
-    // No result without what it is as of; JSON carries it.
+    // Every result says its offsets (`as_of`); JSON carries them itself.
     if outputOptions.output != .json, let asOf = pages.asOf {
       let rows = pages.count == 1 ? "1 row" : "\(grouped(pages.count)) rows"
       StandardStream.error.note("\(rows) of \(view), generation \(pages.generation ?? "?"), as of \(asOf)")

@@ -81,7 +81,7 @@ struct ReplayCommand: AsyncParsableCommand {
     while status["state"]?.string == "building" {
       if let problem = status["problem"]?.string { throw CommandFailure("the replay reads no further: \(problem)") }
       bar.update(status["events_done"]?.integer ?? 0)
-      // The service is asked four times a second: nobody reads faster.
+      // Four times a second: nobody reads faster.
       try await Task.sleep(for: .milliseconds(250))
       status = try await client.get(["v1", "views", view, "replays", id])
     }

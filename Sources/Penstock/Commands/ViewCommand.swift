@@ -50,7 +50,7 @@ struct ViewListCommand: AsyncParsableCommand {
     return table
   }
 
-  /// `{"tumble":"1d"}` as `tumble 1d`; another shape as it is.
+  /// `{"tumble":"1d"}` as `tumble 1d`; any other shape unchanged.
   private static func windowText(_ window: RawJSON) -> String {
     guard case .object(let members) = window else { return window.cell }
     return members.map { "\($0.name) \($0.value.cell)" }.joined(separator: " ")

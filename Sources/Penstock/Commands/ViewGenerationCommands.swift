@@ -52,7 +52,7 @@ struct ViewApplyCommand: AsyncParsableCommand {
   @OptionGroup var outputOptions: OutputOptions
 
   func run() async throws {
-    // Wrong files are told here, with their lines, before anybody is asked.
+    // Faults of the file are reported here, with their lines, before the service is asked.
     let catalog = try readViews(file)
     let answer = try await service.client().send(
       "POST", ["v1", "views", "apply"], query: hold ? [("hold", "true")] : [], body: catalog.yaml,
@@ -96,7 +96,7 @@ struct ViewDiffCommand: AsyncParsableCommand {
     StandardStream.error.note(summary)
   }
 
-  /// A changed value as `before → after`, in CSV too: which columns changed is seen at once.
+  /// A changed value as `before → after`, in CSV too, so that it is clear at once which columns changed.
   static func table(_ answer: RawJSON) -> Table {
     let rows = answer["rows"]?.array ?? []
     let names = (answer["columns"]?.array ?? []).compactMap { $0["name"]?.string }

@@ -1,7 +1,7 @@
 import Foundation
 import Logging
 
-/// Writes one line an entry, in one write, so that lines of several threads do not mix.
+/// Writes each entry as one line, in one write, so that lines of several threads do not mix.
 struct LineLogHandler: LogHandler {
   var logLevel: Logger.Level
   var metadata: Logger.Metadata = [:]
@@ -50,7 +50,7 @@ struct LineLogHandler: LogHandler {
     ]
     let taken = Set(members.map(\.name))
     for (key, value) in metadata.sorted(by: { $0.key < $1.key }) {
-      // A member twice is one lost to most readers.
+      // Most readers keep only one of two members with the same name.
       members.append(RawJSON.Member(name: taken.contains(key) ? "metadata.\(key)" : key, value: json(value)))
     }
     return RawJSON.object(members).text
@@ -94,7 +94,7 @@ struct LineLogHandler: LogHandler {
 
 private let timeStyle = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
 
-/// What a device sent may be in a message; it must not be able to forge a line or reach the terminal.
+/// A message may contain text that a device sent. That text must not be able to forge a line or reach the terminal.
 private func oneLine(_ text: String) -> String {
   guard text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return text }
   return text.unicodeScalars.reduce(into: "") { out, scalar in

@@ -1,6 +1,6 @@
 import Logging
 
-/// The least severe entries that are written: of all modules, and of those named otherwise.
+/// The lowest severity that is written: for all modules, and for modules with a level of their own.
 struct LogLevels: Hashable, Sendable {
   /// The modules whose loggers have a level of their own: `penstock.NAME`.
   static let modules = ["ingest", "log", "compute", "query", "mesh", "lifecycle"]
@@ -15,7 +15,7 @@ struct LogLevels: Hashable, Sendable {
   }
 
   /// Reads `info`, `warning,ingest=debug`, `log=trace,compute=debug`; case does not matter.
-  /// - Throws: Text that says what was expected.
+  /// - Throws: A text that says what was expected.
   init(parsing text: String) throws(LogLevelsError) {
     for part in text.lowercased().split(separator: ",", omittingEmptySubsequences: false) {
       let sides = part.split(separator: "=", omittingEmptySubsequences: false)
@@ -36,7 +36,7 @@ struct LogLevels: Hashable, Sendable {
     }
   }
 
-  /// - Parameter label: A logger's, as `penstock.ingest` or, of a part of the module, `penstock.log.stored`.
+  /// - Parameter label: A logger's label: `penstock.ingest` or, for a part of the module, `penstock.log.stored`.
   func level(of label: String, default defaultLevel: Logger.Level) -> Logger.Level {
     let module = label.split(separator: ".").dropFirst().first.map(String.init)
     return module.flatMap { byModule[$0] } ?? base ?? defaultLevel
@@ -49,7 +49,7 @@ struct LogLevelsError: Error, Hashable, CustomStringConvertible {
 }
 
 extension Logger {
-  /// The logger of one module of the process, whose level may be set apart from the others'.
+  /// The logger of one module of the process. Its level may be set apart from the others'.
   static func module(_ name: String) -> Logger {
     precondition(LogLevels.modules.contains(name), "a module that has no level of its own")
     return Logger(label: "penstock.\(name)")

@@ -4,7 +4,7 @@
   import Logging
   import Mesh
 
-  /// Has the compute service own exactly the partitions that are leased, and answer for those handed over until another does.
+  /// Makes the compute service own exactly the leased partitions, and answer for those handed over until another worker does.
   struct ComputeLeaseHolder: LeaseHolder {
     private static let attemptsMax = 3
 
@@ -18,19 +18,19 @@
           try await compute.own(taken)
           break
         } catch {
-          // Queries name them as missing; the lease stays, as another worker would as likely meet the same.
+          // Queries name these partitions as missing. The lease stays, as another worker would probably fail the same way.
           logger.error("partitions \(partitions.sorted()) cannot be taken up: \(error)")
           guard attempt < ComputeLeaseHolder.attemptsMax else { break }
           do { try await Task.sleep(for: .seconds(1)) } catch { return }
         }
       }
-      // It asks Consul, and what is leased next must not wait for that.
+      // Settling asks Consul, and the next lease must not wait for that.
       Task { await compute.settleAnew(taken) }
     }
 
     func handOver(_ partitions: Set<Int>) async { await compute.handOver(ComputeLeaseHolder.ids(partitions)) }
 
-    /// The fence says no already, so nothing is stored of them.
+    /// The fence says no already, so nothing is stored for them.
     func lost(_ partitions: Set<Int>) async { await handOver(partitions) }
 
     func release(_ partitions: Set<Int>) async { await compute.release(ComputeLeaseHolder.ids(partitions)) }

@@ -9,11 +9,11 @@
   import Synchronization
   import Wire
 
-  /// One service process's place in Consul's mesh: whom it dials, what it is registered as and, for compute, its leases.
+  /// A service process's part in Consul's mesh: the services it dials, its registration and, for compute, its leases.
   final class ConsulMesh: ServiceMesh {
-    /// How often compute gives signs of life at least: how soon its death is noticed.
+    /// The longest time between compute's signs of life, and so until its death is noticed.
     private static let lifeSignTTL = Duration.seconds(2)
-    /// What the intentions allow, in the contract's words.
+    /// The calls that the intentions allow, in the contract's words.
     static let targets: [ServiceName: [ServiceName]] = [.ingest: [.log], .compute: [.log], .query: [.log, .compute], .log: []]
 
     private let service: ServiceName
@@ -32,7 +32,7 @@
       var overview = ServiceInstances()
     }
 
-    /// Begins to watch the local agent; one that is away is waited for by whoever dials.
+    /// Begins to watch the local agent. If the agent is away, dialling waits for it.
     /// - Parameter isTLS: Whether the service's own listener takes TLS only.
     /// - Throws: `CommandFailure` if the token's file cannot be read.
     init(_ service: ServiceName, _ settings: MeshSettings, isTLS: Bool, group: any EventLoopGroup, logger: Logger) throws {
@@ -60,7 +60,7 @@
 
     func dialler(to service: ServiceName) -> any PeerDialler { MeshPeerDialler(dialler: diallers.dialler(to: service.inMesh)) }
 
-    /// The sidecar is started by whoever runs the services: ops/mesh, systemd.
+    /// Whoever runs the services starts the sidecar: ops/mesh, systemd.
     func join(_ address: ListenAddress) async throws {
       let definition = ServiceDefinition(
         id: instanceID(port: address.port), service: service.inMesh, address: address.host, port: address.port,
@@ -145,7 +145,7 @@
       state.withLock { $0.leasing = leasing }
     }
 
-    /// As configured, else of the service, the machine and the port.
+    /// The configured id, else one made of the service, the machine and the port.
     private func instanceID(port: Int) -> String {
       if let id = settings.instance { return id }
       let host = ProcessInfo.processInfo.hostName.map { ServiceDefinition.isValid(id: String($0)) ? $0 : "-" }
@@ -174,7 +174,7 @@
     }
   }
 
-  /// The fence of leases that begin after what asks it.
+  /// The fence of leases that begin later than the service that asks it.
   private final class LateFence: Sendable {
     private let fence = Mutex<LeaseFence?>(nil)
     var value: LeaseFence? { fence.withLock { $0 } }

@@ -3,11 +3,11 @@
   import Logging
   import Mesh
 
-  /// The one log that the mesh has: its identity lies under a key in Consul, set by whoever was there first. A second log under the same name
-  /// would take events that nobody counts.
+  /// The mesh's one log: the first log sets its identity under a key in Consul. A second log under the same name would take
+  /// events that nobody counts.
   struct LogClaim: Sendable {
     static let key = "penstock/log"
-    /// Others may be faster; not for ever.
+    /// Bounds the tries that lose to faster processes.
     private static let attemptsMax = 16
 
     private let key: ConsulKey
@@ -18,7 +18,7 @@
       self.logger = logger
     }
 
-    /// Makes a log the mesh's, or finds that it is. An agent that is away is waited for, until the task is cancelled.
+    /// Makes a log the mesh's log, or finds that it is. If the agent is away, this waits for it until the task is cancelled.
     /// - Throws: `CommandFailure` when the mesh has another log, or a later state of this one.
     func take(_ log: LogIdentity) async throws {
       for _ in 0..<LogClaim.attemptsMax {

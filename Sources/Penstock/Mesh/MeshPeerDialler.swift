@@ -3,7 +3,7 @@
   import NIOCore
   import Wire
 
-  /// What module Wire dials by, over the mesh.
+  /// Dials peers for module Wire over the mesh.
   struct MeshPeerDialler: PeerDialler {
     let dialler: ConnectDialler
 

@@ -1,4 +1,4 @@
-/// What each metric means, for `/metrics` (HELP) and docs/metrics.md; a test holds both to what is counted.
+/// The meaning of each metric, for `/metrics` (HELP) and docs/metrics.md. A test compares both with the metrics that exist.
 enum MetricCatalog {
   static let helps: [(name: String, help: String)] = [
     ("penstock_ingest_events_received_total", "Events that arrived, whatever became of them."),
@@ -6,7 +6,7 @@ enum MetricCatalog {
     ("penstock_ingest_events_duplicate_total", "Events acknowledged that the log had already."),
     (
       "penstock_ingest_duplicates_suspect_total",
-      "Of the duplicates, those that may be none: their device's count has jumped ahead, or begun anew."
+      "Duplicates that may be new events: their device's count has jumped ahead, or begun anew."
     ),
     (
       "penstock_ingest_events_rejected_total",

@@ -4,12 +4,12 @@ import Synchronization
 /// A total that only rises: one atomic add an update.
 final class CounterSeries: CounterHandler, FloatingPointCounterHandler, Sendable {
   private let whole = Atomic<Int64>(0)
-  /// Bits of a Double: what was added by fractions.
+  /// The sum of the fractional additions, as the bits of a Double.
   private let fraction = Atomic<UInt64>(0)
 
   var value: Double { Double(whole.load(ordering: .relaxed)) + Double(bitPattern: fraction.load(ordering: .relaxed)) }
 
-  /// Whole where nothing was added by fractions, so that large totals keep every digit.
+  /// A whole number where no fractions were added, so that large totals keep every digit.
   var text: String {
     fraction.load(ordering: .relaxed) == 0 ? "\(whole.load(ordering: .relaxed))" : prometheusNumber(value)
   }
@@ -44,7 +44,7 @@ final class GaugeSeries: MeterHandler, RecorderHandler, Sendable {
 /// A distribution over fixed buckets. An update finds its bucket by bisection and adds under an uncontended lock.
 final class HistogramSeries: RecorderHandler, TimerHandler, Sendable {
   struct Snapshot: Sendable {
-    /// Not yet accumulated; the last is beyond every bound.
+    /// The count of each bucket, not cumulative; the last bucket lies beyond every bound.
     var counts: [UInt64]
     var sum: Double
   }

@@ -4,7 +4,7 @@ import Foundation
   import Glibc
 #endif
 
-/// What the operating system knows of this process, read when asked.
+/// The operating system's figures of this process, read when asked.
 enum ProcessMetrics {
   struct Sample: Sendable {
     var name: String
@@ -13,7 +13,7 @@ enum ProcessMetrics {
     var value: Double
   }
 
-  /// What can be read; empty where there is no /proc.
+  /// The figures that can be read; empty where there is no /proc.
   static func read() -> [Sample] {
     var samples: [Sample] = []
     #if os(Linux)

@@ -4,18 +4,18 @@ import Synchronization
 
 /// Collects the process's metrics and writes them as Prometheus' text format 0.0.4.
 ///
-/// Names come as given, with the prefix `penstock_` and base units: a counter's ends in `_total`, a timer's in `_seconds`. One
+/// Names are given with the prefix `penstock_` and base units: a counter's name ends in `_total`, a timer's in `_seconds`. One
 /// name and one set of labels is one series, however often it is made. A new series beyond `seriesMax`, or a name used as two
-/// kinds, is counted in `penstock_metrics_dropped_total` and not shown: a label that was not bounded must not take the memory.
+/// kinds, is counted in `penstock_metrics_dropped_total` and not shown: an unbounded label must not take the memory.
 final class PrometheusRegistry: MetricsFactory, Sendable {
   static let contentType = "text/plain; version=0.0.4; charset=utf-8"
-  /// Over all names. A histogram counts as one.
+  /// The most series over all names. A histogram counts as one.
   static let seriesMax = 10_000
-  /// 0.1 ms to 10 s: an ack's and a query's range.
+  /// Bounds from 0.1 ms to 10 s: the range of acks and queries.
   static let secondsBounds: [Double] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
   ]
-  /// Counts and sizes: 1 to 16 Mi, by four.
+  /// Bounds of counts and sizes: 1 to 16 Mi, by factors of four.
   static let amountBounds: [Double] = (0...12).map { Double(1 << (2 * $0)) }
 
   private enum Kind: String {
@@ -33,7 +33,7 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
   private struct Family {
     var kind: Kind
     var help: String?
-    /// By the labels' text, as `{view="daily"}`; empty without labels.
+    /// The series by their labels' text, as `{view="daily"}`; empty without labels.
     var series: [String: Series] = [:]
   }
 
@@ -49,7 +49,7 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
 
   init(seriesMax: Int = PrometheusRegistry.seriesMax) { self.seriesMax = seriesMax }
 
-  /// Gives a metric its HELP text. Without one, the name in words stands in.
+  /// Sets a metric's HELP text. Without one, HELP is the name in words.
   func describe(_ name: String, _ help: String) {
     state.withLock { $0.helps[sanitized(name)] = help }
   }
@@ -75,7 +75,7 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
     histogram(label, dimensions, Self.secondsBounds)
   }
 
-  // A series stays once made, as Prometheus expects of a counter: a handle made anew goes on counting where the last left off.
+  // A series stays once made, as Prometheus expects of a counter: a handle made anew goes on counting from the same total.
   func destroyCounter(_ handler: any CounterHandler) {}
   func destroyFloatingPointCounter(_ handler: any FloatingPointCounterHandler) {}
   func destroyMeter(_ handler: any MeterHandler) {}
@@ -102,7 +102,7 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
     return series
   }
 
-  /// The series there is, or `fresh` once it is kept; nil where it may not be kept.
+  /// The existing series, or `fresh` once it is stored; nil where it may not be stored.
   private func series(
     _ label: String, _ dimensions: [(String, String)], kind: Kind, fresh: Series
   ) -> Series? {
@@ -161,7 +161,7 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
 
   // MARK: Exposition
 
-  /// Every series and the process's own, families in the order of their names.
+  /// All series and the process's own, families in the order of their names.
   func exposition() -> String {
     var out = ""
     state.withLock { state in
@@ -210,7 +210,7 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
   }
 }
 
-/// `[a-zA-Z_:][a-zA-Z0-9_:]*`; what is none becomes an underscore.
+/// A name of the form `[a-zA-Z_:][a-zA-Z0-9_:]*`; any other character becomes an underscore.
 private func sanitized(_ name: String) -> String {
   var out = ""
   for scalar in name.unicodeScalars {

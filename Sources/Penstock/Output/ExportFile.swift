@@ -6,11 +6,11 @@ import CZlib
   import Darwin
 #endif
 
-/// A file written from begin to end, or standard output; gzipped if so wanted. A file appears under its name when it is whole.
+/// A file written from begin to end, or standard output; gzipped on request. The file gets its name only when it is complete.
 final class ExportFile {
-  /// What to collect before a call of `write`.
+  /// The bytes to collect before a call of `write`.
   static let chunkBytes = 1 << 20
-  /// Exports are written once and read seldom; more would cost several times the CPU for a tenth of the size.
+  /// Exports are written once and read seldom: a higher level would cost several times the CPU for a tenth of the size.
   private static let level: Int32 = 1
 
   private let path: String
@@ -61,7 +61,7 @@ final class ExportFile {
     try deflate(stream, bytes, Z_NO_FLUSH)
   }
 
-  /// Writes what is left, syncs, and gives the file its name.
+  /// Writes the remaining bytes, syncs, and gives the file its name.
   func finish() throws {
     if let stream { try deflate(stream, UnsafeRawBufferPointer(start: nil, count: 0), Z_FINISH) }
     guard let temporary else { return }

@@ -1,19 +1,19 @@
-/// A line on standard error that says how far a command is. Drawn on a terminal only, and at most ten times a second.
+/// A line on standard error that shows a command's progress. Drawn on a terminal only, and at most ten times a second.
 struct ProgressBar {
   private static let redrawInterval = Duration.milliseconds(100)
 
   private let stream: StandardStream
   private let isDrawn: Bool
   private let label: String
-  /// Nil where the end is not known, as with standard input.
+  /// Nil where the total is not known, as with standard input.
   private let total: Int?
   private let unit: String
   private let start: ContinuousClock.Instant
   private var lastDrawn: ContinuousClock.Instant?
 
   /// - Parameters:
-  ///   - total: What `update` counts to; nil where unknown.
-  ///   - unit: What is counted, as `events`.
+  ///   - total: The count at which `update` is done; nil where unknown.
+  ///   - unit: The name of the counted things, as `events`.
   ///   - isDrawn: Nil draws on a terminal only.
   init(
     _ label: String, total: Int?, unit: String, stream: StandardStream = .error, isDrawn: Bool? = nil,
@@ -33,7 +33,7 @@ struct ProgressBar {
     draw(done, at: now)
   }
 
-  /// Draws the last state and wipes the line, so that what follows begins on a clean one.
+  /// Draws the last state and clears the line for the output that follows.
   mutating func finish() {
     guard isDrawn, lastDrawn != nil else { return }
     write("\r\u{1B}[K")
@@ -45,7 +45,7 @@ struct ProgressBar {
 
   private func write(_ text: String) {
     do { try stream.write(text) } catch {
-      // Progress nobody can see is no reason to stop the work.
+      // Failing to draw progress is no reason to stop the work.
     }
   }
 

@@ -4,7 +4,7 @@
   import Darwin
 #endif
 
-/// The reader of our output went away, as `head` does once it has enough. Not a failure: the command ends with 0.
+/// The reader of our output went away, as `head` does once it has enough. This is no failure: the command ends with 0.
 struct OutputClosed: Error {}
 
 /// Standard output or standard error, written whole; signals are off (see `ignoreBrokenPipes`).
@@ -35,7 +35,7 @@ struct StandardStream: Sendable {
     if error != 0 { throw CommandFailure("cannot write the output: \(String(cString: strerror(error)))") }
   }
 
-  /// For messages to people: a failure to write one is not worth ending for.
+  /// Writes a message to people; a failure to write it is ignored.
   func note(_ text: String) {
     var copy = text + "\n"
     _ = copy.withUTF8 { writeWhole(UnsafeRawBufferPointer($0)) }
@@ -67,7 +67,7 @@ private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -
 /// A write to a closed pipe then is an error to handle, not a signal that ends the process.
 func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
-/// Colours where somebody looks and has not asked for none (no-color.org).
+/// Whether to use colours: on a terminal, unless the user asked for none (no-color.org).
 func usesColor(_ stream: StandardStream, environment: [String: String]) -> Bool {
   stream.isTerminal && (environment["NO_COLOR"] ?? "").isEmpty && environment["TERM"] != "dumb"
 }

@@ -2,7 +2,7 @@
 struct Table: Hashable, Sendable {
   struct Column: Hashable, Sendable {
     var name: String
-    /// Numbers stand right, so that their digits line up.
+    /// Numbers are aligned right.
     var isNumber: Bool
 
     init(_ name: String, isNumber: Bool = false) {
@@ -12,7 +12,7 @@ struct Table: Hashable, Sendable {
   }
 
   var columns: [Column]
-  /// As many cells as columns; the values, so that JSON keeps their types.
+  /// One cell a column. Cells are values, so that JSON keeps their types.
   var rows: [[RawJSON]] = []
 
   init(_ columns: [Column]) { self.columns = columns }
@@ -65,7 +65,7 @@ struct Table: Hashable, Sendable {
     return "[\n" + objects.joined(separator: ",\n") + "\n]\n"
   }
 
-  /// In the form asked for.
+  /// The text in the given format.
   func text(_ format: OutputFormat, color: Bool = false) -> String {
     switch format {
     case .table: rendered(color: color)
@@ -88,7 +88,7 @@ private func visible(_ text: String) -> String {
     String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))
 }
 
-/// Cells of a terminal a text takes: one a character, two for East Asian wide ones and emoji.
+/// The cells of a terminal that a text takes: one a character, two for East Asian wide ones and emoji.
 func displayWidth(_ text: String) -> Int {
   if text.utf8.allSatisfy({ $0 < 0x80 }) { return text.utf8.count }
   return text.reduce(0) { width, character in

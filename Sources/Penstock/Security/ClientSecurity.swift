@@ -18,7 +18,7 @@ struct SecurityOptions: ParsableArguments {
   var authoritiesFile: String?
 
   /// Reads the files.
-  /// - Parameter url: Where the token goes: in plain text it goes to this machine only.
+  /// - Parameter url: The address the token goes to; in plain text it goes to this machine only.
   func load(for url: ServiceURL) throws -> ClientSecurity {
     var security = ClientSecurity()
     if let tokenFile { security.token = try token(tokenFile, url) }
@@ -50,9 +50,9 @@ struct SecurityOptions: ParsableArguments {
   }
 }
 
-/// Who a command says it is, and how it makes sure whom it speaks to.
+/// A command's token, and its means to check the server.
 struct ClientSecurity: Sendable {
-  /// Shown as a bearer token.
+  /// The bearer token.
   var token: String?
   /// Nil: plain text.
   var secure: HTTPExchange.Securing?

@@ -3,12 +3,12 @@ import Logging
 import NIOCore
 import Serving
 
-/// What guards the listeners of ingest and query, as the settings have it.
+/// The access control and TLS of the listeners of ingest and query, as the settings have it.
 struct EdgeSecurity: Sendable {
   /// Puts TLS first in a new connection's pipeline. Called on the connection's event loop.
   typealias Securing = @Sendable (any Channel) throws -> Void
 
-  /// Tells who asks.
+  /// Decides who may ask.
   var gate = AccessGate.open
   /// Nil: plain text.
   var secure: Securing?
@@ -16,7 +16,7 @@ struct EdgeSecurity: Sendable {
   private var watch: Task<Void, Never>?
 
   /// Reads tokens, keys and certificates, and goes on doing so when they change.
-  /// - Throws: `CommandFailure` that names the file and what is wrong with it, never its content.
+  /// - Throws: `CommandFailure` that names the file and its fault, never its content.
   static func start(_ settings: Settings, logger: Logger) async throws -> EdgeSecurity {
     var security = EdgeSecurity()
     guard settings.auth.isConfigured || settings.tls.files != nil else { return security }
@@ -33,7 +33,7 @@ struct EdgeSecurity: Sendable {
 
   func stop() { watch?.cancel() }
 
-  /// What is said where a build without the trait `Secure` is asked for what needs it.
+  /// The error text where a build without the trait `Secure` is asked for something that needs it.
   static func withoutTLS(_ what: String) -> String {
     "\(what), but this build has neither tokens nor TLS: make one that has with 'ops/quickstart --secure' or 'swift build -c release'"
   }

@@ -6,15 +6,15 @@
   import Logging
   import Synchronization
 
-  /// The files and the URL that tokens, keys and certificates come from, and what was made of them.
+  /// The files and the URL of tokens, keys and certificates, and the access control and TLS made of them.
   final class SecuritySources: Sendable {
     /// How often files are looked at for a change.
     private static let pollInterval = Duration.seconds(1)
-    /// At the soonest, after the last try's end.
+    /// The least time between the end of one fetch and the next.
     private static let fetchIntervalMin = Duration.seconds(5)
     private static let fetchTimeout = Duration.seconds(10)
 
-    /// Nil: nobody is asked.
+    /// Nil: every caller is permitted.
     let access: TokenAccess?
     /// Nil: plain text.
     let tls: ServerTLS?
@@ -26,7 +26,7 @@
 
     private struct Fetching {
       var isUnderWay = false
-      /// When the last one ended, or this process began.
+      /// The end of the last fetch, or this process's begin.
       var last = ContinuousClock.now - SecuritySources.fetchIntervalMin
     }
 
@@ -52,7 +52,7 @@
           access = TokenAccess(rules: rules, keys: KeySet(), tokens: StaticTokens())
         }
         let sources = SecuritySources(access: access, tls: tls, auth: auth, tlsFiles: tlsFiles, logger: logger)
-        // Before they are read: a change in between is then seen as one.
+        // Before the files are read, so that a change in between is noticed.
         sources.noteStamps()
         if access != nil {
           try sources.readTokens()
@@ -66,7 +66,8 @@
       }
     }
 
-    /// Until the task is cancelled. What can't be read leaves what was read before in use, and is logged.
+    /// Watches the files until the task is cancelled. A file that can't be read leaves the content before it in use, and is
+    /// logged.
     func watch() async {
       await withTaskGroup(of: Void.self) { group in
         group.addTask { await self.watchFiles() }
@@ -92,7 +93,7 @@
       }
     }
 
-    /// A token of a key that is not known: its set may have changed, and its device waits.
+    /// Fetches when a token's key is unknown: the key set may have changed, and the device waits.
     private func fetchWhenUnknown(_ access: TokenAccess) async {
       for await _ in access.unknownKeys {
         while let next = claimFetch(after: SecuritySources.fetchIntervalMin) {
@@ -102,7 +103,7 @@
       }
     }
 
-    /// Whatever comes, now and then; sooner while there is no key at all.
+    /// Fetches from time to time; more often while there is no key at all.
     private func fetchAgain(_ access: TokenAccess) async {
       while true {
         do { try await Task.sleep(for: SecuritySources.pollInterval) } catch { return }
@@ -111,7 +112,7 @@
       }
     }
 
-    /// - Returns: Nil when the caller is to fetch now; else when to ask again.
+    /// - Returns: Nil when the caller must fetch now; else the time to ask again.
     private func claimFetch(after interval: Duration) -> ContinuousClock.Instant? {
       fetching.withLock { fetching in
         let now = ContinuousClock.now
@@ -140,7 +141,7 @@
       }
     }
 
-    /// - Returns: The paths whose files are not as they were.
+    /// - Returns: The paths of the files that have changed.
     @discardableResult private func noteStamps() -> Set<String> {
       let paths = (tlsFiles?.paths ?? []) + [auth.tokens, keysURL == nil ? auth.jwks : nil].compactMap { $0 }
       let fresh = paths.map { ($0, FileStamp(path: $0)) }
@@ -165,7 +166,8 @@
 
     private var keysURL: ServiceURL? { auth.jwks.flatMap { ServiceURL($0, schemes: ["http", "https"]) } }
 
-    /// - Parameter isFirst: At the start, an issuer that does not answer is no reason not to start: its keys are fetched when it does.
+    /// - Parameter isFirst: Whether this is the start: an issuer that does not answer then does not stop the start. Its keys are
+    ///   fetched later.
     private func readKeys(isFirst: Bool) async throws(KeyFileError) {
       guard let access else { return }
       var keys = KeySet()

@@ -7,7 +7,7 @@ enum Demo {
   /// The folder beside the executable that the build puts the bundled files into.
   private static let resources = "penstock_Penstock.resources"
 
-  /// `up` in a temporary folder, the bundled weather data through it, and its results.
+  /// Runs `up` in a temporary folder, sends the bundled weather data through it, and prints its results.
   /// - Parameter once: Whether to end after the results instead of serving on.
   static func run(_ settings: Settings, once: Bool) async throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("penstock-demo-\(UUID().uuidString)").path
@@ -24,7 +24,7 @@ enum Demo {
     try await service.run()
   }
 
-  /// A bundled file: beside the executable, wherever that was built or put.
+  /// A bundled file: beside the executable, wherever that was built or installed.
   private static func resource(_ name: String) throws -> String {
     let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     let path = (executable as NSString).deletingLastPathComponent + "/\(resources)/\(name)"
@@ -57,7 +57,7 @@ private struct DemoRun {
       try await shutdown.cancelling { try await showResults(services) }
     } catch {
       await services.shutDown()
-      // Interrupted: there is nothing left to tell.
+      // Interrupted: there is nothing left to print.
       if shutdown.hasArrived { return }
       throw error
     }
@@ -127,7 +127,7 @@ extension Demo {
   fileprivate static func seconds(_ duration: Duration) -> String { String(format: "%.2f", duration / .seconds(1)) }
   fileprivate static func milliseconds(_ duration: Duration) -> String { String(format: "%.1f", duration / .milliseconds(1)) }
 
-  /// For reading: a double with one digit after the point.
+  /// A double with one digit after the point, for reading.
   fileprivate static func rounded(_ value: RawJSON?) -> RawJSON {
     guard case .number(let text)? = value, text.contains("."), let number = Double(text) else { return value ?? .null }
     return .number(String(format: "%.1f", number))

@@ -10,7 +10,7 @@ import Query
 import Serving
 import Views
 
-/// All four services in this process, each handed the next one's protocol: no socket lies between them.
+/// All four services in this process. Each calls the next one directly: no socket lies between them.
 struct EmbeddedServices: Sendable {
   let log: SegmentedLog
   let compute: ComputeService
@@ -20,18 +20,18 @@ struct EmbeddedServices: Sendable {
   let queryAddress: ListenAddress
   private let security: EdgeSecurity
   private let retention: Task<Void, Never>
-  /// Keeps the last rejects in the data folder.
+  /// Stores the last rejects in the data folder.
   private let keeping: Task<Void, Never>
   private let watch: Task<Void, Never>
   private let group: MultiThreadedEventLoopGroup
   private let logger: Logger
 
-  /// Opens what is on disk, then the listeners; `listening NAME ADDRESS` goes to standard error for each.
+  /// Opens the files, then the listeners; prints `listening NAME ADDRESS` on standard error for each.
   /// - Parameter catalog: The views to keep.
   static func start(_ settings: Settings, catalog: ViewCatalog, registry: PrometheusRegistry, logger: Logger) async throws
     -> EmbeddedServices
   {
-    // First: what is wrong with keys or certificates is told before anything is opened.
+    // This comes first: faults of keys or certificates are reported before anything is opened.
     let security = try await EdgeSecurity.start(settings, logger: logger)
     try makeFolder(settings.data)
     let loops = ProcessInfo.processInfo.activeProcessorCount
@@ -95,7 +95,8 @@ struct EmbeddedServices: Sendable {
     }
   }
 
-  /// Drains from the edges inwards: no new events, and what came is synced; queries get their answers; views checkpoint; the log closes.
+  /// Drains from the edges inwards: ingest takes no new events, and syncs those it has; queries get their answers; views
+  /// checkpoint; the log closes.
   func shutDown() async {
     logger.notice("shutting down")
     retention.cancel()
@@ -132,7 +133,8 @@ struct EmbeddedServices: Sendable {
     } catch {
       throw CommandFailure("cannot make the data folder \(path): \(error.localizedDescription); name another with --data")
     }
-    // An earlier version left them open to all. Where there are none yet, or they are another's to guard, nothing is lost.
+    // An earlier version left these folders open to all users. It is no fault where they do not exist yet, or belong to another
+    // user.
     for folder in ["log", "compute"] { chmod(path + "/" + folder, 0o700) }
   }
 
@@ -144,7 +146,7 @@ struct EmbeddedServices: Sendable {
 }
 
 extension SegmentedLog {
-  /// The first partition's that takes no appends; nil when all do.
+  /// The problem of the first partition that takes no appends; nil when all do.
   var problem: String? {
     status().compactMap { status -> String? in
       switch status.state {

@@ -2,16 +2,16 @@ import Events
 import Foundation
 import Logging
 
-/// The last rejects in the data folder, so that a restart does not forget them. Written now and then, whole, and not synced: a crash may take the
-/// last second's, a damaged file takes all, and neither keeps a service from starting.
+/// The last rejects in the data folder, so that a restart does not forget them. The file is written whole from time to time, and
+/// not synced: a crash may lose the last second's rejects, a damaged file loses all, and neither stops a service from starting.
 struct RejectsFile: Sendable {
-  /// Rejects of one process, by the name it has drawn; of `penstock up` itself, by none.
+  /// The rejects of one process, under the name that it has drawn; `penstock up` itself has no name.
   typealias Instance = (name: String, entries: [RecentRejects.Entry])
 
   static let name = "rejects.json"
   private static let version: Int64 = 1
   private static let interval = Duration.seconds(1)
-  /// What a few processes keep is far below.
+  /// A bound far above the size that a few processes' rejects reach.
   private static let bytesMax = 32 << 20
 
   let path: String
@@ -22,7 +22,7 @@ struct RejectsFile: Sendable {
     self.logger = logger
   }
 
-  /// What was kept; nothing where there is no file, or none that can be read.
+  /// The rejects stored in the file; none where there is no file, or none that can be read.
   func read() -> [Instance] {
     let text: String
     switch readText(path, bytesMax: RejectsFile.bytesMax) {
@@ -46,10 +46,10 @@ struct RejectsFile: Sendable {
     }
   }
 
-  /// Writes what is kept whenever it has changed, until the task is cancelled, and then once more.
+  /// Writes the rejects whenever they have changed, until the task is cancelled, and then once more.
   /// - Parameters:
   ///   - change: Rises with each reject.
-  ///   - instances: What is to be kept.
+  ///   - instances: The rejects to store.
   func keep(change: @Sendable () -> Int, _ instances: @Sendable () -> [Instance]) async {
     var written = change()
     while true {

@@ -4,7 +4,7 @@ import NIOPosix
 import PenstockClient
 import Synchronization
 
-/// What `penstock send` was asked for.
+/// The request of one `penstock send`.
 struct SendRequest: Sendable, Hashable {
   /// A path, or `-` for standard input.
   var file: String
@@ -14,11 +14,11 @@ struct SendRequest: Sendable, Hashable {
   var connections: Int
   /// Events in one message, 1...10,000.
   var eventsPerMessage: Int
-  /// Events a second over all connections; nil as fast as acks allow.
+  /// Events a second over all connections; nil for as fast as acks allow.
   var rate: Double?
 }
 
-/// What became of the events of one `send`: `sent = appended + duplicates + rejected`.
+/// The fates of the events of one `send`: `sent = appended + duplicates + rejected`.
 struct SendCounts: Sendable {
   var sent = 0
   var appended = 0
@@ -27,10 +27,10 @@ struct SendCounts: Sendable {
   /// Connections that dropped and were resumed.
   var resumed = 0
   var elapsed: Duration = .zero
-  /// Partition → next offset, for `after=`.
+  /// The next offset of each partition, for `after=`.
   var offsets: [Int: Int64] = [:]
   var ackLatency = LatencyHistogram()
-  /// Why sending ended before all was answered for.
+  /// The reason why sending ended before every event was answered for.
   var failure: CommandFailure?
 }
 
@@ -41,8 +41,8 @@ extension SendCounts {
       resumed: totals.reconnects, elapsed: elapsed, offsets: totals.offsets, ackLatency: totals.ackLatency, failure: failure)
   }
 
-  /// One row: what a command that sent events ends with.
-  /// - Parameter hasLatency: Whether the times from sending to acknowledgement are told, in milliseconds.
+  /// One row: the result of a command that sent events.
+  /// - Parameter hasLatency: Whether to show the times from sending to acknowledgement, in milliseconds.
   func table(hasLatency: Bool = false) -> Table {
     let seconds = elapsed / .seconds(1)
     var names = ["sent", "appended", "duplicates", "rejected", "resumed", "seconds", "events_per_second"]
@@ -59,7 +59,7 @@ extension SendCounts {
     return table
   }
 
-  /// - Throws: `CommandFailure` unless every event was answered for, and taken.
+  /// - Throws: `CommandFailure` unless every event was answered for, and none rejected.
   func check() throws {
     if let failure { throw failure }
     guard sent == appended + duplicates + rejected else {
@@ -70,8 +70,8 @@ extension SendCounts {
 }
 
 enum SendRun {
-  /// Sends every event and returns once all are answered for, or sending failed or was interrupted: the counts say so then, and hold what
-  /// was answered until then. Progress goes to `ProgressBar`. SIGINT and SIGTERM end it in order.
+  /// Sends every event. Returns once all are answered for, or when sending failed or was interrupted: the counts then hold the
+  /// answers until then, and the failure. Progress goes to `ProgressBar`. SIGINT and SIGTERM end it in order.
   static func run(_ request: SendRequest, _ options: SecurityOptions? = nil) async throws -> SendCounts {
     var configuration = EventFileSender.Configuration(client: try client(request.url, options))
     configuration.connections = request.connections
@@ -124,7 +124,7 @@ enum SendRun {
     }
   }
 
-  /// Where a `ws://HOST:PORT/PATH` leads.
+  /// The client configuration for a `ws://HOST:PORT/PATH`.
   static func client(_ text: String, _ options: SecurityOptions?) throws -> DeviceClientConfiguration {
     guard let url = ServiceURL(text, schemes: ["ws", "wss"]) else {
       throw CommandFailure("--url: expected ws://HOST:PORT/v1/stream, not '\(text)'", exitCode: .usage)

@@ -4,19 +4,19 @@
   import Query
   import Wire
 
-  /// What connects a service's process with the others: Consul's mesh, or plain sockets of this machine in tests.
+  /// Connects a service's process with the others: Consul's mesh, or plain sockets of this machine in tests.
   protocol ServiceMesh: Sendable {
     /// Finds and reaches the instances of another service.
     func dialler(to service: ServiceName) -> any PeerDialler
 
-    /// Makes this instance known to the others: it accepts connections from now on.
+    /// Announces this instance to the others: it accepts connections from now on.
     func join(_ address: ListenAddress) async throws
 
-    /// Makes a log the one that the mesh has; before it joins.
-    /// - Throws: `CommandFailure` when the mesh has another one.
+    /// Makes a log the mesh's one log; to be called before it joins.
+    /// - Throws: `CommandFailure` when the mesh has another log.
     func claim(_ log: LogIdentity) async throws
 
-    /// Calls `withdrawn` whenever somebody may no longer call this service, until `shutDown`.
+    /// Calls `withdrawn` whenever a caller of this service is no longer allowed, until `shutDown`.
     func watchCallers(_ withdrawn: @escaping @Sendable () async -> Void)
 
     /// Every instance of every service, as the mesh has it now.
@@ -28,18 +28,18 @@
     /// Whether this instance may act for a partition.
     var fence: PartitionFence { get }
 
-    /// Has `compute` own its share of the partitions, until `leave`. Where one instance owns all, it does already.
-    /// - Precondition: Joined.
+    /// Makes `compute` own its share of the partitions, until `leave`. Where one instance owns all, nothing changes.
+    /// - Precondition: The instance has joined.
     func lease(_ partitions: Int, for compute: ComputeService)
 
-    /// Takes it back, before the instance stops accepting: leases first.
+    /// Leaves the mesh, before the instance stops accepting: leases first.
     func leave() async
 
-    /// Lets go of whatever the mesh holds; diallers fail from now on.
+    /// Ends all that the mesh does for this process; diallers fail from now on.
     func shutDown() async
   }
 
-  /// Instances of other services given by their ports: `log=7000`, `compute=8000`.
+  /// Finds instances of other services by given ports: `log=7000`, `compute=8000`.
   struct LoopbackMesh: ServiceMesh {
     private let ports: [(service: ServiceName, port: Int)]
 

@@ -26,7 +26,7 @@
       try await service.run()
     }
 
-    /// The mesh of the settings.
+    /// The mesh that the settings name.
     static func mesh(
       of service: ServiceName, _ settings: Settings, group: MultiThreadedEventLoopGroup, logger: Logger
     ) throws -> any ServiceMesh {
@@ -52,7 +52,7 @@
       let start = ServiceStart(settings: settings, registry: registry, group: group, mesh: mesh, logger: logger)
       let started: StartedService?
       do {
-        // A log that is away is waited for; the signal ends that too.
+        // If the log is away, the start waits for it; the signal ends that too.
         started = try await shutdown.cancelling {
           switch name {
           case .log: try await start.log()
@@ -67,7 +67,7 @@
       }
       if let started {
         do {
-          // A second log is none for the others to find.
+          // Others must not find a second log.
           if let log = started.log { try await shutdown.cancelling { try await mesh.claim(log) } }
         } catch {
           for stop in started.stops { await stop() }
@@ -91,17 +91,17 @@
     var address: ListenAddress
     /// The log that it serves.
     var log: LogIdentity?
-    /// What begins once others can find the instance.
+    /// The action that begins once others can find the instance.
     var joined: @Sendable () -> Void = {}
-    /// From the edge inwards.
+    /// The actions that stop it, from the edge inwards.
     var stops: [@Sendable () async -> Void]
   }
 
-  /// Starts one service on its own: what `EmbeddedServices` does for all four, with the wire in place of the calls.
+  /// Starts one service on its own: does for it what `EmbeddedServices` does for all four, with the wire in place of calls.
   struct ServiceStart: Sendable {
-    /// Between two reports of what ingest has counted: twice for each look at it.
+    /// The time between two reports of ingest's counts: half of the time between two looks at them.
     private static let ingestReportInterval = Duration.milliseconds(500)
-    /// Between two reports of what the log must keep.
+    /// The time between two reports of the offsets that the log must keep.
     private static let reportInterval = Duration.seconds(2)
 
     let settings: Settings
@@ -112,7 +112,7 @@
 
     func log() async throws -> StartedService {
       try EmbeddedServices.makeFolder(settings.data)
-      // Room for what several ingest processes have under way.
+      // Room for all batches that several ingest processes have under way.
       let log = try await SegmentedLog.open(LogConfiguration(settings, ingestLoops: 16), logger: logger)
       let views: ViewsRecordFile
       do throws(LogError) {
@@ -192,7 +192,7 @@
           store: compute, late: compute, admin: compute,
           adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
           generationsVersion: { compute.generationsVersion }),
-        // Rows are answered for while the log is away.
+        // Compute answers for rows while the log is away.
         probe: probe(dispensable: { [("log", await log.problem())] }) { [("compute", await compute.problem())] },
         callers: callers,
         logger: logger)
@@ -242,7 +242,7 @@
         ])
     }
 
-    /// Until the task is cancelled, tells the log what this process has counted and rejected, for the query service to ask there.
+    /// Reports this process's counts and rejects to the log until the task is cancelled; the query service asks for them there.
     private func reportIngest(
       _ totals: ReceivedEventsCount, _ rejects: RecentRejects, _ suspects: SuspectSources, to log: RemoteLog
     ) async {
@@ -259,7 +259,7 @@
       }
     }
 
-    /// Every few seconds, what the log must keep for the partitions owned, until the task is cancelled.
+    /// Reports every few seconds which offsets the log must keep for the owned partitions, until the task is cancelled.
     private func reportNeeds(of compute: ComputeService, to log: RemoteLog) async {
       while true {
         do { try await Task.sleep(for: ServiceStart.reportInterval) } catch { return }
@@ -270,7 +270,7 @@
         do throws(LogError) {
           try await log.report(needs: needs)
         } catch {
-          // It keeps what was reported last, and that is less than it may let go.
+          // The log uses the last report, by which it keeps more than it must.
           logger.debug("reporting what the log must keep: \(error)")
         }
       }
@@ -285,7 +285,8 @@
       return (client, try await RemoteLog.connect(client, configuration: configuration, logger: logger))
     }
 
-    /// Whom the log and compute answer, whose own ports any user of this machine can reach. Nil where the system does not tell who calls.
+    /// The callers that the log and compute answer: any user of this machine can reach their ports. Nil where the system does not
+    /// tell who calls.
     private var callers: LocalCallers? {
       #if os(Linux)
         LocalCallers(users: settings.mesh.sidecarUser.map { [$0] } ?? [])

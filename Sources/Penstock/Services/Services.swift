@@ -12,7 +12,7 @@ enum Services {
     try await EmbeddedRun(settings: settings, catalog: catalog, registry: bootstrapMetrics(), logger: logger).run()
   }
 
-  /// The process's metrics, which all modules count into from here on.
+  /// Makes the registry that all modules of the process count into from here on.
   static func bootstrapMetrics() -> PrometheusRegistry {
     let registry = PrometheusRegistry()
     for (name, help) in MetricCatalog.helps { registry.describe(name, help) }
@@ -39,7 +39,7 @@ private struct EmbeddedRun {
 }
 
 extension ComputeService {
-  /// SIGHUP: the file of views is read again, until the task is cancelled. One that is wrong changes nothing.
+  /// Reads the file of views again at each SIGHUP, until the task is cancelled. A faulty file changes nothing.
   func reloadOnHangup(_ views: String, _ logger: Logger) async {
     for await _ in await UnixSignalsSequence(trapping: .sighup) {
       do {

@@ -1,7 +1,7 @@
 import Synchronization
 import UnixSignals
 
-/// What ends a process in order: SIGTERM or SIGINT, trapped from the making on.
+/// Waits for the signal that ends a process in order: SIGTERM or SIGINT, trapped from initialisation on.
 final class ShutdownSignal: Sendable {
   private let arrival: Task<Void, Never>
   private let arrived: ArrivedFlag
@@ -27,7 +27,7 @@ final class ShutdownSignal: Sendable {
   /// Runs `body`, cancelled when the signal comes.
   func cancelling<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
     let task = Task(operation: body)
-    // Ends with the process at the latest; to cancel what has ended does nothing.
+    // This task ends with the process at the latest; cancelling an ended task does nothing.
     Task {
       await arrival.value
       task.cancel()

@@ -4,7 +4,7 @@ import NIOPosix
 import PenstockClient
 import Synchronization
 
-/// What `penstock simulate` was asked for.
+/// The request of one `penstock simulate`.
 struct SimulateRequest: Sendable, Hashable {
   /// `ws://HOST:PORT/v1/stream`
   var url: String
@@ -25,7 +25,7 @@ enum SimulateRun {
   /// Messages are made at least this often, however few events they hold.
   private static let messageInterval = 0.1
 
-  /// Sends what the devices read for `duration`, and returns once all of it is answered for.
+  /// Sends the devices' readings for `duration`, and returns once all are answered for.
   static func run(_ request: SimulateRequest, _ security: SecurityOptions) async throws -> SendCounts {
     let configuration = try SendRun.client(request.url, security)
     let start = ContinuousClock.now
@@ -71,7 +71,7 @@ enum SimulateRun {
     client.start()
     var sent = 0
     while true {
-      // When the message is due: a late one does not make those behind it late.
+      // The time at which the message is due: a late message does not delay those behind it.
       let due = Duration.seconds(Double(sent) / rate)
       guard due < request.duration else { break }
       let wait = due - (ContinuousClock.now - start)
@@ -85,7 +85,7 @@ enum SimulateRun {
   }
 }
 
-/// What all connections have sent, on one line.
+/// The sums of all connections, on one line.
 private final class FleetProgress: Sendable {
   private let state: Mutex<(bar: ProgressBar, sent: Int)>
 

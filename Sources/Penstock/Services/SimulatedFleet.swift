@@ -1,13 +1,13 @@
 import Events
 import PenstockClient
 
-/// Devices that are not there: each a source of its own, whose readings wander about a mean of its own. The same seed gives the same
-/// readings; their times are those of the clock.
+/// Simulated devices: each is a source, whose readings wander about a mean of its own. The same seed gives the same readings;
+/// their times are the clock's.
 struct SimulatedFleet {
   private struct Device {
     let source: [UInt8]
     let site: Int
-    /// Hundredths.
+    /// The mean in hundredths.
     let mean: Int
     var value: Int
     var sequence: UInt64 = 0
@@ -22,8 +22,8 @@ struct SimulatedFleet {
   private var text: [UInt8] = []
 
   /// - Parameters:
-  ///   - numbers: Of the devices, at least one.
-  ///   - epoch: Of all events: a later one begins every device's sequence anew.
+  ///   - numbers: The devices' numbers, at least one.
+  ///   - epoch: The epoch of all events: a later one begins every device's sequence anew.
   init(_ numbers: some Sequence<Int>, seed: UInt64, epoch: UInt64) {
     self.epoch = epoch
     devices = numbers.map { number in

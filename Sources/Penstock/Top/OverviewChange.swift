@@ -1,21 +1,21 @@
-/// What happened between two samples of the overview.
+/// The change between two samples of the overview.
 struct OverviewChange: Sendable {
   let sample: OverviewSample
-  /// Nil at first.
+  /// Nil for the first sample.
   let previous: OverviewSample?
-  /// Between the two, as this process measured it.
+  /// Seconds between the two samples, measured by this process.
   let seconds: Double
 
   init(_ sample: OverviewSample, after previous: OverviewSample? = nil, seconds: Double = 0) {
     self.sample = sample
-    // A service that was started anew counts from 0, as does one that is just heard of: there is no rate across that.
+    // A service that was started anew, or heard of just now, counts from 0: there is no rate across that.
     self.previous = previous.flatMap {
       $0.received <= sample.received && $0.knowsIngest == sample.knowsIngest && seconds > 0 ? $0 : nil
     }
     self.seconds = seconds
   }
 
-  /// Events per second; nil without a sample before.
+  /// Events per second; nil without an earlier sample.
   func rate(_ count: (OverviewSample) -> Int) -> Double? {
     previous.map { Double(max(0, count(sample) - count($0))) / seconds }
   }
@@ -32,8 +32,8 @@ struct OverviewChange: Sendable {
     return Double(max(0, partition.highWatermark - before.highWatermark)) / seconds
   }
 
-  /// The upper bound of the bucket that holds the 99th percentile of acks between the samples, in seconds; of all acks where there were none
-  /// between, and nil where there were none at all.
+  /// The upper bound of the bucket that holds the 99th percentile of acks between the samples, in seconds; of all acks where
+  /// there were none between, and nil where there were none at all.
   var ackP99: Double? {
     quantile(0.99, since: previous) ?? quantile(0.99, since: nil)
   }

@@ -1,4 +1,4 @@
-/// One answer of `GET /v1/overview`, read; docs/query.md has its shape.
+/// A parsed answer of `GET /v1/overview`; docs/query.md has its shape.
 struct OverviewSample: Sendable {
   /// A cumulative histogram's bucket; the last bound is infinite.
   struct Bucket: Hashable, Sendable {
@@ -10,7 +10,7 @@ struct OverviewSample: Sendable {
     var number: Int
     var start: Int
     var highWatermark: Int
-    /// Why it cannot be read; the offsets are 0 then.
+    /// The reason why the partition cannot be read; the offsets are 0 then.
     var problem: String?
   }
 
@@ -22,7 +22,7 @@ struct OverviewSample: Sendable {
     var filtered: Int
     var late: Int
     var pending: Int
-    /// What retention took before it was counted: it is missing from the view for good.
+    /// Events that retention deleted before they were counted: the view lacks them for good.
     var gone: Int
     /// The next offset of each partition.
     var offsets: [Int: Int]
@@ -42,27 +42,27 @@ struct OverviewSample: Sendable {
     var problem: String?
   }
 
-  /// As the service spells it: RFC 3339.
+  /// The time as the service spells it: RFC 3339.
   var time: String
-  /// Whether the service knows of an ingest process; what was counted reads 0 otherwise.
+  /// Whether the service knows of an ingest process; if not, ingest's counts read 0.
   var knowsIngest: Bool
   var received: Int
   var appended: Int
   var duplicates: Int
   var rejected: Int
-  /// Of the duplicates, those that may be none.
+  /// The part of the duplicates that are suspect: they may be new events.
   var suspects: Int
-  /// Whose they are, the latest first; not all where there are many.
+  /// The sources of suspects, the latest first; not all where there are many.
   var suspectSources: [String]
   var late: Int
   var connections: Int
-  /// By code, those above 0, the largest first.
+  /// Counts by code, those above 0, the largest first.
   var rejects: [(code: String, count: Int)]
   var ack: [Bucket]
   var partitions: [Partition]
   var views: [View]
   var replays: [Replay]
-  /// What came, for those who want all of it.
+  /// The answer as it came, for callers that want all of it.
   var json: RawJSON
 
   /// - Throws: `CommandFailure` where the answer is no overview.
@@ -112,13 +112,13 @@ struct OverviewSample: Sendable {
     }
   }
 
-  /// Received, and not yet answered for. Below 0, devices were told of more than they sent.
+  /// Events received, and not yet answered for. Below 0, devices were told of more than they sent.
   var inFlight: Int { received - appended - duplicates - rejected }
 
-  /// Whether every event that came is accounted for: of devices, and of each view.
+  /// Whether every event is accounted for: by ingest, and by each view.
   var addsUp: Bool { inFlight >= 0 && views.allSatisfy(\.addsUp) }
 
-  /// The most events that a view is behind in a partition, and which view that is.
+  /// The most events that a view is behind in a partition, and that view's name.
   func lag(of partition: Partition) -> (events: Int, view: String?) {
     views.reduce((0, nil)) { most, view in
       guard let offset = view.offsets[partition.number] else { return most }
@@ -129,7 +129,7 @@ struct OverviewSample: Sendable {
 }
 
 extension RawJSON {
-  /// Of an object; nil for anything else.
+  /// The members of an object; nil for anything else.
   fileprivate var members: [Member]? {
     guard case .object(let members) = self else { return nil }
     return members

@@ -1,6 +1,6 @@
 import Foundation
 
-/// How a change of the overview reads: a page for a terminal, a line for a file.
+/// The text of a change of the overview: a page for a terminal, a line for a file.
 struct OverviewText: Sendable {
   enum Style: Hashable, Sendable {
     case plain, heading, good, bad, dim
@@ -10,7 +10,7 @@ struct OverviewText: Sendable {
     var text: String
     var style = Style.plain
 
-    /// Cut to the terminal's width; control characters, which a source's name may hold, are shown as U+FFFD.
+    /// The line cut to the terminal's width; control characters, which a source's name may hold, are shown as U+FFFD.
     func rendered(columns: Int, color: Bool) -> String {
       let cut = String(
         String.UnicodeScalarView(
@@ -32,9 +32,9 @@ struct OverviewText: Sendable {
   init(_ change: OverviewChange) { self.change = change }
 
   /// - Parameters:
-  ///   - title: What stands first, as the address asked.
-  ///   - problem: Why the sample is not fresh.
-  ///   - rows: The most lines; what does not fit is told in the last one.
+  ///   - title: The first line's text: the address that was asked.
+  ///   - problem: The reason why the sample is old.
+  ///   - rows: The most lines; the last line says how much does not fit.
   func page(title: String, problem: String? = nil, rows: Int = .max) -> [Line] {
     var lines = [Line(text: "penstock top  \(title)  \(sample.time)", style: .heading)]
     if let problem { lines.append(Line(text: problem, style: .bad)) }
@@ -139,12 +139,12 @@ struct OverviewText: Sendable {
     "time", "in/s", "appended/s", "duplicates", "rejected", "late", "ack_p99_s", "devices", "pending", "replays", "adds_up",
   ]
 
-  /// What stands over the lines of `line`, columns of the same width.
+  /// The heading of the lines that `line` makes, with columns of the same width.
   static var lineHeading: String { aligned(lineColumns) }
 
   var line: String { OverviewText.aligned(cells) }
 
-  /// The same as CSV.
+  /// The heading as CSV.
   static var csvHeading: String { lineColumns.joined(separator: ",") + "\r\n" }
   var csvRecord: String { cells.map(csvField).joined(separator: ",") + "\r\n" }
 
@@ -167,7 +167,7 @@ struct OverviewText: Sendable {
     return out
   }
 
-  /// The overview as it came, and what was computed of it: `rates`, `ack_p99_seconds` and `adds_up`.
+  /// The overview as it came, with values computed from it: `rates`, `ack_p99_seconds` and `adds_up`.
   var json: RawJSON {
     guard case .object(let members) = sample.json else { return sample.json }
     func number(_ value: Double?) -> RawJSON { value.map { $0.isFinite ? .number("\($0)") : .null } ?? .null }

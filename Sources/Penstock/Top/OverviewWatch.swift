@@ -1,15 +1,15 @@
 import UnixSignals
 
-/// Asks for the overview each interval, and shows it until it is interrupted.
+/// Asks for the overview at each interval, and shows it until it is interrupted.
 struct OverviewWatch: Sendable {
   let client: ServiceClient
   let interval: Duration
   let format: OutputFormat
   let color: Bool
 
-  /// Runs until SIGINT or SIGTERM, which end it as they should: in order.
+  /// Runs until SIGINT or SIGTERM, which end it in order.
   func run() async throws {
-    // One is enough: whoever is woken looks at what there is to do.
+    // The buffer has one element: after a wake-up the loop looks at all that there is to do.
     let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
@@ -26,7 +26,7 @@ struct OverviewWatch: Sendable {
       }
       group.addTask {
         do { try await show(on: wakes) } catch is CancellationError {
-          // Interrupted while it asked: that is how this ends.
+          // Interrupted while it asked: this is the normal end.
         }
       }
       defer { group.cancelAll() }
@@ -34,13 +34,13 @@ struct OverviewWatch: Sendable {
     }
   }
 
-  /// One sample after the other; rates need two.
+  /// Takes one sample after the other; rates need two.
   static func sample(_ client: ServiceClient) async throws -> OverviewSample {
     try OverviewSample(try await client.get(["v1", "overview"]))
   }
 
   private func show(on wakes: AsyncStream<Void>) async throws {
-    // The first is asked for before the screen is taken: what is wrong from the start is told on the terminal itself.
+    // The first sample is asked for before the screen is taken, so that an early failure shows on the terminal itself.
     var (sample, sampledAt) = (try await OverviewWatch.sample(client), ContinuousClock.now)
     var change = OverviewChange(sample)
     var problem: String?

@@ -4,14 +4,14 @@
   import Darwin
 #endif
 
-/// A terminal's second screen, redrawn in place. What was on the first is there again after `leave`.
+/// A terminal's second screen, redrawn in place. After `leave` the terminal shows its first screen again.
 struct TerminalScreen: ~Copyable {
   private let stream: StandardStream
   private let color: Bool
-  /// What the terminal was set to; nil where standard input is none.
+  /// The terminal's settings before; nil where standard input is no terminal.
   private let original: termios?
 
-  /// Takes the screen: hides the cursor, and what is typed (Ctrl-C still interrupts).
+  /// Takes the screen: hides the cursor and typed characters (Ctrl-C still interrupts).
   init(_ stream: StandardStream, color: Bool) throws {
     self.stream = stream
     self.color = color
@@ -28,7 +28,7 @@ struct TerminalScreen: ~Copyable {
 
   var rows: Int { stream.rows }
 
-  /// Draws over what is there, so that nothing flickers, and clears what is left of it.
+  /// Draws over the old content, so that nothing flickers, and clears the rest.
   func draw(_ lines: [OverviewText.Line]) throws {
     let columns = stream.columns
     var out = "\u{1B}[H"
@@ -39,7 +39,7 @@ struct TerminalScreen: ~Copyable {
     try stream.write(out + "\u{1B}[J")
   }
 
-  /// Gives the terminal back as it was.
+  /// Restores the terminal.
   consuming func leave() {
     do { try stream.write("\u{1B}[?25h\u{1B}[?1049l") } catch {
       // A terminal that is gone needs no cleaning.

@@ -1,8 +1,8 @@
 import Events
 
 extension FuzzTarget {
-  /// The batch decoder. The input is a payload, behind the count of its events and the codec; header and CRCs are made to fit, so that what is behind
-  /// them is reached.
+  /// The batch decoder. The input is a payload, behind the count of its events and the codec; header and CRCs are made to fit, so
+  /// that what is behind them is reached.
   ///
   /// A batch that is taken must be readable in every way, and its events must make a batch again.
   static let batch = FuzzTarget(name: "batch", dictionary: [[1, 0, 0, 0], [0, 0, 1, 0], [255, 255, 255, 255]]) {

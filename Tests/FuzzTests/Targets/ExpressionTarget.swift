@@ -4,7 +4,7 @@ import Expressions
 extension FuzzTarget {
   /// Expressions: parsed, checked, and run over a few events.
   ///
-  /// What is taken reads back from its own spelling as the same, and gives as many results as there are events.
+  /// An accepted expression reads back from its own spelling as the same, and gives as many results as there are events.
   static let expression = FuzzTarget(
     name: "cel",
     dictionary: words(

@@ -3,7 +3,8 @@ import Events
 extension FuzzTarget {
   /// The event scanner, in each framing. The first byte chooses the framing.
   ///
-  /// What it takes makes a batch that decodes, whose events, written and read again, are the same; and what it takes as one JSON text is JSON.
+  /// Accepted events make a batch that decodes to events that, written and read again, are the same. A text accepted as one JSON
+  /// text is JSON.
   static let json = FuzzTarget(
     name: "json",
     dictionary: words(

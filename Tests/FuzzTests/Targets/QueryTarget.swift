@@ -6,7 +6,7 @@ import Expressions
 extension FuzzTarget {
   /// A query string of the HTTP API.
   ///
-  /// What it takes is decoded: no name that is not known, none twice.
+  /// An accepted query is decoded: no unknown name, no name twice.
   static let query = FuzzTarget(
     name: "query",
     dictionary: words(

@@ -2,7 +2,8 @@ import NIOCore
 import WebSocket
 
 extension FuzzTarget {
-  /// The frame decoder, both roles, with and without compression. The first byte chooses those, the second how the rest is cut into reads.
+  /// The frame decoder, both roles, with and without compression. The first byte chooses those, the second how the rest is cut
+  /// into reads.
   ///
   /// However the bytes are cut, the same comes out.
   static let webSocket = FuzzTarget(
@@ -14,7 +15,8 @@ extension FuzzTarget {
       [0xCA, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00],
     ]
   ) {
-    // "Hello" in each role, plain and compressed (RFC 7692, 7.2.3.1), whole and in pieces, with a ping between and a close behind.
+    // "Hello" in each role, plain and compressed (RFC 7692, 7.2.3.1), whole and in pieces, with a ping between and a close
+    // behind.
     [
       [0, 3, 0x81, 0x85, 0x37, 0xFA, 0x21, 0x3D, 0x7F, 0x9F, 0x4D, 0x51, 0x58],
       [1, 3, 0x81, 0x05, 0x48, 0x65, 0x6C, 0x6C, 0x6F],

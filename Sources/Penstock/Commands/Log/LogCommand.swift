@@ -15,7 +15,7 @@ struct LogCommand: AsyncParsableCommand {
     ], defaultSubcommand: LogServeCommand.self)
 }
 
-/// `--config`, `--data`, and which partitions.
+/// `--config`, `--data`, and the choice of partitions.
 struct StoredLogOptions: ParsableArguments {
   @OptionGroup var configuration: ConfigurationOptions
 
@@ -45,7 +45,7 @@ func parseMoment(_ text: String) throws -> Timestamp {
 extension RawJSON {
   static func number(_ value: some BinaryInteger) -> RawJSON { .number("\(value)") }
   static func number(_ offset: Offset) -> RawJSON { .number("\(offset)") }
-  /// Null for the times that stand for none.
+  /// Null for a time that stands for none.
   static func time(_ time: Timestamp?) -> RawJSON {
     time.flatMap { $0.nanoseconds == .min ? nil : .string($0.description) } ?? .null
   }

@@ -52,7 +52,7 @@ struct LogInspectCommand: ParsableCommand {
   }
 }
 
-/// Writes batches one by one, so that a log of any size goes through.
+/// Writes batches one by one, so a log of any size can be printed.
 private struct BatchPrinter {
   let format: OutputFormat
   let hasEvents: Bool
@@ -87,7 +87,7 @@ private struct BatchPrinter {
     }
   }
 
-  /// - Returns: What counts towards the limit.
+  /// - Returns: The number of printed lines that count towards the limit.
   mutating func print(_ stored: StoredBatch, from start: Offset, times: Range<Int64>?, limit: Int) throws -> Int {
     let header = stored.batch.header
     var events: [(offset: Offset, event: Event)] = []

@@ -38,7 +38,7 @@ struct LogVerifyCommand: ParsableCommand {
     }
   }
 
-  /// What is wrong with the record of views; nil where nothing is. A torn tail is cut at the next start, as a partition's.
+  /// The damage of the record of views; nil where there is none. A torn tail is cut at the next start, as a partition's is.
   private func recordDamage() throws -> String? {
     let directory = try stored.directory()
     do throws(LogError) {

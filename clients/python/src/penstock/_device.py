@@ -120,7 +120,7 @@ class Device:
 
     @property
     def next_sequence(self) -> int:
-        """What the next event without one is given. With a spool, all below were taken from the program, for good: also over a crash."""
+        """The sequence of the next event without one. With a spool, all below it are stored for good, also over a crash."""
         return self._next
 
     async def send(self, event: Event) -> None:
@@ -169,7 +169,7 @@ class Device:
         async with self._sending:
             await self._close_spool()
 
-    # What is to be sent.
+    # The messages to send.
 
     async def _send(self, events: list[Event], refuses: bool = False) -> None:
         # One after the other, so that sequences go out in order.
@@ -234,7 +234,7 @@ class Device:
         return messages
 
     async def _take_spooled(self, spool: Spool) -> None:
-        """What an earlier run left."""
+        """The messages that an earlier run left."""
         following, rows = await spool.open(self.epoch)
         events = []
         for row, text in rows:
@@ -385,7 +385,7 @@ class Device:
             try:
                 await connection.send(message.text)
             except ConnectionClosed:
-                # What the server has answered already is read to its end first.
+                # The server's earlier answers are read to their end first.
                 return
 
     async def _read(self, connection: ClientConnection) -> None:

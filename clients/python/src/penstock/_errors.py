@@ -1,8 +1,8 @@
-"""What may go wrong."""
+"""The package's errors."""
 
 
 class PenstockError(Exception):
-    """Of this package."""
+    """The base of this package's errors."""
 
 
 class Refused(PenstockError):
@@ -14,7 +14,7 @@ class Fenced(PenstockError):
 
 
 class ConnectionLost(PenstockError):
-    """The server could not be reached for as long as `reconnect_for` allows. What was not acknowledged may or may not be there."""
+    """The server could not be reached for as long as `reconnect_for` allows. Unacknowledged events may or may not be in the log."""
 
 
 class InvalidEvent(PenstockError, ValueError, TypeError):

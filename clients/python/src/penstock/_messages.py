@@ -1,4 +1,4 @@
-"""What travels, and what is told of it."""
+"""Messages, and their results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Reject:
 
 @dataclass
 class Counts:
-    """Of events: sent = appended + duplicates + rejected + resumed, once all is answered for."""
+    """Counts of events: sent = appended + duplicates + rejected + resumed, once all are answered for."""
 
     sent: int = 0
     """Given to the client, and found in its spool at the start."""
@@ -93,7 +93,7 @@ class Message:
         return [message for part in parts for message in part.split(bytes_max)]
 
     def again(self, last: tuple[int, int], began: tuple[int, int]) -> "Message":
-        """What is still to be answered for, on a new connection.
+        """The messages still to be answered for, on a new connection.
 
         Args:
             last: The server's (epoch, sequence) of the source now.
