@@ -1,4 +1,5 @@
 import Events
+import Expressions
 import Views
 
 /// Which events of a batch count in a fold, what time it is by them, and to which row each goes.
