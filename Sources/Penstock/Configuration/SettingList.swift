@@ -14,46 +14,51 @@ struct SettingList {
   /// - Parameters:
   ///   - path: Where the value goes; what stands there in `Settings()` is the default.
   ///   - setting: What the key takes, the default among it.
-  mutating func bind<Value>(_ path: WritableKeyPath<Settings, Value> & Sendable, _ setting: Setting<Value>) {
-    let defaultValue = defaults[keyPath: path]
+  mutating func bind<Value>(_ path: any WritableKeyPath<Settings, Value> & Sendable, _ setting: Setting<Value>) {
+    bind(setting, default: defaults[keyPath: path]) { $0[keyPath: path] = $1 }
+  }
+
+  private mutating func bind<Value>(
+    _ setting: Setting<Value>, default defaultValue: Value, set: @escaping @Sendable (inout Settings, Value) -> Void
+  ) {
     precondition(setting.parse(setting.format(defaultValue)) != nil, "\(setting.name): the default is out of bounds")
     bindings.append(
       SettingBinding(declaration: SettingDeclaration(setting, default: defaultValue)) { reader, settings in
-        settings[keyPath: path] = reader.value(setting, default: defaultValue)
+        set(&settings, reader.value(setting, default: defaultValue))
       })
   }
 
   /// What every service that accepts connections can be told of them: the same keys in each service's section.
-  mutating func bindServing(_ section: String, _ path: WritableKeyPath<Settings, ServingLimits> & Sendable) {
-    func at<Value>(_ limit: WritableKeyPath<ServingLimits, Value>) -> WritableKeyPath<Settings, Value> & Sendable {
-      path.appending(path: limit)
+  mutating func bindServing(_ section: String, _ path: any WritableKeyPath<Settings, ServingLimits> & Sendable) {
+    func bind<Value>(_ limit: any WritableKeyPath<ServingLimits, Value> & Sendable, _ setting: Setting<Value>) {
+      self.bind(setting, default: defaults[keyPath: path][keyPath: limit]) { $0[keyPath: path][keyPath: limit] = $1 }
     }
     bind(
-      at(\.connectionsMax),
+      \.connectionsMax,
       .count(
         "\(section).connections_max", in: 1...1_000_000,
         help:
           "Connections open at once; at the bound the one that is idle longest is closed for the next, and where none is idle the next is answered with 503."
       ))
     bind(
-      at(\.connectionsPerAddressMax),
+      \.connectionsPerAddressMax,
       .optionalCount(
         "\(section).connections_per_address_max", in: 1...1_000_000,
         help:
           "Connections of one address (of IPv6, one network of 64 bits), likewise, and with 429; behind a proxy or a sidecar all are of one."
       ))
     bind(
-      at(\.healthConnections),
+      \.healthConnections,
       .count(
         "\(section).health_connections", in: 0...1024,
         help: "Connections beyond those, kept for /livez, /readyz, /health and /metrics, and to say 503 or 429 on."))
     bind(
-      at(\.requestTimeout),
+      \.requestTimeout,
       .duration(
         "\(section).request_timeout", in: .milliseconds(100) ... .seconds(3600),
         help: "Time for a connection's first request head, and for each request's body; slower ones are cut off."))
     bind(
-      at(\.idleTimeout),
+      \.idleTimeout,
       .duration(
         "\(section).idle_timeout", in: .milliseconds(100) ... .seconds(3600),
         help: "Time from an answer to the end of the next request's head on the same connection, after which it is closed."))
