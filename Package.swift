@@ -55,7 +55,8 @@ let package = Package(
     .target(name: "Expressions", dependencies: ["Events"], swiftSettings: strict),
     .target(name: "Aggregates", dependencies: ["Events", "Expressions"], swiftSettings: strict),
     .target(name: "Views", dependencies: ["Events", "Expressions", "Aggregates", yams], swiftSettings: strict),
-    .target(name: "Log", dependencies: ["Events", "CZlib", logging, metrics], swiftSettings: strict),
+    .target(name: "Producers", dependencies: ["Events"], swiftSettings: strict),
+    .target(name: "Log", dependencies: ["Events", "Producers", "CZlib", logging, metrics], swiftSettings: strict),
     .target(name: "HTTPClient", dependencies: [nioCore, nioPosix, nioHTTP1], swiftSettings: strict),
     .target(name: "WebSocket", dependencies: ["CZlib", nioCore, nioHTTP1], swiftSettings: strict),
     .target(name: "Sockets", dependencies: ["CEpoll"], swiftSettings: strict),
@@ -121,6 +122,9 @@ let package = Package(
       ],
       path: "Benchmarks", swiftSettings: strict),
     .target(name: "TestSupport", dependencies: ["Events", "Aggregates"], path: "Tests/TestSupport", swiftSettings: strict),
+    .target(
+      name: "LogTestSupport", dependencies: ["Events", "Log", "Wire", "Serving", nioPosix, logging], path: "Tests/LogTestSupport",
+      swiftSettings: strict),
     .testTarget(name: "EventsTests", dependencies: ["Events", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "WebSocketTests",
@@ -132,7 +136,9 @@ let package = Package(
     .testTarget(
       name: "ViewsTests", dependencies: ["Views", "Expressions", "Aggregates", "Events", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "LogTests", dependencies: ["Log", "Wire", "Serving", "Events", "TestSupport", nioPosix], swiftSettings: strict),
+      name: "LogTests",
+      dependencies: ["Log", "Producers", "LogTestSupport", "Wire", "Serving", "Events", "TestSupport", nioPosix],
+      swiftSettings: strict),
     .testTarget(
       name: "ServingTests", dependencies: ["Serving", "Events", "TestSupport", nioCore, nioHTTP1], swiftSettings: strict),
     .testTarget(
@@ -155,7 +161,8 @@ let package = Package(
     .testTarget(
       name: "WireTests",
       dependencies: [
-        "Wire", "Serving", "Log", "Compute", "Expressions", "Aggregates", "Views", "Events", "TestSupport", nioCore, nioPosix,
+        "Wire", "Serving", "Log", "LogTestSupport", "Compute", "Expressions", "Aggregates", "Views", "Events", "TestSupport",
+        nioCore, nioPosix,
         nioHTTP1, logging,
       ],
       swiftSettings: strict),

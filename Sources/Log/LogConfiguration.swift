@@ -1,4 +1,5 @@
 import Events
+import Producers
 
 /// What a log is opened with. Values outside of their bounds are a programmer's mistake: whoever reads settings checks them
 /// first.
@@ -25,27 +26,10 @@ public struct LogConfiguration: Sendable, Hashable {
       self.age = age
       self.bytes = bytes
     }
-
-    /// The latest time of what is too old; nil when nothing is.
-    func expiry(at now: Timestamp) -> Timestamp? {
-      guard let age else { return nil }
-      let (past, overflow) = now.nanoseconds.subtractingReportingOverflow(age.nanoseconds)
-      return overflow ? nil : Timestamp(nanoseconds: past)
-    }
-
-    /// Whether a partition's oldest segment may go.
-    /// - Parameters:
-    ///   - partitionBytes: Of all the partition's segments.
-    ///   - now: The log's time.
-    ///   - floor: What earlier append times count as.
-    func isSurplus(_ segment: SegmentSummary, partitionBytes: Int, at now: Timestamp, floor: Timestamp?) -> Bool {
-      if let expiry = expiry(at: now), max(segment.lastAppendTime, floor ?? segment.lastAppendTime) < expiry { return true }
-      return bytes.map { partitionBytes > $0 } ?? false
-    }
   }
 
   public static let segmentBytesRange = 1 << 20...4 << 30
-  public static let dedupIdentitiesRange = 1...1 << 24
+  public static let dedupIdentitiesRange = IdentityWindow.identitiesRange
 
   /// The data folder; the log lives in its `log` subfolder.
   public var directory: String
@@ -90,15 +74,5 @@ public struct LogConfiguration: Sendable, Hashable {
       dedupWindow >= .zero && diskReserveBytes >= 0 && pendingBytesMax > 0 && pendingBatchesMax > 0 && groupBytesMax > 0
         && recentBytesMax >= 0)
     if case .interval(let interval) = sync { precondition(interval > .zero, "sync interval") }
-  }
-}
-
-extension Duration {
-  /// Whole nanoseconds, held to what 64 bits carry.
-  var nanoseconds: Int64 {
-    let (seconds, attoseconds) = components
-    let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    let (total, overflowAgain) = scaled.addingReportingOverflow(attoseconds / 1_000_000_000)
-    return overflow || overflowAgain ? (seconds < 0 ? .min : .max) : total
   }
 }

@@ -34,8 +34,7 @@ final class QueryAnswers: Sendable {
   init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, logger: Logger, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
-    ingest: @escaping @Sendable () async -> IngestReport? = { nil },
-    rejects: @escaping @Sendable () async throws(LogError) -> [RecentRejects.Entry] = { [] },
+    reports: (any IngestReports)? = nil,
     instances: @escaping @Sendable () async -> ServiceInstances = { ServiceInstances() }, gate: AccessGate = .open,
     now: @escaping @Sendable () -> Timestamp = QueryAnswers.settledNow()
   ) {
@@ -62,12 +61,12 @@ final class QueryAnswers: Sendable {
           case .ended: logger.notice("SQL: a statement that was answered 504 has ended")
           }
         }))
-    ledger = LedgerAnswers(source: source, log: log, ingest: ingest)
+    ledger = LedgerAnswers(source: source, log: log, reports: reports)
     events = EventAnswers(
       log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,
       answerBytesMax: configuration.eventsAnswerBytesMax)
-    overview = OverviewAnswers(store: store, admin: admin, log: log, probe: probe, ingest: ingest, now: now)
-    self.rejects = RejectAnswers(rejects: rejects, ingest: ingest)
+    overview = OverviewAnswers(store: store, admin: admin, log: log, probe: probe, reports: reports, now: now)
+    self.rejects = RejectAnswers(reports: reports)
     self.admin = AdminAnswers(admin: admin, rowsMax: configuration.rowsMax)
     self.probe = probe
     self.instances = instances

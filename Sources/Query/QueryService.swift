@@ -37,8 +37,7 @@ public final class QueryService: Sendable {
   ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
   ///   - late: Who keeps late events; nil where nobody does.
   ///   - adHoc: Who computes aggregations once; nil where nobody does.
-  ///   - ingest: What all ingest processes have counted; nil while none is known.
-  ///   - rejects: What ingest processes have rejected last, the newest first.
+  ///   - reports: What ingest has counted and rejected; nil where no ingest is known.
   ///   - instances: Every instance of every service; none where all run in one process.
   ///   - gate: Tells who asks.
   ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
@@ -47,8 +46,7 @@ public final class QueryService: Sendable {
   public init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
-    ingest: @escaping @Sendable () async -> IngestReport? = { nil },
-    rejects: @escaping @Sendable () async throws(LogError) -> [RecentRejects.Entry] = { [] },
+    reports: (any IngestReports)? = nil,
     instances: @escaping @Sendable () async -> ServiceInstances = { ServiceInstances() }, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, logger: Logger
   ) {
@@ -56,7 +54,7 @@ public final class QueryService: Sendable {
     self.logger = logger
     let answers = QueryAnswers(
       configuration: configuration, store: store, admin: admin, log: log, probe: probe, logger: logger, late: late, adHoc: adHoc,
-      ingest: ingest, rejects: rejects, instances: instances, gate: gate)
+      reports: reports, instances: instances, gate: gate)
     self.answers = answers
     self.secure = secure
     listener = HTTPListener(group: group, limits: configuration.serving)

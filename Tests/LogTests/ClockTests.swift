@@ -13,12 +13,12 @@ private final class JumpingClock: Sendable {
 
   func pass(_ duration: Duration) {
     state.withLock {
-      $0.wall += duration.nanoseconds
-      $0.steady += duration.nanoseconds
+      $0.wall += duration.nanosecondsHeld
+      $0.steady += duration.nanosecondsHeld
     }
   }
 
-  func jump(_ duration: Duration) { state.withLock { $0.wall += duration.nanoseconds } }
+  func jump(_ duration: Duration) { state.withLock { $0.wall += duration.nanosecondsHeld } }
 }
 
 @Suite("A log's time, while the system's clock jumps")

@@ -64,12 +64,12 @@ struct DamageTests {
         mayWriteIndexes: true, logger: quiet)
       do throws(LogError) {
         let recovered = try PartitionRecovery(files: partition, configuration: testConfiguration()).run()
-        let published = PublishedLog(
-          files: partition, sealed: recovered.sealed, active: recovered.active, activeFile: recovered.activeFile,
-          recentBytesMax: 0)
+        let end = recovered.active.end
+        let segments = SegmentReader(
+          files: partition, sealed: recovered.sealed, active: recovered.active, activeFile: recovered.activeFile)
         var events: [Event] = []
-        while case let batches = try published.read(from: Offset(Int64(events.count)), bytesMax: 1 << 20), !batches.isEmpty {
-          events += batches.flatMap { $0.events() }
+        while case let next = Offset(Int64(events.count)), next < end {
+          events += try segments.read(from: next, below: end, bytesMax: 1 << 20).flatMap { $0.events() }
         }
         return (events, files.contents(DamageTests.segment) ?? [])
       } catch {

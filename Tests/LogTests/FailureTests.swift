@@ -27,7 +27,7 @@ struct FailureTests {
       if case .failure(let error) = result { #expect(error.code == .poisoned) }
     }
     guard case .refusing(let error) = log.status()[0].state else { Issue.record("not refusing"); return }
-    #expect(error.code == .poisoned && error.errno == EIO)
+    #expect(error.code == .poisoned && error.place == "segment 0, errno \(EIO)")
     #expect(try await readAll(log).count == 2)
     await #expect(throws: LogError.self) { try await log.producerPositions(of: ["s"]) }
     await log.close()

@@ -18,7 +18,7 @@ final class TestClock: Sendable {
   private let value: Atomic<Int64>
   init(_ seconds: Int64 = 1_000_000) { value = Atomic(seconds * 1_000_000_000) }
   var now: Timestamp { Timestamp(nanoseconds: value.load(ordering: .relaxed)) }
-  func advance(_ duration: Duration) { value.add(duration.nanoseconds, ordering: .relaxed) }
+  func advance(_ duration: Duration) { value.add(duration.nanosecondsHeld, ordering: .relaxed) }
 }
 
 let quiet = Logger(label: "quiet") { _ in SwiftLogNoOpLogHandler() }

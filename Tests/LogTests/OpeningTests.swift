@@ -1,4 +1,5 @@
 import Events
+import Producers
 import Testing
 
 @testable import Log

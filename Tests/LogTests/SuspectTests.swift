@@ -1,4 +1,5 @@
 import Events
+import Producers
 import TestSupport
 import Testing
 

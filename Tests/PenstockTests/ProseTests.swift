@@ -11,9 +11,9 @@ private let pageWidth = 120
 /// Folders that still have the old style.
 private let pending = [
   "Sources/Compute/", "Sources/Query/", "Sources/Wire/", "Sources/Ingest/", "Sources/Serving/", "Sources/Views/",
-  "Sources/Expressions/", "Sources/Aggregates/", "Sources/Log/Partition/", "Sources/Log/Producers/",
+  "Sources/Expressions/", "Sources/Aggregates/", "Sources/Log/Partition/", "Sources/Producers/",
   "Sources/Log/LogConfiguration",
-  "Sources/Log/RetentionHold", "Sources/Log/SegmentedLog", "Sources/Events/Log/", "Sources/Events/Service/",
+  "Sources/Log/SegmentedLog", "Sources/Events/Log/", "Sources/Events/Reports/",
   "Sources/Events/Text/",
   "Sources/Events/Storage/", "Sources/Penstock/Client/", "Sources/Penstock/Configuration/", "Sources/PenstockClient/HTTP/",
   "Tests/ComputeTests/", "Tests/QueryTests/", "Tests/WireTests/", "Tests/IngestTests/", "Tests/ServingTests/",

@@ -6,6 +6,15 @@ import Views
 
 @testable import Query
 
+/// What ingest is said to have counted and rejected.
+struct FakeReports: IngestReports {
+  var report: IngestReport?
+  var rejected: Result<[RecentRejects.Entry], LogError> = .success([])
+
+  func ingest() async -> IngestReport? { report }
+  func rejects() async throws(LogError) -> [RecentRejects.Entry] { try rejected.get() }
+}
+
 /// A query service without sockets, over fakes.
 struct Asking: Sendable {
   let store: FakeStore
@@ -21,11 +30,10 @@ struct Asking: Sendable {
     self.store = store
     self.log = log
     let probe = ServiceProbe(readiness: { ServiceProbe.Readiness([("log", problem)]) }, metrics: { "penstock_up 1\n" })
-    let report = received.map { IngestReport($0) }
     answers = QueryAnswers(
       configuration: configuration, store: store, log: log, probe: probe,
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-      ingest: { report },
+      reports: received.map { FakeReports(report: IngestReport($0)) },
       now: { Asking.now })
   }
 

@@ -216,7 +216,7 @@ func corruptPartition() async throws {
   asking.log.append(events(6, count: 60))
   let partition = asking.log.partition(of: "s0")
   asking.log.partitions.withLock {
-    $0[partition.index].error = LogError(.corrupt, partition: partition, segment: Offset(0), position: 4711, "bad checksum")
+    $0[partition.index].error = LogError(.corrupt, partition: partition, place: "segment 0, byte 4711", "bad checksum")
   }
   let reply = await asking.get("/v1/events", [("source", "s0")])
   #expect(reply.status == 500)

@@ -12,7 +12,7 @@ import Testing
       at: Timestamp(nanoseconds: 1_000_000_000))
     rejects.note(
       EventReject(.fenced, "why"), RejectedEvent(message: 4, event: 2, source: "b"), at: Timestamp(nanoseconds: 2_000_000_000))
-    let answers = RejectAnswers { rejects.newestFirst() }
+    let answers = RejectAnswers(reports: FakeReports(rejected: .success(rejects.newestFirst())))
     let all = String(decoding: try await answers.answer("").bytes, as: UTF8.self)
     #expect(
       all == #"{"rejects":[{"time":"1970-01-01T00:00:02Z","code":"fenced","detail":"why","source":"b","message_number":4,"#
@@ -28,7 +28,7 @@ import Testing
 
   @Test("a log that does not answer is a 503")
   func away() async throws {
-    let answers = RejectAnswers { () throws(LogError) in throw LogError(.unavailable, "no answer from the log") }
+    let answers = RejectAnswers(reports: FakeReports(rejected: .failure(LogError(.unavailable, "no answer from the log"))))
     do throws(QueryFailure) {
       _ = try await answers.answer("")
       Issue.record("answered without a log")

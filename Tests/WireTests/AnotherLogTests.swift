@@ -1,4 +1,5 @@
 import Events
+import LogTestSupport
 import TestSupport
 import Testing
 
@@ -33,7 +34,7 @@ struct AnotherLogTests {
     #expect(throws: LogError.self) { try several[0].result.get() }
     #expect(log.replacement?.code == .anotherLog)
     #expect(await log.problem()?.contains("restart this process") == true)
-    await #expect(throws: LogError.self) { try await log.report(needs: OffsetVector([partition: Offset(1)])) }
+    await #expect(throws: LogError.self) { try await log.reports.report(needs: OffsetVector([partition: Offset(1)])) }
     #expect(try await second.storage.bounds(of: partition).highWatermark == .zero)
 
     first.dialler.set([instance])

@@ -1,4 +1,5 @@
 import Events
+import LogTestSupport
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -55,17 +56,14 @@ private final class HeldRoutes: WireRoutes {
 }
 
 /// A log of which some partitions refuse what they are given.
-private final class RefusingLog: EventLog {
-  let log: SegmentedLog
+private final class RefusingLog: ForwardingLog {
+  let log: any EventLog
   let refused: Mutex<[PartitionID: LogError.Code]>
 
-  init(_ log: SegmentedLog, _ refused: [PartitionID: LogError.Code]) {
+  init(_ log: any EventLog, _ refused: [PartitionID: LogError.Code]) {
     self.log = log
     self.refused = Mutex(refused)
   }
-
-  var partitionCount: Int { log.partitionCount }
-  var identity: LogIdentity { log.identity }
 
   func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
     if let code = refused.withLock({ $0[batch.partition] }) {
@@ -73,26 +71,6 @@ private final class RefusingLog: EventLog {
     }
     log.append(batch, completion: completion)
   }
-
-  nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
-    -> [ColumnBatch]
-  { try await log.read(partition, from: start, bytesMax: bytesMax) }
-
-  nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
-    try await log.bounds(of: partition)
-  }
-
-  nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
-    try await log.waitForAppend(past: positions)
-  }
-
-  nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [UTF8Text: ProducerPosition] {
-    try await log.producerPositions(of: sources)
-  }
-
-  nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
-    -> Offset?
-  { try await log.firstOffset(of: partition, atOrAfter: time) }
 }
 
 /// What became of the batches offered, by partition, in the order told.

@@ -1,5 +1,6 @@
 import Compute
 import Events
+import LogTestSupport
 import Serving
 import TestSupport
 import Testing

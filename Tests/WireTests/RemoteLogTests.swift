@@ -1,4 +1,5 @@
 import Events
+import LogTestSupport
 import Logging
 import NIOPosix
 import Serving
@@ -10,55 +11,6 @@ import Testing
 @testable import Wire
 
 let quiet = Logger(label: "quiet") { _ in SwiftLogNoOpLogHandler() }
-
-/// A log served over plain sockets that can be restarted, on another port each time.
-actor ServedLog {
-  static let group = MultiThreadedEventLoopGroup.singleton
-
-  let dialler = LoopbackDialler(service: "log", [])
-  let client: WireClient
-  private let configuration: LogConfiguration
-  private(set) var storage: SegmentedLog
-  private(set) var instance = LoopbackDialler.Instance(id: "none", port: 0)
-  private var server: WireServer
-
-  init(_ configuration: LogConfiguration) async throws {
-    self.configuration = configuration
-    storage = try await SegmentedLog.open(configuration, logger: quiet)
-    client = WireClient(dialler: dialler, group: ServedLog.group)
-    server = ServedLog.server(storage)
-    try await listen()
-  }
-
-  private static func server(_ log: SegmentedLog) -> WireServer {
-    WireServer(
-      name: "log", host: "127.0.0.1", port: 0, group: group, routes: LogRoutes(log: log),
-      probe: ServiceProbe(readiness: { ServiceProbe.Readiness([]) }, metrics: { "" }), logger: quiet)
-  }
-
-  private func listen() async throws {
-    let port = try #require(try await server.start()?.port)
-    instance = .init(id: "log-\(port)", port: port)
-    dialler.set([instance])
-  }
-
-  /// Cuts every connection, answered or not, and opens the same files anew.
-  func restart() async throws {
-    dialler.set([])
-    dialler.cutConnections()
-    await server.shutDown(timeout: .seconds(2))
-    await storage.close()
-    storage = try await SegmentedLog.open(configuration, logger: quiet)
-    server = ServedLog.server(storage)
-    try await listen()
-  }
-
-  func stop() async {
-    await client.close()
-    await server.shutDown(timeout: .seconds(2))
-    await storage.close()
-  }
-}
 
 func event(_ source: String, sequence: UInt64? = nil, id: String? = nil, value: Int64 = 0) -> Event {
   Event(

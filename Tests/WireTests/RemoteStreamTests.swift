@@ -1,6 +1,7 @@
 import Compute
 import Events
 import Log
+import LogTestSupport
 import Serving
 import TestSupport
 import Testing

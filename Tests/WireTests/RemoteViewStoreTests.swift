@@ -1,5 +1,6 @@
 import Compute
 import Events
+import LogTestSupport
 import NIOCore
 import Serving
 import TestSupport

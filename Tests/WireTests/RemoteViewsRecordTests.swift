@@ -1,4 +1,5 @@
 import Events
+import LogTestSupport
 import NIOCore
 import NIOHTTP1
 import Serving

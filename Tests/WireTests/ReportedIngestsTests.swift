@@ -1,4 +1,5 @@
 import Events
+import LogTestSupport
 import TestSupport
 import Testing
 
@@ -17,14 +18,14 @@ import Testing
     let directory = try TemporaryDirectory()
     let served = try await ServedLog(LogConfiguration(directory: directory.path))
     let log = try await RemoteLog.connect(served.client, logger: quiet)
-    #expect(try await log.ingest() == nil)
+    #expect(await log.reports.ingest() == nil)
     for (told, instance) in [
       (report(5), "a"), (report(10, acks: [(0.001, 3), (.infinity, 4)]), "a"),
       (report(20, acks: [(0.001, 5), (.infinity, 5)]), "b"),
     ] {
-      #expect(try await log.report(told, RecentRejects(), after: 0, of: instance) == 0)
+      #expect(try await log.reports.report(told, RecentRejects(), after: 0, of: instance) == 0)
     }
-    let sum = try #require(try await log.ingest())
+    let sum = try #require(await log.reports.ingest())
     #expect(sum.events == ReceivedEvents(received: 30, appended: 28, duplicates: 0, rejected: 2))
     #expect(sum.connections == 4)
     #expect(sum.rejects == [.fenced: 2])

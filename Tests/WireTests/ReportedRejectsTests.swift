@@ -1,4 +1,5 @@
 import Events
+import LogTestSupport
 import TestSupport
 import Testing
 
@@ -23,19 +24,19 @@ import Testing
     let directory = try TemporaryDirectory()
     let served = try await ServedLog(LogConfiguration(directory: directory.path))
     let log = try await RemoteLog.connect(served.client, logger: quiet)
-    #expect(try await log.rejects() == [])
+    #expect(try await log.reports.rejects() == [])
     let (a, b) = (RecentRejects(), RecentRejects())
     note(a, .fenced, 2, from: 10)
     note(b, .fenced, 40, from: 100)
-    var last = try await log.report(report, a, after: 0, of: "a")
+    var last = try await log.reports.report(report, a, after: 0, of: "a")
     #expect(last == 2)
-    #expect(try await log.report(report, b, after: 0, of: "b") == 40)
+    #expect(try await log.reports.report(report, b, after: 0, of: "b") == 40)
     note(a, .tooDeep, 1, from: 500)
-    last = try await log.report(report, a, after: last, of: "a")
+    last = try await log.reports.report(report, a, after: last, of: "a")
     #expect(last == 3)
     // Told twice, as after a lost answer.
-    #expect(try await log.report(report, a, after: 2, of: "a") == 3)
-    let rejects = try await log.rejects()
+    #expect(try await log.reports.report(report, a, after: 2, of: "a") == 3)
+    let rejects = try await log.reports.rejects()
     #expect(rejects == (a.newestFirst() + b.newestFirst()).sorted { $0.isNewer(than: $1) })
     #expect(
       rejects.count == 3 + RecentRejects.perCodeMax
@@ -50,19 +51,19 @@ import Testing
     let log = try await RemoteLog.connect(served.client, logger: quiet)
     let rejects = RecentRejects()
     note(rejects, .fenced, 3, from: 1)
-    var last = try await log.report(report, rejects, after: 0, of: "a")
+    var last = try await log.reports.report(report, rejects, after: 0, of: "a")
     try await served.restart()
     note(rejects, .fenced, 1, from: 9)
     // Connections of before the restart may end first.
     #expect(
       await eventually {
-        do throws(LogError) { last = try await log.report(report, rejects, after: last, of: "a") } catch { return false }
+        do throws(LogError) { last = try await log.reports.report(report, rejects, after: last, of: "a") } catch { return false }
         return last == 0
       })
-    #expect(try await log.rejects() == [])
-    last = try await log.report(report, rejects, after: last, of: "a")
+    #expect(try await log.reports.rejects() == [])
+    last = try await log.reports.report(report, rejects, after: last, of: "a")
     #expect(last == 4)
-    #expect(try await log.rejects() == rejects.newestFirst())
+    #expect(try await log.reports.rejects() == rejects.newestFirst())
     await served.stop()
   }
 

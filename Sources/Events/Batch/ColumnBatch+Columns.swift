@@ -133,12 +133,7 @@ public struct EventIdentity: Hashable, Sendable {
     // A source's length tells ("a", "bc") from ("ab", "c").
     withUnsafeBytes(of: UInt64(source.count).littleEndian) { mix($0) }
     mix(id)
-    func finish(_ value: UInt64) -> UInt64 {
-      var hash = (value ^ (value &>> 33)) &* 0xff51_afd7_ed55_8ccd
-      hash = (hash ^ (hash &>> 33)) &* 0xc4ce_b9fe_1a85_ec53
-      return hash ^ (hash &>> 33)
-    }
-    high = finish(a)
-    low = finish(b)
+    high = mixed(a)
+    low = mixed(b)
   }
 }

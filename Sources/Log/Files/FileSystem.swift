@@ -82,6 +82,9 @@ public struct IOFailure: Error, Hashable, Sendable, CustomStringConvertible {
     self.errno = errno
   }
 
+  /// Whether the disk, or the writer's share of it, has no room left.
+  var isFull: Bool { errno == noSpaceErrno || errno == quotaErrno }
+
   public var description: String { "\(call) of \(path) failed: \(errorText(errno))" }
 }
 

@@ -37,7 +37,7 @@ private struct DispatchSerial: SerialQueue {
 
   func async(_ work: @escaping @Sendable () -> Void) { queue.async(execute: work) }
   func async(after delay: Duration, _ work: @escaping @Sendable () -> Void) {
-    queue.asyncAfter(deadline: .now() + .nanoseconds(Int(clamping: delay.nanoseconds)), execute: work)
+    queue.asyncAfter(deadline: .now() + .nanoseconds(Int(clamping: delay.nanosecondsHeld)), execute: work)
   }
   func resume(_ work: @escaping @Sendable () -> Void) { queue.async(execute: work) }
   func checkIsolated() { dispatchPrecondition(condition: .onQueue(queue)) }

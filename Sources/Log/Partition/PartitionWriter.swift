@@ -1,11 +1,15 @@
 import Events
 import Logging
+import Producers
 
-/// The one who writes a partition: takes all that waits, writes it, syncs once, publishes and acknowledges it.
+/// The one who decides for a partition: takes all that waits, leaves duplicates out, gives the rest offsets, has the store append and sync
+/// it once, shows it to readers and acknowledges it.
 ///
-/// Lives on a serial queue of its own and blocks it with system calls, never holding a lock meanwhile. After any failure of a
-/// write or sync it acknowledges nothing more: what is on disk is unknown until the partition is opened anew. But for one: a write that
-/// finds the disk full is cut off again, and the writer goes on once there is room (PartitionWriter+DiskFull.swift).
+/// Lives on a serial queue of its own, which the store's calls block, never holding a lock meanwhile. After any failure of an append or
+/// sync it acknowledges nothing more: what is kept is unknown until the partition is opened anew. But for one: an append that
+/// finds no room is taken back, and the writer goes on once there is room (PartitionWriter+Room.swift).
+///
+/// Holds at every step: written ≤ `nextOffset`; high watermark ≤ written; each batch's rows = appended + duplicates + fenced.
 actor PartitionWriter {
   /// Batches written and synced together.
   private struct Group {
@@ -15,97 +19,58 @@ actor PartitionWriter {
     var bytes = 0
     var events = 0
     var outcomes: [(completion: @Sendable (Result<AppendReceipt, LogError>) -> Void, receipt: AppendReceipt)] = []
-  }
 
-  /// Why a group or a roll did not come about.
-  enum Failure: Error {
-    /// The disk has no room; nothing that was acknowledged is touched, and what was written can be cut off.
-    case full(LogError)
-    /// What is on disk is unknown.
-    case fatal(LogError)
-
-    var error: LogError {
-      switch self {
-      case .full(let error), .fatal(let error): error
+    /// Whether the batches follow one another from `start` to `end`, and the sums are theirs.
+    func isDense(from start: Offset, to end: Offset) -> Bool {
+      var next = start
+      for batch in placed {
+        guard batch.baseOffset == next, batch.header.appendTime == appendTime else { return false }
+        next = batch.endOffset
       }
-    }
-
-    /// Of a call whose failure for want of room changes nothing else.
-    init(_ error: LogError) {
-      self = error.errno == noSpaceErrno || error.errno == quotaErrno ? .full(error) : .fatal(error)
+      return next == end && events == start.distance(to: end) && bytes == placed.reduce(0) { $0 + $1.encoded.count }
     }
   }
-
-  /// Batches below this are gathered, so that a group of small ones is one write.
-  static let gatheredBytesMax = 256 << 10
-  static let stagingBytesMax = 1 << 20
 
   nonisolated let executor: WriterExecutor
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
+  let partition: PartitionID
   let configuration: LogConfiguration
-  let files: PartitionFiles
+  let store: any PartitionStore
   let queue: AppendQueue
-  let published: PublishedLog
+  private let tail: PartitionTail
   private let waiters: AppendWaiters
   let metrics: LogMetrics
-  let disk: DiskReserve
+  let logger: Logger
   private let clock: LogClock
 
-  var activeFile: any File
-  let markerFile: any File
-  /// The log's `meta`.
-  let metaFile: any File
-  /// As it stands there; nil when it is not known to.
-  var note: PartitionNote?
-  /// Which sealed segments are looked at next.
-  var nextLook = 0
-  /// Bytes written to the active segment.
-  var position: Int
-  /// When its first batch was appended; nil while it is empty.
-  var activeSince: Timestamp?
   private(set) var nextOffset: Offset
   private(set) var lastAppendTime: Timestamp
   private(set) var producers: ProducerState
   /// Whether appends are refused until the disk has room.
   var isDiskFull = false
   private(set) var isClosed = false
-  /// Written, acknowledged, not yet synced; only under `sync: interval`.
+  /// Appended, acknowledged, not yet synced; only under `sync: interval`.
   private var unsynced: [ColumnBatch] = []
   private var unsyncedBytes = 0
   private var isSyncScheduled = false
-  private var staging: [UInt8] = []
-  var isMarkerFailing = false
   private var forgottenCounted = 0
-  /// Once a segment could not be removed, none is until the partition is opened anew.
-  var removalFailure: LogError?
   private(set) var poison: LogError?
 
-  var partition: PartitionID { files.partition }
-  var logger: Logger { files.logger }
-
-  init(
-    _ recovered: consuming PartitionRecovery.Recovered, configuration: LogConfiguration, files: PartitionFiles,
-    queue: AppendQueue, published: PublishedLog, waiters: AppendWaiters, metrics: LogMetrics,
-    disk: DiskReserve, metaFile: any File, scheduler: any LogScheduler, clock: LogClock
-  ) {
-    executor = WriterExecutor(scheduler.makeQueue(label: "penstock.log.\(files.partition)"))
-    self.configuration = configuration
-    self.files = files
+  init(_ opened: sending OpenedStore, queue: AppendQueue, tail: PartitionTail, _ shared: LogPartitions.Shared) {
+    partition = tail.partition
+    executor = WriterExecutor(shared.scheduler.makeQueue(label: "penstock.log.\(tail.partition)"))
+    configuration = shared.configuration
+    store = opened.store
     self.queue = queue
-    self.published = published
-    self.waiters = waiters
-    self.metrics = metrics
-    self.disk = disk
-    self.metaFile = metaFile
-    self.clock = clock
-    activeFile = recovered.activeFile
-    markerFile = recovered.markerFile
-    position = recovered.active.segmentBytes
-    activeSince = recovered.activeSince
-    nextOffset = recovered.active.end
-    lastAppendTime = recovered.lastAppendTime
-    producers = recovered.producers
+    self.tail = tail
+    waiters = shared.waiters
+    metrics = shared.metrics
+    logger = shared.logger
+    clock = shared.clock
+    nextOffset = opened.end
+    lastAppendTime = opened.lastAppendTime
+    producers = opened.producers
   }
 
   /// Sees to it that what waits in the queue is written soon. Cheap; any thread.
@@ -134,18 +99,17 @@ actor PartitionWriter {
     guard poison == nil else { return }
     do throws(LogError) {
       if configuration.sync != .always { try syncUnsynced() }
-      try placing(partition) { () throws(IOFailure) in try markerFile.syncData() }
-      try writeNote(start: published.bounds.startOffset, end: published.highWatermark)
+      try store.close()
     } catch {
-      logger.error("partition is not closed cleanly", metadata: files.place("failure", "\(error)"))
+      logger.error("partition is not closed cleanly", metadata: place("failure", error))
     }
   }
 
   // MARK: Appending
 
   private func append(_ pending: [PendingAppend]) {
-    guard disk.claim(pending.reduce(0) { $0 + $1.bytes }) else {
-      let error = suspend(nil)
+    if let shortage = store.shortage(of: pending.reduce(0) { $0 + $1.bytes }, isFresh: false) {
+      let error = suspend(LogError(.diskFull, partition: partition, shortage))
       for append in pending { append.completion(.failure(error)) }
       failWaiting(error)
       return
@@ -153,14 +117,14 @@ actor PartitionWriter {
     var pending = pending
     var next = 0
     var group = Group()
-    do throws(Failure) {
-      if let poison { throw Failure.fatal(poison) }
+    do throws(StoreFailure) {
+      if let poison { throw StoreFailure.fatal(poison) }
       group.appendTime = nextAppendTime()
       while next < pending.count {
         let bytes = pending[next].bytes
-        if position + group.bytes > 0, position + group.bytes + bytes > configuration.segmentBytesMax {
+        if store.isRollDue(before: bytes, behind: group.bytes) {
           try commit(&group)
-          if position > 0 { try roll() }
+          try roll()
           group.appendTime = nextAppendTime()
         }
         // Taken out of the array, so that placing it patches its bytes and not a copy of them.
@@ -179,14 +143,17 @@ actor PartitionWriter {
 
   /// After a group or a roll has failed: cuts off what was written if that is safe, and poisons the partition if not.
   /// - Returns: What to tell those who wait.
-  func giveUp(_ failure: Failure, isGroupBegun: Bool) -> LogError {
-    guard case .full(let cause) = failure else {
-      poison(with: failure.error)
-      return failure.error
+  func giveUp(_ failure: StoreFailure, isGroupBegun: Bool) -> LogError {
+    let cause: LogError
+    switch failure {
+    case .full(let error): cause = error
+    case .fatal(let error):
+      poison(with: error)
+      return error
     }
     if isGroupBegun {
       do throws(LogError) {
-        producers = try cutOffUnacknowledged()
+        producers = try store.takeBack()
         nextOffset = written
         forgottenCounted = producers.identities.forgottenEarly
       } catch {
@@ -197,8 +164,8 @@ actor PartitionWriter {
     return suspend(cause)
   }
 
-  /// The offset after the last batch that is written and acknowledged.
-  private var written: Offset { unsynced.last?.endOffset ?? published.highWatermark }
+  /// The offset after the last batch that is appended and acknowledged.
+  private var written: Offset { unsynced.last?.endOffset ?? tail.highWatermark }
 
   /// Rises from group to group, whatever the clock does.
   private func nextAppendTime() -> Timestamp {
@@ -232,6 +199,7 @@ actor PartitionWriter {
     }
     let exceptions = producers.admit(batch, at: group.appendTime)
     let named = exceptions.isEmpty ? [] : producers.named(exceptions, of: batch)
+    let received = batch.count
     var kept: ColumnBatch? = batch
     if !exceptions.isEmpty {
       count(exceptions)
@@ -253,6 +221,7 @@ actor PartitionWriter {
       group.events += placed.count
       group.placed.append(placed)
     }
+    precondition(base.distance(to: nextOffset) + exceptions.count == received, "received = appended + duplicates + fenced")
     var receipt = AppendReceipt(baseOffset: base, endOffset: nextOffset, exceptions: exceptions)
     if let tag { producers.appenders.note(tag.appender, tag.number, receipt) }
     receipt.named = named
@@ -261,16 +230,14 @@ actor PartitionWriter {
 
   /// Writes and syncs a group, shows it to readers, acknowledges it, and empties it.
   /// On failure the group is left as it is: none of it is acknowledged.
-  private func commit(_ group: inout Group) throws(Failure) {
+  private func commit(_ group: inout Group) throws(StoreFailure) {
     if !group.placed.isEmpty {
-      do throws(LogError) { try write(group.placed) } catch { throw Failure(error) }
-      if position == 0 { activeSince = group.appendTime }
-      position += group.bytes
+      assert(group.isDense(from: written, to: nextOffset), "offsets are dense")
+      try store.append(group.placed)
       switch configuration.sync {
       case .always:
-        try fatally { () throws(LogError) in try sync() }
-        publish(group.placed)
-        writeMarker()
+        try fatally { () throws(LogError) in try store.sync() }
+        publish(group.placed, isDurable: true)
       case .interval(let interval):
         unsynced += group.placed
         unsyncedBytes += group.bytes
@@ -280,7 +247,7 @@ actor PartitionWriter {
           scheduleSync(after: interval)
         }
       case .never:
-        publish(group.placed)
+        publish(group.placed, isDurable: false)
       }
       metrics.appendedEvents.increment(by: group.events)
       metrics.appendedBytes.increment(by: group.bytes)
@@ -293,52 +260,15 @@ actor PartitionWriter {
     group = Group()
   }
 
-  /// Writes batches behind the active segment's last: large ones from where they are, small ones gathered.
-  private func write(_ batches: [ColumnBatch]) throws(LogError) {
-    let file = activeFile
-    var at = position
-    if batches.count == 1 {
-      return try placing(partition, activeBase) { () throws(IOFailure) in try file.writeAll(batches[0].encoded, at: at) }
-    }
-    staging.removeAll(keepingCapacity: true)
-    for batch in batches {
-      let isLarge = batch.encoded.count >= PartitionWriter.gatheredBytesMax
-      if isLarge || staging.count + batch.encoded.count > PartitionWriter.stagingBytesMax {
-        try writeStaged(&at)
-      }
-      if isLarge {
-        try placing(partition, activeBase) { () throws(IOFailure) in try file.writeAll(batch.encoded, at: at) }
-        at += batch.encoded.count
-      } else {
-        staging += batch.encoded
-      }
-    }
-    try writeStaged(&at)
-  }
-
-  private func writeStaged(_ at: inout Int) throws(LogError) {
-    guard !staging.isEmpty else { return }
-    let file = activeFile
-    let (bytes, place) = (staging, at)
-    try placing(partition, activeBase) { () throws(IOFailure) in try file.writeAll(bytes, at: place) }
-    at += staging.count
-    staging.removeAll(keepingCapacity: true)
-  }
-
-  func fatally(_ body: () throws(LogError) -> Void) throws(Failure) {
+  func fatally(_ body: () throws(LogError) -> Void) throws(StoreFailure) {
     do throws(LogError) { try body() } catch { throw .fatal(error) }
   }
 
-  private func sync() throws(LogError) {
-    let file = activeFile
-    let start = ContinuousClock.now
-    try placing(partition, activeBase) { () throws(IOFailure) in try file.syncData() }
-    metrics.fsync.recordNanoseconds((ContinuousClock.now - start).nanoseconds)
-  }
-
-  private func publish(_ batches: [ColumnBatch]) {
-    published.publish(batches)
-    waiters.wake(partition, highWatermark: published.highWatermark)
+  private func publish(_ batches: [ColumnBatch], isDurable: Bool) {
+    store.publish(batches, isDurable: isDurable)
+    tail.publish(batches)
+    waiters.wake(partition, highWatermark: tail.highWatermark)
+    precondition(tail.highWatermark <= nextOffset, "nothing is shown that has no place")
   }
 
   // MARK: Syncing later
@@ -363,11 +293,56 @@ actor PartitionWriter {
   /// Under `sync: interval` and `never`.
   func syncUnsynced() throws(LogError) {
     guard configuration.sync == .never || !unsynced.isEmpty else { return }
-    try sync()
-    if !unsynced.isEmpty { publish(unsynced) }
+    try store.sync()
+    publish(unsynced, isDurable: true)
     unsynced = []
     unsyncedBytes = 0
-    writeMarker()
+  }
+
+  // MARK: Rolling, retention, watching
+
+  /// Lets the store roll. The state of senders is that of the end then.
+  private func roll() throws(StoreFailure) {
+    if let problem = store.problem() { throw .fatal(problem) }
+    if configuration.sync != .always { try fatally { () throws(LogError) in try syncUnsynced() } }
+    try store.roll(producers, lastAppendTime: lastAppendTime)
+  }
+
+  private func rollNow() throws(LogError) {
+    do throws(StoreFailure) {
+      try roll()
+    } catch {
+      let told = giveUp(error, isGroupBegun: false)
+      failWaiting(told)
+      throw told
+    }
+  }
+
+  /// Removes from the front what the rule takes.
+  /// - Returns: How many pieces.
+  func enforce(_ rule: RetentionRule) throws(LogError) -> Int {
+    if let expiry = rule.expiry, poison == nil, !isDiskFull, store.isBegun(before: expiry) { try rollNow() }
+    guard poison == nil, try store.hasSurplus(rule) else { return 0 }
+    if try !store.renewSnapshot(producers, lastAppendTime: lastAppendTime) { try rollNow() }
+    return try store.removeSurplus(rule)
+  }
+
+  /// The partition has been opened: from now on it is known to be there.
+  func noteOpened() {
+    do throws(LogError) { try store.noteOpened() } catch { lose(error) }
+  }
+
+  /// Looks whether what the store keeps is as it made it, and takes no more appends when something is not.
+  func watch() {
+    guard poison == nil, !isClosed, let problem = store.problem() else { return }
+    lose(problem)
+  }
+
+  /// Takes no more appends: what is acknowledged would not be found again.
+  func lose(_ error: LogError) {
+    guard poison == nil, !isClosed else { return }
+    poison(with: error)
+    failWaiting(error)
   }
 
   // MARK: Failures
@@ -378,12 +353,12 @@ actor PartitionWriter {
       cause.code == .poisoned
       ? cause
       : LogError(
-        .poisoned, partition: partition, segment: cause.segment, errno: cause.errno,
+        .poisoned, partition: partition, place: cause.place,
         "an earlier write or sync failed, so what is on disk is unknown; restart to recover. It was: \(cause.detail)")
     poison = error
     queue.close(error)
     metrics.poisoned.increment()
-    logger.critical("partition takes no more appends", metadata: files.place("failure", "\(cause)"))
+    logger.critical("partition takes no more appends", metadata: place("failure", cause))
   }
 
   /// What waits behind a batch that failed fails too, once the queue takes no more: a later batch of a source must not be written where an
@@ -398,5 +373,9 @@ actor PartitionWriter {
     let duplicates = exceptions.count { $0.reason == .duplicate }
     metrics.duplicates.increment(by: duplicates)
     metrics.fenced.increment(by: exceptions.count - duplicates)
+  }
+
+  func place(_ name: String, _ value: some CustomStringConvertible) -> Logger.Metadata {
+    ["partition": "\(partition)", name: "\(value)"]
   }
 }

@@ -124,7 +124,7 @@ public actor ViewsRecordFile: ViewsRecord {
     var bytes = 0
     for index in number..<places.count {
       guard let entry = try entry(index) else {
-        throw LogError(.corrupt, position: places[index], "\(path): an entry is damaged")
+        throw LogError(.corrupt, place: filePlace(position: places[index]), "\(path): an entry is damaged")
       }
       bytes += entry.count
       if !entries.isEmpty, bytes > bytesMax { break }
@@ -156,7 +156,8 @@ public actor ViewsRecordFile: ViewsRecord {
     if file == nil { bytes = ViewsRecordFormat.header() + bytes }
     guard end + bytes.count <= ViewsRecordFile.fileBytesMax else {
       throw LogError(
-        .io, errno: tooBigErrno, "\(path) would have more than \(ViewsRecordFile.fileBytesMax) bytes: no more changes are taken")
+        .io, place: filePlace(errno: tooBigErrno),
+        "\(path) would have more than \(ViewsRecordFile.fileBytesMax) bytes: no more changes are taken")
     }
     do throws(WriteFailure) {
       try put(bytes)
@@ -183,12 +184,12 @@ public actor ViewsRecordFile: ViewsRecord {
     do throws(IOFailure) {
       if let known = self.file { file = known } else { file = try fileSystem.open(path, .create) }
     } catch {
-      throw isFull(error) ? .full(error) : .fatal(error)
+      throw error.isFull ? .full(error) : .fatal(error)
     }
     do throws(IOFailure) {
       try file.writeAll(bytes, at: end)
     } catch {
-      guard isFull(error) else { throw .fatal(error) }
+      guard error.isFull else { throw .fatal(error) }
       // Nobody was told of the bytes written. Once they are certainly cut off, another entry may be tried.
       do throws(IOFailure) {
         try file.truncate(to: end)
@@ -207,14 +208,13 @@ public actor ViewsRecordFile: ViewsRecord {
     self.file = file
   }
 
-  private func isFull(_ failure: IOFailure) -> Bool { failure.errno == noSpaceErrno || failure.errno == quotaErrno }
-
   private func told(_ error: WriteFailure) -> LogError {
     switch error {
-    case .full(let failure): return LogError(.diskFull, errno: failure.errno, failure.description)
+    case .full(let failure): return LogError(.diskFull, place: filePlace(errno: failure.errno), failure.description)
     case .fatal(let failure):
       let poisoned = LogError(
-        .poisoned, errno: failure.errno, "\(failure): no more changes of views are taken until the log is opened anew")
+        .poisoned, place: filePlace(errno: failure.errno),
+        "\(failure): no more changes of views are taken until the log is opened anew")
       self.failure = poisoned
       logger.error("\(poisoned)")
       return poisoned

@@ -87,7 +87,7 @@ struct ViewsRecordScan {
         ViewsRecordScan.entry(bytes, at: position, number: header.number) != nil
       {
         throw LogError(
-          .corrupt, position: end,
+          .corrupt, place: filePlace(position: end),
           """
           \(path) is damaged at byte \(end), with whole entries behind: restore it from a backup, or move it away, and which views there are is \
           taken from compute's state file
@@ -106,10 +106,10 @@ struct ViewsRecordScan {
       switch error {
       case .version: throw LogError(.incompatible, "\(path): \(error)")
       case .truncated: return false
-      default:
+      case .checksum, .magic, .partition, .bounds:
         // Header and first entry are written at once: without a whole entry, nobody was told of either.
         guard entry(bytes, at: ViewsRecordFormat.headerBytes, number: 0) == nil else {
-          throw LogError(.corrupt, position: 0, "\(path): \(error)")
+          throw LogError(.corrupt, place: filePlace(position: 0), "\(path): \(error)")
         }
         return false
       }

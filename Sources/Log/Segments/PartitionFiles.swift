@@ -71,6 +71,21 @@ struct PartitionFiles: Sendable {
     return nil
   }
 
+  /// Holds the segments that are there against the marker.
+  /// - Parameter bases: Ascending.
+  /// - Returns: The active one's base; nil where there is none, and none is missing.
+  func active(_ bases: [Offset], _ marker: HighWatermarkMarker?) throws(LogError) -> Offset? {
+    guard let first = bases.first else {
+      guard let marker, marker.highWatermark > .zero else { return nil }
+      throw .corrupt(partition, "no segment is there, where offsets below \(marker.highWatermark) were durable")
+    }
+    // One older than the first kept is what a power loss after retention leaves.
+    if let marker, marker.segment >= first, !bases.contains(marker.segment) {
+      throw .corrupt(partition, segment: marker.segment, "the segment is missing, where \(marker.position) bytes were durable")
+    }
+    return bases.last
+  }
+
   /// The error for a missing thing that was durable.
   func lost(_ what: String) -> LogError {
     LogError(

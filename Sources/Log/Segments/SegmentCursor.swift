@@ -5,13 +5,6 @@ import Events
 /// Reads ahead through a window, so that small batches share a system call and large ones are read straight into the array they
 /// stay in.
 struct SegmentCursor: ~Copyable {
-  /// The kind of bytes at the cursor.
-  enum Header {
-    case batch(BatchHeader)
-    case end
-    case damaged(BatchError)
-  }
-
   static let windowBytesMax = 64 << 10
 
   let file: any File
@@ -33,22 +26,31 @@ struct SegmentCursor: ~Copyable {
 
   deinit { window.deallocate() }
 
-  /// The header at the cursor. A batch that passes the limit is damaged: truncated.
-  mutating func header() throws(IOFailure) -> Header {
-    guard position < limit else { return .end }
-    guard limit - position >= BatchHeader.byteCount else { return .damaged(BatchError(.truncated, at: limit - position)) }
-    if position < windowStart || position + BatchHeader.byteCount > windowStart + windowCount { try fill() }
+  /// The header at the cursor; nil at the limit.
+  /// - Parameters:
+  ///   - partition: Whose the batch has to be; nil for anybody's.
+  ///   - expected: The offset that it has to begin with; nil for any.
+  /// - Throws: `.damaged` for a header that does not check or is another's, and for a batch that would pass the limit.
+  mutating func header(of partition: PartitionID? = nil, at expected: Offset? = nil) throws(ReadFailure) -> BatchHeader? {
+    guard position < limit else { return nil }
+    guard limit - position >= BatchHeader.byteCount else { throw .damaged(BatchError(.truncated, at: limit - position)) }
+    if position < windowStart || position + BatchHeader.byteCount > windowStart + windowCount {
+      do throws(IOFailure) { try fill() } catch { throw .io(error) }
+    }
     guard position + BatchHeader.byteCount <= windowStart + windowCount else {
       // The file is shorter than the limit says.
-      return .damaged(BatchError(.truncated, at: windowStart + windowCount - position))
+      throw .damaged(BatchError(.truncated, at: windowStart + windowCount - position))
     }
     do throws(BatchError) {
       let start = position - windowStart
       let header = try BatchHeader(parsing: UnsafeRawBufferPointer(rebasing: window[start..<start + BatchHeader.byteCount]))
-      guard header.batchBytes <= limit - position else { return .damaged(BatchError(.truncated, at: limit - position)) }
-      return .batch(header)
+      guard header.batchBytes <= limit - position else { throw BatchError(.truncated, at: limit - position) }
+      guard partition ?? header.partition == header.partition, expected ?? header.baseOffset == header.baseOffset else {
+        throw BatchError(.bounds, at: 6)
+      }
+      return header
     } catch {
-      return .damaged(error)
+      throw .damaged(error)
     }
   }
 

@@ -22,50 +22,38 @@ enum SegmentScan {
     throws(IOFailure) -> (index: SparseIndex, stop: Stop)
   {
     var index = SparseIndex(base: base)
-    var cursor = SegmentCursor(file, from: 0, to: limit)
-    while true {
-      switch try cursor.header() {
-      case .end:
-        return (index, Stop(segment: base, position: cursor.position, offset: index.end))
-      case .damaged(let damage):
-        return (index, Stop(segment: base, position: cursor.position, offset: index.end, damage: damage))
-      case .batch(let header):
-        guard header.partition == partition, header.baseOffset == index.end else {
-          return (index, Stop(segment: base, position: cursor.position, offset: index.end, damage: BatchError(.bounds, at: 6)))
-        }
-        index.append(header, interval: interval)
-        cursor.skip(header)
-      }
+    let stop = try walk(file, partition, base, limit) { (cursor, header) throws(ReadFailure) in
+      index.append(header, interval: interval)
+      cursor.skip(header)
     }
+    return (index, stop)
   }
 
   /// Reads and checks whole batches.
   static func batches(
     _ file: any File, partition: PartitionID, base: Offset, limit: Int, body: (ColumnBatch) -> Void
   ) throws(IOFailure) -> Stop {
-    var expected = base
+    try walk(file, partition, base, limit) { (cursor, header) throws(ReadFailure) in body(try cursor.batch(header)) }
+  }
+
+  private static func walk(
+    _ file: any File, _ partition: PartitionID, _ base: Offset, _ limit: Int,
+    _ step: (inout SegmentCursor, BatchHeader) throws(ReadFailure) -> Void
+  ) throws(IOFailure) -> Stop {
     var cursor = SegmentCursor(file, from: 0, to: limit)
-    while true {
-      switch try cursor.header() {
-      case .end:
-        return Stop(segment: base, position: cursor.position, offset: expected)
-      case .damaged(let damage):
-        return Stop(segment: base, position: cursor.position, offset: expected, damage: damage)
-      case .batch(let header):
-        guard header.partition == partition, header.baseOffset == expected else {
-          return Stop(segment: base, position: cursor.position, offset: expected, damage: BatchError(.bounds, at: 6))
-        }
-        do throws(ReadFailure) {
-          body(try cursor.batch(header))
-          expected = header.endOffset
-        } catch {
-          switch error {
-          case .io(let failure): throw failure
-          case .damaged(let damage):
-            return Stop(segment: base, position: cursor.position, offset: expected, damage: damage, header: header)
-          }
-        }
+    var stop = Stop(segment: base, position: 0, offset: base)
+    do throws(ReadFailure) {
+      while let header = try cursor.header(of: partition, at: stop.offset) {
+        stop.header = header
+        try step(&cursor, header)
+        stop = Stop(segment: base, position: cursor.position, offset: header.endOffset)
+      }
+    } catch {
+      switch error {
+      case .io(let failure): throw failure
+      case .damaged(let damage): stop.damage = damage
       }
     }
+    return stop
   }
 }

@@ -129,7 +129,7 @@ public final class LogRepair: Sendable {
   private func planBegin(_ scene: Scene, behind last: PartitionVerification.Break) throws(LogError) -> RepairPlan {
     guard let begin = scene.bases.first(where: { $0 > last.segment }) else {
       throw LogError(
-        .incompatible, partition: scene.partition, segment: last.segment,
+        .incompatible, partition: scene.partition, place: filePlace(segment: last.segment),
         "the damage is in the last segment, so nothing behind it can be kept: keep what lies before")
     }
     return planBegin(scene, at: begin, lostFrom: scene.bases[0], moved: scene.names { $0 < begin })

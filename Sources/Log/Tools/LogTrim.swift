@@ -1,4 +1,5 @@
 import Events
+import Producers
 
 extension StoredPartition {
   /// The first segments that retention would remove if it waited for no reader. Never the active one.
@@ -9,10 +10,11 @@ extension StoredPartition {
   public func surplus(
     _ retention: LogConfiguration.Retention, at now: Timestamp, floor: Timestamp? = nil
   ) -> [SegmentSummary] {
+    let rule = RetentionRule(retention: retention, now: now, floor: floor)
     var left = bytes
     var surplus: [SegmentSummary] = []
     for segment in segments.dropLast() {
-      guard retention.isSurplus(segment, partitionBytes: left, at: now, floor: floor) else { break }
+      guard rule.takes(end: segment.end, lastAppendTime: segment.lastAppendTime, partitionBytes: left) else { break }
       left -= segment.bytes
       surplus.append(segment)
     }

@@ -13,7 +13,8 @@ public final class MetaRepair: Sendable {
   public init(directory: String, fileSystem: any FileSystem = PosixFileSystem()) throws(LogError) {
     folder = LogFolder(directory: directory, fileSystem: fileSystem)
     guard try !folder.made().isEmpty else {
-      throw LogError(.io, errno: missingErrno, "there are no partitions in \(folder.paths.root): name the data folder")
+      throw LogError(
+        .io, place: filePlace(errno: missingErrno), "there are no partitions in \(folder.paths.root): name the data folder")
     }
     lock = try folder.takeLock()
   }
@@ -50,8 +51,10 @@ public final class MetaRepair: Sendable {
       guard let base = bases.min() else { return nil }
       let file = try folder.fileSystem.open(paths.segment(base), .read)
       var cursor = SegmentCursor(file, from: 0, to: try file.size())
-      guard case .batch(let header) = try cursor.header() else { return nil }
-      do throws(ReadFailure) { return try cursor.batch(header) } catch {
+      do throws(ReadFailure) {
+        guard let header = try cursor.header() else { return nil }
+        return try cursor.batch(header)
+      } catch {
         // A damaged partition says nothing about the number.
         if case .io(let failure) = error { throw failure }
         return nil

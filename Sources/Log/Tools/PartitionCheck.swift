@@ -1,4 +1,5 @@
 import Events
+import Producers
 
 /// A fault in a partition, and its file and position.
 public struct LogFinding: Hashable, Sendable, CustomStringConvertible {
@@ -73,7 +74,7 @@ struct PartitionCheck {
         // Beside a writer, a file may change between two looks: findings count if nothing has changed.
         if try fingerprint(files) == before { return check.result }
       } catch {
-        guard error.errno == missingErrno, try fingerprint(files) != before else { throw error }
+        guard error.code == .io, try fingerprint(files) != before else { throw error }
       }
     }
     var check = PartitionCheck(files, onBytes: onBytes)

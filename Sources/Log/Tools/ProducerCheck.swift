@@ -1,4 +1,5 @@
 import Events
+import Producers
 
 /// Compares producer snapshots with the state that the log's batches give, and the batches with each other: no (source, epoch,
 /// sequence) twice.

@@ -71,45 +71,24 @@ public struct StoredBatches: ~Copyable {
   }
 
   private mutating func nextInSegment() throws(LogError) -> StoredBatch? {
-    while true {
-      let position = cursor?.position ?? 0
-      let header: SegmentCursor.Header?
-      do throws(IOFailure) { header = try cursor?.header() } catch { throw failed(error) }
-      switch header {
-      case nil, .end: return nil
-      case .damaged(let damage): throw corrupt(position, damage)
-      case .batch(let header):
-        guard header.partition == partition.partition, header.baseOffset == expected else {
-          throw corrupt(position, BatchError(.bounds, at: 6))
-        }
+    do throws(ReadFailure) {
+      while let header = try cursor?.header(of: partition.partition, at: expected), let position = cursor?.position {
         expected = header.endOffset
-        if header.endOffset <= start || !isWanted(header) {
+        guard header.endOffset > start, isWanted(header) else {
           cursor?.skip(header)
           continue
         }
-        do throws(ReadFailure) {
-          guard let batch = try cursor?.batch(header) else { return nil }
-          return StoredBatch(batch: batch, segment: segment, position: position)
-        } catch {
-          switch error {
-          case .io(let failure): throw failed(failure)
-          case .damaged(let damage): throw corrupt(position, damage)
-          }
-        }
+        guard let batch = try cursor?.batch(header) else { return nil }
+        return StoredBatch(batch: batch, segment: segment, position: position)
       }
+      return nil
+    } catch {
+      throw LogError(error, partition: partition.partition, segment: segment, position: cursor?.position ?? 0)
     }
   }
 
   private func isWanted(_ header: BatchHeader) -> Bool {
     guard let times else { return true }
     return header.lastEventTime.nanoseconds >= times.lowerBound && header.firstEventTime.nanoseconds < times.upperBound
-  }
-
-  private func failed(_ failure: IOFailure) -> LogError {
-    LogError(failure, partition: partition.partition, segment: segment)
-  }
-
-  private func corrupt(_ position: Int, _ damage: BatchError) -> LogError {
-    .corrupt(partition.partition, segment: segment, position: position, "\(damage)")
   }
 }

@@ -17,7 +17,7 @@ public struct StoredLog: Sendable {
   public init(directory: String, fileSystem: any FileSystem = PosixFileSystem()) throws(LogError) {
     folder = LogFolder(directory: directory, fileSystem: fileSystem)
     guard let meta = try folder.meta() else {
-      throw LogError(.io, errno: missingErrno, "there is no log in \(folder.paths.root): name the data folder")
+      throw LogError(.io, place: filePlace(errno: missingErrno), "there is no log in \(folder.paths.root): name the data folder")
     }
     (partitionCount, identity, ageFloor) = (meta.partitionCount, meta.identity, meta.ages?.floor)
   }

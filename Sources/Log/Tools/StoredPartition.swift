@@ -29,7 +29,7 @@ public struct StoredPartition: Sendable {
         return
       } catch {
         // A file that has just gone, or a marker or index read while it was written, is whole at the next look; damage stays.
-        guard attempt < StoredPartition.attemptsMax, error.errno == missingErrno || error.code == .corrupt else { throw error }
+        guard attempt < StoredPartition.attemptsMax, error.code == .io || error.code == .corrupt else { throw error }
         attempt += 1
       }
     }
@@ -50,16 +50,9 @@ public struct StoredPartition: Sendable {
     let found = names.map { files.bases($0, suffix: ".segment") }
     if let missing = files.missing(found, note, hasMarker: marker != nil) { throw files.lost(missing) }
     let bases = found ?? []
-    guard let activeBase = bases.last else {
-      if let marker, marker.highWatermark > .zero {
-        throw .corrupt(partition, "no segment is there, where offsets below \(marker.highWatermark) were durable")
-      }
+    guard let activeBase = try files.active(bases, marker) else {
       (segments, highWatermark, tailBytes, active) = ([], .zero, 0, SparseIndex(base: .zero))
       return
-    }
-    if let marker, marker.segment >= bases[0], !bases.contains(marker.segment) {
-      throw .corrupt(
-        partition, segment: marker.segment, "the segment is missing, where \(marker.position) bytes were durable")
     }
     var sealed: [SegmentSummary] = []
     for (base, next) in zip(bases, bases.dropFirst()) { sealed.append(try files.summary(base, next: next)) }
@@ -113,11 +106,9 @@ public struct StoredPartition: Sendable {
     guard let segment = segments.first, segment.bytes > 0 else { return nil }
     let file = try open(segment).file
     var cursor = SegmentCursor(file, from: 0, to: segment.bytes)
-    do throws(IOFailure) {
-      guard case .batch(let header) = try cursor.header() else { return nil }
-      return header.appendTime
-    } catch {
-      throw LogError(error, partition: partition, segment: segment.base)
+    do throws(ReadFailure) { return try cursor.header()?.appendTime } catch {
+      if case .io(let failure) = error { throw LogError(failure, partition: partition, segment: segment.base) }
+      return nil
     }
   }
 }

@@ -2,7 +2,6 @@ import Compute
 import Events
 import Foundation
 import Ingest
-import Log
 import Logging
 import NIOCore
 import NIOPosix
@@ -12,7 +11,7 @@ import Views
 
 /// All four services in this process. Each calls the next one directly: no socket lies between them.
 struct EmbeddedServices: Sendable {
-  let log: SegmentedLog
+  let log: any EventLog & LogAdministration
   let compute: ComputeService
   let ingest: IngestService
   let query: QueryService
@@ -36,10 +35,10 @@ struct EmbeddedServices: Sendable {
     try makeFolder(settings.data)
     let loops = ProcessInfo.processInfo.activeProcessorCount
     let group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
-    let log = try await SegmentedLog.open(
-      LogConfiguration(settings, ingestLoops: loops + settings.ingest.reactors),
-      logger: .module("log"))
-    let watch = Task { await log.runWatch() }
+    let engine = try await LogEngine.open(
+      settings, ingestLoops: loops + settings.ingest.reactors, logger: .module("log"))
+    let log = engine.log
+    let watch = Task { await log.runWatch(every: LogEngine.watchInterval) }
     var started: [@Sendable () async -> Void] = [
       {
         watch.cancel()
@@ -47,9 +46,9 @@ struct EmbeddedServices: Sendable {
       }
     ]
     do {
-      let views = try ViewsRecordFile(directory: settings.data, logger: .module("log"))
       let compute = try await ComputeService(
-        configuration: ComputeConfiguration(settings), catalog: catalog, log: log, record: views, logger: .module("compute"))
+        configuration: ComputeConfiguration(settings), catalog: catalog, log: log, record: engine.record,
+        logger: .module("compute"))
       compute.start()
       started.append { await compute.shutDown() }
       let retention = Task {
@@ -62,15 +61,13 @@ struct EmbeddedServices: Sendable {
       let probe = ServiceProbe(
         readiness: { await readiness(log, compute) }, metrics: { registry.exposition() },
         total: { registry.total($0) })
-      let (totals, rejects, suspects) = (ReceivedEventsCount(), RecentRejects(), SuspectSources())
+      let told = IngestHere(registry)
       let rejectsFile = RejectsFile(folder: settings.data, logger: logger)
-      for instance in rejectsFile.read() where instance.name.isEmpty { rejects.note(instance.entries) }
+      for instance in rejectsFile.read() where instance.name.isEmpty { told.recent.note(instance.entries) }
       let query = QueryService(
         configuration: settings.query, store: compute, admin: compute, log: log, probe: probe,
         late: compute, adHoc: AdHocAggregation(log: log, threads: loops),
-        ingest: { registry.ingestReport(totals, suspects) },
-        rejects: { rejects.newestFirst() },
-        gate: security.gate, secure: security.secure, group: group, logger: .module("query"))
+        reports: told, gate: security.gate, secure: security.secure, group: group, logger: .module("query"))
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()
         return ListenAddress(host: bound.host, port: bound.port)
@@ -78,12 +75,12 @@ struct EmbeddedServices: Sendable {
       started.append { await query.shutDown(timeout: .seconds(10)) }
       let ingest = IngestService(
         configuration: settings.ingest, log: log, gate: security.gate, secure: security.secure, group: group,
-        probe: probe, logger: .module("ingest"), totals: totals, rejects: rejects, suspects: suspects)
+        probe: probe, logger: .module("ingest"), totals: told.totals, rejects: told.recent, suspects: told.suspects)
       let ingestAddress = try await listening("ingest", settings.ingest.listen) {
         let address = try await ingest.start()
         return ListenAddress(host: address?.ipAddress ?? settings.ingest.listen.host, port: address?.port ?? 0)
       }
-      let keeping = Task { await rejectsFile.keep(change: { rejects.last }, { [("", rejects.entries(after: 0))] }) }
+      let keeping = Task { await rejectsFile.keep(change: { told.recent.last }, { [("", told.recent.entries(after: 0))] }) }
       return EmbeddedServices(
         log: log, compute: compute, ingest: ingest, query: query, ingestAddress: ingestAddress, queryAddress: queryAddress,
         security: security, retention: retention, keeping: keeping, watch: watch, group: group, logger: logger)
@@ -138,32 +135,10 @@ struct EmbeddedServices: Sendable {
     for folder in ["log", "compute"] { chmod(path + "/" + folder, 0o700) }
   }
 
-  private static func readiness(_ log: SegmentedLog, _ compute: ComputeService) async -> ServiceProbe.Readiness {
+  private static func readiness(_ log: any LogAdministration, _ compute: ComputeService) async -> ServiceProbe.Readiness {
     ServiceProbe.Readiness([
       (name: "log", problem: log.problem), (name: "compute", problem: await compute.problem()),
     ])
-  }
-}
-
-extension SegmentedLog {
-  /// The problem of the first partition that takes no appends; nil when all do.
-  var problem: String? {
-    status().compactMap { status -> String? in
-      switch status.state {
-      case .open: nil
-      case .failed(let error), .refusing(let error): error.description
-      }
-    }.first
-  }
-}
-
-extension LogConfiguration {
-  init(_ settings: Settings, ingestLoops: Int) {
-    self = settings.log.configuration
-    directory = settings.data
-    if case .interval = sync { sync = .interval(settings.log.syncInterval) }
-    // Each loop may have this much under way to one partition before it stops reading.
-    pendingBytesMax = max(pendingBytesMax, ingestLoops * IngestService.pendingBytesPerLoopMax)
   }
 }
 

@@ -113,27 +113,20 @@
     func log() async throws -> StartedService {
       try EmbeddedServices.makeFolder(settings.data)
       // Room for all batches that several ingest processes have under way.
-      let log = try await SegmentedLog.open(LogConfiguration(settings, ingestLoops: 16), logger: logger)
-      let views: ViewsRecordFile
-      do throws(LogError) {
-        views = try ViewsRecordFile(directory: settings.data, logger: logger)
-      } catch {
-        await log.close()
-        throw error
-      }
-      let (needs, rejects) = (ReportedNeeds(), ReportedRejects())
+      let engine = try await LogEngine.open(settings, ingestLoops: 16, logger: logger)
+      let (log, reports) = (engine.log, ReportRoutes())
       let file = RejectsFile(folder: settings.data, logger: logger)
-      rejects.restore(file.read())
-      let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(needs.offsets) } }
-      let watch = Task { await log.runWatch() }
+      reports.rejects.restore(file.read())
+      let retention = Task { await log.runRetention(every: settings.log.retentionInterval) { .from(reports.needs.offsets) } }
+      let watch = Task { await log.runWatch(every: LogEngine.watchInterval) }
       let server = WireServer(
         name: "log", host: settings.log.listen.host, port: settings.log.listen.port, limits: settings.log.serving,
         group: group,
-        routes: LogRoutes(log: log, views: views, needs: needs, rejects: rejects),
+        routes: LogRoutes(log: log, views: engine.record, reports: reports),
         probe: probe { [("log", log.problem)] }, callers: callers, logger: logger)
       do {
         let address = try await listen("log", settings.log.listen, server)
-        let keeping = Task { await file.keep(change: { rejects.changes }, { rejects.kept }) }
+        let keeping = Task { await file.keep(change: { reports.rejects.changes }, { reports.rejects.kept }) }
         let endRetention: @Sendable () async -> Void = {
           watch.cancel()
           retention.cancel()
@@ -146,7 +139,7 @@
         mesh.watchCallers { await server.renewConnections() }
         return StartedService(
           address: address, log: log.identity,
-          stops: [endRetention, { await views.close() }, { await server.shutDown() }, endKeeping, { await log.close() }])
+          stops: [endRetention, engine.endRecord, { await server.shutDown() }, endKeeping, { await log.close() }])
       } catch {
         retention.cancel()
         watch.cancel()
@@ -159,16 +152,17 @@
       let security = try await EdgeSecurity.start(settings, logger: logger)
       let (client, log) = try await remoteLog(patience: .seconds(5))
       let settings = settings
-      let (totals, rejects, suspects) = (ReceivedEventsCount(), RecentRejects(), SuspectSources())
+      let told = IngestHere(registry)
       let ingest = IngestService(
         configuration: settings.ingest, log: log, gate: security.gate, secure: security.secure, group: group,
-        probe: probe { [("log", await log.problem())] }, logger: logger, totals: totals, rejects: rejects, suspects: suspects)
+        probe: probe { [("log", await log.problem())] }, logger: logger, totals: told.totals, rejects: told.recent,
+        suspects: told.suspects)
       let address = try await EmbeddedServices.listening("ingest", settings.ingest.listen) {
         let bound = try await ingest.start()
         return ListenAddress(host: bound?.ipAddress ?? settings.ingest.listen.host, port: bound?.port ?? 0)
       }
       mesh.watchCallers { await ingest.renewLocalConnections() }
-      let reports = Task { await reportIngest(totals, rejects, suspects, to: log) }
+      let reports = Task { await reportIngest(told, to: log.reports) }
       return StartedService(
         address: address,
         stops: [
@@ -226,8 +220,7 @@
           [("compute", await store.problem())]
         },
         late: store, adHoc: RemoteAdHocStore(client: computeClient, partitionCount: log.partitionCount, logger: logger),
-        ingest: { try? await log.ingest() }, rejects: { () async throws(LogError) in try await log.rejects() },
-        instances: { await mesh.instances() }, gate: security.gate,
+        reports: log.reports, instances: { await mesh.instances() }, gate: security.gate,
         secure: security.secure, group: group, logger: logger)
       let address = try await EmbeddedServices.listening("query", settings.query.listen) {
         let bound = try await query.start()
@@ -243,16 +236,13 @@
     }
 
     /// Reports this process's counts and rejects to the log until the task is cancelled; the query service asks for them there.
-    private func reportIngest(
-      _ totals: ReceivedEventsCount, _ rejects: RecentRejects, _ suspects: SuspectSources, to log: RemoteLog
-    ) async {
+    private func reportIngest(_ told: IngestHere, to reports: RemoteReports) async {
       let instance = String(UInt64.random(in: .min ... .max), radix: 16)
-      var told = 0
+      var number = 0
       while true {
         do { try await Task.sleep(for: ServiceStart.ingestReportInterval) } catch { return }
-        let report = registry.ingestReport(totals, suspects)
         do throws(LogError) {
-          told = try await log.report(report, rejects, after: told, of: instance)
+          number = try await reports.report(told.report, told.recent, after: number, of: instance)
         } catch {
           logger.debug("reporting what was counted: \(error)")
         }
@@ -268,7 +258,7 @@
         let needs = OffsetVector(needed.offsets.filter { owned.contains($0.key) })
         guard !needs.offsets.isEmpty else { continue }
         do throws(LogError) {
-          try await log.report(needs: needs)
+          try await log.reports.report(needs: needs)
         } catch {
           // The log uses the last report, by which it keeps more than it must.
           logger.debug("reporting what the log must keep: \(error)")

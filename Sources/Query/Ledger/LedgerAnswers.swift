@@ -5,13 +5,13 @@ import Views
 struct LedgerAnswers: Sendable {
   let source: ViewSource
   let log: any EventLog
-  /// What ingest has counted since it started; nil where no ingest is known.
-  let ingest: @Sendable () async -> IngestReport?
+  /// Nil where no ingest is known.
+  let reports: (any IngestReports)?
 
   func answer(_ query: Substring) async throws(QueryFailure) -> Answer {
     _ = try QueryParameters(query, known: [])
     // Before the log: what was acknowledged by then is in it.
-    let received = await ingest()?.events
+    let received = await reports?.ingest()?.events
     // Before the views: by the time they are asked, the log may have let go of what they have counted since.
     let log = try await partitions()
     let statuses = try await source.statuses(maxAge: .zero)

@@ -9,8 +9,8 @@ struct OverviewAnswers: Sendable {
   let admin: (any ViewAdmin)?
   let log: any EventLog
   let probe: ServiceProbe
-  /// What ingest has counted since it started; nil where no ingest is known.
-  let ingest: @Sendable () async -> IngestReport?
+  /// Nil where no ingest is known.
+  let reports: (any IngestReports)?
   let now: @Sendable () -> Timestamp
 
   /// ```
@@ -32,7 +32,7 @@ struct OverviewAnswers: Sendable {
     func count(_ name: String, _ count: KeyPath<PartitionProgress, Int>) -> JSONValue {
       .int(probe.total(name).map { Int64($0) } ?? Int64(views.reduce(0) { $0 + OverviewAnswers.total(count, of: $1) }))
     }
-    let counted = await ingest()
+    let counted = await reports?.ingest()
     members["in_flight"] = (counted?.events.inFlight).map { .int(Int64($0)) } ?? .null
     let told = counted?.json
     for name in ["received", "appended", "duplicates", "suspect_duplicates", "rejected", "connections", "rejects", "ack_seconds"]

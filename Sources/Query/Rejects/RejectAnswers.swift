@@ -2,10 +2,8 @@ import Events
 
 /// Answers `GET /v1/rejects`: the last events that ingest did not take, with the reason each was told.
 struct RejectAnswers: Sendable {
-  /// The newest first.
-  let rejects: @Sendable () async throws(LogError) -> [RecentRejects.Entry]
-  /// What ingest has counted since it started; nil where no ingest is known.
-  var ingest: @Sendable () async -> IngestReport? = { nil }
+  /// Nil where no ingest is known.
+  let reports: (any IngestReports)?
 
   /// ```
   /// {"rejects":[{"time":…,"code":"invalid_time","detail":…,"source":"station/EWR","message_number":3,"event":0,"position":1,
@@ -25,7 +23,7 @@ struct RejectAnswers: Sendable {
       }
     }
     let all: [RecentRejects.Entry]
-    do throws(LogError) { all = try await rejects() } catch { throw QueryFailure(error) }
+    do throws(LogError) { all = try await reports?.rejects() ?? [] } catch { throw QueryFailure(error) }
     let wanted = all.filter { entry in
       (code == nil || entry.code == code) && (parameters["source"].map { entry.rejected.isOf(source: $0) } ?? true)
     }
@@ -38,7 +36,7 @@ struct RejectAnswers: Sendable {
     var result = JSONObject()
     result["rejects"] = .array(rows)
     // Answered for as duplicates, not as rejects: but whoever looks here for lost events should find them.
-    let suspects = (code == nil ? await ingest()?.suspectSources ?? [] : []).filter { suspect in
+    let suspects = (code == nil ? await reports?.ingest()?.suspectSources ?? [] : []).filter { suspect in
       parameters["source"].map { RejectedEvent(source: suspect.source).isOf(source: $0) } ?? true
     }
     if !suspects.isEmpty { result["suspects"] = .array(suspects.map(\.shown)) }

@@ -1,3 +1,5 @@
+import Events
+
 /// How long to wait before trying again: doubling from 20 ms to a maximum, of which a random part between half and all.
 struct Backoff {
   private let longest: Int64
@@ -14,14 +16,4 @@ struct Backoff {
   }
 
   mutating func reset() { next = 20_000_000 }
-}
-
-extension Duration {
-  /// Whole nanoseconds, held to what 64 bits carry.
-  var nanosecondsHeld: Int64 {
-    let (seconds, attoseconds) = components
-    let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    let (total, overflowAgain) = scaled.addingReportingOverflow(attoseconds / 1_000_000_000)
-    return overflow || overflowAgain ? (seconds < 0 ? .min : .max) : total
-  }
 }

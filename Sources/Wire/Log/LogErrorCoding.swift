@@ -8,9 +8,7 @@ extension LogError {
     var members = JSONObject()
     members["code"] = .string(code.rawValue)
     if let partition { members["partition"] = .int(Int64(partition.index)) }
-    if let segment { members["segment"] = .int(segment.rawValue) }
-    if let position { members["position"] = .int(Int64(position)) }
-    if let errno { members["errno"] = .int(Int64(errno)) }
+    if !place.isEmpty { members["place"] = .string(place) }
     members["detail"] = .string(detail)
     return .object(members)
   }
@@ -19,11 +17,9 @@ extension LogError {
   init?(json: JSONValue?) {
     guard case .string(let name)? = json?["code"], let code = Code(rawValue: name), case .string(let detail)? = json?["detail"]
     else { return nil }
-    func number(_ name: String) -> Int64? { if case .int(let value)? = json?[name] { value } else { nil } }
-    self.init(
-      code, partition: number("partition").flatMap { UInt16(exactly: $0) }.map { PartitionID($0) },
-      segment: number("segment").map { Offset($0) }, position: number("position").map { Int($0) },
-      errno: number("errno").flatMap { Int32(exactly: $0) }, detail)
+    self.init(code, detail)
+    if case .int(let number)? = json?["partition"] { partition = UInt16(exactly: number).map { PartitionID($0) } }
+    if case .string(let text)? = json?["place"] { place = text }
   }
 
   /// The answer that says it.

@@ -10,30 +10,21 @@ public struct LogRoutes: WireRoutes {
   /// The longest that a wait is held.
   static let waitMax = Duration.seconds(30)
   static let sourcesMax = 4096
-  /// Of what an ingest process tells: its rejects may have long messages.
-  static let reportBytesMax = 4 << 20
   private static let readersMax = 4
 
   private let log: any EventLog
   let views: (any ViewsRecord)?
-  private let needs: ReportedNeeds
-  private let ingests = ReportedIngests()
-  private let rejects: ReportedRejects
+  private let reports: ReportRoutes
   private let readers: [LogReader]
 
   /// - Parameters:
   ///   - log: What is served.
   ///   - views: The record of views that lies with it; nil where there is none.
-  ///   - needs: Takes what compute instances report.
-  ///   - rejects: Takes what ingest processes tell of their rejects.
-  public init(
-    log: any EventLog, views: (any ViewsRecord)? = nil, needs: ReportedNeeds = ReportedNeeds(),
-    rejects: ReportedRejects = ReportedRejects()
-  ) {
+  ///   - reports: What services tell one another beside the log.
+  public init(log: any EventLog, views: (any ViewsRecord)? = nil, reports: ReportRoutes = ReportRoutes()) {
     self.log = log
     self.views = views
-    self.rejects = rejects
-    self.needs = needs
+    self.reports = reports
     readers = (0..<min(LogRoutes.readersMax, log.partitionCount)).map { LogReader(log, number: $0) }
   }
 
@@ -41,7 +32,7 @@ public struct LogRoutes: WireRoutes {
     guard method == .POST else { return WireServer.strayBodyBytesMax }
     if path.hasSuffix("/batches") { return BatchFraming.bytesMax }
     if path.hasSuffix("/views") { return ViewsRecordLimits.entryBytesMax }
-    return path.hasSuffix("/ingests") ? LogRoutes.reportBytesMax : 1 << 20
+    return path.hasSuffix("/ingests") ? ReportRoutes.bodyBytesMax : 1 << 20
   }
 
   public var openAPI: [UInt8] { EmbeddedFile.logOpenAPI.bytes }
@@ -73,11 +64,6 @@ public struct LogRoutes: WireRoutes {
       case (.POST, 3, "log", "read"): return await readSome(request)
       case (.POST, 3, "log", "wait"): return try await wait(request)
       case (.POST, 3, "log", "producers"): return try await producers(request)
-      case (.POST, 3, "log", "needs"): return needed(request)
-      case (.POST, 3, "log", "ingests"): return ingested(request)
-      case (.GET, 3, "log", "rejects"):
-        return WireResponse(["rejects": .array(rejects.newestFirst().map(\.json))])
-      case (.GET, 3, "log", "ingests"): return WireResponse(["ingest": ingests.sum()?.json ?? .null])
       case (_, 3...4, "log", "views"): return try await views(request, parts.dropFirst(3))
       case (let method, 4, "log", "partitions") where method == .GET: return try await bounds(try partition(parts[3]))
       case (let method, 5, "log", "partitions"):
@@ -87,6 +73,9 @@ public struct LogRoutes: WireRoutes {
         case (.GET, "first_offset"): return try await firstOffset(request, partition)
         default: return LogRoutes.refusal(request, allowed: LogRoutes.allowed(parts))
         }
+      case (_, 3, "log", let name?) where ReportRoutes.allowed(name) != nil:
+        return reports.answer(request, name, partitionCount: log.partitionCount)
+          ?? LogRoutes.refusal(request, allowed: ReportRoutes.allowed(name))
       default: return LogRoutes.refusal(request, allowed: LogRoutes.allowed(parts))
       }
     } catch {
@@ -193,30 +182,6 @@ public struct LogRoutes: WireRoutes {
     return WireResponse(["producers": .array(found)])
   }
 
-  private func needed(_ request: WireRequest) -> WireResponse {
-    guard let json = try? JSONValue(parsing: request.body.readableBytesView), let from = json["from"],
-      let offsets = try? OffsetVector(parsing: from.text), offsets.offsets.keys.allSatisfy({ $0.index < log.partitionCount })
-    else { return LogRoutes.bad("bad_request", #"expected {"from":{"0":118}}, of partitions the log has"#) }
-    needs.report(offsets)
-    return WireResponse(["from": from])
-  }
-
-  private func ingested(_ request: WireRequest) -> WireResponse {
-    guard let json = try? JSONValue(parsing: request.body.readableBytesView), case .string(let instance)? = json["instance"],
-      (1...64).contains(instance.utf8.count), let report = json["report"].flatMap({ IngestReport($0) })
-    else { return LogRoutes.bad("bad_request", #"expected {"instance":"a","report":{"received":12,…}}"#) }
-    var (after, entries): (Int64, [RecentRejects.Entry]) = (0, [])
-    if let told = json["rejects"] {
-      guard case .int(let number)? = told["after"], number >= 0, let list = RecentRejects.Entry.list(told["entries"]) else {
-        return LogRoutes.bad("bad_request", #"expected rejects as {"after":118,"entries":[{"number":119,…}]}"#)
-      }
-      (after, entries) = (number, list)
-    }
-    ingests.note(report, of: instance)
-    let last = rejects.note(entries, after: Int(after), of: instance)
-    return WireResponse(["instance": .string(instance), "rejects": .int(Int64(last))])
-  }
-
   // MARK: refusing
 
   private func partition(_ text: Substring) throws(LogError) -> PartitionID {
@@ -245,10 +210,9 @@ public struct LogRoutes: WireRoutes {
   /// What the paths take that `answer` knows.
   private static func allowed(_ parts: [Substring]) -> String? {
     switch (parts.count, parts.dropFirst(2).first, parts.last) {
-    case (2, nil, _), (3, "rejects", _), (4, "partitions", _), (5, "partitions", "batches"), (5, "partitions", "first_offset"):
+    case (2, nil, _), (4, "partitions", _), (5, "partitions", "batches"), (5, "partitions", "first_offset"):
       "GET"
-    case (3, "ingests", _): "GET, POST"
-    case (3, "batches", _), (3, "read", _), (3, "wait", _), (3, "producers", _), (3, "needs", _): "POST"
+    case (3, "batches", _), (3, "read", _), (3, "wait", _), (3, "producers", _): "POST"
     default: nil
     }
   }

@@ -70,7 +70,8 @@ enum ReadCoding {
       batches = try BatchFraming.decode(body, partition: partition, countMax: Int.max)
     } catch {
       return .failure(
-        LogError(.corrupt, partition: partition, position: error.position, "the log's answer holds a damaged batch: \(error)"))
+        LogError(
+          .corrupt, partition: partition, place: "byte \(error.position)", "the log's answer holds a damaged batch: \(error)"))
     }
     guard batches.first.map({ $0.baseOffset <= start && start < $0.endOffset }) ?? true,
       zip(batches, batches.dropFirst()).allSatisfy({ $0.endOffset == $1.baseOffset })

@@ -6,9 +6,9 @@ extension RemoteLog: ViewsRecord {
   public nonisolated(nonsending) func entries(from number: Int, bytesMax: Int) async throws(LogError) -> [[UInt8]] {
     let request = WireRequest(
       .GET, "/v1/log/views?from=\(number)&bytes_max=\(bytesMax)", answerBytesMax: ViewsRecordCoding.bytesMax)
-    let response = try await ask(request, nil, patience: configuration.questionPatience)
+    let response = try await link.ask(request, patience: configuration.questionPatience)
     guard response.contentType == WireContent.viewsRecord, let entries = ViewsRecordCoding.decode(response.body) else {
-      throw malformed(nil)
+      throw LogLink.malformed()
     }
     return entries
   }
@@ -17,24 +17,12 @@ extension RemoteLog: ViewsRecord {
     // Asked again when no answer comes: an entry that is there already is not appended twice.
     let request = WireRequest(
       .POST, "/v1/log/views?number=\(number)", contentType: WireContent.viewsRecord, body: ByteBuffer(bytes: entry))
-    let response = try await ask(request, nil, patience: configuration.questionPatience)
-    guard case .bool(let isAppended)? = response.json?["appended"] else { throw malformed(nil) }
+    let response = try await link.ask(request, patience: configuration.questionPatience)
+    guard case .bool(let isAppended)? = response.json?["appended"] else { throw LogLink.malformed() }
     return isAppended
   }
 
   public nonisolated(nonsending) func waitForEntry(past count: Int) async throws(LogError) {
-    let milliseconds = RemoteLog.waitTimeout.nanosecondsHeld / 1_000_000
-    let request = WireRequest(posting: ["past": .int(Int64(count)), "timeout_ms": .int(milliseconds)], to: "/v1/log/views/wait")
-    while !Task.isCancelled {
-      do throws(LogError) {
-        let response = try await ask(
-          request, nil, patience: configuration.patience, timeout: RemoteLog.waitTimeout + RemoteLog.timeout)
-        if response.json?["appended"] == .bool(true) { return }
-      } catch {
-        // A cancelled wait returns, as it does in process.
-        if Task.isCancelled { return }
-        throw error
-      }
-    }
+    try await link.waitUntilAppended("/v1/log/views/wait", past: .int(Int64(count)), patience: configuration.patience)
   }
 }

@@ -19,9 +19,6 @@ public final class RemoteLog: EventLog, Sendable {
     public init(patience: Duration? = nil) { self.patience = patience }
   }
 
-  /// One request's.
-  static let timeout = Duration.seconds(10)
-  static let waitTimeout = Duration.seconds(20)
   /// Of a question whose answer somebody can do without.
   private static let probeTimeout = Duration.milliseconds(800)
   /// Between two reads at a partition's end: each is a journey, and the busier the log, the more there is for one.
@@ -29,14 +26,13 @@ public final class RemoteLog: EventLog, Sendable {
 
   public let partitionCount: Int
   private let contact: LogContact
-  private let client: WireClient
+  let link: LogLink
   let configuration: Configuration
   private let lanes: AppendLanes
   private let logger: Logger
   /// When each partition that was read to its end may be read again.
   private let nextReads: Mutex<[PartitionID: ContinuousClock.Instant]> = Mutex([:])
   private let gathered = GatheredReads()
-  private let presence = LogPresence()
 
   /// Asks the log for its partitions, for as long as it takes until one answers or the task is cancelled.
   /// - Throws: `.incompatible` when what answers is no log of this version, `.unavailable` when cancelled.
@@ -44,7 +40,7 @@ public final class RemoteLog: EventLog, Sendable {
     async throws(LogError)
     -> RemoteLog
   {
-    let response = try await ask(client, WireRequest(.GET, "/v1/log"), nil, contact: nil, patience: nil, LogPresence(), logger)
+    let response = try await LogLink(client, contact: nil, logger).ask(WireRequest(.GET, "/v1/log"), patience: nil)
     guard case .int(let partitions)? = response.json?["partitions"],
       (1...PartitionID.countMax).contains(Int(clamping: partitions))
     else { throw LogError(.incompatible, "what answers as \(client.dialler.service) does not say how many partitions it has") }
@@ -57,7 +53,7 @@ public final class RemoteLog: EventLog, Sendable {
   init(_ client: WireClient, _ identity: LogIdentity, partitions: Int, configuration: Configuration, logger: Logger) {
     partitionCount = partitions
     contact = LogContact(identity)
-    self.client = client
+    link = LogLink(client, contact: contact, logger)
     self.configuration = configuration
     self.logger = logger
     lanes = AppendLanes(
@@ -68,6 +64,8 @@ public final class RemoteLog: EventLog, Sendable {
 
   public var identity: LogIdentity { contact.identity }
   public var replacement: LogError? { contact.replacement }
+  /// What services tell one another by way of this log's process.
+  public var reports: RemoteReports { RemoteReports(link: link, patience: configuration.questionPatience) }
 
   /// Waits until appends are answered, then refuses more and fails the rest. The client stays open: it is its owner's.
   public func close(timeout: Duration = .seconds(5)) async {
@@ -81,60 +79,11 @@ public final class RemoteLog: EventLog, Sendable {
   /// What keeps the log from answering; nil when nothing does. Asks it, for less than the second that Consul waits for `/readyz`.
   public nonisolated(nonsending) func problem() async -> String? {
     do throws(LogError) {
-      _ = try await ask(WireRequest(.GET, "/v1/log"), nil, patience: .zero, timeout: RemoteLog.probeTimeout)
+      _ = try await link.ask(WireRequest(.GET, "/v1/log"), patience: .zero, timeout: RemoteLog.probeTimeout)
       return nil
     } catch {
       return error.description
     }
-  }
-
-  /// Tells the log what it must keep: of each partition that this process owns, the first offset it may still read again.
-  public nonisolated(nonsending) func report(needs: OffsetVector) async throws(LogError) {
-    guard let from = try? JSONValue(parsing: needs.description) else { preconditionFailure("a vector's text is JSON") }
-    _ = try await ask(WireRequest(posting: ["from": from], to: "/v1/log/needs"), nil, patience: .zero)
-  }
-
-  /// Tells the log what this ingest process has counted, and its last rejects.
-  /// - Parameters:
-  ///   - report: Since the process started; takes the place of the one before.
-  ///   - rejects: What the process keeps of them.
-  ///   - number: The last of them that the log is known to have: 0, then what this has returned.
-  ///   - instance: A name that the process has drawn, 1 to 64 bytes.
-  /// - Returns: The number of the last reject that the log has.
-  public nonisolated(nonsending) func report(
-    _ report: IngestReport, _ rejects: RecentRejects, after number: Int, of instance: String
-  ) async throws(LogError) -> Int {
-    let entries = rejects.entries(after: number).map(\.json)
-    let body: JSONValue = [
-      "instance": .string(instance), "report": report.json,
-      "rejects": ["after": .int(Int64(number)), "entries": .array(entries)],
-    ]
-    let response = try await ask(WireRequest(posting: body, to: "/v1/log/ingests"), nil, patience: .zero)
-    guard case .int(let last)? = response.json?["rejects"], last >= 0 else { throw malformed(nil) }
-    return Int(last)
-  }
-
-  /// The last rejects that ingest processes have told the log of, the newest first: of each process at most `RecentRejects.perCodeMax` of
-  /// each code.
-  public nonisolated(nonsending) func rejects() async throws(LogError) -> [RecentRejects.Entry] {
-    let request = WireRequest(.GET, "/v1/log/rejects", answerBytesMax: ReportedRejects.instancesMax * LogRoutes.reportBytesMax)
-    let response = try await ask(request, nil, patience: configuration.questionPatience)
-    guard case .array(let values)? = response.json?["rejects"] else { throw malformed(nil) }
-    var rejects: [RecentRejects.Entry] = []
-    for value in values {
-      guard let entry = RecentRejects.Entry.list(.array([value])) else { throw malformed(nil) }
-      rejects += entry
-    }
-    return rejects
-  }
-
-  /// What all ingest processes have counted together that told the log within the last seconds; nil when none did. Asked once.
-  public nonisolated(nonsending) func ingest() async throws(LogError) -> IngestReport? {
-    let response = try await ask(WireRequest(.GET, "/v1/log/ingests"), nil, patience: .zero)
-    guard let sum = response.json?["ingest"] else { throw malformed(nil) }
-    if sum == .null { return nil }
-    guard let report = IngestReport(sum) else { throw malformed(nil) }
-    return report
   }
 
   // MARK: EventLog
@@ -152,7 +101,7 @@ public final class RemoteLog: EventLog, Sendable {
     if let next = nextRead(of: [partition]) { try? await Task.sleep(until: next) }
     let request = WireRequest(
       .GET, "/v1/log/partitions/\(partition)/batches?from=\(start)&bytes_max=\(bytesMax)", answerBytesMax: BatchFraming.bytesMax)
-    let response = try await ask(request, partition, patience: configuration.patience)
+    let response = try await link.ask(request, of: partition, patience: configuration.patience)
     let batches = try ReadCoding.batches(response.body, partition, from: start).get()
     noteRead([partition], isAtEnd: response.body.readableBytes < bytesMax / 2)
     return batches
@@ -175,9 +124,9 @@ public final class RemoteLog: EventLog, Sendable {
     // The last of several may be a batch that is as long alone.
     request.answerBytesMax = BatchFraming.bytesMax * 2
     do throws(LogError) {
-      let response = try await ask(request, nil, patience: configuration.patience)
+      let response = try await link.ask(request, patience: configuration.patience)
       guard response.contentType == WireContent.reads, let reads = ReadCoding.decode(response.body, from: positions) else {
-        throw malformed(first)
+        throw LogLink.malformed(first)
       }
       noteRead(reads.map(\.partition), isAtEnd: response.body.readableBytes < bytesMax / 2)
       return reads
@@ -198,51 +147,39 @@ public final class RemoteLog: EventLog, Sendable {
   }
 
   public nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
-    try await bounds(of: partition, patience: configuration.questionPatience, timeout: RemoteLog.timeout)
+    try await bounds(of: partition, patience: configuration.questionPatience, timeout: LogLink.timeout)
   }
 
   private nonisolated(nonsending) func bounds(
     of partition: PartitionID, patience: Duration, timeout: Duration
   ) async throws(LogError) -> PartitionBounds {
     guard partition.index < partitionCount else { throw unknown(partition) }
-    let response = try await ask(
-      WireRequest(.GET, "/v1/log/partitions/\(partition)"), partition, patience: patience, timeout: timeout)
+    let response = try await link.ask(
+      WireRequest(.GET, "/v1/log/partitions/\(partition)"), of: partition, patience: patience, timeout: timeout)
     guard case .int(let start)? = response.json?["start"], case .int(let end)? = response.json?["high_watermark"],
       0 <= start, start <= end
-    else { throw malformed(partition) }
+    else { throw LogLink.malformed(partition) }
     let bounds = PartitionBounds(startOffset: Offset(start), highWatermark: Offset(end))
-    presence.note(bounds, of: partition)
+    link.presence.note(bounds, of: partition)
     return bounds
   }
 
   public nonisolated(nonsending) func lastBounds(of partition: PartitionID) async -> KnownBounds? {
-    if presence.isWorthAsking {
+    if link.presence.isWorthAsking {
       do throws(LogError) {
         return KnownBounds(try await bounds(of: partition, patience: .zero, timeout: RemoteLog.probeTimeout))
       } catch {
         logger.debug("no bounds of partition \(partition): \(error)")
       }
     }
-    return presence.bounds(of: partition).map { KnownBounds($0, isCurrent: false) }
+    return link.presence.bounds(of: partition).map { KnownBounds($0, isCurrent: false) }
   }
 
   public nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
     for partition in positions.offsets.keys where partition.index >= partitionCount { throw unknown(partition) }
     var past = JSONObject()
     for (partition, offset) in positions.sorted { past[partition.description] = .int(offset.rawValue) }
-    let milliseconds = RemoteLog.waitTimeout.nanosecondsHeld / 1_000_000
-    let request = WireRequest(posting: ["past": .object(past), "timeout_ms": .int(milliseconds)], to: "/v1/log/wait")
-    while !Task.isCancelled {
-      do throws(LogError) {
-        let response = try await ask(
-          request, nil, patience: configuration.patience, timeout: RemoteLog.waitTimeout + RemoteLog.timeout)
-        if response.json?["appended"] == .bool(true) { return }
-      } catch {
-        // A cancelled wait returns, as it does in process.
-        if Task.isCancelled { return }
-        throw error
-      }
-    }
+    try await link.waitUntilAppended("/v1/log/wait", past: .object(past), patience: configuration.patience)
   }
 
   public nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError)
@@ -254,12 +191,12 @@ public final class RemoteLog: EventLog, Sendable {
       let some = rest.prefix(256)
       rest = rest.dropFirst(some.count)
       let request = WireRequest(posting: ["sources": .array(some.map { .string($0) })], to: "/v1/log/producers")
-      let response = try await ask(request, nil, patience: configuration.questionPatience)
-      guard case .array(let found)? = response.json?["producers"] else { throw malformed(nil) }
+      let response = try await link.ask(request, patience: configuration.questionPatience)
+      guard case .array(let found)? = response.json?["producers"] else { throw LogLink.malformed() }
       for one in found {
         guard case .string(let source)? = one["source"], case .string(let epoch)? = one["epoch"],
           case .string(let sequence)? = one["sequence"], let epoch = UInt64(epoch), let sequence = UInt64(sequence)
-        else { throw malformed(nil) }
+        else { throw LogLink.malformed() }
         result[UTF8Text(source)] = ProducerPosition(epoch: epoch, sequence: sequence)
       }
     }
@@ -270,78 +207,18 @@ public final class RemoteLog: EventLog, Sendable {
     -> Offset?
   {
     guard partition.index < partitionCount else { throw unknown(partition) }
-    let response = try await ask(
-      WireRequest(.GET, "/v1/log/partitions/\(partition)/first_offset?at=\(time.nanoseconds)"), partition,
+    let response = try await link.ask(
+      WireRequest(.GET, "/v1/log/partitions/\(partition)/first_offset?at=\(time.nanoseconds)"), of: partition,
       patience: configuration.questionPatience)
     switch response.json?["offset"] {
     case .int(let offset)? where offset >= 0: return Offset(offset)
     case .null?: return nil
-    default: throw malformed(partition)
-    }
-  }
-
-  // MARK: asking
-
-  nonisolated(nonsending) func ask(
-    _ request: WireRequest, _ partition: PartitionID?, patience: Duration?, timeout: Duration = RemoteLog.timeout
-  ) async throws(LogError) -> WireResponse {
-    try await RemoteLog.ask(client, request, partition, contact: contact, patience: patience, timeout: timeout, presence, logger)
-  }
-
-  /// Asks until the log answers with a success or with an error that will not pass. Only for what may be asked twice.
-  /// - Parameter patience: From the question on, or from when the log went away, if that is earlier: whoever asks later has not to wait as
-  ///   long again to hear the same.
-  private nonisolated(nonsending) static func ask(
-    _ client: WireClient, _ request: WireRequest, _ partition: PartitionID?, contact: LogContact?, patience: Duration?,
-    timeout: Duration = RemoteLog.timeout, _ presence: LogPresence, _ logger: Logger
-  ) async throws(LogError) -> WireResponse {
-    var request = request
-    request.log = contact?.name
-    let start = ContinuousClock.now
-    var backoff = Backoff()
-    while true {
-      let failure: LogError
-      if let peer = client.dialler.peers().peers.first {
-        let answer: Result<WireResponse, PeerError>
-        do throws(PeerError) { answer = .success(try await client.send(request, to: peer, within: timeout)) } catch {
-          answer = .failure(error)
-        }
-        switch answer {
-        case .success(let response):
-          if let other = contact?.judge(response) {
-            failure = other
-          } else {
-            guard response.status != 200 else {
-              presence.answered()
-              return response
-            }
-            failure = LogError(response, partition: partition)
-          }
-        case .failure(let error): failure = LogError(error, partition: partition)
-        }
-      } else {
-        failure = LogError(.unavailable, partition: partition, "no instance of \(client.dialler.service) is known")
-      }
-      // Another log may have taken the place of one that comes back.
-      guard failure.code == .unavailable || failure.code == .anotherLog else {
-        presence.answered()
-        throw failure
-      }
-      if Task.isCancelled { throw failure }
-      let since = presence.failed()
-      if let patience, ContinuousClock.now - min(start, since) >= patience { throw failure }
-      logger.debug("asking the log again: \(failure)")
-      // Cancelled: the next round's failure is the last.
-      try? await Task.sleep(for: backoff.delay())
+    default: throw LogLink.malformed(partition)
     }
   }
 
   private func unknown(_ partition: PartitionID) -> LogError {
     LogError(.unknownPartition, partition: partition, "the log has partitions 0 to \(partitionCount - 1)")
-  }
-
-  func malformed(_ partition: PartitionID?) -> LogError {
-    LogError(.incompatible, partition: partition, "the log's answer is none of wire version \(WireVersion.current)")
   }
 }
 

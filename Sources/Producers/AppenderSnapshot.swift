@@ -31,34 +31,30 @@ enum AppenderSnapshot {
     }
   }
 
-  /// - Parameter body: The whole rest of the file, its CRC checked.
-  static func restore(_ body: UnsafeRawBufferPointer, into table: inout AppenderTable) throws(RecordDamage) {
-    var at = 0
-    func number<T: FixedWidthInteger>(_ type: T.Type) throws(RecordDamage) -> T {
-      guard body.count - at >= MemoryLayout<T>.size else { throw .bounds }
-      defer { at += MemoryLayout<T>.size }
-      return T(littleEndian: body.loadUnaligned(fromByteOffset: at, as: T.self))
-    }
-    guard !body.isEmpty else { return }
-    let appenders = try number(UInt32.self)
+  /// - Parameter reader: At the rest of the file, its CRC checked.
+  static func restore(_ reader: inout RecordReader, into table: inout AppenderTable) throws(RecordDamage) {
+    guard !reader.isAtEnd else { return }
+    let appenders = try reader.number(UInt32.self)
     guard appenders <= AppenderTable.appendersMax else { throw .bounds }
     for _ in 0..<appenders {
-      let appender = AppendTag.Appender(high: try number(UInt64.self), low: try number(UInt64.self))
-      let entries = try number(UInt32.self)
+      let appender = AppendTag.Appender(high: try reader.number(), low: try reader.number())
+      let entries = try reader.number(UInt32.self)
       guard entries <= AppenderTable.window else { throw .bounds }
       for _ in 0..<entries {
-        let entry = try number(UInt64.self)
-        var receipt = AppendReceipt(baseOffset: Offset(try number(Int64.self)), endOffset: Offset(try number(Int64.self)))
-        let exceptions = Int(try number(UInt32.self))
-        guard exceptions <= min(BatchHeader.countMax, (body.count - at) / 12) else { throw .bounds }
+        let entry = try reader.number(UInt64.self)
+        var receipt = AppendReceipt(baseOffset: Offset(try reader.number()), endOffset: Offset(try reader.number()))
+        let exceptions = Int(try reader.number(UInt32.self))
+        guard exceptions <= BatchHeader.countMax else { throw .bounds }
+        try reader.check(exceptions, ofBytes: 12)
         receipt.exceptions.reserveCapacity(exceptions)
         for _ in 0..<exceptions {
-          let row = try number(UInt32.self), detail = try number(UInt64.self)
-          receipt.exceptions.append(.init(row: Int(row & 0x7FFF_FFFF), isFenced: row >> 31 == 1, detailBits: detail))
+          let row = try reader.number(UInt32.self)
+          receipt.exceptions.append(
+            .init(row: Int(row & 0x7FFF_FFFF), isFenced: row >> 31 == 1, detailBits: try reader.number()))
         }
         table.note(appender, entry, receipt)
       }
     }
-    guard at == body.count else { throw .bounds }
+    guard reader.isAtEnd else { throw .bounds }
   }
 }

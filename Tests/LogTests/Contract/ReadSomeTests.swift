@@ -32,10 +32,10 @@ struct ReadSomeTests {
   }
 
   @Test(
-    "each partition is read from its offset, in order, whatever bytes are asked for at once", arguments: Access.allCases,
+    "each partition is read from its offset, in order, whatever bytes are asked for at once", arguments: Engine.all,
     [0, 1000, 1 << 20])
-  func each(_ access: Access, bytesMax: Int) async throws {
-    let log = try await access.openLog(FaultyFileSystem(), testConfiguration(partitions: 5, segmentBytesMax: 4096))
+  func each(_ engine: Engine, bytesMax: Int) async throws {
+    let log = try await engine.place(testConfiguration(partitions: 5, segmentBytesMax: 4096)).open()
     var positions = OffsetVector()
     for partition in 0..<5 {
       // The third has none.
@@ -54,9 +54,9 @@ struct ReadSomeTests {
     await log.close()
   }
 
-  @Test("a partition that cannot be read says why, and the others are read", arguments: Access.allCases)
-  func failing(_ access: Access) async throws {
-    let log = try await access.openLog(FaultyFileSystem(), testConfiguration(partitions: 3))
+  @Test("a partition that cannot be read says why, and the others are read", arguments: Engine.all)
+  func failing(_ engine: Engine) async throws {
+    let log = try await engine.place(testConfiguration(partitions: 3)).open()
     for partition in 0..<3 { _ = try await log.append(batch(1...4, partition: partition)) }
     var rest = OffsetVector([PartitionID(0): .zero, PartitionID(1): Offset(9), PartitionID(2): Offset(4)])
     var reads: [PartitionRead] = []

@@ -1,27 +1,34 @@
 import Events
 
 /// A 128-bit digest of (source, id), as the batch gives it.
-struct IdentityDigest: Hashable {
-  var high: UInt64
-  var low: UInt64
+package struct IdentityDigest: Hashable {
+  package var high: UInt64
+  package var low: UInt64
+
+  package init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
 }
 
 /// The (source, id) digests appended within the dedup window, the oldest first: a ring in order of age, and a set over it.
 ///
 /// Age is the append time of the batch, as it stands in the log, so that a window rebuilt from the log is the same one.
 /// At most 24 bytes an identity.
-struct IdentityWindow {
+package struct IdentityWindow {
+  package static let identitiesRange = 1...1 << 24
+
   /// `count` identities in a row that were appended at one time.
-  struct Run: Hashable {
-    var appendTime: Timestamp
-    var count: Int
+  package struct Run: Hashable {
+    package var appendTime: Timestamp
+    package var count: Int
   }
 
-  let window: Int64
-  let identitiesMax: Int
-  private(set) var count = 0
+  private let window: Int64
+  private let identitiesMax: Int
+  package private(set) var count = 0
   /// Identities dropped because of `identitiesMax` before their time.
-  private(set) var forgottenEarly = 0
+  package private(set) var forgottenEarly = 0
 
   /// A power of two long; what lies outside of the `count` from `oldest` means nothing.
   private var ring: [IdentityDigest] = []
@@ -33,21 +40,23 @@ struct IdentityWindow {
   /// Keeps a sender from choosing ids that share a slot.
   private let seed = UInt64.random(in: .min ... .max)
 
-  /// - Parameter identitiesMax: 1 ... 2^24.
-  init(window: Duration, identitiesMax: Int) {
-    precondition(LogConfiguration.dedupIdentitiesRange.contains(identitiesMax))
-    self.window = window.nanoseconds
+  /// - Parameters:
+  ///   - window: How long identities are remembered.
+  ///   - identitiesMax: In `identitiesRange`.
+  package init(window: Duration, identitiesMax: Int) {
+    precondition(IdentityWindow.identitiesRange.contains(identitiesMax))
+    self.window = window.nanosecondsHeld
     self.identitiesMax = identitiesMax
   }
 
   /// Forgets what was appended `window` or more before `now`.
-  mutating func expire(at now: Timestamp) {
+  package mutating func expire(at now: Timestamp) {
     let (difference, overflow) = now.nanoseconds.subtractingReportingOverflow(window)
     let cutoff = overflow ? Int64.min : difference
     while oldestRun < runs.count, runs[oldestRun].appendTime.nanoseconds <= cutoff { forgetOldest(runs[oldestRun].count) }
   }
 
-  func contains(_ identity: IdentityDigest) -> Bool {
+  package func contains(_ identity: IdentityDigest) -> Bool {
     guard count > 0 else { return false }
     var slot = firstSlot(identity)
     while slots[slot] != 0 {
@@ -60,7 +69,7 @@ struct IdentityWindow {
   /// Remembers an identity.
   /// - Parameter appendTime: Not before that of any inserted earlier.
   /// - Returns: False when it is remembered already; then nothing changes.
-  mutating func insert(_ identity: IdentityDigest, at appendTime: Timestamp) -> Bool {
+  package mutating func insert(_ identity: IdentityDigest, at appendTime: Timestamp) -> Bool {
     if contains(identity) { return false }
     if count == identitiesMax {
       forgetOldest(1)
@@ -76,12 +85,23 @@ struct IdentityWindow {
     } else {
       runs.append(Run(appendTime: appendTime, count: 1))
     }
+    assert(isCanonical, "identities are remembered once, in order of age")
     return true
   }
 
   /// What is remembered, oldest first.
-  var remembered: (runs: ArraySlice<Run>, identities: [IdentityDigest]) {
+  package var remembered: (runs: ArraySlice<Run>, identities: [IdentityDigest]) {
     (runs[oldestRun...], (0..<count).map { ring[(oldest + $0) & (ring.count - 1)] })
+  }
+
+  /// Whether ring, slots and runs say the same; looked at whole while they are small.
+  private var isCanonical: Bool {
+    guard count <= 128 else { return count <= identitiesMax && count <= ring.count }
+    let runs = runs[oldestRun...]
+    return count <= identitiesMax && slots.count == ring.count * 2 && slots.count { $0 != 0 } == count
+      && runs.reduce(0) { $0 + $1.count } == count && runs.allSatisfy { $0.count > 0 }
+      && zip(runs, runs.dropFirst()).allSatisfy { $0.appendTime < $1.appendTime }
+      && remembered.identities.allSatisfy(contains)
   }
 
   private func firstSlot(_ identity: IdentityDigest) -> Int {
@@ -102,6 +122,7 @@ struct IdentityWindow {
       runs[oldestRun].count -= 1
       if runs[oldestRun].count == 0 { oldestRun += 1 }
     }
+    assert(number == 1 || isCanonical, "identities are remembered once, in order of age")
     // Amortised: the front is cut off once it is half of the array.
     if oldestRun * 2 > runs.count {
       runs.removeFirst(oldestRun)

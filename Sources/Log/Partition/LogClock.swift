@@ -2,12 +2,12 @@ import Events
 import Synchronization
 
 /// The limits within which a log's append times tell ages. Part of `meta`.
-struct LogAges: Hashable, Sendable {
+package struct LogAges: Hashable, Sendable {
   /// Events appended before this time count as appended at it, since more than one clock told the time before it. Nil: all count
   /// as they are.
-  var floor: Timestamp?
+  package var floor: Timestamp?
   /// Whether the log's time is ahead of the system's: a clock that was ahead wrote the log.
-  var isAhead = false
+  package var isAhead = false
 }
 
 /// A log's time, used for append times and ages: the system's clock as it was when the log was opened, carried on by a clock that
@@ -16,16 +16,16 @@ struct LogAges: Hashable, Sendable {
 /// The log clock logs a jump of the system's clock, and moves the log's time only once the jump has lasted for `confirmation`.
 /// Even then nothing gets older by it: events appended before a jump forward count as appended at it (`LogAges.floor`). The time
 /// between the last append and the opening counts once the clock has kept for as long.
-final class LogClock: Sendable {
+package final class LogClock: Sendable {
   /// A pause, in nanoseconds, that needs no confirmation.
   private static let shortPause: Int64 = 60_000_000_000
 
   /// The result of `observe`.
-  struct Sighting {
+  package struct Sighting {
     /// Warnings for the operator.
-    var warnings: [String] = []
+    package var warnings: [String] = []
     /// The ages to store in `meta`, and then to give to `settle`; nil when nothing changes.
-    var ages: LogAges?
+    package var ages: LogAges?
   }
 
   private struct State {
@@ -50,12 +50,12 @@ final class LogClock: Sendable {
   ///   - wall: The system's clock, which may jump.
   ///   - steady: Nanoseconds of a clock that only rises, in sleep too.
   ///   - confirmation: How long a jump must last before it counts.
-  init(
+  package init(
     wall: @escaping @Sendable () -> Timestamp, steady: @escaping @Sendable () -> Int64, confirmation: Duration = .seconds(600)
   ) {
     self.wall = wall
     self.steady = steady
-    self.confirmation = confirmation.nanoseconds
+    self.confirmation = confirmation.nanosecondsHeld
     state = Mutex(State(time: SettledTime(wall: wall(), steady: steady())))
   }
 
@@ -64,7 +64,7 @@ final class LogClock: Sendable {
   ///   - last: The log's largest append time; nil when it holds no event.
   ///   - ages: The stored ages; nil where they cannot be read.
   /// - Returns: The ages to store if they differ.
-  func begin(after last: Timestamp?, _ ages: LogAges?) -> LogAges {
+  package func begin(after last: Timestamp?, _ ages: LogAges?) -> LogAges {
     let ages = ages ?? LogAges(floor: last)
     return state.withLock { state in
       let (now, steady) = (wall(), steady())
@@ -93,7 +93,7 @@ final class LogClock: Sendable {
   }
 
   /// Looks whether the system's clock has jumped, and whether an earlier jump now counts. To be called every second.
-  func observe() -> Sighting {
+  package func observe() -> Sighting {
     state.withLock { state in
       let (now, steady) = (wall(), steady())
       var sighting = Sighting()
@@ -128,7 +128,7 @@ final class LogClock: Sendable {
   }
 
   /// Takes the ages that `observe` gave, once they are stored: a confirmed jump counts from here on.
-  func settle(_ ages: LogAges) {
+  package func settle(_ ages: LogAges) {
     state.withLock { state in
       state.ages = ages
       let (now, steady) = (wall(), steady())

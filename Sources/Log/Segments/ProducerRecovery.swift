@@ -1,4 +1,5 @@
 import Events
+import Producers
 
 /// Rebuilds a partition's producer state from its latest snapshot and the batches since.
 struct ProducerRecovery {
@@ -19,18 +20,12 @@ struct ProducerRecovery {
   /// Takes the next batch of the log.
   mutating func take(_ batch: ColumnBatch) {
     lastAppendTime = max(lastAppendTime, batch.header.appendTime)
-    // Rows in the log were admitted once; what they are judged now does not matter, only what is remembered of them.
-    _ = producers.admit(batch, at: lastAppendTime)
-    if let tag = batch.tag {
-      producers.appenders.note(
-        tag.appender, tag.number,
-        AppendReceipt(baseOffset: batch.baseOffset, endOffset: batch.endOffset, exceptions: tag.exceptions))
-    }
+    producers.replay(batch, at: lastAppendTime)
   }
 
-  /// Restores the state before the active segment: from its snapshot, or else from an older one and the segments since; then it writes the
-  /// snapshot that was missing.
-  /// - Parameter names: Of the partition's files.
+  /// Restores the state before the active segment: from its snapshot, or else from an older one and the segments since;
+  /// then it writes the missing snapshot.
+  /// - Parameter names: The partition's files.
   /// - Throws: `.corrupt` when the segments that would have to be read are gone or damaged.
   mutating func restore(_ names: [String], sealed: [SegmentSummary], activeBase: Offset) throws(LogError) {
     let start = sealed.first?.base ?? activeBase

@@ -6,13 +6,13 @@ import Events
 ///
 /// An appender sends again only what it has not been answered for, and has at most `window` batches of a partition under way: so
 /// those are all that must be remembered. At most `appendersMax` appenders; the one that appended longest ago is forgotten first.
-struct AppenderTable {
-  struct Entry: Hashable {
-    var number: UInt64
-    var receipt: AppendReceipt
+package struct AppenderTable {
+  package struct Entry: Hashable {
+    package var number: UInt64
+    package var receipt: AppendReceipt
   }
 
-  enum Judgement: Hashable {
+  package enum Judgement: Hashable {
     /// Not seen before: to be appended.
     case new
     /// Appended already, with this outcome.
@@ -22,20 +22,20 @@ struct AppenderTable {
   }
 
   /// Batches of one appender and partition that may be under way; its latest are remembered.
-  static let window = AppendReceipt.unansweredBatchesMax
+  package static let window = AppendReceipt.unansweredBatchesMax
   static let appendersMax = 256
 
-  struct Recent: Hashable {
+  private struct Recent {
     /// Ascending in number.
     var entries: [Entry] = []
     /// When it last appended, in batches of the partition.
     var lastUse: UInt64 = 0
   }
 
-  private(set) var appenders: [AppendTag.Appender: Recent] = [:]
+  private var appenders: [AppendTag.Appender: Recent] = [:]
   private var clock: UInt64 = 0
 
-  func judge(_ tag: AppendTag) -> Judgement {
+  package func judge(_ tag: AppendTag) -> Judgement {
     guard let recent = appenders[tag.appender], let last = recent.entries.last else { return .new }
     if tag.number > last.number { return .new }
     if let entry = recent.entries.last(where: { $0.number == tag.number }) { return .appended(entry.receipt) }
@@ -43,8 +43,11 @@ struct AppenderTable {
     return last.number - tag.number < UInt64(AppenderTable.window) ? .new : .stale
   }
 
-  /// - Parameter number: Any; one below the appender's last is remembered too, unless it is stale.
-  mutating func note(_ appender: AppendTag.Appender, _ number: UInt64, _ receipt: AppendReceipt) {
+  /// - Parameters:
+  ///   - appender: Who appended.
+  ///   - number: Of the append; one below the appender's last is remembered too, unless it is stale.
+  ///   - receipt: Its outcome.
+  package mutating func note(_ appender: AppendTag.Appender, _ number: UInt64, _ receipt: AppendReceipt) {
     clock += 1
     if appenders[appender] == nil, appenders.count == AppenderTable.appendersMax { forgetOldest() }
     var recent = appenders[appender, default: Recent()]
@@ -58,7 +61,12 @@ struct AppenderTable {
       let kept = last - UInt64(AppenderTable.window)
       if let first = recent.entries.firstIndex(where: { $0.number > kept }), first > 0 { recent.entries.removeFirst(first) }
     }
+    assert(
+      recent.entries.count <= AppenderTable.window
+        && zip(recent.entries, recent.entries.dropFirst()).allSatisfy { $0.number <= $1.number },
+      "an appender's latest are in order")
     appenders[appender] = recent
+    assert(appenders.count <= AppenderTable.appendersMax)
   }
 
   private mutating func forgetOldest() {
@@ -66,7 +74,7 @@ struct AppenderTable {
   }
 
   /// Appenders, the one that appended longest ago first, with what is remembered of each.
-  var remembered: [(appender: AppendTag.Appender, entries: [Entry])] {
+  package var remembered: [(appender: AppendTag.Appender, entries: [Entry])] {
     appenders.sorted { $0.value.lastUse < $1.value.lastUse }.map { ($0.key, $0.value.entries) }
   }
 }

@@ -17,11 +17,12 @@ import Events
 ///
 /// Of magic "PNP1", which is read too, sources have no latest event time, and there is no list of gaps: of their duplicates none is suspect until
 /// they begin an epoch.
-enum ProducerSnapshot {
+package enum ProducerSnapshot {
   /// A larger file is taken for damaged: about ten million sources.
-  static let bytesMax = 1 << 30
+  package static let bytesMax = 1 << 30
 
-  static func encoded(_ state: ProducerState, partition: PartitionID, base: Offset, lastAppendTime: Timestamp) -> [UInt8] {
+  package static func encoded(_ state: ProducerState, partition: PartitionID, base: Offset, lastAppendTime: Timestamp) -> [UInt8]
+  {
     let (runs, identities) = state.identities.remembered
     let table = state.table
     var file = [UInt8](repeating: 0, count: FixedRecord.byteCount)
@@ -66,7 +67,7 @@ enum ProducerSnapshot {
   }
 
   /// Restores `state`, which is empty, and returns the append time of the last batch before `base`.
-  static func decode(_ file: [UInt8], partition: PartitionID, base: Offset, into state: inout ProducerState)
+  package static func decode(_ file: [UInt8], partition: PartitionID, base: Offset, into state: inout ProducerState)
     throws(RecordDamage) -> Timestamp
   {
     let hasTimes = !file.starts(with: "PNP1".utf8)
@@ -76,88 +77,57 @@ enum ProducerSnapshot {
     let runs = try record.count(at: 24)
     let identities = try record.count(at: 32)
     guard try record.count(at: 48) == file.count - FixedRecord.byteCount else { throw .truncated }
-    var damage: RecordDamage?
-    file.withUnsafeBytes { all in
+    let restored = file.withUnsafeBytes { all -> Result<Void, RecordDamage> in
       let body = UnsafeRawBufferPointer(rebasing: all[FixedRecord.byteCount...])
-      guard checksum(body) == record.get(UInt32.self, at: 56) else {
-        damage = .checksum
-        return
-      }
-      // Counts are held to what the body can hold before anything is made of them.
-      guard sources <= body.count / 20, runs <= body.count / 16, identities <= body.count / 16 else {
-        damage = .bounds
-        return
-      }
-      var at = 0
-      func u64(_ position: Int) -> UInt64 { UInt64(littleEndian: body.loadUnaligned(fromByteOffset: position, as: UInt64.self)) }
-      let fixedBytes = hasTimes ? 28 : 20
-      for _ in 0..<sources {
-        guard body.count - at >= fixedBytes else {
-          damage = .bounds
-          return
-        }
-        let nameAt = at + fixedBytes
-        let length = Int(UInt32(littleEndian: body.loadUnaligned(fromByteOffset: nameAt - 4, as: UInt32.self)))
-        guard body.count - nameAt >= length else {
-          damage = .bounds
-          return
-        }
-        state.restore(
-          source: UnsafeRawBufferPointer(rebasing: body[nameAt..<nameAt + length]),
-          ProducerPosition(epoch: u64(at), sequence: u64(at + 8)),
-          latestTime: hasTimes ? Int64(bitPattern: u64(at + 16)) : ProducerTable.unknownTime)
-        at = nameAt + length
-      }
-      if hasTimes {
-        guard let end = restoreGaps(body, at, into: &state) else {
-          damage = .bounds
-          return
-        }
-        at = end
-      }
-      guard body.count - at >= (runs + identities) * 16 else {
-        damage = .bounds
-        return
-      }
-      var identityAt = at + runs * 16
-      let identitiesEnd = identityAt + identities * 16
-      for run in 0..<runs {
-        let appendTime = Timestamp(nanoseconds: Int64(bitPattern: u64(at + run * 16)))
-        let number = u64(at + run * 16 + 8)
-        guard number <= UInt64((identitiesEnd - identityAt) / 16) else {
-          damage = .bounds
-          return
-        }
-        for _ in 0..<number {
-          state.restore(IdentityDigest(high: u64(identityAt), low: u64(identityAt + 8)), at: appendTime)
-          identityAt += 16
-        }
-      }
-      guard identityAt == identitiesEnd else {
-        damage = .bounds
-        return
-      }
+      guard checksum(body) == record.get(UInt32.self, at: 56) else { return .failure(.checksum) }
+      var reader = RecordReader(body)
       do throws(RecordDamage) {
-        try AppenderSnapshot.restore(UnsafeRawBufferPointer(rebasing: body[identityAt...]), into: &state.appenders)
+        try restoreSources(&reader, sources, hasTimes: hasTimes, into: &state)
+        try restoreIdentities(&reader, runs: runs, identities, into: &state)
+        try AppenderSnapshot.restore(&reader, into: &state.appenders)
+        return .success(())
       } catch {
-        damage = error
+        return .failure(error)
       }
     }
-    if let damage { throw damage }
+    try restored.get()
     return Timestamp(nanoseconds: record.get(Int64.self, at: 40))
   }
 
-  /// - Returns: Where the list of gaps ends; nil where it is none.
-  private static func restoreGaps(_ body: UnsafeRawBufferPointer, _ start: Int, into state: inout ProducerState) -> Int? {
-    func u64(_ position: Int) -> UInt64 { UInt64(littleEndian: body.loadUnaligned(fromByteOffset: position, as: UInt64.self)) }
-    guard body.count - start >= 8, u64(start) <= UInt64((body.count - start - 8) / 24) else { return nil }
-    var at = start + 8
-    for _ in 0..<u64(start) {
-      let entry = u64(at), gap = ProducerTable.Gap(low: u64(at + 8), high: u64(at + 16))
-      guard entry < UInt64(state.table.count), gap.low < gap.high else { return nil }
-      state.restore(gap, of: Int(entry))
-      at += 24
+  private static func restoreSources(
+    _ reader: inout RecordReader, _ sources: Int, hasTimes: Bool, into state: inout ProducerState
+  ) throws(RecordDamage) {
+    try reader.check(sources, ofBytes: hasTimes ? 28 : 20)
+    for _ in 0..<sources {
+      let position = ProducerPosition(epoch: try reader.number(), sequence: try reader.number())
+      let time = hasTimes ? try reader.number() : ProducerTable.unknownTime
+      state.restore(source: try reader.bytes(Int(try reader.number(UInt32.self))), position, latestTime: time)
     }
-    return at
+    guard hasTimes else { return }
+    let gaps = Int(clamping: try reader.number(UInt64.self))
+    try reader.check(gaps, ofBytes: 24)
+    for _ in 0..<gaps {
+      let entry = try reader.number(UInt64.self), gap = ProducerTable.Gap(low: try reader.number(), high: try reader.number())
+      guard entry < UInt64(state.table.count), gap.low < gap.high else { throw .bounds }
+      state.restore(gap, of: Int(entry))
+    }
+  }
+
+  private static func restoreIdentities(
+    _ reader: inout RecordReader, runs: Int, _ identities: Int, into state: inout ProducerState
+  ) throws(RecordDamage) {
+    try reader.check(runs, ofBytes: 16)
+    var times: [(appendTime: Timestamp, count: Int)] = []
+    for _ in 0..<runs {
+      times.append((Timestamp(nanoseconds: try reader.number()), Int(clamping: try reader.number(UInt64.self))))
+    }
+    try reader.check(identities, ofBytes: 16)
+    var left = identities
+    for (appendTime, count) in times {
+      guard count <= left else { throw .bounds }
+      left -= count
+      for _ in 0..<count { state.restore(IdentityDigest(high: try reader.number(), low: try reader.number()), at: appendTime) }
+    }
+    guard left == 0 else { throw .bounds }
   }
 }

@@ -1,14 +1,14 @@
 import Events
 
 /// What makes appends exactly once: who sent what last, and which ids were seen lately. A function of the log's batches alone.
-struct ProducerState {
-  private(set) var table = ProducerTable()
-  private(set) var identities: IdentityWindow
-  var appenders = AppenderTable()
+package struct ProducerState: Sendable {
+  package private(set) var table = ProducerTable()
+  package private(set) var identities: IdentityWindow
+  package var appenders = AppenderTable()
   /// Entry of each source code of the batch at hand, -1 where not looked up; kept for its storage.
   private var entryOfCode: [Int32] = []
 
-  init(dedupWindow: Duration, identitiesMax: Int) {
+  package init(dedupWindow: Duration, identitiesMax: Int) {
     identities = IdentityWindow(window: dedupWindow, identitiesMax: identitiesMax)
   }
 
@@ -16,7 +16,7 @@ struct ProducerState {
   /// - Parameter appendTime: Not before that of any batch admitted earlier.
   /// - Returns: The rows not admitted, ascending; empty as a rule.
   /// - Complexity: One table lookup a distinct source, one compare a row.
-  mutating func admit(_ batch: ColumnBatch, at appendTime: Timestamp) -> [AppendReceipt.Exception] {
+  package mutating func admit(_ batch: ColumnBatch, at appendTime: Timestamp) -> [AppendReceipt.Exception] {
     let columns = batch.producers()
     var exceptions = judgeSequences(batch, columns)
     let everyRow = columns.hasSequence.isEmpty
@@ -34,10 +34,21 @@ struct ProducerState {
     return exceptions
   }
 
+  /// Takes in a batch that lies in the log: its rows were admitted once. However they are judged now, what is remembered of them is the same.
+  /// - Parameters:
+  ///   - batch: The next one of the log.
+  ///   - appendTime: The largest append time of the log up to here; nil for the batch's own.
+  package mutating func replay(_ batch: ColumnBatch, at appendTime: Timestamp? = nil) {
+    _ = admit(batch, at: appendTime ?? batch.header.appendTime)
+    guard let tag = batch.tag else { return }
+    let receipt = AppendReceipt(baseOffset: batch.baseOffset, endOffset: batch.endOffset, exceptions: tag.exceptions)
+    appenders.note(tag.appender, tag.number, receipt)
+  }
+
   /// Judges the rows that have a sequence, and takes those that are above their source's last.
   /// - Parameter columns: Of `batch`.
   /// - Returns: The others, ascending.
-  mutating func judgeSequences(_ batch: ColumnBatch, _ columns: ProducerColumns) -> [AppendReceipt.Exception] {
+  package mutating func judgeSequences(_ batch: ColumnBatch, _ columns: ProducerColumns) -> [AppendReceipt.Exception] {
     guard columns.hasSequence.isEmpty || columns.hasSequence.contains(true) else { return [] }
     var exceptions: [AppendReceipt.Exception] = []
     lookUp(batch, columns)
@@ -47,7 +58,7 @@ struct ProducerState {
 
   /// The sources of those exceptions that people ask about: fenced ones, and suspect duplicates.
   /// - Parameter exceptions: What `admit` has returned of the batch, just before.
-  func named(_ exceptions: [AppendReceipt.Exception], of batch: ColumnBatch) -> [AppendReceipt.Named] {
+  package func named(_ exceptions: [AppendReceipt.Exception], of batch: ColumnBatch) -> [AppendReceipt.Named] {
     let asked = exceptions.filter { $0.isFenced || $0.suspicion != nil }.prefix(AppendReceipt.namedMax)
     guard !asked.isEmpty else { return [] }
     let columns = batch.producers()
@@ -63,22 +74,22 @@ struct ProducerState {
   }
 
   /// Forgets ids that are older than the dedup window.
-  mutating func expire(at now: Timestamp) { identities.expire(at: now) }
+  package mutating func expire(at now: Timestamp) { identities.expire(at: now) }
 
   /// The last sequence of a source; nil when it never sent one.
-  func position(of source: String) -> ProducerPosition? {
+  package func position(of source: String) -> ProducerPosition? {
     var copy = source
     return copy.withUTF8 { table.find(UnsafeRawBufferPointer($0)).map(table.position) }
   }
 
-  mutating func restore(source: UnsafeRawBufferPointer, _ position: ProducerPosition, latestTime: Int64) {
+  package mutating func restore(source: UnsafeRawBufferPointer, _ position: ProducerPosition, latestTime: Int64) {
     table.set(table.entry(for: source), position, latestTime: latestTime)
   }
 
   /// - Parameter entry: Of a source restored, in the order of their restoring.
-  mutating func restore(_ gap: ProducerTable.Gap, of entry: Int) { table.setGap(entry, gap) }
+  package mutating func restore(_ gap: ProducerTable.Gap, of entry: Int) { table.setGap(entry, gap) }
 
-  mutating func restore(_ identity: IdentityDigest, at appendTime: Timestamp) {
+  package mutating func restore(_ identity: IdentityDigest, at appendTime: Timestamp) {
     _ = identities.insert(identity, at: appendTime)
   }
 

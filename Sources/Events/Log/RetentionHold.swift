@@ -1,5 +1,3 @@
-import Events
-
 /// What retention may not remove yet, because somebody is still to read it.
 public enum RetentionHold: Sendable, Hashable {
   /// Nothing is known of who reads: all is kept.
@@ -9,13 +7,13 @@ public enum RetentionHold: Sendable, Hashable {
   /// Nobody is waited for.
   case nothing
 
-  enum Limit {
+  public enum Limit: Sendable, Hashable {
     case keepAll
-    /// Segments that end at or below it may go; all of them where it is nil.
+    /// Events below it may go; all of them where it is nil.
     case below(Offset?)
   }
 
-  func limit(in partition: PartitionID) -> Limit {
+  public func limit(in partition: PartitionID) -> Limit {
     switch self {
     case .everything: .keepAll
     case .from(let offsets): offsets[partition].map { .below($0) } ?? .keepAll

@@ -4,12 +4,17 @@ import Events
 ///
 /// Open addressing over hashes, with the names in one blob: 48 bytes a source, 6 to 12 in the slots, and its name; 16 more once any count of the
 /// partition has left a number out. Sources are never forgotten: forgetting one would take its duplicates in again.
-struct ProducerTable {
+package struct ProducerTable {
   /// Sequences between two that were appended one after the other, so none of them ever was. Empty without any.
-  struct Gap: Hashable {
+  package struct Gap: Hashable {
     /// Excluded, as is `high`.
-    var low: UInt64 = 0
-    var high: UInt64 = 0
+    package var low: UInt64 = 0
+    package var high: UInt64 = 0
+
+    package init(low: UInt64 = 0, high: UInt64 = 0) {
+      self.low = low
+      self.high = high
+    }
 
     func contains(_ sequence: UInt64) -> Bool { low < sequence && sequence < high }
     /// Of a gap that is not empty, sequences in it and one more.
@@ -24,7 +29,7 @@ struct ProducerTable {
   }
 
   /// What stands for a source's latest time where it is not known: nothing is newer.
-  static let unknownTime = Int64.max
+  package static let unknownTime = Int64.max
 
   private struct Entry {
     var position = ProducerPosition(epoch: 0, sequence: 0)
@@ -37,7 +42,7 @@ struct ProducerTable {
   /// Numbered in the order in which their sources came; a number stays valid.
   private var entries: [Entry] = []
   /// The widest of each source's present epoch; empty as long as there is none at all.
-  private(set) var gaps: [Gap] = []
+  package private(set) var gaps: [Gap] = []
   private var hashes: [UInt64] = []
   /// Where each name ends; it begins where the one before ends.
   private var nameEnds: [Int] = []
@@ -47,11 +52,13 @@ struct ProducerTable {
   /// Keeps a sender from choosing sources that share a slot.
   private let seed = UInt64.random(in: .min ... .max)
 
-  var count: Int { entries.count }
+  package init() {}
+
+  package var count: Int { entries.count }
   var nameBytes: Int { names.count }
 
   /// The entry of a source; nil when it has none.
-  func find(_ name: UnsafeRawBufferPointer) -> Int? {
+  package func find(_ name: UnsafeRawBufferPointer) -> Int? {
     let hash = stableHash(name)
     var slot = firstSlot(hash)
     while slots[slot] != 0 {
@@ -62,12 +69,12 @@ struct ProducerTable {
     return nil
   }
 
-  func position(of entry: Int) -> ProducerPosition { entries[entry].position }
+  package func position(of entry: Int) -> ProducerPosition { entries[entry].position }
 
-  func latestTime(of entry: Int) -> Int64 { entries[entry].latestTime }
+  package func latestTime(of entry: Int) -> Int64 { entries[entry].latestTime }
 
   /// The entry of a source, made if need be; a new one takes whatever sequence comes first.
-  mutating func entry(for name: UnsafeRawBufferPointer) -> Int {
+  package mutating func entry(for name: UnsafeRawBufferPointer) -> Int {
     if (count + 1) * 4 > slots.count * 3 { grow() }
     let hash = stableHash(name)
     var slot = firstSlot(hash)
@@ -87,7 +94,7 @@ struct ProducerTable {
     return entry
   }
 
-  mutating func set(_ entry: Int, _ position: ProducerPosition, latestTime: Int64 = ProducerTable.unknownTime) {
+  package mutating func set(_ entry: Int, _ position: ProducerPosition, latestTime: Int64 = ProducerTable.unknownTime) {
     entries[entry] = Entry(position: position, latestTime: latestTime, isSet: true)
   }
 
@@ -96,7 +103,7 @@ struct ProducerTable {
     gaps[entry] = gap
   }
 
-  func withName<R>(of entry: Int, _ body: (UnsafeRawBufferPointer) -> R) -> R {
+  package func withName<R>(of entry: Int, _ body: (UnsafeRawBufferPointer) -> R) -> R {
     names.withUnsafeBytes { all in
       body(UnsafeRawBufferPointer(rebasing: all[(entry == 0 ? 0 : nameEnds[entry - 1])..<nameEnds[entry]]))
     }
@@ -148,6 +155,20 @@ struct ProducerTable {
         exceptions[index].suspicion = .skipped
       }
     }
+    assert(isCanonical(entryOfCode), "the producer table is canonical")
+  }
+
+  /// Whether each source stands where it is looked for, once, with a gap that lies below its last sequence; looked at whole while there are
+  /// few, else for the entries given.
+  private func isCanonical(_ touched: [Int32]) -> Bool {
+    guard hashes.count == count, nameEnds.count == count, nameEnds.last ?? 0 == names.count, count * 4 <= slots.count * 3,
+      gaps.isEmpty || gaps.count == count
+    else { return false }
+    let looked = count <= 128 ? Array(0..<count) : touched.lazy.filter { $0 >= 0 }.map { Int($0) }
+    return looked.allSatisfy { entry in
+      let gap = gaps.isEmpty ? Gap() : gaps[entry]
+      return withName(of: entry, find) == entry && gap.low <= gap.high && gap.high <= entries[entry].position.sequence
+    }
   }
 
   private mutating func note(_ jump: Jump) {
@@ -177,12 +198,4 @@ struct ProducerTable {
       slots[slot] = UInt32(entry + 1)
     }
   }
-}
-
-/// Spreads every bit of `value` over all of them. Source: Austin Appleby, MurmurHash3 `fmix64`.
-func mixed(_ value: UInt64) -> UInt64 {
-  var hash = value
-  hash = (hash ^ (hash &>> 33)) &* 0xff51_afd7_ed55_8ccd
-  hash = (hash ^ (hash &>> 33)) &* 0xc4ce_b9fe_1a85_ec53
-  return hash ^ (hash &>> 33)
 }

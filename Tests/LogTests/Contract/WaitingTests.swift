@@ -10,9 +10,9 @@ struct WaitingTests {
     OffsetVector(Dictionary(uniqueKeysWithValues: offsets.enumerated().map { (PartitionID($0.offset), Offset($0.element)) }))
   }
 
-  @Test("a waiter wakes when one of its partitions passes its offset, and not before", arguments: Access.allCases)
-  func wakes(_ access: Access) async throws {
-    let log = try await access.openLog(FaultyFileSystem(), testConfiguration(partitions: 2))
+  @Test("a waiter wakes when one of its partitions passes its offset, and not before", arguments: Engine.all)
+  func wakes(_ engine: Engine) async throws {
+    let log = try await engine.place(testConfiguration(partitions: 2)).open()
     // Passed already: returns at once.
     _ = try await log.append(batch(1...2))
     try await log.waitForAppend(past: WaitingTests.vector(1))
@@ -30,9 +30,9 @@ struct WaitingTests {
     await log.close()
   }
 
-  @Test("a cancelled waiter returns, before or after it began to wait", arguments: Access.allCases)
-  func cancels(_ access: Access) async throws {
-    let log = try await access.openLog(FaultyFileSystem())
+  @Test("a cancelled waiter returns, before or after it began to wait", arguments: Engine.all)
+  func cancels(_ engine: Engine) async throws {
+    let log = try await engine.place().open()
     for round in 0..<200 {
       let waiter = Task { try await log.waitForAppend(past: WaitingTests.vector(0)) }
       for _ in 0..<round % 5 { await Task.yield() }
@@ -53,9 +53,9 @@ struct WaitingTests {
     for waiter in waiters { await #expect(throws: LogError.self) { try await waiter.value } }
   }
 
-  @Test("no wake-up is lost between many readers and a writer", arguments: Access.allCases)
-  func manyReaders(_ access: Access) async throws {
-    let log = try await access.openLog(FaultyFileSystem(), testConfiguration(partitions: 2))
+  @Test("no wake-up is lost between many readers and a writer", arguments: Engine.all)
+  func manyReaders(_ engine: Engine) async throws {
+    let log = try await engine.place(testConfiguration(partitions: 2)).open()
     let readers = (0..<8).map { reader in
       Task {
         var next = Offset.zero

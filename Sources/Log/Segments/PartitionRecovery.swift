@@ -1,5 +1,6 @@
 import Events
 import Logging
+import Producers
 
 /// Opens one partition for writing: finds what is durable, cuts what never was, refuses what is damaged, and rebuilds the
 /// producer state.
@@ -36,7 +37,7 @@ struct PartitionRecovery {
     let bases = files.bases(names, suffix: ".segment")
     if let missing = files.missing(bases, note, hasMarker: marker != nil) { throw files.lost(missing) }
     try removeLeftovers(names)
-    let activeBase = try checkSegments(bases, marker)
+    let activeBase = try files.active(bases, marker) ?? .zero
     if bases.isEmpty {
       try placing(partition, activeBase) { () throws(IOFailure) in
         _ = try fileSystem.open(paths.segment(activeBase), .create)
@@ -72,7 +73,7 @@ struct PartitionRecovery {
         partition, segment: activeBase, position: stop.position,
         "\(stop.damage.map { "\($0)" } ?? "the log ends"), at offset \(stop.offset), where it reached \(end) at least")
     }
-    // Of an older segment the marker says nothing here: the active one was begun since.
+    // A marker in an older segment says nothing here: the active one was begun since.
     let durableBytes = marker.map { $0.segment == activeBase ? $0.position : 0 }
     try cutTail(file, stop: stop, size: size, durableBytes: durableBytes, marker: marker, report: &report)
     guard markerFits else {
@@ -105,21 +106,6 @@ struct PartitionRecovery {
     for name in names where name.hasSuffix(temporarySuffix) {
       try placing(partition) { () throws(IOFailure) in try fileSystem.remove("\(paths.directory)/\(name)") }
     }
-  }
-
-  /// - Returns: The active segment's base.
-  private func checkSegments(_ bases: [Offset], _ marker: HighWatermarkMarker?) throws(LogError) -> Offset {
-    guard let active = bases.last else {
-      if let marker, marker.highWatermark > .zero {
-        throw .corrupt(partition, "no segment is there, where offsets below \(marker.highWatermark) were durable")
-      }
-      return .zero
-    }
-    // One older than the first kept is what a power loss after retention leaves.
-    if let marker, marker.segment >= bases[0], !bases.contains(marker.segment) {
-      throw .corrupt(partition, segment: marker.segment, "the segment is missing, where \(marker.position) bytes were durable")
-    }
-    return active
   }
 
   private func cutTail(
@@ -178,7 +164,7 @@ struct PartitionRecovery {
   }
 }
 
-/// What start-up found in a partition.
+/// The findings of start-up in a partition.
 public struct PartitionReport: Sendable, Hashable {
   public let partition: PartitionID
   /// Bytes of an unacknowledged tail that were cut.

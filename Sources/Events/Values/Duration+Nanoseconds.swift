@@ -1,0 +1,9 @@
+extension Duration {
+  /// Whole nanoseconds, held to what 64 bits carry.
+  package var nanosecondsHeld: Int64 {
+    let (seconds, attoseconds) = components
+    let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    let (total, overflowAgain) = scaled.addingReportingOverflow(attoseconds / 1_000_000_000)
+    return overflow || overflowAgain ? (seconds < 0 ? .min : .max) : total
+  }
+}

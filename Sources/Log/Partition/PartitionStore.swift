@@ -1,0 +1,108 @@
+import Events
+import Producers
+
+/// What keeps one partition's batches, below the writer that decides what is appended: the seam at which engines differ.
+///
+/// Its partition's writer alone calls it, one call at a time and on a thread of the writer's own, which a call may block. Offsets and append
+/// times stand in the batches' headers: batches come dense, all of a group with one append time, which no other group has.
+package protocol PartitionStore: AnyObject {
+  /// What is kept, for any thread to read.
+  var reader: any PartitionReader { get }
+
+  // MARK: appending
+
+  /// Why there is no room for so many bytes; nil where there is, or where `append` will tell.
+  /// - Parameter isFresh: Whether to look in any case: the caller waits for room.
+  func shortage(of bytes: Int, isFresh: Bool) -> String?
+
+  /// Whether `roll` is to come before a batch of so many bytes, once a group of `groupBytes` is appended.
+  func isRollDue(before bytes: Int, behind groupBytes: Int) -> Bool
+
+  /// Puts a group of batches behind the last: at once or, after a failure, by all that is seen later, not at all.
+  func append(_ group: [ColumnBatch]) throws(StoreFailure)
+
+  /// Makes durable all that was appended.
+  func sync() throws(LogError)
+
+  /// Lets readers find batches that were appended.
+  /// - Parameter isDurable: Whether all that was appended is synced: then the next opening may rely on all of it.
+  func publish(_ batches: [ColumnBatch], isDurable: Bool)
+
+  /// After `append` has failed for want of room: takes back what it may have left, durably.
+  /// - Returns: What the batches that are left say of their senders.
+  func takeBack() throws(LogError) -> ProducerState
+
+  // MARK: opening and closing
+
+  /// Keeps in mind that the partition is there.
+  func noteOpened() throws(LogError)
+
+  /// What is not as this store made it, so that what it is given next would not be found again; nil where all is.
+  func problem() -> LogError?
+
+  /// Keeps in mind how far it reaches. Everything was synced before, and nothing follows.
+  func close() throws(LogError)
+
+  // MARK: snapshots and retention
+
+  /// Keeps the state of all senders as of the end, so that opening need not read what lies before. Everything was published before.
+  func roll(_ producers: ProducerState, lastAppendTime: Timestamp) throws(StoreFailure)
+
+  /// Whether a roll is due so that the oldest event since the last one can be removed by its age.
+  func isBegun(before time: Timestamp) -> Bool
+
+  /// Sees to it that the state of senders is kept whole: once events are removed, nothing else knows who had sent what.
+  /// - Returns: False where only a roll can.
+  func renewSnapshot(_ producers: ProducerState, lastAppendTime: Timestamp) throws(LogError) -> Bool
+
+  /// Whether `removeSurplus` would remove anything.
+  func hasSurplus(_ rule: RetentionRule) throws(LogError) -> Bool
+
+  /// Removes whole pieces from the front while the rule takes them, never the one that is appended to.
+  /// - Returns: How many.
+  func removeSurplus(_ rule: RetentionRule) throws(LogError) -> Int
+}
+
+/// Reads what a store keeps of a partition; any thread. How far readers may see is the caller's to say.
+package protocol PartitionReader: AnyObject, Sendable {
+  /// The first offset kept; at most the end.
+  var startOffset: Offset { get }
+  /// Pieces that are removed whole, one at least, and their bytes.
+  var size: (pieces: Int, bytes: Int) { get }
+
+  /// Whole batches from the one that holds `start` on, in order and without a gap, one at least, and as many as fit into `bytesMax`; none
+  /// from `end` on.
+  /// - Parameters:
+  ///   - start: Kept when last looked at, and below `end`.
+  ///   - end: A batch ends there.
+  /// - Throws: `.corrupt` for anything that does not check: all of it was published.
+  nonisolated(nonsending) func read(from start: Offset, below end: Offset, bytesMax: Int) async throws(LogError) -> [ColumnBatch]
+
+  /// As `EventLog.firstOffset`.
+  nonisolated(nonsending) func firstOffset(atOrAfter time: Timestamp) async throws(LogError) -> Offset?
+}
+
+/// Why a group or a roll did not come about.
+package enum StoreFailure: Error {
+  /// There is no room. Nothing that was acknowledged is touched, and what was written can be taken back.
+  case full(LogError)
+  /// What is kept is unknown until the partition is opened anew.
+  case fatal(LogError)
+}
+
+/// A partition's store, opened, and what it says of what it holds.
+package struct OpenedStore {
+  package var store: any PartitionStore
+  /// The offset after the last batch.
+  package var end: Offset
+  /// Of the last group, as far as it is known; 0 where there was none.
+  package var lastAppendTime: Timestamp
+  package var producers: ProducerState
+
+  package init(_ store: any PartitionStore, end: Offset, lastAppendTime: Timestamp, producers: ProducerState) {
+    self.store = store
+    self.end = end
+    self.lastAppendTime = lastAppendTime
+    self.producers = producers
+  }
+}

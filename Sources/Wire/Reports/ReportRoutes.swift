@@ -1,0 +1,65 @@
+import Events
+import NIOHTTP1
+
+/// What services tell the log's process for others to ask there, and no part of the log: the routes that `RemoteReports` asks.
+public struct ReportRoutes: Sendable {
+  /// Of one report: its rejects may have long messages.
+  static let bodyBytesMax = 4 << 20
+
+  /// What compute instances say must be kept.
+  public let needs = ReportedNeeds()
+  public let rejects = ReportedRejects()
+  private let ingests = ReportedIngests()
+
+  public init() {}
+
+  /// What a path takes, as `Allow` has it; nil where it is none of these.
+  /// - Parameter name: The path's last part, behind `/v1/log/`.
+  static func allowed(_ name: Substring) -> String? {
+    switch name {
+    case "needs": "POST"
+    case "ingests": "GET, POST"
+    case "rejects": "GET"
+    default: nil
+    }
+  }
+
+  /// - Parameters:
+  ///   - request: Of a path that `allowed` knows.
+  ///   - name: Its last part.
+  ///   - partitionCount: The log's.
+  /// - Returns: Nil where the path does not take the method.
+  func answer(_ request: WireRequest, _ name: Substring, partitionCount: Int) -> WireResponse? {
+    switch (request.method, name) {
+    case (.POST, "needs"): needed(request, partitionCount)
+    case (.POST, "ingests"): ingested(request)
+    case (.GET, "ingests"): WireResponse(["ingest": ingests.sum()?.json ?? .null])
+    case (.GET, "rejects"): WireResponse(["rejects": .array(rejects.newestFirst().map(\.json))])
+    default: nil
+    }
+  }
+
+  private func needed(_ request: WireRequest, _ partitionCount: Int) -> WireResponse {
+    guard let json = try? JSONValue(parsing: request.body.readableBytesView), let from = json["from"],
+      let offsets = try? OffsetVector(parsing: from.text), offsets.offsets.keys.allSatisfy({ $0.index < partitionCount })
+    else { return LogRoutes.bad("bad_request", #"expected {"from":{"0":118}}, of partitions the log has"#) }
+    needs.report(offsets)
+    return WireResponse(["from": from])
+  }
+
+  private func ingested(_ request: WireRequest) -> WireResponse {
+    guard let json = try? JSONValue(parsing: request.body.readableBytesView), case .string(let instance)? = json["instance"],
+      (1...64).contains(instance.utf8.count), let report = json["report"].flatMap({ IngestReport($0) })
+    else { return LogRoutes.bad("bad_request", #"expected {"instance":"a","report":{"received":12,…}}"#) }
+    var (after, entries): (Int64, [RecentRejects.Entry]) = (0, [])
+    if let told = json["rejects"] {
+      guard case .int(let number)? = told["after"], number >= 0, let list = RecentRejects.Entry.list(told["entries"]) else {
+        return LogRoutes.bad("bad_request", #"expected rejects as {"after":118,"entries":[{"number":119,…}]}"#)
+      }
+      (after, entries) = (number, list)
+    }
+    ingests.note(report, of: instance)
+    let last = rejects.note(entries, after: Int(after), of: instance)
+    return WireResponse(["instance": .string(instance), "rejects": .int(Int64(last))])
+  }
+}
