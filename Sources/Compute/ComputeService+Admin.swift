@@ -150,9 +150,11 @@ extension ComputeService: ViewAdmin {
     }
     // Handed over meanwhile: their new owner speaks for them.
     let settled = partitions.intersection(ownedPartitions)
-    let count = sharesPartitions ? log.partitionCount : settled.count
     do throws(ViewStoreError) {
-      try await change { table throws(ViewStoreError) in table.caughtUp(id, settled, of: count) }
+      try await change { [self] table throws(ViewStoreError) in
+        // Asked within the step: a partition that has come since the first look has yet to speak for itself.
+        table.caughtUp(id, settled, of: sharesPartitions ? log.partitionCount : ownedPartitions.count)
+      }
     } catch {
       guard case .unavailable = error else { return logger.error("\(id) has caught up, but: \(error)") }
       guard !steps.isStopped else { return }

@@ -45,7 +45,7 @@ extension ComputeService {
       guard end > one.firstOffset else { continue }
       let kept = workers[one.partition.index % workers.count].kept
       let base = anew.contains(one.partition) ? nil : await kept.nearest(record, one.partition, upTo: end)
-      defer { base?.store.close() }
+      defer { base?.store.file.close() }
       let snapshot = try await past.rows(
         record.definition, record.times, one.partition, from: one.firstOffset, to: end, range, base: base, deadline: deadline)
       result.eventTimeWatermarks.merge(snapshot.eventTimeWatermarks) { $1 }

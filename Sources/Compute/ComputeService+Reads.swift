@@ -31,7 +31,7 @@ extension ComputeService: ViewStore {
       var tally = ViewTally(view: view, generation: live.number, partitions: [])
       for worker in workers {
         do throws(ComputeError) {
-          tally.partitions += try await worker.store.tallies(of: live).filter { answered.contains($0.partition) }
+          tally.partitions += try await worker.store.tallies.tallies(of: live).filter { answered.contains($0.partition) }
         } catch {
           throw .failed(error.description)
         }

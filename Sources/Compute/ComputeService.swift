@@ -93,7 +93,7 @@ public final class ComputeService: Sendable {
     past = PastReader(log: log, readBytesMax: configuration.readBytesMax)
     // What is not used stays as it is.
     guard refusal.now == nil else { return }
-    for store in files.stores { try store.sweep(keeping: book.table) }
+    for store in files.stores { try store.generations.sweep(keeping: book.table) }
     for worker in workers {
       await worker.replays.notify { [weak self] id in self?.settle(id) }
     }
@@ -102,7 +102,7 @@ public final class ComputeService: Sendable {
 
   /// Takes in what others share, and what the file of views says.
   private static func take(
-    _ catalog: ViewCatalog, into book: GenerationBook, hold: Bool, known: [CheckpointStore.KnownGeneration], at time: Timestamp,
+    _ catalog: ViewCatalog, into book: GenerationBook, hold: Bool, known: [KnownGeneration], at time: Timestamp,
     _ refusal: Refusal, _ logger: Logger
   ) async throws(ComputeError) {
     do throws(ViewStoreError) {

@@ -21,9 +21,21 @@ import Views
 enum CheckpointSchema {
   static let formatVersion = 4
   /// Those with rows of a view by partition.
-  static let tables = ["progress", "state", "session", "late"]
+  static let tables = columnsAfterView.map(\.table)
   /// Made when a view of sessions first outgrows its memory: the sessions of a key are then looked for in the file.
   static let sessionIndex = "session_by_key"
+
+  /// The columns of each table that belong to a view, without the view's id, which differs from file to file.
+  static let columnsAfterView: [(table: String, columns: String)] = [
+    ("state", "partition, window_start, key, window_end, events, state"),
+    ("session", "partition, window_start, key, window_end, events, state"),
+    ("late", "partition, first_offset, events, block"),
+    (
+      "progress",
+      "partition, first_offset, next_offset, event_time_max, last_append_time, applied, filtered, late, where_errors, "
+        + "argument_errors, late_listed, dropped_end, dropped_events"
+    ),
+  ]
 
   static func create(_ db: SQLiteConnection) throws {
     try db.execute(

@@ -1,140 +1,39 @@
 import Aggregates
 import Events
 import Expressions
-import Foundation
 import Logging
 import SQLite
 import Synchronization
 import Views
 
-/// A worker's SQLite file: changed rows and next offsets, written together in one transaction.
+/// What a worker's file has of folds: changed rows and next offsets, written together in one transaction, and taken up again after a restart. Other things
+/// that lie in the file have types of their own over it, and are reached from here.
 ///
 /// One writer, the worker. Most reads take rows from it that can change no more; one that takes others, of which memory has let go, sees the file as it was
 /// when the worker said what is in memory (`StatePin`).
+///
+/// It asks the folds, and no fold asks it.
 final class CheckpointStore: Sendable {
-  static let fileName = "state.sqlite"
-
-  let file: StateFile
-  let worker: Int
-  let path: String
-  let logger: Logger
+  let file: CheckpointFile
   let settled = SettledRows()
-  /// The file's own: its name may be another's by now, or nobody's.
-  private let inode: Int?
+  let generations: StoredGenerations
+  let tallies: StoredTallies
   /// Late events of a view and partition that are listed.
   let lateMax: Int
-  let tallying = RowTallying()
   /// Whether sessions have an index by key.
-  let isIndexed = Atomic<Bool>(false)
+  private let isIndexed = Atomic<Bool>(false)
 
-  /// Opens or makes the file. One that is no SQLite database, damaged, another program's, or of an older format, is put aside and begun anew: the
-  /// log has every event.
+  /// Opens or makes the file: see `CheckpointFile`.
   init(directory: String, worker: Int, lateMax: Int = 0, logger: Logger) throws(ComputeError) {
-    self.worker = worker
     self.lateMax = lateMax
-    self.logger = logger
-    let path = directory + "/" + CheckpointStore.fileName
-    self.path = path
-    var opened: StateFile?
-    do {
-      opened = try CheckpointStore.open(path, worker, lateMax, logger)
-    } catch let error as ComputeError {
-      throw error
-    } catch let error as SQLiteError where error.isDamage {
-      CheckpointStore.putAside(path, "damaged", "is damaged (\(error))", logger)
-    } catch {
-      throw CheckpointStore.failure(error, worker)
-    }
-    do {
-      guard let file = try opened ?? CheckpointStore.open(path, worker, lateMax, logger) else {
-        throw ComputeError(.checkpoint, worker: worker, "\(path) is there again after it was put aside")
-      }
-      self.file = file
-      inode = CheckpointStore.inode(of: path)
-    } catch {
-      throw CheckpointStore.failure(error, worker)
-    }
+    file = try CheckpointFile(directory: directory, worker: worker, lateMax: lateMax, logger: logger)
+    generations = StoredGenerations(file: file, settled: settled)
+    tallies = StoredTallies(file)
   }
 
-  private static func inode(of path: String) -> Int? {
-    (try? FileManager.default.attributesOfItem(atPath: path))?[.systemFileNumber] as? Int
-  }
-
-  /// An open file takes writes when its folder is gone, and the log lets go of what is checkpointed: nothing is then.
-  func checkPlace() throws(ComputeError) {
-    guard CheckpointStore.inode(of: path) != inode else { return }
-    throw ComputeError(
-      .checkpoint, worker: worker,
-      "\(path) is gone or another file, though this process has it open: stop it, put the folder back, or let it compute the views anew"
-    )
-  }
-
-  /// The log has every event: what can't be read is kept and computed anew.
-  static func putAside(_ path: String, _ suffix: String, _ reason: String, _ logger: Logger) {
-    let aside = path + "." + suffix
-    logger.error("\(path) \(reason); it is kept as \(aside), and the views are computed anew from the log")
-    for end in ["", "-wal", "-shm"] { rename(path + end, aside + end) }
-  }
-
-  /// - Returns: Nil when what was there has been put aside.
-  private static func open(_ path: String, _ worker: Int, _ lateMax: Int, _ logger: Logger) throws -> StateFile? {
-    if FileManager.default.fileExists(atPath: path) {
-      if let damage = StateFile.damage(at: path) { throw SQLiteError.corrupt(damage) }
-      if let reason = try reasonToPutAside(path, worker) {
-        putAside(path, "old", reason, logger)
-        return nil
-      }
-    }
-    let file = try StateFile(path: path)
-    try file.withWriter { db in
-      try db.execute("PRAGMA journal_mode = WAL")
-      // A checkpoint that a power loss takes back could lie before the log's start.
-      try db.execute("PRAGMA synchronous = FULL")
-      guard try db.first("PRAGMA synchronous", body: { $0.int(0) }) == 2 else {
-        throw SQLiteError(code: 0, message: "synchronous is not FULL")
-      }
-      try db.transaction {
-        let isEarlier = try db.first("SELECT 1 FROM sqlite_master WHERE name = 'meta'", body: { $0.int(0) }) != nil
-        if isEarlier, try CheckpointSchema.version(db) == CheckpointMigration.earlier {
-          try CheckpointMigration.run(db, lateMax: lateMax)
-          logger.notice("\(path) had format \(CheckpointMigration.earlier), and has \(CheckpointSchema.formatVersion) now")
-        } else {
-          try CheckpointSchema.create(db)
-        }
-      }
-    }
-    return file
-  }
-
-  /// What is there stays as it is: it is looked at by a connection that is closed again.
-  private static func reasonToPutAside(_ path: String, _ worker: Int) throws -> String? {
-    let db = try SQLiteConnection(path: path)
-    let tables = try db.rows("SELECT name FROM sqlite_master WHERE type = 'table'") { $0.text(0) }
-    guard !tables.isEmpty else { return nil }
-    guard tables.contains("meta"), let version = try CheckpointSchema.version(db) else {
-      return "is a database of something else"
-    }
-    guard version <= CheckpointSchema.formatVersion else {
-      throw ComputeError(
-        .incompatible, worker: worker,
-        "\(path) has format \(version), this program reads \(CheckpointSchema.formatVersion); move it away to compute the views anew"
-      )
-    }
-    if version == CheckpointMigration.earlier {
-      return try CheckpointMigration.partialIndexes(db).isEmpty
-        ? nil : "is of a version that may have counted events of sessions twice"
-    }
-    return version == CheckpointSchema.formatVersion ? nil : "has format \(version), an older one"
-  }
-
-  static func failure(_ error: any Error, _ worker: Int) -> ComputeError {
-    error as? ComputeError ?? ComputeError(.checkpoint, worker: worker, "SQLite: \(error)")
-  }
-
-  /// Runs `body` with errors as `ComputeError`.
-  func typed<R>(_ body: () throws -> R) throws(ComputeError) -> R {
-    do { return try body() } catch { throw CheckpointStore.failure(error, worker) }
-  }
+  var worker: Int { file.worker }
+  var log: StoredLog { StoredLog(file: file) }
+  var generationCopy: GenerationCopy { GenerationCopy(file: file) }
 
   // MARK: loading
 
@@ -143,13 +42,11 @@ final class CheckpointStore: Sendable {
   func load(
     _ definition: ViewDefinition, view: Int64, partition: PartitionID, bytesMax: Int = .max
   ) throws(ComputeError) -> FoldBox? {
-    try typed {
-      try file.withWriter { db in
-        try db.transaction(.deferred) {
-          guard let box = try loadProgress(db, definition, view, partition) else { return nil }
-          try loadRows(db, definition, view, partition, bytesMax: bytesMax, into: box)
-          return box
-        }
+    try file.withWriter { db in
+      try db.transaction(.deferred) {
+        guard let box = try loadProgress(db, definition, view, partition) else { return nil }
+        try loadRows(db, view, bytesMax: bytesMax, into: box)
+        return box
       }
     }
   }
@@ -180,39 +77,38 @@ final class CheckpointStore: Sendable {
     }
   }
 
-  /// The rows that can still change: by their slots, the last ones first, and of sessions by their ends.
-  private func loadRows(
-    _ db: SQLiteConnection, _ definition: ViewDefinition, _ view: Int64, _ partition: PartitionID, bytesMax: Int,
-    into box: FoldBox
-  ) throws {
+  /// Puts the rows back that can still change: by their slots, the last ones first, and of sessions by their ends.
+  private func loadRows(_ db: SQLiteConnection, _ view: Int64, bytesMax: Int, into box: FoldBox) throws {
     let (condition, bound) =
       switch box.fold.rows.open {
       case .slots(let first): ("window_start >= ? ORDER BY window_start DESC", first)
       case .ends(let end): ("window_end > ?", end)
       }
-    let sql =
-      "SELECT window_start, window_end, key, state, events FROM \(definition.window.table) WHERE view = ? AND partition = ? AND "
-      + condition
-    try db.withStatement(sql) { row in
-      try row.bind([view, partition.index, bound])
-      var state: [UInt64] = []
-      while try row.step() {
-        guard box.fold.memoryBytes <= bytesMax else { return box.fold.rows.leaveRest(from: row.int64(0)) }
-        state.removeAll(keepingCapacity: true)
-        guard StateCodec.decode(row.bytes(3), definition.layout, appendingTo: &state) else {
-          throw anotherLayout(definition, partition)
-        }
-        state.withUnsafeBufferPointer {
-          box.fold.rows.restore(
-            RowAddress(slot: row.int64(0), end: row.int64(1)), key: row.bytes(2), $0, events: row.int64(4))
-        }
-      }
+    let sql = "SELECT \(CheckpointStore.columns) FROM \(box.fold.definition.window.table) WHERE view = ? AND partition = ?"
+    try db.withStatement("\(sql) AND \(condition)") { row in
+      try row.bind([view, box.fold.progress.partition.index, bound])
+      try restore(row, into: box, bytesMax: bytesMax)
     }
   }
 
-  private func anotherLayout(_ definition: ViewDefinition, _ partition: PartitionID) -> ComputeError {
-    ComputeError(
-      .incompatible, worker: worker, partition: partition, "a stored row of view \(definition.name) has another layout")
+  private static let columns = "window_start, window_end, key, state, events"
+
+  private func restore(_ row: SQLiteStatement, into box: FoldBox, bytesMax: Int = .max) throws {
+    let layout = box.fold.definition.layout
+    var state: [UInt64] = []
+    while try row.step() {
+      guard box.fold.memoryBytes <= bytesMax else { return box.fold.rows.leaveRest(from: row.int64(0)) }
+      state.removeAll(keepingCapacity: true)
+      guard StateCodec.decode(row.bytes(3), layout, appendingTo: &state) else {
+        throw ComputeError(
+          .incompatible, worker: worker, partition: box.fold.progress.partition,
+          "a stored row of view \(box.fold.definition.name) has another layout")
+      }
+      state.withUnsafeBufferPointer {
+        box.fold.rows.restore(
+          RowAddress(slot: row.int64(0), end: row.int64(1)), key: row.bytes(2), $0, events: row.int64(4))
+      }
+    }
   }
 
   /// Puts back the sessions of which memory has let go and to whose keys a batch has events: all at once, before it is folded.
@@ -222,41 +118,110 @@ final class CheckpointStore: Sendable {
     guard case .ends(let closed) = fold.box.fold.rows.open else { return }
     let keys = fold.box.fold.missingKeys(in: batch, scratch: &scratch)
     guard !keys.isEmpty else { return }
-    try typed {
-      // By key there is no other way to them. Only where a view of sessions has outgrown memory do they pay for it.
-      let index = CheckpointSchema.sessionIndex
-      if !isIndexed.load(ordering: .relaxed) {
-        try file.write {
-          try $0.execute("CREATE INDEX IF NOT EXISTS \(index) ON session (view, partition, key, window_end)")
-        }
-        isIndexed.store(true, ordering: .relaxed)
-      }
-      let definition = fold.box.fold.definition
-      let sql =
-        "SELECT window_start, window_end, state, events FROM session INDEXED BY \(index) WHERE view = ? AND partition = ?"
-        + " AND key = ? AND window_end > ?"
-      try file.withWriter { db in
-        try db.withStatement(sql) { row in
-          var state: [UInt64] = []
-          for key in keys {
-            try row.bind([fold.viewID, fold.partition.index, key, closed])
-            while try row.step() {
-              state.removeAll(keepingCapacity: true)
-              guard StateCodec.decode(row.bytes(2), definition.layout, appendingTo: &state) else {
-                throw anotherLayout(definition, fold.partition)
-              }
-              key.withUnsafeBytes { key in
-                state.withUnsafeBufferPointer {
-                  fold.box.fold.rows.restore(
-                    RowAddress(slot: row.int64(0), end: row.int64(1)), key: key, $0, events: row.int64(3))
-                }
-              }
-            }
-            row.rewind()
-          }
+    // By key there is no other way to them. Only where a view of sessions has outgrown memory do they pay for it.
+    let index = CheckpointSchema.sessionIndex
+    if !isIndexed.load(ordering: .relaxed) {
+      try file.write { try $0.execute("CREATE INDEX IF NOT EXISTS \(index) ON session (view, partition, key, window_end)") }
+      isIndexed.store(true, ordering: .relaxed)
+    }
+    let sql =
+      "SELECT \(CheckpointStore.columns) FROM session INDEXED BY \(index) WHERE view = ? AND partition = ? AND key = ?"
+      + " AND window_end > ?"
+    try file.withWriter { db in
+      try db.withStatement(sql) { row in
+        for key in keys {
+          try row.bind([fold.viewID, fold.partition.index, key, closed])
+          try restore(row, into: fold.box)
+          row.rewind()
         }
       }
     }
+  }
+
+  // MARK: checkpoints
+
+  /// Writes what changed in the folds and how far they are, in one transaction; then tells the folds so.
+  /// - Parameter horizons: Up to where the rows of each may go.
+  /// - Returns: Rows written.
+  func checkpoint(_ folds: [GenerationFold], _ horizons: RetentionHorizons) throws(ComputeError) -> Int {
+    try file.checkPlace()
+    var dropped: [(fold: GenerationFold, end: Int64, events: Int)] = []
+    let written = try file.write { db in
+      var written = 0
+      for fold in folds {
+        let box = fold.box
+        let balance = try CheckpointStore.balance(of: fold, db)
+        written += try StateStatements.use(db, box.fold.definition.window, view: fold.viewID, fold.partition) {
+          try $0.write(box.fold)
+        }
+        try LateBlock.write(box.fold.late, view: fold.viewID, fold.partition, countMax: lateMax, to: db)
+        var gone = box.fold.dropped
+        if let end = horizons.droppableEnd(fold.id, box.fold), end > gone.end ?? .min {
+          let events = try CheckpointStore.dropRows(of: fold, through: end, db)
+          dropped.append((fold, end, events))
+          gone = DroppedRows(end: end, events: gone.events + events)
+        }
+        try CheckpointStore.writeProgress(db, view: fold.viewID, box, gone)
+        if let balance, let after = try CheckpointStore.balance(of: fold, db) {
+          assert(balance == after, "a checkpoint adds to rows what has been applied since the one before")
+        }
+      }
+      return written
+    }
+    for fold in folds { fold.box.checkpointed() }
+    for (fold, end, events) in dropped { fold.box.fold.noteDropped(through: end, events: events) }
+    for fold in folds { horizons.note(fold.id, fold.box.fold) }
+    return written
+  }
+
+  private static func writeProgress(_ db: SQLiteConnection, view: Int64, _ box: FoldBox, _ dropped: DroppedRows) throws {
+    let progress = box.fold.progress
+    try db.run(
+      """
+      INSERT OR REPLACE INTO progress (view, partition, first_offset, next_offset, event_time_max, last_append_time, applied, filtered,
+        late, where_errors, argument_errors, late_listed, dropped_end, dropped_events)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      """,
+      view, progress.partition.index, progress.firstOffset.rawValue, progress.nextOffset.rawValue, box.fold.clock.largest,
+      progress.lastAppendTime?.nanoseconds, progress.applied, progress.filtered, progress.late, progress.whereErrors,
+      progress.argumentErrors, progress.lateListed, dropped.end, dropped.events)
+  }
+
+  /// By how much the file's rows count less than what was applied; always 0 but for files of earlier versions.
+  /// - Returns: Nil in release builds, and where there is much to add up.
+  private static func balance(of fold: GenerationFold, _ db: SQLiteConnection) throws -> Int? {
+    #if DEBUG
+      let (view, partition, table) = (fold.viewID, fold.partition.index, fold.box.fold.definition.window.table)
+      guard fold.box.fold.progress.applied <= 4096 else { return nil }
+      return try db.first(
+        """
+        SELECT coalesce((SELECT applied - dropped_events FROM progress WHERE view = ?1 AND partition = ?2), 0)
+          - (SELECT coalesce(sum(events), 0) FROM \(table) WHERE view = ?1 AND partition = ?2)
+        """, view, partition
+      ) { $0.int(0) }
+    #else
+      return nil
+    #endif
+  }
+
+  /// Takes the rows out that end at or before `end`.
+  /// - Returns: The events they counted.
+  private static func dropRows(of fold: GenerationFold, through end: Int64, _ db: SQLiteConnection) throws -> Int {
+    let window = fold.box.fold.definition.window
+    // Of sessions the end decides; of others it says the same as the slot.
+    let rows = "\(window.table) WHERE view = ? AND partition = ? AND window_start <= ? AND window_end <= ?"
+    let (view, partition, slot) = (fold.viewID, fold.partition.index, window.lastSlot(endingBy: end))
+    let found =
+      try db.first("SELECT count(*), coalesce(sum(events), 0) FROM \(rows)", view, partition, slot, end) {
+        (rows: $0.int(0), events: $0.int(1))
+      } ?? (rows: 0, events: 0)
+    guard found.rows > 0 else { return 0 }
+    try db.run("DELETE FROM \(rows)", view, partition, slot, end)
+    guard db.changes == found.rows else {
+      throw SQLiteError.corrupt(
+        "of \(found.rows) rows of \(fold.id) past retention, partition \(fold.partition), \(db.changes) have gone")
+    }
+    return found.events
   }
 
   // MARK: reading
@@ -320,7 +285,7 @@ final class CheckpointStore: Sendable {
           })
       }
     } catch {
-      throw CheckpointStore.failure(error, worker)
+      throw CheckpointFile.failure(error, worker)
     }
     return (rows, droppedEnd)
   }
@@ -399,5 +364,4 @@ final class CheckpointStore: Sendable {
     guard isDecoded else { throw SQLiteError.corrupt("a row of another layout") }
   }
 
-  func close() { file.close() }
 }

@@ -70,7 +70,7 @@ actor KeptCheckpoints {
     }
     try files.createDirectory(atPath: draft, withIntermediateDirectories: true)
     do {
-      let file = draft + "/" + CheckpointStore.fileName
+      let file = draft + "/" + CheckpointFile.name
       // It sees the file as of one moment, and keeps nobody from writing.
       try SQLiteConnection(path: path).run("VACUUM INTO ?", file)
       guard let handle = FileHandle(forUpdatingAtPath: file) else { throw SQLiteError(code: 0, message: "\(file) is gone") }
@@ -90,7 +90,7 @@ actor KeptCheckpoints {
     for moment in moments().reversed() {
       let place = folder + "/\(moment)"
       count += 1
-      bytes += StateFile.byteCount(of: place + "/" + CheckpointStore.fileName)
+      bytes += StateFile.byteCount(of: place + "/" + CheckpointFile.name)
       if count > bounds.countMax || bytes > bounds.bytesMax { try FileManager.default.removeItem(atPath: place) }
     }
   }
@@ -106,12 +106,12 @@ actor KeptCheckpoints {
     for moment in moments() {
       do throws(ComputeError) {
         let store = try CheckpointStore(directory: folder + "/\(moment)", worker: worker, logger: logger)
-        let next = try store.nextOffset(of: record.id, partition)
+        let next = try store.generations.nextOffset(of: record.id, partition)
         if let next, next <= end.rawValue, next > best?.next ?? 0 {
-          best?.store.close()
+          best?.store.file.close()
           best = (store, next)
         } else {
-          store.close()
+          store.file.close()
         }
       } catch {
         logger.warning("the kept copy \(moment) is of no use: \(error)")
@@ -119,14 +119,14 @@ actor KeptCheckpoints {
     }
     guard let best else { return nil }
     do throws(ComputeError) {
-      let view = try best.store.viewID(of: record)
+      let view = try best.store.generations.viewID(of: record)
       if let box = try best.store.load(record.definition, view: view, partition: partition) {
         return Base(store: best.store, view: view, box: box)
       }
     } catch {
       logger.warning("a kept copy is of no use: \(error)")
     }
-    best.store.close()
+    best.store.file.close()
     return nil
   }
 }

@@ -44,6 +44,7 @@ struct StateStatements {
     var written = 0
     try fold.rows.forEachChanged { row in
       words.removeAll(keepingCapacity: true)
+      assert(layout.isCanonical(row.state), "a state is stored in canonical form")
       for word in row.state { words.append(word.littleEndian) }
       try words.withUnsafeBytes { state in
         try bind(upsert, row.address, row.key)

@@ -28,13 +28,13 @@ struct WorkerFiles {
     }
     var surplus: [CheckpointStore] = []
     var worker = workers
-    while files.fileExists(atPath: "\(directory)/\(worker)/\(CheckpointStore.fileName)") {
+    while files.fileExists(atPath: "\(directory)/\(worker)/\(CheckpointFile.name)") {
       surplus.append(
         try CheckpointStore(directory: "\(directory)/\(worker)", worker: worker, lateMax: lateMax, logger: logger))
       worker += 1
     }
     var other: LogIdentity?
-    for store in stores + surplus { if let its = try store.log(), its != log { other = other ?? its } }
+    for store in stores + surplus { if let its = try store.log.identity(), its != log { other = other ?? its } }
     if let other, accepted == log {
       logger.warning("log \(log) is accepted in place of \(other): the views are computed anew from it")
       (stores, surplus) = (try WorkerFiles.anew(stores, surplus, lateMax: lateMax, logger), [])
@@ -42,31 +42,31 @@ struct WorkerFiles {
     (self.stores, self.surplus) = (stores, surplus)
     var reason = accepted == log ? nil : other.map { WorkerFiles.refusal("the state in \(directory)", of: $0, log) }
     for store in stores + surplus where reason == nil {
-      if try store.isBehind() { reason = WorkerFiles.behind(directory) }
+      if try store.log.isBehind() { reason = WorkerFiles.behind(directory) }
     }
     refusal = reason
     guard refusal == nil else { return }
-    for store in stores { if try store.log() == nil { try store.setLog(log) } }
+    for store in stores + surplus { if try store.log.identity() == nil { try store.log.set(log) } }
   }
 
   /// All files put aside, and begun anew: of what they held, the views that are live stay.
   private static func anew(
     _ stores: [CheckpointStore], _ surplus: [CheckpointStore], lateMax: Int, _ logger: Logger
   ) throws(ComputeError) -> [CheckpointStore] {
-    var table = try stores[0].loadGenerations()
+    var table = try stores[0].generationCopy.load()
     table.beginAnew()
     var fresh: [CheckpointStore] = []
     for store in stores + surplus {
-      let log = try store.log()
-      store.close()
-      store.putAside(of: log)
+      let log = try store.log.identity()
+      store.file.close()
+      store.file.putAside(of: log)
       guard store.worker < stores.count else { continue }
       fresh.append(
         try CheckpointStore(
-          directory: String(store.path.dropLast(CheckpointStore.fileName.count + 1)), worker: store.worker, lateMax: lateMax,
+          directory: String(store.file.path.dropLast(CheckpointFile.name.count + 1)), worker: store.worker, lateMax: lateMax,
           logger: logger))
     }
-    try fresh[0].save(table)
+    try fresh[0].generationCopy.save(table)
     return fresh
   }
 
@@ -85,9 +85,9 @@ struct WorkerFiles {
   }
 
   /// What all files have rows of.
-  func known() throws(ComputeError) -> [CheckpointStore.KnownGeneration] {
-    var known: [CheckpointStore.KnownGeneration] = []
-    for store in stores + surplus { known += try store.knownGenerations() }
+  func known() throws(ComputeError) -> [KnownGeneration] {
+    var known: [KnownGeneration] = []
+    for store in stores + surplus { known += try store.generations.known() }
     return known
   }
 
@@ -100,14 +100,20 @@ struct WorkerFiles {
         let owner = partition % stores.count
         var best: (store: Int, next: Int64)?
         for index in [owner] + all.indices.filter({ $0 != owner }) {
-          let next = try all[index].nextOffset(of: generation.id, PartitionID(partition))
+          let next = try all[index].generations.nextOffset(of: generation.id, PartitionID(partition))
           if let next, next > best?.next ?? -1 { best = (index, next) }
         }
         guard let best else { continue }
-        if best.store != owner { try stores[owner].take(generation, PartitionID(partition), from: all[best.store]) }
-        for index in all.indices where index != owner { try all[index].forget(generation.id, PartitionID(partition)) }
+        if best.store != owner {
+          let next = try stores[owner].generations.take(generation, PartitionID(partition), from: all[best.store].file.path)
+          stores[owner].file.logger.info(
+            "worker \(owner) takes partition \(partition) of \(generation.id) over at \(next.map { "\($0)" } ?? "its start")")
+        }
+        for index in all.indices where index != owner {
+          try all[index].generations.forget(generation.id, PartitionID(partition))
+        }
       }
     }
-    for store in surplus { store.close() }
+    for store in surplus { store.file.close() }
   }
 }

@@ -28,6 +28,11 @@ protocol FoldRows: AnyObject {
   ) -> EventIntake.Counts
   func withStates(_ body: (inout StateRows) -> Void)
 
+  /// Events that the rows in memory count. Costs a look at all rows, as `fault` does: for assertions.
+  var eventCount: Int64 { get }
+  /// Names an invariant that does not hold; nil when all do.
+  var fault: String? { get }
+
   // MARK: checkpoints
 
   /// Adds to changed rows what was stored of them and memory has let go of, all at once.
@@ -77,6 +82,27 @@ protocol FoldRows: AnyObject {
     into rows: inout PartialRows)
   /// Whether memory has only a part of a row.
   func isPartial(slot: Int64, key: UnsafeRawBufferPointer) -> Bool
+}
+
+/// Rows at most that debug builds look at after each batch.
+let checkedRowsMax = 512
+
+extension FoldRows {
+  /// `place`; debug builds look at what must hold of the rows afterwards.
+  func placeChecked(
+    _ batch: ColumnBatch, times: [Int64], _ events: inout EventIntake, _ keys: inout BatchKeys
+  ) -> EventIntake.Counts {
+    #if DEBUG
+      guard count <= checkedRowsMax else { return place(batch, times: times, &events, &keys) }
+      let before = eventCount
+      let counts = place(batch, times: times, &events, &keys)
+      precondition(eventCount == before + Int64(counts.applied), "an event that is applied is counted in one row")
+      if let fault { preconditionFailure("broken: \(fault)") }
+      return counts
+    #else
+      return place(batch, times: times, &events, &keys)
+    #endif
+  }
 }
 
 /// Where a row lies in event time; its key says the rest. Nanoseconds.

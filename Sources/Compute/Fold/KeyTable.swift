@@ -57,6 +57,15 @@ struct KeyTable: Sendable {
     return bytes.withUnsafeBytes { UnsafeRawBufferPointer(rebasing: $0[range]).elementsEqual(key) }
   }
 
+  /// Names an invariant that does not hold; nil when all do. Costs a look at all keys.
+  var fault: String? {
+    guard hashes.count == count, (ends.last ?? 0) == bytes.count, zip(ends, ends.dropFirst()).allSatisfy({ $0 <= $1 }) else {
+      return "keys lie one after the other"
+    }
+    guard count * 2 <= slots.count, slots.count(where: { $0 != 0 }) == count else { return "each key has one slot" }
+    return (0..<count).allSatisfy { number in withKey(number) { find($0) } == number } ? nil : "each key is found"
+  }
+
   private mutating func rehash() {
     slots = [UInt32](repeating: 0, count: slots.count * 2)
     let mask = slots.count - 1

@@ -15,13 +15,16 @@ struct MemoryBound {
     for box in boxes where box.fold.unsavedCount == 0 {
       let bytes = box.fold.memoryBytes
       guard bytes > bytesMax / boxes.count / MemoryBound.smallPart else { continue }
+      let rows = box.fold.rowCount
       box.fold.rows.shrink(toBytes: Int(Double(bytes) * kept))
+      assert(box.fold.unsavedCount == 0 && box.fold.rows.count <= rows, "letting go adds no row, and changes none")
     }
   }
 
   /// What changed at this checkpoint or before it goes, so that about `bytes` of `all` are left.
   /// - Precondition: `bytes` is below `all`.
   static func changeLimit(_ changedAt: [UInt32], keeping bytes: Int, of all: Int) -> UInt32 {
+    precondition(bytes < all && !changedAt.isEmpty, "there is something to let go of")
     let keptMax = Int(Double(changedAt.count) * Double(bytes) / Double(all))
     return keptMax > 0 ? changedAt.sorted(by: >)[keptMax] : .max
   }

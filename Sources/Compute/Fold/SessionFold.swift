@@ -30,6 +30,9 @@ final class SessionFold: FoldRows {
     SessionFold.place(batch, times: times, &events, &keys, gap: gap, in: &table)
   }
 
+  var eventCount: Int64 { table.eventCount }
+  var fault: String? { table.fault }
+
   private static func place(
     _ batch: ColumnBatch, times: [Int64], _ events: inout EventIntake, _ keys: inout BatchKeys, gap: Int64,
     in table: inout SessionTable

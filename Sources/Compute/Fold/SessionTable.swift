@@ -36,6 +36,8 @@ struct SessionTable: ~Copyable {
   /// Rows that became part of others in this batch, and of which: events placed before may still name them.
   private var target: [Int32: Int32] = [:]
   private var scratch: [UInt64] = []
+  /// Sessions that end at or before this have closed: the bound at which the last event was placed.
+  private var closedEnd = Int64.min
   /// For each key, the checkpoint after which a session of it changed last.
   private var changedAt: [UInt32] = []
   /// Checkpoints so far.
@@ -73,6 +75,7 @@ struct SessionTable: ~Copyable {
   mutating func removeAll() {
     var fresh = SessionTable(layout: states.layout)
     fresh.coldEnd = .max
+    fresh.closedEnd = closedEnd
     self = fresh
   }
 
@@ -91,6 +94,7 @@ struct SessionTable: ~Copyable {
   /// - Parameter end: The event's time + gap.
   /// - Returns: −1 when no session is open there, and its own would be closed at once: the event is late.
   mutating func row(time: Int64, end: Int64, key: Int32, closedEnd: Int64) -> Int32 {
+    self.closedEnd = closedEnd
     var found: Int32 = -1
     var before: Int32 = -1
     var row = lastOpen[Int(key)]
@@ -182,6 +186,36 @@ struct SessionTable: ~Copyable {
     target.removeAll(keepingCapacity: true)
   }
 
+  /// Events that the sessions in memory count.
+  var eventCount: Int64 { starts.indices.reduce(0) { keyNumbers[$1] < 0 ? $0 : $0 + events[$1] } }
+
+  /// Names an invariant that does not hold; nil when all do. Costs a look at all sessions.
+  var fault: String? {
+    if let fault = keys.fault { return fault }
+    let columns = [
+      states.count, ends.count, keyNumbers.count, events.count, earlier.count, stored.count, isChanged.count,
+    ]
+    guard columns.allSatisfy({ $0 == count }), lastOpen.count == keys.count, changedAt.count == keys.count else {
+      return "columns are of one length"
+    }
+    guard changed.allSatisfy({ isChanged[Int($0)] }), isChanged.count(where: { $0 }) == changed.count else {
+      return "each changed row is listed once"
+    }
+    guard keyNumbers.count(where: { $0 < 0 }) == free.count + target.count else { return "a row without a session is free" }
+    for key in lastOpen.indices {
+      var row = Int(lastOpen[key])
+      while row >= 0, ends[row] > closedEnd {
+        let next = Int(earlier[row])
+        guard keyNumbers[row] == key, starts[row] <= ends[row] else { return "a session is of its key" }
+        guard next < 0 || ends[next] <= closedEnd || !WindowDefinition.isBefore(starts[row], end: ends[next]) else {
+          return "open sessions of a key do not overlap"
+        }
+        row = next
+      }
+    }
+    return nil
+  }
+
   // MARK: checkpoints
 
   /// What the file has and should have no longer: of sessions that grew, and of those that became part of others.
@@ -206,7 +240,7 @@ struct SessionTable: ~Copyable {
     joined.removeAll()
   }
 
-  /// Puts a stored session back, which has not closed.
+  /// Puts a stored session back. One that has closed takes no more events, though an open one may have grown to lie beside it.
   /// - Parameters:
   ///   - state: In canonical form.
   ///   - count: Events that it counts.
@@ -218,6 +252,7 @@ struct SessionTable: ~Copyable {
     states.merge(into: Int(row), state)
     events[Int(row)] = count
     stored[Int(row)] = Stored(address: address(Int(row)), key: key)
+    guard end > closedEnd else { return }
     var before: Int32 = -1
     var next = lastOpen[Int(key)]
     while next >= 0, starts[Int(next)] > start { (before, next) = (next, earlier[Int(next)]) }
@@ -239,6 +274,7 @@ struct SessionTable: ~Copyable {
     var fresh = SessionTable(layout: states.layout)
     fresh.checkpoint = checkpoint
     fresh.coldEnd = coldEnd
+    fresh.closedEnd = closedEnd
     for row in kept {
       scratch.removeAll(keepingCapacity: true)
       states.appendCanonical(row, to: &scratch)

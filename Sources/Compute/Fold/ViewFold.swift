@@ -59,12 +59,12 @@ struct ViewFold: ~Copyable {
     let first = max(0, batch.baseOffset.distance(to: progress.nextOffset))
     guard first < batch.count else { return }
     precondition(batch.baseOffset <= progress.nextOffset, "a batch was left out")
-    precondition(times.count == batch.count, "an event has a time")
+    precondition(times.count == batch.count && batch.baseOffset.advanced(by: batch.count) == batch.endOffset, "offsets are dense")
     var counts = EventIntake.Counts(filtered: batch.count - first)
     if let errors = events.select(definition.filter, from: batch, times: times, first: first, scratch: &scratch) {
       progress.whereErrors += errors
       keys.load(batch)
-      counts = rows.place(batch, times: times, &events, &keys)
+      counts = rows.placeChecked(batch, times: times, &events, &keys)
       foldArguments(batch, times: times, scratch: &scratch)
     }
     precondition(counts.applied + counts.filtered + counts.late == batch.count - first, "every event is counted once")
@@ -124,6 +124,9 @@ struct ViewFold: ~Copyable {
   /// What is to be stored is stored: forget which rows changed, and let go of those that can change no more.
   mutating func checkpointed() {
     rows.checkpointed(closedEnd: clock.closedEnd)
+    assert(
+      rows.unsavedCount == 0 && (rows.count > checkedRowsMax || rows.fault == nil), "rows stay what they are when they are stored"
+    )
     events.checkpointed()
   }
 

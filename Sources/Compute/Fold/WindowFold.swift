@@ -33,6 +33,9 @@ final class WindowFold: FoldRows {
     WindowFold.place(batch, times: times, &events, &keys, slots, in: &table)
   }
 
+  var eventCount: Int64 { table.eventCount }
+  var fault: String? { table.fault }
+
   private static func place(
     _ batch: ColumnBatch, times: [Int64], _ events: inout EventIntake, _ keys: inout BatchKeys, _ slots: WindowSlots,
     in table: inout WindowTable

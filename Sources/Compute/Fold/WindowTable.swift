@@ -229,6 +229,25 @@ struct WindowTable: ~Copyable {
     self = fresh
   }
 
+  /// Events that the rows in memory count.
+  var eventCount: Int64 { events.reduce(0, +) }
+
+  /// Names an invariant that does not hold; nil when all do. Costs a look at all rows.
+  var fault: String? {
+    if let fault = keys.fault { return fault }
+    let columns = [
+      states.count, keyNumbers.count, events.count, isChanged.count, isPartial.count, changedAt.count, earlierRow.count,
+    ]
+    guard columns.allSatisfy({ $0 == count }), lastRow.count == keys.count else { return "columns are of one length" }
+    guard changed.allSatisfy({ isChanged[Int($0)] }), isChanged.count(where: { $0 }) == changed.count else {
+      return "each changed row is listed once"
+    }
+    guard slots.count(where: { $0 != 0 }) == count,
+      (0..<count).allSatisfy({ Int(slots[slot(slotStarts[$0], keyNumbers[$0])]) == $0 + 1 })
+    else { return "each slot and key has one row" }
+    return (0..<count).allSatisfy { !isPartial[$0] || slotStarts[$0] <= coldThrough } ? nil : "a partial row is cold"
+  }
+
   /// The smallest slot in memory.
   var firstSlot: Int64? { slotStarts.min() }
 }

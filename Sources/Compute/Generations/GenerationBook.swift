@@ -43,18 +43,18 @@ actor GenerationBook {
     try await refresh()
     while count == 0 {
       let copy: GenerationTable
-      do throws(ComputeError) { copy = try store.loadGenerations() } catch { throw .failed(error.description) }
+      do throws(ComputeError) { copy = try store.generationCopy.load() } catch { throw .failed(error.description) }
       tellSetAside(copy, before: GenerationTable())
       let events = GenerationTable().events(to: copy)
       guard !events.isEmpty else { return }
-      logger.notice("the record of views begins with the \(copy.records.count) generations that \(store.path) has")
+      logger.notice("the record of views begins with the \(copy.records.count) generations that \(store.file.path) has")
       if try await append(events, to: Page(table: GenerationTable(), count: 0)) { return }
       try await refresh()
     }
   }
 
   /// Shows what the first worker's file has, and no more: where nothing may be counted, it is still told which views there are.
-  func openCopy() throws(ComputeError) { turn(to: Page(table: try store.loadGenerations(), count: 0)) }
+  func openCopy() throws(ComputeError) { turn(to: Page(table: try store.generationCopy.load(), count: 0)) }
 
   /// Stores the table as `body` leaves it. `body` is called again when another process was faster.
   /// - Precondition: One change or refresh at a time.
@@ -127,7 +127,7 @@ actor GenerationBook {
 
   private func turn(to page: Page) {
     current.withLock { $0 = page }
-    do throws(ComputeError) { try store.save(page.table) } catch {
+    do throws(ComputeError) { try store.generationCopy.save(page.table) } catch {
       logger.warning("the copy of the table of generations is not written: \(error)")
     }
   }

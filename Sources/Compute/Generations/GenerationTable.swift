@@ -66,7 +66,7 @@ struct GenerationTable: Sendable, Hashable {
   /// - Returns: What was done with each view of the file.
   /// - Parameter known: What the workers' files have rows of. Should the table be lost, a definition finds its rows, and its number, again.
   mutating func load(
-    _ catalog: ViewCatalog, hold: Bool, known: [CheckpointStore.KnownGeneration] = [], at now: Timestamp
+    _ catalog: ViewCatalog, hold: Bool, known: [KnownGeneration] = [], at now: Timestamp
   ) throws(ViewStoreError) -> [AppliedView] {
     for view in configured.keys.sorted() where catalog[view] == nil { leave(view) }
     var applied: [AppliedView] = []
@@ -90,7 +90,7 @@ struct GenerationTable: Sendable, Hashable {
 
   /// Makes one view be what the definition says. One that says what was asked of the view last changes nothing.
   mutating func apply(
-    _ definition: ViewDefinition, hold: Bool, known: [CheckpointStore.KnownGeneration] = [], at now: Timestamp
+    _ definition: ViewDefinition, hold: Bool, known: [KnownGeneration] = [], at now: Timestamp
   ) throws(ViewStoreError) -> AppliedView {
     let (view, hash) = (definition.name, definition.generationHash)
     let isBack = removed[view] != nil
@@ -143,7 +143,7 @@ struct GenerationTable: Sendable, Hashable {
 
   /// A view's first generation is live at once, and fills up.
   private mutating func create(
-    _ definition: ViewDefinition, known: [CheckpointStore.KnownGeneration], at now: Timestamp
+    _ definition: ViewDefinition, known: [KnownGeneration], at now: Timestamp
   ) throws(ViewStoreError) -> AppliedView {
     let view = definition.name
     let ofName = known.filter { $0.view == view }

@@ -59,10 +59,6 @@ extension LateEvent {
 
 extension CheckpointStore {
   func late(_ id: GenerationID, _ partition: PartitionID) async throws(ComputeError) -> [LateEntry] {
-    do {
-      return try await file.read { db, _ in try LateBlock.read(db, id, partition) }
-    } catch {
-      throw CheckpointStore.failure(error, worker)
-    }
+    try await file.read { db, _ in try LateBlock.read(db, id, partition) }
   }
 }

@@ -92,7 +92,7 @@ actor ReplayWorker {
   func drop(_ id: GenerationID) {
     for key in jobs.keys where key.generation == id { jobs[key] = nil }
     counted[id] = nil
-    do throws(ComputeError) { try store.drop(id) } catch {
+    do throws(ComputeError) { try store.generations.drop(id) } catch {
       logger.error("dropping \(id): \(error); it is tried again at the next start")
     }
   }
@@ -253,7 +253,7 @@ actor ReplayWorker {
     let wanted = jobs.filter { $0.key.generation == record.id && partitions.contains($0.key.partition) }.values
     if wanted.contains(where: { $0.fold.isCold(range) }) {
       guard let pin else { return nil }
-      try store.typed { try pin.begin() }
+      try store.file.typed { try pin.begin() }
     }
     var snapshot = FoldSnapshot(record.definition)
     for job in wanted { job.fold.copy(range, pin: pin, into: &snapshot) }

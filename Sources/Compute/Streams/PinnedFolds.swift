@@ -16,7 +16,7 @@ struct PinnedFolds: Sendable {
   ) throws(ComputeError) -> PinnedFolds? {
     if folds.contains(where: { $0.needsFile(range) }) {
       guard let pin else { return nil }
-      try store.typed { try pin.begin() }
+      try store.file.typed { try pin.begin() }
     }
     var taken = PinnedFolds()
     for fold in folds {

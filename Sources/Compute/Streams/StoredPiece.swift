@@ -31,7 +31,7 @@ extension CheckpointStore {
         try CheckpointStore.piece(of: range, after: after, hot: hot, definition, bounds, db, stop)
       }
     } catch {
-      throw CheckpointStore.failure(error, worker)
+      throw CheckpointFile.failure(error, worker)
     }
   }
 

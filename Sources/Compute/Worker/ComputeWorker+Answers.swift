@@ -43,7 +43,7 @@ extension ComputeWorker {
     }
     if isCold {
       guard let pin else { return nil }
-      try store.typed { try pin.begin() }
+      try store.file.typed { try pin.begin() }
     }
     return generations.map { record in
       var snapshot = FoldSnapshot(record.definition)

@@ -53,7 +53,7 @@ actor ComputeWorker {
     now: @escaping @Sendable () -> Timestamp, logger: Logger
   ) {
     self.now = now
-    kept = KeptCheckpoints(of: store.path, worker: number, bounds: configuration.kept, logger: logger)
+    kept = KeptCheckpoints(of: store.file.path, worker: number, bounds: configuration.kept, logger: logger)
     self.number = number
     self.log = log
     self.store = store
@@ -131,7 +131,7 @@ actor ComputeWorker {
   /// Ends a generation, with all it holds.
   func remove(_ id: GenerationID) async {
     horizons.forget(id)
-    store.tallying.forget(id)
+    store.tallies.forget(id)
     for partition in owned.keys { owned[partition]?.folds.removeAll { $0.id == id } }
     await replays.drop(id)
   }
@@ -140,7 +140,7 @@ actor ComputeWorker {
   func forget(_ id: GenerationID) async {
     checkpoint()
     horizons.forget(id)
-    store.tallying.forget(id)
+    store.tallies.forget(id)
     for partition in owned.keys { owned[partition]?.folds.removeAll { $0.id == id } }
     await replays.forget(id)
   }
@@ -175,7 +175,7 @@ actor ComputeWorker {
   private func loadFold(
     _ record: GenerationRecord, _ partition: PartitionID, _ bounds: Result<PartitionBounds, LogError>, bytesMax: Int
   ) throws(ComputeError) -> GenerationFold {
-    let viewID = try store.viewID(of: record)
+    let viewID = try store.generations.viewID(of: record)
     let kept = try store.load(record.definition, view: viewID, partition: partition, bytesMax: bytesMax)
     var problem: String?
     var start = Offset.zero
@@ -213,7 +213,7 @@ actor ComputeWorker {
     guard refusal.check(id, partition, counted: counted, highWatermark: highWatermark) else { return false }
     if !isBehindKept {
       do throws(ComputeError) {
-        try store.setBehind()
+        try store.log.setBehind()
         isBehindKept = true
       } catch {
         logger.error("that the log has lost what was counted is not kept for the next start: \(error)")
@@ -436,5 +436,5 @@ actor ComputeWorker {
   /// What keeps the worker from its work; nil when nothing does.
   var problem: String? { checkpointProblem ?? owned.keys.sorted().compactMap { owned[$0]?.problem }.first }
 
-  func close() { store.close() }
+  func close() { store.file.close() }
 }

@@ -21,7 +21,7 @@ struct Neighbours: Sendable {
     for file in files() {
       for generation in generations {
         do throws(ComputeError) {
-          if let next = try store.take(generation, partition, fromNeighbour: file) {
+          if let next = try store.generations.take(generation, partition, from: file) {
             logger.info("partition \(partition) of \(generation.id) goes on at \(next), from \(file)")
           }
         } catch {
@@ -40,7 +40,7 @@ struct Neighbours: Sendable {
       let compute = URL(fileURLWithPath: "\(folder)/\(instance)/compute").standardizedFileURL.path
       guard compute != mine else { continue }
       for worker in ((try? manager.contentsOfDirectory(atPath: compute)) ?? []).sorted().prefix(Neighbours.foldersMax) {
-        let file = "\(compute)/\(worker)/\(CheckpointStore.fileName)"
+        let file = "\(compute)/\(worker)/\(CheckpointFile.name)"
         if manager.fileExists(atPath: file) { files.append(file) }
       }
     }
