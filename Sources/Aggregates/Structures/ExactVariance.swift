@@ -58,7 +58,8 @@ enum ExactVariance {
   }
 
   static func merge(
-    _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafePointer<UInt64>, _ arena: inout StateArena
+    _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>,
+    _ arena: inout StateArena
   ) {
     if state[3] < flag, other[3] < flag {
       let kept = (state[0], state[1], state[2], state[3])
@@ -68,7 +69,7 @@ enum ExactVariance {
     }
     widen(state, &arena)
     let wide = arena.block(state[0]) + StateArena.headerWords
-    if other[3] < flag { addRow(other, to: wide) } else { add(wide, tail, wideWords) }
+    if other[3] < flag { addRow(other, to: wide) } else { add(wide, tail.baseAddress.unsafelyUnwrapped, wideWords) }
   }
 
   private static func add(_ words: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, _ count: Int) {
@@ -107,19 +108,16 @@ enum ExactVariance {
   }
 
   /// Of canonical states; nil for fewer than two values.
-  static func value(
-    sum: UnsafePointer<UInt64>, sumTail: UnsafePointer<UInt64>, squares: UnsafePointer<UInt64>, squaresTail: UnsafePointer<UInt64>
-  ) -> Double? {
-    let count = sum[3] & ~ExactSum.flag
+  static func value(sum: CellView, squares: CellView) -> Double? {
+    let count = ExactSum.count(sum.words)
     guard count > 1 else { return nil }
-    var (words, sumUnit) = ExactSum.number(sum, tail: sumTail)
-    _ = wideMagnitude(&words)
-    var squared = wideProduct(words, words)
-    var scaled =
-      squares[3] < flag
-      ? [squares[0], squares[1], squares[2], squares[3]] : Array(UnsafeBufferPointer(start: squaresTail, count: wideWords))
+    var (total, sumUnit) = ExactSum.number(sum.words, tail: sum.tail)
+    _ = wideMagnitude(&total)
+    var squared = wideProduct(total, total)
+    let isWide = squares.words[3] >= flag
+    var scaled = Array(isWide ? squares.tail : UnsafeBufferPointer(start: squares.words, count: words))
     scaled = wideProduct(scaled, [count])
-    var squaresUnit = squares[3] < flag ? unit : wideUnit
+    var squaresUnit = isWide ? wideUnit : unit
     if 2 * sumUnit < squaresUnit { squared = wideShifted(squared, by: squaresUnit - 2 * sumUnit) }
     if squaresUnit < 2 * sumUnit {
       scaled = wideShifted(scaled, by: 2 * sumUnit - squaresUnit)

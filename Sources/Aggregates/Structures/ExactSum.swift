@@ -102,7 +102,8 @@ enum ExactSum {
 
   /// Adds a canonical sum.
   static func merge(
-    _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafePointer<UInt64>, _ arena: inout StateArena
+    _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>,
+    _ arena: inout StateArena
   ) {
     let count = other[3] & ~flag
     defer { state[3] = (state[3] & flag) | min((state[3] & ~flag) &+ count, countMax) }
@@ -156,14 +157,17 @@ enum ExactSum {
     return row
   }
 
+  /// Values that were added.
+  static func count(_ state: UnsafePointer<UInt64>) -> UInt64 { state[3] & ~flag }
+
   /// The sum's two's complement words and their unit, from canonical form.
-  static func number(_ state: UnsafePointer<UInt64>, tail: UnsafePointer<UInt64>) -> (words: [UInt64], unit: Int) {
+  static func number(_ state: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>) -> (words: [UInt64], unit: Int) {
     state[3] < flag
-      ? ([state[0], state[1], state[2]], unit) : (Array(UnsafeBufferPointer(start: tail, count: wideWords)), wideUnit)
+      ? ([state[0], state[1], state[2]], unit) : (Array(tail), wideUnit)
   }
 
   /// Of a canonical state; infinite beyond the range of doubles.
-  static func value(_ state: UnsafePointer<UInt64>, tail: UnsafePointer<UInt64>) -> Double {
+  static func value(_ state: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>) -> Double {
     var (words, unit) = number(state, tail: tail)
     let isNegative = wideMagnitude(&words)
     let value = wideDouble(words, unit: unit)
