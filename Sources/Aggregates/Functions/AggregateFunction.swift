@@ -6,7 +6,7 @@ public final class AggregateFunction: Sendable {
   public enum Argument: String, Sendable {
     /// Nothing: every event counts.
     case none = "every event"
-    case present = "what is there and not null"
+    case present = "values other than null"
     case scalar = "any scalar"
     case number = "numbers"
     case counter = "a counter"

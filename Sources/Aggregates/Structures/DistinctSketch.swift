@@ -97,6 +97,15 @@ enum DistinctSketch {
     }
     arena.release(old)
     state[0] = fresh
+    assert(isSound(to, sizeClass), "every hash moved, once")
+  }
+
+  /// Every hash is found where it lies, and is counted.
+  private static func isSound(_ block: UnsafeMutablePointer<UInt64>, _ sizeClass: Int) -> Bool {
+    let words = block + StateArena.headerWords
+    let hashes = (0..<(1 << sizeClass)).filter { words[$0] != 0 }
+    return hashes.count == Int(block[0]) && hashes.count <= exactMax
+      && hashes.allSatisfy { find(words, sizeClass, words[$0]) == $0 }
   }
 
   private static func makeDense(_ state: UnsafeMutablePointer<UInt64>, _ arena: inout StateArena) {

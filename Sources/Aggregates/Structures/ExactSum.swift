@@ -84,7 +84,9 @@ enum ExactSum {
   private static func widen(_ state: UnsafeMutablePointer<UInt64>, _ arena: inout StateArena) {
     guard state[3] < flag else { return }
     let handle = arena.allocate(wideClass)
-    addRow(state, to: arena.block(handle) + StateArena.headerWords)
+    let wide = arena.block(handle) + StateArena.headerWords
+    addRow(state, to: wide)
+    assert(narrowed(wide).map { $0 == (state[0], state[1], state[2]) } ?? false, "the same number in either place")
     state[0] = handle
     state[1] = 0
     state[2] = 0

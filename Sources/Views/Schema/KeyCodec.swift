@@ -30,7 +30,11 @@ public enum KeyCodec {
     case .double: append(double: Double(bitPattern: bits), to: &key)
     case .time: append(time: Int64(bitPattern: bits), to: &key)
     case .string: rows.withString(Int(bits)) { append(string: $0, to: &key) }
-    case .missing, .error, .null, .raw, .object: key.append(null)
+    case .raw:
+      // JSON's integers beyond Int64 come as text.
+      let whole = rows.withString(Int(bits)) { $0.count <= 20 ? UInt64(String(decoding: $0, as: UTF8.self)) : nil }
+      if let whole { append(uint: whole, to: &key) } else { key.append(null) }
+    case .missing, .error, .null, .object: key.append(null)
     }
   }
 
