@@ -58,7 +58,8 @@ func overEvents(text: String, expected: String) throws {
 
 @Test("a sequence beyond the range of ints compares, groups and aggregates as the number it is, also where every event has one")
 func bigSequences() throws {
-  let sequences: [UInt64] = [1, 1 << 62, 1 << 63 - 1, 1 << 63, 1 << 63 + 1, .max - 1, .max]
+  let half: UInt64 = 1 << 63
+  let sequences: [UInt64] = [1, 1 << 62, half - 1, half, half + 1, .max - 1, .max]
   let rows = try batch(sequences.map { #"{"source":"a","type":"t","time":"2013-01-01T00:00:00Z","sequence":\#($0)}"# })
   var scratch = EvaluationScratch()
   var mask: [UInt8] = []
@@ -85,9 +86,11 @@ func bigSequences() throws {
     KeyCodec.append(values.kinds[row], values.bits[row], rows, to: &key)
     return key
   }
-  #expect(Set(keys).count == sequences.count && keys == keys.sorted { $0.lexicographicallyPrecedes($1) })
+  #expect(Set(keys).count == sequences.count)
+  #expect(keys == keys.sorted { $0.lexicographicallyPrecedes($1) })
   let decoded: [ResultValue?] = sequences.map { $0 <= UInt64(Int64.max) ? .int(Int64($0)) : .uint($0) }
-  #expect(keys.map { KeyCodec.decode($0)?.first } == decoded)
+  let read: [ResultValue?] = keys.map { KeyCodec.decode($0)?.first }
+  #expect(read == decoded)
 
   let columns = [AggregateFunction.max, .min, .first, .last, .countDistinct]
   let layout = StateLayout(columns.map { .init(function: $0, argument: 0, argumentType: .uint64) })
@@ -114,10 +117,12 @@ func bigSequences() throws {
     #expect(results(layout, state(layout, [row])) == [value, value, value, value, .int(1)])
   }
   let whole = state(layout, all)
-  #expect(results(layout, whole) == [.uint(.max), .int(1), .int(1), .uint(.max), .int(7)])
-  #expect(results(doubles, state(doubles, all)) == [.double(0x1p64), .double(1)])
-  #expect(
-    results(layout, state(layout, [3, 4])) == [.uint(1 << 63 + 1), .uint(1 << 63), .uint(1 << 63), .uint(1 << 63 + 1), .int(2)])
+  let ofAll: [ResultValue] = [.uint(.max), .int(1), .int(1), .uint(.max), .int(7)]
+  #expect(results(layout, whole) == ofAll)
+  let asDoubles: [ResultValue] = [.double(0x1p64), .double(1)]
+  #expect(results(doubles, state(doubles, all)) == asDoubles)
+  let (here, next) = (ResultValue.uint(half), ResultValue.uint(half + 1))
+  #expect(results(layout, state(layout, [3, 4])) == [next, here, here, next, ResultValue.int(2)])
   for order in [all, all.reversed()] {
     var merged = StateRows(layout: layout)
     merged.append()
@@ -146,9 +151,12 @@ func earlierExtremes() {
   #expect(words.withUnsafeBufferPointer { layout.isCanonical($0) && layout.value(of: 0, in: $0) == .uint(1 << 63) })
   let none = [(-Double.infinity).bitPattern]
   #expect(none.withUnsafeBufferPointer { layout.isCanonical($0) && layout.value(of: 0, in: $0) == .null })
-  for damaged in [
-    [Double.nan.bitPattern], [0x7FF8 << 48 | 1, 5], [0x7FF8 << 48 | 1 << 50 | 1, 1 << 63], [0x7FF8 << 48 | 2, 1, 1],
-  ] as [[UInt64]] {
+  let integer: UInt64 = 0x7FF8 << 48
+  let unsigned: UInt64 = 1 << 50
+  let damagedStates: [[UInt64]] = [
+    [Double.nan.bitPattern], [integer | 1, 5], [integer | unsigned | 1, 1 << 63], [integer | 2, 1, 1],
+  ]
+  for damaged in damagedStates {
     #expect(!damaged.withUnsafeBufferPointer { layout.isCanonical($0) }, "\(damaged)")
   }
 }

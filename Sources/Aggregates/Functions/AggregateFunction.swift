@@ -10,9 +10,16 @@ public final class AggregateFunction: Sendable {
     case scalar = "any scalar"
     case number = "numbers"
     case counter = "a counter"
+    case condition = "a condition"
 
-    /// Whether it is refused what can be no number.
-    package var isNumber: Bool { self == .number || self == .counter }
+    /// The type it is to have, where not any will do.
+    package var wanted: ColumnType? {
+      switch self {
+      case .none, .present, .scalar: nil
+      case .number, .counter: .double
+      case .condition: .boolean
+      }
+    }
   }
 
   public let name: String

@@ -31,7 +31,7 @@ extension TimedCell {
   static var words: Int { TimedValue.words }
   static var tailWordsMax: Int { TimedValue.stringBytesMax / 8 }
 
-  static func fold(_ fold: CellFold, _ values: ValueVector, _ arena: inout StateArena) -> Int {
+  @inline(__always) static func fold(_ fold: CellFold, _ values: ValueVector, _ arena: inout StateArena) -> Int {
     let first = UInt64(bitPattern: fold.batch.baseOffset.rawValue) &+ 1
     let isLast = isLast
     return fold.forEachValue(values) { cell, row, kind, bits in

@@ -15,39 +15,34 @@ extension AggregateFunction {
   private static let typeOfExtreme: @Sendable (ColumnType) -> ColumnType = { $0.isInteger ? $0 : .double }
 }
 
-/// +∞ while there is none.
 enum Least: ExtremeCell {
-  static var initialWord: UInt64 { Double.infinity.bitPattern }
-
-  static func fold(_ fold: CellFold, _ values: ValueVector, _ arena: inout StateArena) -> Int {
-    ExtremeNumber.fold(fold, values, isLeast: true, &arena)
-  }
-
-  static func merge(
-    _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>,
-    _ arena: inout StateArena
-  ) { ExtremeNumber.merge(state, other, tail, isLeast: true, &arena) }
+  static var isLeast: Bool { true }
 }
 
-/// −∞ while there is none.
 enum Greatest: ExtremeCell {
-  static var initialWord: UInt64 { (-Double.infinity).bitPattern }
-
-  static func fold(_ fold: CellFold, _ values: ValueVector, _ arena: inout StateArena) -> Int {
-    ExtremeNumber.fold(fold, values, isLeast: false, &arena)
-  }
-
-  static func merge(
-    _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>,
-    _ arena: inout StateArena
-  ) { ExtremeNumber.merge(state, other, tail, isLeast: false, &arena) }
+  static var isLeast: Bool { false }
 }
 
-protocol ExtremeCell: StateCell {}
+/// See `ExtremeNumber`.
+protocol ExtremeCell: StateCell {
+  static var isLeast: Bool { get }
+}
 
 extension ExtremeCell {
   static var words: Int { 1 }
   static var tailWordsMax: Int { 1 }
+  /// +∞ (least) or −∞ (greatest) while there is none.
+  static var initialWord: UInt64 { (isLeast ? Double.infinity : -Double.infinity).bitPattern }
+
+  @inline(__always) static func fold(_ fold: CellFold, _ values: ValueVector, _ arena: inout StateArena) -> Int {
+    ExtremeNumber.fold(fold, values, isLeast: isLeast, &arena)
+  }
+
+  static func merge(
+    _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>,
+    _ arena: inout StateArena
+  ) { ExtremeNumber.merge(state, other, tail, isLeast: isLeast, &arena) }
+
   static func tailWords(_ state: UnsafePointer<UInt64>) -> Int { ExtremeNumber.isInteger(state[0]) ? 1 : 0 }
 
   static func appendTail(

@@ -1,4 +1,3 @@
-import Events
 import Expressions
 
 extension AggregateFunction {
@@ -9,11 +8,5 @@ extension AggregateFunction {
       exactness: "relative error at most 1 % of the value at rank q · (n − 1); the smallest and largest value are exact",
       constant: q, constants: (bounds: 0...1, name: "q", example: "0.95"), made: { quantile($0) }, cells: [QuantileSketch.self],
       type: { _ in .double }, result: { cell, _, _ in .number(QuantileSketch.quantile(q, tail: cell.tail)) })
-  }
-}
-
-extension QuantileSketch: BlockCell {
-  static func fold(_ fold: CellFold, _ values: ValueVector, _ arena: inout StateArena) -> Int {
-    fold.forEachNumber(values) { cell, _, value in add(cell, value, &arena) }
   }
 }

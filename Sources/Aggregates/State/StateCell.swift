@@ -36,6 +36,17 @@ extension StateCell {
   static var initialWord: UInt64 { 0 }
 }
 
+/// A cell that takes in finite numbers, one by one.
+protocol NumberCell: StateCell {
+  static func add(_ state: UnsafeMutablePointer<UInt64>, _ value: Double, _ arena: inout StateArena)
+}
+
+extension NumberCell {
+  @inline(__always) static func fold(_ fold: CellFold, _ values: ValueVector, _ arena: inout StateArena) -> Int {
+    fold.forEachNumber(values) { cell, _, value in add(cell, value, &arena) }
+  }
+}
+
 /// A cell of one word and no tail.
 protocol WordCell: StateCell {}
 
@@ -76,5 +87,37 @@ extension BlockCell {
 
   static func release(_ state: UnsafePointer<UInt64>, _ arena: inout StateArena) {
     if state[0] != 0 { arena.release(state[0]) }
+  }
+}
+
+/// A whole number of four words, or of a block where that is too small; bit 63 of the last word says so, and the first is then the block's handle,
+/// canonical the number of its words. A number that fits the row lies there in canonical form.
+protocol WideCell: StateCell {
+  static var wideWords: Int { get }
+  /// The row's words as they are in canonical form, and whether the block is its tail.
+  static func canonical(
+    _ state: UnsafePointer<UInt64>, _ arena: borrowing StateArena
+  ) -> (row: (UInt64, UInt64, UInt64, UInt64), isWide: Bool)
+}
+
+extension WideCell {
+  static var words: Int { 4 }
+  static var flag: UInt64 { 1 << 63 }
+  static var tailWordsMax: Int { wideWords }
+
+  static func tailWords(_ state: UnsafePointer<UInt64>) -> Int { state[3] < flag ? 0 : Int(truncatingIfNeeded: state[0]) }
+
+  static func appendTail(
+    of state: UnsafePointer<UInt64>, _ arena: borrowing StateArena, to output: inout [UInt64], at place: Int
+  ) {
+    guard state[3] >= flag else { return }
+    let (row, isWide) = canonical(state, arena)
+    (output[place], output[place + 1], output[place + 2], output[place + 3]) = row
+    guard isWide else { return }
+    output.append(contentsOf: UnsafeBufferPointer(start: arena.block(state[0]) + StateArena.headerWords, count: wideWords))
+  }
+
+  static func release(_ state: UnsafePointer<UInt64>, _ arena: inout StateArena) {
+    if state[3] >= flag { arena.release(state[0]) }
   }
 }

@@ -8,12 +8,10 @@
 /// Exactness: the result is the exact sum, rounded once to the nearest double; null beyond their range.
 /// Source: the long accumulator of U. Kulisch, "Computer Arithmetic and Validity", 2008; R. Neal, "Fast exact summation using small and large
 /// superaccumulators", 2015.
-enum ExactSum {
-  static let words = 4
+enum ExactSum: WideCell, NumberCell {
   static let unit = 96
   static let wideWords = 34
   static let wideUnit = 1074
-  static let flag: UInt64 = 1 << 63
   /// Values that a sum counts at most; merged sums stay there, so that a damaged count never reaches the flag.
   private static let countMax: UInt64 = 1 << 62
   static let wideClass = StateArena.sizeClass(forWords: wideWords)
@@ -133,7 +131,6 @@ enum ExactSum {
     }
   }
 
-  /// The row's words as they are in canonical form, and whether the block is its tail.
   static func canonical(
     _ state: UnsafePointer<UInt64>, _ arena: borrowing StateArena
   ) -> (row: (UInt64, UInt64, UInt64, UInt64), isWide: Bool) {

@@ -7,12 +7,10 @@
 /// The variance is the sample's, as SQL's `VAR_SAMP`: (n·Σx² − (Σx)²) / (n·(n − 1)), null for fewer than two values. The numerator is computed
 /// exactly, so nothing cancels, however far from zero the values lie.
 /// Exactness: within 4 units in the last place. Source: as `ExactSum`; the formula is the definition's.
-enum ExactVariance {
-  static let words = 4
+enum ExactVariance: WideCell, NumberCell {
   static let unit = 160
   static let wideWords = 68
   static let wideUnit = 2148
-  static let flag: UInt64 = 1 << 63
   static let wideClass = StateArena.sizeClass(forWords: wideWords)
 
   /// Adds the square of a finite value.
@@ -82,7 +80,6 @@ enum ExactVariance {
     }
   }
 
-  /// The row's words as they are in canonical form, and whether the block is its tail.
   static func canonical(
     _ state: UnsafePointer<UInt64>, _ arena: borrowing StateArena
   ) -> (row: (UInt64, UInt64, UInt64, UInt64), isWide: Bool) {

@@ -14,7 +14,7 @@
 /// words   open addressing: bin << 46 | count, 0 for none
 /// ```
 /// Canonical: smallest, largest, then the bins in the order of their values.
-enum QuantileSketch {
+enum QuantileSketch: BlockCell, NumberCell {
   static let binsMax = 4096
   /// In memory there may be more, so that giving up bins is rare; the canonical form has `binsMax`.
   private static let liveBinsMax = 6000

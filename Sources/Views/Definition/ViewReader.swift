@@ -259,7 +259,9 @@ struct ViewReader {
     }
     let inner = String(rest.dropFirst().dropLast())
     if inner.allSatisfy(blanks.contains) {
-      if let known = AggregateFunction.named(function, takesArgument: false) { return AggregateColumn(name: name, function: known) }
+      if let known = AggregateFunction.named(function, takesArgument: false) {
+        return AggregateColumn(name: name, function: known)
+      }
       report("\(function)() needs to know of what: write \(function)(data.temp)", key: key, at: node)
       return nil
     }
@@ -283,8 +285,8 @@ struct ViewReader {
       argumentText = inner[..<comma]
     }
     guard let argument = expression(String(argumentText), key: key, at: node) else { return nil }
-    guard !built.argument.isNumber || argument.type == .any || argument.type.isNumber else {
-      report("\(function) takes a number, but \(argument.canonicalText) is a \(argument.type.noun)", key: key, at: node)
+    if let wanted = built.argument.wanted, argument.type != .any, argument.type.noun != wanted.noun {
+      report("\(function) takes a \(wanted.noun), but \(argument.canonicalText) is a \(argument.type.noun)", key: key, at: node)
       return nil
     }
     return AggregateColumn(name: name, function: built, argument: argument)
