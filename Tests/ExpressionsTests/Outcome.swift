@@ -36,6 +36,7 @@ func outcomes(_ expression: Expression, _ rows: TableRows) -> [Outcome] {
     case .null: return .value(.null)
     case .bool: return .bool(bits != 0)
     case .int: return .value(.int(Int64(bitPattern: bits)))
+    case .uint: return .value(.uint(bits))
     case .double: return .value(.double(Double(bitPattern: bits)))
     case .string: return .value(.string(text()))
     case .raw: return .raw(text())

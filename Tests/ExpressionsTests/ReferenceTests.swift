@@ -22,6 +22,7 @@ private struct Reference {
     case .negate(let a):
       switch value(a) {
       case .int(let x)? where x != .min: return .int(-x)
+      case .uint(1 << 63)?: return .int(.min)
       case .double(let x)?: return .double(-x)
       default: return nil
       }
@@ -60,6 +61,7 @@ private struct Reference {
   private func isEqual(_ a: ResultValue, _ b: ResultValue) -> Bool {
     switch (a, b) {
     case (.int(let x), .double(let y)), (.double(let y), .int(let x)): return Int64(exactly: y) == x
+    case (.uint(let x), .double(let y)), (.double(let y), .uint(let x)): return UInt64(exactly: y) == x
     case (.double(let x), .double(let y)): return x == y
     case (.string(let x), .string(let y)): return Array(x.utf8) == Array(y.utf8)
     default: return a == b
@@ -73,8 +75,11 @@ private struct Reference {
     switch (a, b) {
     case (.double(let x), .double(let y)) where x.isNaN || y.isNaN: return false
     case (.int, .double(let y)) where y.isNaN: return false
+    case (.uint, .double(let y)) where y.isNaN: return false
     case (.double(let x), .int) where x.isNaN: return false
-    case (.bool, .bool), (.string, .string), (.time, .time), (.int, .int), (.double, .double), (.int, .double), (.double, .int):
+    case (.double(let x), .uint) where x.isNaN: return false
+    case (.bool, .bool), (.string, .string), (.time, .time), (.int, .int), (.double, .double), (.int, .double), (.double, .int),
+      (.uint, .uint), (.uint, .int), (.int, .uint), (.uint, .double), (.double, .uint):
       isLess = a < b
     default: return nil
     }
@@ -84,6 +89,22 @@ private struct Reference {
     case .greater: return !isLess && !isEqual(a, b)
     default: return !isLess
     }
+  }
+
+  private func compute(_ op: BinaryOperator, _ x: Int128, _ y: Int128) -> ResultValue? {
+    let result: Int128
+    switch op {
+    case .add: result = x + y
+    case .subtract: result = x - y
+    case .multiply:
+      let (product, overflow) = x.multipliedReportingOverflow(by: y)
+      if overflow { return nil }
+      result = product
+    default:
+      guard y != 0 else { return nil }
+      result = op == .divide ? x / y : x % y
+    }
+    return Int64(exactly: result).map { .int($0) } ?? UInt64(exactly: result).map { .uint($0) }
   }
 
   private func compute(_ op: BinaryOperator, _ a: ResultValue, _ b: ResultValue) -> ResultValue? {
@@ -104,6 +125,11 @@ private struct Reference {
         wide = Int128(x) % Int128(y)
       }
       return Int64(exactly: wide).map { .int($0) }
+    case (.uint(let x), .int(let y)): return compute(op, Int128(x), Int128(y))
+    case (.int(let x), .uint(let y)): return compute(op, Int128(x), Int128(y))
+    case (.uint(let x), .uint(let y)): return compute(op, Int128(x), Int128(y))
+    case (.uint(let x), .double(let y)): return compute(op, .double(Double(x)), .double(y))
+    case (.double(let x), .uint(let y)): return compute(op, .double(x), .double(Double(y)))
     case (.int(let x), .double(let y)): return compute(op, .double(Double(x)), .double(y))
     case (.double(let x), .int(let y)): return compute(op, .double(x), .double(Double(y)))
     case (.double(let x), .double(let y)):
@@ -122,6 +148,7 @@ private struct Reference {
 private func randomText(_ depth: Int, _ random: inout SeededGenerator) -> String {
   let leaves = [
     "data.a", "data.b", "data.c", "data.d", "source", "time", "1", "0", "-1", "2.5", "0.0", "9223372036854775807",
+    "9223372036854775809u",
     "9007199254740993",
     "9007199254740992.0", "\"\"", "\"a\"", "\"ab\"", "\"é\"", "null", "true", "false", "timestamp(\"2013-01-01T00:00:00Z\")",
     "has(data.a)", "has(data.b)", "has(data.x)",
@@ -154,7 +181,9 @@ private func randomText(_ depth: Int, _ random: inout SeededGenerator) -> String
 func agreesWithReference(seed: UInt64) throws {
   var random = SeededGenerator(seed: seed)
   let cells: [TableRows.Cell] = [
-    .missing, .null, .bool(true), .bool(false), .int(0), .int(1), .int(.max), .int(.min), .int(9_007_199_254_740_993), .double(0),
+    .missing, .null, .bool(true), .bool(false), .int(0), .int(1), .int(.max), .int(.min), .int(9_007_199_254_740_993),
+    .uint(1 << 63),
+    .uint(1 << 63 + 1), .uint(.max), .double(0x1p63), .double(0x1p64), .double(0),
     .double(-0.0), .double(1), .double(2.5), .double(9_007_199_254_740_992), .double(-1e300), .string(""), .string("a"),
     .string("ab"),
     .string("é"), .time(1_356_998_400_000_000_000), .time(0),
@@ -213,6 +242,7 @@ extension TableRows.Cell {
     case .null: .null
     case .bool(let value): .bool(value)
     case .int(let value): .int(value)
+    case .uint(let value): .uint(value)
     case .double(let value): .double(value)
     case .string(let value): .string(value)
     case .time(let value): .time(Timestamp(nanoseconds: value))

@@ -45,6 +45,7 @@ private final class Twins {
         case .null: "NULL"
         case .bool(let value): column == 2 ? (value ? "1" : "0") : (value ? "x'31'" : "x'30'")
         case .int(let value): "\(value)"
+        case .uint(let value): "\(value)"
         case .double(let value): "\(value)"
         case .string(let value): "'\(value)'"
         case .time(let value): "'\(value)'"

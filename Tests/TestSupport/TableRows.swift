@@ -6,6 +6,7 @@ public struct TableRows: RowSource {
     case missing, null, object
     case bool(Bool)
     case int(Int64)
+    case uint(UInt64)
     case double(Double)
     case string(String)
     case raw(String)
@@ -50,6 +51,7 @@ public struct TableRows: RowSource {
     case .object: (.object, 0)
     case .bool(let value): (.bool, value ? 1 : 0)
     case .int(let value): (.int, UInt64(bitPattern: value))
+    case .uint(let value): (.uint, value)
     case .double(let value): (.double, value.bitPattern)
     case .string(let value): (.string, UInt64(code(value)))
     case .raw(let value): (.raw, UInt64(code(value)))

@@ -58,38 +58,107 @@ func overEvents(text: String, expected: String) throws {
 
 @Test("a sequence beyond the range of ints compares, groups and aggregates as the number it is, also where every event has one")
 func bigSequences() throws {
-  let sequences: [UInt64] = [1, 1 << 62, 1 << 63, .max]
+  let half: UInt64 = 1 << 63
+  let sequences: [UInt64] = [1, 1 << 62, half - 1, half, half + 1, .max - 1, .max]
   let rows = try batch(sequences.map { #"{"source":"a","type":"t","time":"2013-01-01T00:00:00Z","sequence":\#($0)}"# })
   var scratch = EvaluationScratch()
   var mask: [UInt8] = []
   for (condition, expected) in [
-    ("sequence > 5", [0, 1, 1, 1] as [UInt8]), ("sequence < 0", [0, 0, 0, 0]), ("sequence >= 9223372036854775807", [0, 0, 1, 1]),
-    ("sequence == 1", [1, 0, 0, 0]), ("sequence in [1, 9223372036854775808.0]", [1, 0, 1, 0]),
-    ("sequence / 2 > 4e18", [0, 0, 1, 1]), ("-sequence < -9e18", [0, 0, 1, 1]), ("sequence > epoch", [1, 1, 1, 1]),
+    ("sequence > 5", [0, 1, 1, 1, 1, 1, 1] as [UInt8]), ("sequence < 0", [0, 0, 0, 0, 0, 0, 0]),
+    ("sequence >= 9223372036854775807", [0, 0, 1, 1, 1, 1, 1]), ("sequence == 9223372036854775808u", [0, 0, 0, 1, 0, 0, 0]),
+    ("sequence > 9223372036854775808u", [0, 0, 0, 0, 1, 1, 1]), ("sequence == 9223372036854775809u", [0, 0, 0, 0, 1, 0, 0]),
+    ("sequence == 18446744073709551615u", [0, 0, 0, 0, 0, 0, 1]), ("sequence == 18446744073709551616.0", [0, 0, 0, 0, 0, 0, 0]),
+    ("sequence in [1, 9223372036854775808.0]", [1, 0, 0, 1, 0, 0, 0]),
+    ("sequence != 9223372036854775808.0", [1, 1, 1, 0, 1, 1, 1]),
+    ("sequence - 1 == 9223372036854775807", [0, 0, 0, 1, 0, 0, 0]),
+    ("sequence - 9223372036854775808u >= 0", [0, 0, 0, 1, 1, 1, 1]),
+    ("sequence / 2 > 4000000000000000000", [0, 0, 1, 1, 1, 1, 1]), ("sequence % 2 == 0", [0, 1, 0, 1, 0, 1, 0]),
+    ("sequence / 2.0 > 4e18", [0, 0, 1, 1, 1, 1, 1]), ("-sequence < -9000000000000000000", [0, 0, 1, 1, 0, 0, 0]),
+    ("sequence > epoch", [1, 1, 1, 1, 1, 1, 1]),
   ] {
     _ = try Expression(parsing: condition).select(from: rows, using: &scratch, into: &mask)
     #expect(mask == expected, "\(condition)")
   }
   var values = ValueVector()
   rows.load(.attribute("sequence"), into: &values)
-  var keys: [[UInt8]] = []
-  for row in 0..<values.count {
+  let keys = (0..<values.count).map { row in
     var key: [UInt8] = []
     KeyCodec.append(values.kinds[row], values.bits[row], rows, to: &key)
-    keys.append(key)
+    return key
   }
-  #expect(Set(keys).count == 4 && keys == keys.sorted { $0.lexicographicallyPrecedes($1) })
-  let layout = StateLayout([AggregateFunction.max, .min, .last].map { .init(function: $0, argument: 0) })
-  var states = StateRows(layout: layout)
-  states.append()
-  Array(repeating: Int32(0), count: 4).withUnsafeBufferPointer { slots in
-    [Int64](0..<4).withUnsafeBufferPointer { times in
-      _ = states.fold(argument: 0, values, StateRows.Batch(slots: slots, times: times, baseOffset: .zero)) { _, _ in }
+  #expect(Set(keys).count == sequences.count)
+  #expect(keys == keys.sorted { $0.lexicographicallyPrecedes($1) })
+  let decoded: [ResultValue?] = sequences.map { $0 <= UInt64(Int64.max) ? .int(Int64($0)) : .uint($0) }
+  let read: [ResultValue?] = keys.map { KeyCodec.decode($0)?.first }
+  #expect(read == decoded)
+
+  let columns = [AggregateFunction.max, .min, .first, .last, .countDistinct]
+  let layout = StateLayout(columns.map { .init(function: $0, argument: 0, argumentType: .uint64) })
+  let doubles = StateLayout([AggregateFunction.max, .min].map { .init(function: $0, argument: 0) })
+  // Each event alone, all together, and the states of each merged in both orders.
+  func state(_ layout: StateLayout, _ chosen: [Int]) -> [UInt64] {
+    var states = StateRows(layout: layout)
+    states.append()
+    values.kinds.indices.map { Int32(chosen.contains($0) ? 0 : -1) }.withUnsafeBufferPointer { slots in
+      values.kinds.indices.map { Int64($0) }.withUnsafeBufferPointer { times in
+        _ = states.fold(argument: 0, values, StateRows.Batch(slots: slots, times: times, baseOffset: .zero)) { _, _ in }
+      }
     }
+    var words: [UInt64] = []
+    states.appendCanonical(0, to: &words)
+    return words
   }
-  var words: [UInt64] = []
-  states.appendCanonical(0, to: &words)
-  #expect(words.withUnsafeBufferPointer { layout.values(of: $0) } == [.double(0x1p64), .double(1), .double(0x1p64)])
+  func results(_ layout: StateLayout, _ words: [UInt64]) -> [ResultValue] {
+    words.withUnsafeBufferPointer { layout.values(of: $0) }
+  }
+  let all = Array(sequences.indices)
+  for row in all {
+    let value = try #require(decoded[row])
+    #expect(results(layout, state(layout, [row])) == [value, value, value, value, .int(1)])
+  }
+  let whole = state(layout, all)
+  let ofAll: [ResultValue] = [.uint(.max), .int(1), .int(1), .uint(.max), .int(7)]
+  #expect(results(layout, whole) == ofAll)
+  let asDoubles: [ResultValue] = [.double(0x1p64), .double(1)]
+  #expect(results(doubles, state(doubles, all)) == asDoubles)
+  let (here, next) = (ResultValue.uint(half), ResultValue.uint(half + 1))
+  #expect(results(layout, state(layout, [3, 4])) == [next, here, here, next, ResultValue.int(2)])
+  for order in [all, all.reversed()] {
+    var merged = StateRows(layout: layout)
+    merged.append()
+    for row in order { state(layout, [row]).withUnsafeBufferPointer { merged.merge(into: 0, $0) } }
+    var words: [UInt64] = []
+    merged.appendCanonical(0, to: &words)
+    #expect(words == whole)
+    // As stored, and read back; a cut or an extended one is refused.
+    var bytes: [UInt8] = []
+    words.withUnsafeBufferPointer { StateCodec.encode($0, to: &bytes) }
+    var read: [UInt64] = []
+    #expect(bytes.withUnsafeBytes { StateCodec.decode($0, layout, appendingTo: &read) } && read == whole)
+    #expect(
+      !bytes.withUnsafeBytes { StateCodec.decode(UnsafeRawBufferPointer(rebasing: $0.dropLast(8)), layout, appendingTo: &read) })
+    merged.reset(0)
+    words = []
+    merged.appendCanonical(0, to: &words)
+    #expect(words == layout.initialWords)
+  }
+}
+
+@Test("a state of before integers were exact is read as it was")
+func earlierExtremes() {
+  let layout = StateLayout([.init(function: .max, argument: 0, argumentType: .uint64)])
+  let words = [(0x1p63).bitPattern]
+  #expect(words.withUnsafeBufferPointer { layout.isCanonical($0) && layout.value(of: 0, in: $0) == .uint(1 << 63) })
+  let none = [(-Double.infinity).bitPattern]
+  #expect(none.withUnsafeBufferPointer { layout.isCanonical($0) && layout.value(of: 0, in: $0) == .null })
+  let integer: UInt64 = 0x7FF8 << 48
+  let unsigned: UInt64 = 1 << 50
+  let damagedStates: [[UInt64]] = [
+    [Double.nan.bitPattern], [integer | 1, 5], [integer | unsigned | 1, 1 << 63], [integer | 2, 1, 1],
+  ]
+  for damaged in damagedStates {
+    #expect(!damaged.withUnsafeBufferPointer { layout.isCanonical($0) }, "\(damaged)")
+  }
 }
 
 @Test("aggregates over real events: ints and doubles of one field are one column of numbers")

@@ -64,14 +64,22 @@ func randomNumbers(seed: UInt64) {
   for _ in 0..<20_000 {
     func number() -> ResultValue {
       let int = Int64.random(in: .min ... .max, using: &random) >> Int64.random(in: 0..<64, using: &random)
-      return Bool.random(using: &random) ? .int(int) : .double(Double(int) + (Bool.random(using: &random) ? 0 : 0.25))
+      switch Int.random(in: 0..<4, using: &random) {
+      case 0: return .double(Double(int) + (Bool.random(using: &random) ? 0 : 0.25))
+      case 1: return .uint(UInt64(bitPattern: int) | 1 << 63)
+      case 2: return .double(0x1p63 + Double(UInt64.random(in: 0...4, using: &random)) * 1024)
+      default: return .int(int)
+      }
     }
     let a = number()
     let b = number()
     let x = KeyCodec.encode([a])
     let y = KeyCodec.encode([b])
     #expect(x.lexicographicallyPrecedes(y) == (a < b), "seed \(seed): \(a) and \(b)")
-    if case .int = a { #expect(KeyCodec.decode(x) == [a], "seed \(seed)") }
+    switch a {
+    case .int, .uint: #expect(KeyCodec.decode(x) == [a], "seed \(seed)")
+    default: break
+    }
   }
 }
 
@@ -79,6 +87,7 @@ func randomNumbers(seed: UInt64) {
 func fromVector() {
   let cells: [TableRows.Cell] = [
     .missing, .null, .object, .raw("[1]"), .bool(true), .int(5), .double(5), .double(2.5), .string("a\0b"), .time(7),
+    .raw("9223372036854775809"), .uint(.max),
   ]
   let rows = TableRows(["data.x": cells])
   var vector = ValueVector()
@@ -91,7 +100,7 @@ func fromVector() {
   #expect(
     keys == [
       [.null], [.null], [.null], [.null], [.bool(true)], [.int(5)], [.int(5)], [.double(2.5)], [.string("a\0b")],
-      [.time(Timestamp(nanoseconds: 7))],
+      [.time(Timestamp(nanoseconds: 7))], [.uint(1 << 63 + 1)], [.uint(.max)],
     ])
 }
 

@@ -114,12 +114,10 @@ extension ColumnBatch: RowSource {
       }
     }
     guard column.type == .unsigned else { return false }
-    // Beyond Int64 an expression sees the nearest double.
     var isMixed = false
     forEachPresent(column) { row, _ in
       if bits[row] > UInt64(Int64.max) {
-        kinds[row] = .double
-        bits[row] = Double(bits[row]).bitPattern
+        kinds[row] = .uint
         isMixed = true
       }
     }

@@ -13,13 +13,15 @@ public enum ValueKind: UInt8, Sendable, BitwiseCopyable {
   case double
   /// `bits` is a code in the row source's string table.
   case string
-  /// JSON text that fits no other kind (an array, an empty object, an integer beyond 64 bits); `bits` is a code in the string
+  /// JSON text that fits no other kind (an array, an empty object, an integer beyond Int64); `bits` is a code in the string
   /// table.
   case raw
   /// The path names an object whose members have columns of their own; `bits` means nothing.
   case object
   /// A point in time; `bits` is the `Int64` of its nanoseconds.
   case time
+  /// An integer beyond `Int64`: `bits` is the number, 2^63 or more. Smaller ones are `int`, so that a number has one kind.
+  case uint
 }
 
 /// One value a row, for a batch of rows: the input of expressions and aggregates.

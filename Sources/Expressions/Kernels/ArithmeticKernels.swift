@@ -1,7 +1,8 @@
 import Events
 
 /// `+ - * / %`; the result takes the place of `a`. Ints are checked: overflow and division by zero are errors. An int beside a
-/// double becomes a double first, since JSON writes both 20 and 20.5 for one field; CEL itself would call that an error.
+/// double becomes a double first, since JSON writes both 20 and 20.5 for one field; CEL itself would call that an error. Beside a uint, ints are computed with
+/// exactly, and what is beyond 64 bits is an error.
 func compute(
   _ op: BinaryOperator, _ a: inout ValueVector, _ b: ValueVector, _ rows: some RowSource, _ computed: inout ComputedStrings
 ) {
@@ -55,7 +56,13 @@ private func computeDoubles(
   let x: Double
   let y: Double
   switch (aKind, bKind) {
-  case (.int, .int): return integer(op, Int64(bitPattern: aBits), Int64(bitPattern: bBits))
+  case (.int, .int):
+    return integer(op, Int64(bitPattern: aBits), Int64(bitPattern: bBits)).map { (.int, UInt64(bitPattern: $0)) } ?? (.error, 0)
+  case (.int, .uint): return wide(op, Int128(Int64(bitPattern: aBits)), Int128(bBits))
+  case (.uint, .int): return wide(op, Int128(aBits), Int128(Int64(bitPattern: bBits)))
+  case (.uint, .uint): return wide(op, Int128(aBits), Int128(bBits))
+  case (.uint, .double): (x, y) = (Double(aBits), Double(bitPattern: bBits))
+  case (.double, .uint): (x, y) = (Double(bitPattern: aBits), Double(bBits))
   case (.double, .double): (x, y) = (Double(bitPattern: aBits), Double(bitPattern: bBits))
   case (.int, .double): (x, y) = (Double(Int64(bitPattern: aBits)), Double(bitPattern: bBits))
   case (.double, .int): (x, y) = (Double(bitPattern: aBits), Double(Int64(bitPattern: bBits)))
@@ -70,17 +77,24 @@ private func computeDoubles(
   }
 }
 
-@inline(__always) private func integer(_ op: BinaryOperator, _ x: Int64, _ y: Int64) -> (kind: ValueKind, bits: UInt64) {
-  let result: (partialValue: Int64, overflow: Bool)
+@inline(__always) private func integer<I: FixedWidthInteger>(_ op: BinaryOperator, _ x: I, _ y: I) -> I? {
+  let result: (partialValue: I, overflow: Bool)
   switch op {
   case .add: result = x.addingReportingOverflow(y)
   case .subtract: result = x.subtractingReportingOverflow(y)
   case .multiply: result = x.multipliedReportingOverflow(by: y)
   case .divide: result = x.dividedReportingOverflow(by: y)
   case .remainder: result = x.remainderReportingOverflow(dividingBy: y)
-  default: return (.error, 0)
+  default: return nil
   }
-  return result.overflow ? (.error, 0) : (.int, UInt64(bitPattern: result.partialValue))
+  return result.overflow ? nil : result.partialValue
+}
+
+/// At least one of the two is beyond Int64.
+private func wide(_ op: BinaryOperator, _ x: Int128, _ y: Int128) -> (kind: ValueKind, bits: UInt64) {
+  guard let result = integer(op, x, y) else { return (.error, 0) }
+  if let small = Int64(exactly: result) { return (.int, UInt64(bitPattern: small)) }
+  return UInt64(exactly: result).map { (.uint, $0) } ?? (.error, 0)
 }
 
 /// Unary minus.
@@ -88,16 +102,21 @@ func negateNumbers(_ a: inout ValueVector) {
   let count = a.count
   let uniform = a.uniformKind
   var failed = 0
+  var changed = 0
   _ = a.withColumns { kinds, bits in
     for row in 0..<count {
       switch kinds[row] {
       case .double: bits[row] ^= 1 << 63
       case .int where bits[row] != 1 << 63: bits[row] = 0 &- bits[row]
+      // 2^63, of which the negative is an int.
+      case .uint where bits[row] == 1 << 63:
+        kinds[row] = .int
+        changed &+= 1
       default:
         kinds[row] = .error
         failed &+= 1
       }
     }
   }
-  a.uniformKind = failed == 0 ? uniform : nil
+  a.uniformKind = failed == 0 && changed == 0 ? uniform : nil
 }

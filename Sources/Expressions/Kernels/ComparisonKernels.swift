@@ -161,6 +161,7 @@ extension Literal {
     switch kind {
     case .double: Double(bitPattern: bits)
     case .int: Double(exactly: Int64(bitPattern: bits))
+    case .uint: Double(exactly: bits)
     default: nil
     }
   }

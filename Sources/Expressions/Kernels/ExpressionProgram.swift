@@ -133,6 +133,7 @@ package struct Literal: Sendable {
     case .null: (kind, bits) = (.null, 0)
     case .bool(let value): (kind, bits) = (.bool, value ? 1 : 0)
     case .int(let value): (kind, bits) = (.int, UInt64(bitPattern: value))
+    case .uint(let value): (kind, bits) = (.uint, value)
     case .double(let value): (kind, bits) = (.double, value.bitPattern)
     case .time(let value): (kind, bits) = (.time, UInt64(bitPattern: value.nanoseconds))
     case .string(let value):

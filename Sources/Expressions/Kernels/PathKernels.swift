@@ -1,19 +1,22 @@
 import Events
 
-/// Turns integers beyond 64 bits, which events keep as JSON text, into the nearest double: CEL knows JSON numbers as doubles.
+/// Turns integers beyond Int64, which events keep as JSON text, into uints, and those beyond 64 bits into the nearest double: CEL knows JSON numbers as
+/// doubles.
 func readBigNumbers(_ vector: inout ValueVector, _ rows: some RowSource) {
   guard vector.uniformKind == nil || vector.uniformKind == .raw else { return }
   var changed = false
   let count = vector.count
   _ = vector.withColumns { kinds, bits in
     for row in 0..<count where kinds[row] == .raw {
-      let number: Double? = rows.withString(Int(bits[row])) { text in
+      let number: (kind: ValueKind, bits: UInt64)? = rows.withString(Int(bits[row])) { text in
         guard let first = text.first, first == 0x2D || (0x30...0x39).contains(first) else { return nil }
-        return Double(String(decoding: text, as: UTF8.self)) ?? .nan
+        let text = String(decoding: text, as: UTF8.self)
+        if let whole = UInt64(text) { return (.uint, whole) }
+        let number = Double(text) ?? .nan
+        return (number.isFinite ? .double : .error, number.bitPattern)
       }
       guard let number else { continue }
-      kinds[row] = number.isFinite ? .double : .error
-      bits[row] = number.bitPattern
+      (kinds[row], bits[row]) = number
       changed = true
     }
   }

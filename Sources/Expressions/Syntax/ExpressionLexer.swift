@@ -17,6 +17,8 @@ struct ExpressionLexer {
     return tokens
   }
 
+  static let unsignedHint = "beyond 9223372036854775807 a whole number has the suffix u, such as 9223372036854775808u"
+
   private func byte(_ ahead: Int = 0) -> UInt8 { at + ahead < bytes.count ? bytes[at + ahead] : 0 }
 
   private func failure(_ message: String, at position: Int) -> ExpressionError {
@@ -117,15 +119,14 @@ struct ExpressionLexer {
       try refuseLetter()
       return .double(value)
     }
-    guard let value = UInt64(literal, radix: radix), value <= 1 << 63 else {
+    guard let value = UInt64(literal, radix: radix) else {
       throw failure("the number is beyond 64 bits: use a double, such as 1e20", at: start)
     }
-    if byte() | 0x20 == 0x75 {
-      at += 1
-      guard value < 1 << 63 else { throw failure("unsigned numbers go up to 9223372036854775807 here", at: start) }
-    }
+    let isUnsigned = byte() | 0x20 == 0x75
+    if isUnsigned { at += 1 }
+    guard isUnsigned || value <= 1 << 63 else { throw failure(ExpressionLexer.unsignedHint, at: start) }
     try refuseLetter()
-    return .int(value)
+    return isUnsigned && value >= 1 << 63 ? .uint(value) : .int(value)
   }
 
   /// `12ab` is neither a number nor a name.

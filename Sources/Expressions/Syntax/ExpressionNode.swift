@@ -111,6 +111,7 @@ extension ResultValue {
     case .null: return "null"
     case .bool(let value): return value ? "true" : "false"
     case .int(let value): return value.description
+    case .uint(let value): return "\(value)u"
     case .double(let value): return value.description
     case .time(let value): return "timestamp(\"\(value)\")"
     case .string(let value):

@@ -307,8 +307,9 @@ struct ExpressionParser {
     let value: ResultValue
     switch token.kind {
     case .int(let magnitude):
-      guard magnitude < 1 << 63 else { throw failure("the number is beyond 64 bits: use a double, such as 1e20") }
+      guard magnitude < 1 << 63 else { throw failure(ExpressionLexer.unsignedHint) }
       value = .int(Int64(magnitude))
+    case .uint(let magnitude): value = .uint(magnitude)
     case .double(let magnitude): value = .double(magnitude)
     case .string(let text): value = .string(text)
     case .identifier("true"): value = .bool(true)

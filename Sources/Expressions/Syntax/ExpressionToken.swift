@@ -6,6 +6,8 @@ struct ExpressionToken: Equatable {
     case quoted(String)
     /// The magnitude; a sign is an operator of its own.
     case int(UInt64)
+    /// With the suffix u, beyond Int64; smaller ones are ints.
+    case uint(UInt64)
     case double(Double)
     case string(String)
     /// An operator or a bracket.
@@ -23,7 +25,7 @@ struct ExpressionToken: Equatable {
   var name: String {
     switch kind {
     case .identifier(let name), .quoted(let name): "'\(name.prefix(40))'"
-    case .int(let value): "the number \(value)"
+    case .int(let value), .uint(let value): "the number \(value)"
     case .double(let value): "the number \(value)"
     case .string: "a string"
     case .symbol(let symbol): "'\(symbol)'"

@@ -24,7 +24,7 @@ package enum ExpressionTypes {
         guard types[a].isNumber || types[a] == .any else {
           throw ExpressionError("'-' takes a number, but this is a \(types[a].noun)", in: text, at: node.position)
         }
-        types.append(types[a])
+        types.append(types[a] == .uint64 ? .any : types[a])
       case .binary(let op, let a, let b):
         if op == .and || op == .or {
           try require(a, .boolean, "'\(op.rawValue)'")
@@ -86,7 +86,9 @@ package enum ExpressionTypes {
     guard a.isNumber == b.isNumber else {
       throw ExpressionError("'\(op.rawValue)' does not join a \(a.noun) and a \(b.noun)", in: text, at: position)
     }
-    return a == b ? a : .double
+    // Of a uint and an int the values decide which of the two it is.
+    if a.isInteger, b.isInteger { return a == .int64 && b == .int64 ? .int64 : .any }
+    return .double
   }
 
   private static func type(of path: ValuePath, _ scope: ExpressionScope) -> ColumnType {
@@ -102,7 +104,7 @@ package enum ExpressionTypes {
     switch name {
     case "source", "type", "id", "subject", "specversion", "datacontenttype", "dataschema": .string
     case "time": .timestamp
-    case "sequence", "epoch": .int64
+    case "sequence", "epoch": .uint64
     default: .any
     }
   }
@@ -115,6 +117,7 @@ extension ResultValue {
     case .null: .null
     case .bool: .boolean
     case .int: .int64
+    case .uint: .uint64
     case .double: .double
     case .string: .string
     case .time: .timestamp

@@ -4,6 +4,8 @@ public enum ColumnType: String, Sendable, Hashable {
   case timestamp
   case boolean
   case int64
+  /// Integers from 0 to 2^64 − 1: `sequence` and `epoch`.
+  case uint64
   case double
   case string
   /// Only ever null.
@@ -15,12 +17,13 @@ public enum ColumnType: String, Sendable, Hashable {
     switch self {
     case .timestamp: "time"
     case .boolean: "condition"
-    case .int64, .double: "number"
+    case .int64, .uint64, .double: "number"
     case .string: "string"
     case .null: "null"
     case .any: "value"
     }
   }
 
-  package var isNumber: Bool { self == .int64 || self == .double }
+  package var isNumber: Bool { isInteger || self == .double }
+  package var isInteger: Bool { self == .int64 || self == .uint64 }
 }

@@ -35,10 +35,17 @@ package enum Order {
     return fraction > 0 ? less : fraction < 0 ? greater : equal
   }
 
-  static func of(_ a: Double, _ b: Int64) -> UInt8 {
-    let mirrored = of(b, a)
-    return mirrored == less ? greater : mirrored == greater ? less : mirrored
+  /// Exact, too.
+  static func of(_ a: UInt64, _ b: Double) -> UInt8 {
+    guard !b.isNaN else { return unordered }
+    if b >= 0x1p64 { return less }
+    if b < 0 { return greater }
+    let whole = UInt64(b)  // towards zero
+    if a != whole { return a < whole ? less : greater }
+    return b > Double(whole) ? less : equal
   }
+
+  private static func mirrored(_ order: UInt8) -> UInt8 { order == less ? greater : order == greater ? less : order }
 
   /// Bytes compare as code points do, since UTF-8 keeps their order.
   package static func of(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> UInt8 {
@@ -49,12 +56,12 @@ package enum Order {
   }
 
   /// Two values as `ValueVector` holds them.
-  @inline(__always) static func of(_ aKind: ValueKind, _ a: UInt64, _ bKind: ValueKind, _ b: UInt64) -> UInt8 {
+  @inline(__always) package static func of(_ aKind: ValueKind, _ a: UInt64, _ bKind: ValueKind, _ b: UInt64) -> UInt8 {
     if aKind == bKind {
       switch aKind {
       case .double: return of(Double(bitPattern: a), Double(bitPattern: b))
       case .int, .time: return of(Int64(bitPattern: a), Int64(bitPattern: b))
-      case .bool: return of(a, b)
+      case .bool, .uint: return of(a, b)
       case .string: return a == b ? equal : strings
       case .null: return bothNull
       case .missing, .error, .raw, .object: return failed
@@ -66,7 +73,11 @@ package enum Order {
   private static func ofMixed(_ aKind: ValueKind, _ a: UInt64, _ bKind: ValueKind, _ b: UInt64) -> UInt8 {
     switch (aKind, bKind) {
     case (.int, .double): of(Int64(bitPattern: a), Double(bitPattern: b))
-    case (.double, .int): of(Double(bitPattern: a), Int64(bitPattern: b))
+    case (.double, .int): mirrored(of(Int64(bitPattern: b), Double(bitPattern: a)))
+    case (.uint, .double): of(a, Double(bitPattern: b))
+    case (.double, .uint): mirrored(of(b, Double(bitPattern: a)))
+    case (.int, .uint): less
+    case (.uint, .int): greater
     case (.missing, _), (.error, _), (_, .missing), (_, .error): failed
     case (.raw, .object), (.object, .raw): failed
     default: different

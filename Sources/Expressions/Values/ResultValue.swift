@@ -5,6 +5,8 @@ public enum ResultValue: Sendable {
   case null
   case bool(Bool)
   case int(Int64)
+  /// 2^63 or more: smaller ones are `int`.
+  case uint(UInt64)
   case double(Double)
   case string(String)
   case time(Timestamp)
@@ -16,6 +18,7 @@ public enum ResultValue: Sendable {
     case .null: output.append(contentsOf: "null".utf8)
     case .bool(let value): output.append(contentsOf: (value ? "true" : "false").utf8)
     case .int(let value): output.append(contentsOf: value.description.utf8)
+    case .uint(let value): output.append(contentsOf: value.description.utf8)
     case .double(let value): output.append(contentsOf: (value.isFinite ? value.description : "null").utf8)
     case .string(let value): JSONValue.writeString(value, to: &output)
     case .time(let value): JSONValue.writeString(value.description, to: &output)
@@ -35,6 +38,7 @@ public enum ResultValue: Sendable {
     case .null: ""
     case .bool(let value): value ? "true" : "false"
     case .int(let value): value.description
+    case .uint(let value): value.description
     case .double(let value): value.isFinite ? value.description : ""
     case .string(let value): value
     case .time(let value): value.description
@@ -46,7 +50,7 @@ public enum ResultValue: Sendable {
     switch self {
     case .null: 0
     case .bool: 1
-    case .int, .double: 2
+    case .int, .uint, .double: 2
     case .time: 3
     case .string: 4
     }
@@ -60,6 +64,7 @@ extension ResultValue: Hashable {
     case (.null, .null): true
     case (.bool(let x), .bool(let y)): x == y
     case (.int(let x), .int(let y)): x == y
+    case (.uint(let x), .uint(let y)): x == y
     case (.double(let x), .double(let y)): x == y
     case (.string(let x), .string(let y)): x.hasSameBytes(as: y)
     case (.time(let x), .time(let y)): x == y
@@ -73,6 +78,7 @@ extension ResultValue: Hashable {
     case .null: break
     case .bool(let value): hasher.combine(value)
     case .int(let value): hasher.combine(value)
+    case .uint(let value): hasher.combine(value)
     case .double(let value): hasher.combine(value)
     case .string(let text): hasher.combine(UTF8Text(text))
     case .time(let value): hasher.combine(value)
@@ -81,12 +87,17 @@ extension ResultValue: Hashable {
 }
 
 extension ResultValue: Comparable {
-  /// The order of results: null < false < true < numbers < times < strings. Numbers compare exactly across int and double, with
+  /// The order of results: null < false < true < numbers < times < strings. Numbers compare exactly across int, uint and double, with
   /// NaN after all others; strings compare by code point.
   public static func < (a: Self, b: Self) -> Bool {
     switch (a, b) {
     case (.bool(let x), .bool(let y)): !x && y
     case (.int(let x), .int(let y)): x < y
+    case (.uint(let x), .uint(let y)): x < y
+    case (.int, .uint): true
+    case (.uint, .int): false
+    case (.uint(let x), .double(let y)): y.isNaN || Order.of(x, y) == Order.less
+    case (.double(let x), .uint(let y)): Order.of(y, x) == Order.greater
     case (.double(let x), .double(let y)): x < y || (y.isNaN && !x.isNaN)
     case (.int(let x), .double(let y)): y.isNaN || Order.of(x, y) == Order.less
     case (.double(let x), .int(let y)): Order.of(y, x) == Order.greater

@@ -37,7 +37,7 @@ struct SQLCommand: AsyncParsableCommand {
     var table = Table(
       columns.map { column in
         Table.Column(
-          column["name"]?.string ?? "", isNumber: ["double", "int64"].contains(column["type"]?.string ?? ""))
+          column["name"]?.string ?? "", isNumber: ["double", "int64", "uint64"].contains(column["type"]?.string ?? ""))
       })
     let names = columns.map { $0["name"]?.string ?? "" }
     for row in rows { table.append(names.map { row[$0] ?? .null }) }

@@ -93,6 +93,7 @@ extension ResultValue {
     case .null: .null
     case .bool(let value): .bool(value)
     case .int(let value): .int(value)
+    case .uint(let value): .number(String(value))
     case .double(let value): value.isFinite ? .double(value) : .null
     case .string(let value): .string(value)
     case .time(let value): .string(value.description)

@@ -72,6 +72,7 @@ struct SQLResult: Sendable {
     case .null: return
     case .bool: type = .boolean
     case .int: type = .int64
+    case .uint: type = .uint64
     case .double: type = .double
     case .string: type = .string
     case .time: type = .timestamp

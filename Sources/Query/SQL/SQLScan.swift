@@ -102,6 +102,17 @@ enum SQLText {
     return UnsafeBufferPointer(start: blob, count: blob == nil ? 0 : Int(sqlite3_value_bytes(value)))
   }
 
+  /// SQLite has no number for it: as a double or as text it would equal its neighbours, or stand in the wrong place among them.
+  static func beyondInteger(_ value: UInt64) -> String {
+    "\(value) is beyond SQL's integers, which end at 9223372036854775807: leave its column or its row out, or ask for the view's rows"
+  }
+
+  /// The statement ends with this error.
+  /// - Parameter context: A `sqlite3_context`.
+  static func refuse(_ context: OpaquePointer?, _ message: String) {
+    sqlite3_result_error(context, message, Int32(clamping: message.utf8.count))
+  }
+
   /// - Parameter context: A `sqlite3_context`.
   static func result(_ context: OpaquePointer?, _ text: String) {
     text.withCString { sqlite3_result_text(context, $0, Int32(clamping: text.utf8.count), transient) }

@@ -42,8 +42,11 @@ final class SQLTable {
 
   /// Whether a time of a row may have a fraction of a second.
   var hasFractions: Bool {
-    !definition.window.isAligned(to: 1_000_000_000) || schema.keys.contains { $0.type == .timestamp }
+    !definition.window.isAligned(to: 1_000_000_000) || hasEventTimes
   }
+
+  /// Keys and aggregates whose values are events' times: `last(time)`.
+  private var hasEventTimes: Bool { schema.columns.contains { $0.role != .window && $0.type == .timestamp } }
 
   /// Whether the column's values are times.
   func isTime(_ column: Int) -> Bool { schema.columns.indices.contains(column) && schema.columns[column].type == .timestamp }
@@ -61,6 +64,7 @@ final class SQLTable {
         case .timestamp: "TIMESTAMP TEXT COLLATE \(SQLTime.collation)"
         case .boolean: "BOOLEAN INT"
         case .int64: "INT64"
+        case .uint64: "UINT64"
         case .double: "DOUBLE"
         case .string: "STRING TEXT"
         case .null, .any: "ANY BLOB"
@@ -134,6 +138,7 @@ enum SQLBucket: Hashable {
     case .null: self = .null
     case .bool(let value): self = .bool(value)
     case .int(let value): self = .number(Double(value))
+    case .uint(let value): self = .number(Double(value))
     case .double(let value): self = .number(value)
     case .time(let value): self = .time(value.nanoseconds)
     case .string(let text): self.init(text: text)

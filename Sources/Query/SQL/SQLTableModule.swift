@@ -174,6 +174,7 @@ enum SQLTableModule {
     case .bool(let value) where scan(pointer).isBoolean(Int(number)): sqlite3_result_int64(context, value ? 1 : 0)
     case .bool(let value): SQLBoolean.result(context, value)
     case .int(let value): sqlite3_result_int64(context, value)
+    case .uint(let value): SQLText.refuse(context, SQLText.beyondInteger(value))
     case .double(let value): sqlite3_result_double(context, value)
     case .string(let value): SQLText.result(context, value)
     case .time(let value): SQLText.result(context, value.description)

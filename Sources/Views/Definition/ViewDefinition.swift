@@ -42,7 +42,9 @@ public struct ViewDefinition: Sendable, Hashable {
       self.arguments = arguments
       layout = StateLayout(
         aggregates.map { column in
-          StateLayout.Column(function: column.function, argument: column.argument.flatMap { arguments.firstIndex(of: $0) })
+          StateLayout.Column(
+            function: column.function, argument: column.argument.flatMap { arguments.firstIndex(of: $0) },
+            argumentType: column.argument?.type ?? .any)
         })
       schema = ViewSchema(keys: keys, aggregates: aggregates)
       var lines = ["penstock view 1", "name \(name)", "where \(filter?.canonicalText ?? "true")"]
@@ -152,14 +154,11 @@ public struct AggregateColumn: Sendable, Hashable {
   public let argument: Expression?
 
   public init(name: String, function: AggregateFunction, argument: Expression? = nil) {
-    precondition((argument == nil) == (function == .countRows), "every aggregate but count() takes an argument")
+    precondition((argument == nil) == (function.argument == .none), "every aggregate but count() takes an argument")
     self.name = name
     self.function = function
     self.argument = argument
   }
 
-  public var canonicalText: String {
-    if case .quantile(let q) = function { return "quantile(\(argument?.canonicalText ?? ""), \(q))" }
-    return "\(function.name)(\(argument?.canonicalText ?? ""))"
-  }
+  public var canonicalText: String { function.text(argument?.canonicalText) }
 }

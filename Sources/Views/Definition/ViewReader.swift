@@ -259,27 +259,34 @@ struct ViewReader {
     }
     let inner = String(rest.dropFirst().dropLast())
     if inner.allSatisfy(blanks.contains) {
-      if function == "count" { return AggregateColumn(name: name, function: .countRows) }
+      if let known = AggregateFunction.named(function, takesArgument: false) {
+        return AggregateColumn(name: name, function: known)
+      }
       report("\(function)() needs to know of what: write \(function)(data.temp)", key: key, at: node)
       return nil
     }
+    guard var built = AggregateFunction.named(function, takesArgument: true) else {
+      report("\(function)() takes no argument", key: key, at: node)
+      return nil
+    }
     var argumentText = Substring(inner)
-    var quantile: Double?
-    if function == "quantile" {
+    if let constants = built.constants {
       guard let comma = inner.lastIndex(of: ","),
-        let q = Double(inner[inner.index(after: comma)...].filter { !blanks.contains($0) }), (0...1).contains(q)
+        let given = Double(inner[inner.index(after: comma)...].filter { !blanks.contains($0) }),
+        let exact = built.with(constant: given)
       else {
-        report("quantile takes a number and which quantile of it, 0 to 1: write quantile(data.temp, 0.95)", key: key, at: node)
+        let (low, high) = (constants.bounds.lowerBound, constants.bounds.upperBound)
+        report(
+          "\(function) takes a value and \(constants.name), \(low) to \(high): write \(function)(data.temp, \(constants.example))",
+          key: key, at: node)
         return nil
       }
-      quantile = q
+      built = exact
       argumentText = inner[..<comma]
     }
-    guard let argument = expression(String(argumentText), key: key, at: node),
-      let built = AggregateFunction(name: function, quantile: quantile)
-    else { return nil }
-    guard !built.takesNumbers || argument.type == .any || argument.type.isNumber else {
-      report("\(function) takes a number, but \(argument.canonicalText) is a \(argument.type.noun)", key: key, at: node)
+    guard let argument = expression(String(argumentText), key: key, at: node) else { return nil }
+    if let wanted = built.argument.wanted, argument.type != .any, argument.type.noun != wanted.noun {
+      report("\(function) takes a \(wanted.noun), but \(argument.canonicalText) is a \(argument.type.noun)", key: key, at: node)
       return nil
     }
     return AggregateColumn(name: name, function: built, argument: argument)

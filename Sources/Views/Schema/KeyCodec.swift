@@ -11,8 +11,8 @@ import Expressions
 /// time    05 | 8 bytes             nanoseconds, sign bit flipped, big-endian
 /// string  06 | UTF-8 | 00 00       a byte 00 in it is written 00 FF
 /// ```
-/// null < false < true < numbers < times < strings; a tuple that is a prefix of another comes first. An int and the double
-/// equal to it are one key, and are read back as the int where there is one; −0 is 0.
+/// null < false < true < numbers < times < strings; a tuple that is a prefix of another comes first. An int or a uint and the double
+/// equal to it are one key, and are read back as the integer where there is one; −0 is 0.
 public enum KeyCodec {
   private static let null: UInt8 = 1, no: UInt8 = 2, yes: UInt8 = 3, number: UInt8 = 4, time: UInt8 = 5, string: UInt8 = 6
 
@@ -26,10 +26,15 @@ public enum KeyCodec {
     switch kind {
     case .bool: key.append(bits == 0 ? no : yes)
     case .int: append(int: Int64(bitPattern: bits), to: &key)
+    case .uint: append(uint: bits, to: &key)
     case .double: append(double: Double(bitPattern: bits), to: &key)
     case .time: append(time: Int64(bitPattern: bits), to: &key)
     case .string: rows.withString(Int(bits)) { append(string: $0, to: &key) }
-    case .missing, .error, .null, .raw, .object: key.append(null)
+    case .raw:
+      // JSON's integers beyond Int64 come as text.
+      let whole = rows.withString(Int(bits)) { $0.count <= 20 ? UInt64(String(decoding: $0, as: UTF8.self)) : nil }
+      if let whole { append(uint: whole, to: &key) } else { key.append(null) }
+    case .missing, .error, .null, .object: key.append(null)
     }
   }
 
@@ -38,6 +43,7 @@ public enum KeyCodec {
     case .null: key.append(null)
     case .bool(let value): key.append(value ? yes : no)
     case .int(let value): append(int: value, to: &key)
+    case .uint(let value): append(uint: value, to: &key)
     case .double(let value): append(double: value, to: &key)
     case .time(let value): append(time: value.nanoseconds, to: &key)
     case .string(var value): value.withUTF8 { append(string: UnsafeRawBufferPointer($0), to: &key) }
@@ -87,6 +93,13 @@ public enum KeyCodec {
     append(floor, excess: UInt16(value &- Int64(floor)), to: &key)
   }
 
+  private static func append(uint value: UInt64, to key: inout [UInt8]) {
+    let nearest = Double(value)
+    var floor = nearest
+    if nearest >= 0x1p64 || UInt64(nearest) > value { floor = nearest.nextDown }
+    append(floor, excess: UInt16(value &- UInt64(floor)), to: &key)
+  }
+
   private static func append(double value: Double, to key: inout [UInt8]) {
     // A key is never NaN or infinite: JSON has neither, and a computed value is no key.
     value.isFinite ? append(value, excess: 0, to: &key) : key.append(null)
@@ -133,6 +146,10 @@ public enum KeyCodec {
       let ordered = UInt64(bigEndian: key.loadUnaligned(fromByteOffset: start + 1, as: UInt64.self))
       let floor = Double(bitPattern: ordered >> 63 == 1 ? ordered ^ 1 << 63 : ~ordered)
       let excess = UInt16(bigEndian: key.loadUnaligned(fromByteOffset: start + 9, as: UInt16.self))
+      if let whole = UInt64(exactly: floor), whole > UInt64(Int64.max) {
+        let (value, overflow) = whole.addingReportingOverflow(UInt64(excess))
+        return overflow ? nil : .uint(value)
+      }
       guard let whole = Int64(exactly: floor) else { return excess == 0 && floor.isFinite ? .double(floor) : nil }
       let (value, overflow) = whole.addingReportingOverflow(Int64(excess))
       return overflow ? nil : .int(value)

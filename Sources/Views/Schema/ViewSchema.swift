@@ -32,7 +32,9 @@ public struct ViewSchema: Sendable, Hashable {
       columns.append(SchemaColumn(name: key.name, type: key.type, role: .key))
     }
     for aggregate in aggregates {
-      columns.append(SchemaColumn(name: aggregate.name, type: aggregate.function.resultType, role: .aggregate))
+      columns.append(
+        SchemaColumn(
+          name: aggregate.name, type: aggregate.function.resultType(of: aggregate.argument?.type ?? .any), role: .aggregate))
     }
     self.columns = columns
   }

@@ -261,6 +261,7 @@ extension ResultValue {
     case .null: .null
     case .bool(let value): .bool(value)
     case .int(let value): .int(value)
+    case .uint(let value): .array([.string("u"), .string(String(value))])
     case .double(let value): .array([.string("d"), .string(String(value.bitPattern, radix: 16))])
     case .string(let value): .string(value)
     case .time(let value): .array([.string("t"), .int(value.nanoseconds)])
@@ -278,6 +279,9 @@ extension ResultValue {
       case (.string("d")?, .string(let bits)?):
         guard let bits = UInt64(bits, radix: 16) else { return nil }
         self = .double(Double(bitPattern: bits))
+      case (.string("u")?, .string(let digits)?):
+        guard let value = UInt64(digits), value > UInt64(Int64.max) else { return nil }
+        self = .uint(value)
       case (.string("t")?, .int(let nanoseconds)?): self = .time(Timestamp(nanoseconds: nanoseconds))
       default: return nil
       }

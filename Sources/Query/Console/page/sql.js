@@ -56,7 +56,7 @@ function marked(sql, error) {
 
 function showResult(root, answer, time) {
   const rows = answer.rows.map((row) => Array.isArray(row) ? Object.fromEntries(answer.columns.map((column, index) => [column.name, row[index]])) : row);
-  const isNumber = (column) => ["int64", "double", "integer", "real"].includes(column.type);
+  const isNumber = (column) => ["int64", "uint64", "double", "integer", "real"].includes(column.type);
   const times = answer.columns.find((column) => column.type === "timestamp" || /^(window_start|day|time)$/.test(column.name));
   const numbers = answer.columns.filter(isNumber), texts = answer.columns.filter((column) => !isNumber(column) && column !== times && !["window_end", "final"].includes(column.name));
   fill(root,

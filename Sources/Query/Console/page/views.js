@@ -32,7 +32,7 @@ const duration = (text) => [...String(text).matchAll(/(\d+)(ms|s|m|h|d)/g)].redu
 
 function showView(root, view, parameters, signal) {
   const keys = view.columns.filter((one) => one.role === "key").map((one) => one.name);
-  const numbers = view.columns.filter((one) => one.role === "aggregate" && ["int64", "double"].includes(one.type)).map((one) => one.name);
+  const numbers = view.columns.filter((one) => one.role === "aggregate" && ["int64", "uint64", "double"].includes(one.type)).map((one) => one.name);
   const input = (name, attributes) => h("input", { name, value: parameters[name] ?? "", ...attributes });
   const from = input("from", { placeholder: "2013-01-01", size: "20" }), to = input("to", { placeholder: "now", size: "20" });
   const where = input("where", { placeholder: keys.length ? `${keys[0]} == "…"` : "", size: "28", spellcheck: "false" });
@@ -83,7 +83,7 @@ function showView(root, view, parameters, signal) {
       chart.set([...series.values()]);
       const shown = all.slice(-500).reverse();
       fill(result, all.length ? table(columns.map((column) => ({
-        name: column.name, number: ["int64", "double"].includes(column.type),
+        name: column.name, number: ["int64", "uint64", "double"].includes(column.type),
         cell: column.name === "final" ? (row) => pill(row.final ? "final" : "open", row.final ? "good" : "warn") : null,
       })), shown, { caption: `Rows of ${view.name}`, rowClass: (row) => changed.has(identity(row)) ? "changed" : null })
         : empty("No rows match. Widen the range, or wait for events."),

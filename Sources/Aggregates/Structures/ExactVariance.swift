@@ -7,12 +7,10 @@
 /// The variance is the sample's, as SQL's `VAR_SAMP`: (n·Σx² − (Σx)²) / (n·(n − 1)), null for fewer than two values. The numerator is computed
 /// exactly, so nothing cancels, however far from zero the values lie.
 /// Exactness: within 4 units in the last place. Source: as `ExactSum`; the formula is the definition's.
-enum ExactVariance {
-  static let words = 4
+enum ExactVariance: WideCell, NumberCell {
   static let unit = 160
   static let wideWords = 68
   static let wideUnit = 2148
-  static let flag: UInt64 = 1 << 63
   static let wideClass = StateArena.sizeClass(forWords: wideWords)
 
   /// Adds the square of a finite value.
@@ -58,7 +56,8 @@ enum ExactVariance {
   }
 
   static func merge(
-    _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafePointer<UInt64>, _ arena: inout StateArena
+    _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>,
+    _ arena: inout StateArena
   ) {
     if state[3] < flag, other[3] < flag {
       let kept = (state[0], state[1], state[2], state[3])
@@ -68,7 +67,7 @@ enum ExactVariance {
     }
     widen(state, &arena)
     let wide = arena.block(state[0]) + StateArena.headerWords
-    if other[3] < flag { addRow(other, to: wide) } else { add(wide, tail, wideWords) }
+    if other[3] < flag { addRow(other, to: wide) } else { add(wide, tail.baseAddress.unsafelyUnwrapped, wideWords) }
   }
 
   private static func add(_ words: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, _ count: Int) {
@@ -81,7 +80,6 @@ enum ExactVariance {
     }
   }
 
-  /// The row's words as they are in canonical form, and whether the block is its tail.
   static func canonical(
     _ state: UnsafePointer<UInt64>, _ arena: borrowing StateArena
   ) -> (row: (UInt64, UInt64, UInt64, UInt64), isWide: Bool) {
@@ -107,19 +105,16 @@ enum ExactVariance {
   }
 
   /// Of canonical states; nil for fewer than two values.
-  static func value(
-    sum: UnsafePointer<UInt64>, sumTail: UnsafePointer<UInt64>, squares: UnsafePointer<UInt64>, squaresTail: UnsafePointer<UInt64>
-  ) -> Double? {
-    let count = sum[3] & ~ExactSum.flag
+  static func value(sum: CellView, squares: CellView) -> Double? {
+    let count = ExactSum.count(sum.words)
     guard count > 1 else { return nil }
-    var (words, sumUnit) = ExactSum.number(sum, tail: sumTail)
-    _ = wideMagnitude(&words)
-    var squared = wideProduct(words, words)
-    var scaled =
-      squares[3] < flag
-      ? [squares[0], squares[1], squares[2], squares[3]] : Array(UnsafeBufferPointer(start: squaresTail, count: wideWords))
+    var (total, sumUnit) = ExactSum.number(sum.words, tail: sum.tail)
+    _ = wideMagnitude(&total)
+    var squared = wideProduct(total, total)
+    let isWide = squares.words[3] >= flag
+    var scaled = Array(isWide ? squares.tail : UnsafeBufferPointer(start: squares.words, count: words))
     scaled = wideProduct(scaled, [count])
-    var squaresUnit = squares[3] < flag ? unit : wideUnit
+    var squaresUnit = isWide ? wideUnit : unit
     if 2 * sumUnit < squaresUnit { squared = wideShifted(squared, by: squaresUnit - 2 * sumUnit) }
     if squaresUnit < 2 * sumUnit {
       scaled = wideShifted(scaled, by: 2 * sumUnit - squaresUnit)

@@ -14,7 +14,7 @@
 /// words   open addressing: bin << 46 | count, 0 for none
 /// ```
 /// Canonical: smallest, largest, then the bins in the order of their values.
-enum QuantileSketch {
+enum QuantileSketch: BlockCell, NumberCell {
   static let binsMax = 4096
   /// In memory there may be more, so that giving up bins is rare; the canonical form has `binsMax`.
   private static let liveBinsMax = 6000
@@ -146,14 +146,34 @@ enum QuantileSketch {
     }
     arena.release(old)
     state[0] = fresh
+    assert(isSound(to, sizeClass), "every bin moved, once")
+  }
+
+  /// Every bin is found where it lies, has values, and is counted; what `trim` and `grow` keep to.
+  private static func isSound(_ block: UnsafeMutablePointer<UInt64>, _ sizeClass: Int) -> Bool {
+    let slots = block + StateArena.headerWords
+    let bins = (0..<(1 << sizeClass)).filter { slots[$0] != 0 }
+    return bins.count == Int(block[0]) && Double(bitPattern: block[1]) <= Double(bitPattern: block[2])
+      && bins.allSatisfy { slots[$0] & countMask > 0 && find(slots, sizeClass, slots[$0] >> countBits) == $0 }
+  }
+
+  /// Values in all bins.
+  private static func total(_ block: UnsafePointer<UInt64>, _ sizeClass: Int) -> UInt64 {
+    (0..<(1 << sizeClass)).reduce(0) { $0 + block[StateArena.headerWords + $1] & countMask }
   }
 
   private static func trim(_ block: UnsafeMutablePointer<UInt64>, _ sizeClass: Int) {
+    var before: UInt64 = 0
+    assert(
+      {
+        before = total(block, sizeClass); return true
+      }(), "only in debug builds")
     let slots = block + StateArena.headerWords
     let kept = kept((0..<(1 << sizeClass)).compactMap { slots[$0] == 0 ? nil : slots[$0] })
     slots.update(repeating: 0, count: 1 << sizeClass)
     for entry in kept { slots[find(slots, sizeClass, entry >> countBits)] = entry }
     block[0] = UInt64(kept.count)
+    assert(isSound(block, sizeClass) && (total(block, sizeClass) == before || before > countMask), "no value is lost")
   }
 
   /// The bins there may be; those nearest to zero, of more, counted as zero.
@@ -184,7 +204,15 @@ enum QuantileSketch {
     let block = arena.block(state[0])
     block[1] = Swift.min(Double(bitPattern: block[1]), Double(bitPattern: tail[0])).bitPattern
     block[2] = Swift.max(Double(bitPattern: block[2]), Double(bitPattern: tail[1])).bitPattern
+    var expected: UInt64 = 0
+    assert(
+      {
+        expected = tail[2...].reduce(total(block, StateArena.sizeClass(of: state[0]))) { $0 + $1 & countMask }; return true
+      }(), "only in debug builds")
     for entry in tail[2...] { addBin(state, entry >> countBits, entry & countMask, &arena) }
+    let merged = arena.block(state[0])
+    assert(isSound(merged, StateArena.sizeClass(of: state[0])), "the bins are sound")
+    assert(expected > countMask || total(merged, StateArena.sizeClass(of: state[0])) == expected, "no value is lost")
   }
 
   static func isValid(tail: UnsafeBufferPointer<UInt64>) -> Bool {

@@ -87,6 +87,7 @@ enum TimedValue {
     switch ValueKind(rawValue: UInt8(truncatingIfNeeded: state[2])) {
     case .bool: return state[2] < 256 && state[3] <= 1 && tail.isEmpty
     case .int, .time: return state[2] < 256 && tail.isEmpty
+    case .uint: return state[2] < 256 && state[3] > UInt64(Int64.max) && tail.isEmpty
     case .double: return state[2] < 256 && Double(bitPattern: state[3]).isFinite && tail.isEmpty
     case .string: return state[2] < 256 && state[3] <= UInt64(stringBytesMax) && tail.count == tailWords(state)
     default: return false
@@ -98,6 +99,7 @@ enum TimedValue {
     switch ValueKind(rawValue: UInt8(truncatingIfNeeded: state[2])) {
     case .bool: return .bool(state[3] != 0)
     case .int: return .int(Int64(bitPattern: state[3]))
+    case .uint: return .uint(state[3])
     case .double: return .double(Double(bitPattern: state[3]))
     case .time: return .time(Timestamp(nanoseconds: Int64(bitPattern: state[3])))
     case .string:

@@ -8,12 +8,10 @@
 /// Exactness: the result is the exact sum, rounded once to the nearest double; null beyond their range.
 /// Source: the long accumulator of U. Kulisch, "Computer Arithmetic and Validity", 2008; R. Neal, "Fast exact summation using small and large
 /// superaccumulators", 2015.
-enum ExactSum {
-  static let words = 4
+enum ExactSum: WideCell, NumberCell {
   static let unit = 96
   static let wideWords = 34
   static let wideUnit = 1074
-  static let flag: UInt64 = 1 << 63
   /// Values that a sum counts at most; merged sums stay there, so that a damaged count never reaches the flag.
   private static let countMax: UInt64 = 1 << 62
   static let wideClass = StateArena.sizeClass(forWords: wideWords)
@@ -84,7 +82,9 @@ enum ExactSum {
   private static func widen(_ state: UnsafeMutablePointer<UInt64>, _ arena: inout StateArena) {
     guard state[3] < flag else { return }
     let handle = arena.allocate(wideClass)
-    addRow(state, to: arena.block(handle) + StateArena.headerWords)
+    let wide = arena.block(handle) + StateArena.headerWords
+    addRow(state, to: wide)
+    assert(narrowed(wide).map { $0 == (state[0], state[1], state[2]) } ?? false, "the same number in either place")
     state[0] = handle
     state[1] = 0
     state[2] = 0
@@ -102,7 +102,8 @@ enum ExactSum {
 
   /// Adds a canonical sum.
   static func merge(
-    _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafePointer<UInt64>, _ arena: inout StateArena
+    _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>,
+    _ arena: inout StateArena
   ) {
     let count = other[3] & ~flag
     defer { state[3] = (state[3] & flag) | min((state[3] & ~flag) &+ count, countMax) }
@@ -130,7 +131,6 @@ enum ExactSum {
     }
   }
 
-  /// The row's words as they are in canonical form, and whether the block is its tail.
   static func canonical(
     _ state: UnsafePointer<UInt64>, _ arena: borrowing StateArena
   ) -> (row: (UInt64, UInt64, UInt64, UInt64), isWide: Bool) {
@@ -156,14 +156,17 @@ enum ExactSum {
     return row
   }
 
+  /// Values that were added.
+  static func count(_ state: UnsafePointer<UInt64>) -> UInt64 { state[3] & ~flag }
+
   /// The sum's two's complement words and their unit, from canonical form.
-  static func number(_ state: UnsafePointer<UInt64>, tail: UnsafePointer<UInt64>) -> (words: [UInt64], unit: Int) {
+  static func number(_ state: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>) -> (words: [UInt64], unit: Int) {
     state[3] < flag
-      ? ([state[0], state[1], state[2]], unit) : (Array(UnsafeBufferPointer(start: tail, count: wideWords)), wideUnit)
+      ? ([state[0], state[1], state[2]], unit) : (Array(tail), wideUnit)
   }
 
   /// Of a canonical state; infinite beyond the range of doubles.
-  static func value(_ state: UnsafePointer<UInt64>, tail: UnsafePointer<UInt64>) -> Double {
+  static func value(_ state: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>) -> Double {
     var (words, unit) = number(state, tail: tail)
     let isNegative = wideMagnitude(&words)
     let value = wideDouble(words, unit: unit)

@@ -160,6 +160,9 @@ enum CounterRate {
     }
     start.update(from: new, count: count * sampleWords)
     block[0] = UInt64(total)
+    assert(
+      (max(range.lowerBound, 1)..<min(range.lowerBound + count + 1, total)).allSatisfy { precedes(samples, $0 - 1, samples, $0) },
+      "samples stay in order")
   }
 
   private static func reserve(_ state: UnsafeMutablePointer<UInt64>, samples: Int, _ arena: inout StateArena) {
@@ -197,6 +200,9 @@ enum CounterRate {
     all.withUnsafeBufferPointer { all in
       guard let samples = all.baseAddress else { return }
       (block + StateArena.headerWords).update(from: samples, count: count * sampleWords)
+      assert(
+        (1..<max(count, 1)).allSatisfy { precedes(samples, $0 - 1, samples, $0) } && slots <= slotsMax && count <= samplesMax,
+        "samples stay in order, and within their bounds")
     }
   }
 

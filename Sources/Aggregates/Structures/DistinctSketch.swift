@@ -25,9 +25,7 @@ enum DistinctSketch {
   // MARK: hashes
 
   /// The same on every machine. Nil for a value that is no scalar.
-  @inline(__always) static func hash(_ kind: ValueKind, _ bits: UInt64, _ string: (Int, (UnsafeRawBufferPointer) -> Void) -> Void)
-    -> UInt64?
-  {
+  @inline(__always) static func hash(_ kind: ValueKind, _ bits: UInt64, _ string: StringReader) -> UInt64? {
     switch kind {
     case .int: return hash(bits, tag: 1)
     case .double:
@@ -35,6 +33,10 @@ enum DistinctSketch {
       guard value.isFinite else { return nil }
       if let whole = Int64(exactly: value) { return hash(UInt64(bitPattern: whole), tag: 1) }
       return hash(bits, tag: 2)
+    case .uint:
+      // One value with the double equal to it, as an int is.
+      let nearest = Double(bits)
+      return UInt64(exactly: nearest) == bits ? hash(nearest.bitPattern, tag: 2) : hash(bits, tag: 6)
     case .bool: return hash(bits, tag: 3)
     case .time: return hash(bits, tag: 4)
     case .string:
@@ -95,6 +97,15 @@ enum DistinctSketch {
     }
     arena.release(old)
     state[0] = fresh
+    assert(isSound(to, sizeClass), "every hash moved, once")
+  }
+
+  /// Every hash is found where it lies, and is counted.
+  private static func isSound(_ block: UnsafeMutablePointer<UInt64>, _ sizeClass: Int) -> Bool {
+    let words = block + StateArena.headerWords
+    let hashes = (0..<(1 << sizeClass)).filter { words[$0] != 0 }
+    return hashes.count == Int(block[0]) && hashes.count <= exactMax
+      && hashes.allSatisfy { find(words, sizeClass, words[$0]) == $0 }
   }
 
   private static func makeDense(_ state: UnsafeMutablePointer<UInt64>, _ arena: inout StateArena) {

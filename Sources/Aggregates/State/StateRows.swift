@@ -45,13 +45,7 @@ public struct StateRows: ~Copyable {
   public mutating func reset(_ row: Int) {
     precondition(row < count)
     let state = words + row * stride
-    for cell in layout.tailCells {
-      switch cell.kind {
-      case .sum, .squares: if state[cell.offset + 3] >= ExactSum.flag { arena.release(state[cell.offset]) }
-      case .first, .last: if state[cell.offset + 4] != 0 { arena.release(state[cell.offset + 4]) }
-      default: if state[cell.offset] != 0 { arena.release(state[cell.offset]) }
-      }
-    }
+    for cell in layout.tailCells { cell.kind.release(state + cell.offset, &arena) }
     for word in 0..<stride { state[word] = initialWords[word] }
   }
 
@@ -61,7 +55,7 @@ public struct StateRows: ~Copyable {
   public struct Batch {
     /// The state's number for each of the batch's rows; −1 leaves the row out.
     public var slots: UnsafeBufferPointer<Int32>
-    /// Event times, one a row; empty for a layout without first, last and rate.
+    /// Event times, one a row.
     public var times: UnsafeBufferPointer<Int64>
     public var baseOffset: Offset
 
@@ -74,8 +68,7 @@ public struct StateRows: ~Copyable {
 
   /// Folds what needs no argument.
   public mutating func foldRows(_ batch: Batch) {
-    guard let slots = batch.slots.baseAddress else { return }
-    for cell in layout.cells where cell.kind == .rows { countRows(words + cell.offset, stride, slots, batch.slots.count) }
+    fold(nil, ValueVector(), batch) { _, _ in }
   }
 
   /// Folds one of the view's distinct arguments.
@@ -87,23 +80,18 @@ public struct StateRows: ~Copyable {
   /// - Returns: Values that could not be used: an error, or none of the kind that is needed. Each is counted once for each cell that wanted it;
   ///   missing fields and nulls are left out silently, as in SQL.
   @discardableResult
-  public mutating func fold(
-    argument: Int, _ values: ValueVector, _ batch: Batch, strings: (Int, (UnsafeRawBufferPointer) -> Void) -> Void
-  ) -> Int {
+  public mutating func fold(argument: Int, _ values: ValueVector, _ batch: Batch, strings: StringReader) -> Int {
     precondition(values.count == batch.slots.count, "an argument has a value for each row")
+    return fold(argument, values, batch, strings)
+  }
+
+  @discardableResult
+  private mutating func fold(_ argument: Int?, _ values: ValueVector, _ batch: Batch, _ strings: StringReader) -> Int {
     var unusable = 0
-    for cell in layout.cells where cell.argument == argument {
-      let base = words + cell.offset
-      switch cell.kind {
-      case .rows: preconditionFailure("count() takes no argument")
-      case .present, .min, .max: unusable += foldCell(cell.kind, base, stride, batch.slots, values)
-      case .sum: unusable += foldSums(base, stride, batch.slots, values, &arena)
-      case .squares: unusable += foldSquares(base, stride, batch.slots, values, &arena)
-      case .quantile: unusable += foldQuantiles(base, stride, batch.slots, values, &arena)
-      case .distinct: unusable += foldDistinct(base, stride, batch.slots, values, &arena, strings)
-      case .first, .last:
-        unusable += foldTimed(base, stride, batch, values, isLast: cell.kind == .last, &arena, strings)
-      case .rate: unusable += foldRates(base, stride, batch, values, &arena)
+    withoutActuallyEscaping(strings) { strings in
+      for cell in layout.cells where cell.argument == argument {
+        let fold = CellFold(base: words + cell.offset, stride: stride, batch: batch, strings: strings)
+        unusable += cell.kind.fold(fold, values, &arena)
       }
     }
     return unusable
@@ -118,35 +106,11 @@ public struct StateRows: ~Copyable {
     let start = output.count
     output.append(contentsOf: UnsafeBufferPointer(start: state, count: stride))
     for cell in layout.tailCells {
-      let words = state + cell.offset
-      let place = start + cell.offset
-      let tailStart = output.count
-      switch cell.kind {
-      case .rows, .present, .min, .max: continue
-      case .sum, .squares:
-        guard words[3] >= ExactSum.flag else { continue }
-        let (kept, isWide) = cell.kind == .sum ? ExactSum.canonical(words, arena) : ExactVariance.canonical(words, arena)
-        (output[place], output[place + 1], output[place + 2], output[place + 3]) = kept
-        guard isWide else { continue }
-        let count = cell.kind == .sum ? ExactSum.wideWords : ExactVariance.wideWords
-        output.append(
-          contentsOf: UnsafeBufferPointer(start: arena.block(words[0]) + StateArena.headerWords, count: count))
-      case .first, .last:
-        guard words[4] != 0 else { continue }
-        output.append(
-          contentsOf: UnsafeBufferPointer(
-            start: arena.block(words[4]) + StateArena.headerWords, count: TimedValue.tailWords(words)))
-        output[place + 4] = UInt64(output.count - tailStart)
-      case .quantile, .distinct, .rate:
-        guard words[0] != 0 else { continue }
-        switch cell.kind {
-        case .quantile: QuantileSketch.appendTail(words[0], arena, to: &output)
-        case .distinct: DistinctSketch.appendTail(words[0], arena, to: &output)
-        default: CounterRate.appendTail(words[0], arena, to: &output)
-        }
-        output[place] = UInt64(output.count - tailStart)
-      }
+      cell.kind.appendTail(of: state + cell.offset, arena, to: &output, at: start + cell.offset)
     }
+    assert(
+      output.withUnsafeBufferPointer { layout.isCanonical(UnsafeBufferPointer(rebasing: $0[start...])) },
+      "what is written is what is read")
   }
 
   /// Adds the events that a row in canonical form has seen to `row`. Commutative and associative, to the last bit.
@@ -163,17 +127,7 @@ public struct StateRows: ~Copyable {
       let b = from + cell.offset
       let tail = UnsafeBufferPointer(rebasing: source[start..<(start + StateLayout.tailWords(cell, from))])
       start += tail.count
-      switch cell.kind {
-      case .rows, .present: a[0] &+= b[0]
-      case .min: a[0] = Swift.min(Double(bitPattern: a[0]), Double(bitPattern: b[0])).bitPattern
-      case .max: a[0] = Swift.max(Double(bitPattern: a[0]), Double(bitPattern: b[0])).bitPattern
-      case .sum: ExactSum.merge(a, b, tail: tail.baseAddress ?? b, &arena)
-      case .squares: ExactVariance.merge(a, b, tail: tail.baseAddress ?? b, &arena)
-      case .first, .last: TimedValue.merge(a, b, tail: tail, isLast: cell.kind == .last, &arena)
-      case .quantile: QuantileSketch.merge(a, tail: tail, &arena)
-      case .distinct: DistinctSketch.merge(a, tail: tail, &arena)
-      case .rate: CounterRate.merge(a, tail: tail, &arena)
-      }
+      cell.kind.merge(a, b, tail: tail, &arena)
     }
   }
 }

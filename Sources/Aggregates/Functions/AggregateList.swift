@@ -1,0 +1,6 @@
+extension AggregateFunction {
+  /// Every aggregate, in the order of the docs. Of those that take a constant, one with an example of it.
+  public static let all: [AggregateFunction] = [
+    .countRows, .count, .sum, .avg, .min, .max, .variance, .stddev, .first, .last, .quantile(0.5), .countDistinct, .rate,
+  ]
+}
