@@ -66,7 +66,9 @@ import Testing
     return failure
   }
 
-  @Test("frames that come with the answer's head and the connection's end are heard", arguments: stride(from: 0, to: 260, by: 13))
+  @Test(
+    "frames that come with the answer's head and the connection's end are heard",
+    arguments: Array(stride(from: 0, to: 260, by: 13)))
   func together(cut: Int) async throws {
     let failure = try await failure(Answer(cut: cut))
     #expect(failure?.code == .closed)
