@@ -43,7 +43,7 @@ public enum ClientFailure: Error, Sendable, CustomStringConvertible {
   case unreachable(any Error)
   case timedOut
   case tooLarge(bytesMax: Int)
-  /// What came is no answer to what was asked.
+  /// The bytes that came are no answer to the request.
   case malformed(String)
   /// The connection failed, or its bytes are no HTTP.
   case broken(any Error)

@@ -18,9 +18,9 @@ public struct HTTPExchange: Sendable {
   public var address: Address
   public var isSecure = false
   public var request: ClientRequest
-  /// Of the whole exchange.
+  /// The time for the whole exchange.
   public var timeout = Duration.seconds(60)
-  /// Of its connection.
+  /// The time for its connection.
   public var connectTimeout = Duration.seconds(10)
 
   /// - Parameters:

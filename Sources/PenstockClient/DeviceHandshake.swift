@@ -3,7 +3,10 @@ import NIOHTTP1
 import WebSocket
 
 /// The opening handshake: asks for the upgrade, and makes an error of any other answer.
-final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
+///
+/// `HeadSplitter` lets the answer's head through by itself, and the connection is upgraded at once. NIO's own upgrade takes turns
+/// of the event loop: it loses frames that come in one segment with the head and the connection's end.
+final class DeviceHandshake: ChannelInboundHandler {
   typealias InboundIn = HTTPClientResponsePart
   typealias OutboundOut = HTTPClientRequestPart
 
@@ -14,14 +17,20 @@ final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
   private let configuration: DeviceClientConfiguration
   private let session: DeviceSession
   private let attempt: Int
-  private var upgrader: WebSocketClientUpgrader?
+  private let handshake: WebSocketClientHandshake
+  private let splitter: HeadSplitter
   private var status: HTTPResponseStatus?
   private var retryAfter: String?
   private var detail = ByteBuffer()
   private var failure = "the connection was closed in the handshake"
   private var isUpgraded = false
 
-  private init(uri: String, configuration: DeviceClientConfiguration, session: DeviceSession, attempt: Int) {
+  private init(
+    uri: String, configuration: DeviceClientConfiguration, session: DeviceSession, attempt: Int, splitter: HeadSplitter
+  ) {
+    handshake = WebSocketClientHandshake(
+      subprotocols: ["penstock.v1"], deflate: configuration.deflate ? WebSocketDeflateSettings() : nil)
+    self.splitter = splitter
     self.uri = uri
     self.configuration = configuration
     self.session = session
@@ -32,32 +41,19 @@ final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
   static func configure(
     _ channel: any Channel, uri: String, configuration: DeviceClientConfiguration, session: DeviceSession, attempt: Int
   ) throws {
-    let handler = DeviceHandshake(uri: uri, configuration: configuration, session: session, attempt: attempt)
-    let upgrader = WebSocketClientUpgrader(
-      WebSocketClientHandshake(
-        subprotocols: ["penstock.v1"], deflate: configuration.deflate ? WebSocketDeflateSettings() : nil)
-    ) { context, agreement in
-      handler.isUpgraded = true
-      let operations = context.pipeline.syncOperations
-      do {
-        try operations.addHandler(DeviceHandler(session: session, attempt: attempt, agreement: agreement))
-      } catch {
-        return context.eventLoop.makeFailedFuture(error)
-      }
-      return operations.removeHandler(handler)
-    }
-    handler.upgrader = upgrader
+    let splitter = HeadSplitter()
     let operations = channel.pipeline.syncOperations
-    try operations.addHTTPClientHandlers(
-      leftOverBytesStrategy: .forwardBytes, withClientUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
-    try operations.addHandler(handler)
+    try operations.addHandler(splitter)
+    try operations.addHTTPClientHandlers()
+    try operations.addHandler(
+      DeviceHandshake(uri: uri, configuration: configuration, session: session, attempt: attempt, splitter: splitter))
   }
 
   func channelActive(context: ChannelHandlerContext) {
-    var headers: HTTPHeaders = ["Host": "\(configuration.host):\(configuration.port)"]
-    for (name, value) in configuration.headers { headers.add(name: name, value: value) }
-    context.write(
-      wrapOutboundOut(.head(HTTPRequestHead(version: .http1_1, method: .GET, uri: uri, headers: headers))), promise: nil)
+    let head = handshake.requestHead(
+      uri: uri, host: "\(configuration.host):\(configuration.port)",
+      headers: HTTPHeaders(configuration.headers.map { ($0.name, $0.value) }))
+    context.write(wrapOutboundOut(.head(head)), promise: nil)
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
     context.eventLoop.scheduleTask(in: .nanoseconds(Int64(configuration.connectTimeout / .nanoseconds(1)))) {
@@ -69,14 +65,33 @@ final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !isUpgraded else { return }
     switch unwrapInboundIn(data) {
     case .head(let head):
+      if head.status == .switchingProtocols { return upgrade(context, head) }
       status = head.status
       retryAfter = head.headers.first(name: "Retry-After")
     case .body(var part):
       if detail.readableBytes < DeviceHandshake.detailBytesMax { detail.writeBuffer(&part) }
     case .end:
       refuse()
+      context.close(promise: nil)
+    }
+  }
+
+  private func upgrade(_ context: ChannelHandlerContext, _ head: HTTPResponseHead) {
+    do throws(WebSocketHandshakeError) {
+      let agreement = try handshake.check(head)
+      isUpgraded = true
+      do {
+        // Before what speaks HTTP, which sees nothing more.
+        try context.pipeline.syncOperations.addHandler(
+          DeviceHandler(session: session, attempt: attempt, agreement: agreement), position: .after(splitter))
+      } catch {
+        context.fireErrorCaught(error)
+      }
+    } catch {
+      session.refused(attempt, DeviceClientError(.refused, "the server's handshake is not WebSocket's (\(error))"))
       context.close(promise: nil)
     }
   }
@@ -88,9 +103,6 @@ final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
     switch status.code {
     case let code where RetryRules.isTriedAgain(status: code):
       session.postponed(attempt, by: RetryRules.retryAfter(retryAfter))
-    case 101:
-      let reason = upgrader?.failure.map { "\($0)" } ?? "unknown"
-      session.refused(attempt, DeviceClientError(.refused, "the server's handshake is not WebSocket's (\(reason))"))
     default:
       session.refused(
         attempt, DeviceClientError(.refused, "\(failure). Is \(configuration.host):\(configuration.port) the ingest service?"))
@@ -106,8 +118,32 @@ final class DeviceHandshake: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // An HTTP decoder that is left behind is not asked.
+    guard !isUpgraded else { return }
     failure = "\(error)"
     context.close(promise: nil)
+  }
+}
+
+/// Lets an answer's head through by itself, and what comes with it after that: by then the next handler may be another.
+private final class HeadSplitter: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  typealias InboundOut = ByteBuffer
+
+  private static let end = Array("\r\n\r\n".utf8)
+  /// How much of the head's end has come.
+  private var matched = 0
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard matched < HeadSplitter.end.count else { return context.fireChannelRead(data) }
+    var bytes = unwrapInboundIn(data)
+    let length = bytes.readableBytesView.prefix { byte in
+      guard matched < HeadSplitter.end.count else { return false }
+      matched = byte == HeadSplitter.end[matched] ? matched + 1 : byte == HeadSplitter.end[0] ? 1 : 0
+      return true
+    }.count
+    if let head = bytes.readSlice(length: length) { context.fireChannelRead(wrapInboundOut(head)) }
+    if bytes.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(bytes)) }
   }
 }
 

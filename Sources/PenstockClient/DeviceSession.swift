@@ -197,7 +197,7 @@ final class DeviceSession {
     case .ack(let ack) where state == .open: acknowledge(ack)
     case .reject(let reject) where state == .open: note(reject)
     case .other: break
-    default:
+    case .welcome, .ack, .reject, nil:
       fail(
         DeviceClientError(
           .protocolViolation, "the server said what is not expected here: \(String(decoding: text.prefix(200), as: UTF8.self))"))

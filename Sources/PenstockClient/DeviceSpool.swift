@@ -120,8 +120,8 @@ public final class DeviceSpool: @unchecked Sendable {
         try connection.run("INSERT INTO event (line, text) VALUES (?1, ?2)", Int64(mark.line), Array(message.text(of: mark)))
         message.keep(index, row: connection.lastInsertedRowID)
         guard let sequence = mark.sequence, mark.sourceEnd > mark.sourceStart, sequence < .max else { continue }
-        highest[Position(source: Array(message.source(of: mark)), epoch: mark.epoch), default: 0] =
-          max(highest[Position(source: Array(message.source(of: mark)), epoch: mark.epoch)] ?? 0, sequence + 1)
+        let position = Position(source: Array(message.source(of: mark)), epoch: mark.epoch)
+        highest[position, default: 0] = max(highest[position, default: 0], sequence + 1)
       }
       for (position, next) in highest {
         try connection.run(

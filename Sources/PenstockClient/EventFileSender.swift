@@ -9,7 +9,7 @@ import WebSocket
 /// It holds a chunk of the file, and for each connection an unfinished message and the client's own bounds.
 public struct EventFileSender: Sendable {
   public struct Configuration: Sendable {
-    /// The configuration of each connection; only the seed differs.
+    /// The configuration of each connection; only the seed differs. With a spool, there is one connection.
     public var client: DeviceClientConfiguration
     /// The number of connections, 1 ... 10,000.
     public var connections = 1
@@ -59,6 +59,7 @@ public struct EventFileSender: Sendable {
   public init(_ configuration: Configuration, group: any EventLoopGroup, logger: Logger) {
     precondition((1...10_000).contains(configuration.connections), "connections out of 1 ... 10,000")
     precondition((1...65_536).contains(configuration.batch), "batch out of 1 ... 65,536")
+    precondition(configuration.client.spool == nil || configuration.connections == 1, "a spool is one connection's")
     self.configuration = configuration
     self.group = group
     self.logger = logger
@@ -119,6 +120,8 @@ public struct EventFileSender: Sendable {
     _ reader: EventInputReader, _ clients: [DeviceClient], since started: ContinuousClock.Instant
   ) async throws(DeviceClientError) -> Report {
     var lanes = Lanes(clients, configuration)
+    // The events that an earlier run left go out first, even if there are no new ones.
+    if configuration.client.spool?.left.isEmpty == false { for client in clients { client.start() } }
     var cancellation: DeviceClientError?
     do {
       try await readAll(reader, &lanes)

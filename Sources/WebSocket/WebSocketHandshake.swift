@@ -75,7 +75,7 @@ public enum WebSocketHandshake {
         detail: "this address speaks WebSocket version 13")
     case .methodNotGet:
       WebSocketRefusal(status: .methodNotAllowed, headers: ["Allow": "GET"], detail: "a WebSocket opens with GET")
-    default:
+    case .versionNotHTTP11, .connectionMissing, .keyInvalid, .status, .responseHeaders, .acceptKey, .subprotocol, .extensions:
       WebSocketRefusal(status: .badRequest, detail: "not a WebSocket handshake: \(error)")
     }
   }

@@ -5,7 +5,7 @@ import NIOPosix
 import Testing
 
 @Suite("A connection that is kept for further requests") struct ConnectionTests {
-  /// What became of requests that are sent one after the other on one connection.
+  /// The outcomes of requests that are sent one after the other on one connection.
   private func outcomes(_ steps: [BadServer.Step], requests: Int) async throws -> [String] {
     let server = try await BadServer(steps)
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)

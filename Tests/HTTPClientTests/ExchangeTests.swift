@@ -42,7 +42,7 @@ import Testing
   @Test(
     "an answer that ends before its end is none, wherever it is cut", arguments: 0..<whole.utf8.count, [true, false])
   func cut(length: Int, isReset: Bool) async throws {
-    let part = String(ExchangeTests.whole.prefix(length))
+    let part = String(decoding: ExchangeTests.whole.utf8.prefix(length), as: UTF8.self)
     switch await failure([.bytes(part), isReset ? .reset : .close], bytesMax: 100) {
     case .broken, .ended: break
     case .unreachable, .timedOut, .tooLarge, .malformed, .cancelled, nil: Issue.record("cut at \(length)")

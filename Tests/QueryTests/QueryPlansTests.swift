@@ -12,7 +12,7 @@ struct QueryPlansTests {
   }
 
   private func query(
-    _ plan: QueryPlans.Plan, _ definition: ViewDefinition, generation: Int, as format: OutputFormat = .json,
+    _ plan: QueryPlans.Plan, _ definition: ViewDefinition, generation: Int, as format: RowFormat = .json,
     _ made: inout Int
   )
     throws -> ViewQuery

@@ -210,41 +210,4 @@ struct HandshakeTests {
     #expect(check(.switchingProtocols, "Sec-WebSocket-Protocol") == .failure(.subprotocol))
     #expect(check(.switchingProtocols, "Sec-WebSocket-Extensions", "permessage-deflate") == .failure(.extensions))
   }
-
-  @Test("the client upgrader sends the handshake's headers and upgrades on the right answer only", arguments: [true, false])
-  func clientUpgrader(isRight: Bool) throws {
-    let channel = EmbeddedChannel()
-    let collector = Collector()
-    let upgrader = WebSocketClientUpgrader(
-      WebSocketClientHandshake(subprotocols: [], deflate: nil, key: "dGhlIHNhbXBsZSBub25jZQ==")
-    ) { context, agreement in
-      #expect(agreement == WebSocketAgreement())
-      return context.eventLoop.makeCompletedFuture { try context.pipeline.syncOperations.addHandler(collector) }
-    }
-    try channel.pipeline.syncOperations.addHTTPClientHandlers(
-      leftOverBytesStrategy: .forwardBytes, withClientUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
-    try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
-    let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/", headers: ["Host": "localhost"])
-    channel.write(HTTPClientRequestPart.head(head), promise: nil)
-    channel.write(HTTPClientRequestPart.end(nil), promise: nil)
-    channel.flush()
-    var request = ByteBuffer()
-    while var part = try channel.readOutbound(as: ByteBuffer.self) { request.writeBuffer(&part) }
-    let text = String(buffer: request).lowercased()
-    #expect(text.contains("upgrade: websocket\r\n") && text.contains("sec-websocket-version: 13\r\n"))
-    let accept = isRight ? "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" : "AAAALMBiTxaQ9kYGzzhZRbK+xOo="
-    var reply = ByteBuffer(
-      string: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        + "Sec-WebSocket-Accept: \(accept)\r\n\r\n")
-    reply.writeBytes(frame(0x81, [65], key: nil))
-    do {
-      try channel.writeInbound(reply)
-      channel.embeddedEventLoop.run()
-    } catch {
-      #expect(!isRight)
-    }
-    #expect(collector.bytes == (isRight ? frame(0x81, [65], key: nil) : []))
-    #expect(upgrader.failure == (isRight ? nil : .acceptKey))
-    _ = try? channel.finish(acceptAlreadyClosed: true)
-  }
 }

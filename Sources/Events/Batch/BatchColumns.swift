@@ -100,7 +100,7 @@ struct BatchColumns: ~Copyable {
       switch leaf.kind {
       case .string, .raw:
         columns[column].append(UInt64(strings.code(of: leaf.start, Int(leaf.count))), row: row)
-      default: columns[column].append(leaf.bits, row: row)
+      case .missing, .error, .null, .bool, .int, .double, .object, .time: columns[column].append(leaf.bits, row: row)
       }
     }
   }
@@ -117,7 +117,7 @@ struct BatchColumns: ~Copyable {
       case .int: .int
       case .double: .double
       case .raw: .raw
-      default: .string
+      case .missing, .error, .string, .object, .time: .string
       }
     addColumn(ColumnAccumulator(field: field, type: type, path: path, lookupSlot: slot))
     columnOfPath[slot] = Int32(columnCount)
@@ -184,7 +184,7 @@ struct BatchColumns: ~Copyable {
       case .attribute:
         let bytes = paths.name(columns[column].path)
         if let base = bytes.bindMemory(to: UInt8.self).baseAddress { name.append(base, count: bytes.count) }
-      default:
+      case .time, .source, .type, .id, .subject, .sequence, .epoch:
         names.append(0)
         continue
       }

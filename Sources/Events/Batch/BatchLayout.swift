@@ -147,7 +147,7 @@ struct BatchLayout: Sendable {
       case .sequence where column.type == .unsigned: sequence = index
       case .epoch where column.type == .unsigned: epoch = index
       case .data, .attribute: break
-      default: throw BatchError(.layout, at: at)
+      case .id, .subject, .sequence, .epoch: throw BatchError(.layout, at: at)
       }
       columns.append(column)
     }

@@ -49,7 +49,7 @@ struct ColumnAccumulator: ~Copyable {
       presence = count * 2 < (rowCount + 7) / 8 ? .rows : .bitmap
       switch presence {
       case .rows: for i in 0..<count { output.appendBytes(of: rows[i]) }
-      default:
+      case .all, .bitmap:
         let bytes = (rowCount + 7) / 8
         output.reserve(output.count + bytes)
         let bitmap = output.base + output.count

@@ -209,7 +209,8 @@ struct EventScanner: ~Copyable {
       case .numberOutOfRange: .numberOutOfRange
       case .loneSurrogate: .invalidString
       case .duplicateMember: .duplicateMember
-      default: .malformedJSON
+      case .unexpectedEnd, .unexpectedCharacter, .controlCharacter, .badEscape, .badNumber, .trailingCharacters, .notUTF8:
+        .malformedJSON
       }
     return EventReject(
       code, "\(problem.text) at byte \(position ?? cursor.position)" + (hint.map { "; \($0)" } ?? ""))

@@ -149,7 +149,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   private func deny(_ denial: AccessDenial) {
     switch denial {
     case .expired: finish(.credentialsExpired, "the token has expired")
-    default: finish(.policyViolation, "the token is no longer good")
+    case .missing, .malformed, .invalid, .insufficient: finish(.policyViolation, "the token is no longer good")
     }
   }
 

@@ -40,8 +40,8 @@ public final class ConsulClient: Sendable {
     }
   }
 
-  /// On a connection of its own: the agent is on this machine and asked a few times a second, so that it costs less than the care that
-  /// pooled ones need.
+  /// Each request has a connection of its own: the agent is on this machine and is asked a few times a second, so a pool would
+  /// cost more.
   private func exchange(_ request: ConsulRequest, token: String?) async throws(ConsulError) -> ConsulResponse {
     let place = configuration.place
     var exchange =

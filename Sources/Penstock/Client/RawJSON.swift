@@ -37,7 +37,7 @@ indirect enum RawJSON: Hashable, Sendable {
     switch self {
     case .null: ""
     case .string(let text): text
-    default: text
+    case .bool, .number, .array, .object: text
     }
   }
 

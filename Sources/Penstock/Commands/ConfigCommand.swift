@@ -17,7 +17,7 @@ struct ConfigCheckCommand: ParsableCommand {
   func run() throws {
     let loaded = try configuration.load()
     let table = Self.table(loaded.entries, format: outputOptions.output)
-    try StandardStream.output.write(table.text(outputOptions.output, color: outputOptions.color))
+    try outputOptions.write(table)
     for notice in loaded.settings.notices { StandardStream.error.note("penstock: \(notice)") }
   }
 

@@ -33,7 +33,7 @@ struct RejectsCommand: AsyncParsableCommand {
     }
     var table = Table(RejectsCommand.columns)
     for reject in rejects { table.append(RejectsCommand.columns.map { reject[$0.name] ?? .null }) }
-    try StandardStream.output.write(table.text(outputOptions.output, color: outputOptions.color))
+    try outputOptions.write(table)
     for suspect in answer["suspects"]?.array ?? [] { StandardStream.error.note(RejectsCommand.note(suspect)) }
   }
 

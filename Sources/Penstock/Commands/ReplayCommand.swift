@@ -59,18 +59,12 @@ struct ReplayCommand: AsyncParsableCommand {
   }
 
   private func printEstimate(_ estimate: RawJSON) throws {
-    let output = StandardStream.output
-    switch outputOptions.output {
-    case .json: try output.write(estimate.text + "\n")
-    case .csv, .table:
-      var table = Table([
-        Table.Column("view"), Table.Column("events", isNumber: true), Table.Column("events_per_second", isNumber: true),
-        Table.Column("seconds", isNumber: true), Table.Column("from"), Table.Column("to"),
-      ])
-      table.append(
-        ["view", "events", "events_per_second", "seconds", "from", "to"].map { estimate[$0] ?? .null })
-      try output.write(table.text(outputOptions.output, color: outputOptions.color))
-    }
+    var table = Table([
+      Table.Column("view"), Table.Column("events", isNumber: true), Table.Column("events_per_second", isNumber: true),
+      Table.Column("seconds", isNumber: true), Table.Column("from"), Table.Column("to"),
+    ])
+    table.append(["view", "events", "events_per_second", "seconds", "from", "to"].map { estimate[$0] ?? .null })
+    try outputOptions.write(table, of: estimate)
   }
 
   private func follow(_ client: ServiceClient, _ id: String, _ begun: RawJSON) async throws -> RawJSON {

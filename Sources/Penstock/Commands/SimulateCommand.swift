@@ -58,7 +58,7 @@ struct SimulateCommand: AsyncParsableCommand {
   func run() async throws {
     try log.bootstrap(default: .warning)
     let counts = try await SimulateRun.run(request, security)
-    try StandardStream.output.write(counts.table(hasLatency: true).text(outputOptions.output, color: outputOptions.color))
+    try outputOptions.write(counts.table(hasLatency: true))
     try counts.check()
   }
 

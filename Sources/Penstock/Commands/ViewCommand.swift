@@ -23,11 +23,7 @@ struct ViewListCommand: AsyncParsableCommand {
     guard let views = answer["views"]?.array else {
       throw CommandFailure("the answer has no views: is --url that of Penstock's query service?")
     }
-    if outputOptions.output == .json {
-      try StandardStream.output.write(answer.text + "\n")
-      return
-    }
-    try StandardStream.output.write(Self.table(views).text(outputOptions.output, color: outputOptions.color))
+    try outputOptions.write(Self.table(views), of: answer)
   }
 
   /// Each `{"name":…,"generation":1,"window":{"tumble":"1d"},"lag":{"events":0,"seconds":0},"columns":[…]}`, a column
@@ -73,6 +69,6 @@ struct ViewCheckCommand: ParsableCommand {
       let columns = view.schema.columns.filter { $0.role != .window }.map { "\($0.name):\($0.type)" }
       table.append([.string(view.name), .string(view.window.summary), .string(columns.joined(separator: " "))])
     }
-    try StandardStream.output.write(table.text(outputOptions.output, color: outputOptions.color))
+    try outputOptions.write(table)
   }
 }

@@ -4,9 +4,6 @@ import Foundation
 /// Prints generations as `GET …/generations` has them.
 enum GenerationTable {
   static func print(_ generations: [RawJSON], _ options: OutputOptions) throws {
-    if options.output == .json {
-      return try StandardStream.output.write(RawJSON.array(generations).text + "\n")
-    }
     var table = Table([
       Table.Column("view"), Table.Column("generation", isNumber: true), Table.Column("state"),
       Table.Column("events_done", isNumber: true), Table.Column("events_total", isNumber: true),
@@ -20,7 +17,7 @@ enum GenerationTable {
         one["created_at"] ?? .null, one["problem"] ?? .null,
       ])
     }
-    try StandardStream.output.write(table.text(options.output, color: options.color))
+    try options.write(table, of: .array(generations))
   }
 }
 
@@ -57,12 +54,11 @@ struct ViewApplyCommand: AsyncParsableCommand {
     let answer = try await service.client().send(
       "POST", ["v1", "views", "apply"], query: hold ? [("hold", "true")] : [], body: catalog.yaml,
       contentType: "application/yaml")
-    if outputOptions.output == .json { return try StandardStream.output.write(answer.text + "\n") }
     var table = Table([Table.Column("view"), Table.Column("generation", isNumber: true), Table.Column("action")])
     for one in answer["views"]?.array ?? [] {
       table.append([one["view"] ?? .null, one["generation"] ?? .null, one["action"] ?? .null])
     }
-    try StandardStream.output.write(table.text(outputOptions.output, color: outputOptions.color))
+    try outputOptions.write(table, of: answer)
   }
 }
 
@@ -83,11 +79,7 @@ struct ViewDiffCommand: AsyncParsableCommand {
     if let fromGeneration { query.append(("from_generation", "\(fromGeneration)")) }
     if let toGeneration { query.append(("to_generation", "\(toGeneration)")) }
     let answer = try await service.client().send("GET", ["v1", "views", view, "diff"], query: query, timeout: .seconds(120))
-    if outputOptions.output == .json {
-      try StandardStream.output.write(answer.text + "\n")
-    } else {
-      try StandardStream.output.write(Self.table(answer).text(outputOptions.output, color: outputOptions.color))
-    }
+    try outputOptions.write(Self.table(answer), of: answer)
     let summary =
       "\(view), generation \(answer["from_generation"]?.text ?? "?") to \(answer["to_generation"]?.text ?? "?"), as of "
       + "\(answer["as_of"]?.text ?? "?"): \(answer["added"]?.text ?? "?") added, \(answer["gone"]?.text ?? "?") gone, "
@@ -194,18 +186,14 @@ struct ViewVerifyCommand: AsyncParsableCommand {
       "POST", ["v1", "views", view, "verify"],
       body: RawJSON.body([("generation", generation.map { .number("\($0)") }), ("timeout", .string(timeout))]),
       timeout: .seconds(660))
-    if outputOptions.output == .json {
-      try StandardStream.output.write(answer.text + "\n")
-    } else {
-      var table = Table([
-        Table.Column("partition", isNumber: true), Table.Column("offset", isNumber: true), Table.Column("rows", isNumber: true),
-        Table.Column("kept"), Table.Column("replayed"), Table.Column("same"),
-      ])
-      for one in answer["partitions"]?.array ?? [] {
-        table.append(["partition", "offset", "rows", "kept", "replayed", "same"].map { one[$0] ?? .null })
-      }
-      try StandardStream.output.write(table.text(outputOptions.output, color: outputOptions.color))
+    var table = Table([
+      Table.Column("partition", isNumber: true), Table.Column("offset", isNumber: true), Table.Column("rows", isNumber: true),
+      Table.Column("kept"), Table.Column("replayed"), Table.Column("same"),
+    ])
+    for one in answer["partitions"]?.array ?? [] {
+      table.append(["partition", "offset", "rows", "kept", "replayed", "same"].map { one[$0] ?? .null })
     }
+    try outputOptions.write(table, of: answer)
     guard answer["same"] == .bool(true) else {
       throw CommandFailure(
         "the kept state of \(view) is not what the log says; the first row that differs: "

@@ -19,16 +19,10 @@ struct ViewRemoveCommand: AsyncParsableCommand {
   func run() async throws {
     let answer = try await service.client().send(
       "DELETE", ["v1", "views", view], query: purgeAfter.map { [("purge_after", $0)] } ?? [])
-    if outputOptions.output == .json {
-      try StandardStream.output.write(answer.text + "\n")
-    } else {
-      var table = Table([Table.Column("view"), Table.Column("generations"), Table.Column("removed_at"), Table.Column("purge_at")])
-      let generations = (answer["generations"]?.array ?? []).map(\.text).joined(separator: " ")
-      table.append([
-        answer["view"] ?? .null, .string(generations), answer["removed_at"] ?? .null, answer["purge_at"] ?? .null,
-      ])
-      try StandardStream.output.write(table.text(outputOptions.output, color: outputOptions.color))
-    }
+    var table = Table([Table.Column("view"), Table.Column("generations"), Table.Column("removed_at"), Table.Column("purge_at")])
+    let generations = (answer["generations"]?.array ?? []).map(\.text).joined(separator: " ")
+    table.append([answer["view"] ?? .null, .string(generations), answer["removed_at"] ?? .null, answer["purge_at"] ?? .null])
+    try outputOptions.write(table, of: answer)
     guard answer["configured"] == .bool(true) else { return }
     StandardStream.error.note(
       """

@@ -139,7 +139,7 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
     }
   }
 
-  /// What ingest tells of itself, as far as this process serves it.
+  /// The report of this process's ingest.
   func ingestReport(_ totals: ReceivedEventsCount, _ suspects: SuspectSources) -> IngestReport {
     let (rejects, acks) = state.withLock { state in
       (state.families["penstock_ingest_events_rejected_total"]?.series, state.families["penstock_ingest_ack_seconds"]?.series)

@@ -16,6 +16,8 @@ struct SendRequest: Sendable, Hashable {
   var eventsPerMessage: Int
   /// Events a second over all connections; nil for as fast as acks allow.
   var rate: Double?
+  /// The file that keeps what is not answered for over a crash; then there is one connection.
+  var spool: String?
 }
 
 /// The fates of the events of one `send`: `sent = appended + duplicates + rejected`.
@@ -77,6 +79,11 @@ enum SendRun {
     configuration.connections = request.connections
     configuration.batch = request.eventsPerMessage
     configuration.rate = request.rate
+    if let spool = request.spool {
+      do throws(DeviceClientError) { configuration.client.spool = try DeviceSpool(path: spool) } catch {
+        throw CommandFailure("--spool: \(error)", exitCode: .usage)
+      }
+    }
     let progress = Mutex<(bar: ProgressBar?, last: EventFileSender.Progress?)>((nil, nil))
     let sender = EventFileSender(
       configuration, group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "penstock.send"))
@@ -110,7 +117,8 @@ enum SendRun {
       let why = error.code == .cancelled ? "interrupted" : error.description
       let failure = CommandFailure(
         "\(why): the input was not sent to its end, and \(open) events that were sent are not answered for; "
-          + "send it again: what is there already is a duplicate, if it has a sequence")
+          + (request.spool.map { "what was read is kept in \($0): run it again" }
+            ?? "send it again: what is there already is a duplicate, if it has a sequence"))
       return SendCounts(last.totals, elapsed: last.elapsed, failure: failure)
     }
   }

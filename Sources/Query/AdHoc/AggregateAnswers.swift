@@ -19,7 +19,7 @@ struct AggregateAnswers: Sendable {
 
   func answer(_ request: QueryRequest) async throws(QueryFailure) -> Answer {
     let parameters = try QueryParameters(request.query, known: ["format"])
-    let format = try OutputFormat.choose(parameters["format"], accept: request.accept)
+    let format = try RowFormat.choose(parameters["format"], accept: request.accept)
     let body = try BodyMembers(try await request.json(bytesMax: AggregateAnswers.bodyBytesMax), known: AggregateAnswers.members)
     guard let store else {
       throw QueryFailure(503, "unavailable", "no one computes aggregations here", headers: ["Retry-After": "60"])

@@ -163,7 +163,7 @@ final class AdminAnswers: Sendable {
   private func diff(_ view: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
     let parameters = try QueryParameters(
       request.query, known: ["from_generation", "to_generation", "limit", "timeout", "format"])
-    let format = try OutputFormat.choose(parameters["format"], accept: request.accept)
+    let format = try RowFormat.choose(parameters["format"], accept: request.accept)
     let limit = try parameters.integer("limit", default: min(1000, rowsMax), in: 0...rowsMax)
     let all = try await ask { admin throws(ViewStoreError) in try await admin.generations(of: view) }.filter(\.state.isKept)
     let live = all.first { $0.state == .live }?.generation

@@ -16,22 +16,10 @@ struct DiffText {
     self.differences = differences
   }
 
-  func answer(_ format: OutputFormat) -> Answer {
-    switch format {
-    case .json: return Answer(200, json)
-    case .csv: return rows(format, csv)
-    case .ndjson:
-      var bytes: [UInt8] = []
-      for row in differences.rows {
-        json(of: row).write(to: &bytes)
-        bytes.append(0x0A)
-      }
-      return rows(format, bytes)
-    }
-  }
-
-  private func rows(_ format: OutputFormat, _ bytes: [UInt8]) -> Answer {
-    var answer = Answer(200, format.contentType, bytes)
+  func answer(_ format: RowFormat) -> Answer {
+    guard !format.isDocument else { return Answer(200, json) }
+    let rows = differences.rows.map { values(of: $0, isNested: format.isNamed) }
+    var answer = Answer(200, format.contentType, format.rows(names(isNested: format.isNamed), rows))
     answer.headers.append(("Penstock-As-Of", asOf.description))
     return answer
   }
@@ -52,44 +40,35 @@ struct DiffText {
 
   private func json(of row: RowDifferences.Row) -> JSONValue {
     var members = JSONObject()
-    members["change"] = .string(row.kind.rawValue)
-    members["window_start"] = .string(Timestamp(nanoseconds: row.windowStart).description)
-    members["window_end"] = .string(Timestamp(nanoseconds: row.windowEnd).description)
-    for (column, value) in zip(differences.keys, row.keys) { members[column.name] = value.jsonValue }
-    func values(_ values: [ResultValue]?) -> JSONValue {
+    for (name, value) in zip(names(isNested: true), values(of: row, isNested: true)) { members[name] = value }
+    return .object(members)
+  }
+
+  /// - Parameter isNested: Whether each generation's aggregates are one value; else each aggregate is there twice: as the first generation
+  ///   has it, and as the second.
+  private func names(isNested: Bool) -> [String] {
+    ["change", "window_start", "window_end"] + differences.keys.map(\.name)
+      + (isNested ? ["from", "to"] : differences.columns.flatMap { ["\($0.name)_from", "\($0.name)_to"] })
+  }
+
+  private func values(of row: RowDifferences.Row, isNested: Bool) -> [JSONValue] {
+    let start: [JSONValue] =
+      [
+        .string(row.kind.rawValue), .string(Timestamp(nanoseconds: row.windowStart).description),
+        .string(Timestamp(nanoseconds: row.windowEnd).description),
+      ] + row.keys.map(\.jsonValue)
+    guard isNested else {
+      return start
+        + differences.columns.indices.flatMap { index in
+          [row.first?[index].jsonValue ?? .null, row.second?[index].jsonValue ?? .null]
+        }
+    }
+    func object(_ values: [ResultValue]?) -> JSONValue {
       guard let values else { return .null }
       var members = JSONObject()
       for (column, value) in zip(differences.columns, values) { members[column.name] = value.jsonValue }
       return .object(members)
     }
-    members["from"] = values(row.first)
-    members["to"] = values(row.second)
-    return .object(members)
-  }
-
-  /// Each aggregate twice: as the first generation has it, and as the second.
-  private var csv: [UInt8] {
-    var bytes: [UInt8] = []
-    let names =
-      ["change", "window_start", "window_end"] + differences.keys.map(\.name)
-      + differences.columns.flatMap { ["\($0.name)_from", "\($0.name)_to"] }
-    for (index, name) in names.enumerated() {
-      if index > 0 { bytes.append(0x2C) }
-      CSVText.append(name, to: &bytes)
-    }
-    bytes.append(contentsOf: CSVText.lineEnd)
-    for row in differences.rows {
-      let start: [ResultValue] = [
-        .string(row.kind.rawValue), .time(Timestamp(nanoseconds: row.windowStart)), .time(Timestamp(nanoseconds: row.windowEnd)),
-      ]
-      var cells = start + row.keys
-      for index in differences.columns.indices { cells += [row.first?[index] ?? .null, row.second?[index] ?? .null] }
-      for (index, cell) in cells.enumerated() {
-        if index > 0 { bytes.append(0x2C) }
-        CSVText.append(cell, to: &bytes)
-      }
-      bytes.append(contentsOf: CSVText.lineEnd)
-    }
-    return bytes
+    return start + [object(row.first), object(row.second)]
   }
 }

@@ -12,7 +12,7 @@ struct EventAnswers: Sendable {
 
   func answer(_ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
     let parameters = try QueryParameters(query, known: EventsQuery.parameterNames)
-    let format = try OutputFormat.choose(parameters["format"], accept: accept, among: [.json, .ndjson])
+    let format = try RowFormat.choose(parameters["format"], accept: accept, among: RowFormat.allCases.filter(\.isNamed))
     var query = try EventsQuery(parameters, partitionCount: log.partitionCount, rowsMax: rowsMax)
     var page = EventsPage(query, format: format, bytesMax: answerBytesMax)
     let deadline = ContinuousClock.now + query.timeout
@@ -29,7 +29,7 @@ struct EventAnswers: Sendable {
     let isAtEnd = place.ends.map { place.next.reaches($0) } ?? false
     let cursor = isAtEnd ? nil : place.text(fingerprint: query.fingerprint)
     var answer = Answer(200, format.contentType, page.finish(cursor: cursor, asOf: place.next))
-    if format == .ndjson {
+    if !format.isDocument {
       answer.headers.append(("Penstock-As-Of", place.next.description))
       if let cursor { answer.headers.append(("Penstock-Next-Cursor", cursor)) }
     }
@@ -136,18 +136,18 @@ struct EventAnswers: Sendable {
 /// A page of raw events as it is written.
 struct EventsPage: Sendable {
   private let selection: EventSelection
-  private let format: OutputFormat
+  private let format: RowFormat
   private let limit: Int
   private let bytesMax: Int
   private var count = 0
   private var output: [UInt8] = []
 
-  init(_ query: EventsQuery, format: OutputFormat, bytesMax: Int) {
+  init(_ query: EventsQuery, format: RowFormat, bytesMax: Int) {
     selection = EventSelection(query)
     limit = query.limit
     self.format = format
     self.bytesMax = bytesMax
-    if format == .json { output.append(contentsOf: #"{"events":["#.utf8) }
+    if format.isDocument { output.append(contentsOf: #"{"events":["#.utf8) }
   }
 
   var isEmpty: Bool { count == 0 }
@@ -164,7 +164,7 @@ struct EventsPage: Sendable {
     let rows = selection.rows(of: batch, in: first..<last, limit: limit - count)
     guard !rows.isEmpty else { return batch.endOffset }
     var writer = EventLineWriter()
-    let style = EventLineWriter.Style(separator: format == .json ? 0x2C : 0x0A, hasPlace: true)
+    let style = EventLineWriter.Style(separator: format.objectSeparator, hasPlace: true)
     let written = writer.append(batch, rows, as: style, bytesMax: max(1, bytesMax - output.count))
     writer.withBytes { output.append(contentsOf: $0) }
     count += written
@@ -174,7 +174,7 @@ struct EventsPage: Sendable {
 
   /// The whole answer.
   mutating func finish(cursor: String?, asOf: OffsetVector) -> [UInt8] {
-    guard format == .json else { return output }
+    guard format.isDocument else { return output }
     // Each event has a comma behind it.
     if count > 0 { output.removeLast() }
     output.append(contentsOf: #"],"next_cursor":"#.utf8)

@@ -17,7 +17,7 @@ struct LateAnswers: Sendable {
 
   func answer(_ view: String, _ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
     let parameters = try QueryParameters(query, known: LateAnswers.parameterNames)
-    let format = try OutputFormat.choose(parameters["format"], accept: accept)
+    let format = try RowFormat.choose(parameters["format"], accept: accept)
     guard let store else {
       throw QueryFailure(503, "unavailable", "no one keeps late events here", headers: ["Retry-After": "60"])
     }
@@ -56,8 +56,8 @@ struct LateAnswers: Sendable {
   }
 
   /// With the events themselves, null where retention has taken them.
-  private func rows(_ late: [LateEvent]) async throws(QueryFailure) -> [JSONObject] {
-    var rows: [JSONObject] = []
+  private func rows(_ late: [LateEvent]) async throws(QueryFailure) -> [[JSONValue]] {
+    var rows: [[JSONValue]] = []
     var batches: [ColumnBatch] = []
     var at = 0
     while at < late.count {
@@ -97,54 +97,35 @@ struct LateAnswers: Sendable {
     return rows
   }
 
-  private static func row(_ late: LateEvent, _ event: JSONValue) -> JSONObject {
-    var row = JSONObject()
-    row["partition"] = .int(Int64(late.partition.rawValue))
-    row["offset"] = .int(late.offset.rawValue)
-    row["time"] = .string(late.time.description)
-    row["window_start"] = .string(late.windowStart.description)
-    row["reason"] = .string("window_closed")
-    row["event"] = event
-    return row
+  /// In the order of `columns`.
+  private static func row(_ late: LateEvent, _ event: JSONValue) -> [JSONValue] {
+    [
+      .int(Int64(late.partition.rawValue)), .int(late.offset.rawValue), .string(late.time.description),
+      .string(late.windowStart.description), .string("window_closed"), event,
+    ]
   }
 
   private static func answer(
-    _ view: String, _ result: LateReadResult, _ asOf: OffsetVector, _ rows: [JSONObject], _ cursor: String?,
-    _ format: OutputFormat
+    _ view: String, _ result: LateReadResult, _ asOf: OffsetVector, _ rows: [[JSONValue]], _ cursor: String?,
+    _ format: RowFormat
   ) -> Answer {
-    var bytes: [UInt8] = []
     let counted = result.counts.values.reduce(0) { $0 + $1.counted }
     let listed = result.counts.values.reduce(0) { $0 + $1.listed }
-    switch format {
-    case .json:
+    guard !format.isDocument else {
+      let events = rows.map { row in
+        var members = JSONObject()
+        for (name, value) in zip(columns, row) { members[name] = value }
+        return JSONValue.object(members)
+      }
       return Answer(
         200,
         [
           "view": .string(view), "generation": .int(Int64(result.generation)), "as_of": asOf.json,
-          "counted": .int(Int64(counted)), "listed": .int(Int64(listed)),
-          "events": .array(rows.map { .object($0) }), "next_cursor": cursor.map { .string($0) } ?? .null,
+          "counted": .int(Int64(counted)), "listed": .int(Int64(listed)), "events": .array(events),
+          "next_cursor": cursor.map { .string($0) } ?? .null,
         ])
-    case .ndjson:
-      for row in rows {
-        JSONValue.object(row).write(to: &bytes)
-        bytes.append(0x0A)
-      }
-    case .csv:
-      bytes.append(contentsOf: columns.joined(separator: ",").utf8)
-      bytes.append(contentsOf: CSVText.lineEnd)
-      for row in rows {
-        for (index, name) in columns.enumerated() {
-          if index > 0 { bytes.append(0x2C) }
-          switch row[name] {
-          case .string(let text)?: CSVText.append(text, to: &bytes)
-          case nil, .null?: break
-          case .some(let value): CSVText.append(value.text, to: &bytes)
-          }
-        }
-        bytes.append(contentsOf: CSVText.lineEnd)
-      }
     }
-    var answer = Answer(200, format.contentType, bytes)
+    var answer = Answer(200, format.contentType, format.rows(columns, rows))
     answer.headers.append(("Penstock-As-Of", asOf.description))
     answer.headers.append(("Penstock-Late-Counted", "\(counted)"))
     answer.headers.append(("Penstock-Late-Listed", "\(listed)"))

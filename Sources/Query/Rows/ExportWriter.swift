@@ -28,7 +28,7 @@ struct ExportWriter: BodyPieces {
   ///   - slot: Held until the last row has been read.
   ///   - logger: Told why an answer was cut.
   init(
-    _ stream: RowStream, _ query: ViewQuery, _ finality: Finality, _ format: OutputFormat, timeMax: Duration, slot: ExportSlot,
+    _ stream: RowStream, _ query: ViewQuery, _ finality: Finality, _ format: RowFormat, timeMax: Duration, slot: ExportSlot,
     logger: Logger
   ) {
     self.query = query
@@ -36,7 +36,7 @@ struct ExportWriter: BodyPieces {
     self.logger = logger
     deadline = .now + timeMax
     text = RowText(query, finality, format)
-    output = RowText.header(query, format)
+    output = format.head(of: query.columns.map(\.name))
     source = (stream.pieces, slot)
     rows = PartialRows(stride: query.definition.layout.stride)
   }

@@ -21,7 +21,7 @@ struct PageWriter: BodyPieces {
   ///   - head: What comes before the rows.
   ///   - tail: What comes after them.
   init(
-    _ rows: PartialRows, page: [Int], query: ViewQuery, finality: Finality, format: OutputFormat, head: [UInt8], tail: [UInt8]
+    _ rows: PartialRows, page: [Int], query: ViewQuery, finality: Finality, format: RowFormat, head: [UInt8], tail: [UInt8]
   ) {
     self.rows = rows
     self.page = page
@@ -39,7 +39,7 @@ struct PageWriter: BodyPieces {
     // Held once for all: else each row would count them as in use anew.
     let (rows, page) = (rows, page)
     while written < page.count, output.count < PageWriter.pieceBytes {
-      if text.format == .json, written > 0 { output.append(0x2C) }
+      if written > 0 { text.format.separateRows(&output) }
       text.append(page[written], of: rows, to: &output)
       written += 1
     }

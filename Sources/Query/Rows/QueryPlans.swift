@@ -12,7 +12,7 @@ final class QueryPlans: Sendable {
   /// One text, and the query that it was last found to be: of a view, and for a format, which `Accept` may decide.
   final class Plan: Sendable {
     let parameters: QueryParameters
-    private let last = Mutex<(format: OutputFormat, query: ViewQuery)?>(nil)
+    private let last = Mutex<(format: RowFormat, query: ViewQuery)?>(nil)
 
     fileprivate init(_ parameters: QueryParameters) { self.parameters = parameters }
 
@@ -21,14 +21,14 @@ final class QueryPlans: Sendable {
     }
 
     /// The query it was last found to be, if that is of this view and for this format.
-    func known(of view: String, as format: OutputFormat) -> ViewQuery? {
+    func known(of view: String, as format: RowFormat) -> ViewQuery? {
       guard let known = last.withLock({ $0 }), known.format == format, known.query.definition.name == view else { return nil }
       return known.query
     }
 
     /// The query for a definition: as it was made before, or by `make`.
     func query(
-      of definition: ViewDefinition, _ generation: Int, as format: OutputFormat,
+      of definition: ViewDefinition, _ generation: Int, as format: RowFormat,
       _ make: () throws(QueryFailure) -> ViewQuery
     ) throws(QueryFailure) -> ViewQuery {
       if let known = last.withLock({ $0 }), known.format == format, known.query.generation == generation,

@@ -19,16 +19,16 @@ struct ViewAnswers: Sendable {
   func rows(_ view: String, _ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
     let plan = try plans.plan(query, known: ViewQuery.parameterNames)
     let parameters = plan.parameters
-    let format = try OutputFormat.choose(parameters["format"], accept: accept)
+    let format = try RowFormat.choose(parameters["format"], accept: accept)
     func checked(_ definition: ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery {
       try plan.query(of: definition, generation, as: format) { () throws(QueryFailure) in
         try ViewQuery(
           parameters, definition: definition, generation: generation, partitionCount: partitionCount, rowsMax: rowsMax,
-          isUnlimited: format != .json)
+          isUnlimited: !format.isDocument)
       }
     }
     guard let text = parameters["cursor"] else {
-      if format != .json, parameters["limit"] == nil, let answer = try await export(view, parameters, format, checked) {
+      if !format.isDocument, parameters["limit"] == nil, let answer = try await export(view, parameters, format, checked) {
         return answer
       }
       let result = try await source.result(of: view, parameters, checked)
@@ -57,7 +57,7 @@ struct ViewAnswers: Sendable {
   /// As `rows`, where that takes no waiting. On the connection's own thread, it costs no wake of another.
   /// - Parameter plan: Of the request's query, which asks for what one key has.
   func rowsAtOnce(_ view: String, _ plan: QueryPlans.Plan, accept: String?) throws(QueryFailure) -> Answer? {
-    let format = try OutputFormat.choose(plan.parameters["format"], accept: accept)
+    let format = try RowFormat.choose(plan.parameters["format"], accept: accept)
     guard let known = plan.known(of: view, as: format), let result = source.resultAtOnce(of: known) else { return nil }
     let order = result.rows.sorted(by: known.order, known.definition.layout, result.finality)
     return answer(KeptResults.Pin(result: result, order: order), from: 0, format)
@@ -67,7 +67,7 @@ struct ViewAnswers: Sendable {
 
   /// All rows, as they are read; nil where they must all be known first.
   private func export(
-    _ view: String, _ parameters: QueryParameters, _ format: OutputFormat,
+    _ view: String, _ parameters: QueryParameters, _ format: RowFormat,
     _ checked: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery
   ) async throws(QueryFailure) -> Answer? {
     let found = try await source.stream(of: view, parameters, checked) { query throws(QueryFailure) in
@@ -90,7 +90,7 @@ struct ViewAnswers: Sendable {
   }
 
   /// The page that begins with a row; the rest is kept for those that follow.
-  private func answer(_ pin: KeptResults.Pin, from first: Int, _ format: OutputFormat) -> Answer {
+  private func answer(_ pin: KeptResults.Pin, from first: Int, _ format: RowFormat) -> Answer {
     let result = pin.result
     let end = first + min(result.query.limit, result.rows.count - first)
     var cursor: String?
@@ -103,7 +103,7 @@ struct ViewAnswers: Sendable {
   }
 
   /// - Parameter page: Row numbers, in order.
-  static func answer(_ result: ViewResult, page: [Int], _ cursor: String?, _ format: OutputFormat) -> Answer {
+  static func answer(_ result: ViewResult, page: [Int], _ cursor: String?, _ format: RowFormat) -> Answer {
     let (head, tail) = frame(result, cursor, format)
     var writer = PageWriter(
       result.rows, page: page, query: result.query, finality: result.finality, format: format, head: head, tail: tail)
@@ -111,7 +111,7 @@ struct ViewAnswers: Sendable {
     let first = writer.piece() ?? []
     // Small answers, most of them, go out in one piece and with their length.
     answer.body = first.count < PageWriter.pieceBytes ? .bytes(first) : .pieces(first: first, writer)
-    if format != .json {
+    if !format.isDocument {
       answer.headers.append(("Penstock-As-Of", String(decoding: result.asOfText, as: UTF8.self)))
       if let cursor { answer.headers.append(("Penstock-Next-Cursor", cursor)) }
     }
@@ -120,35 +120,32 @@ struct ViewAnswers: Sendable {
 
   /// What stands before the rows, and after them.
   private static func frame(
-    _ result: ViewResult, _ cursor: String?, _ format: OutputFormat
+    _ result: ViewResult, _ cursor: String?, _ format: RowFormat
   ) -> (head: [UInt8], tail: [UInt8]) {
     let query = result.query
+    guard format.isDocument else { return (format.head(of: query.columns.map(\.name)), []) }
     var head: [UInt8] = []
-    switch format {
-    case .csv, .ndjson: return (RowText.header(query, format), [])
-    case .json:
-      head.append(contentsOf: #"{"view":"#.utf8)
-      JSONValue.writeString(query.definition.name, to: &head)
-      head.append(contentsOf: #","generation":"#.utf8)
-      head.append(contentsOf: query.generation.description.utf8)
-      head.append(contentsOf: #","as_of":"#.utf8)
-      head.append(contentsOf: result.asOfText)
-      if query.allowsPartial {
-        let names = result.missing.map(\.description).joined(separator: ",")
-        head.append(contentsOf: #","partial":\#(!result.missing.isEmpty),"missing_partitions":[\#(names)]"#.utf8)
-      }
-      head.append(contentsOf: #","columns":"#.utf8)
-      head.append(contentsOf: query.columnsText)
-      head.append(contentsOf: #","rows":["#.utf8)
-      var tail = Array(#"],"next_cursor":"#.utf8)
-      if let cursor {
-        JSONValue.writeString(cursor, to: &tail)
-      } else {
-        tail.append(contentsOf: "null".utf8)
-      }
-      tail.append(0x7D)
-      return (head, tail)
+    head.append(contentsOf: #"{"view":"#.utf8)
+    JSONValue.writeString(query.definition.name, to: &head)
+    head.append(contentsOf: #","generation":"#.utf8)
+    head.append(contentsOf: query.generation.description.utf8)
+    head.append(contentsOf: #","as_of":"#.utf8)
+    head.append(contentsOf: result.asOfText)
+    if query.allowsPartial {
+      let names = result.missing.map(\.description).joined(separator: ",")
+      head.append(contentsOf: #","partial":\#(!result.missing.isEmpty),"missing_partitions":[\#(names)]"#.utf8)
     }
+    head.append(contentsOf: #","columns":"#.utf8)
+    head.append(contentsOf: query.columnsText)
+    head.append(contentsOf: #","rows":["#.utf8)
+    var tail = Array(#"],"next_cursor":"#.utf8)
+    if let cursor {
+      JSONValue.writeString(cursor, to: &tail)
+    } else {
+      tail.append(contentsOf: "null".utf8)
+    }
+    tail.append(0x7D)
+    return (head, tail)
   }
 
   // MARK: The list

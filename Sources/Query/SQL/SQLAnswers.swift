@@ -30,7 +30,7 @@ final class SQLAnswers: Sendable {
 
   func answer(_ request: QueryRequest) async throws(QueryFailure) -> Answer {
     let parameters = try QueryParameters(request.query, known: ["format"])
-    let format = try OutputFormat.choose(parameters["format"], accept: request.accept)
+    let format = try RowFormat.choose(parameters["format"], accept: request.accept)
     let body = try BodyMembers(try await request.json(bytesMax: SQLAnswers.bodyBytesMax), known: ["sql", "limit", "timeout"])
     let sql = try body.string("sql")
     guard sql.utf8.count <= SQLLimits.statementBytesMax else {
@@ -53,7 +53,7 @@ final class SQLAnswers: Sendable {
   }
 
   private func run(
-    _ sql: String, limit: Int, limits: SQLLimits, stop: SQLStop, format: OutputFormat, on thread: BoundedThread
+    _ sql: String, limit: Int, limits: SQLLimits, stop: SQLStop, format: RowFormat, on thread: BoundedThread
   ) async throws(QueryFailure) -> Answer {
     for attempt in 1...SQLAnswers.attemptsMax {
       let known = try await views.statuses(maxAge: attempt == 1 ? .seconds(1) : .zero)
@@ -111,14 +111,14 @@ final class SQLAnswers: Sendable {
     return asOf
   }
 
-  private static func answer(_ result: SQLResult, asOf: [SQLRead], _ format: OutputFormat) -> Answer {
+  private static func answer(_ result: SQLResult, asOf: [SQLRead], _ format: RowFormat) -> Answer {
     var vectors = JSONObject()
     var generations = JSONObject()
     for read in asOf {
       vectors[read.view] = read.asOf.json
       generations[read.view] = .int(Int64(read.generation))
     }
-    guard format == .json else {
+    guard format.isDocument else {
       var answer = Answer(200, format.contentType, result.bytes)
       answer.headers.append(("Penstock-As-Of", JSONValue.object(vectors).text))
       answer.headers.append(("Penstock-Truncated", "\(result.isTruncated)"))

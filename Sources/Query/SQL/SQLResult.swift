@@ -11,10 +11,10 @@ struct SQLResult: Sendable {
   private let declared: [ColumnType?]
   /// Of the columns that are computed: what their values were so far.
   private var seen: [ColumnType]
-  private let format: OutputFormat
+  private let format: RowFormat
   private let labels: [[UInt8]]
 
-  init(names: [String], declared: [ColumnType?], format: OutputFormat) {
+  init(names: [String], declared: [ColumnType?], format: RowFormat) {
     var distinct: [String] = []
     for name in names {
       var candidate = name
@@ -29,40 +29,21 @@ struct SQLResult: Sendable {
     self.declared = declared
     self.format = format
     seen = Array(repeating: .null, count: names.count)
-    labels = distinct.enumerated().map { index, name in
-      var label: [UInt8] = index == 0 ? [0x7B] : [0x2C]
-      JSONValue.writeString(name, to: &label)
-      label.append(0x3A)
-      return label
-    }
-    guard format == .csv else { return }
-    for (index, name) in distinct.enumerated() {
-      if index > 0 { bytes.append(0x2C) }
-      CSVText.append(name, to: &bytes)
-    }
-    bytes.append(contentsOf: CSVText.lineEnd)
+    labels = format.labels(of: distinct)
+    bytes = format.head(of: distinct)
   }
 
   /// Of each column: what it was declared as, else what all its values are; `any` where they differ, or where there are none.
   var types: [ColumnType] { names.indices.map { declared[$0] ?? (seen[$0] == .null ? .any : seen[$0]) } }
 
   mutating func append(_ values: [ResultValue]) {
-    if format == .json, count > 0 { bytes.append(0x2C) }
+    if count > 0 { format.separateRows(&bytes) }
     for (index, value) in values.enumerated() {
       note(value, of: index)
-      if format == .csv {
-        if index > 0 { bytes.append(0x2C) }
-        CSVText.append(value, to: &bytes)
-      } else {
-        bytes.append(contentsOf: labels[index])
-        value.writeJSON(to: &bytes)
-      }
+      bytes.append(contentsOf: labels[index])
+      format.append(value, to: &bytes)
     }
-    switch format {
-    case .csv: bytes.append(contentsOf: CSVText.lineEnd)
-    case .json: bytes.append(0x7D)
-    case .ndjson: bytes.append(contentsOf: [0x7D, 0x0A])
-    }
+    format.endRow(&bytes)
     count += 1
   }
 

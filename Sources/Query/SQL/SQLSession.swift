@@ -178,7 +178,7 @@ final class SQLSession: @unchecked Sendable {
 
   /// Runs the statement.
   /// - Precondition: Tables that want rows have them.
-  func run(limit: Int, format: OutputFormat, answerBytesMax: Int) throws(QueryFailure) -> SQLResult {
+  func run(limit: Int, format: RowFormat, answerBytesMax: Int) throws(QueryFailure) -> SQLResult {
     let names = (0..<sqlite3_column_count(statement)).map { index in
       sqlite3_column_name(statement, index).map { String(cString: $0) } ?? ""
     }

@@ -295,7 +295,7 @@ extension JSONValue {
     switch self {
     case .int(let value): Double(value)
     case .double(let value): value
-    default: nil
+    case .null, .bool, .number, .string, .array, .object: nil
     }
   }
 }

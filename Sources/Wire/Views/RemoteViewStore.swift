@@ -128,7 +128,7 @@ public final class RemoteViewStore: ViewStore {
   static func isOfAbsence(_ error: ViewStoreError) -> Bool {
     switch error {
     case .missingPartitions, .unavailable: true
-    default: false
+    case .unknownView, .unknownGeneration, .timeout, .asOfUnreachable, .refused, .unusable, .failed: false
     }
   }
 }

@@ -27,7 +27,7 @@ struct LogListCommand: ParsableCommand {
         table.append([.number(partition.rawValue)] + Array(repeating: .null, count: rest) + [.string(error.code.rawValue)])
       }
     }
-    try StandardStream.output.write(table.text(outputOptions.output, color: outputOptions.color))
+    try outputOptions.write(table)
     for problem in problems { StandardStream.error.note("penstock: \(problem)") }
     if !problems.isEmpty { throw ExitCode.failure }
   }

@@ -52,7 +52,7 @@ struct LogRepairCommand: ParsableCommand {
       if let plan { plans.append(plan) }
     }
     bar.finish()
-    try StandardStream.output.write(table(plans).text(outputOptions.output, color: outputOptions.color))
+    try outputOptions.write(table(plans))
     guard !plans.isEmpty else {
       StandardStream.error.note("nothing keeps a partition from being opened or read: nothing is to be repaired")
       return

@@ -38,7 +38,7 @@ struct LogRetainCommand: ParsableCommand {
       ])
       try trim?.remove(surplus, of: partition)
     }
-    try StandardStream.output.write(table.text(outputOptions.output, color: outputOptions.color))
+    try outputOptions.write(table)
     if !force { StandardStream.error.note("nothing was deleted; --force does it") }
   }
 

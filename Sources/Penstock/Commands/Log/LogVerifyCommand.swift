@@ -27,7 +27,7 @@ struct LogVerifyCommand: ParsableCommand {
         })
     }
     bar.finish()
-    try StandardStream.output.write(table(results).text(outputOptions.output, color: outputOptions.color))
+    try outputOptions.write(table(results))
     var findings = results.flatMap(\.findings).map { "\($0)" }
     if let damage = try recordDamage() { findings.append(damage) }
     for finding in findings { StandardStream.error.note(finding) }

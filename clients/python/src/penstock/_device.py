@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 
 from ._errors import ConnectionLost, Fenced, InvalidEvent, PenstockError, Refused
 from ._messages import Counts, Encoded, Event, Message, Reject, encode, whole_number
-from ._retry import CLOSE_PAUSES, FINAL_CLOSES, STEADY_AFTER, Outage, is_tried_again, retry_after
+from ._retry import FINAL_CLOSES, STEADY_AFTER, Outage, close_pause, is_tried_again, retry_after
 from ._spool import Spool
 
 _REJECTS_KEPT = 1000
@@ -279,7 +279,7 @@ class Device:
                 self.counts.reconnects += 1
                 if not self._waiting and asyncio.get_running_loop().time() - self._opened_at >= STEADY_AFTER:
                     self._outage.end()
-                await self._pause(lost, CLOSE_PAUSES.get(lost.rcvd.code if lost.rcvd is not None else 1006, 0.0))
+                await self._pause(lost, close_pause(lost))
                 connection = await self._open()
         except PenstockError as error:
             await self._fail(error)
@@ -338,7 +338,7 @@ class Device:
                 problem: Exception = error
             except ConnectionClosed as error:
                 self._judge(error)
-                least = CLOSE_PAUSES.get(error.rcvd.code if error.rcvd is not None else 1006, 0.0)
+                least = close_pause(error)
                 problem = error
             except (OSError, InvalidMessage, TimeoutError, EOFError) as error:
                 problem = error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+from websockets.exceptions import ConnectionClosed
+
 FINAL_CLOSES = frozenset({1002, 1003, 1007, 1008, 1009, 1010, 4001})
 """Closes that the same messages, or the same token, would bring about again. All others are tried again."""
 
@@ -21,6 +23,11 @@ STEADY_AFTER = 5.0
 def is_tried_again(status: int) -> bool:
     """Whether a handshake that was answered with this status may be taken later: busy, starting, or a proxy without its server."""
     return status in (408, 425, 429) or 500 <= status < 600
+
+
+def close_pause(closed: ConnectionClosed) -> float:
+    """Least seconds before the next try; a connection that was lost without a close counts as closed with 1006."""
+    return CLOSE_PAUSES.get(closed.rcvd.code if closed.rcvd is not None else 1006, 0.0)
 
 
 def retry_after(text: str | None) -> float:
