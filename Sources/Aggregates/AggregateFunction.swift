@@ -1,18 +1,16 @@
 import Expressions
 
-/// The functions of aggregates. docs/views.md says how exact each is.
+/// The functions of aggregates. docs/views.md gives each one's exactness.
 public enum AggregateFunction: Sendable, Hashable {
   /// `count()`: events. Exact.
   case countRows
-  /// `count(x)`: events for which x is there and not null. Exact.
+  /// `count(x)`: events in which x is there and not null. Exact.
   case count
   /// The exact sum, rounded once; see `ExactSum`.
   case sum
   /// The exact sum, rounded once, over the exact count.
   case avg
-  /// Exact.
   case min
-  /// Exact.
   case max
   /// The sample's variance, over n − 1; see `ExactVariance`.
   case variance

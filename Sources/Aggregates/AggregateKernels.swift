@@ -1,9 +1,8 @@
 import Events
 
-// One loop over the batch's rows for each cell. The arguments of all: the first row's cell, words from one row to the next, each row's slot (−1 for none).
-// Each returns the values it could not use.
+// One loop over the batch's rows for each cell. The arguments of all kernels: the first row's cell, words from one row
+// to the next, each row's slot (−1 for none). Each returns the number of values it could not use.
 
-/// `count()`
 func countRows(_ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafePointer<Int32>, _ rows: Int) {
   for row in 0..<rows {
     let slot = Int(slots[row])
@@ -20,7 +19,7 @@ func foldCell(
   case .present: return countPresent(base, stride, slots, values)
   case .min:
     return foldNumbers(base, stride, slots, values) { state, value in
-      // Adding 0 makes −0 into 0: else which of the two zeros is kept would depend on the order.
+      // Adding 0 makes −0 into 0: else the order would decide which of the two zeros is kept.
       let value = value + 0
       if value < Double(bitPattern: state[0]) { state[0] = value.bitPattern }
     }
@@ -33,7 +32,7 @@ func foldCell(
   }
 }
 
-/// `count(x)`: whatever is there and not null, numbers or not.
+/// `count(x)`: every value that is not null, numbers or not.
 private func countPresent(
   _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafeBufferPointer<Int32>, _ values: ValueVector
 ) -> Int {
@@ -157,7 +156,7 @@ func foldRates(
   } ?? 0
 }
 
-/// Every finite number into its row's cell. Two loops: one for rows that are all doubles, one for any kinds.
+/// Folds every finite number into its row's cell. Two loops: one for rows that are all doubles, one for any kinds.
 @inline(__always) private func foldNumbers(
   _ base: UnsafeMutablePointer<UInt64>, _ stride: Int, _ slots: UnsafeBufferPointer<Int32>, _ values: ValueVector,
   _ apply: (UnsafeMutablePointer<UInt64>, Double) -> Void
@@ -189,7 +188,7 @@ func foldRates(
         unusable &+= 1
         continue
       }
-      // Only computed values can be otherwise: 1.0 / 0.0.
+      // Only computed values can be infinite or NaN: 1.0 / 0.0.
       guard value.isFinite else {
         unusable &+= 1
         continue

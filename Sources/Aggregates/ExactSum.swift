@@ -1,12 +1,13 @@
-/// A sum of doubles without any rounding, so that neither the order of the values nor how they were split leaves a trace.
+/// A sum of doubles without any rounding, so neither the order of the values nor their split leaves a trace.
 ///
-/// Four words of the row's state: a whole number of 192 bits, two's complement, in units of 2^−96, and the count of values. Values between
-/// about 6·10⁻¹⁴ and 4·10²⁵ in magnitude (and smaller ones with few bits) go there with three additions. As soon as one does not fit, the sum moves
-/// to a block of 34 words in units of 2^−1074, which holds any sum of 2^63 doubles; bit 63 of the count then says so, and the first word
-/// is the block's handle. In canonical form a sum that fits lies in the row, wherever it was gathered.
+/// Four words of the row's state: a whole number of 192 bits, two's complement, in units of 2^−96, and the count of values.
+/// Values between about 6·10⁻¹⁴ and 4·10²⁵ in magnitude (and smaller ones with few bits) go there with three additions. As soon
+/// as one does not fit, the sum moves to a block of 34 words in units of 2^−1074, which holds any sum of 2^63 doubles; bit 63 of
+/// the count then says so, and the first word is the block's handle. In canonical form a sum that fits lies in the row, wherever
+/// it was gathered.
 ///
-/// Exactness: the result is the exact sum, rounded once to the nearest double; null beyond their range.
-/// Source: the long accumulator of U. Kulisch, "Computer Arithmetic and Validity", 2008; R. Neal, "Fast exact summation using small and large
+/// Exactness: the result is the exact sum, rounded once to the nearest double; null beyond their range. Source: the long
+/// accumulator of U. Kulisch, "Computer Arithmetic and Validity", 2008; R. Neal, "Fast exact summation using small and large
 /// superaccumulators", 2015.
 enum ExactSum {
   static let words = 4
@@ -14,7 +15,7 @@ enum ExactSum {
   static let wideWords = 34
   static let wideUnit = 1074
   static let flag: UInt64 = 1 << 63
-  /// Values that a sum counts at most; merged sums stay there, so that a damaged count never reaches the flag.
+  /// The most values that a sum counts; merged sums stay at it, so that a damaged count never reaches the flag.
   private static let countMax: UInt64 = 1 << 62
   static let wideClass = StateArena.sizeClass(forWords: wideWords)
 
@@ -80,7 +81,6 @@ enum ExactSum {
       isNegative: bits >> 63 == 1)
   }
 
-  /// Moves the sum to a block.
   private static func widen(_ state: UnsafeMutablePointer<UInt64>, _ arena: inout StateArena) {
     guard state[3] < flag else { return }
     let handle = arena.allocate(wideClass)
@@ -100,7 +100,6 @@ enum ExactSum {
     }
   }
 
-  /// Adds a canonical sum.
   static func merge(
     _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafePointer<UInt64>, _ arena: inout StateArena
   ) {
@@ -130,7 +129,7 @@ enum ExactSum {
     }
   }
 
-  /// The row's words as they are in canonical form, and whether the block is its tail.
+  /// The row's words in canonical form, and whether the block is its tail.
   static func canonical(
     _ state: UnsafePointer<UInt64>, _ arena: borrowing StateArena
   ) -> (row: (UInt64, UInt64, UInt64, UInt64), isWide: Bool) {
@@ -162,7 +161,7 @@ enum ExactSum {
       ? ([state[0], state[1], state[2]], unit) : (Array(UnsafeBufferPointer(start: tail, count: wideWords)), wideUnit)
   }
 
-  /// Of a canonical state; infinite beyond the range of doubles.
+  /// The value of a canonical state; infinite beyond the range of doubles.
   static func value(_ state: UnsafePointer<UInt64>, tail: UnsafePointer<UInt64>) -> Double {
     var (words, unit) = number(state, tail: tail)
     let isNegative = wideMagnitude(&words)

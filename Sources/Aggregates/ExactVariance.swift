@@ -1,12 +1,12 @@
-/// The sum of squares without any rounding; with `ExactSum` and the count it gives the variance, in whatever order the values came.
+/// The sum of squares without any rounding; with `ExactSum` and the count it gives the variance, for any order of the values.
 ///
-/// Four words of the row's state: a whole number of 255 bits in units of 2^−160, for values between about 4·10⁻⁹ and 10¹⁴ in magnitude. As
-/// soon as one does not fit, the sum moves to a block of 68 words in units of 2^−2148, which holds the squares of 2^63 doubles; bit 255 then
-/// says so, and the first word is the block's handle.
+/// Four words of the row's state: a whole number of 255 bits in units of 2^−160, for values between about 4·10⁻⁹ and 10¹⁴ in
+/// magnitude. As soon as one does not fit, the sum moves to a block of 68 words in units of 2^−2148, which holds the squares of
+/// 2^63 doubles; bit 255 then says so, and the first word is the block's handle.
 ///
-/// The variance is the sample's, as SQL's `VAR_SAMP`: (n·Σx² − (Σx)²) / (n·(n − 1)), null for fewer than two values. The numerator is computed
-/// exactly, so nothing cancels, however far from zero the values lie.
-/// Exactness: within 4 units in the last place. Source: as `ExactSum`; the formula is the definition's.
+/// The variance is the sample's, like SQL's `VAR_SAMP`: (n·Σx² − (Σx)²) / (n·(n − 1)), null for fewer than two values.
+/// The numerator is computed exactly, so nothing cancels, however far from zero the values lie. Exactness: within 4
+/// units in the last place. Source: that of `ExactSum`; the formula is the definition's.
 enum ExactVariance {
   static let words = 4
   static let unit = 160
@@ -81,7 +81,7 @@ enum ExactVariance {
     }
   }
 
-  /// The row's words as they are in canonical form, and whether the block is its tail.
+  /// The row's words in canonical form, and whether the block is its tail.
   static func canonical(
     _ state: UnsafePointer<UInt64>, _ arena: borrowing StateArena
   ) -> (row: (UInt64, UInt64, UInt64, UInt64), isWide: Bool) {
@@ -106,7 +106,7 @@ enum ExactVariance {
     return tail.count == wideWords && state[1] == 0 && state[2] == 0 && state[3] == flag && narrowed(base) == nil
   }
 
-  /// Of canonical states; nil for fewer than two values.
+  /// The variance of canonical states; nil for fewer than two values.
   static func value(
     sum: UnsafePointer<UInt64>, sumTail: UnsafePointer<UInt64>, squares: UnsafePointer<UInt64>, squaresTail: UnsafePointer<UInt64>
   ) -> Double? {

@@ -1,7 +1,8 @@
 import Events
 import Expressions
 
-/// How the aggregates of one row lie in memory: a fixed number of 64-bit words, in which handles stand for what has no fixed size.
+/// The layout of one row's aggregates in memory: a fixed number of 64-bit words, in which handles stand for parts without a fixed
+/// size.
 ///
 /// ```
 /// count(), count(x)  1 word   events, Int64
@@ -13,13 +14,14 @@ import Expressions
 /// count_distinct     1 word   DistinctSketch
 /// rate               1 word   CounterRate
 /// ```
-/// There are two forms. *Live*, while events are folded: handles are blocks of a `StateArena`. *Canonical*, for everything else (results, SQLite, the wire,
-/// hashes): instead of a handle stands the number of words of the cell's tail, and the tails follow the row's words, in the order of the cells. A row's
-/// canonical form depends on its events alone: not on their order, their batches, or how states were merged.
+/// There are two forms. *Live*, while events are folded: handles are blocks of a `StateArena`. *Canonical*, for everything else
+/// (results, SQLite, the wire, hashes): instead of a handle stands the number of words of the cell's tail, and the tails follow
+/// the row's words, in the order of the cells. A row's canonical form depends on its events alone: not on their order, their
+/// batches, or how states were merged.
 public struct StateLayout: Sendable, Hashable {
   public struct Column: Sendable, Hashable {
     public var function: AggregateFunction
-    /// Which of the view's distinct arguments it takes; nil for `count()`.
+    /// The number of its argument among the view's distinct ones; nil for `count()`.
     public var argument: Int?
 
     public init(function: AggregateFunction, argument: Int?) {
@@ -47,7 +49,7 @@ public struct StateLayout: Sendable, Hashable {
       }
     }
 
-    /// Words a cell's tail may have.
+    /// The most words of a cell's tail.
     var tailWordsMax: Int {
       switch self {
       case .rows, .present, .min, .max: 0
@@ -61,21 +63,20 @@ public struct StateLayout: Sendable, Hashable {
     }
   }
 
-  /// What is kept; two columns may read one cell.
+  /// A part of the state; two columns may read one cell.
   struct Cell: Sendable, Hashable {
     var kind: CellKind
     var argument: Int?
-    /// First word.
     var offset: Int
   }
 
   public let columns: [Column]
-  /// Words a row, without tails.
+  /// The words of a row, without tails.
   public let stride: Int
   let cells: [Cell]
-  /// Those that may have a tail, in order.
+  /// The cells that may have a tail, in order.
   let tailCells: [Cell]
-  /// For each column, the number of its cell; for variance and stddev, of the squares.
+  /// For each column, the number of its cell; for variance and stddev, the cell of the squares.
   private let cellOfColumn: [Int]
 
   /// - Parameter columns: The view's aggregates, in order.
@@ -112,7 +113,7 @@ public struct StateLayout: Sendable, Hashable {
     tailCells = cells.filter(\.kind.hasTail)
   }
 
-  /// Words a row's canonical form has at most.
+  /// The most words of a row's canonical form.
   public var canonicalWordsMax: Int { cells.reduce(stride) { $0 + $1.kind.tailWordsMax } }
 
   /// The words of a row that has seen no event, in either form.
@@ -127,7 +128,7 @@ public struct StateLayout: Sendable, Hashable {
 
   // MARK: canonical form
 
-  /// Words of a cell's tail in canonical form, as the cell says.
+  /// The words of a cell's tail in canonical form, as the cell states.
   @inline(__always) static func tailWords(_ cell: Cell, _ words: UnsafePointer<UInt64>) -> Int {
     let state = words + cell.offset
     return switch cell.kind {
@@ -138,7 +139,7 @@ public struct StateLayout: Sendable, Hashable {
     }
   }
 
-  /// A cell's tail; the row is `isCanonical`.
+  /// A cell's tail; the row must be `isCanonical`.
   private func tail(_ number: Int, _ state: UnsafeBufferPointer<UInt64>) -> UnsafeBufferPointer<UInt64> {
     guard let words = state.baseAddress else { return UnsafeBufferPointer(start: nil, count: 0) }
     var start = stride
@@ -147,7 +148,7 @@ public struct StateLayout: Sendable, Hashable {
     return UnsafeBufferPointer(rebasing: state[start..<(start + StateLayout.tailWords(wanted, words))])
   }
 
-  /// Whether words that came from elsewhere are a row of this layout in canonical form, all of it within its bounds.
+  /// Whether words from elsewhere are a row of this layout in canonical form, all of it within its bounds.
   public func isCanonical(_ state: UnsafeBufferPointer<UInt64>) -> Bool {
     guard state.count >= stride, let words = state.baseAddress else { return false }
     var start = stride
@@ -176,9 +177,9 @@ public struct StateLayout: Sendable, Hashable {
 
   // MARK: results
 
-  /// A column's result. Of no values: counts are 0, all else null. A number beyond the range of doubles is null.
+  /// A column's result. Without values, counts are 0, all else is null. A number beyond the range of doubles is null.
   /// - Parameters:
-  ///   - column: Its place among the columns.
+  ///   - column: The column's number.
   ///   - state: A row in canonical form, with its tails.
   public func value(of column: Int, in state: UnsafeBufferPointer<UInt64>) -> ResultValue {
     precondition(state.count >= stride, "a state has the layout's words")
@@ -193,7 +194,7 @@ public struct StateLayout: Sendable, Hashable {
       return .number(columns[column].function == .sum ? sum : sum / Double(count))
     case .min, .max: return .number(Double(bitPattern: words[0]))
     case .variance, .stddev:
-      // A layout has the sum's cell wherever it has that of the squares.
+      // A layout that has the cell of the squares has the sum's, too.
       guard let sum = cells.firstIndex(where: { $0.kind == .sum && $0.argument == cells[number].argument }) else { return .null }
       let variance = ExactVariance.value(
         sum: state.baseAddress.unsafelyUnwrapped + cells[sum].offset, sumTail: tailBase(sum, state), squares: words,
@@ -207,18 +208,17 @@ public struct StateLayout: Sendable, Hashable {
     }
   }
 
-  /// Where a cell's tail begins; not to be read when it has none.
+  /// The beginning of a cell's tail; not to be read when it has none.
   private func tailBase(_ number: Int, _ state: UnsafeBufferPointer<UInt64>) -> UnsafePointer<UInt64> {
     tail(number, state).baseAddress ?? state.baseAddress.unsafelyUnwrapped
   }
 
-  /// All columns' results.
   public func values(of state: UnsafeBufferPointer<UInt64>) -> [ResultValue] {
     columns.indices.map { value(of: $0, in: state) }
   }
 }
 
 extension ResultValue {
-  /// Null for what JSON cannot write.
+  /// Null for numbers that JSON cannot write.
   fileprivate static func number(_ value: Double) -> ResultValue { value.isFinite ? .double(value) : .null }
 }

@@ -1,7 +1,7 @@
 import Events
 
-/// `+ - * / %`; the result takes the place of `a`. Ints are checked: overflow and division by zero are errors. An int beside a
-/// double becomes a double first, since JSON writes both 20 and 20.5 for one field; CEL itself would call that an error.
+/// `+ - * / %`; the result replaces `a`. Ints are checked: overflow and division by zero are errors. An int beside a double
+/// becomes a double first, since JSON writes both 20 and 20.5 for one field; CEL itself would call that an error.
 func compute(
   _ op: BinaryOperator, _ a: inout ValueVector, _ b: ValueVector, _ rows: some RowSource, _ computed: inout ComputedStrings
 ) {
@@ -83,7 +83,6 @@ private func computeDoubles(
   return result.overflow ? (.error, 0) : (.int, UInt64(bitPattern: result.partialValue))
 }
 
-/// Unary minus.
 func negateNumbers(_ a: inout ValueVector) {
   let count = a.count
   let uniform = a.uniformKind
