@@ -1,4 +1,4 @@
-# What developers type. On a bare machine, ops/quickstart and ops/test install what is missing first.
+# Commands for developers. On a bare machine, ops/quickstart and ops/test first install missing packages.
 .PHONY: check test bench demo torture faults differential fuzz format clean
 N ?= 100
 SEEDS ?= 1000

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 # shellcheck disable=SC2034  # used by the scripts that source this
-# What a Swift toolchain needs on a bare Debian, and the libraries Penstock links.
+# The packages that a Swift toolchain needs on a bare Debian, and the libraries Penstock links.
 build_packages=(
   ca-certificates git binutils g++ libc6-dev pkg-config tzdata
   libcurl4 libncurses6 libxml2 libsqlite3-dev zlib1g-dev

@@ -1,18 +1,18 @@
 import Events
 import Producers
 
-/// What a log is opened with. Values outside of their bounds are a programmer's mistake: whoever reads settings checks them
-/// first.
+/// The settings of a log. Values outside of their bounds are a programmer's mistake: the reader of the settings checks
+/// them first.
 public struct LogConfiguration: Sendable, Hashable {
-  /// When an append counts as done.
+  /// The moment when an append counts as done.
   public enum SyncPolicy: Sendable, Hashable {
-    /// After its bytes are synced. Nothing acknowledged is lost, whatever crashes.
+    /// After its bytes are synced. No crash loses an acknowledged event.
     case always
-    /// After its bytes are written; a sync follows within this time. A power loss takes back what was acknowledged since. Readers
-    /// see only what is synced.
+    /// After its bytes are written; a sync follows within this time. A power loss takes back events acknowledged since
+    /// the last sync. Readers see only synced events.
     case interval(Duration)
-    /// After its bytes are written; the kernel syncs when it pleases. Readers see what is written, so after a power loss a reader
-    /// may be ahead of the log.
+    /// After its bytes are written; the kernel syncs when it wants. Readers see all written events, so after a power
+    /// loss a reader may be ahead of the log.
     case never
   }
 
@@ -35,15 +35,15 @@ public struct LogConfiguration: Sendable, Hashable {
   public var directory: String
   /// 1 ... `PartitionID.countMax`. Fixed for the life of the folder.
   public var partitions = 8
-  /// Whether a log that was made with another count is refused; else it keeps its own.
+  /// Whether a log with another number of partitions is refused; else it keeps its own.
   public var isPartitionCountFixed = true
   public var sync = SyncPolicy.always
   /// A segment is full when the next batch would make it larger.
   public var segmentBytesMax = 64 << 20
   public var codec = BatchHeader.Codec.none
   public var retention = Retention()
-  /// Appends are refused with `.diskFull` while the disk has less than this free, and taken again by themselves once it has more: so that
-  /// views can checkpoint and what was acknowledged can be kept. 0 leaves it to the disk to say when it is full.
+  /// Appends are refused with `.diskFull` while the disk has less than this free, and accepted again once it has more,
+  /// so that views can checkpoint and acknowledged events can be kept. 0 leaves it to the disk to say when it is full.
   public var diskReserveBytes = 64 << 20
   /// How often the disk is asked while appends are refused for want of room.
   var diskRoomInterval = Duration.milliseconds(250)
@@ -51,7 +51,7 @@ public struct LogConfiguration: Sendable, Hashable {
   public var dedupWindow = Duration.seconds(3600)
   /// The most (source, id) remembered per partition; the oldest are forgotten first, early ones are counted.
   public var dedupIdentitiesMax = 262_144
-  /// What may wait in memory, per partition; more is refused with `.unavailable`. One batch is always taken.
+  /// The bytes that may wait in memory, per partition; beyond it, `.unavailable`. One batch is always accepted.
   public var pendingBytesMax = 16 << 20
   public var pendingBatchesMax = 4096
   /// The most that is written between two syncs.

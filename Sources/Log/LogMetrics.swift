@@ -22,7 +22,7 @@ struct LogMetrics: Sendable {
   let failed = Meter(label: "penstock_log_partitions_failed")
   /// Partitions that take no appends until the disk has room again.
   let diskFull = Meter(label: "penstock_log_partitions_disk_full")
-  /// Free on the log's disk, as far as one may use it; asked while there is a reserve to keep.
+  /// Bytes free on the log's disk, as far as this user may use it; measured while there is a reserve to keep.
   let diskFreeBytes = Gauge(label: "penstock_log_disk_free_bytes")
   let tornBytes = Counter(label: "penstock_log_torn_bytes_total")
 }

@@ -4,13 +4,13 @@ import Synchronization
 
 /// The log on local disk: partitions of segments, each partition with a writer of its own.
 ///
-/// A damaged partition does not keep the others from opening: it answers appends and reads with its error, and `status` lists it,
-/// so that a readiness check can say so. Memory per partition: `pendingBytesMax` + `recentBytesMax` + at most 1 MiB to gather
-/// writes in, the producer table (about 50 bytes a source and its name), at most 24 bytes × `dedupIdentitiesMax`, 16 open
-/// segments with their indexes.
+/// A damaged partition does not keep the others from opening: it answers appends and reads with its error, and `status`
+/// lists it for the readiness check. Memory per partition: `pendingBytesMax` + `recentBytesMax` + at most 1 MiB to
+/// gather writes in, the producer table (about 50 bytes a source and its name), at most 24 bytes ×
+/// `dedupIdentitiesMax`, 16 open segments with their indexes.
 public final class SegmentedLog: PartitionedLog {
   public let identity: LogIdentity
-  /// What start-up found, a report for each partition that opened.
+  /// The findings of start-up: a report for each partition that opened.
   public let reports: [PartitionReport]
   public let partitions: LogPartitions
 
@@ -19,13 +19,13 @@ public final class SegmentedLog: PartitionedLog {
   private let clock: LogClock
   private let logger: Logger
 
-  /// Opens a log for writing, making it if there is none. Partitions are opened in parallel.
+  /// Opens a log for writing, or creates it. Partitions are opened in parallel.
   /// - Parameters:
-  ///   - configuration: Within its bounds. The folder above `directory` exists.
-  ///   - fileSystem: Where the files are; a test's may fail.
-  ///   - logger: Told of what was recovered, removed, and failed.
-  /// - Throws: `.locked` when another process has it open, `.incompatible` when it was made with another partition count or by a
-  ///   later version, `.corrupt` when its meta file is damaged, `.io`. A damaged partition does not throw: see `status`.
+  ///   - configuration: Values within its bounds. The folder above `directory` exists.
+  ///   - fileSystem: The file system of the folder; a test's may fail.
+  ///   - logger: Logs recovery, removals and failures.
+  /// - Throws: `.locked` when another process has it open, `.incompatible` when it was made with another number of partitions or
+  ///   by a later version, `.corrupt` when its meta file is damaged, `.io`. A damaged partition does not throw: see `status`.
   public static func open(
     _ configuration: LogConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
     logger: Logger = Logger(label: "penstock.log")
@@ -34,11 +34,11 @@ public final class SegmentedLog: PartitionedLog {
       configuration, fileSystem: fileSystem, logger: logger, now: { Timestamp.systemNow() }, steady: Timestamp.steadyClock())
   }
 
-  /// As `open`, with clocks and threads given.
+  /// Opens the log as the public `open` does, with the given clocks and threads.
   /// - Parameters:
   ///   - scheduler: Runs all work.
   ///   - now: The system's clock, which append times follow unless it jumps.
-  ///   - steady: Nanoseconds of a clock that only rises; nil where `now` is one.
+  ///   - steady: Nanoseconds of a clock that only rises; nil where `now` is such a clock.
   ///   - confirmation: How long a jump of `now` must last before it counts.
   static func open(
     _ configuration: LogConfiguration, fileSystem: any FileSystem, logger: Logger,
@@ -62,7 +62,7 @@ public final class SegmentedLog: PartitionedLog {
         directory: folder.paths.root, bytes: configuration.diskReserveBytes, fileSystem: fileSystem, metrics: metrics),
       metaFile: writing.file)
     let reports = Mutex<[PartitionReport]>([])
-    // Recovery blocks its thread with reads: not one of Swift's few.
+    // Recovery blocks its thread with reads: it must not run on one of Swift's few.
     let partitions = await LogPartitions(shared) { (partition) throws(LogError) in
       let files = PartitionFiles(
         partition: partition, paths: folder.paths.partition(partition), fileSystem: fileSystem,
@@ -98,7 +98,7 @@ public final class SegmentedLog: PartitionedLog {
     self.logger = logger
   }
 
-  /// Notes what is there, and sets the clock behind it.
+  /// Notes the opened partitions, and sets the clock after the last append.
   private func begin() async throws(LogError) {
     var last: Timestamp?
     for partition in partitions.open {
@@ -117,7 +117,7 @@ public final class SegmentedLog: PartitionedLog {
     }
   }
 
-  /// Refuses new appends, writes and syncs what waits, wakes all who wait, and gives the lock back. Reads still work.
+  /// Refuses new appends, writes and syncs the waiting ones, wakes all waiters, and releases the lock. Reads still work.
   public func close() async {
     await partitions.close()
     writing.lock.release()
@@ -125,7 +125,7 @@ public final class SegmentedLog: PartitionedLog {
 
   // MARK: watching
 
-  /// Looks every `interval` after the log's files and the system's clock, until the task is cancelled.
+  /// Checks the log's files and the system's clock at each `interval`, until the task is cancelled.
   public func runWatch(every interval: Duration) async {
     while !Task.isCancelled {
       do { try await Task.sleep(for: interval) } catch { return }
@@ -134,7 +134,7 @@ public final class SegmentedLog: PartitionedLog {
     }
   }
 
-  /// Looks whether the files at the log's paths are still those that it writes; if not, it takes no more appends.
+  /// Checks whether the files at the log's paths are still those that it writes; if not, it accepts no more appends.
   func watchFiles() async {
     let missing = missingFiles()
     for partition in partitions.open {
@@ -157,7 +157,7 @@ public final class SegmentedLog: PartitionedLog {
     }
   }
 
-  /// Tells of a jump of the system's clock, and takes it in when it has lasted.
+  /// Logs a jump of the system's clock, and follows it when it has lasted.
   func watchClock() {
     let seen = clock.observe()
     for warning in seen.warnings { logger.warning("\(warning)") }

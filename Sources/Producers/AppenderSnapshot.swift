@@ -1,6 +1,7 @@
 import Events
 
-/// The last part of a `.producers` file: who appended over the wire, and what became of it. Missing where nobody did.
+/// The last part of a `.producers` file: the processes that appended over the wire, and their receipts. Missing where there were
+/// none.
 ///
 /// ```
 /// u32  appenders, the one that appended longest ago first

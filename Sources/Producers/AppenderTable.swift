@@ -1,11 +1,11 @@
 import Events
 
-/// What each appender appended last, so that a batch sent again after a lost answer gets the answer it would have had, and is not
-/// appended twice: whatever its events have by way of sequence or id. A function of the log's batches alone, but for batches of
-/// nothing but duplicates, which leave none.
+/// The last appends of each appender, so that a batch sent again after a lost answer gets the same answer, and is not
+/// appended twice, whether its events have sequences, ids or neither. A function of the log's batches alone, except for
+/// batches of duplicates only, which leave none.
 ///
-/// An appender sends again only what it has not been answered for, and has at most `window` batches of a partition under way: so
-/// those are all that must be remembered. At most `appendersMax` appenders; the one that appended longest ago is forgotten first.
+/// An appender sends again only unanswered batches, and has at most `window` of a partition under way: so only these
+/// must be remembered. At most `appendersMax` appenders; the one that appended longest ago is forgotten first.
 package struct AppenderTable {
   package struct Entry: Hashable {
     package var number: UInt64
@@ -17,18 +17,18 @@ package struct AppenderTable {
     case new
     /// Appended already, with this outcome.
     case appended(AppendReceipt)
-    /// Older than anything its appender can still be waiting for.
+    /// Older than any batch its appender can still wait for.
     case stale
   }
 
-  /// Batches of one appender and partition that may be under way; its latest are remembered.
+  /// The batches of one appender and partition that may be under way; its latest are remembered.
   package static let window = AppendReceipt.unansweredBatchesMax
   static let appendersMax = 256
 
   private struct Recent {
-    /// Ascending in number.
+    /// Ascending by number.
     var entries: [Entry] = []
-    /// When it last appended, in batches of the partition.
+    /// The time of its last append, in batches of the partition.
     var lastUse: UInt64 = 0
   }
 
@@ -39,13 +39,13 @@ package struct AppenderTable {
     guard let recent = appenders[tag.appender], let last = recent.entries.last else { return .new }
     if tag.number > last.number { return .new }
     if let entry = recent.entries.last(where: { $0.number == tag.number }) { return .appended(entry.receipt) }
-    // Within the window and unknown: it held nothing but duplicates, or failed; it is judged anew.
+    // Within the window and unknown: it held only duplicates, or failed; it is judged anew.
     return last.number - tag.number < UInt64(AppenderTable.window) ? .new : .stale
   }
 
   /// - Parameters:
   ///   - appender: Who appended.
-  ///   - number: Of the append; one below the appender's last is remembered too, unless it is stale.
+  ///   - number: The append's number. A number below the appender's last is remembered too, unless it is stale.
   ///   - receipt: Its outcome.
   package mutating func note(_ appender: AppendTag.Appender, _ number: UInt64, _ receipt: AppendReceipt) {
     clock += 1
@@ -73,7 +73,7 @@ package struct AppenderTable {
     if let oldest = appenders.min(by: { $0.value.lastUse < $1.value.lastUse })?.key { appenders[oldest] = nil }
   }
 
-  /// Appenders, the one that appended longest ago first, with what is remembered of each.
+  /// Appenders with their remembered entries, the one that appended longest ago first.
   package var remembered: [(appender: AppendTag.Appender, entries: [Entry])] {
     appenders.sorted { $0.value.lastUse < $1.value.lastUse }.map { ($0.key, $0.value.entries) }
   }

@@ -1,6 +1,6 @@
 import Events
 
-/// A 128-bit digest of (source, id), as the batch gives it.
+/// A 128-bit digest of (source, id), from the batch.
 package struct IdentityDigest: Hashable {
   package var high: UInt64
   package var low: UInt64
@@ -13,8 +13,8 @@ package struct IdentityDigest: Hashable {
 
 /// The (source, id) digests appended within the dedup window, the oldest first: a ring in order of age, and a set over it.
 ///
-/// Age is the append time of the batch, as it stands in the log, so that a window rebuilt from the log is the same one.
-/// At most 24 bytes an identity.
+/// An identity's age is counted from the append time of its batch in the log, so a window rebuilt from the log is the
+/// same. At most 24 bytes an identity.
 package struct IdentityWindow {
   package static let identitiesRange = 1...1 << 24
 
@@ -27,17 +27,17 @@ package struct IdentityWindow {
   private let window: Int64
   private let identitiesMax: Int
   package private(set) var count = 0
-  /// Identities dropped because of `identitiesMax` before their time.
+  /// Identities dropped early because of `identitiesMax`.
   package private(set) var forgottenEarly = 0
 
-  /// A power of two long; what lies outside of the `count` from `oldest` means nothing.
+  /// Its length is a power of two; only the `count` elements from `oldest` on are valid.
   private var ring: [IdentityDigest] = []
   private var oldest = 0
-  /// Place in the ring + 1, 0 where empty. Linear probing, at most half full.
+  /// The index in the ring + 1, 0 where empty. Linear probing, at most half full.
   private var slots: [UInt32] = []
   private var runs: [Run] = []
   private var oldestRun = 0
-  /// Keeps a sender from choosing ids that share a slot.
+  /// Keeps a sender from choosing ids that share a slot of the hash table.
   private let seed = UInt64.random(in: .min ... .max)
 
   /// - Parameters:
@@ -49,7 +49,7 @@ package struct IdentityWindow {
     self.identitiesMax = identitiesMax
   }
 
-  /// Forgets what was appended `window` or more before `now`.
+  /// Forgets identities appended `window` or more before `now`.
   package mutating func expire(at now: Timestamp) {
     let (difference, overflow) = now.nanoseconds.subtractingReportingOverflow(window)
     let cutoff = overflow ? Int64.min : difference
@@ -89,7 +89,7 @@ package struct IdentityWindow {
     return true
   }
 
-  /// What is remembered, oldest first.
+  /// The remembered identities, oldest first.
   package var remembered: (runs: ArraySlice<Run>, identities: [IdentityDigest]) {
     (runs[oldestRun...], (0..<count).map { ring[(oldest + $0) & (ring.count - 1)] })
   }
@@ -130,8 +130,8 @@ package struct IdentityWindow {
     }
   }
 
-  /// Empties the slot of a place, and moves those behind it up so that no probe meets a gap. Source: Knuth, TAOCP 3, 6.4,
-  /// algorithm R.
+  /// Empties an identity's slot of the hash table, and moves those behind it up so that no probe meets a gap. Source:
+  /// Knuth, TAOCP 3, 6.4, algorithm R.
   private mutating func vacate(_ identity: IdentityDigest, _ place: Int) {
     let mask = slots.count - 1
     var gap = firstSlot(identity)

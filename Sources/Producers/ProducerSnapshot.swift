@@ -15,10 +15,10 @@ import Events
 ///       the appenders, see `AppenderSnapshot`
 /// ```
 ///
-/// Of magic "PNP1", which is read too, sources have no latest event time, and there is no list of gaps: of their duplicates none is suspect until
-/// they begin an epoch.
+/// In files of magic "PNP1", which are read too, sources have no latest event time, and there is no list of gaps: none
+/// of their duplicates is suspect until they begin an epoch.
 package enum ProducerSnapshot {
-  /// A larger file is taken for damaged: about ten million sources.
+  /// A larger file counts as damaged: this one holds about ten million sources.
   package static let bytesMax = 1 << 30
 
   package static func encoded(_ state: ProducerState, partition: PartitionID, base: Offset, lastAppendTime: Timestamp) -> [UInt8]
@@ -66,7 +66,7 @@ package enum ProducerSnapshot {
     return file
   }
 
-  /// Restores `state`, which is empty, and returns the append time of the last batch before `base`.
+  /// Restores `state`, which must be empty, and returns the append time of the last batch before `base`.
   package static func decode(_ file: [UInt8], partition: PartitionID, base: Offset, into state: inout ProducerState)
     throws(RecordDamage) -> Timestamp
   {

@@ -1,11 +1,12 @@
 import Events
 
-/// What makes appends exactly once: who sent what last, and which ids were seen lately. A function of the log's batches alone.
+/// The state that makes appends exactly once: each source's last sequence, and the ids seen lately. A function of the log's
+/// batches alone.
 package struct ProducerState: Sendable {
   package private(set) var table = ProducerTable()
   package private(set) var identities: IdentityWindow
   package var appenders = AppenderTable()
-  /// Entry of each source code of the batch at hand, -1 where not looked up; kept for its storage.
+  /// The entry of each source code of the batch at hand, -1 where not looked up; kept for its storage.
   private var entryOfCode: [Int32] = []
 
   package init(dedupWindow: Duration, identitiesMax: Int) {
@@ -34,7 +35,8 @@ package struct ProducerState: Sendable {
     return exceptions
   }
 
-  /// Takes in a batch that lies in the log: its rows were admitted once. However they are judged now, what is remembered of them is the same.
+  /// Takes in a batch that lies in the log: its rows were admitted once. However they are judged now, what is remembered of them
+  /// is the same.
   /// - Parameters:
   ///   - batch: The next one of the log.
   ///   - appendTime: The largest append time of the log up to here; nil for the batch's own.
@@ -45,9 +47,9 @@ package struct ProducerState: Sendable {
     appenders.note(tag.appender, tag.number, receipt)
   }
 
-  /// Judges the rows that have a sequence, and takes those that are above their source's last.
-  /// - Parameter columns: Of `batch`.
-  /// - Returns: The others, ascending.
+  /// Judges the rows that have a sequence, and takes those above their source's last.
+  /// - Parameter columns: The columns of `batch`.
+  /// - Returns: The rows not admitted, ascending.
   package mutating func judgeSequences(_ batch: ColumnBatch, _ columns: ProducerColumns) -> [AppendReceipt.Exception] {
     guard columns.hasSequence.isEmpty || columns.hasSequence.contains(true) else { return [] }
     var exceptions: [AppendReceipt.Exception] = []
@@ -56,8 +58,8 @@ package struct ProducerState: Sendable {
     return exceptions
   }
 
-  /// The sources of those exceptions that people ask about: fenced ones, and suspect duplicates.
-  /// - Parameter exceptions: What `admit` has returned of the batch, just before.
+  /// The sources of the exceptions that people ask about: fenced ones, and suspect duplicates.
+  /// - Parameter exceptions: The result of `admit` for the batch, just before.
   package func named(_ exceptions: [AppendReceipt.Exception], of batch: ColumnBatch) -> [AppendReceipt.Named] {
     let asked = exceptions.filter { $0.isFenced || $0.suspicion != nil }.prefix(AppendReceipt.namedMax)
     guard !asked.isEmpty else { return [] }
@@ -86,7 +88,7 @@ package struct ProducerState: Sendable {
     table.set(table.entry(for: source), position, latestTime: latestTime)
   }
 
-  /// - Parameter entry: Of a source restored, in the order of their restoring.
+  /// - Parameter entry: The entry of a restored source; entries come in order.
   package mutating func restore(_ gap: ProducerTable.Gap, of entry: Int) { table.setGap(entry, gap) }
 
   package mutating func restore(_ identity: IdentityDigest, at appendTime: Timestamp) {

@@ -2,10 +2,11 @@ import Events
 
 /// The last sequence of every source of a partition.
 ///
-/// Open addressing over hashes, with the names in one blob: 48 bytes a source, 6 to 12 in the slots, and its name; 16 more once any count of the
-/// partition has left a number out. Sources are never forgotten: forgetting one would take its duplicates in again.
+/// Open addressing over hashes, with the names in one blob: 48 bytes a source, 6 to 12 in the slots, and its name; 16 more once
+/// any count of the partition has left a number out. Sources are never forgotten: forgetting one would append its duplicates
+/// again.
 package struct ProducerTable {
-  /// Sequences between two that were appended one after the other, so none of them ever was. Empty without any.
+  /// The sequences between two that were appended one after the other, none of which was ever appended. Empty without any.
   package struct Gap: Hashable {
     /// Excluded, as is `high`.
     package var low: UInt64 = 0
@@ -17,23 +18,23 @@ package struct ProducerTable {
     }
 
     func contains(_ sequence: UInt64) -> Bool { low < sequence && sequence < high }
-    /// Of a gap that is not empty, sequences in it and one more.
+    /// For a gap that is not empty, the number of its sequences and one more.
     var width: UInt64 { high - low }
   }
 
   private struct Jump {
     var entry: Int
     var gap: Gap
-    /// The first of an epoch: what was skipped before is of another.
+    /// Whether it is the first of an epoch: earlier gaps belong to another.
     var isFirst: Bool
   }
 
-  /// What stands for a source's latest time where it is not known: nothing is newer.
+  /// The latest time of a source where it is not known: nothing is newer.
   package static let unknownTime = Int64.max
 
   private struct Entry {
     var position = ProducerPosition(epoch: 0, sequence: 0)
-    /// Of the present epoch's events, in nanoseconds.
+    /// The latest time of the present epoch's events, in nanoseconds.
     var latestTime = ProducerTable.unknownTime
     /// False between `entry(for:)` making an entry and its first `set`.
     var isSet = false
@@ -41,15 +42,15 @@ package struct ProducerTable {
 
   /// Numbered in the order in which their sources came; a number stays valid.
   private var entries: [Entry] = []
-  /// The widest of each source's present epoch; empty as long as there is none at all.
+  /// The widest gap of each source's present epoch; empty as long as there is none at all.
   package private(set) var gaps: [Gap] = []
   private var hashes: [UInt64] = []
-  /// Where each name ends; it begins where the one before ends.
+  /// The end of each name; it begins where the previous one ends.
   private var nameEnds: [Int] = []
   private var names: [UInt8] = []
-  /// Entry + 1, 0 where empty. Linear probing, at most 3/4 full.
+  /// The entry's number + 1, 0 where empty. Linear probing, at most 3/4 full.
   private var slots: [UInt32] = Array(repeating: 0, count: 64)
-  /// Keeps a sender from choosing sources that share a slot.
+  /// Keeps a sender from choosing sources that share a slot of the hash table.
   private let seed = UInt64.random(in: .min ... .max)
 
   package init() {}
@@ -73,7 +74,7 @@ package struct ProducerTable {
 
   package func latestTime(of entry: Int) -> Int64 { entries[entry].latestTime }
 
-  /// The entry of a source, made if need be; a new one takes whatever sequence comes first.
+  /// The entry of a source, made if necessary; a new one accepts any first sequence.
   package mutating func entry(for name: UnsafeRawBufferPointer) -> Int {
     if (count + 1) * 4 > slots.count * 3 { grow() }
     let hash = stableHash(name)
@@ -111,9 +112,9 @@ package struct ProducerTable {
 
   /// Judges rows in order, and takes each admitted one as its source's last.
   /// - Parameters:
-  ///   - rows: How many rows.
+  ///   - rows: The number of rows.
   ///   - times: The event time of each.
-  ///   - entryOfCode: The entry of each source code that occurs in a row with a sequence.
+  ///   - entryOfCode: The entry of each source code in a row with a sequence.
   ///   - exceptions: Gets the rows not admitted, ascending.
   mutating func judge(
     _ columns: ProducerColumns, rows: Int, times: [Int64], entryOfCode: [Int32], exceptions: inout [AppendReceipt.Exception]
@@ -158,8 +159,8 @@ package struct ProducerTable {
     assert(isCanonical(entryOfCode), "the producer table is canonical")
   }
 
-  /// Whether each source stands where it is looked for, once, with a gap that lies below its last sequence; looked at whole while there are
-  /// few, else for the entries given.
+  /// Whether each source stands where it is looked for, once, with a gap that lies below its last sequence; looked at whole while
+  /// there are few, else for the entries given.
   private func isCanonical(_ touched: [Int32]) -> Bool {
     guard hashes.count == count, nameEnds.count == count, nameEnds.last ?? 0 == names.count, count * 4 <= slots.count * 3,
       gaps.isEmpty || gaps.count == count
@@ -172,7 +173,7 @@ package struct ProducerTable {
   }
 
   private mutating func note(_ jump: Jump) {
-    // Nothing to be forgotten, and nothing to be kept.
+    // There is no gap to forget, and none to keep.
     if gaps.isEmpty, jump.gap.width <= 1 { return }
     if gaps.isEmpty { gaps = Array(repeating: Gap(), count: count) }
     if jump.isFirst || jump.gap.width > gaps[jump.entry].width { gaps[jump.entry] = jump.gap }

@@ -21,7 +21,6 @@ public enum EmbeddedFile: String, CaseIterable, Sendable {
   case logOpenAPI = "log-openapi.json"
   case computeOpenAPI = "compute-openapi.json"
 
-  /// The file's content.
   public var bytes: [UInt8] {
     guard let file = cresources_find(rawValue) else { preconditionFailure("resources.c has no \(rawValue)") }
     return Array(UnsafeBufferPointer(start: file.pointee.bytes, count: file.pointee.count))

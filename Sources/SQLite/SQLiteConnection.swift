@@ -56,7 +56,6 @@ public final class SQLiteConnection {
     }
   }
 
-  /// The results of `body` for each row.
   public func rows<R>(_ sql: String, _ values: (any SQLiteBindable)?..., body: (SQLiteStatement) throws -> R) throws -> [R] {
     try withStatement(sql) { statement in
       try statement.bind(values)

@@ -141,7 +141,6 @@
       try control(EPOLL_CTL_MOD, slots[index].descriptor, key, watched)
     }
 
-    /// Hands the socket on to another handler.
     public func replaceHandler(_ key: SocketKey, _ handler: any SocketHandler) {
       guard let index = index(of: key) else { return }
       slots[index].handler = handler

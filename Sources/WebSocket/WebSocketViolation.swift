@@ -29,7 +29,6 @@ public enum WebSocketViolation: Error, Equatable, Sendable, CaseIterable {
   /// zlib had no memory.
   case inflateUnavailable
 
-  /// The code to close the connection with.
   public var closeCode: WebSocketCloseCode {
     switch self {
     case .reservedBit, .reservedOpcode, .maskMissing, .maskPresent, .controlFrameFragmented, .controlFrameTooLong,

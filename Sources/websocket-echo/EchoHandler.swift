@@ -113,8 +113,8 @@ final class EchoHandler: ChannelDuplexHandler {
 
   // MARK: - Closing
 
-  /// Sends what is left, the close frame last, then the end of our side. The connection itself is closed when the peer has
-  /// closed its side: to close with bytes unread would send a reset, which can overtake the close frame.
+  /// Sends the remaining bytes, the close frame last, then ends our side. The connection itself is closed when the peer
+  /// has closed its side: closing with bytes unread would send a reset, which can overtake the close frame.
   private func finish(_ context: ChannelHandlerContext) {
     state = .closing
     isPaused = false

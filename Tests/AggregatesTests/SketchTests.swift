@@ -226,7 +226,7 @@ func distinctError() {
       guard case .int(let found) = value(.countDistinct, (0..<count).map { Double(run * 1_000_003 + $0) }) else { continue }
       squares += Foundation.pow(Double(found) / Double(count) - 1, 2)
     }
-    // Of 60 runs the estimate of the error itself is within 30 % of the true one, 99.9 % of the time.
+    // In 60 runs the estimate of the error itself is within 30 % of the true one, 99.9 % of the time.
     #expect((squares / Double(runs)).squareRoot() < 0.0081 * 1.3, "\(count)")
   }
 }
@@ -249,7 +249,7 @@ func firstAndLast() {
   var flag = Sample(0, time: 9, offset: 9)
   (flag.kind, flag.bits) = (.bool, 1)
   #expect(results([flag])[0] == .bool(true))
-  // Of two partitions, with one offset and time: the same whichever comes first.
+  // Rows of two partitions, with one offset and time: the same whichever comes first.
   let (a, b) = (state([Sample("a")], layout), state([Sample("b")], layout))
   #expect(merged([a, b], layout) == merged([b, a], layout))
 }

@@ -4,8 +4,8 @@ import Testing
 
 @testable import Expressions
 
-/// What is supported of the CEL specification's conformance data (github.com/google/cel-spec, tests/simple/testdata), each case
-/// under its own name there: file, section, test.
+/// The supported part of the CEL specification's conformance data (github.com/google/cel-spec, tests/simple/testdata),
+/// each case under its own name there: file, section, test.
 ///
 /// Left out, as not in the subset: bytes, maps, messages, lists but after `in`, matches, macros, conversions, unsigned overflow
 /// and `-(5u)` (a number with `u` is an int here), and `int / double` pairs that CEL refuses and this subset computes.
@@ -118,7 +118,7 @@ private let strings: [Case] = [
 @Test("the supported cases of the CEL specification's conformance data hold", arguments: logic + math + strings)
 private func conformance(_ one: Case) {
   let rows = TableRows(["data.x": [.null]])
-  // What cannot succeed on any row is refused at load: an error as well.
+  // An expression that cannot succeed on any row is refused at load: an error as well.
   guard let expression = try? Expression(parsing: one.text) else {
     #expect(one.expected == nil, "\(one.name) is refused at load")
     return

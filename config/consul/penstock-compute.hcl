@@ -1,4 +1,4 @@
-# What `penstock compute` registers by itself through the agent's API, for those who rather keep definitions in files:
+# `penstock compute` registers this by itself through the agent's API. Use this file if you prefer definitions in files:
 # `consul services register config/consul/penstock-compute.hcl`. Give each instance an id and ports of its own.
 services {
   name    = "penstock-compute"
@@ -8,7 +8,7 @@ services {
   meta    = { version = "1" }
   checks = [
     { id = "ready-compute-1", name = "ready", http = "http://127.0.0.1:8000/readyz", interval = "1s", timeout = "1s" },
-    # What the leases on partitions hang on; the process passes it every half second.
+    # The leases on partitions depend on this check; the process passes it every half second.
     { id = "live-compute-1", name = "alive", ttl = "2s", status = "passing" }
   ]
   connect {

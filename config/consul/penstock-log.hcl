@@ -1,4 +1,4 @@
-# What `penstock log` registers by itself through the agent's API, for those who rather keep definitions in files:
+# `penstock log` registers this by itself through the agent's API. Use this file if you prefer definitions in files:
 # `consul services register config/consul/penstock-log.hcl`. Give each instance an id and ports of its own.
 services {
   name    = "penstock-log"

@@ -1,13 +1,14 @@
-/// Memory for the parts of rows' states that have no fixed size: sketches, strings, sums of uncommon numbers. One for a table of rows.
+/// Memory for the parts of rows' states without a fixed size: sketches, strings, sums of uncommon numbers. One arena for a table
+/// of rows.
 ///
-/// A block is four words of header and 2^k words, 0 ≤ k ≤ 13. A row holds a block's handle, never an address: `position << 8 | k`, 0 for none.
-/// Freed blocks are kept for the next of their size; the whole goes when the table is compacted.
+/// A block is four words of header and 2^k words, 0 ≤ k ≤ 13. A row holds a block's handle, never an address: `position << 8 |
+/// k`, 0 for none. Freed blocks are kept for the next of their size; the whole arena goes when the table is compacted.
 public struct StateArena: ~Copyable {
   static let headerWords = 4
   static let classMax = 13
 
   private var base: UnsafeMutablePointer<UInt64>
-  /// Position 0 is no block's, so that no handle is 0.
+  /// Position 0 belongs to no block, so no handle is 0.
   private var used = 1
   private var capacity: Int
   /// For each size, the position of the first free block, whose first word is the position of the next; 0 for none.

@@ -8,8 +8,8 @@ public enum StateCodec {
   }
 
   /// Appends a stored state's words.
-  /// - Returns: False, with nothing appended, when the bytes are no canonical state of the layout: damaged, or stored by another definition. Nothing is
-  ///   allocated beyond the bytes' own size.
+  /// - Returns: False, with nothing appended, when the bytes are no canonical state of the layout: damaged, or stored by another
+  ///   definition. Nothing is allocated beyond the bytes' own size.
   public static func decode(_ bytes: UnsafeRawBufferPointer, _ layout: StateLayout, appendingTo words: inout [UInt64]) -> Bool {
     guard bytes.count % 8 == 0, bytes.count >= layout.stride * 8, bytes.count / 8 <= layout.canonicalWordsMax else {
       return false
@@ -24,15 +24,15 @@ public enum StateCodec {
   }
 }
 
-/// A hash of many rows' states that does not depend on the order in which the rows are given: the proof that a replay came to
-/// the same state. The sum of a hash of each row.
+/// A hash of many rows' states that does not depend on the order of the rows: equal hashes prove that a replay gives
+/// the same state. It is the sum of a hash of each row.
 public struct StateHash: Sendable, Hashable, CustomStringConvertible {
   public private(set) var value: UInt64 = 0
   public private(set) var rows = 0
 
   public init() {}
 
-  /// One that was computed elsewhere.
+  /// A hash that was computed elsewhere.
   public init(value: UInt64, rows: Int) {
     self.value = value
     self.rows = rows
@@ -40,11 +40,11 @@ public struct StateHash: Sendable, Hashable, CustomStringConvertible {
 
   /// Takes in one row.
   /// - Parameters:
-  ///   - partition: The row's.
+  ///   - partition: The row's partition.
   ///   - windowStart: Nanoseconds since 1970.
   ///   - windowEnd: Nanoseconds since 1970; after the start.
-  ///   - key: As `KeyCodec` encodes it.
-  ///   - state: In canonical form.
+  ///   - key: The key in `KeyCodec`'s form.
+  ///   - state: The state in canonical form.
   public mutating func add(
     partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer,
     state: UnsafeBufferPointer<UInt64>

@@ -1,6 +1,6 @@
 import Events
 
-/// The states of many rows in live form: contiguous words, and an arena for what has no fixed size.
+/// The states of many rows in live form: contiguous words, and an arena for parts without a fixed size.
 ///
 /// Belongs to one owner. Rows are numbered densely, in the order they were added.
 public struct StateRows: ~Copyable {
@@ -13,8 +13,8 @@ public struct StateRows: ~Copyable {
   public private(set) var count = 0
 
   /// - Parameters:
-  ///   - layout: Of each row.
-  ///   - capacity: Rows to have room for at first.
+  ///   - layout: The layout of each row.
+  ///   - capacity: The rows to have room for at first.
   public init(layout: StateLayout, capacity: Int = 16) {
     self.layout = layout
     self.capacity = Swift.max(1, capacity)
@@ -25,7 +25,7 @@ public struct StateRows: ~Copyable {
 
   deinit { words.deallocate() }
 
-  /// Bytes of memory, by what is allocated.
+  /// The allocated bytes of memory.
   public var byteCount: Int { capacity * stride * 8 + arena.byteCount }
 
   /// Adds a row that has seen no event.
@@ -41,7 +41,7 @@ public struct StateRows: ~Copyable {
     count += 1
   }
 
-  /// Makes a row one that has seen no event.
+  /// Resets a row to one that has seen no event.
   public mutating func reset(_ row: Int) {
     precondition(row < count)
     let state = words + row * stride
@@ -51,7 +51,6 @@ public struct StateRows: ~Copyable {
 
   // MARK: folding
 
-  /// A batch's rows, as all aggregates see them.
   public struct Batch {
     /// The state's number for each of the batch's rows; −1 leaves the row out.
     public var slots: UnsafeBufferPointer<Int32>
@@ -66,19 +65,19 @@ public struct StateRows: ~Copyable {
     }
   }
 
-  /// Folds what needs no argument.
+  /// Folds the aggregates without an argument.
   public mutating func foldRows(_ batch: Batch) {
     fold(nil, ValueVector(), batch) { _, _ in }
   }
 
   /// Folds one of the view's distinct arguments.
   /// - Parameters:
-  ///   - argument: Its place among the view's distinct arguments.
-  ///   - values: One for each of the batch's rows.
-  ///   - batch: Which of the rows go into which states.
+  ///   - argument: Its number among the view's distinct arguments.
+  ///   - values: A value for each of the batch's rows.
+  ///   - batch: The states that the rows go into.
   ///   - strings: Gives a string's UTF-8 by its code.
-  /// - Returns: Values that could not be used: an error, or none of the kind that is needed. Each is counted once for each cell that wanted it;
-  ///   missing fields and nulls are left out silently, as in SQL.
+  /// - Returns: The number of values that could not be used: an error, or another kind than needed. Each is counted
+  ///   once for each cell that wanted it; missing fields and nulls are left out silently, as in SQL.
   @discardableResult
   public mutating func fold(argument: Int, _ values: ValueVector, _ batch: Batch, strings: StringReader) -> Int {
     precondition(values.count == batch.slots.count, "an argument has a value for each row")
@@ -113,10 +112,10 @@ public struct StateRows: ~Copyable {
       "what is written is what is read")
   }
 
-  /// Adds the events that a row in canonical form has seen to `row`. Commutative and associative, to the last bit.
+  /// Adds the events of a row in canonical form to `row`. Commutative and associative, to the last bit.
   /// - Parameters:
-  ///   - row: The one that is added to.
-  ///   - source: `StateLayout.isCanonical`, or made by `appendCanonical`.
+  ///   - row: The row to add to.
+  ///   - source: A row that `StateLayout.isCanonical` accepts, or that `appendCanonical` made.
   public mutating func merge(into row: Int, _ source: UnsafeBufferPointer<UInt64>) {
     precondition(row < count && source.count >= stride)
     let target = words + row * stride

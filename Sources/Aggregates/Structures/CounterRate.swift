@@ -1,18 +1,20 @@
-/// What `rate(x)` keeps of a counter: its samples, all of them while there are at most 4,096.
+/// The state of `rate(x)`: a counter's samples, all of them while there are at most 4,096.
 ///
-/// The rate is the counter's increase from the first sample to the last over the seconds between them: null for fewer than two samples, or when all are of
-/// one time. Samples go by event time, and those of one time by value; where a value is smaller than the one before, the counter began anew from zero.
-/// Rows that merge put their samples into one order, so what the counter rose between two windows counts in their union.
+/// The rate is the counter's increase from the first sample to the last over the seconds between them: null for fewer than two
+/// samples, or when all have one time. Samples are ordered by event time, those of one time by value; where a value is smaller
+/// than the previous one, the counter began anew from zero. Rows that merge put their samples into one order, so an increase
+/// between two windows counts in their union.
 ///
-/// Late and early events may come in any order, so samples are kept, not increases: one that is found later may lie between any two. Exactness: exact for up
-/// to 4,096 different samples. Of more, a row has slots of 2^level nanoseconds, aligned to the epoch, at most 1,024 and as narrow as that allows, and keeps
-/// four samples of each: the first, the last, the smallest and the largest. That is exact where in no slot a counter is reset twice, or climbs back to where
-/// it was before a reset.
+/// Late and early events may come in any order, so samples are kept, not increases: a later one may lie between any two.
+/// Exactness: exact for up to 4,096 different samples. With more, a row has slots of 2^level nanoseconds, aligned to the epoch,
+/// at most 1,024 and as narrow as that allows, and keeps four samples of each: the first, the last, the smallest and the largest.
+/// That is exact if in no slot a counter is reset twice, or climbs back to its value before a reset.
 ///
-/// What is kept depends on the set of samples alone, so merging is exact: the number of samples and the number of slots of a width only grow, so the level
-/// does, too; and a slot's four samples are extremes of orders, which are the same of a set and of what was kept of its parts.
+/// The state depends on the set of samples alone, so merging is exact: the number of samples and the number of slots of a width
+/// only grow, so the level does, too; and a slot's four samples are extremes of orders, which are the same for a set and for the
+/// extremes of its parts.
 ///
-/// Source: resets as Prometheus' `rate`; no extrapolation, as `rate` of Timescale's `counter_agg`.
+/// Source: resets as in Prometheus' `rate`; no extrapolation, as in `rate` of Timescale's `counter_agg`.
 ///
 /// One word of the row's state: the handle of a block.
 /// ```
@@ -52,7 +54,7 @@ enum CounterRate {
     return x != y ? x < y : value(a, i) < value(b, j)
   }
 
-  /// The first of the samples that does not precede the one; most come in order, so the end is looked at first.
+  /// The position of the first sample that does not precede this one; most come in order, so the end is examined first.
   private static func place(of sample: UnsafePointer<UInt64>, in samples: UnsafePointer<UInt64>, _ count: Int) -> Int {
     guard count > 0, !precedes(samples, count - 1, sample, 0) else { return count }
     var low = 0, high = count - 1
@@ -85,7 +87,7 @@ enum CounterRate {
     splice(state, place..<place, with: sample, count: 1, &arena)
   }
 
-  /// Into the slot it belongs to, of which four are kept.
+  /// Inserts the sample into its slot, which keeps four.
   private static func insert(
     _ state: UnsafeMutablePointer<UInt64>, intoSlot sample: UnsafePointer<UInt64>, at place: Int, _ arena: inout StateArena
   ) {
@@ -111,7 +113,7 @@ enum CounterRate {
     }
   }
 
-  /// Where there is no room: slots begin, or widen.
+  /// Inserts a sample where there is no room: slots begin, or widen.
   private static func insertWhole(
     _ state: UnsafeMutablePointer<UInt64>, _ sample: UnsafePointer<UInt64>, at place: Int, _ arena: inout StateArena
   ) {
@@ -123,13 +125,13 @@ enum CounterRate {
     replace(state, with: all, level: block[1], &arena)
   }
 
-  /// Moves the first, the last, the smallest and the largest of samples in order to their front.
-  /// - Returns: How many they are.
+  /// Moves the first, the last, the smallest and the largest of ordered samples to their front.
+  /// - Returns: Their number.
   private static func keepExtremes(_ samples: Words, _ count: Int) -> Int {
     guard count > 2 else { return count }
     var least = 0, most = 0
     for index in 1..<count {
-      // Of equal values the earliest is the smallest and the latest the largest.
+      // Among equal values the earliest is the smallest and the latest the largest.
       if value(samples, index) < value(samples, least) { least = index }
       if value(samples, index) >= value(samples, most) { most = index }
     }
@@ -144,7 +146,7 @@ enum CounterRate {
     return kept
   }
 
-  /// Puts samples into the place of others.
+  /// Replaces samples by others.
   private static func splice(
     _ state: UnsafeMutablePointer<UInt64>, _ range: Range<Int>, with new: UnsafePointer<UInt64>, count: Int,
     _ arena: inout StateArena
@@ -175,7 +177,7 @@ enum CounterRate {
     state[0] = fresh
   }
 
-  /// Takes samples in order in the place of all there are, thinned to what there is room for.
+  /// Replaces all samples by ordered ones, thinned to the room there is.
   private static func replace(_ state: UnsafeMutablePointer<UInt64>, with all: [UInt64], level: UInt64, _ arena: inout StateArena)
   {
     var all = all
@@ -218,7 +220,7 @@ enum CounterRate {
   }
 
   /// Keeps four samples a slot, at the front.
-  /// - Returns: How many they are.
+  /// - Returns: Their number.
   private static func thin(_ samples: Words, _ count: Int, _ level: UInt64) -> Int {
     var kept = 0
     var start = 0
@@ -258,7 +260,7 @@ enum CounterRate {
     replace(state, with: union(block + StateArena.headerWords, Int(block[0]), others, count), level: level, &arena)
   }
 
-  /// Two lists in order as one, what is in both once.
+  /// Two ordered lists as one; a sample in both comes once.
   private static func union(_ a: UnsafePointer<UInt64>, _ aCount: Int, _ b: UnsafePointer<UInt64>, _ bCount: Int) -> [UInt64] {
     var all: [UInt64] = []
     all.reserveCapacity((aCount + bCount) * sampleWords)
@@ -300,7 +302,7 @@ enum CounterRate {
     guard let base = tail.baseAddress, tail.count > 1 else { return nil }
     let samples = base + 1
     let count = (tail.count - 1) / sampleWords
-    // From reset to reset, so that what rises in small steps is not rounded at each.
+    // From reset to reset, so that small steps are not rounded one by one.
     var increase = 0.0
     var start = value(samples, 0)
     for index in 1..<max(count, 1) where value(samples, index) < value(samples, index - 1) {

@@ -2,11 +2,13 @@ import Events
 
 /// A set of distinct values: their 64-bit hashes while there are at most 1,024, else a HyperLogLog of 2^14 registers.
 ///
-/// Exactness: up to 1,024 values exact, but for hashes that collide (one chance in 3·10¹³); beyond, the standard error is 0.81 %. What is kept depends
-/// on the set of values alone, so merging is exact. An int and the double equal to it are one value; true, 1 and "1" are three.
+/// Exactness: up to 1,024 values exact, except for hashes that collide (one chance in 3·10¹³); beyond, the standard error is 0.81
+/// %. The state depends on the set of values alone, so merging is exact. An int and the double equal to it are one value; true, 1
+/// and "1" are three.
 ///
-/// Source: S. Heule, M. Nunkesser, A. Hall, "HyperLogLog in Practice", EDBT 2013 (64-bit hashes, sparse while small); the estimate is that of O. Ertl,
-/// "New cardinality estimation algorithms for HyperLogLog sketches", 2017, which needs no table of corrections.
+/// Source: S. Heule, M. Nunkesser, A. Hall, "HyperLogLog in Practice", EDBT 2013 (64-bit hashes, sparse while small); the
+/// estimate is that of O. Ertl, "New cardinality estimation algorithms for HyperLogLog sketches", 2017, which needs no table of
+/// corrections.
 ///
 /// One word of the row's state: the handle of a block.
 /// ```
@@ -120,11 +122,11 @@ enum DistinctSketch {
     state[0] = fresh
   }
 
-  /// The register of the first 14 bits becomes at least one more than the zeros that the other 50 begin with.
+  /// The register of the first 14 bits becomes at least one more than the number of leading zeros of the other 50.
   @inline(__always) private static func raise(_ words: UnsafeMutablePointer<UInt64>, _ hash: UInt64) {
     let register = Int(truncatingIfNeeded: hash &>> (64 &- precision))
     let rank = UInt8(truncatingIfNeeded: (hash &<< precision | 1 &<< (precision &- 1)).leadingZeroBitCount &+ 1)
-    // Little-endian, whatever the machine: register r is byte r % 8 of word r / 8.
+    // Little-endian on every machine: register r is byte r % 8 of word r / 8.
     let shift = UInt64(truncatingIfNeeded: register & 7) &* 8
     let word = words[register &>> 3]
     if UInt8(truncatingIfNeeded: word &>> shift) < rank {
@@ -181,7 +183,7 @@ enum DistinctSketch {
     return Int64(estimate(histogram).rounded())
   }
 
-  /// Ertl's improved raw estimate, of how many registers have each rank.
+  /// Ertl's improved raw estimate, from the number of registers of each rank.
   private static func estimate(_ histogram: [Int]) -> Double {
     let m = Double(registers)
     var z = m * tau(1 - Double(histogram[51]) / m)

@@ -1,12 +1,13 @@
-/// A sum of doubles without any rounding, so that neither the order of the values nor how they were split leaves a trace.
+/// A sum of doubles without any rounding, so neither the order of the values nor their split leaves a trace.
 ///
-/// Four words of the row's state: a whole number of 192 bits, two's complement, in units of 2^−96, and the count of values. Values between
-/// about 6·10⁻¹⁴ and 4·10²⁵ in magnitude (and smaller ones with few bits) go there with three additions. As soon as one does not fit, the sum moves
-/// to a block of 34 words in units of 2^−1074, which holds any sum of 2^63 doubles; bit 63 of the count then says so, and the first word
-/// is the block's handle. In canonical form a sum that fits lies in the row, wherever it was gathered.
+/// Four words of the row's state: a whole number of 192 bits, two's complement, in units of 2^−96, and the count of values.
+/// Values between about 6·10⁻¹⁴ and 4·10²⁵ in magnitude (and smaller ones with few bits) go there with three additions. As soon
+/// as one does not fit, the sum moves to a block of 34 words in units of 2^−1074, which holds any sum of 2^63 doubles; bit 63 of
+/// the count then says so, and the first word is the block's handle. In canonical form a sum that fits lies in the row, wherever
+/// it was gathered.
 ///
-/// Exactness: the result is the exact sum, rounded once to the nearest double; null beyond their range.
-/// Source: the long accumulator of U. Kulisch, "Computer Arithmetic and Validity", 2008; R. Neal, "Fast exact summation using small and large
+/// Exactness: the result is the exact sum, rounded once to the nearest double; null beyond their range. Source: the long
+/// accumulator of U. Kulisch, "Computer Arithmetic and Validity", 2008; R. Neal, "Fast exact summation using small and large
 /// superaccumulators", 2015.
 enum ExactSum: WideCell, NumberCell {
   static let unit = 96
@@ -78,7 +79,6 @@ enum ExactSum: WideCell, NumberCell {
       isNegative: bits >> 63 == 1)
   }
 
-  /// Moves the sum to a block.
   private static func widen(_ state: UnsafeMutablePointer<UInt64>, _ arena: inout StateArena) {
     guard state[3] < flag else { return }
     let handle = arena.allocate(wideClass)
@@ -100,7 +100,6 @@ enum ExactSum: WideCell, NumberCell {
     }
   }
 
-  /// Adds a canonical sum.
   static func merge(
     _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>,
     _ arena: inout StateArena

@@ -1,8 +1,8 @@
-/// The sum of squares without any rounding; with `ExactSum` and the count it gives the variance, in whatever order the values came.
+/// The sum of squares without any rounding; with `ExactSum` and the count it gives the variance, for any order of the values.
 ///
-/// Four words of the row's state: a whole number of 255 bits in units of 2^−160, for values between about 4·10⁻⁹ and 10¹⁴ in magnitude. As
-/// soon as one does not fit, the sum moves to a block of 68 words in units of 2^−2148, which holds the squares of 2^63 doubles; bit 255 then
-/// says so, and the first word is the block's handle.
+/// Four words of the row's state: a whole number of 255 bits in units of 2^−160, for values between about 4·10⁻⁹ and 10¹⁴ in
+/// magnitude. As soon as one does not fit, the sum moves to a block of 68 words in units of 2^−2148, which holds the squares of
+/// 2^63 doubles; bit 255 then says so, and the first word is the block's handle.
 ///
 /// The variance is the sample's, as SQL's `VAR_SAMP`: (n·Σx² − (Σx)²) / (n·(n − 1)), null for fewer than two values. The numerator is computed
 /// exactly, so nothing cancels, however far from zero the values lie.

@@ -1,12 +1,12 @@
-/// Counts of values in bins whose bounds lie within 1 % of each other: DDSketch, from which every quantile is read.
+/// Counts of values in bins whose bounds lie within 1 % of each other: a DDSketch, from which every quantile is read.
 ///
-/// Exactness: the relative error of a quantile is at most 1 % (0.99 %; among denormals one of their steps more), whatever the values; the smallest and the largest value are exact, and so are
-/// quantiles of a constant. A row has at most 4,096 bins beside zero: values that span a factor of 10³⁵, or any that fall into that many. Beyond it
-/// those nearest to zero count as zero. What is kept depends on the values alone, not on their order, so merging is exact.
-/// Negative values have bins of their own.
+/// Exactness: the relative error of a quantile is at most 1 % (0.99 %; among denormals one of their steps more), whatever the
+/// values; the smallest and the largest value are exact, and so are quantiles of a constant. A row has at most 4,096 bins beside
+/// zero: values that span a factor of 10³⁵, or any that fall into that many. Beyond it the bins nearest to zero count as zero.
+/// The state depends on the values alone, not on their order, so merging is exact. Negative values have bins of their own.
 ///
-/// Source: C. Masson, J. Rim, H. Lee, "DDSketch", VLDB 2019; the cubic approximation of the logarithm is that of its authors' libraries. It is made
-/// of additions and multiplications only, so every machine puts a value into the same bin.
+/// Source: C. Masson, J. Rim, H. Lee, "DDSketch", VLDB 2019; the cubic approximation of the logarithm is that of its authors'
+/// libraries. It is made of additions and multiplications only, so every machine puts a value into the same bin.
 ///
 /// One word of the row's state: the handle of a block.
 /// ```
@@ -16,7 +16,7 @@
 /// Canonical: smallest, largest, then the bins in the order of their values.
 enum QuantileSketch: BlockCell, NumberCell {
   static let binsMax = 4096
-  /// In memory there may be more, so that giving up bins is rare; the canonical form has `binsMax`.
+  /// In memory there may be more, so that bins are seldom given up; the canonical form has `binsMax`.
   private static let liveBinsMax = 6000
   /// Bins for a doubling, 0.7 / ln((1 + a) / (1 − a)) for a relative error a of 0.99 %: see `position(of:)` for the 0.7.
   private static let multiplier = 35.36
@@ -27,7 +27,8 @@ enum QuantileSketch: BlockCell, NumberCell {
 
   // MARK: bins
 
-  /// About log2 of a positive value: right at powers of two, between them a cubic whose slope, as a function of ln(value), is 10/7 at least.
+  /// About log2 of a positive value: right at powers of two, between them a cubic whose slope, as a function of ln(value), is
+  /// 10/7 at least.
   @inline(__always) private static func position(of magnitude: Double) -> Double {
     var bits = magnitude.bitPattern
     var exponent = Double(Int(truncatingIfNeeded: bits &>> 52) &- 1023)
@@ -39,7 +40,7 @@ enum QuantileSketch: BlockCell, NumberCell {
     return ((6.0 / 35 * part - 3.0 / 5) * part + 10.0 / 7) * part + exponent
   }
 
-  /// Keys are ordered as the values of their bins.
+  /// Keys have the order of their bins' values.
   @inline(__always) private static func key(of value: Double) -> UInt64 {
     guard value != 0 else { return zeroKey }
     // Positive, so cutting off the fraction rounds down.
@@ -47,7 +48,7 @@ enum QuantileSketch: BlockCell, NumberCell {
     return value < 0 ? 131_071 &- index : zeroKey | index
   }
 
-  /// The inverse of `position`, of a bin's lower bound: significand and exponent.
+  /// The inverse of `position` for a bin's lower bound: significand and exponent.
   private static func bound(_ index: Int) -> (significand: Double, exponent: Int) {
     let position = (Double(index) - 65536) / multiplier
     let exponent = position.rounded(.down)
@@ -71,7 +72,7 @@ enum QuantileSketch: BlockCell, NumberCell {
     return key > zeroKey ? value : -value
   }
 
-  /// How far from zero: bins are given up in this order.
+  /// The distance from zero: bins are given up in this order.
   private static func rank(_ key: UInt64) -> UInt64 {
     key > zeroKey ? (key & (zeroKey - 1)) << 1 | 1 : (131_071 - key) << 1
   }
@@ -104,7 +105,7 @@ enum QuantileSketch: BlockCell, NumberCell {
     arena.block(state[0])[2] = (-Double.infinity).bitPattern
   }
 
-  /// Adds to a bin, made if it is not there.
+  /// Adds to a bin, which is made if it is not there.
   @inline(never) private static func addBin(
     _ state: UnsafeMutablePointer<UInt64>, _ key: UInt64, _ count: UInt64, _ arena: inout StateArena
   ) {
@@ -176,7 +177,7 @@ enum QuantileSketch: BlockCell, NumberCell {
     assert(isSound(block, sizeClass) && (total(block, sizeClass) == before || before > countMask), "no value is lost")
   }
 
-  /// The bins there may be; those nearest to zero, of more, counted as zero.
+  /// The bins that stay; if there are too many, those nearest to zero count as zero.
   private static func kept(_ entries: [UInt64]) -> [UInt64] {
     var others = entries.filter { $0 >> countBits != zeroKey }
     guard others.count > binsMax else { return entries }

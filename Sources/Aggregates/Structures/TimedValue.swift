@@ -1,17 +1,19 @@
 import Events
 import Expressions
 
-/// The first or last value by event time: of events of one time, the first has the smallest offset, the last the largest. Of events of one time and
-/// offset, which only rows of different partitions have, the value itself decides, so that merging does not depend on an order.
+/// The first or last value by event time: among events of one time, the first has the smallest offset, the last the largest.
+/// Among events of one time and offset, which only rows of different partitions have, the value itself decides, so that merging
+/// does not depend on an order.
 ///
 /// Any JSON scalar but null; strings of at most 64 KiB: a longer one is counted as unusable. Exact.
 ///
-/// Five words of the row's state: event time, offset + 1 (0 while there is none), kind, bits (of a string its bytes), and the handle of the string's block.
+/// Five words of the row's state: event time, offset + 1 (0 while there is none), kind, bits (for a string its length in bytes),
+/// and the handle of the string's block.
 enum TimedValue {
   static let words = 5
   static let stringBytesMax = 1 << 16
 
-  /// Whether a value of this time and offset takes the place of the one kept.
+  /// Whether a value of this time and offset replaces the present one.
   @inline(__always) static func isBetter(_ state: UnsafePointer<UInt64>, time: Int64, offset: UInt64, isLast: Bool) -> Bool {
     guard state[1] != 0 else { return true }
     let kept = Int64(bitPattern: state[0])
@@ -50,7 +52,7 @@ enum TimedValue {
     state[2] == UInt64(ValueKind.string.rawValue) ? Int(truncatingIfNeeded: (state[3] + 7) / 8) : 0
   }
 
-  /// Takes in a canonical value.
+  /// Merges a canonical value.
   static func merge(
     _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>, isLast: Bool,
     _ arena: inout StateArena
@@ -70,7 +72,7 @@ enum TimedValue {
     set(state, time: time, offset: other[1], kind: kind, bits: 0, string: string, &arena)
   }
 
-  /// An order of values that are not the same: by kind, then bits, then the string's bytes.
+  /// An order of values that differ: by kind, then bits, then the string's bytes.
   private static func precedes(
     _ state: UnsafePointer<UInt64>, _ other: UnsafePointer<UInt64>, _ tail: UnsafeBufferPointer<UInt64>,
     _ arena: borrowing StateArena

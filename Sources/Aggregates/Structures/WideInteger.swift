@@ -1,7 +1,7 @@
 // Whole numbers of many 64-bit words, the lowest first, in two's complement where they have a sign. Leaf functions over memory.
 
 /// Adds ±(high, low) · 2^position.
-/// - Returns: False, with the number as wrong as an overflow makes it, when the sum has no room.
+/// - Returns: False when the sum has no room; the number is then wrong, as after an overflow.
 @discardableResult
 func wideAdd(
   _ words: UnsafeMutablePointer<UInt64>, _ count: Int, low: UInt64, high: UInt64, position: Int, isNegative: Bool
@@ -51,7 +51,6 @@ func wideMagnitude(_ words: inout [UInt64]) -> Bool {
   return true
 }
 
-/// The product of two magnitudes.
 func wideProduct(_ a: [UInt64], _ b: [UInt64]) -> [UInt64] {
   var result = [UInt64](repeating: 0, count: a.count + b.count)
   for i in a.indices where a[i] != 0 {

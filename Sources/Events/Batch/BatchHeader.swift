@@ -134,7 +134,6 @@ public struct BatchError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 
   public let code: Code
-  /// The position from the batch's start.
   public let position: Int
 
   public init(_ code: Code, at position: Int) {

@@ -3,7 +3,6 @@
 /// - Complexity: One pass over the columns and the values of these rows. A column costs nothing in a row that has no value there,
 ///   so the time depends on the values alone, also for wide events and for events that have little in common.
 struct BatchRows {
-  /// A value of one row.
   struct Cell: BitwiseCopyable {
     /// The number of its column among the attributes, or in the tree's order.
     var column: UInt32
@@ -11,7 +10,6 @@ struct BatchRows {
     var value: UInt32
   }
 
-  /// The attributes by name.
   let attributes: [(name: [UInt8], column: BatchLayout.Column)]
   let tree: MemberTree
   let data: [BatchLayout.Column]
@@ -50,7 +48,6 @@ struct BatchRows {
   private struct Cells {
     /// The cells, row by row; within a row in the order of the columns.
     private var cells: [Cell]
-    /// The end of each row's cells.
     private var ends: [Int]
 
     init(_ columns: [BatchLayout.Column], _ batch: ColumnBatch, _ rows: Range<Int>) {

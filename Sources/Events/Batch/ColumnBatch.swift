@@ -51,7 +51,6 @@ public struct ColumnBatch: Sendable {
   public var baseOffset: Offset { header.baseOffset }
   public var endOffset: Offset { header.endOffset }
 
-  /// The inflated payload's bytes.
   @inline(__always) func withPayload<R>(_ body: (UnsafeRawPointer) -> R) -> R {
     if let inflated {
       return inflated.withUnsafeBytes { body($0.baseAddress.unsafelyUnwrapped) }
@@ -135,7 +134,6 @@ public struct ColumnBatch: Sendable {
 }
 
 extension [UInt8] {
-  /// `withUnsafeBytes` with a typed error.
   @inline(__always) func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws(BatchError) -> R) throws(BatchError) -> R {
     let result = withUnsafeBytes { bytes -> Result<R, BatchError> in
       do throws(BatchError) { return .success(try body(bytes)) } catch { return .failure(error) }

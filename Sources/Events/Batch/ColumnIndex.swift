@@ -49,7 +49,6 @@ final class ColumnIndex: Sendable {
 }
 
 extension ColumnBatch {
-  /// The UTF-8 of a column's name.
   fileprivate func withName<R>(_ column: Int, _ body: (UnsafeRawBufferPointer) -> R) -> R {
     withString(layout.columns[column].name, body)
   }

@@ -7,7 +7,6 @@ public struct EventLineWriter: ~Copyable {
     /// An event a line.
     public static let lines = Style(separator: 0x0A)
 
-    /// The byte that follows each event.
     public var separator: UInt8
     /// Whether each event has its place in the log, as `logpartition` and `logoffset`, instead of its own attributes of these
     /// names.
@@ -19,7 +18,6 @@ public struct EventLineWriter: ~Copyable {
     }
   }
 
-  /// The names of an event's place in the log.
   public static let placeNames = (partition: "logpartition", offset: "logoffset")
 
   private var output = GrowableBuffer<UInt8>(capacity: 1 << 16)
@@ -287,7 +285,6 @@ public struct EventLineWriter: ~Copyable {
   }
 }
 
-/// `"name"`
 private func quoted(_ bytes: [UInt8]) -> [UInt8] {
   var text: [UInt8] = []
   bytes.withUnsafeBytes { JSONValue.writeString($0, to: &text) }

@@ -100,7 +100,6 @@ enum IntegerEncoding {
     return base &+ step &* unit
   }
 
-  /// Decodes a checked block.
   @inline(__always) static func decode<Output: FixedWidthInteger & BitwiseCopyable>(
     _ block: UnsafeRawPointer, width: Int, count: Int, into output: UnsafeMutablePointer<Output>
   ) {

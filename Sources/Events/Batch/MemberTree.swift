@@ -20,7 +20,6 @@ struct MemberTree {
   enum Step {
     /// An object begins. `isFirst`: it is the first member of the object around it, or `data` itself.
     case open(node: Int, isFirst: Bool)
-    /// A value.
     case value(node: Int, BatchRows.Cell, isFirst: Bool)
     /// The object opened last ends.
     case close

@@ -104,6 +104,5 @@ public final class EventReader {
   /// Reads the next event; nil at the message's end.
   public func next() -> Step? { scanner.pointee.next() }
 
-  /// Lends the scanner to a builder.
   @inline(__always) func withScanner<R>(_ body: (borrowing EventScanner) -> R) -> R { body(scanner.pointee) }
 }

@@ -8,7 +8,6 @@ extension EventScanner {
     var state = GrowableBuffer<UInt8>(capacity: 64)
   }
 
-  /// Sets the context for the events of the message begun.
   mutating func setTrace(_ context: TraceContext) {
     trace.parentPath = paths.attribute("traceparent")
     trace.statePath = paths.attribute("tracestate")

@@ -104,7 +104,6 @@ struct PathTable: ~Copyable {
     return found
   }
 
-  /// The number of the event's member with that name.
   mutating func attribute(_ name: String) -> Int32 {
     var padded = GrowableBuffer<UInt8>(capacity: name.utf8.count)
     for byte in name.utf8 { padded.append(byte) }

@@ -1,28 +1,28 @@
-/// What became of an appended batch.
+/// The result of appending a batch.
 public struct AppendReceipt: Sendable, Hashable {
-  /// Batches that one appender may have sent to one partition and not yet been answered for, where answers can be lost: a log remembers
+  /// The most batches of one appender and partition that may be unanswered, where answers can be lost: a log remembers
   /// as many receipts.
   public static let unansweredBatchesMax = 64
 
-  /// Offset of the first event appended; dense from there. Equal to `endOffset` when none was.
+  /// The offset of the first appended event; dense from there. Equal to `endOffset` when none was.
   public var baseOffset: Offset
   /// The partition's next offset after this batch.
   public var endOffset: Offset
   /// Rows of the given batch that were not appended, in row order; empty as a rule.
   public var exceptions: [Exception]
-  /// Whose the first of the exceptions are that people ask about, in row order: those fenced, and duplicates that are suspect. At most `namedMax`;
-  /// empty where the receipt is remembered from before.
+  /// The first exceptions that people ask about, with their sources, in row order: fenced ones, and suspect duplicates.
+  /// At most `namedMax`; empty in a receipt that the log remembered.
   public var named: [Named] = []
 
   public static let namedMax = 16
 
-  /// An exception's source, and where that is.
+  /// An exception's source, and that source's position.
   public struct Named: Sendable, Hashable {
     public var row: Int
-    /// At most `RejectedEvent.sourceBytesMax` bytes of it.
+    /// At most `RejectedEvent.sourceBytesMax` bytes of the source.
     public var source: String
     public var sequence: UInt64
-    /// The source's last in the log.
+    /// The source's last sequence in the log.
     public var last: ProducerPosition
 
     public init(row: Int, source: String, sequence: UInt64, last: ProducerPosition) {
@@ -34,11 +34,12 @@ public struct AppendReceipt: Sendable, Hashable {
   }
 
   public struct Exception: Sendable, Hashable {
-    /// Why a duplicate by sequence may be none, but an event that nobody has: its device's count has jumped ahead, or begun anew.
+    /// The reason why a duplicate by sequence may be a new event that nobody has: its device's count has jumped ahead, or begun
+    /// anew.
     public enum Suspicion: UInt8, Sendable {
-      /// No event of this sequence was appended: the count has jumped over it.
+      /// No event with this sequence was appended: the count has jumped over it.
       case skipped = 1
-      /// Its time is later than that of any event its source has in the log.
+      /// Its time is later than that of every event of its source in the log.
       case newer = 2
     }
 
@@ -50,7 +51,7 @@ public struct AppendReceipt: Sendable, Hashable {
     }
     public var row: Int
     public var reason: Reason
-    /// Of a duplicate; nil as a rule.
+    /// Set for a suspect duplicate.
     public var suspicion: Suspicion?
     public init(row: Int, reason: Reason, suspicion: Suspicion? = nil) {
       self.row = row
@@ -58,7 +59,8 @@ public struct AppendReceipt: Sendable, Hashable {
       self.suspicion = suspicion
     }
 
-    /// The 64 bits that tell the rest of an exception whose row and kind are told besides: the epoch of one that is fenced, else the suspicion or 0.
+    /// The 64 bits that store the rest of an exception beside its row and kind: the epoch of a fenced one, else the suspicion or
+    /// 0.
     public var detailBits: UInt64 {
       switch reason {
       case .duplicate: UInt64(suspicion?.rawValue ?? 0)
@@ -67,9 +69,9 @@ public struct AppendReceipt: Sendable, Hashable {
     }
 
     /// - Parameters:
-    ///   - row: Of the batch.
-    ///   - isFenced: What kind it is.
-    ///   - detailBits: As `detailBits` gives them; a suspicion that is not known is none.
+    ///   - row: The row in the batch.
+    ///   - isFenced: Whether the row was fenced; else it is a duplicate.
+    ///   - detailBits: The value of `detailBits`; an unknown suspicion counts as none.
     public init(row: Int, isFenced: Bool, detailBits: UInt64) {
       self.init(
         row: row, reason: isFenced ? .fenced(currentEpoch: detailBits) : .duplicate,

@@ -1,43 +1,46 @@
-/// The seam between those who write or read events and what keeps them: the segmented log on disk, or a log over the wire.
+/// The seam between writers or readers of events and the log that keeps them: the segmented log on disk, or a log over the wire.
 ///
-/// Nothing above this protocol knows of files.
+/// Nothing above this protocol knows about files.
 public protocol EventLog: Sendable {
   /// Fixed when the log is made, 1 ... `PartitionID.countMax`.
   var partitionCount: Int { get }
 
-  /// Which log it is, as it was when it was opened: offsets and counts that are known of it hold of no other.
+  /// The log's identity when it was opened: offsets and counts of this log mean nothing in any other.
   var identity: LogIdentity { get }
 
-  /// Why nothing of it may be used any more: another log answers now in its place, and perhaps it comes back. Nil as a rule.
+  /// The reason why nothing of it may be used any more: another log answers now in its place, and perhaps it comes back. Nil as a
+  /// rule.
   var replacement: LogError? { get }
 
   /// Appends one batch to the partition its header names, and completes once it is synced (as far as the sync policy promises).
   ///
-  /// Returns at once; never blocks, so an event loop may call it. Batches given by one caller for one partition are taken in order.
+  /// Returns at once; never blocks, so an event loop may call it. Batches given by one caller for one partition are taken in
+  /// order.
   /// - Parameters:
   ///   - batch: 1...65,536 events. Partition is read from its header; base offset and append time are given by the log.
-  ///   - completion: Called exactly once, on a thread of the log's; must not block.
+  ///   - completion: Called exactly once, on a thread of the log; must not block.
   func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void)
 
-  /// The whole batches that hold events from `start` up to the high watermark, in order, as far as `bytesMax` allows (one at least).
-  /// The first batch may begin before `start`: the caller skips those rows. Empty at the high watermark.
+  /// The whole batches that hold events from `start` up to the high watermark, in order, as far as `bytesMax` allows (one at
+  /// least). The first batch may begin before `start`: the caller skips those rows. Empty at the high watermark.
   /// - Throws: `LogError` with `.outOfRange` when `start` is below the first kept offset or above the high watermark.
   nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
     -> [ColumnBatch]
 
-  /// What several partitions hold, each as `read` has it: of the first by number, and of as many behind it as come with the same journey and
-  /// within `bytesMax` bytes, but for the last one's first batch.
+  /// Reads several partitions, each as `read` does: the first by number, and as many more as come in the same request
+  /// and within `bytesMax` bytes, except for the last one's first batch.
   /// - Parameters:
   ///   - positions: The offset to begin with in each partition.
-  ///   - bytesMax: Of all that is read.
-  /// - Returns: Of one partition at least, in the order of their numbers, each with its batches or its own failure; nothing of none.
+  ///   - bytesMax: The bound of all that is read.
+  /// - Returns: Reads of at least one partition, in the order of their numbers, each with its batches or its own failure; empty
+  ///   if none is asked for.
   nonisolated(nonsending) func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead]
 
   /// The first kept offset and the high watermark: `startOffset <= highWatermark`.
   nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds
 
-  /// As `bounds`, where that takes no long wait: while a log in another process does not answer, as it told them last.
-  /// - Returns: Nil where it has told none yet.
+  /// The result of `bounds`, if that takes no long wait; while a log in another process does not answer, its last known bounds.
+  /// - Returns: Nil where none are known yet.
   nonisolated(nonsending) func lastBounds(of partition: PartitionID) async -> KnownBounds?
 
   /// Returns when some partition in `positions` has a high watermark above the offset given, or the task is cancelled.
@@ -46,22 +49,22 @@ public protocol EventLog: Sendable {
   /// The last durable sequence of each source that has one.
   nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError) -> [UTF8Text: ProducerPosition]
 
-  /// The offset to start at so as to see every event of `partition` whose event time is `time` or later: a place in the sparse index,
-  /// so events before it may follow. Nil when the partition holds none that late.
+  /// The offset to start at so as to see every event of `partition` whose event time is `time` or later. It comes from
+  /// the sparse index, so earlier events may follow. Nil when the partition holds none that late.
   nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
     -> Offset?
 }
 
 extension EventLog {
-  /// Where nothing can take its place: nil.
+  /// Nil for a log that nothing can replace.
   public var replacement: LogError? { nil }
 
-  /// Where the log is in this process: it always answers.
+  /// A log in this process always answers.
   public nonisolated(nonsending) func lastBounds(of partition: PartitionID) async -> KnownBounds? {
     do throws(LogError) { return KnownBounds(try await bounds(of: partition)) } catch { return nil }
   }
 
-  /// Where nothing is saved by reading several at once: the first.
+  /// Where reading several at once saves nothing: the first.
   public nonisolated(nonsending) func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
     guard let (partition, start) = positions.sorted.first else { return [] }
     do throws(LogError) {

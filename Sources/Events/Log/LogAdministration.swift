@@ -1,9 +1,10 @@
-/// What runs a log: its state, its retention, its end. Whoever only writes and reads one sees `EventLog` alone.
+/// Administers a log: its state, its retention, its end. Code that only writes and reads a log uses `EventLog` alone.
 public protocol LogAdministration: Sendable {
   /// The state of every partition, in the order of their numbers.
   func status() -> [PartitionStatus]
 
-  /// Removes what is too old or too much, as the log's settings say, from each partition's front: never an event that `hold` keeps.
+  /// Removes what is too old or too much, as the log's settings say, from each partition's front: never an event that `hold`
+  /// keeps.
   /// - Returns: How many pieces were removed, such as segments.
   /// - Throws: The first failure, after all partitions have had their turn; a partition that does not open is passed over.
   @discardableResult
@@ -11,8 +12,8 @@ public protocol LogAdministration: Sendable {
 
   /// Enforces retention again and again until the task is cancelled. Does nothing where the settings keep all.
   /// - Parameters:
-  ///   - interval: From the end of one pass to the next.
-  ///   - hold: Asked before each pass; says what is still to be read.
+  ///   - interval: The time from the end of one pass to the next.
+  ///   - hold: Asked before each pass for the events that must stay.
   func runRetention(every interval: Duration, hold: @Sendable () async -> RetentionHold) async
 
   /// Looks every `interval` whether what the log keeps is still its own, until the task is cancelled.
@@ -22,7 +23,7 @@ public protocol LogAdministration: Sendable {
   func close() async
 }
 
-/// One partition, as `/readyz` and tools show it.
+/// The state of one partition, for `/readyz` and tools.
 public struct PartitionStatus: Sendable, Hashable {
   public enum State: Sendable, Hashable {
     case open

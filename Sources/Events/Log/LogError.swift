@@ -1,7 +1,7 @@
 /// An operational failure of a log, with its place.
 public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
   public enum Code: String, Sendable, CaseIterable {
-    /// An earlier sync failed; reopen the partition to recover.
+    /// An earlier sync failed; opening the partition anew recovers it.
     case poisoned
     /// Damage before the tail: the partition does not open.
     case corrupt
@@ -13,9 +13,9 @@ public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
     case unknownPartition = "unknown_partition"
     /// The log is shutting down or its queue is full: try again later.
     case unavailable
-    /// The disk has less room left than the log keeps in reserve: appends are taken again once there is more.
+    /// The disk has less room left than the log's reserve: appends are accepted again once there is more.
     case diskFull = "disk_full"
-    /// What is stored is of a version, or a partition count, this program does not read.
+    /// The stored log has a version or a partition count that this program does not read.
     case incompatible
     /// Another log answers than the one that was opened.
     case anotherLog = "another_log"
@@ -23,8 +23,8 @@ public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
 
   public var code: Code
   public var partition: PartitionID?
-  /// Where in the partition, in the words of the engine that keeps it, as `segment 0, byte 4711`: to be printed, never to be parsed.
-  /// Empty where the engine says no more than `partition`.
+  /// Where in the partition, in the words of the engine that keeps it, as `segment 0, byte 4711`: to be printed, never to be
+  /// parsed. Empty where the engine says no more than `partition`.
   public var place: String
   public var detail: String
 

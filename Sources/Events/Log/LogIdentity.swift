@@ -1,5 +1,5 @@
-/// Which log it is: an id that is drawn when the log is made, and an epoch that rises when it is repaired with loss. What is known of one
-/// log (offsets, counts, producers' sequences) holds of no other.
+/// The identity of a log: an id that is drawn when the log is made, and an epoch that rises when it is repaired with
+/// loss. Facts about one log (offsets, counts, producers' sequences) mean nothing in another.
 public struct LogIdentity: Hashable, Sendable, CustomStringConvertible {
   /// The id's halves; not both 0.
   public let high: UInt64
@@ -15,7 +15,6 @@ public struct LogIdentity: Hashable, Sendable, CustomStringConvertible {
     self.epoch = epoch
   }
 
-  /// A new log's.
   public static func random() -> LogIdentity {
     LogIdentity(high: .random(in: .min ... .max), low: .random(in: 1 ... .max), epoch: 1)
   }
@@ -29,7 +28,7 @@ public struct LogIdentity: Hashable, Sendable, CustomStringConvertible {
   /// 32 hexadecimal digits, `-`, the epoch.
   public var description: String { LogIdentity.digits(high) + LogIdentity.digits(low) + "-\(epoch)" }
 
-  /// Reads what `description` writes; nil for anything else.
+  /// Reads the text of `description`; nil for any other text.
   public init?(parsing text: some StringProtocol) {
     let bytes = Array(text.utf8)
     guard bytes.count >= 34, bytes.count <= 43, bytes[32] == UInt8(ascii: "-"),

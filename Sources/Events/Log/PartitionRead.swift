@@ -1,4 +1,4 @@
-/// What a read gave of one partition.
+/// The read of one partition.
 public struct PartitionRead: Sendable {
   public var partition: PartitionID
   public var result: Result<[ColumnBatch], LogError>
@@ -18,10 +18,10 @@ public struct PartitionBounds: Sendable, Hashable {
   }
 }
 
-/// A partition's bounds as they were told last.
+/// A partition's last known bounds.
 public struct KnownBounds: Sendable, Hashable {
   public var bounds: PartitionBounds
-  /// Whether the log has told them just now; if not, it may hold more by now, and nothing follows from what it does not.
+  /// Whether the log has told them just now; if not, it may hold more by now, and nothing follows from a missing event.
   public var isCurrent: Bool
   public init(_ bounds: PartitionBounds, isCurrent: Bool = true) {
     self.bounds = bounds

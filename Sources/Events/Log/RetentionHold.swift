@@ -1,10 +1,10 @@
-/// What retention may not remove yet, because somebody is still to read it.
+/// The events that retention must keep, because somebody has still to read them.
 public enum RetentionHold: Sendable, Hashable {
-  /// Nothing is known of who reads: all is kept.
+  /// Nothing is known about readers: all events are kept.
   case everything
   /// Events from these offsets on are kept; in a partition that is not named, all are.
   case from(OffsetVector)
-  /// Nobody is waited for.
+  /// No reader is waited for.
   case nothing
 
   public enum Limit: Sendable, Hashable {

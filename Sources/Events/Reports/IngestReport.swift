@@ -1,4 +1,4 @@
-/// What an ingest process tells of itself, or what several do together: counts since each started.
+/// The report of an ingest process about itself, or the sum of several: counts since each started.
 public struct IngestReport: Sendable, Hashable {
   /// A histogram's cumulative count of the acknowledgements that took no longer than `bound` seconds, which may be infinite.
   public struct AckBucket: Sendable, Hashable {
@@ -17,21 +17,19 @@ public struct IngestReport: Sendable, Hashable {
   private static let countMax: Int64 = 1 << 53
 
   public var events: ReceivedEvents
-  /// Whose duplicates are suspect, the latest first.
+  /// The sources of suspect duplicates, the latest first.
   public var suspectSources: [SuspectSources.Entry]
-  /// Devices' connections that are open.
   public var connections: Int
-  /// Rejected events by code.
   public var rejects: [RejectCode: Int]
-  /// By rising bound.
+  /// By ascending bound.
   public var acks: [AckBucket]
 
   /// - Parameters:
-  ///   - events: Of one moment.
-  ///   - suspects: Whose duplicates are suspect.
-  ///   - connections: Devices' that are open.
+  ///   - events: The counts of one moment.
+  ///   - suspects: The sources of suspect duplicates.
+  ///   - connections: Devices' open connections.
   ///   - rejects: Rejected events by code.
-  ///   - acks: By rising bound.
+  ///   - acks: Buckets by ascending bound.
   public init(
     _ events: ReceivedEvents, suspects: SuspectSources = SuspectSources(), connections: Int = 0,
     rejects: [RejectCode: Int] = [:], acks: [AckBucket] = []
@@ -43,8 +41,8 @@ public struct IngestReport: Sendable, Hashable {
     self.acks = acks
   }
 
-  /// - Parameter json: As `json` has it; codes that this process does not know are passed over.
-  /// - Returns: Nil where it is something else.
+  /// - Parameter json: The form of `json`; unknown codes are skipped.
+  /// - Returns: Nil for any other form.
   public init?(_ json: JSONValue) {
     func count(_ value: JSONValue?) -> Int? {
       guard case .int(let count)? = value, (0...IngestReport.countMax).contains(count) else { return nil }
@@ -92,7 +90,7 @@ public struct IngestReport: Sendable, Hashable {
     ]
   }
 
-  /// Adds what another process tells. Processes of one version have the same buckets; where they differ, the first's are kept.
+  /// Adds another process's report. Processes of one version have the same buckets; where they differ, the first's are kept.
   public mutating func add(_ other: IngestReport) {
     events.received += other.events.received
     events.appended += other.events.appended

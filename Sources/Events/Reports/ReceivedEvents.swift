@@ -1,12 +1,12 @@
 import Synchronization
 
-/// What ingest has counted since it started: received = appended + duplicates + rejected, once nothing is in flight.
+/// The counts of ingest since it started: received = appended + duplicates + rejected, once nothing is in flight.
 public struct ReceivedEvents: Sendable, Hashable {
   public var received: Int
   public var appended: Int
   public var duplicates: Int
   public var rejected: Int
-  /// Of the duplicates, those that may be none.
+  /// The part of the duplicates that is suspect.
   public var suspects: Int
 
   public init(received: Int, appended: Int, duplicates: Int, rejected: Int, suspects: Int = 0) {
@@ -17,11 +17,11 @@ public struct ReceivedEvents: Sendable, Hashable {
     self.suspects = suspects
   }
 
-  /// Received and not answered for yet; below zero only when something was answered for twice.
+  /// Events received and not answered for yet; below zero only when something was answered for twice.
   public var inFlight: Int { received - appended - duplicates - rejected }
 }
 
-/// Counts what a process's ingest receives, for all who want to know.
+/// Counts the events that a process's ingest receives.
 public final class ReceivedEventsCount: Sendable {
   private let receivedEvents = Atomic<Int>(0)
   private let appendedEvents = Atomic<Int>(0)
@@ -33,21 +33,21 @@ public final class ReceivedEventsCount: Sendable {
 
   public func received(_ count: Int) { receivedEvents.wrappingAdd(count, ordering: .relaxed) }
 
-  // What is answered for has been counted as received before: whoever sees the one sees the other.
+  // An event that is answered for has been counted as received before, so a reader that sees the one sees the other.
 
   public func rejected(_ count: Int) { rejectedEvents.wrappingAdd(count, ordering: .releasing) }
 
   /// - Parameters:
-  ///   - appended: New in the log.
-  ///   - duplicates: In the log already.
-  ///   - suspects: Of these, those that may be none.
+  ///   - appended: Events that are new in the log.
+  ///   - duplicates: Events that the log had already.
+  ///   - suspects: The part of the duplicates that is suspect.
   public func synced(appended: Int, duplicates: Int, suspects: Int = 0) {
     suspectEvents.wrappingAdd(suspects, ordering: .relaxed)
     appendedEvents.wrappingAdd(appended, ordering: .releasing)
     duplicateEvents.wrappingAdd(duplicates, ordering: .releasing)
   }
 
-  /// What was answered for is read first: it was received before.
+  /// Answered events are read first: they were received before.
   public var current: ReceivedEvents {
     let (appended, duplicates) = (appendedEvents.load(ordering: .acquiring), duplicateEvents.load(ordering: .acquiring))
     let rejected = rejectedEvents.load(ordering: .acquiring)

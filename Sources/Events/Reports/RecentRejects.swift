@@ -1,8 +1,8 @@
 import Synchronization
 
-/// The last events that were not taken, by reason: so that a flood of one kind does not hide the others.
+/// The last rejected events, by reason, so that a flood of one kind does not hide the others.
 public final class RecentRejects: Sendable {
-  /// Kept of each code.
+  /// The most rejects kept of each code.
   public static let perCodeMax = 32
 
   public struct Entry: Sendable, Hashable {
@@ -10,12 +10,12 @@ public final class RecentRejects: Sendable {
     public var code: RejectCode
     public var detail: String
     public var rejected: RejectedEvent
-    /// Its place among its process's rejects, from 1.
+    /// The reject's number among those of its process, from 1.
     public var number: Int
   }
 
   private struct State {
-    /// The newest last.
+    /// In order, the newest last.
     var entries: [RejectCode: [Entry]] = [:]
     var last = 0
   }
@@ -25,9 +25,9 @@ public final class RecentRejects: Sendable {
   public init() {}
 
   /// - Parameters:
-  ///   - reject: Why it was not taken.
-  ///   - rejected: What is known of it.
-  ///   - time: When it came.
+  ///   - reject: The reason.
+  ///   - rejected: The known parts of the event.
+  ///   - time: The time of its arrival.
   public func note(_ reject: EventReject, _ rejected: RejectedEvent, at time: Timestamp = .systemNow()) {
     state.withLock { state in
       RecentRejects.keep(
@@ -35,8 +35,8 @@ public final class RecentRejects: Sendable {
     }
   }
 
-  /// Keeps what another process has told of its rejects, or what was kept before a restart.
-  /// - Parameter entries: In the order of their numbers; those up to `last` are passed over.
+  /// Keeps the rejects that another process has reported, or those stored before a restart.
+  /// - Parameter entries: Entries in the order of their numbers; those up to `last` are skipped.
   public func note(_ entries: [Entry]) {
     state.withLock { state in for entry in entries where entry.number > state.last { RecentRejects.keep(entry, in: &state) } }
   }
@@ -53,12 +53,11 @@ public final class RecentRejects: Sendable {
   /// The number of the last reject that was noted; 0 before the first.
   public var last: Int { state.withLock { $0.last } }
 
-  /// All that are kept, the newest first.
   public func newestFirst() -> [Entry] {
     state.withLock { state in Array(state.entries.values.joined()) }.sorted { $0.isNewer(than: $1) }
   }
 
-  /// Those that are kept with a number above `number`, in the order of their numbers.
+  /// The kept rejects with a number above `number`, in the order of their numbers.
   public func entries(after number: Int) -> [Entry] {
     state.withLock { state in
       state.last == number ? [] : state.entries.values.flatMap { list in list.filter { $0.number > number } }
@@ -67,7 +66,7 @@ public final class RecentRejects: Sendable {
 }
 
 extension RecentRejects.Entry {
-  /// Rejects of one moment are told apart by their numbers, which those of one process may be.
+  /// Numbers order the rejects of one moment, which may be of one process.
   public func isNewer(than other: RecentRejects.Entry) -> Bool { (time, number) > (other.time, other.number) }
 
   /// ```
@@ -82,7 +81,8 @@ extension RecentRejects.Entry {
     return .object(members)
   }
 
-  /// What people are shown: `code`, `detail`, `source`, `message_number`, `event`, `position` and `message`, null where it is not known.
+  /// The members shown to people: `code`, `detail`, `source`, `message_number`, `event`, `position` and `message`, null where
+  /// unknown.
   public var told: JSONObject {
     func number(_ value: Int?) -> JSONValue { value.map { .int(Int64($0)) } ?? .null }
     var members = JSONObject()
@@ -96,9 +96,9 @@ extension RecentRejects.Entry {
     return members
   }
 
-  /// Reads entries as `json` has them. Codes that this process does not know are passed over, and long texts cut.
-  /// - Parameter json: An array of at most as many as one process keeps.
-  /// - Returns: In the order of their numbers; nil where it is something else.
+  /// Reads entries in the form of `json`. Unknown codes are skipped, and long texts cut.
+  /// - Parameter json: An array of at most as many entries as one process keeps.
+  /// - Returns: In the order of their numbers; nil for any other form.
   public static func list(_ json: JSONValue?) -> [RecentRejects.Entry]? {
     guard case .array(let values)? = json, values.count <= RecentRejects.perCodeMax * RejectCode.allCases.count else {
       return nil
@@ -113,7 +113,7 @@ extension RecentRejects.Entry {
         guard case .int(let value)? = value[name], value >= 0 else { return nil }
         return Int(value)
       }
-      // Repairing made each byte three at most.
+      // Repairing made each byte at most three.
       func text(_ name: String, bytesMax: Int) -> String? {
         guard case .string(let text)? = value[name] else { return nil }
         return String(decoding: text.utf8.prefix(bytesMax * 3), as: UTF8.self)

@@ -1,15 +1,15 @@
-/// Where an event stood that was not taken, whose it is, and how it begins: as far as each is known.
+/// The position of a rejected event, its source and its beginning, as far as each is known.
 public struct RejectedEvent: Sendable, Hashable {
-  /// Bytes kept of an event.
+  /// The bytes kept of an event.
   public static let excerptBytesMax = 256
-  /// Bytes kept of a source.
+  /// The bytes kept of a source.
   public static let sourceBytesMax = 256
 
   /// The number of its message, counted from 1 since the connection opened.
   public var message: Int?
-  /// Its number in its message, from 0; nil where that is bad as a whole.
+  /// Its number in its message, from 0; nil where the whole message is bad.
   public var event: Int?
-  /// Where it begins, in bytes from the message's start.
+  /// The position of its first byte in the message.
   public var position: Int?
   /// Its first bytes, repaired to UTF-8.
   public var excerpt: String?
@@ -27,9 +27,9 @@ public struct RejectedEvent: Sendable, Hashable {
   }
 
   /// - Parameters:
-  ///   - rejected: As the reader has it; its bytes are copied.
+  ///   - rejected: The reader's view of it; its bytes are copied.
   ///   - message: The number of its message.
-  ///   - event: Its number in that; nil where that is bad as a whole.
+  ///   - event: Its number in the message; nil where the whole message is bad.
   public init(_ rejected: EventReader.Rejected, message: Int, event: Int?) {
     self.init(
       message: message, event: event, position: rejected.position,
@@ -37,7 +37,7 @@ public struct RejectedEvent: Sendable, Hashable {
       source: rejected.source.map { String(decoding: $0.prefix(RejectedEvent.sourceBytesMax), as: UTF8.self) })
   }
 
-  /// Whether it is of a source, as far as that was kept.
+  /// Whether it is of a source, as far as the source was kept.
   public func isOf(source wanted: String) -> Bool {
     guard let source else { return false }
     return source.utf8.elementsEqual(String(decoding: wanted.utf8.prefix(RejectedEvent.sourceBytesMax), as: UTF8.self).utf8)

@@ -1,18 +1,17 @@
 import Synchronization
 
-/// The sources whose duplicates may be none: events that were answered for as duplicates, and that nobody has.
+/// The sources of suspect duplicates: events that were answered for as duplicates, and that nobody has.
 public final class SuspectSources: Sendable {
-  /// Of more, those that sent such an event last are kept.
+  /// The most sources kept, those that sent such an event last.
   public static let sourcesMax = 32
 
   public struct Entry: Sendable, Hashable {
     /// Its first bytes, repaired to UTF-8.
     public var source: String
-    /// Its suspect duplicates, since it is in the list.
+    /// Its suspect duplicates since it is in the list.
     public var count: Int
-    /// Of the last of them.
+    /// The sequence of the last of them.
     public var sequence: UInt64
-    /// What the log has as the source's last.
     public var last: ProducerPosition
     public var time: Timestamp
   }
@@ -22,8 +21,8 @@ public final class SuspectSources: Sendable {
   public init() {}
 
   /// - Parameters:
-  ///   - named: The exception that is suspect.
-  ///   - time: When its answer came.
+  ///   - named: The suspect exception.
+  ///   - time: The time of its answer.
   public func note(_ named: AppendReceipt.Named, at time: Timestamp) {
     entries.withLock { entries in
       let source = UTF8Text(named.source)
@@ -35,7 +34,7 @@ public final class SuspectSources: Sendable {
     }
   }
 
-  /// The one that sent such an event last comes first.
+  /// The source that sent such an event last comes first.
   public var list: [Entry] { SuspectSources.ordered(entries.withLock { Array($0.values) }) }
 
   static func ordered(_ entries: [Entry]) -> [Entry] {
@@ -51,7 +50,8 @@ extension SuspectSources.Entry {
     return .object(members)
   }
 
-  /// What people are shown: `source`, `count`, `sequence`, `epoch`, `last_sequence`; sequences as text, since they have 64 bits.
+  /// The members shown to people: `source`, `count`, `sequence`, `epoch`, `last_sequence`; sequences as text, since they have 64
+  /// bits.
   public var told: JSONObject {
     var members = JSONObject()
     members["source"] = .string(source)
@@ -62,7 +62,7 @@ extension SuspectSources.Entry {
     return members
   }
 
-  /// Reads an entry as `json` has it; nil where it is something else.
+  /// Reads an entry in the form of `json`; nil for any other form.
   init?(_ json: JSONValue) {
     func number(_ name: String) -> UInt64? {
       guard case .string(let text)? = json[name] else { return nil }

@@ -1,4 +1,5 @@
-/// A growing array of plain values without copy-on-write or bounds checks beyond the append's own: for builders that live on one event loop.
+/// A growing array of plain values without copy-on-write or bounds checks beyond the append's own: for builders that belong to
+/// one event loop.
 ///
 /// `padding` elements past `count` are always readable, so that a scan may load eight bytes at the last one.
 struct GrowableBuffer<Element: BitwiseCopyable>: ~Copyable {
@@ -46,7 +47,7 @@ struct GrowableBuffer<Element: BitwiseCopyable>: ~Copyable {
     if wanted > capacity { grow(to: wanted) }
   }
 
-  /// Lets go of the elements; keeps the storage unless it is above `capacityMax` elements.
+  /// Removes the elements; keeps the storage unless it is above `capacityMax` elements.
   mutating func removeAll(keepingAtMost capacityMax: Int = .max) {
     count = 0
     if capacity > capacityMax { resize(to: capacityMax) }
@@ -88,7 +89,7 @@ struct GrowableBuffer<Element: BitwiseCopyable>: ~Copyable {
 }
 
 /// A fast hash for tables in memory, never stored: multiply and fold, eight bytes a step.
-/// - Parameter bytes: may be read to the next multiple of eight bytes.
+/// - Parameter bytes: They may be read to the next multiple of eight bytes.
 @inline(__always) func tableHash(_ bytes: UnsafePointer<UInt8>, _ count: Int, seed: UInt64) -> UInt64 {
   var hash = seed ^ UInt64(truncatingIfNeeded: count) &* 0x9E37_79B9_7F4A_7C15
   var at = 0

@@ -1,7 +1,7 @@
-/// RFC 4648 section 4, with padding: what `data_base64` is written in.
+/// RFC 4648 section 4, with padding: the encoding of `data_base64`.
 enum Base64Text {
-  /// Whether the text is what an encoder gives: whole groups of four, padding only at the end of the last, and no bit set that stands for
-  /// nothing.
+  /// Whether the text is an encoder's result: whole groups of four, padding only at the end of the last, and no unused
+  /// bit set.
   static func isWellFormed(_ text: UnsafeRawBufferPointer) -> Bool {
     guard text.count % 4 == 0 else { return false }
     guard let last = text.last else { return true }

@@ -1,4 +1,4 @@
-/// RFC 4648 section 5, without padding: what cursors and tokens are written in.
+/// RFC 4648 section 5, without padding: the encoding of cursors and tokens.
 public enum Base64URL {
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 
@@ -16,7 +16,7 @@ public enum Base64URL {
     return String(decoding: output, as: UTF8.self)
   }
 
-  /// - Returns: Nil when the text is none that `encode` gives.
+  /// - Returns: Nil when `encode` cannot have given the text.
   public static func decode(_ text: some StringProtocol) -> [UInt8]? {
     var output: [UInt8] = []
     var group: UInt32 = 0

@@ -1,15 +1,14 @@
-/// Percent-encoding, RFC 3986: the one way in which text is read from targets and headers.
+/// Percent-encoding, RFC 3986: the only way in which text is read from targets and headers.
 public enum PercentText {
   /// - Parameters:
-  ///   - text: As it came. Where its bytes were no UTF-8, whoever read them has put U+FFFD in their place, which does not tell them apart: so
-  ///     U+FFFD is taken only percent-encoded.
-  ///   - plusIsSpace: As in `application/x-www-form-urlencoded` queries.
+  ///   - text: The text as it came. NIO has put U+FFFD in place of bytes that were not UTF-8, which does not
+  ///     distinguish them: so U+FFFD is accepted only percent-encoded.
+  ///   - plusIsSpace: Whether a plus is a space, as in `application/x-www-form-urlencoded` queries.
   /// - Returns: Nil when a `%` has no two hexadecimal digits after it, or the bytes are not UTF-8.
   public static func decode(_ text: some StringProtocol, plusIsSpace: Bool = false) -> String? {
     decode(text.utf8, plusIsSpace: plusIsSpace)
   }
 
-  /// As `decode(_:plusIsSpace:)` of a text.
   public static func decode(_ text: some Collection<UInt8>, plusIsSpace: Bool = false) -> String? {
     guard !holdsReplacement(text) else { return nil }
     var bytes: [UInt8] = []
@@ -35,7 +34,6 @@ public enum PercentText {
   /// Encodes all but RFC 3986's unreserved characters.
   public static func encode(_ text: String) -> String { encode(text.utf8) }
 
-  /// As `encode(_:)` of a text.
   public static func encode(_ text: some Sequence<UInt8>) -> String {
     let digits = Array("0123456789ABCDEF".utf8)
     var bytes: [UInt8] = []
@@ -48,7 +46,7 @@ public enum PercentText {
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  /// Whether U+FFFD is there, which stands for bytes that were no UTF-8.
+  /// Whether the text has U+FFFD, which stands for bytes that were not UTF-8.
   public static func holdsReplacement(_ text: some Collection<UInt8>) -> Bool {
     var last: (UInt8, UInt8) = (0, 0)
     for byte in text {

@@ -1,10 +1,11 @@
 import Glibc
 
-/// Text that somebody sent, compared as the bytes it is.
+/// A text that a user sent, compared by its bytes.
 ///
-/// Swift's `String` takes canonically equal texts for one: `"caf\u{E9}" == "cafe\u{301}"`. To those who send them they are two names.
-/// So nothing that users send is a dictionary's key, or is compared or sorted, as a `String`: it is one as this, or by `hasSameBytes(as:)`.
-/// Names that the project gives (settings, routes, metrics), and names held to ASCII (views, columns), may be.
+/// Swift's `String` takes canonically equal texts for one: `"caf\u{E9}" == "cafe\u{301}"`. To their senders they are two names.
+/// So no text that users send is a dictionary's key, or compared or sorted, as a `String`: it is a `UTF8Text`, or is compared by
+/// `hasSameBytes(as:)`. Names that the project gives (settings, routes, metrics), and names restricted to ASCII (views, columns),
+/// may be `String`.
 ///
 /// The order is that of the bytes, and so of the code points.
 public struct UTF8Text: Hashable, Comparable, Sendable, CustomStringConvertible, ExpressibleByStringLiteral {
@@ -30,13 +31,13 @@ public struct UTF8Text: Hashable, Comparable, Sendable, CustomStringConvertible,
   public func hash(into hasher: inout Hasher) {
     var copy = string
     copy.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
-    // A byte that UTF-8 does not have sets one text off from the next.
+    // A byte that UTF-8 never has separates one text from the next.
     hasher.combine(UInt8(0xFF))
   }
 }
 
 extension StringProtocol {
-  /// Whether both are the same UTF-8; canonically equal texts of other bytes are not.
+  /// Whether both have the same UTF-8; canonically equal texts with other bytes do not.
   public func hasSameBytes(as other: some StringProtocol) -> Bool {
     let result = utf8.withContiguousStorageIfAvailable { a in
       other.utf8.withContiguousStorageIfAvailable { b in

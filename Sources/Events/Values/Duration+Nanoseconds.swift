@@ -1,5 +1,5 @@
 extension Duration {
-  /// Whole nanoseconds, held to what 64 bits carry.
+  /// Whole nanoseconds, cut to 64 bits.
   package var nanosecondsHeld: Int64 {
     let (seconds, attoseconds) = components
     let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)

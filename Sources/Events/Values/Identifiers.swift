@@ -56,7 +56,6 @@ public struct OffsetVector: Hashable, Sendable, CustomStringConvertible {
     offsets.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 
-  /// The JSON form.
   public var description: String {
     var text: [UInt8] = []
     write(to: &text)

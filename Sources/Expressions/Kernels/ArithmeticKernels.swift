@@ -97,7 +97,6 @@ private func wide(_ op: BinaryOperator, _ x: Int128, _ y: Int128) -> (kind: Valu
   return UInt64(exactly: result).map { (.uint, $0) } ?? (.error, 0)
 }
 
-/// Unary minus.
 func negateNumbers(_ a: inout ValueVector) {
   let count = a.count
   let uniform = a.uniformKind

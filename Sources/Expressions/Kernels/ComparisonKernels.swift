@@ -1,6 +1,6 @@
 import Events
 
-/// Compares each row with a literal; the result takes the place of `a`.
+/// Compares each row with a literal; the result replaces `a`.
 func compare(
   _ a: inout ValueVector, with literal: Literal, _ table: ComparisonTable, _ rows: some RowSource,
   _ scratch: inout EvaluationScratch
@@ -79,7 +79,7 @@ private func compareStrings(
   a.uniformKind = failed == 0 ? .bool : nil
 }
 
-/// Compares two vectors row by row; the result takes the place of `a`.
+/// Compares two vectors row by row; the result replaces `a`.
 func compare(
   _ a: inout ValueVector, with b: ValueVector, _ table: ComparisonTable, _ rows: some RowSource,
   _ computed: ComputedStrings
@@ -103,14 +103,15 @@ func compare(
   a.uniformKind = failed == 0 ? .bool : nil
 }
 
-/// Two strings of different codes; codes may differ and the strings be equal.
+/// Two strings of different codes, which may be equal nonetheless.
 private func orderOfStrings(_ a: UInt64, _ b: UInt64, _ rows: some RowSource, _ computed: ComputedStrings) -> UInt8 {
   computed.withString(Int(a), rows) { first in
     computed.withString(Int(b), rows) { second in Order.of(first, second) }
   }
 }
 
-/// `in`: equal to one of the list's values, as `==` has it; an error where the value is one, or the list has none to decide.
+/// `in`: equal to one of the list's values, in the sense of `==`; an error if the value is one, or if no value of the list
+/// decides.
 func findMembers(_ a: inout ValueVector, _ list: [Literal], _ rows: some RowSource, _ scratch: inout EvaluationScratch) {
   let count = a.count
   scratch.resetNotes()

@@ -1,6 +1,6 @@
 import Events
 
-/// How many rows a condition chose.
+/// The number of rows that a condition chose.
 public struct Selection: Sendable, Hashable {
   /// Rows for which it was true.
   public var matched = 0
@@ -20,8 +20,8 @@ extension Expression {
   /// path. String codes from the row source's count upwards are computed strings: read them with
   /// `EvaluationScratch.withString`.
   /// - Parameters:
-  ///   - rows: What the expression is computed over.
-  ///   - scratch: Kept from call to call; its computed strings last until the next call.
+  ///   - rows: The rows to compute over.
+  ///   - scratch: Memory used from call to call; its computed strings last until the next call.
   ///   - result: Its storage is reused; on return it has `rows.rowCount` rows.
   /// - Complexity: A loop over the rows for each operator; no allocation for a row.
   public func evaluate(over rows: some RowSource, using scratch: inout EvaluationScratch, into result: inout ValueVector) {
@@ -39,8 +39,8 @@ extension Expression {
 
   /// Evaluates a condition: `mask[row]` becomes 1 where it is true, else 0.
   /// - Parameters:
-  ///   - rows: What the expression is computed over.
-  ///   - scratch: Kept from call to call.
+  ///   - rows: The rows to compute over.
+  ///   - scratch: Memory used from call to call.
   ///   - mask: Resized to `rows.rowCount`.
   public func select(from rows: some RowSource, using scratch: inout EvaluationScratch, into mask: inout [UInt8]) -> Selection {
     var values = ValueVector()
@@ -55,7 +55,7 @@ extension Expression {
       values.kinds.withUnsafeBufferPointer { kinds in
         values.bits.withUnsafeBufferPointer { bits in
           for row in 0..<count {
-            // No branch: which rows match is what a processor cannot guess. A bool's bits are 0 or 1.
+            // No branch: a processor cannot predict which rows match. A bool's bits are 0 or 1.
             let isBool: UInt64 = kinds[row] == .bool ? 1 : 0
             let isTrue = isBool & bits[row]
             mask[row] = UInt8(truncatingIfNeeded: isTrue)

@@ -4,12 +4,12 @@ import Events
 ///
 /// One per thread; pass the same one again and again.
 public struct EvaluationScratch: Sendable {
-  /// Bytes of strings that one evaluation may compute; the rows beyond it are errors.
+  /// The most bytes of strings that one evaluation may compute; further rows are errors.
   public static let computedBytesMax = 64 << 20
 
   var registers: [ValueVector] = []
   var computed = ComputedStrings()
-  /// A note on each of the source's strings, for one literal: what comparing with it gave, or `unknownNote`.
+  /// A note on each of the source's strings, for one literal: the result of comparing with it, or `unknownNote`.
   var notes: [UInt8] = []
 
   static let unknownNote: UInt8 = 255
@@ -21,7 +21,7 @@ public struct EvaluationScratch: Sendable {
     computed.removeAll(sourceCount: sourceStringCount)
   }
 
-  /// The register's vector, out of its place, so that it can change while others are read; no copy.
+  /// The register's vector, moved out, so that it can change while others are read; no copy.
   mutating func take(_ register: Int) -> ValueVector {
     var vector = ValueVector()
     swap(&vector, &registers[register])

@@ -1,6 +1,6 @@
 import Events
 
-/// An expression's tree as a row of instructions for a stack of value vectors.
+/// An expression's tree as a sequence of instructions for a stack of value vectors.
 ///
 /// A literal beside an operator is part of the operator's instruction, so that it is never spread over the rows; everything
 /// else follows the tree in post-order.
@@ -30,7 +30,7 @@ struct ExpressionProgram: Sendable {
   private(set) var paths: [ValuePath] = []
   private(set) var literals: [Literal] = []
   private(set) var lists: [[Literal]] = []
-  /// Vectors alive at once.
+  /// The most vectors alive at once.
   private(set) var stackDepth = 0
 
   init(compiling nodes: [ExpressionNode]) {
@@ -119,10 +119,9 @@ struct ExpressionProgram: Sendable {
   }
 }
 
-/// A literal as the kernels read it.
 package struct Literal: Sendable {
   package let kind: ValueKind
-  /// As in `ValueVector`; 0 for a string.
+  /// The bits of a `ValueVector`; 0 for a string.
   package let bits: UInt64
   /// A string's UTF-8.
   package let bytes: [UInt8]

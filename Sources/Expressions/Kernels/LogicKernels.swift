@@ -32,7 +32,6 @@ func joinBooleans(_ a: inout ValueVector, _ b: ValueVector, deciding: UInt64) {
   a.uniformKind = errors == 0 ? .bool : nil
 }
 
-/// `!`
 func invertBooleans(_ a: inout ValueVector) {
   let count = a.count
   var errors = 0
@@ -47,7 +46,7 @@ func invertBooleans(_ a: inout ValueVector) {
   a.uniformKind = errors == 0 ? .bool : nil
 }
 
-/// `?:`; only the result that is chosen matters.
+/// `?:`; only the chosen result matters.
 func selectResults(_ condition: inout ValueVector, _ then: ValueVector, _ otherwise: ValueVector) {
   let count = condition.count
   _ = condition.withColumns { kinds, bits in

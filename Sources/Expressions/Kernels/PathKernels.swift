@@ -23,7 +23,7 @@ func readBigNumbers(_ vector: inout ValueVector, _ rows: some RowSource) {
   if changed { vector.uniformKind = nil }
 }
 
-/// Whether a path's last member is there, null included. As CEL has it, asking a missing field or a scalar for a member is an
+/// Whether a path's last member is there, null included. As in CEL, a member of a missing field or of a scalar is an
 /// error, but an event without `data` counts as one whose `data` is empty.
 func loadPresence(_ path: ValuePath, _ rows: some RowSource, into vector: inout ValueVector) {
   rows.load(path, into: &vector)

@@ -1,6 +1,6 @@
 import Events
 
-/// `startsWith`, `endsWith`, `contains` with a literal: each string of the batch is looked at once.
+/// `startsWith`, `endsWith`, `contains` with a literal: each string of the batch is tested once.
 func testStrings(
   _ method: StringMethod, _ a: inout ValueVector, _ literal: Literal, _ rows: some RowSource, _ scratch: inout EvaluationScratch
 ) {
@@ -37,7 +37,7 @@ func testStrings(
   a.uniformKind = failed == 0 ? .bool : nil
 }
 
-/// The same with an argument of its own a row.
+/// The same with a different argument in each row.
 func testStrings(
   _ method: StringMethod, _ a: inout ValueVector, _ b: ValueVector, _ rows: some RowSource, _ computed: ComputedStrings
 ) {

@@ -1,6 +1,6 @@
 import Events
 
-/// What the names in an expression stand for.
+/// The meaning of the names in an expression.
 public enum ExpressionScope: Sendable {
   /// An event's attributes and `data`.
   case event
@@ -14,11 +14,11 @@ public enum ExpressionScope: Sendable {
 public struct Expression: Sendable {
   /// The text it was read from.
   public let text: String
-  /// The same expression as this module writes it: equal for equal trees, whatever the spaces, quotes and brackets.
+  /// The same expression in this module's spelling: equal for equal trees, whatever the spaces, quotes and brackets.
   public let canonicalText: String
   /// The paths it reads, each once, in the order of their first appearance.
   public let paths: [ValuePath]
-  /// What kind of value it has, as far as its text tells; `.any` when the rows decide.
+  /// The kind of its value, as far as its text tells; `.any` when the rows decide.
   public let type: ColumnType
 
   let nodes: [ExpressionNode]
@@ -26,8 +26,8 @@ public struct Expression: Sendable {
 
   /// - Parameters:
   ///   - text: At most 4,096 bytes.
-  ///   - scope: What names stand for.
-  /// - Throws: `ExpressionError` for what does not parse and for what cannot succeed on any row, such as `"a" - 1`.
+  ///   - scope: The meaning of names.
+  /// - Throws: `ExpressionError` for texts that do not parse or cannot succeed on any row, such as `"a" - 1`.
   public init(parsing text: String, scope: ExpressionScope = .event) throws(ExpressionError) {
     self.text = text
     nodes = try ExpressionParser.nodes(of: text, scope: scope)
@@ -38,7 +38,8 @@ public struct Expression: Sendable {
     paths = program.paths
   }
 
-  /// Views are kept as this module writes them, with spaces and brackets of its own: what could not be read back is refused now.
+  /// Views are stored in this module's spelling, with its own spaces and brackets: a text that could not be read back is refused
+  /// now.
   private static func requireReadable(_ canonicalText: String, writtenFrom text: String, _ scope: ExpressionScope)
     throws(ExpressionError)
   {
@@ -55,7 +56,8 @@ public struct Expression: Sendable {
     if case .path(let path)? = nodes.last?.kind { path } else { nil }
   }
 
-  /// What the condition, joined by `&&`, says that attributes or columns equal, the last one first; and whether it says nothing else.
+  /// The comparisons `name == value` that the condition joins by `&&`, the last one first; and whether it holds nothing
+  /// else.
   package var equalities: (equal: [(name: String, value: ResultValue)], isWhole: Bool) {
     var equal: [(name: String, value: ResultValue)] = []
     var isWhole = true
@@ -76,7 +78,7 @@ public struct Expression: Sendable {
   }
 
   /// Refuses an expression that can never be true or false.
-  /// - Throws: `ExpressionError` that says what it is instead.
+  /// - Throws: `ExpressionError` that names its type.
   public func requireBoolean() throws(ExpressionError) {
     guard type == .boolean || type == .any else {
       throw ExpressionError(

@@ -1,8 +1,7 @@
-/// What is wrong with an expression's text, and where.
+/// The fault of an expression's text, and its position.
 public struct ExpressionError: Error, Sendable, Hashable, CustomStringConvertible {
-  /// One sentence without a full stop: what was found and what was expected.
+  /// One sentence without a full stop: the found and the expected text.
   public let message: String
-  /// The whole text.
   public let text: String
   /// Byte of the text's UTF-8 at which the problem begins: 0 ... `text.utf8.count`.
   public let position: Int
@@ -26,7 +25,7 @@ public struct ExpressionError: Error, Sendable, Hashable, CustomStringConvertibl
   /// ```
   public var description: String {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-    // A tab stays a tab, so that the caret stands under its place whatever the tab's width.
+    // A tab stays a tab, so that the caret stands under its character whatever the tab's width.
     let indent = String(lastLineOfPrefix.map { $0 == "\t" ? "\t" : " " })
     return "\(message)\n  \(lines[min(line, lines.count) - 1])\n  \(indent)^"
   }

@@ -1,4 +1,4 @@
-/// Cuts an expression's text into tokens, as the CEL specification's lexical rules say.
+/// Cuts an expression's text into tokens, by the CEL specification's lexical rules.
 struct ExpressionLexer {
   private let text: String
   private let bytes: [UInt8]

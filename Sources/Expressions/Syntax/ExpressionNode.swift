@@ -17,7 +17,7 @@ struct ExpressionNode: Sendable, Hashable {
   }
 
   var kind: Kind
-  /// Byte of the text the node is named by: an operator's own place.
+  /// The position of the node in the text: for an operator, its own.
   var position: Int
 }
 
@@ -67,7 +67,7 @@ enum StringMethod: String, Sendable, CaseIterable {
 }
 
 extension [ExpressionNode] {
-  /// The text this tree is written as, whatever text it was read from: parsing it gives the same tree.
+  /// The spelling of this tree, whatever text it was read from: parsing it gives the same tree.
   var canonicalText: String {
     var texts: [(text: String, precedence: Int)] = []
     func operand(_ index: Int, _ least: Int) -> String {
@@ -76,7 +76,7 @@ extension [ExpressionNode] {
     for node in self {
       switch node.kind {
       case .literal(let value):
-        // A minus that belongs to a literal binds as an operator does: (-1).x needs its brackets.
+        // A minus that belongs to a literal binds like an operator: (-1).x needs its brackets.
         let text = value.expressionText
         texts.append((text, text.hasPrefix("-") ? 7 : 8))
       case .path(let path): texts.append((path.expressionText, 8))
@@ -105,7 +105,7 @@ extension [ExpressionNode] {
 }
 
 extension ResultValue {
-  /// The literal as an expression writes it.
+  /// The literal's spelling in an expression.
   package var expressionText: String {
     switch self {
     case .null: return "null"
@@ -135,7 +135,7 @@ extension ResultValue {
 }
 
 extension ValuePath {
-  /// The path as an expression writes it: `data.site`, `data["wind speed"]`; in backticks a name that is a word of the language.
+  /// The path's spelling in an expression: `data.site`, `data["wind speed"]`; in backticks a name that is a word of the language.
   public var expressionText: String {
     switch self {
     case .attribute(let name): return ExpressionParser.isPlainName(name) ? name : "`\(name)`"

@@ -6,15 +6,13 @@ struct ExpressionParser {
   static let textBytesMax = 4096
   /// Nested brackets, unary operators and conditionals.
   static let depthMax = 32
-  /// Nodes of the tree.
   static let nodesMax = 512
-  /// Values in a list.
   static let listMax = 256
   /// Members of a path below `data`.
   static let pathMembersMax = 16
 
   private static let keywords: Set<String> = ["true", "false", "null", "in"]
-  /// CEL keeps these for itself; they may be members, but names only in backticks.
+  /// CEL reserves these; they may be members, but names only in backticks.
   private static let reserved: Set<String> = [
     "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace",
     "return", "var", "void", "while",
@@ -62,7 +60,7 @@ struct ExpressionParser {
     return name.utf8.allSatisfy { (0x61...0x7A).contains($0 | 0x20) || (0x30...0x39).contains($0) || $0 == 0x5F }
   }
 
-  /// Whether a name can be written as it is; others are written in backticks.
+  /// Whether a name can be written plainly; others are written in backticks.
   static func isPlainName(_ name: String) -> Bool { isSelector(name) && !reserved.contains(name) }
 
   // MARK: Tokens

@@ -21,7 +21,7 @@ struct ExpressionToken: Equatable {
   /// One past the last byte.
   var end: Int
 
-  /// The token as an error message names it.
+  /// The token's name in an error message.
   var name: String {
     switch kind {
     case .identifier(let name), .quoted(let name): "'\(name.prefix(40))'"

@@ -1,7 +1,7 @@
 import Events
 
-/// The check at load: finds what would fail on every row, so that a typing error shows when the view is read and not as a count
-/// of errors.
+/// The check at load: finds faults that would fail on every row, so that a typing error shows when the view is read and
+/// not as a count of errors.
 package enum ExpressionTypes {
   /// The type of the whole expression.
   static func check(_ nodes: [ExpressionNode], text: String, scope: ExpressionScope) throws(ExpressionError) -> ColumnType {
@@ -99,7 +99,7 @@ package enum ExpressionTypes {
     }
   }
 
-  /// What CloudEvents says of an attribute's type; extensions may be a string, a boolean or an integer.
+  /// The type that CloudEvents gives an attribute; extensions may be a string, a boolean or an integer.
   package static func eventAttributeType(_ name: String) -> ColumnType {
     switch name {
     case "source", "type", "id", "subject", "specversion", "datacontenttype", "dataschema": .string

@@ -6,7 +6,6 @@
   import Darwin
 #endif
 
-/// memcmp.
 @inline(__always) func compareBytes(_ a: UnsafeRawPointer, _ b: UnsafeRawPointer, _ count: Int) -> Int32 { memcmp(a, b, count) }
 
 @inline(__always) package func bytesEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
@@ -14,7 +13,7 @@
 }
 
 extension StringMethod {
-  /// Whether the method holds of `text`, by bytes: UTF-8 is such that this is also by code points.
+  /// Whether the method holds for `text`, by bytes: with UTF-8 this is also by code points.
   func holds(_ text: UnsafeRawBufferPointer, _ part: UnsafeRawBufferPointer) -> Bool {
     guard part.count <= text.count else { return false }
     guard part.count > 0 else { return true }
@@ -28,8 +27,8 @@ extension StringMethod {
 
 /// Whether `part` occurs in `text`; both have bytes.
 ///
-/// A rolling hash chooses the places worth comparing, so that long, self-similar strings from a hostile device cost linear time.
-/// Source: R. Karp and M. Rabin 1987.
+/// A rolling hash chooses the positions worth comparing, so long, self-similar strings from a hostile device cost
+/// linear time. Source: R. Karp and M. Rabin 1987.
 private func occurs(_ part: UnsafeRawBufferPointer, in text: UnsafeRawBufferPointer) -> Bool {
   let count = part.count
   guard count <= text.count else { return false }

@@ -1,13 +1,13 @@
 import Events
 
-/// How two values lie to each other, as a small number so that a comparison is a look into a table of bits.
+/// The order of two values, as a small number so that a comparison is a look into a table of bits.
 package enum Order {
   package static let less: UInt8 = 0
   package static let equal: UInt8 = 1
   package static let greater: UInt8 = 2
   /// One of them is NaN.
   static let unordered: UInt8 = 3
-  /// Of kinds that have no common order: unequal.
+  /// The kinds have no common order: unequal.
   static let different: UInt8 = 4
   /// Null and null: equal, but without an order.
   static let bothNull: UInt8 = 5
@@ -111,7 +111,7 @@ struct ComparisonTable: Sendable {
     failure = op.isEquality ? bits(Order.failed) : bits(Order.failed, Order.different, Order.bothNull)
   }
 
-  /// 1 when the comparison holds, else 0; without a branch, since data of no pattern would miss it every other row.
+  /// 1 when the comparison holds, else 0; without a branch, since data without a pattern would mispredict it every other row.
   @inline(__always) func holds<T: Comparable>(_ a: T, _ b: T) -> UInt64 {
     let less: UInt64 = a < b ? 1 : 0
     let equal: UInt64 = a == b ? 1 : 0

@@ -25,14 +25,13 @@ public enum ResultValue: Sendable {
     }
   }
 
-  /// The JSON form as a string.
   public var json: String {
     var bytes: [UInt8] = []
     writeJSON(to: &bytes)
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  /// The value as a table or a CSV cell shows it, unquoted; empty for null and for doubles JSON cannot write.
+  /// The value in a table or a CSV cell, unquoted; empty for null and for doubles JSON cannot write.
   public var plainText: String {
     switch self {
     case .null: ""
@@ -45,7 +44,7 @@ public enum ResultValue: Sendable {
     }
   }
 
-  /// Where the kind comes when values of several kinds are sorted; the same as in `KeyCodec`.
+  /// The kind's rank when values of several kinds are sorted; the same as in `KeyCodec`.
   package var rank: Int {
     switch self {
     case .null: 0
@@ -102,7 +101,7 @@ extension ResultValue: Comparable {
     case (.int(let x), .double(let y)): y.isNaN || Order.of(x, y) == Order.less
     case (.double(let x), .int(let y)): Order.of(y, x) == Order.greater
     case (.time(let x), .time(let y)): x < y
-    // A comparison of UTF-8 is one of code points; Swift's own `<` would compare normalised forms.
+    // Comparing UTF-8 compares code points; Swift's own `<` would compare normalised forms.
     case (.string(let x), .string(let y)): x.utf8.lexicographicallyPrecedes(y.utf8)
     default: a.rank < b.rank
     }

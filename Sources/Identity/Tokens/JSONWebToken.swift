@@ -9,7 +9,6 @@
 
     /// `alg` as the token states it. It is never chosen by us, only compared with each key's algorithm.
     var algorithm: String
-    /// `kid`
     var keyID: UTF8Text?
     var claims: JSONObject
     /// The bytes that the signature covers: header, dot, payload, as they came.

@@ -34,7 +34,6 @@
 
     deinit { unknownKey.continuation.finish() }
 
-    /// Replaces all keys.
     public func replace(keys: KeySet) {
       state.withLock {
         $0.keys = keys
@@ -44,7 +43,6 @@
       changes.notify()
     }
 
-    /// Replaces all static tokens.
     public func replace(tokens: StaticTokens) {
       state.withLock { $0.tokens = tokens }
       changes.notify()

@@ -40,7 +40,6 @@ public protocol File: AnyObject, Sendable {
   func read(into bytes: UnsafeMutableRawBufferPointer, at position: Int) throws(IOFailure) -> Int
   /// Makes contents and size durable. After a failure, the state of everything written since the last success is unknown.
   func syncData() throws(IOFailure)
-  /// Sets the size.
   func truncate(to size: Int) throws(IOFailure)
   func size() throws(IOFailure) -> Int
   /// The open file's own mark, whichever file has its name by now.

@@ -19,7 +19,7 @@ extension LogError {
       "\(detail); `penstock log repair` shows what can be kept, and cuts the partition there when told to")
   }
 
-  /// The poison of a log whose files are not its own any more.
+  /// The error of a log whose files are no longer its own.
   static func gone(_ path: String, _ what: String, _ partition: PartitionID?) -> LogError {
     LogError(
       .poisoned, partition: partition,

@@ -131,7 +131,6 @@ struct LogFolder: Sendable {
     return false
   }
 
-  /// Takes the lock of the one writer.
   func takeLock() throws(LogError) -> any FileLock {
     do throws(IOFailure) {
       return try fileSystem.lock(paths.lock)

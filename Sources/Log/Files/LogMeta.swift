@@ -54,7 +54,6 @@ struct LogMeta: Hashable {
 ///  8  i64  floor; 0: none
 /// ```
 extension LogAges {
-  /// Byte of `meta`.
   static func position(partitions: Int) -> Int { FixedRecord.byteCount * (1 + partitions) }
 
   func encoded() -> [UInt8] {
@@ -104,7 +103,6 @@ struct PartitionNote: Hashable {
   /// A partition that was made by an earlier version.
   static let made = PartitionNote(start: .zero, end: .zero, active: .zero)
 
-  /// Byte of `meta`.
   static func position(_ partition: PartitionID) -> Int { FixedRecord.byteCount * (1 + partition.index) }
 
   func encoded(_ partition: PartitionID) -> [UInt8] {

@@ -1,6 +1,5 @@
 import Events
 
-/// The paths of the log's files.
 struct LogPaths: Sendable {
   /// `DIR/log`.
   let root: String
@@ -11,7 +10,6 @@ struct LogPaths: Sendable {
   func partition(_ partition: PartitionID) -> PartitionPaths { PartitionPaths(directory: directory(partition)) }
 }
 
-/// The paths of one partition's files.
 struct PartitionPaths: Sendable {
   let directory: String
 

@@ -1,7 +1,7 @@
 import Events
 import Synchronization
 
-/// A batch that waits to be written, and whom to tell.
+/// A batch that waits to be written, and its appender.
 struct PendingAppend: Sendable {
   /// Nil once the writer has taken it.
   var batch: ColumnBatch?
@@ -15,11 +15,11 @@ struct PendingAppend: Sendable {
   }
 }
 
-/// What waits for one partition's writer: bounded in bytes and batches, filled from any thread, emptied by the writer.
+/// The queue of one partition's writer: bounded in bytes and batches, filled from any thread, emptied by the writer.
 final class AppendQueue: Sendable {
   enum Offer {
     case taken
-    /// Taken, and nobody is on the way to fetch it: the caller schedules the writer.
+    /// Accepted, and the writer is not scheduled yet: the caller schedules it.
     case takenFirst
     case refused(LogError)
   }
@@ -29,7 +29,7 @@ final class AppendQueue: Sendable {
     var bytes = 0
     var isScheduled = false
     var refusal: LogError?
-    /// As `refusal`, until it is lifted.
+    /// A `refusal` that is lifted by `resume`.
     var suspension: LogError?
   }
 
@@ -63,8 +63,8 @@ final class AppendQueue: Sendable {
     }
   }
 
-  /// What is to be written next, in order: one batch at least if any waits, and as many as fit into `groupBytesMax`.
-  /// When none waits, the next `offer` asks for the writer anew.
+  /// The next batches to write, in order: at least one if any waits, and as many as fit into `groupBytesMax`. When none
+  /// waits, the next `offer` asks for the writer anew.
   func take(groupBytesMax: Int) -> [PendingAppend] {
     state.withLock { state in
       guard !state.waiting.isEmpty else {
@@ -91,18 +91,18 @@ final class AppendQueue: Sendable {
     }
   }
 
-  /// Refuses every later offer. What waits stays; the first refusal stands.
+  /// Refuses every later offer. Waiting batches stay; the first refusal stands.
   func close(_ refusal: LogError) {
     state.withLock { state in
       if state.refusal == nil { state.refusal = refusal }
     }
   }
 
-  /// Refuses offers until `resume`. What waits stays.
+  /// Refuses offers until `resume`. Waiting batches stay.
   func suspend(_ refusal: LogError) { state.withLock { $0.suspension = refusal } }
 
   func resume() { state.withLock { $0.suspension = nil } }
 
-  /// Why an offer would be refused now whatever waits.
+  /// The reason why an offer would be refused now, however little waits.
   var refusal: LogError? { state.withLock { $0.refusal ?? $0.suspension } }
 }

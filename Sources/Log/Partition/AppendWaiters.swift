@@ -1,7 +1,7 @@
 import Events
 import Synchronization
 
-/// Those who wait for a high watermark to pass: woken by the writers, who pay one atomic load when nobody waits.
+/// Callers that wait for a high watermark to pass: woken by the writers, who pay one atomic load when nobody waits.
 final class AppendWaiters: Sendable {
   private struct Waiter {
     var positions: OffsetVector
@@ -55,7 +55,7 @@ final class AppendWaiters: Sendable {
     for id in passed { resume(id) }
   }
 
-  /// Wakes all, and lets nobody wait any more.
+  /// Wakes all, and accepts no more waiters.
   func close() {
     let all = state.withLock { state in
       state.isClosed = true

@@ -22,7 +22,6 @@ package final class LogClock: Sendable {
 
   /// The result of `observe`.
   package struct Sighting {
-    /// Warnings for the operator.
     package var warnings: [String] = []
     /// The ages to store in `meta`, and then to give to `settle`; nil when nothing changes.
     package var ages: LogAges?

@@ -1,7 +1,7 @@
 import Dispatch
 
-/// Where a log's work runs: each partition's writer on a serial queue of its own, start-up on threads that may block. A test may run all of
-/// it on one thread, in an order of its choice.
+/// Runs a log's work: each partition's writer on a serial queue of its own, start-up on threads that may block. A test
+/// may run all of it on one thread, in an order of its choice.
 protocol LogScheduler: Sendable {
   func makeQueue(label: String) -> any SerialQueue
   /// Runs `body` for each of `0 ..< count`, in any order or at once, and returns when all have returned.
@@ -12,7 +12,7 @@ protocol LogScheduler: Sendable {
 protocol SerialQueue: Sendable {
   func async(_ work: @escaping @Sendable () -> Void)
   func async(after delay: Duration, _ work: @escaping @Sendable () -> Void)
-  /// As `async`, for work that a task waits for.
+  /// Runs work as `async` does, for work that a task waits for.
   func resume(_ work: @escaping @Sendable () -> Void)
   /// Traps unless called from work of this queue.
   func checkIsolated()

@@ -1,12 +1,13 @@
 import Events
 import Producers
 
-/// What keeps one partition's batches, below the writer that decides what is appended: the seam at which engines differ.
+/// Keeps one partition's batches. The writer above it decides which are appended; engines differ below this protocol.
 ///
-/// Its partition's writer alone calls it, one call at a time and on a thread of the writer's own, which a call may block. Offsets and append
-/// times stand in the batches' headers: batches come dense, all of a group with one append time, which no other group has.
+/// Its partition's writer alone calls it, one call at a time and on a thread of the writer's own, which a call may block. Offsets
+/// and append times stand in the batches' headers: batches come dense, all of a group with one append time, which no other group
+/// has.
 package protocol PartitionStore: AnyObject {
-  /// What is kept, for any thread to read.
+  /// Reads the stored batches, on any thread.
   var reader: any PartitionReader { get }
 
   // MARK: appending
@@ -29,7 +30,7 @@ package protocol PartitionStore: AnyObject {
   func publish(_ batches: [ColumnBatch], isDurable: Bool)
 
   /// After `append` has failed for want of room: takes back what it may have left, durably.
-  /// - Returns: What the batches that are left say of their senders.
+  /// - Returns: The producer state according to the remaining batches.
   func takeBack() throws(LogError) -> ProducerState
 
   // MARK: opening and closing
@@ -37,7 +38,8 @@ package protocol PartitionStore: AnyObject {
   /// Keeps in mind that the partition is there.
   func noteOpened() throws(LogError)
 
-  /// What is not as this store made it, so that what it is given next would not be found again; nil where all is.
+  /// A difference between the stored files and this store's own writes, after which new batches would not be found again; nil
+  /// where there is none.
   func problem() -> LogError?
 
   /// Keeps in mind how far it reaches. Everything was synced before, and nothing follows.
@@ -45,7 +47,8 @@ package protocol PartitionStore: AnyObject {
 
   // MARK: snapshots and retention
 
-  /// Keeps the state of all senders as of the end, so that opening need not read what lies before. Everything was published before.
+  /// Keeps the state of all senders as of the end, so that opening need not read what lies before. Everything was published
+  /// before.
   func roll(_ producers: ProducerState, lastAppendTime: Timestamp) throws(StoreFailure)
 
   /// Whether a roll is due so that the oldest event since the last one can be removed by its age.
@@ -70,8 +73,8 @@ package protocol PartitionReader: AnyObject, Sendable {
   /// Pieces that are removed whole, one at least, and their bytes.
   var size: (pieces: Int, bytes: Int) { get }
 
-  /// Whole batches from the one that holds `start` on, in order and without a gap, one at least, and as many as fit into `bytesMax`; none
-  /// from `end` on.
+  /// Whole batches from the one that holds `start` on, in order and without a gap, one at least, and as many as fit into
+  /// `bytesMax`; none from `end` on.
   /// - Parameters:
   ///   - start: Kept when last looked at, and below `end`.
   ///   - end: A batch ends there.
@@ -82,11 +85,11 @@ package protocol PartitionReader: AnyObject, Sendable {
   nonisolated(nonsending) func firstOffset(atOrAfter time: Timestamp) async throws(LogError) -> Offset?
 }
 
-/// Why a group or a roll did not come about.
+/// The reason why a group or a roll failed.
 package enum StoreFailure: Error {
   /// There is no room. Nothing that was acknowledged is touched, and what was written can be taken back.
   case full(LogError)
-  /// What is kept is unknown until the partition is opened anew.
+  /// The stored bytes are unknown until the partition is opened anew.
   case fatal(LogError)
 }
 
@@ -95,7 +98,7 @@ package struct OpenedStore {
   package var store: any PartitionStore
   /// The offset after the last batch.
   package var end: Offset
-  /// Of the last group, as far as it is known; 0 where there was none.
+  /// The append time of the last group, as far as it is known; 0 where there was none.
   package var lastAppendTime: Timestamp
   package var producers: ProducerState
 

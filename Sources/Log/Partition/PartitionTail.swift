@@ -1,8 +1,8 @@
 import Events
 import Synchronization
 
-/// What readers see of a partition: everything below the high watermark, the latest batches from memory. The writer raises it, any thread
-/// reads it.
+/// The part of a partition that readers see: all batches below the high watermark, the latest from memory. The writer
+/// raises the high watermark; any thread reads.
 final class PartitionTail: Sendable {
   private struct State {
     var highWatermark: Offset

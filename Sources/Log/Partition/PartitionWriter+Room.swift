@@ -1,13 +1,14 @@
 import Events
 
-/// When the disk is full, or as full as the reserve lets it become.
+/// Handles a disk that is full, or as full as the reserve lets it become.
 extension PartitionWriter {
-  /// Asked for before appends are taken again, so that the first of them does not find the disk full at once.
+  /// The room that must be there before appends are accepted again, so that the first of them does not find the disk full at
+  /// once.
   static let roomBytes = 1 << 20
 
   /// Refuses appends with `.diskFull` until there is room.
-  /// - Parameter cause: What found that there is none.
-  /// - Returns: What to tell those who wait.
+  /// - Parameter cause: The error by which the lack of room was found.
+  /// - Returns: The error for the waiting appenders.
   func suspend(_ cause: LogError) -> LogError {
     let error = LogError(
       .diskFull, partition: partition, place: cause.place,

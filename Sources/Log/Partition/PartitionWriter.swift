@@ -2,18 +2,18 @@ import Events
 import Logging
 import Producers
 
-/// The one who decides for a partition: takes all that waits, leaves duplicates out, gives the rest offsets, has the store append and sync
-/// it once, shows it to readers and acknowledges it.
+/// The one who decides for a partition: takes all that waits, leaves duplicates out, gives the rest offsets, has the store append
+/// and sync it once, shows it to readers and acknowledges it.
 ///
-/// Lives on a serial queue of its own, which the store's calls block, never holding a lock meanwhile. After any failure of an append or
-/// sync it acknowledges nothing more: what is kept is unknown until the partition is opened anew. But for one: an append that
-/// finds no room is taken back, and the writer goes on once there is room (PartitionWriter+Room.swift).
+/// Lives on a serial queue of its own, which the store's calls block, never holding a lock meanwhile. After any failure of an
+/// append or sync it acknowledges nothing more: what is kept is unknown until the partition is opened anew. But for one: an
+/// append that finds no room is taken back, and the writer goes on once there is room (PartitionWriter+Room.swift).
 ///
 /// Holds at every step: written ≤ `nextOffset`; high watermark ≤ written; each batch's rows = appended + duplicates + fenced.
 actor PartitionWriter {
   /// Batches written and synced together.
   private struct Group {
-    /// One time for all of them, and no other group's: by it recovery tells a group's batches from the next one's.
+    /// One time for all of them, which no other group has: by it recovery tells a group's batches from the next one's.
     var appendTime = Timestamp(nanoseconds: 0)
     var placed: [ColumnBatch] = []
     var bytes = 0
@@ -73,12 +73,12 @@ actor PartitionWriter {
     producers = opened.producers
   }
 
-  /// Sees to it that what waits in the queue is written soon. Cheap; any thread.
+  /// Schedules the writing of waiting batches. Cheap; any thread may call it.
   nonisolated func schedule() {
     executor.async { self.assumeIsolated { $0.drain() } }
   }
 
-  /// Writes one group, and comes back for the next behind whatever else waits for this writer.
+  /// Writes one group, and schedules the next after other work that waits for this writer.
   private func drain() {
     let group = queue.take(groupBytesMax: configuration.groupBytesMax)
     guard !group.isEmpty else { return }
@@ -92,7 +92,7 @@ actor PartitionWriter {
     return sources.compactMap { source in producers.position(of: source).map { (source, $0) } }
   }
 
-  /// Writes all that waits, syncs, and writes the marker durably. The queue is closed before.
+  /// Writes all waiting batches, syncs, and writes the marker durably. The queue is closed before.
   func close() {
     while case let group = queue.take(groupBytesMax: configuration.groupBytesMax), !group.isEmpty { append(group) }
     isClosed = true
@@ -127,7 +127,7 @@ actor PartitionWriter {
           try roll()
           group.appendTime = nextAppendTime()
         }
-        // Taken out of the array, so that placing it patches its bytes and not a copy of them.
+        // Taken out of the array, so that patching its bytes copies nothing.
         guard let batch = pending[next].batch.take() else { preconditionFailure("a batch is appended once") }
         admit(batch, pending[next].completion, into: &group)
         next += 1
@@ -141,8 +141,8 @@ actor PartitionWriter {
     }
   }
 
-  /// After a group or a roll has failed: cuts off what was written if that is safe, and poisons the partition if not.
-  /// - Returns: What to tell those who wait.
+  /// After a failed group or roll: cuts off the written bytes if that is safe, and poisons the partition if not.
+  /// - Returns: The error for the waiting appenders.
   func giveUp(_ failure: StoreFailure, isGroupBegun: Bool) -> LogError {
     let cause: LogError
     switch failure {
@@ -173,7 +173,7 @@ actor PartitionWriter {
     return lastAppendTime
   }
 
-  /// Gives a batch its place behind the group's others, without the rows that are in the log already.
+  /// Gives a batch its offsets after the group's others, without the rows that are in the log already.
   private func admit(
     _ batch: consuming ColumnBatch, _ completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void,
     into group: inout Group
@@ -228,8 +228,8 @@ actor PartitionWriter {
     group.outcomes.append((completion, receipt))
   }
 
-  /// Writes and syncs a group, shows it to readers, acknowledges it, and empties it.
-  /// On failure the group is left as it is: none of it is acknowledged.
+  /// Writes and syncs a group, shows it to readers, acknowledges it, and empties it. After a failure the group is
+  /// unchanged: none of it is acknowledged.
   private func commit(_ group: inout Group) throws(StoreFailure) {
     if !group.placed.isEmpty {
       assert(group.isDense(from: written, to: nextOffset), "offsets are dense")
@@ -327,7 +327,7 @@ actor PartitionWriter {
     return try store.removeSurplus(rule)
   }
 
-  /// The partition has been opened: from now on it is known to be there.
+  /// The partition has been opened: its note says from now on that it exists.
   func noteOpened() {
     do throws(LogError) { try store.noteOpened() } catch { lose(error) }
   }
@@ -338,7 +338,7 @@ actor PartitionWriter {
     lose(problem)
   }
 
-  /// Takes no more appends: what is acknowledged would not be found again.
+  /// Accepts no more appends: acknowledged events would not be found again.
   func lose(_ error: LogError) {
     guard poison == nil, !isClosed else { return }
     poison(with: error)
@@ -361,8 +361,8 @@ actor PartitionWriter {
     logger.critical("partition takes no more appends", metadata: place("failure", cause))
   }
 
-  /// What waits behind a batch that failed fails too, once the queue takes no more: a later batch of a source must not be written where an
-  /// earlier one was not, or the earlier one, sent again, would pass for a duplicate.
+  /// Batches behind a failed one fail too, once the queue accepts no more: a later batch of a source must not be
+  /// written where an earlier one was not, or the earlier one, sent again, would pass for a duplicate.
   func failWaiting(_ error: LogError) {
     while case let rest = queue.take(groupBytesMax: configuration.groupBytesMax), !rest.isEmpty {
       for append in rest { append.completion(.failure(error)) }

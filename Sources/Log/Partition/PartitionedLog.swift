@@ -2,16 +2,16 @@ import Events
 import Logging
 import Synchronization
 
-/// A log of partitions with a writer each, whatever keeps their bytes: all of `EventLog` that engines share, and of `LogAdministration`
-/// what is not the engine's own.
+/// A log of partitions with a writer each, whatever keeps their bytes: all of `EventLog` that engines share, and of
+/// `LogAdministration` what is not the engine's own.
 public protocol PartitionedLog: EventLog, LogAdministration {
   var partitions: LogPartitions { get }
 }
 
-/// The partitions of a log, and what their writers share. A damaged one does not keep the others from opening: it answers with its error,
-/// and `status` lists it.
+/// The partitions of a log, and what their writers share. A damaged one does not keep the others from opening: it answers with
+/// its error, and `status` lists it.
 public struct LogPartitions: Sendable {
-  /// What the partitions of one log share.
+  /// The objects that a log's partitions share.
   package struct Shared: Sendable {
     let configuration: LogConfiguration
     let clock: LogClock
@@ -69,7 +69,7 @@ public struct LogPartitions: Sendable {
   }
 
   var count: Int { all.count }
-  /// Those that have opened.
+  /// The partitions that have opened.
   var open: [OpenPartition] { all.compactMap { if case .success(let open) = $0 { open } else { nil } } }
 
   func partition(_ partition: PartitionID) throws(LogError) -> OpenPartition {
@@ -161,9 +161,9 @@ extension PartitionedLog {
 
   public func status() -> [PartitionStatus] { partitions.status }
 
-  /// Removes whole segments that are too old or too many, as `retention` says, from each partition's front: never the active one, never
-  /// one with events that `hold` keeps. An active segment that was begun longer than `retention.age` ago is sealed first, so that its
-  /// events' time comes too: an event stays for `age` at least, and for about twice that at most.
+  /// Removes whole segments that are too old or too many for `retention`, from each partition's front: never the active
+  /// one, never one with events that `hold` keeps. An active segment that was begun longer than `retention.age` ago is
+  /// sealed first, so that it can go later: an event stays for `age` at least, and for about twice that at most.
   @discardableResult
   public func enforceRetention(_ hold: RetentionHold) async throws(LogError) -> Int {
     let shared = partitions.shared

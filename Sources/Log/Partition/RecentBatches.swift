@@ -23,7 +23,7 @@ struct RecentBatches {
     batches.removeFirst(surplus)
   }
 
-  /// The batches from the one that holds `start` on, as many as fit into `bytesMax`, one at least; nil when it is not here.
+  /// The batches from the one that holds `start` on, as many as fit into `bytesMax`, at least one; nil when it is not here.
   func batches(from start: Offset, bytesMax: Int) -> [ColumnBatch]? {
     guard let first = batches.first, first.baseOffset <= start, let begin = batches.lastIndex(where: { $0.baseOffset <= start }),
       start < batches[begin].endOffset

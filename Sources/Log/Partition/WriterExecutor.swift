@@ -1,4 +1,4 @@
-/// A partition writer's own serial queue: its thread may block in writes and syncs without holding up anyone else's.
+/// A partition writer's own serial queue: its thread may block in writes and syncs without holding up others.
 final class WriterExecutor: SerialExecutor {
   private let queue: any SerialQueue
 
@@ -11,7 +11,7 @@ final class WriterExecutor: SerialExecutor {
 
   func checkIsolated() { queue.checkIsolated() }
 
-  /// Runs `work` behind all that is queued. Cheaper than a task: one block.
+  /// Runs `work` after all queued work. Cheaper than a task: one block.
   func async(_ work: @escaping @Sendable () -> Void) { queue.async(work) }
 
   func async(after delay: Duration, _ work: @escaping @Sendable () -> Void) { queue.async(after: delay, work) }

@@ -32,7 +32,6 @@ struct PartitionFiles: Sendable {
     }
   }
 
-  /// The partition's note in `meta`.
   func note() throws(LogError) -> PartitionNote.State {
     PartitionNote.state(parsing: try placing(partition) { () throws(IOFailure) in try storedNote() }, partition: partition)
   }
@@ -79,7 +78,7 @@ struct PartitionFiles: Sendable {
       guard let marker, marker.highWatermark > .zero else { return nil }
       throw .corrupt(partition, "no segment is there, where offsets below \(marker.highWatermark) were durable")
     }
-    // One older than the first kept is what a power loss after retention leaves.
+    // A power loss after retention leaves a marker older than the first kept segment.
     if let marker, marker.segment >= first, !bases.contains(marker.segment) {
       throw .corrupt(partition, segment: marker.segment, "the segment is missing, where \(marker.position) bytes were durable")
     }

@@ -2,17 +2,17 @@ import Events
 import Logging
 import Producers
 
-/// Opens one partition for writing: finds what is durable, cuts what never was, refuses what is damaged, and rebuilds the
-/// producer state.
+/// Opens one partition for writing: finds its durable end, cuts an unacknowledged tail, refuses damage, and rebuilds
+/// the producer state.
 ///
-/// Reads the active segment, and of the sealed ones only the first 64 bytes of their indexes; more only if the producer snapshot
-/// of the active segment, or an index, is missing or damaged.
+/// Reads the active segment, and only the first 64 bytes of the sealed segments' indexes; more only if the producer
+/// snapshot of the active segment, or an index, is missing or damaged.
 struct PartitionRecovery {
   /// A partition ready for its writer and readers.
   struct Recovered {
     var sealed: [SegmentSummary]
     var active: SparseIndex
-    /// When the active segment's first batch was appended; nil while it is empty.
+    /// The time when the active segment's first batch was appended; nil while it is empty.
     var activeSince: Timestamp?
     var activeFile: any File
     var markerFile: any File
@@ -89,7 +89,7 @@ struct PartitionRecovery {
       lastAppendTime: max(producers.lastAppendTime, sealed.last?.lastAppendTime ?? producers.lastAppendTime), report: report)
   }
 
-  /// The names in the partition's folder, which is made where there is none yet.
+  /// The names in the partition's folder, which is created if it is missing.
   private func names(_ note: PartitionNote.State) throws(LogError) -> [String] {
     do throws(IOFailure) {
       if note == .none { _ = try fileSystem.createDirectory(paths.directory) }
@@ -101,7 +101,7 @@ struct PartitionRecovery {
     }
   }
 
-  /// Files that were being made when the process died.
+  /// Removes unfinished files of a process that died.
   private func removeLeftovers(_ names: [String]) throws(LogError) {
     for name in names where name.hasSuffix(temporarySuffix) {
       try placing(partition) { () throws(IOFailure) in try fileSystem.remove("\(paths.directory)/\(name)") }
@@ -133,8 +133,8 @@ struct PartitionRecovery {
     }
   }
 
-  /// Writes bytes beyond the marker once more, and syncs them. They may be only in the kernel's memory, even marked clean after a
-  /// sync that failed; read back whole they would count as durable, and go with the next power loss.
+  /// Writes bytes beyond the marker once more, and syncs them. They may be only in the kernel's memory, even marked
+  /// clean after a failed sync; read back whole they would count as durable, and go with the next power loss.
   private func makeDurable(_ file: any File, from start: Int, to end: Int, base: Offset) throws(LogError) {
     guard start < end else { return }
     try placing(partition, base) { () throws(IOFailure) in
@@ -149,8 +149,8 @@ struct PartitionRecovery {
     }
   }
 
-  /// Written and synced before the first append, so that a power loss finds the sync policy of the writer, whatever else it
-  /// finds.
+  /// Written and synced before the first append, so that start-up after a power loss finds the writer's sync policy in
+  /// any case.
   private func writeMarker(_ active: SparseIndex, isNew: Bool) throws(LogError) -> any File {
     let marker = HighWatermarkMarker(
       highWatermark: active.end, segment: active.base, position: active.segmentBytes, isRelaxed: configuration.sync != .always)

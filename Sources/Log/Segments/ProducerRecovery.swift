@@ -17,7 +17,6 @@ struct ProducerRecovery {
     producers = empty
   }
 
-  /// Takes the next batch of the log.
   mutating func take(_ batch: ColumnBatch) {
     lastAppendTime = max(lastAppendTime, batch.header.appendTime)
     producers.replay(batch, at: lastAppendTime)
@@ -39,14 +38,15 @@ struct ProducerRecovery {
     try scan(sealed, from: from, to: activeBase)
   }
 
-  /// - Parameter segments: Their bases. A snapshot that no segment begins behind is of one that was never begun, or is gone.
-  /// - Returns: The base of the latest whole snapshot; nil when there is none.
+  /// - Parameter segments: The segments' base offsets. A snapshot at which no segment begins belongs to one that was never begun,
+  ///   or is gone.
+  /// - Returns: The base offset of the latest whole snapshot; nil when there is none.
   private mutating func restoreSnapshot(_ names: [String], of segments: Set<Offset>, _ activeBase: Offset) throws(LogError)
     -> Offset?
   {
     let (fileSystem, paths, partition) = (files.fileSystem, files.paths, files.partition)
     for base in files.bases(names, suffix: ".producers").reversed() {
-      // One beyond the active segment would be taken for that of a segment begun there later.
+      // A snapshot beyond the active segment would be taken for that of a segment begun there later.
       if base > activeBase {
         try placing(partition, base) { () throws(IOFailure) in try fileSystem.remove(paths.producers(base)) }
       }

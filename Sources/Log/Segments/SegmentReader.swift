@@ -4,12 +4,12 @@ import Synchronization
 /// A partition's segments for its readers: a list that does not change under them. The store extends it, any thread reads it.
 final class SegmentReader: PartitionReader {
   private struct State {
-    /// Ascending, each ending where the next begins, the last where `active` begins.
+    /// Ascending; each ends where the next begins, the last where `active` begins.
     var sealed: [SegmentSummary]
     /// As far as batches were published.
     var active: SparseIndex
     var activeFile: any File
-    /// Where the last reads ended, so that the next finds its place without searching; oldest first.
+    /// The ends of the last reads, so that the next read continues without searching; oldest first.
     var cursors: [ReadCursor] = []
 
     var start: Offset { sealed.first?.base ?? active.base }
@@ -146,7 +146,7 @@ final class SegmentReader: PartitionReader {
     }
   }
 
-  /// Reads batches from a place known to be the begin of one. Whatever does not check is corrupt: all of it was durable.
+  /// Reads batches from a position where one begins. Any fault is corruption: all of it was durable.
   private func read(
     _ file: any File, segment: Offset, from offset: Offset, at position: Int, limit: Int, start: Offset, end: Offset,
     bytesMax: Int

@@ -4,7 +4,6 @@ import Events
 enum SegmentScan {
   /// The end of a scan, and its reason.
   struct Stop: Equatable {
-    /// The segment's base offset.
     var segment: Offset
     /// The end of the last whole batch.
     var position: Int

@@ -3,7 +3,7 @@ import Events
 /// Looks whether the files at the partition's paths are the ones it writes: an open file goes on taking writes after its folder
 /// was removed, renamed or put back from a copy, and all of them are lost.
 extension SegmentStore {
-  /// Sealed segments that one look takes in; the next goes on behind.
+  /// The sealed segments that one look checks; the next look goes on after them.
   static let sealedPerLook = 64
 
   /// The first file that is not as this store made it, as an error; nil when all are.
@@ -15,7 +15,7 @@ extension SegmentStore {
         guard own.isSameFile(as: now) else {
           return .gone(file.path, now == nil ? "is gone" : "is another file", partition)
         }
-        // Its end lies beyond while a write is being cut off, never before.
+        // The file's end lies beyond while a write is being cut off, never before.
         if own.size < bytes { return .gone(file.path, "was cut to \(own.size) bytes of \(bytes)", partition) }
       }
       let sealed = segments.all.dropLast()

@@ -16,7 +16,7 @@ final class SegmentStore: PartitionStore {
     let metaFile: any File
   }
 
-  /// Batches below this are gathered, so that a group of small ones is one write.
+  /// Smaller batches are gathered, so that a group of them is one write.
   private static let gatheredBytesMax = 256 << 10
   private static let stagingBytesMax = 1 << 20
 
@@ -28,11 +28,11 @@ final class SegmentStore: PartitionStore {
   let markerFile: any File
   /// As it stands in `meta`; nil when it is not known to.
   private var note: PartitionNote?
-  /// Which sealed segments are looked at next.
+  /// The next sealed segment to check.
   var nextLook = 0
   /// Bytes written to the active segment.
   private(set) var position: Int
-  /// When its first batch was appended; nil while it is empty.
+  /// The time when its first batch was appended; nil while it is empty.
   private var activeSince: Timestamp?
   private var staging: [UInt8] = []
   private var isMarkerFailing = false
@@ -81,7 +81,7 @@ final class SegmentStore: PartitionStore {
       : .fatal(LogError(failure, partition: partition, segment: segment))
   }
 
-  /// Writes batches behind the active segment's last: large ones from where they are, small ones gathered.
+  /// Writes batches after the active segment's last: large ones from their own memory, small ones gathered.
   /// - Returns: Where they end.
   private func write(_ batches: [ColumnBatch]) throws(IOFailure) -> Int {
     var at = position
@@ -127,8 +127,8 @@ final class SegmentStore: PartitionStore {
 
   /// Cuts off the bytes that a failed write left behind the last acknowledged batch. Safe, for nobody was told of them: the cut
   /// is synced before anything else is written, so that no remains of them can come back among later ones.
-  /// - Returns: The producer state without them, from disk: in memory it has taken in what was to be written.
-  /// - Throws: When that fails too; what is on disk is then unknown.
+  /// - Returns: The producer state without them, from disk: the one in memory includes the batches that were to be written.
+  /// - Throws: When that fails too; the content of the disk is then unknown.
   func takeBack() throws(LogError) -> ProducerState {
     let (file, end, base) = (activeFile, position, segments.activeBase)
     try placing(partition, base) { () throws(IOFailure) in
@@ -154,7 +154,7 @@ final class SegmentStore: PartitionStore {
     precondition(segments.active.bytes == position, "all that was written is published before a roll")
     let file: any File
     do throws(IOFailure) {
-      // Both are made anew whole when the roll is tried again.
+      // Both are written anew when the roll is retried.
       try writeSnapshot(producers, base, lastAppendTime)
       file = try files.fileSystem.open(files.paths.segment(base), .create)
     } catch {
@@ -169,7 +169,7 @@ final class SegmentStore: PartitionStore {
     activeSince = nil
     writeMarker()
     do throws(LogError) {
-      // So that after a power loss, too, it is known that this segment was begun.
+      // After this, a power loss cannot hide that the segment was begun.
       try syncMarker()
       try writeNote(start: segments.startOffset, end: base)
     } catch {
@@ -215,7 +215,7 @@ final class SegmentStore: PartitionStore {
     var removed = 0
     while try hasSurplus(rule) {
       let oldest = segments.all[0]
-      // First: a segment that is missing beyond what the note says would be one that was lost.
+      // The note goes first: a missing segment that the note does not allow for counts as lost.
       try writeNote(start: oldest.end, end: segments.activeBase)
       segments.removeFirst()
       shared.metrics.segments.decrement()
@@ -223,7 +223,7 @@ final class SegmentStore: PartitionStore {
       do throws(LogError) {
         try files.removeSegment(oldest.base)
       } catch {
-        // A later one must not go before it: the next start would find a hole.
+        // A later segment must not go before it: the next start would find a hole.
         removalFailure = error
         throw error
       }
@@ -272,7 +272,7 @@ final class SegmentStore: PartitionStore {
     try placing(partition) { () throws(IOFailure) in try files.fileSystem.list(files.paths.directory) }
   }
 
-  /// Writes what `meta` is to know of the partition, and syncs it.
+  /// Writes the partition's note into `meta`, and syncs it.
   /// - Parameter end: Durable.
   private func writeNote(start: Offset, end: Offset) throws(LogError) {
     let wanted = PartitionNote(start: start, end: end, active: segments.activeBase)

@@ -13,7 +13,6 @@ enum ScanEnd: Equatable {
 struct SegmentTail {
   let file: any File
   let partition: PartitionID
-  /// The file's size.
   let size: Int
   /// Bytes known to be durable; nil when the marker cannot be read.
   let durableBytes: Int?

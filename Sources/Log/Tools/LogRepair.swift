@@ -22,7 +22,6 @@ public struct RepairPlan: Sendable, Hashable {
 
   public let partition: PartitionID
   public let side: Side
-  /// The reasons for the repair, in order.
   public let reasons: [LogFinding]
   /// The kept offsets are `startOffset ..< endOffset`.
   public let startOffset: Offset

@@ -3,7 +3,6 @@ import Events
 /// A batch and its position in the log's files.
 public struct StoredBatch: Sendable {
   public let batch: ColumnBatch
-  /// The base offset of its segment.
   public let segment: Offset
   /// The position of its first byte in the segment.
   public let position: Int

@@ -13,7 +13,6 @@ public struct ConsulAgentSelf: Sendable, Hashable, Decodable {
 
   public var datacenter: String { facts.Datacenter }
   public var node: String { facts.NodeName }
-  /// The agent's version, as `1.8.7`.
   public var version: String { facts.Version }
 }
 

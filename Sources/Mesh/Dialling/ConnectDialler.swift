@@ -149,7 +149,6 @@
     /// The serial number of the certificate shown now; nil before the first.
     public var certificateSerial: String? { identity.current?.serial }
 
-    /// Connections open now.
     public var openCount: Int { state.withLock { $0.open.count } }
 
     /// Whether the mesh allows this service to be dialled, by its last answer.

@@ -1,10 +1,10 @@
 /// Reads raw events page by page from `GET /v1/events`.
 ///
-/// Asks with `follow=true` where it is to go on: the service then gives a cursor with every page, so that the next request begins
-/// where this one ended.
+/// It asks with `follow=true` if it is to follow: the service then gives a cursor with every page, so that the next
+/// request begins where this one ended.
 struct EventPages {
   static let pageEvents = 1000
-  /// Pause before asking again where there was nothing new.
+  /// The pause before asking again when there was nothing new.
   static let pollInterval = Duration.milliseconds(250)
 
   private let client: ServiceClient

@@ -1,9 +1,9 @@
 extension ServiceClient {
-  /// Sends what changes something, or takes its time, and returns the answer.
+  /// Sends a request that changes something, or takes time, and returns the answer.
   /// - Parameters:
   ///   - path: Segments below the base; each is percent-encoded.
-  ///   - timeout: Of the whole exchange.
-  /// - Throws: `CommandFailure` that says what to do.
+  ///   - timeout: The timeout of the whole exchange.
+  /// - Throws: `CommandFailure` with advice.
   func send(
     _ method: String, _ path: [String], query: [(name: String, value: String)] = [], body: String? = nil,
     contentType: String = "application/json", timeout: Duration = .seconds(60)
@@ -22,7 +22,7 @@ extension ServiceClient {
 }
 
 extension RawJSON {
-  /// An object's text, for a request's body.
+  /// The text of an object, for a request's body.
   static func body(_ members: [(name: String, value: RawJSON?)]) -> String {
     RawJSON.object(members.compactMap { name, value in value.map { Member(name: name, value: $0) } }).text
   }

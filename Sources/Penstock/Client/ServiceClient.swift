@@ -1,9 +1,9 @@
 import Events
 import HTTPClient
 
-/// Asks a Penstock service over HTTP and says, where it fails, what to do.
+/// Asks a Penstock service over HTTP; its errors give advice.
 struct ServiceClient: Sendable {
-  /// A larger answer is refused. The services page theirs far below.
+  /// A larger answer is refused. The services' pages are far smaller.
   static let answerBytesMax = 256 << 20
 
   /// Asks, and returns what came, whatever its status.
@@ -36,7 +36,7 @@ struct ServiceClient: Sendable {
   /// - Parameters:
   ///   - path: Segments below the base; each is percent-encoded.
   ///   - query: Names and values; percent-encoded.
-  /// - Throws: `CommandFailure` that says what to do.
+  /// - Throws: `CommandFailure` with advice.
   func get(_ path: [String], query: [(name: String, value: String)] = []) async throws -> RawJSON {
     let answer = try await answer(to: question(path, query))
     guard answer.status == 200 else { throw problem(answer) }
@@ -56,7 +56,7 @@ struct ServiceClient: Sendable {
     return exchange
   }
 
-  /// What came, whatever its status.
+  /// The answer, whatever its status.
   func answer(to question: HTTPExchange) async throws -> ClientAnswer {
     do throws(ClientFailure) {
       return try await transport(question)
@@ -83,7 +83,7 @@ struct ServiceClient: Sendable {
     }
   }
 
-  /// Says what an RFC 9457 answer says, and its code.
+  /// The failure for an RFC 9457 answer, with its detail and code.
   func problem(_ answer: ClientAnswer) -> CommandFailure {
     guard let problem = try? RawJSON(parsing: answer.body.readableBytesView),
       let detail = (problem["detail"] ?? problem["title"])?.string

@@ -23,7 +23,7 @@ struct ViewPages {
         guard let name = column["name"]?.string else { throw CommandFailure("the answer has a column without a name") }
         types.append((name, column["type"]?.string ?? ""))
       }
-      // Whichever of the row's own members the columns don't list come first, as the rows have them.
+      // Members of a row that the columns don't list come first, in the rows' order.
       let known = Set(types.map(\.name))
       if case .object(let members)? = rows.first {
         let unlisted = members.map(\.name).filter { !known.contains($0) }
@@ -60,16 +60,16 @@ struct ViewPages {
   private let query: [(name: String, value: String)]
   private let limit: Int?
   private var isStarted = false
-  /// Where the next page begins; nil at the end.
+  /// The cursor of the next page; nil at the end.
   private(set) var cursor: String?
-  /// Rows given so far.
+  /// The number of rows given so far.
   private(set) var count = 0
   private(set) var generation: String?
   /// The offset vector of the first page and of the latest.
   private(set) var firstAsOf: String?
   private(set) var asOf: String?
 
-  /// - Parameter limit: Rows at most, over all pages; nil for all.
+  /// - Parameter limit: The most rows, over all pages; nil for all.
   init(client: ServiceClient, view: String, query: [(name: String, value: String)], limit: Int?) {
     self.client = client
     self.view = view
@@ -79,7 +79,7 @@ struct ViewPages {
 
   var hasMore: Bool { cursor != nil }
 
-  /// Nil after the last page, or once the limit is reached. The first page always comes, if without rows.
+  /// The next page. Nil after the last one, or once the limit is reached. The first page always comes, even without rows.
   mutating func next() async throws -> Page? {
     guard !isStarted || (cursor != nil && count < limit ?? .max) else { return nil }
     var query = query
@@ -98,7 +98,6 @@ struct ViewPages {
     return page
   }
 
-  /// The first page, and all pages' rows.
   mutating func all() async throws -> (first: Page, rows: [RawJSON]) {
     guard let first = try await next() else { preconditionFailure("the first page always comes") }
     var rows = first.rows

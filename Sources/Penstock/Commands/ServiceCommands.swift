@@ -21,7 +21,6 @@ struct ComputeCommand: AsyncParsableCommand {
   func run() async throws { try await options.run(.compute) }
 }
 
-/// The flags of the commands that run one service.
 struct ServiceRunOptions: ParsableArguments {
   static let discussion = """
     Prints `listening NAME ADDRESS:PORT` on standard error once it accepts connections. SIGTERM or SIGINT drains: stop accepting, finish, \

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Where the local Consul agent answers.
+/// The address of the local Consul agent.
 enum AgentAddress: Sendable, Hashable {
   case port(ListenAddress)
   /// A Unix socket, which file permissions guard.
@@ -15,7 +15,7 @@ enum AgentAddress: Sendable, Hashable {
       return
     }
     let path = String(text.dropFirst(scheme.count))
-    // What a socket's address holds.
+    // The length that a socket's address can hold.
     guard path.hasPrefix("/"), (2...107).contains(path.utf8.count) else { return nil }
     self = .socket(path)
   }

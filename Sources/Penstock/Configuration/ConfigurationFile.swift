@@ -2,7 +2,7 @@ import Yams
 
 /// The texts of a YAML file, each with its line.
 struct ConfigurationFile {
-  /// A file larger than this is not read.
+  /// A larger file is not read.
   static let bytesMax = 1 << 20
 
   private(set) var texts: [String: SettingText] = [:]
@@ -14,7 +14,7 @@ struct ConfigurationFile {
 
   /// - Parameters:
   ///   - yaml: The file's content.
-  ///   - path: Named in messages only.
+  ///   - path: The file's path, for messages only.
   init(yaml: String, path: String, declarations: [SettingDeclaration]) {
     self.path = path
     known = Set(declarations.map(\.name))
@@ -103,11 +103,11 @@ private func sectionNames(of key: String) -> [String] {
   return (1..<max(parts.count, 1)).map { parts[..<$0].joined(separator: ".") }
 }
 
-/// "unknown key X", and the nearest known one where it is near enough to be meant.
+/// "unknown key X", and the nearest known key if it is near enough.
 func unknownKey(_ name: String, among known: some Sequence<String>) -> String {
   let last = name.split(separator: ".").last.map(String.init) ?? name
   let ranked = known.map { candidate -> (rank: Int, distance: Int, name: String) in
-    // A key in the wrong section is nearer than its letters say.
+    // A key in the wrong section is nearer than its letters suggest.
     let isMisplaced = candidate.split(separator: ".").last.map(String.init) == last
     let distance = editDistance(name, candidate)
     return (isMisplaced ? 1 : distance, distance, candidate)

@@ -2,7 +2,7 @@ import Foundation
 
 /// Puts the layers together: built-in default < file < environment < flags.
 struct ConfigurationLoader {
-  /// What is read when no `--config` names another; it may be missing.
+  /// The file that is read when no `--config` names another; it may be missing.
   static let defaultPath = "config/penstock.yaml"
 
   /// A file given by `--config`; it has to exist.
@@ -25,7 +25,7 @@ struct ConfigurationLoader {
     var entries: [SettingsReader.Entry]
   }
 
-  /// - Throws: `ConfigurationError` with everything that is wrong, in every layer.
+  /// - Throws: `ConfigurationError` with all faults of every layer.
   func load() throws(ConfigurationError) -> Loaded {
     var (texts, problems) = collectTexts(SettingKeys.all)
     var reader = SettingsReader(texts: texts)
@@ -36,7 +36,7 @@ struct ConfigurationLoader {
     return Loaded(settings: settings, entries: reader.entries)
   }
 
-  /// The last text given for each key, and what is wrong before any value is looked at.
+  /// The last text given for each key, and the faults found before any value is checked.
   func collectTexts(_ declarations: [SettingDeclaration]) -> ([String: SettingText], [ConfigurationProblem]) {
     var texts: [String: SettingText] = [:]
     var problems: [ConfigurationProblem] = []
@@ -84,7 +84,7 @@ struct ConfigurationLoader {
 
 /// The variables `PENSTOCK_SECTION__KEY` and `PENSTOCK_SECTION__KEY_FILE`.
 struct EnvironmentLayer {
-  /// A secret's file larger than this is not read.
+  /// A larger secret's file is not read.
   static let secretBytesMax = 64 << 10
 
   private(set) var texts: [String: SettingText] = [:]
@@ -127,7 +127,7 @@ struct EnvironmentLayer {
   }
 
   /// Only a double underscore marks a variable as one of ours: orchestrators set others, as `PENSTOCK_LOG_SERVICE_HOST`. A key
-  /// written with single ones is told of all the same, lest it be ignored unnoticed.
+  /// written with single ones is reported all the same, lest it be ignored unnoticed.
   private mutating func check(unknown variable: String, known: [String: String]) {
     let origin = SettingOrigin.environment(variable: variable)
     if variable.contains("__") {

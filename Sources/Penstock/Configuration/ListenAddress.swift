@@ -4,9 +4,9 @@
   import Darwin
 #endif
 
-/// Where a service accepts connections: `127.0.0.1:4000`, `localhost:0`, `[::1]:8080`. Port 0 takes a free one.
+/// The address at which a service accepts connections: `127.0.0.1:4000`, `localhost:0`, `[::1]:8080`. Port 0 takes a free one.
 struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
-  /// Without brackets.
+  /// The host without brackets.
   let host: String
   /// 0...65,535
   let port: Int
@@ -35,8 +35,8 @@ struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
 
   var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
-  /// Whether nobody beyond this machine can connect: 127.0.0.0/8, `::1`, or the name `localhost`. Other names are not looked up:
-  /// what they stand for can change after the check.
+  /// Whether nobody beyond this machine can connect: 127.0.0.0/8, `::1`, or the name `localhost`. Other names are not
+  /// looked up: their address can change after the check.
   var isLoopback: Bool {
     if host.lowercased() == "localhost" { return true }
     if let bytes = Self.bytes(ofIPv4: host) { return bytes[0] == 127 }

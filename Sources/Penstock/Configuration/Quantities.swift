@@ -2,7 +2,7 @@ import Views
 
 // Durations and sizes read the same in views and in the configuration: Views holds the grammar.
 
-/// A number of bytes, as settings write it: `64KiB`, `1MiB`, `4GiB`, or a plain number of bytes.
+/// A number of bytes in the settings' form: `64KiB`, `1MiB`, `4GiB`, or a plain number of bytes.
 struct ByteCount: Hashable, Comparable, Sendable, CustomStringConvertible {
   let bytes: Int
 
@@ -15,10 +15,10 @@ struct ByteCount: Hashable, Comparable, Sendable, CustomStringConvertible {
 
   static func < (a: Self, b: Self) -> Bool { a.bytes < b.bytes }
 
-  /// In the largest unit that divides it: what `init(parsing:)` reads back.
+  /// In the largest unit that divides it: the form that `init(parsing:)` reads back.
   var description: String { ByteSizeText.text(bytes) }
 
-  /// Nil unless `text` is a size, and fits 63 bits. A number alone counts bytes: a key's name says that it is a size.
+  /// Nil unless `text` is a size, and fits 63 bits. A bare number counts bytes: a key's name says that it is a size.
   init?(parsing text: String) {
     let isPlain = !text.isEmpty && text.utf8.allSatisfy { (48...57).contains($0) }
     guard let bytes = isPlain ? Int(text) : try? ByteSizeText.parse(text) else { return nil }
@@ -33,7 +33,7 @@ extension Duration {
     self = .nanoseconds(nanoseconds)
   }
 
-  /// As `init(settingText:)` reads it back; below a nanosecond is cut.
+  /// The text that `init(settingText:)` reads back; fractions of a nanosecond are cut.
   /// - Precondition: Not negative, at most 292 years.
   var settingText: String {
     let (seconds, attoseconds) = components

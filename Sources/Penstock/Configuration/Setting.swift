@@ -1,14 +1,14 @@
 /// One key of the configuration, declared once: its name, bounds and meaning. Reading, `penstock config check` and
 /// docs/configuration.md all follow from it.
 struct Setting<Value: Sendable>: Sendable {
-  /// As written in the file, sections joined by dots: `log.segment_bytes_max`.
+  /// The name in the file, sections joined by dots: `log.segment_bytes_max`.
   let name: String
   /// Ends the sentence "expected …": the kind and its bounds.
   let expected: String
-  /// What it does, in one sentence.
+  /// The setting's effect, in one sentence.
   let help: String
   let isSecret: Bool
-  /// The value of a text, nil when it is none; `null` and the empty text come as nil.
+  /// The value of a text, nil when it is malformed; `null` and the empty text come as nil.
   let parse: @Sendable (String?) -> Value?
   let format: @Sendable (Value) -> String?
 }
@@ -21,7 +21,7 @@ struct SettingDeclaration: Sendable {
   let expected: String
   let help: String
   let isSecret: Bool
-  /// Whether a list is taken for it in the file.
+  /// Whether the file may give a list for it.
   let isList: Bool
   /// `PENSTOCK_LOG__RETENTION__AGE`
   let environmentVariable: String
@@ -83,7 +83,7 @@ extension Setting where Value == String? {
   private static func optional(_ isValid: @escaping @Sendable (String) -> Bool) -> @Sendable (String?) -> String?? {
     { text in
       guard let text else { return .some(nil) }
-      // Not `? text : nil`, whose nil would be a value that is absent instead of no value.
+      // Not `? text : nil`, whose nil would be an absent value instead of a malformed one.
       guard isValid(text) else { return nil }
       return .some(text)
     }

@@ -1,7 +1,7 @@
 import Events
 
-/// Every key there is: where its value goes in `Settings`, whose default there is the key's, and what it takes. Order is the order of
-/// `penstock config check` and docs/configuration.md.
+/// Every key there is: where its value goes in `Settings`, whose default there is the key's, and what it takes. Order is the
+/// order of `penstock config check` and docs/configuration.md.
 enum SettingKeys {
   static let bindings: [SettingBinding] = {
     var keys = SettingList()
@@ -315,11 +315,11 @@ enum SettingKeys {
     keys.bind(
       \.auth.audience,
       .text(
-        "auth.audience", help: "What a JWT's `aud` has to hold."))
+        "auth.audience", help: "A JWT's `aud` has to hold this."))
     keys.bind(
       \.auth.issuer,
       .optionalText(
-        "auth.issuer", help: "What a JWT's `iss` has to be; null takes any whose key is known."))
+        "auth.issuer", help: "A JWT's `iss` has to be this; with null, any whose key is known is taken."))
     keys.bind(
       \.auth.sourcesClaim,
       .text(
@@ -400,7 +400,7 @@ enum SettingKeys {
   }
 }
 
-/// `http://127.0.0.1:9000/jwks.json`: what travels in plain text must not leave this machine.
+/// `http://127.0.0.1:9000/jwks.json`: a key set in plain text must not leave this machine.
 private func isLoopbackURL(_ text: String) -> Bool {
   let authority = text.dropFirst("http://".count).prefix { $0 != "/" && $0 != "?" && $0 != "#" }
   let address = ListenAddress(parsing: String(authority)) ?? ListenAddress(parsing: "\(authority):80")

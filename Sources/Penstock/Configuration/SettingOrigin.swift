@@ -1,4 +1,3 @@
-/// Where a value came from.
 enum SettingOrigin: Hashable, Sendable, CustomStringConvertible {
   case builtIn
   /// Lines count from 1.
@@ -25,7 +24,7 @@ struct SettingText: Hashable, Sendable {
   var origin: SettingOrigin
 }
 
-/// One thing wrong with the configuration, and where.
+/// One fault of the configuration, and its place.
 struct ConfigurationProblem: Hashable, Sendable, CustomStringConvertible {
   var origin: SettingOrigin?
   var detail: String
@@ -33,7 +32,7 @@ struct ConfigurationProblem: Hashable, Sendable, CustomStringConvertible {
   var description: String { origin.map { "\($0): \(detail)" } ?? detail }
 }
 
-/// Everything wrong with the configuration at once. The command ends with exit code 2.
+/// All faults of the configuration at once. The command ends with exit code 2.
 struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
   /// At least one, in the order of the layers and, within the file, of the lines.
   var problems: [ConfigurationProblem]

@@ -5,8 +5,8 @@ import Log
 import Query
 import Serving
 
-/// The configuration a service runs with: every value present and within its bounds. Made without a reader, every value is its default:
-/// each stands once, here or in what its module is told.
+/// The configuration a service runs with: every value present and within its bounds. Made without a reader, every value is its
+/// default: each stands once, here or in what its module is told.
 struct Settings: Sendable, Hashable {
   /// The folder of the log and the views' state; relative to the working directory.
   var data = "./data"
@@ -22,7 +22,7 @@ struct Settings: Sendable, Hashable {
 
   init() {}
 
-  /// Reads every key; what is wrong is recorded in `reader`, and its default stands in.
+  /// Reads every key; `reader` records faults, and the default stands in.
   init(from reader: inout SettingsReader) {
     for binding in SettingKeys.bindings { binding.read(&reader, &self) }
     // Only query's readers have a time of their own.
@@ -49,7 +49,7 @@ struct Settings: Sendable, Hashable {
 }
 
 extension Settings {
-  /// What is set but has no effect, in words for the log: nobody should believe otherwise.
+  /// Settings without effect, in words for the log, so that nobody believes otherwise.
   var notices: [String] {
     var notices: [String] = []
     if log.configuration.syncChoice != .interval, log.syncInterval != LogSettings().syncInterval {
@@ -117,7 +117,6 @@ extension LogConfiguration {
 }
 
 extension ComputeConfiguration {
-  /// A log's identity.
   var acceptedLogText: String? {
     get { acceptedLog?.description }
     set { acceptedLog = newValue.flatMap { LogIdentity(parsing: $0) } }
@@ -154,7 +153,7 @@ struct ComputeSettings: Sendable, Hashable {
   var configuration = ComputeConfiguration(directory: "")
 }
 
-/// Who may do what. With none of `tokens`, `jwks` and `secret`, everybody may do everything, from this machine.
+/// The access rules. With none of `tokens`, `jwks` and `secret`, everybody may do everything, from this machine.
 struct AuthSettings: Sendable, Hashable {
   var tokens: String?
   /// A path or a URL.

@@ -1,6 +1,6 @@
-/// Turns the texts of all layers into values, and keeps what is wrong with them.
+/// Turns the texts of all layers into values, and records their faults.
 struct SettingsReader {
-  /// One key as it stands: what `penstock config check` prints.
+  /// One key and its value, for `penstock config check`.
   struct Entry: Hashable, Sendable {
     var key: String
     /// Masked where secret; nil stands for `null`.
@@ -14,7 +14,7 @@ struct SettingsReader {
 
   init(texts: [String: SettingText]) { self.texts = texts }
 
-  /// The value given last for a key, or its default. A text that is no value of the key is recorded, and the default stands in.
+  /// The last value given for a key, or its default. A malformed text is recorded, and the default stands in.
   mutating func value<Value>(_ setting: Setting<Value>, default defaultValue: Value) -> Value {
     guard let given = texts[setting.name] else {
       record(setting, defaultValue, .builtIn)
@@ -28,7 +28,7 @@ struct SettingsReader {
       return defaultValue
     }
     guard let value = setting.parse(given.text) else {
-      // Even a secret that cannot be one is not repeated.
+      // Even a malformed secret is not repeated.
       let shown = setting.isSecret ? "the value given" : given.text.map { "'\($0.prefix(64))'" } ?? "null"
       problems.append(
         ConfigurationProblem(origin: given.origin, detail: "\(setting.name): expected \(setting.expected), not \(shown)"))
@@ -38,7 +38,7 @@ struct SettingsReader {
     return value
   }
 
-  /// Whether somebody asked for the value: a file that spells out the default, as the one that comes with the program does, did not.
+  /// Whether the user set the value: a file that spells out the default, like the one that comes with the program, did not.
   func isGiven(_ key: String, isDefault: Bool) -> Bool {
     switch texts[key]?.origin {
     case nil, .builtIn: false
@@ -47,13 +47,13 @@ struct SettingsReader {
     }
   }
 
-  /// Refuses an address that others can reach where nobody is asked who they are.
+  /// Refuses an address that others can reach where callers are not authenticated.
   mutating func refuseOpen(_ key: String, _ address: ListenAddress, _ whatToDo: String) {
     guard !address.isLoopback else { return }
     refuse(key, "\(address.host) can be reached from beyond this machine, \(whatToDo)")
   }
 
-  /// Records what is wrong with a key whose value is one, in the light of others.
+  /// Records a fault of a key whose value is valid alone, but not with other keys' values.
   mutating func refuse(_ key: String, _ detail: String) {
     problems.append(ConfigurationProblem(origin: texts[key]?.origin, detail: "\(key): \(detail)"))
   }

@@ -1,7 +1,6 @@
 import Foundation
 import Logging
 
-/// The form of log lines.
 enum LogFormat: String, Sendable, CaseIterable {
   /// `07:36:53.118 warning log: partition recovered  partition=3 cut=128`
   case text

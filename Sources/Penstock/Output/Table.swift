@@ -65,7 +65,6 @@ struct Table: Hashable, Sendable {
     return "[\n" + objects.joined(separator: ",\n") + "\n]\n"
   }
 
-  /// The text in the given format.
   func text(_ format: OutputFormat, color: Bool = false) -> String {
     switch format {
     case .table: rendered(color: color)

@@ -52,7 +52,6 @@ struct SecurityOptions: ParsableArguments {
 
 /// A command's token, and its means to check the server.
 struct ClientSecurity: Sendable {
-  /// The bearer token.
   var token: String?
   /// Nil: plain text.
   var secure: HTTPExchange.Securing?

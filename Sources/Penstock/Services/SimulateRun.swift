@@ -4,7 +4,6 @@ import NIOPosix
 import PenstockClient
 import Synchronization
 
-/// The request of one `penstock simulate`.
 struct SimulateRequest: Sendable, Hashable {
   /// `ws://HOST:PORT/v1/stream`
   var url: String

@@ -144,7 +144,6 @@ struct OverviewText: Sendable {
 
   var line: String { OverviewText.aligned(cells) }
 
-  /// The heading as CSV.
   static var csvHeading: String { lineColumns.joined(separator: ",") + "\r\n" }
   var csvRecord: String { cells.map(csvField).joined(separator: ",") + "\r\n" }
 

@@ -39,7 +39,6 @@ struct TerminalScreen: ~Copyable {
     try stream.write(out + "\u{1B}[J")
   }
 
-  /// Restores the terminal.
   consuming func leave() {
     do { try stream.write("\u{1B}[?25h\u{1B}[?1049l") } catch {
       // A terminal that is gone needs no cleaning.
