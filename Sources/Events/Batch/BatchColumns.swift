@@ -100,7 +100,7 @@ struct BatchColumns: ~Copyable {
       switch leaf.kind {
       case .string, .raw:
         columns[column].append(UInt64(strings.code(of: leaf.start, Int(leaf.count))), row: row)
-      case .missing, .error, .null, .bool, .int, .double, .object, .time: columns[column].append(leaf.bits, row: row)
+      case .missing, .error, .null, .bool, .int, .double, .object, .time, .uint: columns[column].append(leaf.bits, row: row)
       }
     }
   }
@@ -117,7 +117,7 @@ struct BatchColumns: ~Copyable {
       case .int: .int
       case .double: .double
       case .raw: .raw
-      case .missing, .error, .string, .object, .time: .string
+      case .missing, .error, .string, .object, .time, .uint: .string
       }
     addColumn(ColumnAccumulator(field: field, type: type, path: path, lookupSlot: slot))
     columnOfPath[slot] = Int32(columnCount)
