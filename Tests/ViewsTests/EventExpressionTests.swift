@@ -114,7 +114,9 @@ func bigSequences() throws {
   let all = Array(sequences.indices)
   for row in all {
     let value = try #require(decoded[row])
-    #expect(results(layout, state(layout, [row])) == [value, value, value, value, .int(1)])
+    let wanted: [ResultValue] = [value, value, value, value, .int(1)]
+    let found = results(layout, state(layout, [row]))
+    #expect(found == wanted)
   }
   let whole = state(layout, all)
   let ofAll: [ResultValue] = [.uint(.max), .int(1), .int(1), .uint(.max), .int(7)]
@@ -122,7 +124,8 @@ func bigSequences() throws {
   let asDoubles: [ResultValue] = [.double(0x1p64), .double(1)]
   #expect(results(doubles, state(doubles, all)) == asDoubles)
   let (here, next) = (ResultValue.uint(half), ResultValue.uint(half + 1))
-  #expect(results(layout, state(layout, [3, 4])) == [next, here, here, next, ResultValue.int(2)])
+  let ofTwo: [ResultValue] = [next, here, here, next, .int(2)]
+  #expect(results(layout, state(layout, [3, 4])) == ofTwo)
   for order in [all, all.reversed()] {
     var merged = StateRows(layout: layout)
     merged.append()
@@ -134,9 +137,10 @@ func bigSequences() throws {
     var bytes: [UInt8] = []
     words.withUnsafeBufferPointer { StateCodec.encode($0, to: &bytes) }
     var read: [UInt64] = []
-    #expect(bytes.withUnsafeBytes { StateCodec.decode($0, layout, appendingTo: &read) } && read == whole)
-    #expect(
-      !bytes.withUnsafeBytes { StateCodec.decode(UnsafeRawBufferPointer(rebasing: $0.dropLast(8)), layout, appendingTo: &read) })
+    let isRead = bytes.withUnsafeBytes { StateCodec.decode($0, layout, appendingTo: &read) }
+    #expect(isRead && read == whole)
+    let isCutRead = bytes.dropLast(8).withUnsafeBytes { StateCodec.decode($0, layout, appendingTo: &read) }
+    #expect(!isCutRead)
     merged.reset(0)
     words = []
     merged.appendCanonical(0, to: &words)
@@ -148,9 +152,15 @@ func bigSequences() throws {
 func earlierExtremes() {
   let layout = StateLayout([.init(function: .max, argument: 0, argumentType: .uint64)])
   let words = [(0x1p63).bitPattern]
-  #expect(words.withUnsafeBufferPointer { layout.isCanonical($0) && layout.value(of: 0, in: $0) == .uint(1 << 63) })
+  words.withUnsafeBufferPointer { words in
+    #expect(layout.isCanonical(words))
+    #expect(layout.value(of: 0, in: words) == .uint(1 << 63))
+  }
   let none = [(-Double.infinity).bitPattern]
-  #expect(none.withUnsafeBufferPointer { layout.isCanonical($0) && layout.value(of: 0, in: $0) == .null })
+  none.withUnsafeBufferPointer { none in
+    #expect(layout.isCanonical(none))
+    #expect(layout.value(of: 0, in: none) == .null)
+  }
   let integer: UInt64 = 0x7FF8 << 48
   let unsigned: UInt64 = 1 << 50
   let damagedStates: [[UInt64]] = [
