@@ -72,7 +72,7 @@ let package = Package(
       name: "Compute",
       dependencies: ["Events", "Expressions", "Aggregates", "Views", "SQLite", logging, metrics],
       swiftSettings: strict),
-    .target(name: "Serving", dependencies: ["Events", nioCore, nioPosix, nioHTTP1], swiftSettings: strict),
+    .target(name: "Serving", dependencies: ["Events", nioCore, nioPosix, nioHTTP1, metrics], swiftSettings: strict),
     .target(
       name: "Query",
       dependencies: [
@@ -140,7 +140,9 @@ let package = Package(
       dependencies: ["Log", "Producers", "LogTestSupport", "Wire", "Serving", "Events", "TestSupport", nioPosix],
       swiftSettings: strict),
     .testTarget(
-      name: "ServingTests", dependencies: ["Serving", "Events", "TestSupport", nioCore, nioHTTP1], swiftSettings: strict),
+      name: "ServingTests",
+      dependencies: ["Serving", "Events", "TestSupport", nioCore, nioHTTP1, .product(name: "NIOEmbedded", package: "swift-nio")],
+      swiftSettings: strict),
     .testTarget(
       name: "HTTPClientTests", dependencies: ["HTTPClient", "TestSupport", nioCore, nioPosix, nioHTTP1], swiftSettings: strict),
     .testTarget(name: "SocketsTests", dependencies: ["Sockets", "TestSupport"], swiftSettings: strict),

@@ -25,11 +25,6 @@ public struct IngestConfiguration: Sendable, Hashable {
   /// Threads of our own that carry the devices' streams (Linux only); with 0, NIO's event loops carry all.
   public var reactors: Int
 
-  /// Of one header, and of the request line: `?source=` may come many times.
-  static let headerBytesMax = 64 << 10
-  static let headersBytesMax = 128 << 10
-  static let headersMax = 100
-
   public init(
     host: String = "127.0.0.1", port: Int = 4000, messageBytesMax: Int = 1 << 20, unackedMessagesMax: Int = 1024,
     heartbeat: Duration = .seconds(30), serving: ServingLimits = ServingLimits(connectionsMax: 10_000), hosts: [String] = [],

@@ -1,5 +1,6 @@
 import Events
 import Metrics
+import Synchronization
 
 /// What ingest counts, for `/metrics`: received = appended + duplicates + rejected, once nothing is in flight.
 struct IngestCounters: Sendable {
@@ -9,7 +10,7 @@ struct IngestCounters: Sendable {
   private let eventsDuplicate = Counter(label: "penstock_ingest_events_duplicate_total")
   private let duplicatesSuspect = Counter(label: "penstock_ingest_duplicates_suspect_total")
   private let eventsRejected: [RejectCode: Counter]
-  let connections = Gauge(label: "penstock_ingest_connections")
+  let streams = OpenStreams()
   let ackLatency = Timer(label: "penstock_ingest_ack_seconds")
 
   /// The same totals, for the ledger.
@@ -68,6 +69,14 @@ struct IngestCounters: Sendable {
 
   /// A duplicate that is counted as one may be none.
   func suspected(_ named: AppendReceipt.Named) { suspects.note(named, at: .systemNow()) }
+
+  /// Devices' streams that are open now.
+  final class OpenStreams: Sendable {
+    private let gauge = Gauge(label: "penstock_ingest_connections")
+    private let count = Atomic<Int>(0)
+
+    func add(_ difference: Int) { gauge.record(count.add(difference, ordering: .relaxed).newValue) }
+  }
 
   /// What one loop has counted by itself.
   struct Tally {

@@ -3,11 +3,6 @@ import Logging
 import Serving
 import WebSocket
 
-extension DrainableConnection {
-  /// One that was let in for a request at most.
-  func accessChanged() {}
-}
-
 /// What the connections of one loop share.
 final class IngestLoop {
   let loop: any ConnectionLoop
@@ -17,7 +12,6 @@ final class IngestLoop {
   let scratch = WebSocketScratch()
   let counters: IngestCounters
   let logger: Logger
-  let probe: ServiceProbe
   let gate: AccessGate
   let limits: DeviceLimits
   /// Whom requests may be for, and from which pages.
@@ -28,13 +22,12 @@ final class IngestLoop {
 
   init(
     configuration: IngestConfiguration, log: any EventLog, loop: any ConnectionLoop, counters: IngestCounters,
-    probe: ServiceProbe, gate: AccessGate, limits: DeviceLimits, logger: Logger
+    gate: AccessGate, limits: DeviceLimits, logger: Logger
   ) {
     self.loop = loop
     self.configuration = configuration
     self.log = log
     self.counters = counters
-    self.probe = probe
     self.gate = gate
     self.limits = limits
     rules = configuration.rules

@@ -1,11 +1,10 @@
 import Events
 import Logging
 import NIOCore
-import NIOHTTP1
 import NIOPosix
+import Resources
 import Serving
 import Synchronization
-import WebSocket
 
 #if os(Linux)
   import Sockets
@@ -22,21 +21,16 @@ public final class IngestService: Sendable {
   private let loops: [ObjectIdentifier: NIOLoopBoundBox<IngestLoop>]
   private let counters: IngestCounters
   private let log: any EventLog
-  private let probe: ServiceProbe
+  private let service: HTTPService<IngestEndpoint>
+  private let http: HTTPListener
   private let gate: AccessGate
   private let limits: DeviceLimits
   private let secure: (@Sendable (any Channel) throws -> Void)?
   private let logger: Logger
-  private let listener = Mutex<Listener?>(nil)
-  private let connections: ConnectionTable
+  #if os(Linux)
+    private let reactors = Mutex<ReactorServer?>(nil)
+  #endif
   private let observation = Mutex<AccessObservation?>(nil)
-
-  private enum Listener: Sendable {
-    case channel(any Channel)
-    #if os(Linux)
-      case reactors(ReactorServer)
-    #endif
-  }
 
   /// - Parameters:
   ///   - configuration: Within its bounds.
@@ -61,10 +55,14 @@ public final class IngestService: Sendable {
       connectionsMax: configuration.deviceConnectionsMax, eventsPerSecondMax: configuration.deviceEventsPerSecondMax)
     self.limits = limits
     self.configuration = configuration
-    connections = ConnectionTable(configuration.serving)
+    http = HTTPListener("ingest", group: group, limits: configuration.serving)
+    service = HTTPService(
+      name: "ingest", routes: IngestEndpoint.routes(messageBytesMax: configuration.messageBytesMax),
+      limits: configuration.serving,
+      rules: configuration.rules, gate: gate, probe: probe, description: EmbeddedFile.ingestOpenAPI.bytes,
+      hint: "ingest has POST /v1/events and WebSocket /v1/stream, queries go to the query service")
     self.group = group
     self.log = log
-    self.probe = probe
     self.logger = logger
     let counters = IngestCounters(totals: totals, rejects: rejects, suspects: suspects)
     self.counters = counters
@@ -72,8 +70,8 @@ public final class IngestService: Sendable {
     for eventLoop in group.makeIterator() {
       loops[ObjectIdentifier(eventLoop)] = NIOLoopBoundBox.makeBoxSendingValue(
         IngestLoop(
-          configuration: configuration, log: log, loop: EventLoopThread(eventLoop), counters: counters, probe: probe,
-          gate: gate, limits: limits, logger: logger),
+          configuration: configuration, log: log, loop: EventLoopThread(eventLoop), counters: counters, gate: gate,
+          limits: limits, logger: logger),
         eventLoop: eventLoop)
     }
     self.loops = loops
@@ -90,13 +88,18 @@ public final class IngestService: Sendable {
 
   /// Ends the streams whose tokens are good no longer.
   private func accessChanged() {
+    onLoops { $0.accessChanged() }
+    #if os(Linux)
+      reactors.withLock { $0 }?.accessChanged()
+    #endif
+  }
+
+  /// Does something on each event loop, with what its connections share.
+  private func onLoops(_ body: @escaping @Sendable (IngestLoop) -> Void) {
     for eventLoop in group.makeIterator() {
       guard let loop = loops[ObjectIdentifier(eventLoop)] else { continue }
-      eventLoop.execute { loop.value.accessChanged() }
+      eventLoop.execute { body(loop.value) }
     }
-    #if os(Linux)
-      if case .reactors(let server)? = listener.withLock({ $0 }) { server.accessChanged() }
-    #endif
   }
 
   private func listen() async throws -> SocketAddress? {
@@ -104,24 +107,20 @@ public final class IngestService: Sendable {
       // The reactors speak plain text.
       if configuration.reactors > 0, secure == nil { return try await startReactors() }
     #endif
-    let bound = try await ServerBootstrap(group: group)
-      .serverChannelOption(.backlog, value: 4096)
-      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .childChannelOption(.allowRemoteHalfClosure, value: true)
-      .childChannelOption(.maxMessagesPerRead, value: IngestService.readsPerTurn)
-      .childChannelOption(.recvAllocator, value: IngestService.readAllocator)
-      .childChannelInitializer { channel in
-        guard let place = self.admit(channel.remoteAddress, close: { channel.close(promise: nil) }) else {
-          return channel.close()
-        }
-        channel.closeFuture.whenComplete { _ in self.ended(place) }
-        return channel.eventLoop.makeCompletedFuture { try self.initialise(channel, place) }
-      }
-      .bind(host: configuration.host, port: configuration.port)
-      .get()
-    listener.withLock { $0 = .channel(bound) }
-    return bound.localAddress
+    return try await http.start(
+      service, host: configuration.host, port: configuration.port, secure: secure,
+      options: {
+        $0.childChannelOption(.maxMessagesPerRead, value: IngestService.readsPerTurn)
+          .childChannelOption(.recvAllocator, value: IngestService.readAllocator)
+      },
+      responder: { self.responder(for: $0) })
+  }
+
+  private func responder(for channel: any Channel) -> IngestResponder {
+    guard let loop = loops[ObjectIdentifier(channel.eventLoop)]?.value else {
+      preconditionFailure("a channel on a loop that is not of the group")
+    }
+    return IngestResponder(loop)
   }
 
   /// One read a turn of the loop: a second would mostly find nothing, and costs as much as the first.
@@ -134,128 +133,65 @@ public final class IngestService: Sendable {
         configuration, logger: logger,
         makeLoop: { loop in
           IngestLoop(
-            configuration: configuration, log: log, loop: loop, counters: counters, probe: probe, gate: gate,
-            limits: limits, logger: logger)
+            configuration: configuration, log: log, loop: loop, counters: counters, gate: gate, limits: limits, logger: logger)
         },
-        admit: { self.admit($0, close: {}) }, ended: { self.ended($0) }, handOver: { self.serveHTTP($0, $1) })
+        connections: http.connections, handOver: { self.serveHTTP($0, $1) })
       do {
         try await server.start()
       } catch {
         await server.stop()
         throw error
       }
-      listener.withLock { $0 = .reactors(server) }
+      reactors.withLock { $0 = server }
       return server.address
     }
 
     /// Serves a connection that the reactors have no use for.
     private func serveHTTP(_ socket: StreamSocket, _ place: ConnectionPlace) {
-      ClientBootstrap(group: group)
-        .channelOption(.allowRemoteHalfClosure, value: true)
-        .channelOption(.maxMessagesPerRead, value: IngestService.readsPerTurn)
-        .channelOption(.recvAllocator, value: IngestService.readAllocator)
-        .channelInitializer { channel in
-          channel.eventLoop.makeCompletedFuture {
-            try self.initialise(channel, place)
-            // It may have had to give way on its way here.
-            if !place.attach(close: { channel.close(promise: nil) }) { throw ChannelError.alreadyClosed }
-          }
+      Task {
+        do {
+          try await http.adopt(
+            socket.descriptor, place, service,
+            options: {
+              $0.channelOption(.maxMessagesPerRead, value: IngestService.readsPerTurn)
+                .channelOption(.recvAllocator, value: IngestService.readAllocator)
+            },
+            responder: { self.responder(for: $0) })
+        } catch {
+          logger.error("dropping a connection: \(error)")
         }
-        .withConnectedSocket(socket.descriptor)
-        .whenComplete { result in
-          switch result {
-          case .success(let channel): channel.closeFuture.whenComplete { _ in self.ended(place) }
-          case .failure(let error):
-            if error as? ChannelError != .alreadyClosed { self.logger.error("dropping a connection: \(error)") }
-            self.ended(place)
-          }
-        }
+      }
     }
   #endif
 
   /// Ends the connections that processes of this machine have open, among them the sidecar's, once what they sent is answered for, and goes
   /// on accepting: whoever may still call comes again. Those that begin meanwhile are ended likewise. Takes some tenths of a second.
   public func renewLocalConnections() async {
+    async let renewed: Void = http.renewConnections(grace: .milliseconds(300), cutsAnswers: false) { $0.isFromThisMachine }
     for _ in 0..<2 {
-      for eventLoop in group.makeIterator() {
-        guard let loop = loops[ObjectIdentifier(eventLoop)] else { continue }
-        eventLoop.execute { loop.value.renewLocal() }
-      }
+      onLoops { $0.renewLocal() }
       #if os(Linux)
-        if case .reactors(let server)? = listener.withLock({ $0 }) { server.renewLocal() }
+        reactors.withLock { $0 }?.renewLocal()
       #endif
       // Cancelled: the service stops, and its connections with it.
-      do { try await Task.sleep(for: .milliseconds(300)) } catch { return }
+      do { try await Task.sleep(for: .milliseconds(300)) } catch { break }
     }
+    await renewed
   }
 
   /// Stops accepting, answers for what was received, closes the connections.
   /// - Parameter timeout: After which connections are cut.
   public func shutDown(timeout: Duration = .seconds(10)) async {
     observation.withLock { $0 = nil }
-    let listener = listener.withLock { $0.take() }
-    switch listener {
-    case .channel(let channel): channel.close(promise: nil)
+    service.drain()
     #if os(Linux)
-      case .reactors(let server): server.drain()
+      let reactors = reactors.withLock { $0.take() }
+      reactors?.drain()
     #endif
-    case nil: break
-    }
-    for eventLoop in group.makeIterator() {
-      guard let loop = loops[ObjectIdentifier(eventLoop)] else { continue }
-      eventLoop.execute { loop.value.drain() }
-    }
-    await connections.waitForNone(timeout: timeout)
+    onLoops { $0.drain() }
+    await http.shutDown(timeout: timeout)
     #if os(Linux)
-      if case .reactors(let server) = listener { await server.stop() }
+      await reactors?.stop()
     #endif
-  }
-
-  private func admit(_ address: SocketAddress?, close: @escaping @Sendable () -> Void) -> ConnectionPlace? {
-    let place = connections.enter(PeerAddress(address), close: close)
-    counters.connections.record(connections.count)
-    return place
-  }
-
-  private func ended(_ place: ConnectionPlace) {
-    place.leave()
-    counters.connections.record(connections.count)
-  }
-
-  private func initialise(_ channel: any Channel, _ place: ConnectionPlace) throws {
-    guard let loop = loops[ObjectIdentifier(channel.eventLoop)]?.value else {
-      preconditionFailure("a channel on a loop that is not of the group")
-    }
-    let connectionGuard = HTTPConnectionGuard(configuration.serving, loop.rules, place)
-    let handler = IngestHTTPHandler(ingest: loop)
-    let admission = DeviceAdmission()
-    channel.closeFuture.assumeIsolated().whenComplete { _ in admission.leave(loop) }
-    let upgrader = WebSocketServerUpgrader(deflate: loop.deflate) { channel, head in
-      channel.eventLoop.makeSucceededFuture(StreamAdmission.decide(head, loop, admission))
-    } upgradePipelineHandler: { context, agreement, head in
-      let session = WebSocketSession(
-        ingest: loop, agreement: agreement, sources: StreamAdmission.sources(of: head), admission: admission)
-      let operations = context.pipeline.syncOperations
-      // The guard first, which is gone when the call returns: the transport's bytes are no HTTP.
-      let removed = operations.removeHandler(connectionGuard)
-      do {
-        try operations.addHandler(NIOTransport(session))
-      } catch {
-        return context.eventLoop.makeFailedFuture(error)
-      }
-      return removed.and(operations.removeHandler(handler)).map { _, _ in () }
-    }
-    let operations = channel.pipeline.syncOperations
-    try secure?(channel)
-    var limits = NIOHTTPDecoderLimitConfiguration()
-    limits.maxHeaderFieldSize = IngestConfiguration.headerBytesMax
-    limits.maxHeaderListSize = IngestConfiguration.headersBytesMax
-    limits.maxHeaderFieldCount = IngestConfiguration.headersMax
-    try operations.configureHTTPServerPipeline(
-      withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }), withEncoderConfiguration: .init(),
-      withDecoderLimitConfiguration: limits)
-    let upgrade = try operations.handler(type: HTTPServerUpgradeHandler.self)
-    try operations.addHandler(connectionGuard, position: .before(upgrade))
-    try operations.addHandler(handler)
   }
 }

@@ -1,8 +1,6 @@
 import Events
 import Logging
-import Resources
 import Serving
-import Synchronization
 import Views
 
 /// Answers requests; knows nothing of connections.
@@ -18,12 +16,7 @@ final class QueryAnswers: Sendable {
   private let overview: OverviewAnswers
   private let rejects: RejectAnswers
   private let admin: AdminAnswers
-  private let probe: ServiceProbe
   private let instances: @Sendable () async -> ServiceInstances
-  private let gate: AccessGate
-  private let counters = QueryCounters()
-  private let logger: Logger
-  private let draining = Atomic<Bool>(false)
 
   /// By it is judged which partitions are idle: a moment's jump of the system's clock must not make rows final.
   static func settledNow() -> @Sendable () -> Timestamp {
@@ -35,7 +28,7 @@ final class QueryAnswers: Sendable {
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, logger: Logger, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
     reports: (any IngestReports)? = nil,
-    instances: @escaping @Sendable () async -> ServiceInstances = { ServiceInstances() }, gate: AccessGate = .open,
+    instances: @escaping @Sendable () async -> ServiceInstances = { ServiceInstances() },
     now: @escaping @Sendable () -> Timestamp = QueryAnswers.settledNow()
   ) {
     let source = ViewSource(store: store, idleAfter: configuration.partitionIdleAfter, now: now)
@@ -68,135 +61,54 @@ final class QueryAnswers: Sendable {
     overview = OverviewAnswers(store: store, admin: admin, log: log, probe: probe, reports: reports, now: now)
     self.rejects = RejectAnswers(reports: reports)
     self.admin = AdminAnswers(admin: admin, rowsMax: configuration.rowsMax)
-    self.probe = probe
     self.instances = instances
-    self.gate = gate
-    self.logger = logger
   }
 
-  /// From now on `/readyz` says no, and streams end.
-  func drain() {
-    draining.store(true, ordering: .relaxed)
-    streams.drain.set()
-  }
+  /// From now on streams end.
+  func drain() { streams.drain.set() }
 
-  /// - Parameter match: What the request's path stands for.
-  func answer(_ request: QueryRequest, _ match: RouteMatch) async -> Answer {
-    await RequestID.$current.withValue(request.id) { await answerCounted(request, match) }
+  func answer(_ request: HTTPRequest, _ endpoint: QueryEndpoint) async -> HTTPAnswer {
+    do throws(QueryFailure) { return try await route(request, endpoint) } catch { return HTTPAnswer(error) }
   }
 
   /// As `answer`, where that takes no waiting for anything; may be called on an event loop.
-  func answerAtOnce(_ request: QueryRequest, _ match: RouteMatch) -> Answer? {
-    // Whatever else the process does: it is alive while its loops turn.
-    if match.route == .alive, match.route.allows(request.method) {
-      counters.answered(.alive, 200, after: .zero)
-      return QueryAnswers.alive
-    }
-    guard match.route == .view, request.method != .DELETE, match.route.allows(request.method),
-      let plan = views.plans.pointPlan(request.query)
-    else {
-      return nil
-    }
-    let start = ContinuousClock.now
-    let found: Answer?
+  func answerAtOnce(_ request: HTTPRequest, _ endpoint: QueryEndpoint) -> HTTPAnswer? {
+    guard case .rows = endpoint, let plan = views.plans.pointPlan(request.query) else { return nil }
     do throws(QueryFailure) {
-      try admit(request, match.route)
-      found = try views.rowsAtOnce(try match.parameter(), plan, accept: request.accept)
+      return try views.rowsAtOnce(request.parameters[0], plan, accept: request.accept)
     } catch {
-      found = answer(error, to: request, match)
-    }
-    guard let found else { return nil }
-    counters.answered(match.route, found.status, after: ContinuousClock.now - start)
-    return found
-  }
-
-  private func answerCounted(_ request: QueryRequest, _ match: RouteMatch) async -> Answer {
-    let start = ContinuousClock.now
-    var answer: Answer
-    do throws(QueryFailure) {
-      guard match.route != .unknown else { throw QueryFailure.notFound(String(request.path)) }
-      guard match.route.allows(request.method) else {
-        throw QueryFailure(
-          405, "method_not_allowed",
-          "\(request.path.prefix(200)) takes \(match.route.allow), not \(request.method.rawValue.prefix(32))",
-          headers: ["Allow": match.route.allow])
-      }
-      let access = try admit(request, match.route)
-      answer = try await self.route(request, match)
-      answer.access = access
-    } catch {
-      answer = self.answer(error, to: request, match)
-    }
-    counters.answered(match.route, answer.status, after: ContinuousClock.now - start)
-    return answer
-  }
-
-  private func answer(_ failure: QueryFailure, to request: QueryRequest, _ match: RouteMatch) -> Answer {
-    let problem = failure.problem
-    if problem.status >= 500 {
-      // What is missing or late is its owner's to log; what is broken is found here.
-      logger.log(
-        level: problem.status == 500 ? .error : .debug,
-        "answering \(problem.status) \(problem.code) to \(match.route.rawValue): \(problem.detail)",
-        metadata: ["request": "\(request.id)"])
-    }
-    var failure = failure
-    failure.extra["request_id"] = .string(request.id.description)
-    return Answer(failure)
-  }
-
-  /// Every request but those for what anybody may see passes here, before anything is done for it.
-  /// - Returns: What a long answer has to ask again; nil where nobody is asked.
-  @discardableResult
-  private func admit(_ request: QueryRequest, _ route: Route) throws(QueryFailure) -> StandingAccess? {
-    guard let scope = route.scope(request.method) else { return nil }
-    do throws(AccessDenial) {
-      let authorization = request.headers["Authorization"]
-      let caller = try gate.admit(authorization: authorization, for: scope)
-      let access = StandingAccess(gate, caller, authorization: authorization, scope: scope)
-      guard let caller, scope == .admin else { return access }
-      logger.notice(
-        "\(request.method.rawValue) \(request.path.prefix(200)) by \(caller.subject)", metadata: ["request": "\(request.id)"])
-      return access
-    } catch {
-      throw QueryFailure(error.problem)
+      return HTTPAnswer(error)
     }
   }
 
-  private func route(_ request: QueryRequest, _ match: RouteMatch) async throws(QueryFailure) -> Answer {
-    switch match.route {
-    case .view where request.method == .DELETE: return try await admin.answer(request, match)
-    case .view: return try await views.rows(try match.parameter(), request.query, accept: request.accept)
+  private func route(_ request: HTTPRequest, _ endpoint: QueryEndpoint) async throws(QueryFailure) -> HTTPAnswer {
+    func parameter(_ index: Int = 0) -> String { request.parameters[index] }
+    switch endpoint {
+    case .rows: return try await views.rows(parameter(), request.query, accept: request.accept)
     case .views: return try await views.list(request.query, accept: request.accept)
-    case .live: return try await live.answer(try match.parameter(), request)
+    case .live: return try await live.answer(parameter(), request)
+    case .late: return try await late.answer(parameter(), request.query, accept: request.accept)
     case .aggregate: return try await aggregates.answer(request)
-    case .late: return try await late.answer(try match.parameter(), request.query, accept: request.accept)
     case .sql: return try await sql.answer(request)
     case .ledger: return try await ledger.answer(request.query)
-    case .apply, .generations, .generation, .replays, .replay, .promote, .rollback, .diff, .verify:
-      return try await admin.answer(request, match)
     case .rejects: return try await rejects.answer(request.query)
     case .events: return try await events.answer(request.query, accept: request.accept)
-    case .alive: return QueryAnswers.alive
-    case .ready, .health: return await readiness()
-    case .metrics: return Answer(200, "text/plain; version=0.0.4; charset=utf-8", Array(probe.metrics().utf8))
-    case .openAPI: return Answer(200, "application/json", EmbeddedFile.queryOpenAPI.bytes)
-    case .root: return ConsoleAnswers.page(request.headers)
-    case .consoleFile: return try ConsoleAnswers.part(try match.parameter(), request.headers)
-    case .mesh: return Answer(200, await instances().json)
-    case .overview: return Answer(200, try await overview.json())
-    case .liveOverview: return try await overview.live(try streams.open()) { [self] in draining.load(ordering: .relaxed) }
-    case .unknown: throw .notFound("this path")
+    case .overview: return HTTPAnswer(200, try await overview.json())
+    case .liveOverview: return try await overview.live(try streams.open()) { [streams] in streams.drain.isSet }
+    case .mesh: return HTTPAnswer(200, await instances().json)
+    case .console: return ConsoleAnswers.page(request.headers)
+    case .consoleFile: return try ConsoleAnswers.part(parameter(), request.headers)
+    case .apply: return try await admin.apply(request)
+    case .remove: return try await admin.remove(parameter(), request)
+    case .generations: return try await admin.list(parameter(), "generations", request)
+    case .generation: return try await admin.generation(parameter(), parameter(1), request)
+    case .dropGeneration: return try await admin.drop(parameter(), parameter(1), request)
+    case .replays: return try await admin.list(parameter(), "replays", request)
+    case .beginReplay: return try await admin.replay(parameter(), request)
+    case .promote: return try await admin.promote(parameter(), request)
+    case .rollback: return try await admin.rollback(parameter(), request)
+    case .diff: return try await admin.diff(parameter(), request)
+    case .verify: return try await admin.verify(parameter(), request)
     }
-  }
-
-  private static let alive = Answer(200, "application/json", Array(#"{"status":"alive"}"#.utf8))
-
-  private func readiness() async -> Answer {
-    var readiness = await probe.readiness()
-    if draining.load(ordering: .relaxed) { readiness.checks.append(("query", "shutting down")) }
-    var bytes: [UInt8] = []
-    readiness.json.write(to: &bytes)
-    return Answer(readiness.isReady ? 200 : 503, "application/json", bytes)
   }
 }

@@ -2,13 +2,6 @@ import Serving
 
 /// What the query service is told. Bounds are checked where the settings are read.
 public struct QueryConfiguration: Sendable, Hashable {
-  /// Of one header, and of the request line: expressions and cursors travel in it.
-  static let headerBytesMax = 64 << 10
-  static let headersBytesMax = 128 << 10
-  static let headersMax = 100
-  /// Of any request; a route may take less.
-  static let bodyBytesMax = 256 << 10
-
   public var host: String
   /// 0 takes a free one.
   public var port: Int

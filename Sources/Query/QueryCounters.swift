@@ -4,32 +4,39 @@ import Synchronization
 /// What the query service counts, for `/metrics`. Labels are routes and statuses: few, whatever is asked.
 final class QueryCounters: Sendable {
   private struct Key: Hashable {
-    var route: Route
+    var path: Int
     var status: Int
   }
 
+  /// Those of the table, and `unknown` for what is none of them.
+  private let names: [String]
   private let requests = Mutex<[Key: Counter]>([:])
-  private let durations: [Route: Metrics.Timer]
+  private let durations: [Metrics.Timer]
 
-  init() {
-    var durations: [Route: Metrics.Timer] = [:]
-    for route in Route.allCases {
-      durations[route] = Metrics.Timer(label: "penstock_query_request_seconds", dimensions: [("route", route.rawValue)])
-    }
-    self.durations = durations
+  /// - Parameter paths: Of the routes, in the order of the table.
+  init(paths: [String]) {
+    names = paths + ["unknown"]
+    durations = names.map { Metrics.Timer(label: "penstock_query_request_seconds", dimensions: [("route", $0)]) }
   }
 
-  /// - Parameter seconds: From the request's head to the answer's first bytes.
-  func answered(_ route: Route, _ status: Int, after duration: Duration) {
+  /// - Parameter path: Its place in the table; nil where it is not there.
+  func name(of path: Int?) -> String { names[path ?? names.count - 1] }
+
+  /// - Parameters:
+  ///   - path: As for `name`.
+  ///   - status: Of the answer.
+  ///   - duration: From the request's last byte to the answer's first ones.
+  func answered(_ path: Int?, _ status: Int, after duration: Duration) {
+    let path = path ?? names.count - 1
     let counter = requests.withLock { counters in
-      let key = Key(route: route, status: status)
+      let key = Key(path: path, status: status)
       if let known = counters[key] { return known }
       let counter = Counter(
-        label: "penstock_query_requests_total", dimensions: [("route", route.rawValue), ("status", String(status))])
+        label: "penstock_query_requests_total", dimensions: [("route", names[path]), ("status", String(status))])
       counters[key] = counter
       return counter
     }
     counter.increment()
-    durations[route]?.recordNanoseconds(duration.nanoseconds)
+    durations[path].recordNanoseconds(duration.nanoseconds)
   }
 }

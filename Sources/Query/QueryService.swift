@@ -1,7 +1,7 @@
 import Events
 import Logging
 import NIOCore
-import NIOHTTP1
+import Resources
 import Serving
 import Synchronization
 import Views
@@ -24,6 +24,7 @@ public final class QueryService: Sendable {
 
   private let configuration: QueryConfiguration
   private let answers: QueryAnswers
+  private let service: HTTPService<QueryEndpoint>
   private let listener: HTTPListener
   private let secure: (@Sendable (any Channel) throws -> Void)?
   private let logger: Logger
@@ -54,10 +55,11 @@ public final class QueryService: Sendable {
     self.logger = logger
     let answers = QueryAnswers(
       configuration: configuration, store: store, admin: admin, log: log, probe: probe, logger: logger, late: late, adHoc: adHoc,
-      reports: reports, instances: instances, gate: gate)
+      reports: reports, instances: instances)
     self.answers = answers
     self.secure = secure
-    listener = HTTPListener(group: group, limits: configuration.serving)
+    service = QueryService.http(configuration, gate, probe)
+    listener = HTTPListener("query", group: group, limits: configuration.serving)
   }
 
   /// Listens.
@@ -66,19 +68,13 @@ public final class QueryService: Sendable {
   public func start() async throws -> (host: String, port: Int) {
     guard !isStarted.exchange(true, ordering: .acquiringAndReleasing) else { throw StartError.alreadyStarted }
     do {
-      let responder = DatedResponder(answers: answers)
-      let (configuration, secure) = (configuration, secure)
-      let rules = HostRules(
-        service: "query", listen: configuration.host, hosts: configuration.hosts, origins: configuration.origins)
+      let responder = QueryResponder(answers, logger: logger)
       let address = try await listener.start(
-        host: configuration.host, port: configuration.port,
+        service, host: configuration.host, port: configuration.port, secure: secure,
         options: {
           $0.childChannelOption(.maxMessagesPerRead, value: 1).withUnsentBytesInSystem(max: QueryService.unsentBytesMax)
         },
-        initialise: { channel, place in
-          try secure?(channel)
-          try QueryService.initialise(channel, HTTPConnectionGuard(configuration.serving, rules, place), responder)
-        })
+        responder: { _ in responder })
       return (address?.ipAddress ?? configuration.host, address?.port ?? configuration.port)
     } catch {
       isStarted.store(false, ordering: .releasing)
@@ -86,16 +82,13 @@ public final class QueryService: Sendable {
     }
   }
 
-  private static func initialise(
-    _ channel: any Channel, _ connectionGuard: HTTPConnectionGuard, _ responder: some QueryResponder
-  ) throws {
-    var limits = NIOHTTPDecoderLimitConfiguration()
-    limits.maxHeaderFieldSize = QueryConfiguration.headerBytesMax
-    limits.maxHeaderListSize = QueryConfiguration.headersBytesMax
-    limits.maxHeaderFieldCount = QueryConfiguration.headersMax
-    let operations = channel.pipeline.syncOperations
-    try operations.configureHTTPServerPipeline(withEncoderConfiguration: .init(), withDecoderLimitConfiguration: limits)
-    try operations.addHandlers([connectionGuard, QueryConnection(responder)])
+  /// What it answers, whatever connection asks.
+  static func http(_ configuration: QueryConfiguration, _ gate: AccessGate, _ probe: ServiceProbe) -> HTTPService<QueryEndpoint> {
+    HTTPService(
+      name: "query", routes: QueryEndpoint.routes, limits: configuration.serving,
+      rules: HostRules(
+        service: "query", listen: configuration.host, hosts: configuration.hosts, origins: configuration.origins),
+      gate: gate, probe: probe, description: EmbeddedFile.queryOpenAPI.bytes, tooLargeCode: "body_too_large")
   }
 
   /// Ends the connections that processes of this machine have open, among them the sidecar's, and goes on accepting: whoever may still
@@ -108,62 +101,9 @@ public final class QueryService: Sendable {
   /// - Parameter timeout: After which connections are cut.
   public func shutDown(timeout: Duration = .seconds(10)) async {
     guard isStarted.exchange(false, ordering: .acquiringAndReleasing) else { return }
+    service.drain()
     answers.drain()
     let cut = await listener.shutDown(timeout: timeout)
     if cut > 0 { logger.warning("query: requests still ran after \(timeout); cut \(cut) connections") }
-  }
-}
-
-/// Answers with what every answer has, besides its own: the request's id, the date, the body's length.
-private final class DatedResponder: QueryResponder {
-  private let answers: QueryAnswers
-  private let threads = AnswerThreads(label: "penstock.query.answer")
-  private let date = Mutex(DateText())
-
-  init(answers: QueryAnswers) { self.answers = answers }
-
-  func respond(to request: QueryRequest, _ match: RouteMatch) async -> (Answer, HTTPHeaders) {
-    guard match.route.isComputed else {
-      let answer = await answers.answer(request, match)
-      return (answer, headers(of: answer, to: request))
-    }
-    var answer = await threads.run { [answers] in await answers.answer(request, match) }
-    if case .pieces(let first, let rest) = answer.body {
-      answer.body = .pieces(first: first, ComputedPieces(pieces: rest, threads: threads))
-    }
-    return (answer, headers(of: answer, to: request))
-  }
-
-  func respondAtOnce(to request: QueryRequest, _ match: RouteMatch) -> (Answer, HTTPHeaders)? {
-    answers.answerAtOnce(request, match).map { ($0, headers(of: $0, to: request)) }
-  }
-
-  private func headers(of answer: Answer, to request: QueryRequest) -> HTTPHeaders {
-    var headers = HTTPHeaders()
-    headers.reserveCapacity(answer.headers.count + 4)
-    headers.add(name: "Content-Type", value: answer.contentType)
-    for (name, value) in answer.headers { headers.add(name: name, value: value) }
-    headers.add(name: RequestID.header, value: request.id.description)
-    headers.add(name: "Date", value: date.withLock { $0.text(at: Timestamp.systemNow()) })
-    if case .bytes(let bytes) = answer.body { headers.add(name: "Content-Length", value: String(bytes.count)) }
-    return headers
-  }
-}
-
-/// Pieces that are made on threads for computing, wherever they are asked for.
-private struct ComputedPieces: BodyPieces {
-  var pieces: any BodyPieces
-  let threads: AnswerThreads
-
-  func attach(cut: @escaping @Sendable () -> Void) { pieces.attach(cut: cut) }
-
-  mutating func next() async throws -> [UInt8]? {
-    let (piece, rest) = try await withTaskExecutorPreference(threads) { [pieces] in
-      var rest = pieces
-      let piece = try await rest.next()
-      return (piece, rest)
-    }
-    pieces = rest
-    return piece
   }
 }

@@ -1,3 +1,4 @@
+import Metrics
 import NIOCore
 import Synchronization
 
@@ -21,8 +22,17 @@ public final class ConnectionTable: Sendable {
 
   private let limits: ServingLimits
   private let state = Mutex(State())
+  private let displaced: Counter
+  private let refused: Counter
 
-  public init(_ limits: ServingLimits) { self.limits = limits }
+  /// - Parameters:
+  ///   - limits: Of connections.
+  ///   - service: Whose they are, for metrics.
+  public init(_ limits: ServingLimits, of service: String) {
+    self.limits = limits
+    displaced = Counter(label: "penstock_connections_displaced_total", dimensions: [("service", service)])
+    refused = Counter(label: "penstock_connections_refused_total", dimensions: [("service", service)])
+  }
 
   public var count: Int { state.withLock { $0.count } }
 
@@ -34,7 +44,11 @@ public final class ConnectionTable: Sendable {
   public func enter(_ address: PeerAddress?, close: @escaping @Sendable () -> Void) -> ConnectionPlace? {
     let now = NIODeadline.now()
     let (entered, closing) = state.withLock { state in state.enter(address, close, now, limits) }
-    closing?()
+    if let closing {
+      displaced.increment()
+      closing()
+    }
+    if entered == nil || entered?.shortage != nil { refused.increment() }
     return entered.map { ConnectionPlace(self, $0.key, $0.shortage, now) }
   }
 
@@ -90,6 +104,23 @@ public final class ConnectionPlace: Sendable {
 
   /// The connection has ended. Once is enough, and more do no harm.
   public func leave() { table.leave(key) }
+}
+
+extension ConnectionTable.Shortage {
+  var problem: HTTPProblem {
+    switch self {
+    case .full(let max):
+      HTTPProblem(
+        status: 503, code: "too_many_connections",
+        detail: "\(max) connections are open and busy, which is the most there may be (connections_max); try again",
+        headers: ["Retry-After": "1"])
+    case .address(let max):
+      HTTPProblem(
+        status: 429, code: "too_many_connections",
+        detail: "this address has \(max) busy connections, which is the most it may have (connections_per_address_max)",
+        headers: ["Retry-After": "1"])
+    }
+  }
 }
 
 private struct ConnectionKey: Sendable {

@@ -7,16 +7,19 @@ enum CrossOrigin {
   private static let exposed = "X-Request-Id, Retry-After, WWW-Authenticate, Allow"
 
   /// Answers the question that comes before a request: whatever the service has may be asked of it.
-  static func preflight(_ head: HTTPRequestHead) -> HTTPHeaders {
-    var headers: HTTPHeaders = [
-      "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE", "Access-Control-Max-Age": "600",
+  /// - Returns: Nil for a request that is no such question.
+  static func preflight(_ head: HTTPRequestHead) -> HTTPAnswer? {
+    guard head.method == .OPTIONS, head.headers.contains(name: "access-control-request-method") else { return nil }
+    var answer = HTTPAnswer(204, "", [])
+    answer.headers = [
+      ("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE"), ("Access-Control-Max-Age", "600"),
     ]
     let wanted = head.headers["access-control-request-headers"].joined(separator: ", ")
-    if (1...headersBytesMax).contains(wanted.utf8.count) { headers.add(name: "Access-Control-Allow-Headers", value: wanted) }
+    if (1...headersBytesMax).contains(wanted.utf8.count) { answer.headers.append(("Access-Control-Allow-Headers", wanted)) }
     if head.headers.contains(name: "access-control-request-private-network") {
-      headers.add(name: "Access-Control-Allow-Private-Network", value: "true")
+      answer.headers.append(("Access-Control-Allow-Private-Network", "true"))
     }
-    return headers
+    return answer
   }
 
   static func mark(_ headers: inout HTTPHeaders, _ source: HostRules.Source) {

@@ -1,4 +1,5 @@
 import NIOCore
+import NIOHTTP1
 import NIOPosix
 import Synchronization
 
@@ -9,50 +10,118 @@ public final class HTTPListener: Sendable {
     public init() {}
   }
 
+  /// Of one header, and of the request line: expressions and cursors travel in it, and `?source=` may come many times.
+  static let headerBytesMax = 64 << 10
+  static let headersBytesMax = 128 << 10
+  static let headersMax = 100
+
+  /// All that the service has.
+  public let connections: ConnectionTable
   private let group: any EventLoopGroup
-  private let table: ConnectionTable
   private let listener = Mutex<(any Channel)?>(nil)
-  private let connections = Mutex<[ObjectIdentifier: any Channel]>([:])
+  private let isEnding = Atomic<Bool>(false)
+  /// Those that speak HTTP.
+  private let open = Mutex<[ObjectIdentifier: any Channel]>([:])
 
   /// - Parameters:
+  ///   - service: Whose connections they are, for metrics.
   ///   - group: Whose loops serve the connections; not shut down here.
   ///   - limits: Hold for all connections together.
-  public init(group: any EventLoopGroup, limits: ServingLimits) {
+  public init(_ service: String, group: any EventLoopGroup, limits: ServingLimits) {
     self.group = group
-    table = ConnectionTable(limits)
+    connections = ConnectionTable(limits, of: service)
   }
 
   /// Accepts connections.
   /// - Parameters:
+  ///   - service: What they ask.
   ///   - host: A name or an address.
   ///   - port: 0 takes a free one.
+  ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
   ///   - options: Sets what connections have besides TCP_NODELAY.
-  ///   - initialise: Fills a new connection's pipeline, on its event loop, an `HTTPConnectionGuard` with the place in it; one that throws
-  ///     is closed.
+  ///   - responder: Of a new connection, made on its event loop.
   /// - Returns: The address listened on.
   /// - Throws: What binding throws, such as an address in use.
-  public func start(
-    host: String, port: Int, options: (ServerBootstrap) -> ServerBootstrap = { $0 },
-    initialise: @escaping @Sendable (any Channel, ConnectionPlace) throws -> Void
+  public func start<Responder: HTTPResponder>(
+    _ service: HTTPService<Responder.Endpoint>, host: String, port: Int, secure: (@Sendable (any Channel) throws -> Void)? = nil,
+    options: (ServerBootstrap) -> ServerBootstrap = { $0 }, responder: @escaping @Sendable (any Channel) -> Responder
   ) async throws -> SocketAddress? {
     let bootstrap = ServerBootstrap(group: group)
-      .serverChannelOption(.backlog, value: 1024)
+      .serverChannelOption(.backlog, value: 4096)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
       // Whoever ends its side after a request waits for the answer.
       .childChannelOption(.allowRemoteHalfClosure, value: true)
       .childChannelInitializer { channel in
-        guard let place = self.add(channel) else { return channel.close() }
-        return channel.eventLoop.makeCompletedFuture { try initialise(channel, place) }
+        guard let place = self.connections.enter(PeerAddress(channel.remoteAddress), close: { channel.close(promise: nil) })
+        else {
+          return channel.close()
+        }
+        return channel.eventLoop.makeCompletedFuture {
+          self.add(channel, place)
+          try secure?(channel)
+          try self.serve(channel, place, service, responder(channel))
+        }
       }
     let bound = try await options(bootstrap).bind(host: host, port: port).get()
     listener.withLock { $0 = bound }
     return bound.localAddress
   }
 
-  /// Stops accepting, lets requests under way end, closes the connections.
-  /// - Parameter timeout: After which connections are cut.
-  /// - Returns: How many had to be cut.
+  /// Serves a connection that somebody else has accepted.
+  /// - Parameters:
+  ///   - socket: Its descriptor, which is the connection's from now on.
+  ///   - place: In `connections`; left when the connection has ended.
+  ///   - service: What it asks.
+  ///   - options: Sets what the connection has.
+  ///   - responder: Of the connection, made on its event loop.
+  /// - Throws: Why it could not be served; it is closed then.
+  public func adopt<Responder: HTTPResponder>(
+    _ socket: NIOBSDSocket.Handle, _ place: ConnectionPlace, _ service: HTTPService<Responder.Endpoint>,
+    options: (ClientBootstrap) -> ClientBootstrap = { $0 }, responder: @escaping @Sendable (any Channel) -> Responder
+  ) async throws {
+    let bootstrap = ClientBootstrap(group: group)
+      .channelOption(.allowRemoteHalfClosure, value: true)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          self.add(channel, place)
+          try self.serve(channel, place, service, responder(channel))
+          // It may have had to give way on its way here.
+          if !place.attach(close: { channel.close(promise: nil) }) { throw ChannelError.alreadyClosed }
+        }
+      }
+    do {
+      _ = try await options(bootstrap).withConnectedSocket(socket).get()
+    } catch {
+      place.leave()
+      if error as? ChannelError != .alreadyClosed { throw error }
+    }
+  }
+
+  /// Fills a connection's pipeline. On its event loop.
+  func serve<Responder: HTTPResponder>(
+    _ channel: any Channel, _ place: ConnectionPlace, _ service: HTTPService<Responder.Endpoint>, _ responder: Responder
+  ) throws {
+    var limits = NIOHTTPDecoderLimitConfiguration()
+    limits.maxHeaderFieldSize = HTTPListener.headerBytesMax
+    limits.maxHeaderListSize = HTTPListener.headersBytesMax
+    limits.maxHeaderFieldCount = HTTPListener.headersMax
+    let (arrival, encoder) = (ArrivalWatch(), HTTPResponseEncoder())
+    let decoding: [any ChannelHandler & RemovableChannelHandler] = [
+      arrival, ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: limits)),
+      HTTPServerPipelineHandler(), NIOHTTPResponseHeadersValidator(), HTTPServerProtocolErrorHandler(),
+    ]
+    let connection = HTTPConnection(service, responder, place, decoding: decoding, encoding: encoder) { [weak channel] in
+      if let channel { self.forget(channel) }
+    }
+    arrival.came = { [weak connection] in connection?.bytesCame() }
+    try channel.pipeline.syncOperations.addHandlers([encoder] + decoding + [connection])
+    if isEnding.load(ordering: .acquiring) { channel.pipeline.fireUserInboundEventTriggered(Finish()) }
+  }
+
+  /// Stops accepting, lets requests under way end, waits for all connections to.
+  /// - Parameter timeout: After which those that speak HTTP are cut.
+  /// - Returns: How many had to be.
   @discardableResult
   public func shutDown(timeout: Duration) async -> Int {
     let listening = listener.withLock { listener -> (any Channel)? in
@@ -60,12 +129,10 @@ public final class HTTPListener: Sendable {
       return listener
     }
     listening?.close(promise: nil)
-    finish(connections.withLock { Array($0.values) })
-    let deadline = ContinuousClock.now + timeout
-    while ContinuousClock.now < deadline, !connections.withLock({ $0.isEmpty }) {
-      do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
-    }
-    let left = connections.withLock { Array($0.values) }
+    isEnding.store(true, ordering: .releasing)
+    finish(open.withLock { Array($0.values) })
+    await connections.waitForNone(timeout: timeout)
+    let left = open.withLock { Array($0.values) }
     for channel in left { channel.close(promise: nil) }
     return left.count
   }
@@ -74,17 +141,20 @@ public final class HTTPListener: Sendable {
   /// that takes no longer than `grace`. Those that begin meanwhile are ended likewise: whoever let them in may not have known better yet.
   /// - Parameters:
   ///   - grace: Returns after twice that.
+  ///   - cutsAnswers: False to wait for answers however long they take; requests that are still being read are cut all the same.
   ///   - isMeant: Which are ended.
-  public func renewConnections(grace: Duration, of isMeant: (any Channel) -> Bool = { _ in true }) async {
+  public func renewConnections(
+    grace: Duration, cutsAnswers: Bool = true, of isMeant: @Sendable (any Channel) -> Bool = { _ in true }
+  ) async {
     var left: [any Channel] = []
     for _ in 0..<2 {
-      for channel in left { channel.close(promise: nil) }
-      left = connections.withLock { Array($0.values) }.filter(isMeant)
+      if cutsAnswers { for channel in left { channel.close(promise: nil) } }
+      left = open.withLock { Array($0.values) }.filter(isMeant)
       finish(left)
       // Cancelled: the service stops, and its connections with it.
       do { try await Task.sleep(for: grace) } catch { return }
     }
-    for channel in left { channel.close(promise: nil) }
+    if cutsAnswers { for channel in left { channel.close(promise: nil) } }
   }
 
   private func finish(_ channels: [any Channel]) {
@@ -94,15 +164,14 @@ public final class HTTPListener: Sendable {
     }
   }
 
-  /// Nil when there is no room for it.
-  private func add(_ channel: any Channel) -> ConnectionPlace? {
-    guard let place = table.enter(PeerAddress(channel.remoteAddress), close: { channel.close(promise: nil) }) else { return nil }
-    let key = ObjectIdentifier(channel)
-    connections.withLock { $0[key] = channel }
+  private func add(_ channel: any Channel, _ place: ConnectionPlace) {
+    open.withLock { $0[ObjectIdentifier(channel)] = channel }
     channel.closeFuture.whenComplete { _ in
       place.leave()
-      self.connections.withLock { $0[key] = nil }
+      self.forget(channel)
     }
-    return place
   }
+
+  /// The connection has ended, or speaks another protocol, whose it is to end.
+  private func forget(_ channel: any Channel) { _ = open.withLock { $0.removeValue(forKey: ObjectIdentifier(channel)) } }
 }

@@ -6,16 +6,20 @@ public struct ServingLimits: Sendable, Hashable {
   public var connectionsPerAddressMax: Int?
   /// Connections beyond `connectionsMax`, each for one request: for health and metrics; all else is answered with 503.
   public var healthConnections: Int
-  /// From a connection's beginning to the end of its first request's head, and from the end of any head to the end of its body.
+  /// From a connection's beginning to the end of its first request's head, from the first byte of any other to its end, and from there to
+  /// the end of its body.
   public var requestTimeout: Duration
-  /// From an answer's end to the end of the next request's head.
+  /// From an answer's end to the first byte of the next request.
   public var idleTimeout: Duration
   /// A peer that takes no byte of an answer for so long is cut off.
   public var stallTimeout: Duration
+  /// Bytes of the bodies of all requests that are being read or answered.
+  public var bodiesBytesMax: Int
 
   public init(
     connectionsMax: Int = 4096, connectionsPerAddressMax: Int? = nil, healthConnections: Int = 16,
-    requestTimeout: Duration = .seconds(30), idleTimeout: Duration = .seconds(75), stallTimeout: Duration = .seconds(30)
+    requestTimeout: Duration = .seconds(30), idleTimeout: Duration = .seconds(75), stallTimeout: Duration = .seconds(30),
+    bodiesBytesMax: Int = 256 << 20
   ) {
     self.connectionsMax = connectionsMax
     self.connectionsPerAddressMax = connectionsPerAddressMax
@@ -23,5 +27,6 @@ public struct ServingLimits: Sendable, Hashable {
     self.requestTimeout = requestTimeout
     self.idleTimeout = idleTimeout
     self.stallTimeout = stallTimeout
+    self.bodiesBytesMax = bodiesBytesMax
   }
 }

@@ -65,7 +65,7 @@ struct WebSocketSessionTests {
   private func open(unackedMessagesMax: Int = 1024, subprotocol: String? = nil) -> RecordingTransport {
     let ingest = IngestLoop(
       configuration: IngestConfiguration(unackedMessagesMax: unackedMessagesMax), log: log, loop: EventLoopThread(loop),
-      counters: IngestCounters(), probe: ServiceProbe(readiness: { .init([]) }, metrics: { "" }), gate: .open,
+      counters: IngestCounters(), gate: .open,
       limits: DeviceLimits(connectionsMax: 1, eventsPerSecondMax: nil), logger: Logger(label: "test"))
     let session = WebSocketSession(
       ingest: ingest, agreement: WebSocketAgreement(subprotocol: subprotocol), sources: [], admission: DeviceAdmission())

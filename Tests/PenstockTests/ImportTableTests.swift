@@ -21,7 +21,7 @@ private let allowedImports: [String: Set<String>] = [
   ],
   "SQLite": ["CSQLite"],
   "Compute": ["Events", "Expressions", "Aggregates", "Views", "SQLite", "Logging", "Metrics", "CoreMetrics", "Dispatch"],
-  "Serving": ["Events", "NIOCore", "NIOPosix", "NIOHTTP1", "Dispatch"],
+  "Serving": ["Events", "NIOCore", "NIOPosix", "NIOHTTP1", "Dispatch", "Metrics", "CoreMetrics"],
   "Query": [
     "Events", "Expressions", "Aggregates", "Views", "Serving", "Resources", "CSQLite", "CEpoll", "NIOCore", "NIOHTTP1",
     "Logging", "Metrics", "CoreMetrics", "Dispatch",

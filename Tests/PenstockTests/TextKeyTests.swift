@@ -9,12 +9,12 @@ private let allowedFiles: [String: String] = [
   "Events/Values/Event.swift": "attributes' names, held to ASCII",
   "HTTPClient/ServiceURL.swift": "schemes of URLs",
   "Identity/Tokens/StaticTokens.swift": "the project's own names of members",
-  "Ingest/HTTP/IngestHTTPHandler.swift": "headers' names",
+  "Ingest/Connection/StreamAdmission.swift": "headers' names",
+  "Ingest/HTTP/PostedEvents.swift": "headers' names",
   "Mesh/": "Consul's names of services, instances and their metadata",
   "Penstock/": "settings, environment variables, metrics and paths of files",
   "Query/Console/ConsoleFile.swift": "the console's files",
   "Query/HTTP/QueryFailure.swift": "headers' names",
-  "Query/HTTP/Route.swift": "the project's own paths",
   "Query/Rows/KeptResults.swift": "hashes in hexadecimal",
   "Query/SQL/SQLFunctions.swift": "the project's own statements",
   "Query/SQL/SQLGuardian.swift": "views' and functions' names, held to ASCII",
@@ -31,7 +31,6 @@ private let allowedFiles: [String: String] = [
   "Wire/Peers/": "peers' ids and metadata",
   "Wire/Views/RemoteViewStore.swift": "views' names, held to ASCII",
   "Wire/Views/ComputePeers.swift": "views' names, held to ASCII",
-  "Wire/Views/ComputeRoutes.swift": "the project's own paths",
 ]
 
 @Suite("Texts as keys")

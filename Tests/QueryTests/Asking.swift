@@ -1,5 +1,6 @@
 import Events
 import Logging
+import NIOCore
 import NIOHTTP1
 import Serving
 import Views
@@ -20,6 +21,7 @@ struct Asking: Sendable {
   let store: FakeStore
   let log: FakeLog
   let answers: QueryAnswers
+  let service: HTTPService<QueryEndpoint>
   /// The wall clock stands still at the second day of 2020.
   static let now = Timestamp(nanoseconds: 1_577_923_200_000_000_000)
 
@@ -30,6 +32,7 @@ struct Asking: Sendable {
     self.store = store
     self.log = log
     let probe = ServiceProbe(readiness: { ServiceProbe.Readiness([("log", problem)]) }, metrics: { "penstock_up 1\n" })
+    service = QueryService.http(configuration, .open, probe)
     answers = QueryAnswers(
       configuration: configuration, store: store, log: log, probe: probe,
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
@@ -42,13 +45,13 @@ struct Asking: Sendable {
   ) async -> Reply {
     var headers = headers
     if let accept { headers.replaceOrAdd(name: "Accept", value: accept) }
-    let answer = await self.answer(
-      QueryRequest(method, target, headers: headers, body: RequestBodyReader(bytes: Array(body.utf8))))
+    let request = HTTPRequest(method, target, headers: headers, body: ByteBuffer(string: body))
+    let answer = await self.answer(request)
     var named: [String: String] = [:]
     for (name, value) in answer.headers { named[name] = value }
     var bytes: [UInt8]
     switch answer.body {
-    case .bytes(let all): bytes = all
+    case .bytes, .problem: bytes = answer.bytes(for: request.id).map { Array($0.readableBytesView) } ?? []
     case .pieces(let first, var rest):
       bytes = first
       do { while let piece = try await rest.next() { bytes += piece } } catch { bytes += Array("\(error)".utf8) }
@@ -57,7 +60,30 @@ struct Asking: Sendable {
       status: answer.status, contentType: answer.contentType, headers: named, text: String(decoding: bytes, as: UTF8.self))
   }
 
-  func answer(_ request: QueryRequest) async -> Answer { await answers.answer(request, RouteMatch(request.path)) }
+  func answer(_ request: HTTPRequest) async -> HTTPAnswer {
+    var request = request
+    do throws(HTTPProblem) {
+      switch try service.admit(&request, service.routes.find(request.path)).target {
+      case .operation(let operation): return await service.answer(operation)
+      case .endpoint(let endpoint): return await answers.answer(request, endpoint)
+      }
+    } catch {
+      return HTTPAnswer(error)
+    }
+  }
+
+  /// As a connection has it, where that takes no waiting.
+  func atOnce(_ request: HTTPRequest) -> HTTPAnswer? {
+    var request = request
+    do throws(HTTPProblem) {
+      guard case .endpoint(let endpoint) = try service.admit(&request, service.routes.find(request.path)).target else {
+        return nil
+      }
+      return answers.answerAtOnce(request, endpoint)
+    } catch {
+      return nil
+    }
+  }
 
   func post(_ path: String, _ json: JSONValue, accept: String? = nil) async -> Reply {
     await raw(path, accept: accept, method: .POST, headers: ["Content-Type": "application/json"], body: json.text)

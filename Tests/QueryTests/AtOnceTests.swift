@@ -1,5 +1,7 @@
 import Events
+import NIOCore
 import NIOHTTP1
+import Serving
 import Testing
 import Views
 
@@ -20,26 +22,26 @@ private func asking() throws -> Asking {
   return asking
 }
 
-private func request(_ parameters: [(String, String)], view: String = "hourly", _ method: HTTPMethod = .GET) -> QueryRequest {
-  QueryRequest(method, "/v1/views/\(view)?" + Asking.encode(parameters), headers: ["X-Request-Id": "r1"])
+private func request(_ parameters: [(String, String)], view: String = "hourly", _ method: HTTPMethod = .GET) -> HTTPRequest {
+  HTTPRequest(method, "/v1/views/\(view)?" + Asking.encode(parameters), headers: ["X-Request-Id": "r1"])
 }
 
-private func text(_ answer: Answer) throws -> String {
+private func text(_ answer: HTTPAnswer) throws -> String {
   guard case .bytes(let bytes) = answer.body else {
     Issue.record("an answer of few rows is one piece")
     return ""
   }
   let headers = answer.headers.map { "\($0.name): \($0.value)" }.joined(separator: "\n")
-  return "\(answer.status) \(answer.contentType)\n\(headers)\n\n" + String(decoding: bytes, as: UTF8.self)
+  return "\(answer.status) \(answer.contentType)\n\(headers)\n\n" + String(buffer: bytes)
 }
 
 extension Asking {
   /// What is known of idle partitions may be a second old: then somebody has to wait once more.
-  fileprivate func answerAtOnce(_ request: QueryRequest) async -> Answer? {
+  fileprivate func answerAtOnce(_ request: HTTPRequest) async -> HTTPAnswer? {
     let deadline = ContinuousClock.now + .seconds(20)
     while ContinuousClock.now < deadline {
       _ = await answer(request)
-      if let answer = answers.answerAtOnce(request, RouteMatch(request.path)) { return answer }
+      if let answer = atOnce(request) { return answer }
     }
     return nil
   }
@@ -61,7 +63,7 @@ func same(parameters: [(String, String)]) async throws {
   for condition in conditions {
     let asking = try asking()
     let request = request([("where", condition)] + parameters)
-    #expect(asking.answers.answerAtOnce(request, RouteMatch(request.path)) == nil, "it was never asked")
+    #expect(asking.atOnce(request) == nil, "it was never asked")
     let waited = await asking.answer(request)
     #expect(waited.status == 200)
     #expect(asking.store.state.withLock { $0.readAtOnce } == 0)
@@ -85,14 +87,14 @@ func others() async throws {
   for parameters in [[("where", #"source == "a""#)], [], [("where", point), ("format", "csv")]] {
     let request = request(parameters)
     _ = await asking.answer(request)
-    #expect(asking.answers.answerAtOnce(request, RouteMatch(request.path)) == nil, "\(parameters)")
+    #expect(asking.atOnce(request) == nil, "\(parameters)")
   }
   let known = request([("where", point)])
   #expect(await asking.answerAtOnce(known) != nil)
   let unknown = request([("where", point)], view: "none")
-  #expect(asking.answers.answerAtOnce(unknown, RouteMatch(unknown.path)) == nil)
+  #expect(asking.atOnce(unknown) == nil)
   let post = request([("where", point)], .POST)
-  #expect(asking.answers.answerAtOnce(post, RouteMatch(post.path)) == nil)
+  #expect(asking.atOnce(post) == nil)
   #expect(await asking.answer(post).status == 405)
 }
 
@@ -114,7 +116,7 @@ func changed() async throws {
   let request = request([("where", point)])
   #expect(await asking.answerAtOnce(request) != nil)
   asking.store.put(sample, try Hours.definition(allowedLateness: 0), generation: 2, watermarks: [0: 3, 1: 6])
-  #expect(asking.answers.answerAtOnce(request, RouteMatch(request.path)) == nil)
+  #expect(asking.atOnce(request) == nil)
   #expect(try text(await asking.answer(request)).contains(#""generation":2"#))
   #expect(try text(try #require(await asking.answerAtOnce(request))).contains(#""generation":2"#))
 }

@@ -1,16 +1,18 @@
 import Events
+import NIOCore
 import NIOHTTP1
+import Serving
 import Testing
 
 @testable import Query
 
 @Suite struct ConsoleTests {
-  private func bytes(_ answer: Answer) -> [UInt8] {
+  private func bytes(_ answer: HTTPAnswer) -> [UInt8] {
     guard case .bytes(let bytes) = answer.body else { return [] }
-    return bytes
+    return Array(bytes.readableBytesView)
   }
 
-  private func header(_ answer: Answer, _ name: String) -> String? { answer.headers.first { $0.name == name }?.value }
+  private func header(_ answer: HTTPAnswer, _ name: String) -> String? { answer.headers.first { $0.name == name }?.value }
 
   @Test("whatever a file of the console names is a file of the console")
   func references() throws {

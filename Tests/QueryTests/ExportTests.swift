@@ -1,5 +1,6 @@
 import Events
 import Logging
+import NIOCore
 import NIOHTTP1
 import Serving
 import Synchronization
@@ -75,15 +76,22 @@ struct ExportTests {
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, now: { Asking.now })
   }
 
-  private func ask(_ answers: QueryAnswers, _ parameters: [(String, String)]) async -> Answer {
-    let target = "/v1/views/hourly?" + Asking.encode(parameters)
-    return await answers.answer(
-      QueryRequest(.GET, target, headers: [:], body: RequestBodyReader(bytes: [])), RouteMatch("/v1/views/hourly"))
+  private func ask(_ answers: QueryAnswers, _ parameters: [(String, String)]) async -> HTTPAnswer {
+    var request = HTTPRequest(.GET, "/v1/views/hourly?" + Asking.encode(parameters))
+    let service = QueryService.http(
+      QueryConfiguration(), .open, ServiceProbe(readiness: { ServiceProbe.Readiness([]) }, metrics: { "" }))
+    do throws(HTTPProblem) {
+      _ = try service.admit(&request, service.routes.find(request.path))
+    } catch {
+      return HTTPAnswer(error)
+    }
+    return await answers.answer(request, .rows)
   }
 
-  private func body(_ answer: Answer) async throws -> [UInt8] {
+  private func body(_ answer: HTTPAnswer) async throws -> [UInt8] {
     switch answer.body {
-    case .bytes(let bytes): return bytes
+    case .bytes(let bytes): return Array(bytes.readableBytesView)
+    case .problem(let problem, _): throw problem
     case .pieces(let first, var rest):
       var bytes = first
       while let piece = try await rest.next() { bytes += piece }
@@ -161,7 +169,7 @@ struct ExportTests {
     let store = StreamingStore(isEndless: true)
     store.inner.put(Self.seen(400), try Hours.definition())
     let answers = answers(store, QueryConfiguration(exportsMax: 2))
-    var held: [Answer] = []
+    var held: [HTTPAnswer] = []
     for _ in 0..<2 { held.append(await ask(answers, [("format", "csv")])) }
     let turnedAway = await ask(answers, [("format", "csv"), ("timeout", "20ms")])
     #expect(turnedAway.status == 503)

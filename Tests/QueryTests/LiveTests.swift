@@ -1,5 +1,6 @@
 import Events
 import NIOHTTP1
+import Serving
 import Testing
 import Views
 
@@ -39,7 +40,7 @@ private struct Streaming {
     self.asking = asking
     var headers: HTTPHeaders = [:]
     if let lastEventID { headers.replaceOrAdd(name: "Last-Event-ID", value: lastEventID) }
-    let answer = await asking.answer(QueryRequest(.GET, target, headers: headers))
+    let answer = await asking.answer(HTTPRequest(.GET, target, headers: headers))
     try #require(answer.status == 200)
     #expect(answer.contentType == "text/event-stream")
     guard case .pieces(let first, let pieces) = answer.body else {

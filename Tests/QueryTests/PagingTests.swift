@@ -1,5 +1,6 @@
 import Events
 import Expressions
+import Serving
 import TestSupport
 import Testing
 
@@ -194,7 +195,7 @@ func pieces() async throws {
   }
   asking.store.put(seen, try Hours.definition())
   for format in ["json", "ndjson", "csv"] {
-    let answer = await asking.answer(QueryRequest(.GET, "/v1/views/hourly?limit=100000&format=\(format)"))
+    let answer = await asking.answer(HTTPRequest(.GET, "/v1/views/hourly?limit=100000&format=\(format)"))
     guard case .pieces(let first, var rest) = answer.body else {
       Issue.record("\(format): in one piece")
       continue

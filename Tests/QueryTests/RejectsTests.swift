@@ -1,4 +1,6 @@
 import Events
+import NIOCore
+import Serving
 import Testing
 
 @testable import Query
@@ -38,6 +40,6 @@ import Testing
   }
 }
 
-extension Answer {
-  fileprivate var bytes: [UInt8] { if case .bytes(let all) = body { all } else { [] } }
+extension HTTPAnswer {
+  fileprivate var bytes: [UInt8] { if case .bytes(let all) = body { Array(all.readableBytesView) } else { [] } }
 }

@@ -10,7 +10,7 @@ private final class Connections: Sendable {
   let table: ConnectionTable
   private let closings = Mutex<[String]>([])
 
-  init(_ limits: ServingLimits) { table = ConnectionTable(limits) }
+  init(_ limits: ServingLimits) { table = ConnectionTable(limits, of: "test") }
 
   var closed: [String] { closings.withLock { $0 } }
 

@@ -26,7 +26,7 @@ private final class HeldRoutes: WireRoutes {
   init(_ log: any EventLog) { routes = LogRoutes(log: log) }
 
   var openAPI: [UInt8] { routes.openAPI }
-  func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int { routes.bodyBytesMax(method, path) }
+  var headers: [(name: String, value: String)] { routes.headers }
 
   func requests(_ path: String) -> Int { state.withLock { $0.requests[path] ?? 0 } }
   var longestBody: Int { state.withLock { $0.longestBody } }
@@ -41,7 +41,19 @@ private final class HeldRoutes: WireRoutes {
     for one in waiting { one.resume() }
   }
 
-  func answer(_ request: WireRequest) async -> WireResponse {
+  var table: RouteTable<WireEndpoint> {
+    RouteTable(
+      routes.table.paths.flatMap(\.routes).compactMap { route in
+        guard case .endpoint(let endpoint) = route.target else { return nil }
+        let held: WireEndpoint = { [self] request in
+          await hold(request)
+          return await endpoint(request)
+        }
+        return Route(route.method, route.path, .endpoint(held), bodyBytesMax: route.bodyBytesMax, pace: route.pace)
+      })
+  }
+
+  private func hold(_ request: HTTPRequest) async {
     await withCheckedContinuation { continuation in
       let isHeld = state.withLock { state in
         state.requests[String(request.path), default: 0] += 1
@@ -51,7 +63,6 @@ private final class HeldRoutes: WireRoutes {
       }
       if !isHeld { continuation.resume() }
     }
-    return await routes.answer(request)
   }
 }
 

@@ -9,8 +9,9 @@ import Testing
 @testable import Wire
 
 private struct Hello: WireRoutes {
-  func answer(_ request: WireRequest) async -> WireResponse { WireResponse(["path": .string(String(request.path))]) }
-  func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int { 0 }
+  var table: RouteTable<WireEndpoint> {
+    RouteTable([.read("/v1/log") { request in WireResponse(["path": .string(String(request.path))]) }])
+  }
   var openAPI: [UInt8] { Array("{}".utf8) }
 }
 

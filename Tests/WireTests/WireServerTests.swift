@@ -14,14 +14,16 @@ private final class StubRoutes: WireRoutes {
   let openAPI = Array("{}".utf8)
   let cancelled = Atomic<Int>(0)
 
-  func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int { 1 << 20 }
-
-  func answer(_ request: WireRequest) async -> WireResponse {
-    if request.path == "/v1/wait" {
-      // Until whoever asked has left.
-      do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.add(1, ordering: .relaxed) }
-    }
-    return WireResponse(["path": .string(String(request.path))])
+  var table: RouteTable<WireEndpoint> {
+    let path: WireEndpoint = { request in WireResponse(["path": .string(String(request.path))]) }
+    return RouteTable([
+      .read("/v1/log", path), .ask("/v1/log", bodyBytesMax: 1 << 20, path),
+      .ask("/v1/wait", bodyBytesMax: 1 << 20) { [self] request in
+        // Until whoever asked has left.
+        do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.add(1, ordering: .relaxed) }
+        return await path(request)
+      },
+    ])
   }
 }
 

@@ -5,40 +5,42 @@ import WebSocket
 
 /// Who may open `/v1/stream`, whatever transport asks.
 enum StreamAdmission {
-  /// - Parameter device: Told who asks; once accepted, the device counts as connected until it leaves.
-  static func decide(
+  static let path = "/v1/stream"
+
+  /// - Parameters:
+  ///   - head: Of the request, whose path it is.
+  ///   - ingest: What the connection's loop has.
+  ///   - device: Told who asks; once accepted, the device counts as connected until it leaves.
+  /// - Returns: What is agreed, and the response's headers for it, besides `Connection` and `Upgrade`.
+  /// - Throws: Why not: no WebSocket handshake, or one that may not be.
+  static func accept(
     _ head: HTTPRequestHead, _ ingest: IngestLoop, _ device: DeviceAdmission
-  ) -> WebSocketUpgradeDecision {
-    guard IngestRoute(head) == .stream else {
-      return .refuse(WebSocketRefusal(status: .notFound, detail: "WebSocket is spoken at \(IngestRoute.stream.rawValue)"))
-    }
-    if ingest.isDraining {
-      return .refuse(
-        WebSocketRefusal(status: .serviceUnavailable, headers: ["Retry-After": "1"], detail: "shutting down; try again"))
+  ) throws(HTTPProblem) -> (agreement: WebSocketAgreement, headers: HTTPHeaders) {
+    let key: String
+    do throws(WebSocketHandshakeError) { key = try WebSocketHandshake.check(head) } catch { throw HTTPProblem(error) }
+    guard !ingest.isDraining else {
+      throw HTTPProblem(
+        status: 503, code: "handshake_refused", detail: "shutting down; try again", headers: ["Retry-After": "1"])
     }
     guard let sources = decoded(head) else {
-      return .refuse(
-        WebSocketRefusal(
-          status: .badRequest, detail: "?source= is no percent-encoded UTF-8", code: RejectCode.invalidSource.rawValue))
+      throw HTTPProblem(
+        status: 400, code: RejectCode.invalidSource.rawValue, detail: "?source= is no percent-encoded UTF-8")
     }
     guard sources.allSatisfy({ (1...EventReader.attributeBytesMax).contains($0.utf8.count) }), sources.count <= 1024 else {
-      return .refuse(WebSocketRefusal(status: .badRequest, detail: "?source= is empty or too long, or there are over 1024"))
+      throw refusal("?source= is empty or too long, or there are over 1024")
     }
     let offered = WebSocketHandshake.subprotocols(head.headers)
     let chosen = offered.first { WebSocketSession.Subprotocol(rawValue: $0) != nil }
     guard chosen != nil || offered.isEmpty else {
       let known = WebSocketSession.Subprotocol.allCases.map(\.rawValue).joined(separator: ", ")
-      return .refuse(WebSocketRefusal(status: .badRequest, detail: "no known subprotocol among those offered; known: \(known)"))
+      throw refusal("no known subprotocol among those offered; known: \(known)")
     }
-    do throws(HTTPProblem) {
-      try device.admit(head, ingest, sources: sources)
-    } catch {
-      return .refuse(
-        WebSocketRefusal(
-          status: HTTPResponseStatus(statusCode: error.status), headers: HTTPHeaders(error.headers.sorted { $0.key < $1.key }),
-          detail: error.detail, code: error.code))
-    }
-    return .accept(subprotocol: chosen)
+    try device.admit(head, ingest, sources: sources)
+    return WebSocketHandshake.accept(head, key: key, subprotocol: chosen, deflate: ingest.deflate)
+  }
+
+  private static func refusal(_ detail: String) -> HTTPProblem {
+    HTTPProblem(status: 400, code: "handshake_refused", detail: detail)
   }
 
   /// The values of `?source=` of a head that was accepted, in order.
@@ -46,15 +48,22 @@ enum StreamAdmission {
 
   /// Nil when one is no percent-encoded UTF-8.
   private static func decoded(_ head: HTTPRequestHead) -> [String]? {
-    // By bytes: a character may begin with a separator and go on with an accent.
-    guard let query = head.uri.utf8.split(separator: 0x3F, maxSplits: 1).dropFirst().first else { return [] }
     var sources: [String] = []
-    for pair in query.split(separator: 0x26) {
-      let parts = pair.split(separator: 0x3D, maxSplits: 1, omittingEmptySubsequences: false)
-      guard parts[0].elementsEqual("source".utf8) else { continue }
-      guard let source = parts.count == 2 ? PercentText.decode(parts[1], plusIsSpace: true) : "" else { return nil }
+    for item in QueryItems(of: head.uri) where item.name == "source" {
+      guard let source = item.value else { return nil }
       sources.append(source)
     }
     return sources
+  }
+}
+
+extension HTTPProblem {
+  fileprivate init(_ error: WebSocketHandshakeError) {
+    let refusal = WebSocketHandshake.refusal(of: error)
+    var headers: [String: String] = [:]
+    for (name, value) in refusal.headers where name.lowercased() != "connection" { headers[name] = value }
+    self.init(
+      status: Int(refusal.status.code), code: error == .upgradeMissing ? "upgrade_required" : "handshake_refused",
+      detail: refusal.detail, headers: headers)
   }
 }

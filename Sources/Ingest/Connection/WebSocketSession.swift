@@ -83,6 +83,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   func start(on transport: any SessionTransport) {
     self.transport = transport
     ingest.add(self)
+    ingest.counters.streams.add(1)
     if let end = admission.caller?.expiry {
       expiry = after(.nanoseconds(max(0, end.nanoseconds - Timestamp.systemNow().nanoseconds))) { $0.deny(.expired) }
     }
@@ -115,6 +116,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   /// The connection is gone. What was read of it goes on to the log.
   func end() {
     state = .closing
+    if transport != nil { ingest.counters.streams.add(-1) }
     transport = nil
     received = ByteBuffer()
     outgoing = ByteBuffer()

@@ -1,4 +1,5 @@
 import Events
+import NIOCore
 import NIOHTTP1
 import Serving
 import WebSocket
@@ -11,8 +12,16 @@ struct EventsRequest {
     case binary(contentType: String?)
   }
 
-  var mode: Mode
-  var isGzip: Bool
+  /// A body as it is read.
+  enum Text {
+    /// So many bytes of UTF-8, and `EventReader.padding` zeroes after them.
+    case events([UInt8], count: Int, EventReader.Framing)
+    /// Nothing of it can be read; `event` is nil where that is the whole message's fault.
+    case rejected(EventReject, event: Int?)
+  }
+
+  let mode: Mode
+  let isGzip: Bool
 
   init(_ head: HTTPRequestHead) throws(HTTPProblem) {
     switch head.headers["content-encoding"].joined(separator: ",").lowercased() {
@@ -39,6 +48,49 @@ struct EventsRequest {
         detail: (mediaType.map { "Content-Type '\($0)' is not taken" } ?? "Content-Type is missing")
           + ": send application/cloudevents+json, application/cloudevents-batch+json, application/json, application/x-ndjson, "
           + "or ce- headers with any type of data")
+    }
+  }
+
+  /// - Parameters:
+  ///   - request: With its body.
+  ///   - bytesMax: Of the text, inflated.
+  /// - Throws: 400 for what is no gzip, 413 for what inflates to too much.
+  func text(_ request: HTTPRequest, bytesMax: Int) throws(HTTPProblem) -> Text {
+    var text = try inflated(request.body, bytesMax)
+    var framing = EventReader.Framing.single
+    switch mode {
+    case .framed(let wanted): framing = wanted
+    case .binary(let contentType):
+      let event = text.withUnsafeBytes { bytes in
+        Result { () throws(EventReject) in
+          try EventsRequest.structured(request.head, contentType: contentType, body: bytes)
+        }
+      }
+      switch event {
+      case .success(let event): text = event
+      case .failure(let reject): return .rejected(reject, event: reject.code == .malformedJSON ? nil : 0)
+      }
+    }
+    guard text.withUnsafeBytes({ UTF8Check.isValid($0) }) else {
+      return .rejected(EventReject(.malformedJSON, "the body is not UTF-8"), event: nil)
+    }
+    let count = text.count
+    text.append(contentsOf: repeatElement(0, count: EventReader.padding))
+    return .events(text, count: count, framing)
+  }
+
+  private func inflated(_ body: ByteBuffer, _ bytesMax: Int) throws(HTTPProblem) -> [UInt8] {
+    guard isGzip else { return Array(body.readableBytesView) }
+    let result = body.withUnsafeReadableBytes { bytes in
+      Result { () throws(GzipInflater.Failure) in try GzipInflater.inflate(bytes, bytesMax: bytesMax) }
+    }
+    switch result {
+    case .success(let output): return output
+    case .failure(.tooLarge):
+      throw HTTPProblem(
+        status: 413, code: "too_large",
+        detail: "a body inflates to \(bytesMax) bytes at most (ingest.message_bytes_max); send several")
+    case .failure(.corrupt): throw HTTPProblem(status: 400, code: "malformed_gzip", detail: "the body is no gzip stream")
     }
   }
 

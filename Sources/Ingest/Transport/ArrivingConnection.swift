@@ -66,20 +66,16 @@ import Serving
       }
     }
 
-    /// Nil if the answer is not 101.
+    /// Nil if the answer is not 101: what is wrong with it is told by the HTTP server.
     private func answer(to head: HTTPRequestHead) -> (WebSocketAgreement, response: [UInt8])? {
-      let key: String
       var checked = head
-      // What is wrong with it is told by the HTTP server.
-      do throws(HTTPProblem) { _ = try loop.ingest.rules.check(&checked) } catch { return nil }
-      do throws(WebSocketHandshakeError) { key = try WebSocketHandshake.check(head) } catch { return nil }
-      guard case .accept(let subprotocol, let added) = StreamAdmission.decide(head, loop.ingest, admission) else {
+      do throws(HTTPProblem) {
+        _ = try loop.ingest.rules.check(&checked)
+        let (agreement, headers) = try StreamAdmission.accept(head, loop.ingest, admission)
+        return (agreement, WebSocketHandshake.response(headers))
+      } catch {
         return nil
       }
-      var (agreement, headers) = WebSocketHandshake.accept(
-        head, key: key, subprotocol: subprotocol, deflate: loop.ingest.deflate)
-      headers.add(contentsOf: added)
-      return (agreement, WebSocketHandshake.response(headers))
     }
 
     private func open(_ head: HTTPRequestHead, _ agreement: WebSocketAgreement, _ response: [UInt8]) {
@@ -102,7 +98,7 @@ import Serving
       guard forget() else { return }
       admission.leave(loop.ingest)
       socket.close()
-      loop.ended(place)
+      place.leave()
     }
 
     /// - Returns: Whether the socket was still this one's to pass on or close.
@@ -118,6 +114,8 @@ import Serving
     func timerFired() { close() }
     func reactorStops() { close() }
     func finish() { close() }
+    /// It has shown no token yet.
+    func accessChanged() {}
     var isFromThisMachine: Bool { socket.isFromThisMachine }
   }
 #endif

@@ -11,19 +11,13 @@
     let ingest: IngestLoop
     /// Gives a connection that asks for no stream to the HTTP server, with its bytes unread.
     let handOver: @Sendable (StreamSocket, ConnectionPlace) -> Void
-    /// A connection of ours has ended.
-    let ended: @Sendable (ConnectionPlace) -> Void
     /// What the read under way has brought.
     let incoming = UnsafeMutableRawBufferPointer.allocate(byteCount: ReactorLoop.readBytesMax, alignment: 64)
 
-    init(
-      reactor: Reactor, ingest: IngestLoop, handOver: @escaping @Sendable (StreamSocket, ConnectionPlace) -> Void,
-      ended: @escaping @Sendable (ConnectionPlace) -> Void
-    ) {
+    init(reactor: Reactor, ingest: IngestLoop, handOver: @escaping @Sendable (StreamSocket, ConnectionPlace) -> Void) {
       self.reactor = reactor
       self.ingest = ingest
       self.handOver = handOver
-      self.ended = ended
     }
 
     deinit { incoming.deallocate() }

@@ -17,11 +17,12 @@
     /// Accepts connections.
     /// - Parameters:
     ///   - makeLoop: What the connections of one loop share.
-    ///   - admit: Gives a connection from an address its place; each that has one is told of by `ended`, or handed over. Nil: there is none.
+    ///   - connections: Have a place for each.
+    ///   - handOver: Takes those that ask for no stream.
     /// - Throws: `IOError` when the address is not to be had, else `SocketError`.
     init(
       _ configuration: IngestConfiguration, logger: Logger, makeLoop: (any ConnectionLoop) -> IngestLoop,
-      admit: @escaping @Sendable (SocketAddress?) -> ConnectionPlace?, ended: @escaping @Sendable (ConnectionPlace) -> Void,
+      connections: ConnectionTable,
       handOver: @escaping @Sendable (StreamSocket, ConnectionPlace) -> Void
     ) throws {
       let wanted = try SocketAddress.makeAddressResolvingHost(configuration.host, port: configuration.port)
@@ -35,13 +36,15 @@
       var reactors: [Reactor] = []
       for number in 0..<configuration.reactors { reactors.append(try Reactor.start(name: "ingest-\(number)")) }
       let loops = reactors.map { reactor in
-        LoopBound(ReactorLoop(reactor: reactor, ingest: makeLoop(reactor), handOver: handOver, ended: ended), reactor)
+        LoopBound(ReactorLoop(reactor: reactor, ingest: makeLoop(reactor), handOver: handOver), reactor)
       }
       self.reactors = reactors
       self.loops = loops
       var next = 0
       let listener = ReactorListener(socket, reactors[0], logger: logger) { connection in
-        guard let place = admit(connection.peerAddress().map { ReactorServer.address($0) }) else { return connection.close() }
+        let address = connection.peerAddress().map { ReactorServer.address($0) }
+        // Closed by whoever it is given to.
+        guard let place = connections.enter(PeerAddress(address), close: {}) else { return connection.close() }
         let loop = loops[next]
         let reactor = reactors[next]
         next = (next + 1) % loops.count

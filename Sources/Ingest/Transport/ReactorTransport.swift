@@ -144,7 +144,7 @@
       loop.reactor.remove(key)
       socket.close()
       session.end()
-      loop.ended(place)
+      place.leave()
     }
 
     /// - Returns: False if the socket could not be watched, and was closed for it.

@@ -15,7 +15,7 @@ enum StreamRequest {
     case head(HTTPRequestHead, byteCount: Int)
   }
 
-  private static let start = Array("GET \(IngestRoute.stream.rawValue)".utf8)
+  private static let start = Array("GET \(StreamAdmission.path)".utf8)
   private static let version = Array(" HTTP/1.1".utf8)
   private static let carriageReturn = UInt8(ascii: "\r"), lineFeed = UInt8(ascii: "\n")
 
@@ -46,7 +46,7 @@ enum StreamRequest {
   private static func requestTarget(_ line: UnsafeRawBufferPointer) -> String? {
     guard line.count >= start.count + version.count, line.suffix(version.count).elementsEqual(version) else { return nil }
     let target = line[4..<line.count - version.count]
-    let rest = target.dropFirst(IngestRoute.stream.rawValue.utf8.count)
+    let rest = target.dropFirst(StreamAdmission.path.utf8.count)
     guard rest.first.map({ $0 == UInt8(ascii: "?") }) ?? true, target.allSatisfy({ (0x21...0x7E).contains($0) }) else {
       return nil
     }

@@ -56,12 +56,12 @@ struct SettingList {
       \.requestTimeout,
       .duration(
         "\(section).request_timeout", in: .milliseconds(100) ... .seconds(3600),
-        help: "Time for a connection's first request head, and for each request's body; slower ones are cut off."))
+        help: "Time for a request's head, the first from the connection's beginning, and for its body; slower ones are cut off."))
     bind(
       \.idleTimeout,
       .duration(
         "\(section).idle_timeout", in: .milliseconds(100) ... .seconds(3600),
-        help: "Time from an answer to the end of the next request's head on the same connection, after which it is closed."))
+        help: "Time from an answer to the first byte of the next request on the same connection, after which it is closed."))
   }
 }
 

@@ -41,7 +41,12 @@ enum MetricCatalog {
     ("penstock_compute_checkpoint_rows_total", "Rows written by checkpoints."),
     ("penstock_compute_checkpoint_failures_total", "Checkpoints that failed; each is tried again."),
     ("penstock_query_requests_total", "Requests answered, by route and status."),
-    ("penstock_query_request_seconds", "From a request's head to the answer's first bytes, by route."),
+    ("penstock_query_request_seconds", "From a request's last byte to the answer's first ones, by route."),
+    ("penstock_connections_displaced_total", "Idle connections closed to make room for new ones, by service."),
+    (
+      "penstock_connections_refused_total",
+      "Connections that found no room, by service: served health and metrics only, or closed."
+    ),
     ("penstock_wire_requests_total", "Requests of other services answered, by service, method and status."),
     ("penstock_wire_request_seconds", "From the last byte of another service's request to its answer."),
     ("penstock_wire_received_bytes_total", "Bytes of other services' request bodies."),

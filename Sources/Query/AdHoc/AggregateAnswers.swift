@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Views
 
 /// Answers `POST /v1/aggregate`: a view's definition, computed once.
@@ -17,10 +18,10 @@ struct AggregateAnswers: Sendable {
   let source: ViewSource
   let rowsMax: Int
 
-  func answer(_ request: QueryRequest) async throws(QueryFailure) -> Answer {
+  func answer(_ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
     let parameters = try QueryParameters(request.query, known: ["format"])
     let format = try RowFormat.choose(parameters["format"], accept: request.accept)
-    let body = try BodyMembers(try await request.json(bytesMax: AggregateAnswers.bodyBytesMax), known: AggregateAnswers.members)
+    let body = try BodyMembers(try request.json(), known: AggregateAnswers.members)
     guard let store else {
       throw QueryFailure(503, "unavailable", "no one computes aggregations here", headers: ["Retry-After": "60"])
     }

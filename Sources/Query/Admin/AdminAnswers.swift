@@ -1,5 +1,5 @@
 import Events
-import NIOHTTP1
+import Serving
 import Views
 
 /// Answers what changes or compares the generations of views.
@@ -14,23 +14,6 @@ final class AdminAnswers: Sendable {
   init(admin: (any ViewAdmin)?, rowsMax: Int) {
     self.admin = admin
     self.rowsMax = rowsMax
-  }
-
-  /// - Precondition: The route is one of these.
-  func answer(_ request: QueryRequest, _ match: RouteMatch) async throws(QueryFailure) -> Answer {
-    switch match.route {
-    case .apply: return try await apply(request)
-    case .view: return try await remove(try match.parameter(), request)
-    case .generations: return try await list(try match.parameter(), "generations", request)
-    case .generation: return try await drop(try match.parameter(), try match.parameter(1), request)
-    case .replays: return try await replays(try match.parameter(), request)
-    case .replay: return try await replay(try match.parameter(), try match.parameter(1), request)
-    case .promote: return try await promote(try match.parameter(), request)
-    case .rollback: return try await rollback(try match.parameter(), request)
-    case .diff: return try await diff(try match.parameter(), request)
-    case .verify: return try await verify(try match.parameter(), request)
-    default: preconditionFailure("\(match.route) is not the administrator's")
-    }
   }
 
   private func keeper() throws(QueryFailure) -> any ViewAdmin {
@@ -48,10 +31,10 @@ final class AdminAnswers: Sendable {
 
   // MARK: generations and replays
 
-  private func list(_ view: String, _ member: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
+  func list(_ view: String, _ member: String, _ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
     _ = try QueryParameters(request.query, known: [])
     let all = try await ask { admin throws(ViewStoreError) in try await admin.generations(of: view) }
-    return Answer(200, ["view": .string(view), member: .array(all.map(\.json))] as JSONValue)
+    return HTTPAnswer(200, ["view": .string(view), member: .array(all.map(\.json))] as JSONValue)
   }
 
   private func find(_ view: String, _ id: String) async throws(QueryFailure) -> GenerationStatus {
@@ -65,45 +48,43 @@ final class AdminAnswers: Sendable {
     return one
   }
 
-  private func drop(_ view: String, _ id: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
+  func generation(_ view: String, _ id: String, _ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
+    _ = try QueryParameters(request.query, known: [])
+    return HTTPAnswer(200, try await find(view, id).json)
+  }
+
+  func drop(_ view: String, _ id: String, _ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
     _ = try QueryParameters(request.query, known: [])
     let one = try await find(view, id)
-    guard request.method == .DELETE else { return Answer(200, one.json) }
-    guard one.state.isKept else { return Answer(200, one.json) }
+    guard one.state.isKept else { return HTTPAnswer(200, one.json) }
     let dropped = try await ask { admin throws(ViewStoreError) in try await admin.drop(view, generation: one.generation) }
-    return Answer(200, dropped.json)
+    return HTTPAnswer(200, dropped.json)
   }
 
-  private func replay(_ view: String, _ id: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
-    try await drop(view, id, request)
-  }
-
-  private func replays(_ view: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
-    guard request.method == .POST else { return try await list(view, "replays", request) }
+  func replay(_ view: String, _ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
     _ = try QueryParameters(request.query, known: [])
-    let body = try await AdminBody(request, known: ["from", "to", "promote", "dry_run", "allowed_lateness"])
+    let body = try AdminBody(request, known: ["from", "to", "promote", "dry_run", "allowed_lateness"])
     let replay = ReplayRequest(
       view: view, from: try body.bound("from") ?? .earliest, to: try body.bound("to"), promotes: try body.boolean("promote"),
       allowedLateness: try body.duration("allowed_lateness"))
     if case .earliest? = replay.to { throw .parameter("to", "nothing comes before the earliest event") }
     if try body.boolean("dry_run") {
       let estimate = try await ask { admin throws(ViewStoreError) in try await admin.estimate(replay) }
-      return Answer(200, estimate.json(view))
+      return HTTPAnswer(200, estimate.json(view))
     }
     let begun = try await ask { admin throws(ViewStoreError) in try await admin.replay(replay) }
-    var answer = Answer(202, begun.json)
+    var answer = HTTPAnswer(202, begun.json)
     answer.headers.append(("Location", "/v1/views/\(view)/replays/\(begun.generation)"))
     return answer
   }
 
   // MARK: changes
 
-  private func apply(_ request: QueryRequest) async throws(QueryFailure) -> Answer {
+  func apply(_ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
     let parameters = try QueryParameters(request.query, known: ["hold"])
     let hold = try parameters.boolean("hold")
-    let bytes = try await request.bytes(
-      of: ["application/yaml", "text/yaml", "application/x-yaml", "application/json", "text/plain"],
-      bytesMax: ViewCatalog.fileBytesMax)
+    let bytes = try request.bytes(
+      of: ["application/yaml", "text/yaml", "application/x-yaml", "application/json", "text/plain"])
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw QueryFailure(400, "invalid_views", "the body is not UTF-8")
     }
@@ -112,7 +93,7 @@ final class AdminAnswers: Sendable {
       throw QueryFailure(422, "invalid_views", error.description)
     }
     let applied = try await ask { admin throws(ViewStoreError) in try await admin.apply(catalog, hold: hold) }
-    return Answer(
+    return HTTPAnswer(
       200,
       [
         "views": .array(
@@ -122,45 +103,45 @@ final class AdminAnswers: Sendable {
       ] as JSONValue)
   }
 
-  private func promote(_ view: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
+  func promote(_ view: String, _ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
     _ = try QueryParameters(request.query, known: [])
-    let body = try await AdminBody(request, known: ["generation", "if_same", "max_changed", "timeout"])
+    let body = try AdminBody(request, known: ["generation", "if_same", "max_changed", "timeout"])
     var changesMax = try body.integer("max_changed")
     if try body.boolean("if_same") { changesMax = 0 }
     let promotion = PromoteRequest(
       view: view, generation: try body.integer("generation"), changesMax: changesMax,
       timeout: try body.timeout(default: .seconds(30)))
     let promoted = try await ask { admin throws(ViewStoreError) in try await admin.promote(promotion) }
-    return Answer(promoted.state == .live ? 200 : 202, promoted.json)
+    return HTTPAnswer(promoted.state == .live ? 200 : 202, promoted.json)
   }
 
-  private func rollback(_ view: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
+  func rollback(_ view: String, _ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
     _ = try QueryParameters(request.query, known: [])
-    _ = try await AdminBody(request, known: [])
-    return Answer(200, try await ask { admin throws(ViewStoreError) in try await admin.rollback(view) }.json)
+    _ = try AdminBody(request, known: [])
+    return HTTPAnswer(200, try await ask { admin throws(ViewStoreError) in try await admin.rollback(view) }.json)
   }
 
-  private func remove(_ view: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
+  func remove(_ view: String, _ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
     let parameters = try QueryParameters(request.query, known: ["purge_after"])
     let purgeAfter = try parameters.duration("purge_after") ?? AdminAnswers.purgeAfterDefault
-    return Answer(
+    return HTTPAnswer(
       200, try await ask { admin throws(ViewStoreError) in try await admin.remove(view, purgeAfter: purgeAfter) }.json)
   }
 
   // MARK: comparisons
 
-  private func verify(_ view: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
+  func verify(_ view: String, _ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
     _ = try QueryParameters(request.query, known: [])
-    let body = try await AdminBody(request, known: ["generation", "timeout"])
+    let body = try AdminBody(request, known: ["generation", "timeout"])
     let generation = try body.integer("generation")
     let timeout = try body.timeout(default: .seconds(300))
     let report = try await ask { admin throws(ViewStoreError) in
       try await admin.verify(view, generation: generation, timeout: timeout)
     }
-    return Answer(200, report.json)
+    return HTTPAnswer(200, report.json)
   }
 
-  private func diff(_ view: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
+  func diff(_ view: String, _ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
     let parameters = try QueryParameters(
       request.query, known: ["from_generation", "to_generation", "limit", "timeout", "format"])
     let format = try RowFormat.choose(parameters["format"], accept: request.accept)

@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Views
 
 /// A request's JSON body: each member known, each of the kind it must be.
@@ -8,8 +9,8 @@ struct AdminBody {
   private var members = JSONObject()
 
   /// An empty body is an empty object.
-  init(_ request: QueryRequest, known: [String]) async throws(QueryFailure) {
-    let bytes = try await request.bytes(of: ["application/json"], bytesMax: AdminBody.bytesMax)
+  init(_ request: HTTPRequest, known: [String]) throws(QueryFailure) {
+    let bytes = try request.bytes(of: ["application/json"])
     guard !bytes.isEmpty else { return }
     let json: JSONValue
     do throws(JSONError) { json = try JSONValue(parsing: bytes) } catch {

@@ -1,5 +1,6 @@
 import Events
 import Expressions
+import Serving
 import Views
 
 /// How two generations' differences are written.
@@ -16,10 +17,10 @@ struct DiffText {
     self.differences = differences
   }
 
-  func answer(_ format: RowFormat) -> Answer {
-    guard !format.isDocument else { return Answer(200, json) }
+  func answer(_ format: RowFormat) -> HTTPAnswer {
+    guard !format.isDocument else { return HTTPAnswer(200, json) }
     let rows = differences.rows.map { values(of: $0, isNested: format.isNamed) }
-    var answer = Answer(200, format.contentType, format.rows(names(isNested: format.isNamed), rows))
+    var answer = HTTPAnswer(200, format.contentType, format.rows(names(isNested: format.isNamed), rows))
     answer.headers.append(("Penstock-As-Of", asOf.description))
     return answer
   }

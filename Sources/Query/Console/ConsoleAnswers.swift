@@ -1,4 +1,5 @@
 import NIOHTTP1
+import Serving
 
 /// Answers `GET /` and `GET /console/{file}`: the console, whole within the executable.
 enum ConsoleAnswers {
@@ -7,17 +8,17 @@ enum ConsoleAnswers {
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-  static func page(_ headers: HTTPHeaders) -> Answer { answer(ConsoleFile.index, headers) }
+  static func page(_ headers: HTTPHeaders) -> HTTPAnswer { answer(ConsoleFile.index, headers) }
 
-  static func part(_ name: String, _ headers: HTTPHeaders) throws(QueryFailure) -> Answer {
+  static func part(_ name: String, _ headers: HTTPHeaders) throws(QueryFailure) -> HTTPAnswer {
     guard let file = ConsoleFile.parts[name] else { throw .notFound("/console/\(name.prefix(64))") }
     return answer(file, headers)
   }
 
-  private static func answer(_ file: ConsoleFile, _ headers: HTTPHeaders) -> Answer {
+  private static func answer(_ file: ConsoleFile, _ headers: HTTPHeaders) -> HTTPAnswer {
     let isKnown = headers.joined("If-None-Match").map { isNamed(file.etag, in: $0) } ?? false
     let isZipped = !file.gzip.isEmpty && (headers.joined("Accept-Encoding").map(takesGzip) ?? false)
-    var answer = Answer(isKnown ? 304 : 200, file.contentType, isKnown ? [] : isZipped ? file.gzip : file.bytes)
+    var answer = HTTPAnswer(isKnown ? 304 : 200, file.contentType, isKnown ? [] : isZipped ? file.gzip : file.bytes)
     answer.headers = [
       ("ETag", file.etag),
       // The browser asks each time, and is mostly told that nothing has changed: a new executable shows at once.

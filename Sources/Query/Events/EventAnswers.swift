@@ -1,4 +1,5 @@
 import Events
+import Serving
 
 /// Answers `GET /v1/events` from a log.
 struct EventAnswers: Sendable {
@@ -10,7 +11,7 @@ struct EventAnswers: Sendable {
   let scanBytesMax: Int
   let answerBytesMax: Int
 
-  func answer(_ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
+  func answer(_ query: Substring, accept: String?) async throws(QueryFailure) -> HTTPAnswer {
     let parameters = try QueryParameters(query, known: EventsQuery.parameterNames)
     let format = try RowFormat.choose(parameters["format"], accept: accept, among: RowFormat.allCases.filter(\.isNamed))
     var query = try EventsQuery(parameters, partitionCount: log.partitionCount, rowsMax: rowsMax)
@@ -28,7 +29,7 @@ struct EventAnswers: Sendable {
     }
     let isAtEnd = place.ends.map { place.next.reaches($0) } ?? false
     let cursor = isAtEnd ? nil : place.text(fingerprint: query.fingerprint)
-    var answer = Answer(200, format.contentType, page.finish(cursor: cursor, asOf: place.next))
+    var answer = HTTPAnswer(200, format.contentType, page.finish(cursor: cursor, asOf: place.next))
     if !format.isDocument {
       answer.headers.append(("Penstock-As-Of", place.next.description))
       if let cursor { answer.headers.append(("Penstock-Next-Cursor", cursor)) }

@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Views
 
 /// A request's query parameters: decoded, each known and given once.
@@ -9,15 +10,8 @@ struct QueryParameters: Sendable {
   ///   - query: What follows the `?`, still encoded.
   ///   - known: The names there may be.
   init(_ query: Substring, known: [String]) throws(QueryFailure) {
-    var start = query.utf8.startIndex
-    while start < query.utf8.endIndex {
-      let end = query.utf8[start...].firstIndex(of: 0x26) ?? query.utf8.endIndex
-      let pair = query.utf8[start..<end]
-      start = end == query.utf8.endIndex ? end : query.utf8.index(after: end)
-      guard !pair.isEmpty else { continue }
-      let equals = pair.firstIndex(of: 0x3D) ?? pair.endIndex
-      let rest = equals == pair.endIndex ? pair[equals...] : pair[pair.index(after: equals)...]
-      guard let name = PercentText.decode(pair[..<equals], plusIsSpace: true) else {
+    for item in QueryItems(query) {
+      guard let name = item.name else {
         throw QueryFailure(400, "invalid_parameter", "a parameter's name is no percent-encoded UTF-8")
       }
       guard known.contains(name) else {
@@ -26,7 +20,7 @@ struct QueryParameters: Sendable {
           String(name.prefix(64)), "there is no such parameter here: \(hint ?? "known are \(known.joined(separator: ", "))")",
           code: "unknown_parameter")
       }
-      guard let value = PercentText.decode(rest, plusIsSpace: true) else {
+      guard let value = item.value else {
         throw .parameter(name, "the value is no percent-encoded UTF-8")
       }
       guard self[name] == nil else {

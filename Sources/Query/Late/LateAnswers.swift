@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Views
 
 /// Answers `GET /v1/views/{view}/late`: events that no window counts, because theirs had closed.
@@ -15,7 +16,7 @@ struct LateAnswers: Sendable {
   let store: (any LateEventStore)?
   let log: any EventLog
 
-  func answer(_ view: String, _ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
+  func answer(_ view: String, _ query: Substring, accept: String?) async throws(QueryFailure) -> HTTPAnswer {
     let parameters = try QueryParameters(query, known: LateAnswers.parameterNames)
     let format = try RowFormat.choose(parameters["format"], accept: accept)
     guard let store else {
@@ -108,7 +109,7 @@ struct LateAnswers: Sendable {
   private static func answer(
     _ view: String, _ result: LateReadResult, _ asOf: OffsetVector, _ rows: [[JSONValue]], _ cursor: String?,
     _ format: RowFormat
-  ) -> Answer {
+  ) -> HTTPAnswer {
     let counted = result.counts.values.reduce(0) { $0 + $1.counted }
     let listed = result.counts.values.reduce(0) { $0 + $1.listed }
     guard !format.isDocument else {
@@ -117,7 +118,7 @@ struct LateAnswers: Sendable {
         for (name, value) in zip(columns, row) { members[name] = value }
         return JSONValue.object(members)
       }
-      return Answer(
+      return HTTPAnswer(
         200,
         [
           "view": .string(view), "generation": .int(Int64(result.generation)), "as_of": asOf.json,
@@ -125,7 +126,7 @@ struct LateAnswers: Sendable {
           "next_cursor": cursor.map { .string($0) } ?? .null,
         ])
     }
-    var answer = Answer(200, format.contentType, format.rows(columns, rows))
+    var answer = HTTPAnswer(200, format.contentType, format.rows(columns, rows))
     answer.headers.append(("Penstock-As-Of", asOf.description))
     answer.headers.append(("Penstock-Late-Counted", "\(counted)"))
     answer.headers.append(("Penstock-Late-Listed", "\(listed)"))

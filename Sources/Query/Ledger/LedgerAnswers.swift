@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Views
 
 /// Answers `GET /v1/ledger`: whether every event that came is accounted for.
@@ -8,7 +9,7 @@ struct LedgerAnswers: Sendable {
   /// Nil where no ingest is known.
   let reports: (any IngestReports)?
 
-  func answer(_ query: Substring) async throws(QueryFailure) -> Answer {
+  func answer(_ query: Substring) async throws(QueryFailure) -> HTTPAnswer {
     _ = try QueryParameters(query, known: [])
     // Before the log: what was acknowledged by then is in it.
     let received = await reports?.ingest()?.events
@@ -74,7 +75,7 @@ struct LedgerAnswers: Sendable {
     result["differences"] = .array(differences)
     result["balanced"] = .bool(isBalanced && problems.isEmpty)
     if !problems.isEmpty { result["problems"] = .array(problems.map { .string($0) }) }
-    return Answer(200, .object(result))
+    return HTTPAnswer(200, .object(result))
   }
 
   private func partitions() async throws(QueryFailure) -> [PartitionID: PartitionBounds] {

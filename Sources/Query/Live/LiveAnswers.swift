@@ -1,5 +1,5 @@
 import Events
-import NIOHTTP1
+import Serving
 import Views
 
 /// Answers `GET /v1/views/{view}/live` with Server-Sent Events.
@@ -13,7 +13,7 @@ struct LiveAnswers: Sendable {
   let streams: LiveStreams
   let rowsMax: Int
 
-  func answer(_ view: String, _ request: QueryRequest) async throws(QueryFailure) -> Answer {
+  func answer(_ view: String, _ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
     let parameters = try QueryParameters(request.query, known: LiveAnswers.parameterNames)
     var interval = LiveAnswers.intervalDefault
     if let given = try parameters.duration("interval") {
@@ -33,9 +33,10 @@ struct LiveAnswers: Sendable {
       source: source, view: view, parameters: parameters, partitionCount: log.partitionCount, rowsMax: rowsMax)
     var pieces = LivePieces(reader: reader, log: log, streams: streams, slot: slot, interval: interval)
     try await pieces.begin(resumed: resumed, waits: resumed != nil || parameters["after"] != nil)
-    var answer = Answer(200, "text/event-stream", [])
+    var answer = HTTPAnswer(200, "text/event-stream", [])
     answer.body = .pieces(first: Array("retry: 1000\n\n".utf8), pieces)
     answer.headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
+    answer.farewell = LivePieces.end
     return answer
   }
 }

@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Views
 
 /// A stream's events: the rows, then each change, at most one of a row in an interval.
@@ -212,6 +213,9 @@ struct LivePieces: BodyPieces {
     } while start < rows.count
     return events
   }
+
+  /// The last event of a stream whose reader may read no longer.
+  @Sendable static func end(_ problem: HTTPProblem) -> [UInt8] { end(reason: problem.detail, code: problem.code) }
 
   /// The last event of a stream that is ended in order.
   static func end(reason: String, code: String) -> [UInt8] {

@@ -64,9 +64,10 @@ struct OverviewAnswers: Sendable {
   /// - Parameters:
   ///   - slot: Its place among the streams.
   ///   - isDraining: Ends the answer once it is true.
-  func live(_ slot: LiveSlot, isDraining: @escaping @Sendable () -> Bool) async throws(QueryFailure) -> Answer {
-    var answer = Answer(200, "text/event-stream", [])
+  func live(_ slot: LiveSlot, isDraining: @escaping @Sendable () -> Bool) async throws(QueryFailure) -> HTTPAnswer {
+    var answer = HTTPAnswer(200, "text/event-stream", [])
     answer.headers = [("Cache-Control", "no-store")]
+    answer.farewell = LivePieces.end
     answer.body = .pieces(
       first: OverviewAnswers.event(try await json()), Ticks(overview: self, slot: slot, isDraining: isDraining))
     return answer

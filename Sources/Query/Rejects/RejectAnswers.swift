@@ -1,4 +1,5 @@
 import Events
+import Serving
 
 /// Answers `GET /v1/rejects`: the last events that ingest did not take, with the reason each was told.
 struct RejectAnswers: Sendable {
@@ -12,7 +13,7 @@ struct RejectAnswers: Sendable {
   /// The newest first, at most `RecentRejects.perCodeMax` of each code and ingest process. What is not known of one is null. `message` is what
   /// was sent of the event, its first bytes, which begin at byte `position` of the message. Where there are duplicates that may be none, `suspects`
   /// has their sources.
-  func answer(_ query: Substring) async throws(QueryFailure) -> Answer {
+  func answer(_ query: Substring) async throws(QueryFailure) -> HTTPAnswer {
     let parameters = try QueryParameters(query, known: ["code", "source"])
     var code: RejectCode?
     if let text = parameters["code"] {
@@ -40,7 +41,7 @@ struct RejectAnswers: Sendable {
       parameters["source"].map { RejectedEvent(source: suspect.source).isOf(source: $0) } ?? true
     }
     if !suspects.isEmpty { result["suspects"] = .array(suspects.map(\.shown)) }
-    return Answer(200, .object(result))
+    return HTTPAnswer(200, .object(result))
   }
 }
 

@@ -1,6 +1,7 @@
 import Events
 import Expressions
 import Logging
+import Serving
 import Views
 
 /// Writes all rows of a query as they are read, a piece at a time.

@@ -1,5 +1,6 @@
 import Events
 import Expressions
+import Serving
 import Views
 
 /// Writes a page of rows, a piece at a time.

@@ -1,5 +1,7 @@
 import Events
 import Logging
+import NIOCore
+import Serving
 import Views
 
 /// Answers `GET /v1/views` and `GET /v1/views/{view}`.
@@ -16,7 +18,7 @@ struct ViewAnswers: Sendable {
 
   // MARK: Rows
 
-  func rows(_ view: String, _ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
+  func rows(_ view: String, _ query: Substring, accept: String?) async throws(QueryFailure) -> HTTPAnswer {
     let plan = try plans.plan(query, known: ViewQuery.parameterNames)
     let parameters = plan.parameters
     let format = try RowFormat.choose(parameters["format"], accept: accept)
@@ -56,7 +58,7 @@ struct ViewAnswers: Sendable {
 
   /// As `rows`, where that takes no waiting. On the connection's own thread, it costs no wake of another.
   /// - Parameter plan: Of the request's query, which asks for what one key has.
-  func rowsAtOnce(_ view: String, _ plan: QueryPlans.Plan, accept: String?) throws(QueryFailure) -> Answer? {
+  func rowsAtOnce(_ view: String, _ plan: QueryPlans.Plan, accept: String?) throws(QueryFailure) -> HTTPAnswer? {
     let format = try RowFormat.choose(plan.parameters["format"], accept: accept)
     guard let known = plan.known(of: view, as: format), let result = source.resultAtOnce(of: known) else { return nil }
     let order = result.rows.sorted(by: known.order, known.definition.layout, result.finality)
@@ -69,7 +71,7 @@ struct ViewAnswers: Sendable {
   private func export(
     _ view: String, _ parameters: QueryParameters, _ format: RowFormat,
     _ checked: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery
-  ) async throws(QueryFailure) -> Answer? {
+  ) async throws(QueryFailure) -> HTTPAnswer? {
     let found = try await source.stream(of: view, parameters, checked) { query throws(QueryFailure) in
       try await exports.open(within: query.timeout)
     }
@@ -83,14 +85,14 @@ struct ViewAnswers: Sendable {
     } catch {
       throw QueryFailure(503, "unavailable", "the rows were not read: \(error)", headers: ["Retry-After": "1"])
     }
-    var answer = Answer(200, format.contentType, first)
+    var answer = HTTPAnswer(200, format.contentType, first)
     if !writer.isDone { answer.body = .pieces(first: first, writer) }
     answer.headers.append(("Penstock-As-Of", stream.asOf.description))
     return answer
   }
 
   /// The page that begins with a row; the rest is kept for those that follow.
-  private func answer(_ pin: KeptResults.Pin, from first: Int, _ format: RowFormat) -> Answer {
+  private func answer(_ pin: KeptResults.Pin, from first: Int, _ format: RowFormat) -> HTTPAnswer {
     let result = pin.result
     let end = first + min(result.query.limit, result.rows.count - first)
     var cursor: String?
@@ -103,14 +105,14 @@ struct ViewAnswers: Sendable {
   }
 
   /// - Parameter page: Row numbers, in order.
-  static func answer(_ result: ViewResult, page: [Int], _ cursor: String?, _ format: RowFormat) -> Answer {
+  static func answer(_ result: ViewResult, page: [Int], _ cursor: String?, _ format: RowFormat) -> HTTPAnswer {
     let (head, tail) = frame(result, cursor, format)
     var writer = PageWriter(
       result.rows, page: page, query: result.query, finality: result.finality, format: format, head: head, tail: tail)
-    var answer = Answer(200, format.contentType, [])
+    var answer = HTTPAnswer(200, format.contentType, [])
     let first = writer.piece() ?? []
     // Small answers, most of them, go out in one piece and with their length.
-    answer.body = first.count < PageWriter.pieceBytes ? .bytes(first) : .pieces(first: first, writer)
+    answer.body = first.count < PageWriter.pieceBytes ? .bytes(ByteBuffer(bytes: first)) : .pieces(first: first, writer)
     if !format.isDocument {
       answer.headers.append(("Penstock-As-Of", String(decoding: result.asOfText, as: UTF8.self)))
       if let cursor { answer.headers.append(("Penstock-Next-Cursor", cursor)) }
@@ -151,18 +153,18 @@ struct ViewAnswers: Sendable {
   // MARK: The list
 
   /// Every view as it is now or, as YAML, the file of views that `apply` takes: what each is to be.
-  func list(_ query: Substring, accept: String?) async throws(QueryFailure) -> Answer {
+  func list(_ query: Substring, accept: String?) async throws(QueryFailure) -> HTTPAnswer {
     let parameters = try QueryParameters(query, known: ["format"])
     let isYAML = try ViewAnswers.wantsYAML(parameters["format"], accept: accept)
     let statuses = try await source.statuses(maxAge: .zero)
     if isYAML {
-      return Answer(200, "application/yaml", Array(ViewCatalog(views: statuses.map(\.definition)).yaml.utf8))
+      return HTTPAnswer(200, "application/yaml", Array(ViewCatalog(views: statuses.map(\.definition)).yaml.utf8))
     }
     let time = now()
     var bytes: [UInt8] = []
     let json: JSONValue = ["views": .array(statuses.map { $0.json(now: time) })]
     json.write(to: &bytes)
-    return Answer(200, "application/json", bytes)
+    return HTTPAnswer(200, "application/json", bytes)
   }
 
   private static func wantsYAML(_ format: String?, accept: String?) throws(QueryFailure) -> Bool {

@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Views
 
 /// What a statement's rows of one view are as of.
@@ -28,10 +29,10 @@ final class SQLAnswers: Sendable {
     self.threads = threads
   }
 
-  func answer(_ request: QueryRequest) async throws(QueryFailure) -> Answer {
+  func answer(_ request: HTTPRequest) async throws(QueryFailure) -> HTTPAnswer {
     let parameters = try QueryParameters(request.query, known: ["format"])
     let format = try RowFormat.choose(parameters["format"], accept: request.accept)
-    let body = try BodyMembers(try await request.json(bytesMax: SQLAnswers.bodyBytesMax), known: ["sql", "limit", "timeout"])
+    let body = try BodyMembers(try request.json(), known: ["sql", "limit", "timeout"])
     let sql = try body.string("sql")
     guard sql.utf8.count <= SQLLimits.statementBytesMax else {
       throw .member("sql", "a statement has at most \(SQLLimits.statementBytesMax) bytes")
@@ -54,7 +55,7 @@ final class SQLAnswers: Sendable {
 
   private func run(
     _ sql: String, limit: Int, limits: SQLLimits, stop: SQLStop, format: RowFormat, on thread: BoundedThread
-  ) async throws(QueryFailure) -> Answer {
+  ) async throws(QueryFailure) -> HTTPAnswer {
     for attempt in 1...SQLAnswers.attemptsMax {
       let known = try await views.statuses(maxAge: attempt == 1 ? .seconds(1) : .zero)
       let late = SQLGuardian.timedOut(limits.timeout)
@@ -111,7 +112,7 @@ final class SQLAnswers: Sendable {
     return asOf
   }
 
-  private static func answer(_ result: SQLResult, asOf: [SQLRead], _ format: RowFormat) -> Answer {
+  private static func answer(_ result: SQLResult, asOf: [SQLRead], _ format: RowFormat) -> HTTPAnswer {
     var vectors = JSONObject()
     var generations = JSONObject()
     for read in asOf {
@@ -119,7 +120,7 @@ final class SQLAnswers: Sendable {
       generations[read.view] = .int(Int64(read.generation))
     }
     guard format.isDocument else {
-      var answer = Answer(200, format.contentType, result.bytes)
+      var answer = HTTPAnswer(200, format.contentType, result.bytes)
       answer.headers.append(("Penstock-As-Of", JSONValue.object(vectors).text))
       answer.headers.append(("Penstock-Truncated", "\(result.isTruncated)"))
       return answer
@@ -136,6 +137,6 @@ final class SQLAnswers: Sendable {
     bytes.append(contentsOf: #","generations":"#.utf8)
     JSONValue.object(generations).write(to: &bytes)
     bytes.append(contentsOf: #","truncated":\#(result.isTruncated)}"#.utf8)
-    return Answer(200, format.contentType, bytes)
+    return HTTPAnswer(200, format.contentType, bytes)
   }
 }

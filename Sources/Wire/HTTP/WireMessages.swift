@@ -45,21 +45,6 @@ public struct WireRequest: Sendable {
     if let contentType { headers.add(name: "Content-Type", value: contentType) }
     return ClientRequest(method, target, headers: headers, body: body, answerBytesMax: answerBytesMax)
   }
-
-  public var path: Substring { target.prefix { $0 != "?" } }
-
-  /// The query's parameters, decoded; of a name that comes twice, the last counts. Nil when one is no percent-encoded UTF-8.
-  public var parameters: [UTF8Text: String]? {
-    var result: [UTF8Text: String] = [:]
-    for pair in target.utf8.drop(while: { $0 != 0x3F }).dropFirst().split(separator: 0x26) {
-      let parts = pair.split(separator: 0x3D, maxSplits: 1, omittingEmptySubsequences: false)
-      guard let name = PercentText.decode(parts[0]), let value = parts.count == 2 ? PercentText.decode(parts[1]) : "" else {
-        return nil
-      }
-      result[UTF8Text(name)] = value
-    }
-    return result
-  }
 }
 
 /// An answer between services, whole.

@@ -5,30 +5,38 @@ import NIOHTTP1
 import Serving
 import Synchronization
 
-/// What a service of the mesh answers with. A route is asked once its request has come whole, and within the server's bounds.
+/// What a service of the mesh answers a request with, once it has come whole.
+public typealias WireEndpoint = @Sendable (HTTPRequest) async -> WireResponse
+
+/// What a service of the mesh answers with.
 public protocol WireRoutes: Sendable {
-  /// Answers a request; cancelled when the caller leaves or the server drains.
-  func answer(_ request: WireRequest) async -> WireResponse
-  /// The longest body a request may have. One that takes none is still read, up to `WireServer.strayBodyBytesMax`: its sender is told what
-  /// is really wrong.
-  func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int
+  /// Besides what every service answers. An answer is cancelled when the caller leaves or the server drains.
+  var table: RouteTable<WireEndpoint> { get }
   /// `GET /openapi.json`.
   var openAPI: [UInt8] { get }
+  /// What every answer says besides its own.
+  var headers: [(name: String, value: String)] { get }
+}
+
+extension WireRoutes {
+  public var headers: [(name: String, value: String)] { [] }
+}
+
+extension Route where Endpoint == WireEndpoint {
+  static func read(_ path: String, _ endpoint: @escaping WireEndpoint) -> Route { .get(path, endpoint, pace: .whileServed) }
+
+  static func ask(_ path: String, bodyBytesMax: Int, _ endpoint: @escaping WireEndpoint) -> Route {
+    .post(path, endpoint, bodyBytesMax: bodyBytesMax, pace: .whileServed)
+  }
 }
 
 /// The HTTP/1.1 server of a service that other services ask: its sidecar stands before it, so it speaks plain text on loopback.
-///
-/// Bounds: those of `ServingLimits`, one request at a time on each connection, `bodyBytesMax` bytes of request bodies held at once.
 public final class WireServer: Sendable {
-  public static let bodyBytesMax = 256 << 20
-  /// Of a request that should have none.
-  public static let strayBodyBytesMax = 64 << 10
-
   private let host: String
   private let port: Int
-  private let shared: WireServerShared
-  private let limits: ServingLimits
+  private let service: HTTPService<WireEndpoint>
   private let listener: HTTPListener
+  private let shared: WireShared
 
   /// - Parameters:
   ///   - name: The service's, for messages and metrics: `log`, `compute`.
@@ -46,32 +54,29 @@ public final class WireServer: Sendable {
   ) {
     self.host = host
     self.port = port
-    self.limits = limits
-    listener = HTTPListener(group: group, limits: limits)
-    shared = WireServerShared(name: name, routes: routes, probe: probe, callers: callers, logger: logger)
+    // Callers name the service they ask.
+    service = HTTPService(
+      name: name, routes: routes.table, limits: limits, rules: HostRules(service: name, listen: host, takesSingleLabels: true),
+      probe: probe, description: routes.openAPI)
+    listener = HTTPListener(name, group: group, limits: limits)
+    shared = WireShared(name, routes, callers, logger)
   }
 
   /// Accepts connections.
   /// - Returns: The address listened on.
   public func start() async throws -> SocketAddress? {
-    let (shared, limits) = (shared, limits)
-    // Callers name the service they ask.
-    let rules = HostRules(service: shared.name, listen: host, takesSingleLabels: true)
+    let shared = shared
     return try await listener.start(
-      host: host, port: port,
+      service, host: host, port: port,
       options: {
         $0.childChannelOption(
           .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16 << 10, maximum: 512 << 10))
       },
-      initialise: { channel, place in
-        let operations = channel.pipeline.syncOperations
-        try operations.configureHTTPServerPipeline()
-        try operations.addHandlers([HTTPConnectionGuard(limits, rules, place), WireServerHandler(shared)])
-      })
+      responder: { channel in WireResponder(shared, remote: channel.remoteAddress, local: channel.localAddress) })
   }
 
   /// From now on `/readyz` says no.
-  public func drain() { shared.drain() }
+  public func drain() { service.drain() }
 
   /// Ends the connections that are open within a second, and goes on accepting: callers come again, if they may.
   public func renewConnections() async { await listener.renewConnections(grace: .milliseconds(300)) }
@@ -85,38 +90,92 @@ public final class WireServer: Sendable {
 }
 
 /// What all connections of a server have in common.
-final class WireServerShared: Sendable {
+private final class WireShared: Sendable {
   let name: String
-  let routes: any WireRoutes
-  let probe: ServiceProbe
+  let headers: [(name: String, value: String)]
   let callers: LocalCallers?
   let logger: Logger
   let metrics: WireServerMetrics
   let threads: AnswerThreads
-  private let bodyBytes = Atomic<Int>(0)
-  private let draining = Atomic<Bool>(false)
 
-  init(name: String, routes: any WireRoutes, probe: ServiceProbe, callers: LocalCallers?, logger: Logger) {
-    self.callers = callers
+  init(_ name: String, _ routes: any WireRoutes, _ callers: LocalCallers?, _ logger: Logger) {
     self.name = name
-    self.routes = routes
-    self.probe = probe
+    headers = [(WireVersion.header, String(WireVersion.current))] + routes.headers
+    self.callers = callers
     self.logger = logger
     metrics = WireServerMetrics(service: name)
     threads = AnswerThreads(label: "penstock.\(name).answer")
   }
+}
 
-  var isDraining: Bool { draining.load(ordering: .acquiring) }
+/// Answers the requests of one connection: those of this version, of a user whom they are for.
+private final class WireResponder: HTTPResponder {
+  /// Who has opened the connection.
+  private final class Caller: Sendable {
+    private let remote: SocketAddress?
+    private let local: SocketAddress?
+    /// Nil before it was asked.
+    private let known = Mutex<Bool?>(nil)
 
-  func drain() { draining.store(true, ordering: .releasing) }
+    init(_ remote: SocketAddress?, _ local: SocketAddress?) {
+      self.remote = remote
+      self.local = local
+    }
 
-  /// Takes room for a body; false when there is none.
-  func reserve(_ bytes: Int) -> Bool {
-    let total = bodyBytes.add(bytes, ordering: .relaxed).newValue
-    if total <= WireServer.bodyBytesMax { return true }
-    bodyBytes.subtract(bytes, ordering: .relaxed)
-    return false
+    func isAdmitted(by callers: LocalCallers?) async -> Bool {
+      guard let callers else { return true }
+      if let known = known.withLock({ $0 }) { return known }
+      guard let remote, let local else { return false }
+      let admits = callers.admits(await SocketOwner.user(of: remote, connectedTo: local))
+      known.withLock { $0 = admits }
+      return admits
+    }
   }
 
-  func release(_ bytes: Int) { if bytes > 0 { bodyBytes.subtract(bytes, ordering: .relaxed) } }
+  private let shared: WireShared
+  private let caller: Caller
+
+  init(_ shared: WireShared, remote: SocketAddress?, local: SocketAddress?) {
+    self.shared = shared
+    caller = Caller(remote, local)
+  }
+
+  var headers: [(name: String, value: String)] { shared.headers }
+
+  func admit(_ request: HTTPRequest, _ route: Route<WireEndpoint>) throws(HTTPProblem) {
+    // People ask without a version and are answered; a service that says another one is not.
+    guard let version = request.headers.first(name: WireVersion.header), version != String(WireVersion.current) else { return }
+    throw HTTPProblem(
+      status: 426, code: "wire_version",
+      detail: "this is wire version \(WireVersion.current), not \(version.prefix(16)): run the same version of all services")
+  }
+
+  func answer(_ request: HTTPRequest, _ endpoint: @escaping WireEndpoint, _ reply: HTTPReply) {
+    reply.send(on: shared.threads) { [shared, caller] in
+      guard await caller.isAdmitted(by: shared.callers) else {
+        return HTTPAnswer(
+          HTTPProblem(
+            status: 403, code: "forbidden",
+            detail:
+              "\(shared.name) answers its sidecar's user on this machine, nobody else (mesh.sidecar_user); others come through the mesh"
+          ))
+      }
+      return HTTPAnswer(await endpoint(request))
+    }
+  }
+
+  func answered(_ answer: AnsweredRequest) {
+    let request = answer.request
+    shared.metrics.answered(request.method.rawValue, answer.status, received: answer.receivedBytes, after: answer.duration)
+    guard answer.status >= 500 else { return }
+    shared.logger.debug(
+      "answering \(answer.status) to \(request.method) \(request.path.prefix(200))", metadata: ["request": "\(request.id)"])
+  }
+}
+
+extension HTTPAnswer {
+  fileprivate init(_ response: WireResponse) {
+    self.init(response.status, response.contentType, response.body)
+    headers = response.headers.map { ($0.key, $0.value) }
+  }
 }

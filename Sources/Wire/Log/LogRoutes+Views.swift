@@ -1,36 +1,40 @@
 import Events
 import NIOCore
-import NIOHTTP1
+import Serving
 
+/// The record of views, which lies with the log: what `RemoteLog` asks as a `ViewsRecord`.
 extension LogRoutes {
-  /// The record of views, which lies with the log: what `RemoteLog` asks as a `ViewsRecord`.
-  /// - Parameter parts: Of the path, behind `/v1/log/views`.
-  func views(_ request: WireRequest, _ parts: ArraySlice<Substring>) async throws(LogError) -> WireResponse {
-    guard let record = views else { throw LogError(.unavailable, "this process keeps no record of views") }
-    switch (request.method, parts.first) {
-    case (.GET, nil):
-      guard let parameters = request.parameters, let from = parameters["from"].flatMap({ Int($0) }),
-        let bytesMax = Int(parameters["bytes_max"] ?? "4194304")
-      else {
-        return LogRoutes.bad("bad_parameter", "from and bytes_max are whole numbers")
-      }
-      let entries = try await record.entries(from: from, bytesMax: min(max(bytesMax, 0), ViewsRecordLimits.entryBytesMax))
-      return WireResponse(contentType: WireContent.viewsRecord, body: ViewsRecordCoding.encode(entries))
-    case (.POST, nil):
-      guard let number = request.parameters?["number"].flatMap({ Int($0) }), number >= 0,
-        (1...ViewsRecordLimits.entryBytesMax).contains(request.body.readableBytes)
-      else { return LogRoutes.bad("bad_request", "expected an entry as the body, and number as a whole number, 0 or more") }
-      return WireResponse(["appended": .bool(try await record.append(Array(request.body.readableBytesView), as: number))])
-    case (.POST, "wait"?):
-      guard let json = try? JSONValue(parsing: request.body.readableBytesView), case .int(let past)? = json["past"],
-        case .int(let milliseconds)? = json["timeout_ms"], milliseconds >= 0
-      else { return LogRoutes.bad("bad_request", #"expected {"past":118,"timeout_ms":20000}"#) }
-      let isPast = try await within(.milliseconds(min(milliseconds, 1 << 31))) { () async throws(LogError) in
-        try await record.waitForEntry(past: Int(clamping: past))
-      }
-      return WireResponse(["appended": .bool(isPast)])
-    default: return LogRoutes.refusal(request, allowed: parts.isEmpty ? "GET, POST" : parts.first == "wait" ? "POST" : nil)
+  private func record() throws(LogError) -> any ViewsRecord {
+    guard let views else { throw LogError(.unavailable, "this process keeps no record of views") }
+    return views
+  }
+
+  func entries(_ request: HTTPRequest) async throws(LogError) -> WireResponse {
+    let record = try record()
+    guard let parameters = request.decodedQuery, let from = parameters["from"].flatMap({ Int($0) }),
+      let bytesMax = Int(parameters["bytes_max"] ?? "4194304")
+    else { return LogRoutes.bad("bad_parameter", "from and bytes_max are whole numbers") }
+    let entries = try await record.entries(from: from, bytesMax: min(max(bytesMax, 0), ViewsRecordLimits.entryBytesMax))
+    return WireResponse(contentType: WireContent.viewsRecord, body: ViewsRecordCoding.encode(entries))
+  }
+
+  func appendEntry(_ request: HTTPRequest) async throws(LogError) -> WireResponse {
+    let record = try record()
+    guard let number = request.decodedQuery?["number"].flatMap({ Int($0) }), number >= 0,
+      (1...ViewsRecordLimits.entryBytesMax).contains(request.body.readableBytes)
+    else { return LogRoutes.bad("bad_request", "expected an entry as the body, and number as a whole number, 0 or more") }
+    return WireResponse(["appended": .bool(try await record.append(Array(request.body.readableBytesView), as: number))])
+  }
+
+  func waitForEntry(_ request: HTTPRequest) async throws(LogError) -> WireResponse {
+    let record = try record()
+    guard let json = try? JSONValue(parsing: request.body.readableBytesView), case .int(let past)? = json["past"],
+      case .int(let milliseconds)? = json["timeout_ms"], milliseconds >= 0
+    else { return LogRoutes.bad("bad_request", #"expected {"past":118,"timeout_ms":20000}"#) }
+    let isPast = try await within(.milliseconds(min(milliseconds, 1 << 31))) { () async throws(LogError) in
+      try await record.waitForEntry(past: Int(clamping: past))
     }
+    return WireResponse(["appended": .bool(isPast)])
   }
 
   /// Waits for what `body` waits for, `waitMax` at most.

@@ -10,6 +10,7 @@ public struct LogRoutes: WireRoutes {
   /// The longest that a wait is held.
   static let waitMax = Duration.seconds(30)
   static let sourcesMax = 4096
+  private static let askBytesMax = 1 << 20
   private static let readersMax = 4
 
   private let log: any EventLog
@@ -28,64 +29,55 @@ public struct LogRoutes: WireRoutes {
     readers = (0..<min(LogRoutes.readersMax, log.partitionCount)).map { LogReader(log, number: $0) }
   }
 
-  public func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int {
-    guard method == .POST else { return WireServer.strayBodyBytesMax }
-    if path.hasSuffix("/batches") { return BatchFraming.bytesMax }
-    if path.hasSuffix("/views") { return ViewsRecordLimits.entryBytesMax }
-    return path.hasSuffix("/ingests") ? ReportRoutes.bodyBytesMax : 1 << 20
-  }
-
   public var openAPI: [UInt8] { EmbeddedFile.logOpenAPI.bytes }
 
-  public func answer(_ request: WireRequest) async -> WireResponse {
-    let identity = log.identity.description
-    var response: WireResponse
-    if let wanted = request.log, wanted != identity {
-      response =
-        LogError(.anotherLog, "this is log \(identity), not \(wanted.prefix(64)): nothing of the one holds of the other").response
-    } else {
-      response = await route(request)
-    }
-    response.headers[WireVersion.logHeader] = identity
-    return response
+  public var headers: [(name: String, value: String)] { [(WireVersion.logHeader, log.identity.description)] }
+
+  public var table: RouteTable<WireEndpoint> {
+    RouteTable([
+      .read("/v1/log", answering(about)),
+      .ask("/v1/log/batches", bodyBytesMax: BatchFraming.bytesMax, answering(append)),
+      .ask("/v1/log/read", bodyBytesMax: LogRoutes.askBytesMax, answering(readSome)),
+      .ask("/v1/log/wait", bodyBytesMax: LogRoutes.askBytesMax, answering(wait)),
+      .ask("/v1/log/producers", bodyBytesMax: LogRoutes.askBytesMax, answering(producers)),
+      .ask("/v1/log/needs", bodyBytesMax: LogRoutes.askBytesMax, answering { reports.needed($0, log.partitionCount) }),
+      .read("/v1/log/ingests", answering(reports.sumOfIngests)),
+      .ask("/v1/log/ingests", bodyBytesMax: ReportRoutes.bodyBytesMax, answering(reports.ingested)),
+      .read("/v1/log/rejects", answering(reports.lastRejects)),
+      .read("/v1/log/views", answering(entries)),
+      .ask("/v1/log/views", bodyBytesMax: ViewsRecordLimits.entryBytesMax, answering(appendEntry)),
+      .ask("/v1/log/views/wait", bodyBytesMax: LogRoutes.askBytesMax, answering(waitForEntry)),
+      .read("/v1/log/partitions/{partition}", answering(bounds)),
+      .read("/v1/log/partitions/{partition}/batches", answering(read)),
+      .read("/v1/log/partitions/{partition}/first_offset", answering(firstOffset)),
+    ])
   }
 
-  private func route(_ request: WireRequest) async -> WireResponse {
-    let parts = request.path.split(separator: "/")
-    guard parts.starts(with: ["v1", "log"]) else { return LogRoutes.refusal(request, allowed: nil) }
-    do throws(LogError) {
-      switch (request.method, parts.count, parts.dropFirst().first, parts.dropFirst(2).first) {
-      case (.GET, 2, "log", nil):
-        return WireResponse([
-          "wire": .int(Int64(WireVersion.current)), "partitions": .int(Int64(log.partitionCount)),
-          "log": .string(log.identity.description),
-        ])
-      case (.POST, 3, "log", "batches"): return await append(request)
-      case (.POST, 3, "log", "read"): return await readSome(request)
-      case (.POST, 3, "log", "wait"): return try await wait(request)
-      case (.POST, 3, "log", "producers"): return try await producers(request)
-      case (_, 3...4, "log", "views"): return try await views(request, parts.dropFirst(3))
-      case (let method, 4, "log", "partitions") where method == .GET: return try await bounds(try partition(parts[3]))
-      case (let method, 5, "log", "partitions"):
-        let partition = try partition(parts[3])
-        switch (method, parts[4]) {
-        case (.GET, "batches"): return try await read(request, partition)
-        case (.GET, "first_offset"): return try await firstOffset(request, partition)
-        default: return LogRoutes.refusal(request, allowed: LogRoutes.allowed(parts))
-        }
-      case (_, 3, "log", let name?) where ReportRoutes.allowed(name) != nil:
-        return reports.answer(request, name, partitionCount: log.partitionCount)
-          ?? LogRoutes.refusal(request, allowed: ReportRoutes.allowed(name))
-      default: return LogRoutes.refusal(request, allowed: LogRoutes.allowed(parts))
+  /// An endpoint that answers for this log only, with the log's errors as answers.
+  private func answering(
+    _ body: @escaping @Sendable (HTTPRequest) async throws(LogError) -> WireResponse
+  ) -> WireEndpoint {
+    { request in
+      let identity = log.identity.description
+      if let wanted = request.headers.first(name: WireVersion.logHeader), wanted != identity {
+        return LogError(
+          .anotherLog, "this is log \(identity), not \(wanted.prefix(64)): nothing of the one holds of the other"
+        ).response
       }
-    } catch {
-      return error.response
+      do throws(LogError) { return try await body(request) } catch { return error.response }
     }
+  }
+
+  private func about(_ request: HTTPRequest) -> WireResponse {
+    WireResponse([
+      "wire": .int(Int64(WireVersion.current)), "partitions": .int(Int64(log.partitionCount)),
+      "log": .string(log.identity.description),
+    ])
   }
 
   // MARK: appending
 
-  private func append(_ request: WireRequest) async -> WireResponse {
+  private func append(_ request: HTTPRequest) async -> WireResponse {
     let batches: [ColumnBatch]
     do throws(BatchError) {
       batches = try BatchFraming.decode(request.body, partition: nil, countMax: AppendReceipt.unansweredBatchesMax)
@@ -120,8 +112,9 @@ public struct LogRoutes: WireRoutes {
 
   // MARK: reading
 
-  private func read(_ request: WireRequest, _ partition: PartitionID) async throws(LogError) -> WireResponse {
-    guard let parameters = request.parameters, let from = parameters["from"].flatMap({ Int64($0) }),
+  private func read(_ request: HTTPRequest) async throws(LogError) -> WireResponse {
+    let partition = try partition(of: request)
+    guard let parameters = request.decodedQuery, let from = parameters["from"].flatMap({ Int64($0) }),
       let bytesMax = Int(parameters["bytes_max"] ?? "\(BatchFraming.groupBytesMax)"), bytesMax >= 0
     else { return LogRoutes.bad("bad_parameter", "from and bytes_max are whole numbers") }
     let batches = try await readers[partition.index % readers.count].read(
@@ -129,7 +122,7 @@ public struct LogRoutes: WireRoutes {
     return WireResponse(contentType: WireContent.batches, body: BatchFraming.encode(batches))
   }
 
-  private func readSome(_ request: WireRequest) async -> WireResponse {
+  private func readSome(_ request: HTTPRequest) async -> WireResponse {
     guard let json = try? JSONValue(parsing: request.body.readableBytesView), let from = json["from"],
       let positions = try? OffsetVector(parsing: from.text), let first = positions.sorted.first?.partition,
       case .int(let bytesMax)? = json["bytes_max"], bytesMax >= 0
@@ -139,13 +132,14 @@ public struct LogRoutes: WireRoutes {
     return WireResponse(contentType: WireContent.reads, body: ReadCoding.encode(reads))
   }
 
-  private func bounds(_ partition: PartitionID) async throws(LogError) -> WireResponse {
-    let bounds = try await log.bounds(of: partition)
+  private func bounds(_ request: HTTPRequest) async throws(LogError) -> WireResponse {
+    let bounds = try await log.bounds(of: try partition(of: request))
     return WireResponse(["start": .int(bounds.startOffset.rawValue), "high_watermark": .int(bounds.highWatermark.rawValue)])
   }
 
-  private func firstOffset(_ request: WireRequest, _ partition: PartitionID) async throws(LogError) -> WireResponse {
-    guard let time = request.parameters?["at"].flatMap({ Int64($0) }) else {
+  private func firstOffset(_ request: HTTPRequest) async throws(LogError) -> WireResponse {
+    let partition = try partition(of: request)
+    guard let time = request.decodedQuery?["at"].flatMap({ Int64($0) }) else {
       return LogRoutes.bad("bad_parameter", "at is a time in nanoseconds since 1970")
     }
     let offset = try await readers[partition.index % readers.count].firstOffset(
@@ -154,7 +148,7 @@ public struct LogRoutes: WireRoutes {
   }
 
   /// Answers when some partition has passed its offset, or the time is up.
-  private func wait(_ request: WireRequest) async throws(LogError) -> WireResponse {
+  private func wait(_ request: HTTPRequest) async throws(LogError) -> WireResponse {
     guard let json = try? JSONValue(parsing: request.body.readableBytesView), let past = json["past"],
       let positions = try? OffsetVector(parsing: past.text), case .int(let milliseconds)? = json["timeout_ms"], milliseconds >= 0
     else { return LogRoutes.bad("bad_request", #"expected {"past":{"0":118},"timeout_ms":20000}"#) }
@@ -165,7 +159,7 @@ public struct LogRoutes: WireRoutes {
     return WireResponse(["appended": .bool(isPast)])
   }
 
-  private func producers(_ request: WireRequest) async throws(LogError) -> WireResponse {
+  private func producers(_ request: HTTPRequest) async throws(LogError) -> WireResponse {
     guard let json = try? JSONValue(parsing: request.body.readableBytesView), case .array(let elements)? = json["sources"],
       elements.count <= LogRoutes.sourcesMax
     else { return LogRoutes.bad("bad_request", #"expected {"sources":["a"]}, at most \#(LogRoutes.sourcesMax)"#) }
@@ -184,37 +178,14 @@ public struct LogRoutes: WireRoutes {
 
   // MARK: refusing
 
-  private func partition(_ text: Substring) throws(LogError) -> PartitionID {
+  private func partition(of request: HTTPRequest) throws(LogError) -> PartitionID {
+    let text = request.parameters[0]
     guard let number = Int(text), (0..<log.partitionCount).contains(number) else {
       throw LogError(
         .unknownPartition, partition: UInt16(text).map { PartitionID($0) },
         "the log has partitions 0 to \(log.partitionCount - 1)")
     }
     return PartitionID(number)
-  }
-
-  /// - Parameters:
-  ///   - request: That is not answered.
-  ///   - allowed: What its path takes, as `Allow` has it; nil where there is no such path.
-  static func refusal(_ request: WireRequest, allowed: String?) -> WireResponse {
-    guard let allowed else {
-      return WireResponse(
-        HTTPProblem(status: 404, code: "not_found", detail: "there is no \(request.path.prefix(128)); see /openapi.json"))
-    }
-    return WireResponse(
-      HTTPProblem(
-        status: 405, code: "method_not_allowed", detail: "\(request.path.prefix(128)) takes \(allowed), not \(request.method)",
-        headers: ["Allow": allowed]))
-  }
-
-  /// What the paths take that `answer` knows.
-  private static func allowed(_ parts: [Substring]) -> String? {
-    switch (parts.count, parts.dropFirst(2).first, parts.last) {
-    case (2, nil, _), (4, "partitions", _), (5, "partitions", "batches"), (5, "partitions", "first_offset"):
-      "GET"
-    case (3, "batches", _), (3, "read", _), (3, "wait", _), (3, "producers", _): "POST"
-    default: nil
-    }
   }
 
   static func bad(_ code: String, _ detail: String) -> WireResponse {

@@ -69,7 +69,7 @@ public struct PeerError: Error, Sendable, Hashable, CustomStringConvertible {
     let (code, detail): (Code, String) =
       switch failure {
       case .unreachable(let error): (.unreachable, "\(error)")
-      case .timedOut: (.timeout, "no answer in time to \(request.method) \(request.path)")
+      case .timedOut: (.timeout, "no answer in time to \(request.method) \(request.target)")
       case .tooLarge(let bytesMax): (.malformed, "the answer is longer than \(bytesMax) bytes")
       case .malformed(let reason): (.malformed, reason)
       case .broken(let error as PeerError): (error.code, error.detail)

@@ -1,5 +1,6 @@
 import Events
-import NIOHTTP1
+import NIOCore
+import Serving
 
 /// What services tell the log's process for others to ask there, and no part of the log: the routes that `RemoteReports` asks.
 public struct ReportRoutes: Sendable {
@@ -13,33 +14,13 @@ public struct ReportRoutes: Sendable {
 
   public init() {}
 
-  /// What a path takes, as `Allow` has it; nil where it is none of these.
-  /// - Parameter name: The path's last part, behind `/v1/log/`.
-  static func allowed(_ name: Substring) -> String? {
-    switch name {
-    case "needs": "POST"
-    case "ingests": "GET, POST"
-    case "rejects": "GET"
-    default: nil
-    }
+  func sumOfIngests(_ request: HTTPRequest) -> WireResponse { WireResponse(["ingest": ingests.sum()?.json ?? .null]) }
+
+  func lastRejects(_ request: HTTPRequest) -> WireResponse {
+    WireResponse(["rejects": .array(rejects.newestFirst().map(\.json))])
   }
 
-  /// - Parameters:
-  ///   - request: Of a path that `allowed` knows.
-  ///   - name: Its last part.
-  ///   - partitionCount: The log's.
-  /// - Returns: Nil where the path does not take the method.
-  func answer(_ request: WireRequest, _ name: Substring, partitionCount: Int) -> WireResponse? {
-    switch (request.method, name) {
-    case (.POST, "needs"): needed(request, partitionCount)
-    case (.POST, "ingests"): ingested(request)
-    case (.GET, "ingests"): WireResponse(["ingest": ingests.sum()?.json ?? .null])
-    case (.GET, "rejects"): WireResponse(["rejects": .array(rejects.newestFirst().map(\.json))])
-    default: nil
-    }
-  }
-
-  private func needed(_ request: WireRequest, _ partitionCount: Int) -> WireResponse {
+  func needed(_ request: HTTPRequest, _ partitionCount: Int) -> WireResponse {
     guard let json = try? JSONValue(parsing: request.body.readableBytesView), let from = json["from"],
       let offsets = try? OffsetVector(parsing: from.text), offsets.offsets.keys.allSatisfy({ $0.index < partitionCount })
     else { return LogRoutes.bad("bad_request", #"expected {"from":{"0":118}}, of partitions the log has"#) }
@@ -47,7 +28,7 @@ public struct ReportRoutes: Sendable {
     return WireResponse(["from": from])
   }
 
-  private func ingested(_ request: WireRequest) -> WireResponse {
+  func ingested(_ request: HTTPRequest) -> WireResponse {
     guard let json = try? JSONValue(parsing: request.body.readableBytesView), case .string(let instance)? = json["instance"],
       (1...64).contains(instance.utf8.count), let report = json["report"].flatMap({ IngestReport($0) })
     else { return LogRoutes.bad("bad_request", #"expected {"instance":"a","report":{"received":12,…}}"#) }

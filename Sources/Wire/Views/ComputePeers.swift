@@ -102,7 +102,7 @@ final class ComputePeers: Sendable {
       guard response.status == 200 else {
         let error = ComputePeers.error(response, peer)
         guard isPassedOver(error) else { throw error }
-        logger.debug("\(peer) does not answer \(request.path): \(error)")
+        logger.debug("\(peer) does not answer \(request.target): \(error)")
         continue
       }
       guard let result = decode(response) else { throw ComputePeers.malformed(peer) }

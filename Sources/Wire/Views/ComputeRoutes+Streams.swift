@@ -1,5 +1,6 @@
 import Events
 import NIOCore
+import Serving
 import Views
 
 /// All rows of one moment, a request for each piece.
@@ -19,28 +20,27 @@ extension ComputeRoutes {
     }
   }
 
-  /// - Returns: Nil when the path is none of these.
-  func streamed(_ request: WireRequest) async throws(ViewStoreError) -> WireResponse? {
-    switch request.path {
-    case "/v1/compute/stream":
-      guard let wanted = try await self.wanted(request) else { return ComputeRoutes.bad(request) }
-      guard let stream = try await store.stream(wanted) else { return WireResponse(["stream": .null]) }
-      var body = ByteBuffer()
-      body.writeInteger(try await streams.add(stream), endianness: .little)
-      var head = ComputeRoutes.body(of: stream, PartialRows(stride: stream.definition.layout.stride))
-      body.writeBuffer(&head)
-      return WireResponse(contentType: WireContent.rows, body: body)
-    case "/v1/compute/stream/next":
-      guard let asked = StreamRequest(ComputeRoutes.json(request)) else { return ComputeRoutes.bad(request) }
-      let (stream, rows) = try await streams.next(asked.id, piece: asked.piece)
-      guard let rows else { return WireResponse(["done": .bool(true)]) }
-      return WireResponse(contentType: WireContent.rows, body: ComputeRoutes.body(of: stream, rows))
-    case "/v1/compute/stream/close":
-      guard let asked = StreamRequest(ComputeRoutes.json(request)) else { return ComputeRoutes.bad(request) }
-      await streams.close(asked.id)
-      return WireResponse(["done": .bool(true)])
-    default: return nil
-    }
+  func stream(_ request: HTTPRequest) async throws(ViewStoreError) -> WireResponse {
+    guard let wanted = try await wanted(request) else { return ComputeRoutes.bad(request) }
+    guard let stream = try await store.stream(wanted) else { return WireResponse(["stream": .null]) }
+    var body = ByteBuffer()
+    body.writeInteger(try await streams.add(stream), endianness: .little)
+    var head = ComputeRoutes.body(of: stream, PartialRows(stride: stream.definition.layout.stride))
+    body.writeBuffer(&head)
+    return WireResponse(contentType: WireContent.rows, body: body)
+  }
+
+  func nextPiece(_ request: HTTPRequest) async throws(ViewStoreError) -> WireResponse {
+    guard let asked = StreamRequest(ComputeRoutes.json(request)) else { return ComputeRoutes.bad(request) }
+    let (stream, rows) = try await streams.next(asked.id, piece: asked.piece)
+    guard let rows else { return WireResponse(["done": .bool(true)]) }
+    return WireResponse(contentType: WireContent.rows, body: ComputeRoutes.body(of: stream, rows))
+  }
+
+  func closeStream(_ request: HTTPRequest) async -> WireResponse {
+    guard let asked = StreamRequest(ComputeRoutes.json(request)) else { return ComputeRoutes.bad(request) }
+    await streams.close(asked.id)
+    return WireResponse(["done": .bool(true)])
   }
 
   private static func body(of stream: RowStream, _ rows: PartialRows) -> ByteBuffer {

@@ -1,8 +1,8 @@
 import Events
 import Expressions
 import NIOCore
-import NIOHTTP1
 import Resources
+import Serving
 import Views
 
 /// A compute instance's routes: what `RemoteViewStore` and `RemoteViewAdmin` ask. docs/wire.md describes them.
@@ -31,63 +31,66 @@ public struct ComputeRoutes: WireRoutes {
     self.generationsVersion = generationsVersion
   }
 
-  var version: UInt64 { generationsVersion() }
-
-  public func bodyBytesMax(_ method: HTTPMethod, _ path: Substring) -> Int {
-    guard method == .POST else { return WireServer.strayBodyBytesMax }
-    return path == "/v1/compute/apply" ? ViewCatalog.writtenBytesMax : 256 << 10
-  }
   public var openAPI: [UInt8] { EmbeddedFile.computeOpenAPI.bytes }
 
-  /// What each path takes: the description is held to it.
-  private static let methods: [Substring: String] = {
-    let posted = [
-      "read", "late", "aggregate", "apply", "replay", "estimate", "promote", "rollback", "drop", "remove", "pinned", "verify",
-      "stream",
-      "stream/next", "stream/close", "slowest",
+  public var table: RouteTable<WireEndpoint> {
+    let asked = 256 << 10
+    var routes: [Route<WireEndpoint>] = [
+      .read("/v1/compute/views", ComputeRoutes.answering(views)),
+      .read("/v1/compute/tallies", ComputeRoutes.answering(tallies)),
+      .ask("/v1/compute/read", bodyBytesMax: asked, ComputeRoutes.answering(read)),
+      .ask("/v1/compute/slowest", bodyBytesMax: asked, slowest),
+      .ask("/v1/compute/stream", bodyBytesMax: asked, ComputeRoutes.answering(stream)),
+      .ask("/v1/compute/stream/next", bodyBytesMax: asked, ComputeRoutes.answering(nextPiece)),
+      .ask("/v1/compute/stream/close", bodyBytesMax: asked, closeStream),
     ]
-    var methods: [Substring: String] = [
-      "/v1/compute/views": "GET", "/v1/compute/tallies": "GET", "/v1/compute/generations": "GET",
-    ]
-    for name in posted { methods["/v1/compute/\(name)"] = "POST" }
-    return methods
-  }()
+    if let late {
+      routes.append(
+        .ask(
+          "/v1/compute/late", bodyBytesMax: asked,
+          ComputeRoutes.answering { request throws(ViewStoreError) in try await ComputeRoutes.late(request, late) }))
+    }
+    if let adHoc {
+      routes.append(
+        .ask("/v1/compute/aggregate", bodyBytesMax: asked) { request in await ComputeRoutes.aggregate(request, adHoc) })
+    }
+    if let admin { routes += GenerationRoutes(admin: admin, version: generationsVersion).all(bodyBytesMax: asked) }
+    return RouteTable(routes)
+  }
 
-  public func answer(_ request: WireRequest) async -> WireResponse {
-    let allowed = ComputeRoutes.methods[request.path]
-    guard allowed == request.method.rawValue else { return LogRoutes.refusal(request, allowed: allowed) }
-    do throws(ViewStoreError) {
-      switch (request.method, request.path) {
-      case (.GET, "/v1/compute/views"):
-        return WireResponse(["views": .array(try await store.views().map(\.json))])
-      case (.GET, "/v1/compute/tallies"):
-        return WireResponse(["views": .array(try await store.tallies().map(\.json))])
-      case (.POST, "/v1/compute/read"): return try await read(request)
-      case (.POST, "/v1/compute/slowest"):
-        guard let json = ComputeRoutes.json(request), case .string(let view)? = json["view"],
-          case .int(let generation)? = json["generation"], case .int(let time)? = json["event_time_watermark"]
-        else { return ComputeRoutes.bad(request) }
-        store.noteSlowest(view, generation: Int(clamping: generation), Timestamp(nanoseconds: time))
-        return WireResponse(["done": .bool(true)])
-      case (.POST, "/v1/compute/late"):
-        guard let late else { return LogRoutes.refusal(request, allowed: nil) }
-        guard let wanted = ComputeRoutes.json(request).flatMap({ LateReadRequest(json: $0) }) else {
-          return ComputeRoutes.bad(request)
-        }
-        return WireResponse(try await late.late(wanted).json)
-      case (.POST, "/v1/compute/aggregate"): return await aggregate(request)
-      default:
-        if let answer = try await streamed(request) { return answer }
-        if let admin, let answer = try await self.admin(request, admin) { return answer }
-        return LogRoutes.refusal(request, allowed: nil)
-      }
-    } catch {
-      return error.response
+  /// An endpoint with a store's errors as answers.
+  static func answering(
+    _ body: @escaping @Sendable (HTTPRequest) async throws(ViewStoreError) -> WireResponse
+  ) -> WireEndpoint {
+    { request in
+      do throws(ViewStoreError) { return try await body(request) } catch { return error.response }
     }
   }
 
-  private func aggregate(_ request: WireRequest) async -> WireResponse {
-    guard let adHoc else { return LogRoutes.refusal(request, allowed: nil) }
+  private func views(_ request: HTTPRequest) async throws(ViewStoreError) -> WireResponse {
+    WireResponse(["views": .array(try await store.views().map(\.json))])
+  }
+
+  private func tallies(_ request: HTTPRequest) async throws(ViewStoreError) -> WireResponse {
+    WireResponse(["views": .array(try await store.tallies().map(\.json))])
+  }
+
+  private func slowest(_ request: HTTPRequest) -> WireResponse {
+    guard let json = ComputeRoutes.json(request), case .string(let view)? = json["view"],
+      case .int(let generation)? = json["generation"], case .int(let time)? = json["event_time_watermark"]
+    else { return ComputeRoutes.bad(request) }
+    store.noteSlowest(view, generation: Int(clamping: generation), Timestamp(nanoseconds: time))
+    return WireResponse(["done": .bool(true)])
+  }
+
+  private static func late(_ request: HTTPRequest, _ late: any LateEventStore) async throws(ViewStoreError) -> WireResponse {
+    guard let wanted = ComputeRoutes.json(request).flatMap({ LateReadRequest(json: $0) }) else {
+      return ComputeRoutes.bad(request)
+    }
+    return WireResponse(try await late.late(wanted).json)
+  }
+
+  private static func aggregate(_ request: HTTPRequest, _ adHoc: any AdHocStore) async -> WireResponse {
     guard let wanted = AdHocRequest(json: ComputeRoutes.json(request)) else { return ComputeRoutes.bad(request) }
     do throws(AdHocError) {
       return WireResponse(contentType: WireContent.rows, body: RowsCoding.encode(try await adHoc.aggregate(wanted)))
@@ -96,14 +99,14 @@ public struct ComputeRoutes: WireRoutes {
     }
   }
 
-  private func read(_ request: WireRequest) async throws(ViewStoreError) -> WireResponse {
+  private func read(_ request: HTTPRequest) async throws(ViewStoreError) -> WireResponse {
     guard let wanted = try await wanted(request) else { return ComputeRoutes.bad(request) }
     let result = try await store.read(wanted)
     return WireResponse(contentType: WireContent.rows, body: RowsCoding.encode(result))
   }
 
   /// The read that a body asks for; nil when it is none.
-  func wanted(_ request: WireRequest) async throws(ViewStoreError) -> ViewReadRequest? {
+  func wanted(_ request: HTTPRequest) async throws(ViewStoreError) -> ViewReadRequest? {
     guard let json = ComputeRoutes.json(request), var wanted = ViewReadRequest(json: json) else { return nil }
     if case .string(let text)? = json["key_filter"] {
       // It only saves rows, and whoever asks applies it again: one that does not read here is left out.
@@ -113,5 +116,13 @@ public struct ComputeRoutes: WireRoutes {
     // An instance answers for what it owns; whoever asks them all sees what is missing.
     wanted.allowsPartial = true
     return wanted
+  }
+
+  static func json(_ request: HTTPRequest) -> JSONValue? {
+    request.body.readableBytes > 0 ? try? JSONValue(parsing: request.body.readableBytesView) : nil
+  }
+
+  static func bad(_ request: HTTPRequest) -> WireResponse {
+    LogRoutes.bad("bad_request", "expected what docs/wire.md describes for \(request.path.prefix(64))")
   }
 }

@@ -1,6 +1,5 @@
 import Events
 import NIOCore
-import Serving
 
 /// Watches that whoever reads a long answer still may: until its token expires, and with each change of tokens and keys. Belongs to the
 /// connection's event loop.
