@@ -26,8 +26,10 @@ package protocol PartitionStore: AnyObject {
   func sync() throws(LogError)
 
   /// Lets readers find batches that were appended.
-  /// - Parameter isDurable: Whether all that was appended is synced: then the next opening may rely on all of it.
-  func publish(_ batches: [ColumnBatch], isDurable: Bool)
+  func publish(_ batches: [ColumnBatch])
+
+  /// Keeps in mind that all that was published is synced, so that the next opening may rely on it. Need not be durable itself.
+  func mark()
 
   /// After `append` has failed for want of room: takes back what it may have left, durably.
   /// - Returns: The producer state according to the remaining batches.

@@ -64,6 +64,11 @@ final class PartitionTail: Sendable {
     }
   }
 
+  /// As `EventLog.firstOffset`. The store may know of batches before readers do: never above the high watermark.
+  nonisolated(nonsending) func firstOffset(atOrAfter time: Timestamp) async throws(LogError) -> Offset? {
+    try await reader.firstOffset(atOrAfter: time).map { min($0, highWatermark) }
+  }
+
   private func outOfRange(_ start: Offset, _ bounds: PartitionBounds) -> LogError {
     LogError(
       .outOfRange, partition: partition,

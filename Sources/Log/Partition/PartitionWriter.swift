@@ -265,10 +265,11 @@ actor PartitionWriter {
   }
 
   private func publish(_ batches: [ColumnBatch], isDurable: Bool) {
-    store.publish(batches, isDurable: isDurable)
+    store.publish(batches)
     tail.publish(batches)
     waiters.wake(partition, highWatermark: tail.highWatermark)
     precondition(tail.highWatermark <= nextOffset, "nothing is shown that has no place")
+    if isDurable { store.mark() }
   }
 
   // MARK: Syncing later

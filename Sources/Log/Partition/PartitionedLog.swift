@@ -154,7 +154,7 @@ extension PartitionedLog {
   public nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
     -> Offset?
   {
-    try await partitions.partition(partition).tail.reader.firstOffset(atOrAfter: time)
+    try await partitions.partition(partition).tail.firstOffset(atOrAfter: time)
   }
 
   // MARK: LogAdministration

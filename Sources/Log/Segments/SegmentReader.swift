@@ -82,7 +82,11 @@ final class SegmentReader: PartitionReader {
 
   /// Forgets the oldest sealed segment. Reads under way go on.
   func removeFirst() {
-    let base = state.withLock { $0.sealed.removeFirst().base }
+    let base = state.withLock { state in
+      let base = state.sealed.removeFirst().base
+      assert(state.isGapless, "segments are gapless")
+      return base
+    }
     cache.evict(base)
   }
 

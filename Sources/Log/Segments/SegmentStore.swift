@@ -120,10 +120,7 @@ final class SegmentStore: PartitionStore {
     shared.metrics.fsync.recordNanoseconds((ContinuousClock.now - start).nanosecondsHeld)
   }
 
-  func publish(_ batches: [ColumnBatch], isDurable: Bool) {
-    segments.publish(batches)
-    if isDurable { writeMarker() }
-  }
+  func publish(_ batches: [ColumnBatch]) { segments.publish(batches) }
 
   /// Cuts off the bytes that a failed write left behind the last acknowledged batch. Safe, for nobody was told of them: the cut
   /// is synced before anything else is written, so that no remains of them can come back among later ones.
@@ -167,7 +164,7 @@ final class SegmentStore: PartitionStore {
     activeFile = file
     position = 0
     activeSince = nil
-    writeMarker()
+    mark()
     do throws(LogError) {
       // After this, a power loss cannot hide that the segment was begun.
       try syncMarker()
@@ -287,7 +284,7 @@ final class SegmentStore: PartitionStore {
 
   /// Writes a lower bound of the durable offsets that recovery may trust. Not synced, and not needed: a failure is logged, and an
   /// older marker is as true.
-  private func writeMarker() {
+  func mark() {
     let active = segments.active
     let marker = HighWatermarkMarker(
       highWatermark: active.end, segment: active.base, position: active.bytes,

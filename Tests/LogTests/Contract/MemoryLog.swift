@@ -103,7 +103,8 @@ final class MemoryStore: PartitionStore {
   }
 
   func sync() {}
-  func publish(_ batches: [ColumnBatch], isDurable: Bool) {}
+  func publish(_ batches: [ColumnBatch]) {}
+  func mark() {}
   func takeBack() -> ProducerState { opened().producers }
   func noteOpened() {}
   func problem() -> LogError? { nil }
