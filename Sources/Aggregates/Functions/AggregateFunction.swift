@@ -26,8 +26,8 @@ public final class AggregateFunction: Sendable {
   public let argument: Argument
   /// The number after the argument; nil for a function that takes none.
   public let constant: Double?
-  /// The constant's bounds and how it is written in docs; nil for a function that takes none.
-  package let constants: (bounds: ClosedRange<Double>, name: String, example: String)?
+  /// The constant's bounds, its name in docs, its meaning and an example; nil for a function that takes none.
+  package let constants: (bounds: ClosedRange<Int>, name: String, meaning: String, example: String)?
   /// One line of docs: how exact the result is.
   public let exactness: String
   /// The result of no values, as docs have it.
@@ -45,14 +45,14 @@ public final class AggregateFunction: Sendable {
   ///   - exactness: One line for the docs.
   ///   - emptyResult: One line for the docs.
   ///   - constant: The number after the argument.
-  ///   - constants: Its bounds, its name and an example.
+  ///   - constants: Its bounds, its name, its meaning and an example.
   ///   - made: The function with a constant.
   ///   - cells: What a row keeps; one or two.
   ///   - type: The result's type, of the argument's.
   ///   - result: The result from the last cell, the first cell and the column's type, in canonical form.
   init(
     _ name: String, _ argument: Argument, exactness: String, emptyResult: String = "null", constant: Double? = nil,
-    constants: (bounds: ClosedRange<Double>, name: String, example: String)? = nil,
+    constants: (bounds: ClosedRange<Int>, name: String, meaning: String, example: String)? = nil,
     made: @escaping @Sendable (Double) -> AggregateFunction? = { _ in nil }, cells: [any StateCell.Type],
     type: @escaping @Sendable (ColumnType) -> ColumnType,
     result: @escaping @Sendable (_ cell: CellView, _ first: CellView, _ type: ColumnType) -> ResultValue
@@ -101,7 +101,7 @@ public final class AggregateFunction: Sendable {
 
   /// The function with this constant; nil where it takes none, or it is out of its bounds.
   package func with(constant: Double) -> AggregateFunction? {
-    constants?.bounds.contains(constant) == true ? made(constant) : nil
+    constants.map { Double($0.bounds.lowerBound)...Double($0.bounds.upperBound) ~= constant } == true ? made(constant) : nil
   }
 }
 

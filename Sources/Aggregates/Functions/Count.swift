@@ -20,7 +20,10 @@ extension CountCell {
   static func merge(
     _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>,
     _ arena: inout StateArena
-  ) { state[0] &+= other[0] }
+  ) {
+    // Only damaged counts come to more, and stay canonical.
+    state[0] = Swift.min(state[0] &+ other[0], UInt64(Int64.max))
+  }
 
   static func isValid(_ state: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>) -> Bool {
     Int64(bitPattern: state[0]) >= 0

@@ -86,7 +86,8 @@ package enum ExpressionTypes {
     guard a.isNumber == b.isNumber else {
       throw ExpressionError("'\(op.rawValue)' does not join a \(a.noun) and a \(b.noun)", in: text, at: position)
     }
-    // Of a uint and an int the values decide which of the two it is.
+    guard a.isNumber else { return a }
+    // The values decide whether a uint and an int make the one or the other.
     if a.isInteger, b.isInteger { return a == .int64 && b == .int64 ? .int64 : .any }
     return .double
   }

@@ -275,9 +275,10 @@ struct ViewReader {
         let given = Double(inner[inner.index(after: comma)...].filter { !blanks.contains($0) }),
         let exact = built.with(constant: given)
       else {
-        let (low, high) = (constants.bounds.lowerBound, constants.bounds.upperBound)
+        let bounds = "\(constants.bounds.lowerBound) to \(constants.bounds.upperBound)"
+        let noun = built.argument.wanted?.noun ?? "value"
         report(
-          "\(function) takes a value and \(constants.name), \(low) to \(high): write \(function)(data.temp, \(constants.example))",
+          "\(function) takes a \(noun) and \(constants.meaning), \(bounds): write \(function)(data.temp, \(constants.example))",
           key: key, at: node)
         return nil
       }
