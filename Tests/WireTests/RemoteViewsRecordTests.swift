@@ -25,6 +25,7 @@ struct RemoteViewsRecordTests {
     let port = try #require(try await server.start()?.port)
     let client = WireClient(dialler: LoopbackDialler(service: "log", [.init(id: "log", port: port)]), group: ServedLog.group)
     let remote = try await RemoteLog.connect(client, logger: quiet)
+    let peer = try #require(client.dialler.peers().peers.first)
 
     #expect(try await remote.entries(from: 0, bytesMax: 1 << 20).isEmpty)
     let waiting = Task { try await remote.waitForEntry(past: 0) }
@@ -48,7 +49,7 @@ struct RemoteViewsRecordTests {
       (.GET, "/v1/log/views?from=x", 400), (.POST, "/v1/log/views", 400), (.POST, "/v1/log/views/wait", 400),
       (.GET, "/v1/log/views/wait", 405),
     ] as [(HTTPMethod, String, Int)] {
-      let answer = await LogRoutes(log: log, views: record).answer(WireRequest(method, target))
+      let answer = try await client.send(WireRequest(method, target), to: peer, within: .seconds(10))
       #expect(answer.status == status, "\(target)")
     }
     await server.shutDown()
