@@ -1,5 +1,6 @@
 """A kill -9 of `penstock send --spool` between reading and the acknowledgement loses nothing."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -30,7 +31,7 @@ def sequences(penstock, source):
 
 
 def left(spool):
-    with sqlite3.connect(spool) as database:
+    with contextlib.closing(sqlite3.connect(spool)) as database:
         return database.execute("SELECT count(*) FROM event").fetchone()[0]
 
 
