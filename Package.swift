@@ -11,7 +11,7 @@ let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
-// What only TLS and tokens need costs minutes to build, so a trait holds it: docs/decisions/0004-traits.md.
+// The packages for TLS and tokens take minutes to build, so they stand behind a trait: docs/decisions/0004-traits.md.
 let secure = TargetDependencyCondition.when(traits: ["Secure"])
 let wire = Target.Dependency.target(name: "Wire", condition: secure)
 let mesh = Target.Dependency.target(name: "Mesh", condition: secure)
@@ -27,7 +27,7 @@ let package = Package(
     .executable(name: "penstock", targets: ["Penstock"]),
     .executable(name: "websocket-echo", targets: ["websocket-echo"]),
     .library(name: "PenstockClient", targets: ["PenstockClient"]),
-    // Of Benchmarks/; here, so that one build serves it and the executable it measures.
+    // Used by Benchmarks/. It stands here so that one build serves it and the executable it measures.
     .executable(name: "bench", targets: ["bench"]),
   ],
   traits: [

@@ -1,8 +1,8 @@
 import Events
 
-/// What compute is told. Bounds are checked where the settings are read.
+/// The settings of compute. Bounds are checked where the settings are read.
 public struct ComputeConfiguration: Sendable, Hashable {
-  /// Holds a folder with `state.sqlite` for each worker.
+  /// The folder that has a folder with `state.sqlite` for each worker.
   public var directory: String
   /// 0: one for each core.
   public var workers: Int
@@ -11,22 +11,24 @@ public struct ComputeConfiguration: Sendable, Hashable {
   public var changedRowsMax: Int
   /// Bytes asked of the log at a time.
   public var readBytesMax: Int
-  /// Bytes of views' rows in memory, over all workers: of more, those that changed longest ago are in the files only.
+  /// Bytes of views' rows in memory, over all workers: beyond it, the rows that changed longest ago are in the files only.
   public var memoryBytesMax: Int
 
-  /// Late events of a view and partition that are listed, the last ones. All are counted.
+  /// The late events of a view and partition that are listed, the last ones. All are counted.
   public var lateEventsMax: Int
 
-  /// Copies of each worker's file that are kept for reads at a past point, how long after one another, and their bytes at most, of all workers. 0 keeps
-  /// none.
+  /// The kept checkpoints of each worker's file for reads at a past point, the time between two, and the bytes of all.
+  /// 0 keeps none.
   public var keptCheckpointsMax: Int
   public var keptCheckpointInterval: Duration
   public var keptBytesMax: Int
 
-  /// The log that may take the place of the one that the state was computed from: then what is there is put aside, and computed anew.
+  /// The log that may take the place of the one that the state was computed from: the old state is then put aside, and computed
+  /// anew.
   public var acceptedLog: LogIdentity?
 
-  /// Holds the data folders of all instances on this machine: whoever takes a partition over begins with the state its last owner left there.
+  /// The folder with the data folders of all instances on this machine: a new owner of a partition begins with the state that its
+  /// last owner left there.
   public var neighbours: String?
 
   public init(
@@ -55,6 +57,6 @@ public struct ComputeConfiguration: Sendable, Hashable {
       countMax: keptCheckpointsMax, interval: keptCheckpointInterval, bytesMax: keptBytesMax / max(1, workers))
   }
 
-  /// Of a worker and the replays beside it.
+  /// The bytes of rows of a worker and the replays beside it.
   var workerBytesMax: Int { memoryBytesMax / max(1, workers) }
 }

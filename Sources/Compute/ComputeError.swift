@@ -7,9 +7,9 @@ public struct ComputeError: Error, Sendable, CustomStringConvertible {
     case checkpoint
     /// The checkpoint has counted events that the log does not have.
     case logBehindCheckpoint = "log_behind_checkpoint"
-    /// The state is of another log than the one that is there.
+    /// The state belongs to another log than the present one.
     case anotherLog = "another_log"
-    /// The state file is of a version this program does not read.
+    /// A version that this program does not read wrote the state file.
     case incompatible
   }
 

@@ -1,17 +1,15 @@
 import Metrics
 
-/// What compute counts, for `/metrics`.
 struct ComputeMetrics: Sendable {
   let eventsApplied = Counter(label: "penstock_compute_events_applied_total")
   let eventsFiltered = Counter(label: "penstock_compute_events_filtered_total")
   let eventsLate = Counter(label: "penstock_compute_events_late_total")
   let checkpointRows = Counter(label: "penstock_compute_checkpoint_rows_total")
   let checkpointTime = Timer(label: "penstock_compute_checkpoint_seconds")
-  /// Of each worker.
   let stateBytes: [Gauge]
   let checkpointFailures = Counter(label: "penstock_compute_checkpoint_failures_total")
 
-  /// How many events of the log a view has not counted yet, in one worker's partitions.
+  /// The events of the log that a view has not counted yet, in one worker's partitions.
   static func pending(view: String, worker: Int) -> Gauge {
     Gauge(label: "penstock_compute_events_pending", dimensions: [("view", view), ("worker", "\(worker)")])
   }

@@ -20,12 +20,12 @@ public final class ClientConnection: ChannelInboundHandler, RemovableChannelHand
   private var exchange: Exchange?
   /// Why the connection takes no further request.
   private var failure: ClientFailure?
-  /// Told when the connection can take another request, or (false) never will.
+  /// Called when the connection can take another request, or (false) never will.
   public var onIdle: ((Bool) -> Void)?
 
   public var isUsable: Bool { failure == nil }
 
-  /// - Parameter objection: Looks at an answer's head as it comes: why it is none that is taken; nil if it is.
+  /// - Parameter objection: Gives the reason why an answer is refused by its head; nil if it is accepted.
   public init(objection: @escaping (HTTPResponseHead) -> String? = { _ in nil }) { self.objection = objection }
 
   /// Adds the connection to a channel's pipeline, behind what speaks HTTP. Called on the channel's event loop.
@@ -44,9 +44,9 @@ public final class ClientConnection: ChannelInboundHandler, RemovableChannelHand
 
   /// Sends a request; none is under way.
   /// - Parameters:
-  ///   - request: Its `Host` is among its headers.
-  ///   - deadline: When it is given up, and the connection with it.
-  ///   - ended: Told once of the answer, whatever its status, or of what went wrong.
+  ///   - request: A request whose headers include `Host`.
+  ///   - deadline: The time at which the request is abandoned, and the connection with it.
+  ///   - ended: Called once, with an answer of any status or with the failure.
   public func send(_ request: ClientRequest, deadline: NIODeadline, ended: @escaping (Outcome) -> Void) {
     precondition(exchange == nil, "one request at a time")
     guard let context, isUsable else { return ended(.failure(failure ?? .ended)) }
@@ -62,7 +62,7 @@ public final class ClientConnection: ChannelInboundHandler, RemovableChannelHand
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
   }
 
-  /// Gives the request under way up, and the connection with it.
+  /// Abandons the request under way, and the connection with it.
   public func cancel() { fail(.cancelled) }
 
   /// Takes no further request; one that is under way fails.
@@ -92,7 +92,7 @@ public final class ClientConnection: ChannelInboundHandler, RemovableChannelHand
       ended.deadline?.cancel()
       exchange = nil
       if !head.isKeepAlive { end(.ended) }
-      // The pool first, so that who is told can send its next request on this connection.
+      // The pool comes first, so that the caller can send its next request on this connection.
       onIdle?(isUsable)
       ended.ended(.success(ClientAnswer(status: Int(head.status.code), headers: head.headers, body: ended.body)))
     }

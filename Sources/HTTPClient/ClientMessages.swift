@@ -6,10 +6,10 @@ public struct ClientRequest: Sendable {
   public var method: HTTPMethod
   /// Path and query, percent-encoded.
   public var target: String
-  /// All but `Content-Length`, which the body tells.
+  /// All headers but `Content-Length`, which follows from the body.
   public var headers: HTTPHeaders
   public var body: ByteBuffer
-  /// A longer body of an answer is refused, before it has come where its head says so.
+  /// The longest body of an answer. A longer one is refused, by its head where that gives the length.
   public var answerBytesMax: Int
 
   public init(
@@ -39,7 +39,7 @@ public struct ClientAnswer: Sendable {
 
 /// Why there is no answer.
 public enum ClientFailure: Error, Sendable, CustomStringConvertible {
-  /// Nobody takes connections there; nothing was sent.
+  /// No connection could be made; nothing was sent.
   case unreachable(any Error)
   case timedOut
   case tooLarge(bytesMax: Int)

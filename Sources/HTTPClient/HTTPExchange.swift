@@ -24,9 +24,9 @@ public struct HTTPExchange: Sendable {
   public var connectTimeout = Duration.seconds(10)
 
   /// - Parameters:
-  ///   - address: Who is asked.
+  ///   - address: The server's address.
   ///   - host: For the `Host` header.
-  ///   - request: Further headers are its own.
+  ///   - request: The request with all further headers.
   public init(_ address: Address, host: String, _ request: ClientRequest) {
     self.address = address
     self.request = request
@@ -34,7 +34,6 @@ public struct HTTPExchange: Sendable {
     self.request.headers.add(name: "Connection", value: "close")
   }
 
-  /// `GET` of a URL.
   public init(_ url: ServiceURL) {
     self.init(
       .host(url.host, port: url.port), host: url.authority, ClientRequest(.GET, url.target.isEmpty ? "/" : url.target))
@@ -43,7 +42,7 @@ public struct HTTPExchange: Sendable {
 
   /// - Parameters:
   ///   - secure: Called for `https`; without it, such a request fails.
-  ///   - group: Whose loop carries the connection.
+  ///   - group: The group whose loop carries the connection.
   /// - Throws: `ClientFailure`, at the timeout at the latest.
   public func run(secure: Securing? = nil, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton)
     async throws(ClientFailure) -> ClientAnswer
@@ -66,7 +65,7 @@ public struct HTTPExchange: Sendable {
         }
       }
     }
-    // However it ends, by an answer, the deadline or a cancellation, the connection goes.
+    // The connection closes in any case, after an answer, the deadline or a cancellation.
     answered.futureResult.whenComplete { _ in
       expiry.cancel()
       connecting.whenSuccess { $0.close(promise: nil) }

@@ -1,18 +1,18 @@
-/// Where a service is: `https://query.example:8443/base`, `ws://127.0.0.1:4000/v1/stream`, `http://[::1]:8080`.
+/// The address of a service: `https://query.example:8443/base`, `ws://127.0.0.1:4000/v1/stream`, `http://[::1]:8080`.
 public struct ServiceURL: Sendable, Hashable, CustomStringConvertible {
   /// `http`, `https`, `ws` or `wss`
   public var scheme: String
-  /// Without brackets.
+  /// The host without brackets.
   public var host: String
   /// 1...65,535
   public var port: Int
-  /// Path and query as they stand in the request line; empty where there is none.
+  /// Path and query for the request line; empty where there is none.
   public var target: String
 
-  /// Whether TLS is spoken there.
+  /// Whether the service speaks TLS.
   public var isSecure: Bool { scheme == "https" || scheme == "wss" }
 
-  /// `host:port`, as the `Host` header and messages have it.
+  /// `host:port`, for the `Host` header and messages.
   public var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
   public var description: String { "\(scheme)://\(authority)\(target)" }

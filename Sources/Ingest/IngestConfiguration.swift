@@ -1,26 +1,26 @@
 import Events
 import Serving
 
-/// What ingest is told. Bounds are checked where the settings are read.
+/// The settings of ingest. Bounds are checked where the settings are read.
 public struct IngestConfiguration: Sendable, Hashable {
   public var host: String
   /// 0 takes a free one.
   public var port: Int
   /// Largest WebSocket message and HTTP body, inflated, in bytes.
   public var messageBytesMax: Int
-  /// Messages of a connection not yet acknowledged; at the bound the connection is not read.
+  /// Messages of a connection that are not yet acknowledged; at the bound the connection is not read.
   public var unackedMessagesMax: Int
-  /// Between pings; a peer silent for two of them is closed.
+  /// The time between pings; a peer silent for two of them is closed.
   public var heartbeat: Duration
-  /// Of its connections: of a device's WebSocket until it is open, of HTTP all along.
+  /// The limits of its connections: for a device's WebSocket until it is open, for HTTP always.
   public var serving: ServingLimits
-  /// Names it answers as, besides `host`, those of loopback and those without a dot.
+  /// The host names it answers as, besides `host`, those of loopback and those without a dot.
   public var hosts: [String]
-  /// Of pages that may send, besides its own.
+  /// The origins of pages that may send, besides its own.
   public var origins: [String]
-  /// WebSockets of one device, where tokens tell devices apart.
+  /// WebSockets of one device, where tokens identify devices.
   public var deviceConnectionsMax: Int
-  /// Of one device over all its connections and requests; nil for as many as it can.
+  /// The rate of one device over all its connections and requests; nil for no bound.
   public var deviceEventsPerSecondMax: Int?
   /// Threads of our own that carry the devices' streams (Linux only); with 0, NIO's event loops carry all.
   public var reactors: Int

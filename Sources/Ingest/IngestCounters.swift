@@ -2,7 +2,7 @@ import Events
 import Metrics
 import Synchronization
 
-/// What ingest counts, for `/metrics`: received = appended + duplicates + rejected, once nothing is in flight.
+/// The counters of ingest, for `/metrics`: received = appended + duplicates + rejected, once nothing is in flight.
 struct IngestCounters: Sendable {
   private let eventsReceived = Counter(label: "penstock_ingest_events_received_total")
   private let bytesReceived = Counter(label: "penstock_ingest_bytes_received_total")
@@ -16,10 +16,10 @@ struct IngestCounters: Sendable {
   /// The same totals, for the ledger.
   private let totals: ReceivedEventsCount
 
-  /// The last of those rejected, for people to look at.
+  /// The last rejects, for people to look at.
   private let rejects: RecentRejects
 
-  /// Whose duplicates may be none, likewise.
+  /// The sources of suspect duplicates, for people to look at.
   private let suspects: SuspectSources
 
   init(
@@ -43,15 +43,15 @@ struct IngestCounters: Sendable {
   }
 
   /// - Parameters:
-  ///   - reject: Why it was not taken.
-  ///   - rejected: What is known of it.
-  ///   - time: When it came.
+  ///   - reject: The reason.
+  ///   - rejected: The known parts of the event.
+  ///   - time: The time of its arrival.
   func rejected(_ reject: EventReject, _ rejected: RejectedEvent, at time: Timestamp) {
     count(reject.code, 1)
     rejects.note(reject, rejected, at: time)
   }
 
-  /// Events that were not taken and are not kept for people to look at: there were enough of their message.
+  /// Counts rejected events that are not kept for people to look at: enough of their message are.
   func rejected(_ code: RejectCode, _ number: Int) { count(code, number) }
 
   private func count(_ code: RejectCode, _ number: Int) {
@@ -60,14 +60,14 @@ struct IngestCounters: Sendable {
   }
 
   /// - Parameters:
-  ///   - events: Those of one message that the log took none of.
-  ///   - error: Why not.
+  ///   - events: The number of events of one message that the log took none of.
+  ///   - error: The log's reason.
   func refused(events: Int, _ error: LogError) {
     count(.logRefused, events)
     rejects.note(EventReject(.logRefused, error.description), RejectedEvent())
   }
 
-  /// A duplicate that is counted as one may be none.
+  /// Notes a suspect among the duplicates, which are counted elsewhere.
   func suspected(_ named: AppendReceipt.Named) { suspects.note(named, at: .systemNow()) }
 
   /// Devices' streams that are open now.
@@ -78,17 +78,16 @@ struct IngestCounters: Sendable {
     func add(_ difference: Int) { gauge.record(count.add(difference, ordering: .relaxed).newValue) }
   }
 
-  /// What one loop has counted by itself.
   struct Tally {
     var received = 0
     var bytes = 0
     var appended = 0
     var duplicates = 0
-    /// Among the duplicates.
+    /// The part of the duplicates that is suspect.
     var suspects = 0
   }
 
-  /// Adds what a loop has counted, and lets it begin anew.
+  /// Adds a loop's counts, and resets them.
   func add(_ tally: inout Tally) {
     if tally.received > 0 || tally.bytes > 0 { received(events: tally.received, bytes: tally.bytes) }
     totals.synced(appended: tally.appended, duplicates: tally.duplicates, suspects: tally.suspects)

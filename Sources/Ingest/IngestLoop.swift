@@ -3,7 +3,7 @@ import Logging
 import Serving
 import WebSocket
 
-/// What the connections of one loop share.
+/// The state that the connections of one loop share.
 final class IngestLoop {
   let loop: any ConnectionLoop
   let configuration: IngestConfiguration
@@ -14,7 +14,7 @@ final class IngestLoop {
   let logger: Logger
   let gate: AccessGate
   let limits: DeviceLimits
-  /// Whom requests may be for, and from which pages.
+  /// The hosts that requests may be for, and the origins of pages that may send.
   let rules: HostRules
   let deflate = WebSocketDeflateSettings()
   private(set) var isDraining = false
@@ -38,10 +38,10 @@ final class IngestLoop {
   func add(_ connection: any DrainableConnection) { connections[ObjectIdentifier(connection)] = connection }
   func remove(_ connection: any DrainableConnection) { connections[ObjectIdentifier(connection)] = nil }
 
-  /// Ends those connections that processes of this machine have open once what they sent is answered for; others may begin.
+  /// Ends the open connections of processes of this machine once their messages are answered for; new ones may begin.
   func renewLocal() { for connection in connections.values where connection.isFromThisMachine { connection.finish() } }
 
-  /// Ends each connection once what it sent is answered for.
+  /// Ends each connection once its messages are answered for.
   func drain() {
     isDraining = true
     for connection in connections.values { connection.finish() }
@@ -49,10 +49,10 @@ final class IngestLoop {
 }
 
 extension IngestLoop {
-  /// Connections asked in one turn of the loop: each may cost a check of a signature.
+  /// Connections checked in one turn of the loop: each may cost a check of a signature.
   private static let askedAtOnce = 32
 
-  /// Tokens or keys have changed: asks every connection whether it may go on.
+  /// Tokens or keys have changed: every connection checks whether it may go on.
   func accessChanged() { ask(Array(connections.values)[...]) }
 
   private func ask(_ rest: ArraySlice<any DrainableConnection>) {
@@ -65,9 +65,10 @@ extension IngestLoop {
 
 /// A connection that can be asked to end.
 protocol DrainableConnection: AnyObject {
-  /// Tokens or keys have changed: ends unless its own is still good.
+  /// Tokens or keys have changed: the connection ends unless its own is still valid.
   func accessChanged()
-  /// Takes nothing new, and closes when what was received is answered for. Asked again, it waits for no request that is still being read.
+  /// Takes no new messages, and closes when the received ones are answered for. Called again, it waits for no request that is
+  /// still being read.
   func finish()
   /// Whether the other end is a process of this machine, as a sidecar is.
   var isFromThisMachine: Bool { get }

@@ -1,14 +1,14 @@
 import Events
 import Synchronization
 
-/// One loop's way from messages to the log: a reader, and a lane with a builder for each partition.
+/// One loop's path from messages to the log: a reader, and a lane with a builder for each partition.
 ///
-/// While a lane's batches are being synced, its builder collects the next one: the busier the log, the larger the batches. Everything here
-/// belongs to the loop; only `Inbox` is shared with the log's threads.
+/// While a lane's batches are being synced, its builder collects the next one: the busier the log, the larger the batches.
+/// Everything here belongs to the loop; only `Inbox` is shared with the log's threads.
 final class IngestPipeline {
-  /// Batches of one lane given to the log and not yet synced, before the builder is left to fill.
+  /// Batches of one lane that are given to the log and not yet synced; with more, the builder is left to fill.
   static let batchesInFlightMax = 2
-  /// Batches of one lane given to the log, at which connections are not read until half of them are synced.
+  /// With this many batches of one lane given to the log, connections are not read until half of them are synced.
   static let batchesWaitingMax = 5
 
   private struct Run {
@@ -19,7 +19,7 @@ final class IngestPipeline {
 
   private struct Lane {
     let builder: ColumnBatchBuilder
-    /// Whose rows the builder holds, in order.
+    /// The messages whose rows the builder holds, in order.
     var runs: [Run] = []
     /// Each row's number in its message; `arrivalTimeBit` is set where its time is that of its arrival.
     var eventIndexes: [UInt32] = []
@@ -33,17 +33,17 @@ final class IngestPipeline {
   private struct Submission {
     var runs: [Run]
     var eventIndexes: [UInt32]
-    /// It was not given to the log, for one before it had failed.
+    /// Set if the batch was not given to the log, because an earlier one had failed.
     var refusal: LogError?
   }
 
-  /// Completions on their way from the log's threads to the loop; one wake-up for as many as have come.
+  /// Completions on their way from the log's threads to the loop; one wake-up for all that have come.
   private final class Inbox: Sendable {
     typealias Completion = (lane: Int, result: Result<AppendReceipt, LogError>)
 
     private struct State {
       var completions: [Completion] = []
-      /// The first failure of each lane since it was last mended.
+      /// The first failure of each lane since it last recovered.
       var failures: [Int: LogError] = [:]
     }
 
@@ -74,22 +74,22 @@ final class IngestPipeline {
   private let loop: any ConnectionLoop
   private let log: any EventLog
   private let counters: IngestCounters
-  /// Since they were last given to `counters`, which other threads write too.
+  /// The counts since they were last added to `counters`, which other threads write too.
   private var tally = IngestCounters.Tally()
   private let reader = EventReader()
-  // A pointer, not an array: each event touches its lane several times, and an array in a class is checked at each.
+  // A pointer, not an array: each event uses its lane several times, and an array in a class is checked at each use.
   private let lanes: UnsafeMutablePointer<Lane>
   private let laneCount: Int
   private var dirty: [Int] = []
   private var isFlushScheduled = false
-  /// The log is behind.
+  /// Whether the log is behind.
   private var isBehind = false
   private var reading: MessageReading?
-  /// Who waits for the pipeline to go on, in the order of their coming.
+  /// The callers that wait for the pipeline to go on, in order.
   private var waiting: [() -> Void] = []
   private var touched: [MessageTracker] = []
   private let inbox = Inbox()
-  /// Of the message at hand, those rejected events that are counted and no more.
+  /// The rejected events of the message at hand that are only counted.
   private var unnoted: [RejectCode: Int] = [:]
 
   init(log: any EventLog, loop: any ConnectionLoop, counters: IngestCounters) {
@@ -111,10 +111,10 @@ final class IngestPipeline {
   /// Reads one message's events into the lanes. Not to be called while `isReading`.
   /// - Parameters:
   ///   - bytes: Valid UTF-8 with `EventReader.padding` readable zero bytes after it.
-  ///   - message: Begun with `tracker.beginMessage()`; ended here.
-  ///   - trace: For events that bring none.
-  /// - Returns: Events that wait for the log; with none the message can be answered at once. Nil where the message is long: it is read on in
-  ///   later turns of the loop, and its tracker then told by `messageRead`.
+  ///   - message: A message begun with `tracker.beginMessage()`; ended here.
+  ///   - trace: The trace context for events that have none.
+  /// - Returns: The number of events that wait for the log; if none, the message can be answered at once. Nil for a
+  ///   long message: it is read in later turns of the loop, and `messageRead` of its tracker is called at its end.
   @discardableResult
   func submit(
     _ bytes: UnsafeRawBufferPointer, framing: EventReader.Framing, arrival: Timestamp, defaultSource: [UInt8]?,
@@ -173,19 +173,19 @@ final class IngestPipeline {
     return isEnded
   }
 
-  /// - Returns: The events that wait for the log.
+  /// - Returns: The number of events that wait for the log.
   private func end(_ message: MessageReading) -> Int {
     countUnnoted()
     message.tracker.endMessage(message.number, queued: message.untold, rejected: message.rejected)
     tally.bytes += message.byteCount
-    // Answered at once, so counted at once: whoever has an answer finds it in the metrics.
+    // Answered at once, so counted at once: a device that has an answer finds it in the metrics.
     if message.queued == 0 { counters.add(&tally) }
     return message.queued
   }
 
   // MARK: long messages
 
-  /// A long message is being read: others wait for their turn.
+  /// Whether a long message is being read: others wait for their turn.
   var isReading: Bool { reading != nil }
 
   private func scheduleReading() {
@@ -201,7 +201,7 @@ final class IngestPipeline {
 
   private func readOn() {
     guard var message = reading else { return }
-    // Of a message that the log has not taken a part of, the rest is not read: it is sent again, whole.
+    // If the log has not taken a part of a message, the rest is not read: the device sends all of it again.
     let isEnded = message.tracker.failure != nil || read(&message)
     guard isEnded else {
       reading = message
@@ -213,11 +213,12 @@ final class IngestPipeline {
     resume()
   }
 
-  /// Tells the tracker, and counts: what was received first, so that nobody sees more events answered for than came.
+  /// Notes the reject with the tracker, and counts it: received events first, so that nobody sees more events answered for than
+  /// came.
   /// - Parameters:
-  ///   - isWhole: The event was read to its end.
-  ///   - number: Of the rejects of its message, from 1. One that is beyond those told is only counted: a message of a thousand bytes can hold
-  ///     hundreds of thousands.
+  ///   - isWhole: Whether the event was read to its end.
+  ///   - number: The reject's number in its message, from 1. One beyond those sent is only counted: a message of a
+  ///     thousand bytes can hold hundreds of thousands.
   private func note(
     _ reject: EventReject, event: Int?, isWhole: Bool, of message: Int, number: Int, _ tracker: MessageTracker,
     _ arrival: Timestamp
@@ -258,18 +259,18 @@ final class IngestPipeline {
     }
   }
 
-  /// Seals what the lane holds and gives it to the log.
+  /// Seals the lane's rows and gives the batch to the log.
   private func seal(_ lane: Int) {
     guard let batch = lanes[lane].builder.seal(reader) else { return }
-    // A failure the connections do not know of yet: a later batch of a source must not be appended where an earlier one was not, or the
-    // earlier one, sent again, would pass for a duplicate.
+    // The connections do not know of this failure yet: a later batch of a source must not be appended where an earlier
+    // one was not, or the earlier one, sent again, would pass for a duplicate.
     let refusal = inbox.failure(of: lane)
     lanes[lane].submitted.append(Submission(runs: lanes[lane].runs, eventIndexes: lanes[lane].eventIndexes, refusal: refusal))
     lanes[lane].runs = []
     lanes[lane].eventIndexes = []
     lanes[lane].eventIndexes.reserveCapacity(min(batch.count, 4096))
     if lanes[lane].submitted.count >= IngestPipeline.batchesWaitingMax { isBehind = true }
-    // The completion of what failed is on its way, and settles this one too.
+    // The failed batch's completion is on its way, and settles this one too.
     guard refusal == nil else { return }
     let inbox = inbox, loop = loop
     let drain = LoopBound(self, loop)
@@ -319,7 +320,7 @@ final class IngestPipeline {
     }
   }
 
-  /// Lets those who wait go on, as far as none of them makes the others wait again.
+  /// Lets waiting callers go on, as long as none of them makes the others wait again.
   private func resume() {
     var rest = waiting[...]
     waiting = []
@@ -343,8 +344,8 @@ final class IngestPipeline {
     }
   }
 
-  /// After a batch of the lane has failed: what was read behind it fails too. The lane takes rows again once nothing of that is left; its
-  /// connections are told in the same turn of the loop, and send nothing more.
+  /// After a batch of the lane has failed, later rows fail too. The lane takes rows again once none of these is left;
+  /// its connections are told in the same turn of the loop, and send nothing more.
   private func refuseRest(of lane: Int) {
     seal(lane)
     while let refusal = lanes[lane].submitted.first?.refusal {
@@ -366,7 +367,7 @@ final class IngestPipeline {
         switch excepted.reason {
         case .duplicate:
           duplicates += 1
-          // One sent again without a time has that of its arrival, which is later than the first's.
+          // An event without a time, sent again, has the time of its arrival, which is later than the first's.
           if excepted.suspicion == .skipped || (excepted.suspicion == .newer && place & IngestPipeline.arrivalTimeBit == 0) {
             tally.suspects += 1
             if let name { counters.suspected(name) }
@@ -393,10 +394,10 @@ final class IngestPipeline {
     }
   }
 
-  /// No message is taken now: the log is behind, or a long message is being read.
+  /// Whether no message is taken now: the log is behind, or a long message is being read.
   var isPaused: Bool { isBehind || reading != nil }
 
-  /// To be told through `pipelineResumed()` when reading may go on.
+  /// Calls the tracker's `pipelineResumed()` when reading may go on.
   func waitForResume(_ tracker: MessageTracker) { waiting.append { tracker.pipelineResumed() } }
 
   /// Calls `body` when reading may go on.

@@ -12,8 +12,8 @@ import Synchronization
 
 /// Takes events from devices over WebSocket and HTTP, and gives them to the log.
 public final class IngestService: Sendable {
-  /// The most bytes one event loop gives to one partition before the first of them is synced: batches are of about 1 MiB of text, and what
-  /// was read already is still taken when reading stops.
+  /// The most bytes one event loop gives to one partition before the first of them is synced: a batch has about 1 MiB
+  /// of text, and already received bytes are still taken when reading stops.
   public static let pendingBytesPerLoopMax = (IngestPipeline.batchesWaitingMax + 2) << 20
 
   private let configuration: IngestConfiguration
@@ -33,16 +33,16 @@ public final class IngestService: Sendable {
   private let observation = Mutex<AccessObservation?>(nil)
 
   /// - Parameters:
-  ///   - configuration: Within its bounds.
-  ///   - log: What takes the events.
-  ///   - gate: Tells who sends.
+  ///   - configuration: Values within its bounds.
+  ///   - log: The log that takes the events.
+  ///   - gate: Identifies senders.
   ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
-  ///   - group: Whose loops serve what the reactors do not; not shut down here.
-  ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
-  ///   - logger: Told of what fails.
-  ///   - totals: Counts what comes, for all who want to know.
+  ///   - group: The group whose loops serve the connections that the reactors do not; not shut down here.
+  ///   - probe: Answers `/readyz`, `/health` and `/metrics`.
+  ///   - logger: Logs failures.
+  ///   - totals: Counts events, for the ledger and the overview.
   ///   - rejects: Keeps the last rejects.
-  ///   - suspects: Keeps the sources whose duplicates may be none.
+  ///   - suspects: Keeps the sources of suspect duplicates.
   public init(
     configuration: IngestConfiguration, log: any EventLog, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger,
@@ -79,14 +79,14 @@ public final class IngestService: Sendable {
 
   /// Accepts connections.
   /// - Returns: The address listened on.
-  /// - Throws: `IOError` when the address is not to be had.
+  /// - Throws: `IOError` when the address is not available.
   public func start() async throws -> SocketAddress? {
     let address = try await listen()
     observation.withLock { $0 = gate.observe { [weak self] in self?.accessChanged() } }
     return address
   }
 
-  /// Ends the streams whose tokens are good no longer.
+  /// Ends the streams whose tokens are no longer valid.
   private func accessChanged() {
     onLoops { $0.accessChanged() }
     #if os(Linux)
@@ -146,7 +146,7 @@ public final class IngestService: Sendable {
       return server.address
     }
 
-    /// Serves a connection that the reactors have no use for.
+    /// Serves a connection that is no plain stream.
     private func serveHTTP(_ socket: StreamSocket, _ place: ConnectionPlace) {
       Task {
         do {
@@ -164,8 +164,9 @@ public final class IngestService: Sendable {
     }
   #endif
 
-  /// Ends the connections that processes of this machine have open, among them the sidecar's, once what they sent is answered for, and goes
-  /// on accepting: whoever may still call comes again. Those that begin meanwhile are ended likewise. Takes some tenths of a second.
+  /// Ends the open connections of processes of this machine, the sidecar's included, once their messages are answered for, and
+  /// goes on accepting: callers that are still allowed connect again. Connections that begin meanwhile are ended likewise. Takes
+  /// some tenths of a second.
   public func renewLocalConnections() async {
     async let renewed: Void = http.renewConnections(grace: .milliseconds(300), cutsAnswers: false) { $0.isFromThisMachine }
     for _ in 0..<2 {
@@ -179,8 +180,8 @@ public final class IngestService: Sendable {
     await renewed
   }
 
-  /// Stops accepting, answers for what was received, closes the connections.
-  /// - Parameter timeout: After which connections are cut.
+  /// Stops accepting, answers for the received messages, closes the connections.
+  /// - Parameter timeout: The time after which connections are cut.
   public func shutDown(timeout: Duration = .seconds(10)) async {
     observation.withLock { $0 = nil }
     service.drain()

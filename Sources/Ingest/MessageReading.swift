@@ -1,6 +1,6 @@
 import Events
 
-/// A message as it is read: of a long one a piece at a time, so that the loop turns meanwhile.
+/// A message being read: a long one piece by piece, so that the loop turns meanwhile.
 struct MessageReading {
   /// Bytes read in one turn of the loop: some milliseconds' work, however many members the events have.
   static let pieceBytes = 128 << 10
@@ -10,19 +10,19 @@ struct MessageReading {
   let arrival: Timestamp
   let byteCount: Int
   let isTraced: Bool
-  /// Of a message longer than a piece, its bytes, for as long as it is read.
+  /// The bytes of a message longer than a piece, for as long as it is read.
   let text: MessageText?
-  /// Events that wait for the log, of the pieces read.
+  /// The events of the pieces read that wait for the log.
   var queued = 0
-  /// Of these, those its tracker was not told of yet.
+  /// The part of them that its tracker does not know yet.
   var untold = 0
   var rejected = 0
 
-  /// Where the present piece ends, once so much has been read.
+  /// The end of the present piece, once this position has been read.
   func pieceEnd(from position: Int) -> Int { text == nil ? .max : position + MessageReading.pieceBytes }
 }
 
-/// A message's bytes, copied, with the padding that reading takes.
+/// A copy of a message's bytes, with the padding that reading needs.
 final class MessageText {
   private let memory: UnsafeMutableRawBufferPointer
 

@@ -78,6 +78,5 @@ public final class DeviceClient: Sendable {
     eventLoop.execute { [session] in session.value.fail(DeviceClientError(.cancelled, "sending was cancelled")) }
   }
 
-  /// The totals so far.
   public var totals: DeviceTotals { outbox.totals }
 }

@@ -24,7 +24,8 @@ public struct DeviceClientConfiguration: Sendable {
   /// Keeps what is not answered for over a crash of the process; one for each client.
   public var spool: DeviceSpool?
   public var connectTimeout = Duration.seconds(5)
-  /// How long to go on without an acknowledgement once a connection was lost or refused, whatever the server accepts; nil for ever.
+  /// How long to go on without an acknowledgement once a connection was lost or refused, whatever the server accepts; nil for
+  /// ever.
   public var retryFor: Duration? = .seconds(60)
   /// Before the first further try: doubled for each that follows, up to `backoffMax`; the wait is a random part of it, half at
   /// least.

@@ -177,7 +177,7 @@ final class DeviceSession {
     }
   }
 
-  // MARK: what comes in
+  // MARK: received messages
 
   func received(_ attempt: Int, _ event: WebSocketEvent) {
     guard attempt == self.attempt, state != .ended else { return }
@@ -339,7 +339,7 @@ final class DeviceSession {
     outbox.update { $0.note(told, keptMax: configuration.rejectsKeptMax) }
   }
 
-  // MARK: what goes out
+  // MARK: sent messages
 
   /// Sends what there is to send, as far as the bounds allow.
   func pump() {

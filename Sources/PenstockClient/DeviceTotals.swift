@@ -53,7 +53,6 @@ public struct DeviceTotals: Sendable {
   }
 }
 
-/// An event that was rejected.
 public struct DeviceReject: Hashable, Sendable {
   /// The line that the caller gave with the event.
   public var line: Int

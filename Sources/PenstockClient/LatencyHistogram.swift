@@ -13,7 +13,6 @@ public struct LatencyHistogram: Sendable {
     return (shift + 1) << subBits + Int(nanoseconds >> UInt64(shift)) & (1 << subBits - 1)
   }
 
-  /// The middle of a bucket.
   private static func value(_ bucket: Int) -> UInt64 {
     guard bucket >= 1 << subBits else { return UInt64(bucket) }
     let shift = UInt64(bucket >> subBits - 1)

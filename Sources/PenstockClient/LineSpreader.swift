@@ -6,7 +6,6 @@ struct LineSpreader {
   private let bytesGoal: Int
   private let rejectsKeptMax: Int
   private var lanes: [DeviceMessage]
-  /// Messages to send, in order.
   private(set) var ready: [(lane: Int, message: DeviceMessage)] = []
   /// Lines that could not be sent.
   private(set) var rejected = 0

@@ -22,7 +22,6 @@ struct MessageWindow {
   /// The next message to send, without sending it.
   var nextUnsent: DeviceMessage { messages[start + sentCount] }
 
-  /// Replaces the next message to send by others.
   mutating func replaceNextUnsent(with others: [DeviceMessage]) {
     byteCount -= messages[start + sentCount].byteCount
     for other in others { byteCount += other.byteCount }

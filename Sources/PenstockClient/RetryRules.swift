@@ -59,7 +59,6 @@ struct Outage {
     tries = 0
   }
 
-  /// The outage's length.
   func duration(at now: NIODeadline) -> TimeAmount { since.map { now - $0 } ?? .zero }
 
   /// Called when a try has failed, or a connection was lost.

@@ -1,6 +1,5 @@
 import Events
 
-/// A message of a `penstock.v1` server.
 enum ServerMessage: Equatable {
   struct Welcome: Equatable {
     var heartbeatMilliseconds: Int?
@@ -24,7 +23,6 @@ enum ServerMessage: Equatable {
   }
 
   struct Reject: Equatable {
-    /// The message's number, from 1.
     var message = 0
     /// The event's number, from 0; nil where the whole message is bad.
     var event: Int?

@@ -1,7 +1,7 @@
 import Events
 
 extension Duration {
-  /// Whole nanoseconds; of durations up to 292 years.
+  /// Whole nanoseconds, of durations up to 292 years.
   var nanoseconds: Int64 {
     let (seconds, attoseconds) = components
     return seconds * 1_000_000_000 + attoseconds / 1_000_000_000

@@ -3,7 +3,7 @@ import Logging
 import Serving
 import Views
 
-/// Answers requests; knows nothing of connections.
+/// Answers requests, independent of connections.
 final class QueryAnswers: Sendable {
   private let views: ViewAnswers
   private let live: LiveAnswers
@@ -18,7 +18,7 @@ final class QueryAnswers: Sendable {
   private let admin: AdminAnswers
   private let instances: @Sendable () async -> ServiceInstances
 
-  /// By it is judged which partitions are idle: a moment's jump of the system's clock must not make rows final.
+  /// The clock that decides which partitions are idle: a moment's jump of the system's clock must not make rows final.
   static func settledNow() -> @Sendable () -> Timestamp {
     let clock = SettledClock()
     return { clock.now() }
@@ -71,7 +71,7 @@ final class QueryAnswers: Sendable {
     do throws(QueryFailure) { return try await route(request, endpoint) } catch { return HTTPAnswer(error) }
   }
 
-  /// As `answer`, where that takes no waiting for anything; may be called on an event loop.
+  /// The answer of `answer`, if that takes no waiting; may be called on an event loop.
   func answerAtOnce(_ request: HTTPRequest, _ endpoint: QueryEndpoint) -> HTTPAnswer? {
     guard case .rows = endpoint, let plan = views.plans.pointPlan(request.query) else { return nil }
     do throws(QueryFailure) {

@@ -1,50 +1,51 @@
 import Serving
 
-/// What the query service is told. Bounds are checked where the settings are read.
+/// The settings of the query service. Bounds are checked where the settings are read.
 public struct QueryConfiguration: Sendable, Hashable {
   public var host: String
   /// 0 takes a free one.
   public var port: Int
-  /// Names it answers as, besides `host` and those of loopback.
+  /// The host names it answers as, besides `host` and those of loopback.
   public var hosts: [String]
-  /// Of pages that may ask, besides its own.
+  /// The origins of pages that may ask, besides its own.
   public var origins: [String]
-  /// Of its connections; each has one request at a time.
+  /// The limits of its connections; each has one request at a time.
   public var serving: ServingLimits
-  /// What `limit` may be at most; of raw events never above 10,000.
+  /// The largest `limit`; for raw events never above 10,000.
   public var rowsMax: Int
-  /// A partition to which nothing was appended for so long holds back no result's `final`.
+  /// A partition to which nothing was appended for this long holds back no result's `final`.
   public var partitionIdleAfter: Duration
-  /// Bytes of the log that one request for raw events looks through before it answers with a cursor.
+  /// The bytes of the log that one request for raw events reads before it answers with a cursor.
   public var eventsScanBytesMax: Int
   /// Bytes of raw events in one answer, give or take one event.
   public var eventsAnswerBytesMax: Int
 
-  /// Bytes of results kept so that their pages are of one moment, and for how long after they were used last.
+  /// The bytes of results kept so that their pages show one moment, and how long they are kept after their last use.
   public var pinnedBytesMax: Int
   public var pinnedLifetime: Duration
-  /// Answers of all rows that are being read at a time, each of one moment that is kept meanwhile, and for how long at most.
+  /// The answers of all rows that are read at a time, each of a moment that is kept meanwhile, and how long each may take.
   public var exportsMax: Int
   public var exportTimeMax: Duration
-  /// Live streams at a time, and rows of each.
+  /// Live streams at a time, and the rows of each.
   public var streamsMax: Int
   public var streamRowsMax: Int
-  /// Bytes that one stream holds, and all of them together.
+  /// The bytes that one stream holds, and all of them together.
   public var streamBytesMax: Int
   public var streamsBytesMax: Int
-  /// Rows that an aggregation computed once holds at most.
+  /// The most rows of a one-off aggregation.
   public var aggregateRowsMax: Int
-  /// Statements of SQL that run at a time, each on a thread of its own.
+  /// Statements of SQL that run at a time, each on its own thread.
   public var sqlThreads: Int
-  /// A statement that runs longer is ended; `timeout` in a request may say otherwise.
+  /// A statement that runs longer is ended; `timeout` in a request overrides it.
   public var sqlTimeout: Duration
-  /// Bytes SQLite may take while a statement runs, beyond what it had before.
+  /// The bytes SQLite may take while a statement runs, beyond those it had before.
   public var sqlMemoryBytesMax: Int
-  /// Rows of views that a statement reads, over all it names.
+  /// The rows of views that a statement reads, over all views that it names.
   public var sqlViewRowsMax: Int
-  /// Bytes of a statement's rows, as they are answered.
+  /// The bytes of a statement's rows in the answer.
   public var sqlAnswerBytesMax: Int
-  /// Bytes of one value of a statement, and of one row as it is sorted or kept: what a single call of a function may have to do with.
+  /// The bytes of one value of a statement, and of one row as it is sorted or kept: they bound the time of a single function
+  /// call.
   public var sqlValueBytesMax: Int
 
   public init(

@@ -1,19 +1,19 @@
 import Metrics
 import Synchronization
 
-/// What the query service counts, for `/metrics`. Labels are routes and statuses: few, whatever is asked.
+/// The counters of the query service, for `/metrics`. Labels are routes and statuses, so they are few.
 final class QueryCounters: Sendable {
   private struct Key: Hashable {
     var path: Int
     var status: Int
   }
 
-  /// Those of the table, and `unknown` for what is none of them.
+  /// The paths of the table, and `unknown` for all others.
   private let names: [String]
   private let requests = Mutex<[Key: Counter]>([:])
   private let durations: [Metrics.Timer]
 
-  /// - Parameter paths: Of the routes, in the order of the table.
+  /// - Parameter paths: The routes' paths, in the order of the table.
   init(paths: [String]) {
     names = paths + ["unknown"]
     durations = names.map { Metrics.Timer(label: "penstock_query_request_seconds", dimensions: [("route", $0)]) }
@@ -24,7 +24,7 @@ final class QueryCounters: Sendable {
 
   /// - Parameters:
   ///   - path: As for `name`.
-  ///   - status: Of the answer.
+  ///   - status: The answer's status.
   ///   - duration: From the request's last byte to the answer's first ones.
   func answered(_ path: Int?, _ status: Int, after duration: Duration) {
     let path = path ?? names.count - 1

@@ -8,7 +8,7 @@ import Views
 
 /// The analysts' HTTP API: results of views from a store, raw events from a log.
 public final class QueryService: Sendable {
-  /// Why the service could not start.
+  /// The reason why the service could not start.
   public enum StartError: Error, CustomStringConvertible {
     case alreadyStarted
 
@@ -19,7 +19,7 @@ public final class QueryService: Sendable {
     }
   }
 
-  /// Of an answer that its reader has not taken: what is beyond stays here, where it is counted and watched.
+  /// The bytes of an answer that the system holds for a reader; further bytes stay here, where they are counted and watched.
   private static let unsentBytesMax = 256 << 10
 
   private let configuration: QueryConfiguration
@@ -31,19 +31,19 @@ public final class QueryService: Sendable {
   private let isStarted = Atomic<Bool>(false)
 
   /// - Parameters:
-  ///   - configuration: Within its bounds.
-  ///   - store: Who answers for views.
-  ///   - admin: What changes views; nil where this service cannot.
-  ///   - log: Whose raw events are read.
-  ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
-  ///   - late: Who keeps late events; nil where nobody does.
-  ///   - adHoc: Who computes aggregations once; nil where nobody does.
-  ///   - reports: What ingest has counted and rejected; nil where no ingest is known.
+  ///   - configuration: Values within its bounds.
+  ///   - store: The store of views.
+  ///   - admin: Changes views; nil where this service cannot.
+  ///   - log: The log of the raw events.
+  ///   - probe: Answers `/readyz`, `/health` and `/metrics`.
+  ///   - late: The store of late events; nil where there is none.
+  ///   - adHoc: Computes one-off aggregations; nil where this service cannot.
+  ///   - reports: The counts and rejects of ingest; nil where no ingest is known.
   ///   - instances: Every instance of every service; none where all run in one process.
-  ///   - gate: Tells who asks.
+  ///   - gate: Decides who may ask.
   ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
-  ///   - group: Whose loops serve the connections; not shut down here.
-  ///   - logger: Told of what fails, and of what an administrator does.
+  ///   - group: The group whose loops serve the connections; not shut down here.
+  ///   - logger: Logs failures, and the actions of administrators.
   public init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
@@ -64,7 +64,7 @@ public final class QueryService: Sendable {
 
   /// Listens.
   /// - Returns: The address listened on.
-  /// - Throws: What binding throws, such as an address in use.
+  /// - Throws: The error of binding, such as an address in use.
   public func start() async throws -> (host: String, port: Int) {
     guard !isStarted.exchange(true, ordering: .acquiringAndReleasing) else { throw StartError.alreadyStarted }
     do {
@@ -82,7 +82,7 @@ public final class QueryService: Sendable {
     }
   }
 
-  /// What it answers, whatever connection asks.
+  /// The service's routes and answers, for all connections.
   static func http(_ configuration: QueryConfiguration, _ gate: AccessGate, _ probe: ServiceProbe) -> HTTPService<QueryEndpoint> {
     HTTPService(
       name: "query", routes: QueryEndpoint.routes, limits: configuration.serving,
@@ -91,14 +91,14 @@ public final class QueryService: Sendable {
       gate: gate, probe: probe, description: EmbeddedFile.queryOpenAPI.bytes, tooLargeCode: "body_too_large")
   }
 
-  /// Ends the connections that processes of this machine have open, among them the sidecar's, and goes on accepting: whoever may still
-  /// call comes again. Answers that take longer than some tenths of a second are cut, streams too.
+  /// Ends the open connections of processes of this machine, the sidecar's included, and goes on accepting: callers
+  /// that are still allowed connect again. Answers that take longer than some tenths of a second are cut, streams too.
   public func renewLocalConnections() async {
     await listener.renewConnections(grace: .milliseconds(300)) { $0.isFromThisMachine }
   }
 
   /// Stops accepting, finishes the requests that are under way, closes the connections.
-  /// - Parameter timeout: After which connections are cut.
+  /// - Parameter timeout: The time after which connections are cut.
   public func shutDown(timeout: Duration = .seconds(10)) async {
     guard isStarted.exchange(false, ordering: .acquiringAndReleasing) else { return }
     service.drain()

@@ -1,15 +1,15 @@
 import Dispatch
 import Synchronization
 
-/// Threads of their own for computing answers: neither the event loops nor Swift's own pool, on which everything that only waits goes on, are
-/// held by an answer that takes long.
+/// Threads for computing answers: an answer that takes long holds neither the event loops nor Swift's own pool, on
+/// which everything that only waits goes on.
 ///
-/// What suspends goes on behind all that waits by then: so long answers that suspend between their pieces take turns. As many wait at most as
-/// answers are under way, each with what it does at a time.
+/// A suspended answer goes on after everything that waits by then: so long answers that suspend between their pieces
+/// take turns. At most as many wait as answers are under way, each with its concurrent tasks.
 public final class AnswerThreads: TaskExecutor {
   private struct State {
     var jobs: [UnownedJob] = []
-    /// The first of `jobs` that was not begun.
+    /// The first of `jobs` that has not begun.
     var first = 0
     /// Threads with nothing to do.
     var idle: [Int]
@@ -33,7 +33,7 @@ public final class AnswerThreads: TaskExecutor {
   private let state: Mutex<State>
 
   /// - Parameters:
-  ///   - label: Of the threads' names.
+  ///   - label: The beginning of the threads' names.
   ///   - threads: Answers computed at a time.
   public init(label: String, threads: Int = 4) {
     precondition(threads > 0, "someone has to do the work")
@@ -41,7 +41,7 @@ public final class AnswerThreads: TaskExecutor {
     state = Mutex(State(idle: Array(0..<threads)))
   }
 
-  /// Runs `body`, and what it calls that is on no actor, on these threads.
+  /// Runs `body`, and the functions it calls that are on no actor, on these threads.
   public nonisolated(nonsending) func run<R: Sendable>(_ body: @Sendable () async -> R) async -> R {
     await withTaskExecutorPreference(self) { await body() }
   }

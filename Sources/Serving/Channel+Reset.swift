@@ -7,8 +7,8 @@ import NIOCore
 #endif
 
 extension Channel {
-  /// Closes a connection whose peer takes nothing, from any thread, and lets go of what the system would go on trying to send it: an ordinary
-  /// close keeps up to some megabytes for as long as the peer's system answers.
+  /// Closes a connection whose peer reads nothing, and drops the bytes that the system would go on trying to send; from
+  /// any thread. An ordinary close keeps some megabytes for as long as the peer's system answers.
   public func reset() {
     guard let socket = self as? any SocketOptionProvider else { return close(promise: nil) }
     socket.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in self.close(promise: nil) }

@@ -2,22 +2,23 @@ import Metrics
 import NIOCore
 import Synchronization
 
-/// The connections of one service: how many there are, of whom, and which of them is idle longest, to give way when there is no more room.
+/// The connections of one service: their number, their addresses, and the order in which they give way when there is no more
+/// room.
 ///
-/// A connection is *silent* from its beginning until its first request's head, *reading* while a request's body is on its way, *busy* while a
-/// request is answered, *idle* from then to the next head. Silent ones go first, the oldest of them, unless it has come only just now; then
-/// those that are idle longest; then those whose bodies take longest. Busy ones stay.
-/// - Complexity: Constant for everything but an address that has as many connections as it may, whose oldest idle one is searched for.
+/// A connection is *silent* from its beginning until its first request's head, *reading* while a request's body is on its way,
+/// *busy* while a request is answered, *idle* from then to the next head. Silent ones go first, the oldest of them, unless it has
+/// come only just now; then those that are idle longest; then those whose bodies take longest. Busy ones stay.
+/// - Complexity: Constant, except for an address that has as many connections as it may, whose oldest idle one is searched for.
 public final class ConnectionTable: Sendable {
-  /// Why a connection is served health and metrics only.
+  /// The reason why a connection is served health and metrics only.
   public enum Shortage: Sendable, Hashable {
-    /// There are as many connections as there may be, and all are busy.
+    /// There are as many connections as allowed, and all are busy.
     case full(connectionsMax: Int)
-    /// So it is with those of its address.
+    /// The connection's address has as many connections as allowed, and all are busy.
     case address(connectionsMax: Int)
   }
 
-  /// A silent connection younger than this is not the first to go, since its head may be on its way; nor is a body.
+  /// A silent connection younger than this is not the first to go, since its head may be on its way; the same holds for a body.
   static let freshTime = TimeAmount.seconds(1)
 
   private let limits: ServingLimits
@@ -26,8 +27,8 @@ public final class ConnectionTable: Sendable {
   private let refused: Counter
 
   /// - Parameters:
-  ///   - limits: Of connections.
-  ///   - service: Whose they are, for metrics.
+  ///   - limits: The limits of connections.
+  ///   - service: The service's name, for metrics.
   public init(_ limits: ServingLimits, of service: String) {
     self.limits = limits
     displaced = Counter(label: "penstock_connections_displaced_total", dimensions: [("service", service)])
@@ -36,11 +37,11 @@ public final class ConnectionTable: Sendable {
 
   public var count: Int { state.withLock { $0.count } }
 
-  /// Takes a connection in, where need be in place of another, which is closed.
+  /// Takes a connection in, if necessary in place of another, which is closed.
   /// - Parameters:
-  ///   - address: Nil counts for none.
+  ///   - address: Nil for a peer without an address.
   ///   - close: Closes the connection, from any thread; called at most once, when it has to give way.
-  /// - Returns: Its place, to be left when it has ended. Nil where there is no room even to say so: close it.
+  /// - Returns: Its entry; call `leave` when it has ended. Nil where there is no room even to refuse it: close it.
   public func enter(_ address: PeerAddress?, close: @escaping @Sendable () -> Void) -> ConnectionPlace? {
     let now = NIODeadline.now()
     let (entered, closing) = state.withLock { state in state.enter(address, close, now, limits) }
@@ -56,7 +57,7 @@ public final class ConnectionTable: Sendable {
   public func waitForNone(timeout: Duration) async {
     let deadline = ContinuousClock.now + timeout
     while count > 0, ContinuousClock.now < deadline {
-      // Cancelled: whoever waits has stopped to.
+      // Cancelled: the caller has stopped waiting.
       do { try await Task.sleep(for: .milliseconds(5)) } catch { return }
     }
   }
@@ -72,9 +73,9 @@ public final class ConnectionTable: Sendable {
   fileprivate func leave(_ key: ConnectionKey) { state.withLock { _ = $0.remove(key) } }
 }
 
-/// A connection's place in the table. All may be called from any thread.
+/// A connection's entry in the table. All methods may be called from any thread.
 public final class ConnectionPlace: Sendable {
-  /// Nil: everything is served.
+  /// Nil where everything is served.
   public let shortage: ConnectionTable.Shortage?
   public let enteredAt: NIODeadline
   private let table: ConnectionTable
@@ -92,17 +93,17 @@ public final class ConnectionPlace: Sendable {
   public func reading() -> Bool { table.change(key, to: .reading) }
 
   /// A request has come whole.
-  /// - Returns: As `reading`.
+  /// - Returns: False as in `reading`.
   public func busy() -> Bool { table.change(key, to: .busy) }
 
   /// The answer is out, and the next request may come.
   public func idle() { _ = table.change(key, to: .idle) }
 
-  /// From now on the connection is closed by this.
-  /// - Returns: As `busy`.
+  /// Sets how the connection is closed from now on.
+  /// - Returns: False as in `busy`.
   public func attach(close: @escaping @Sendable () -> Void) -> Bool { table.attach(key, close) }
 
-  /// The connection has ended. Once is enough, and more do no harm.
+  /// The connection has ended. Further calls do nothing.
   public func leave() { table.leave(key) }
 }
 
@@ -130,9 +131,9 @@ private struct ConnectionKey: Sendable {
 
 private enum ConnectionState: Int, Sendable {
   case silent, idle, reading
-  /// Silent, and beyond the number there may be.
+  /// A silent connection beyond the allowed number.
   case extra
-  /// In no list: these do not give way.
+  /// Busy connections are in no list: they do not give way.
   case busy
 }
 
@@ -222,7 +223,7 @@ private struct State {
     return ConnectionKey(index: index, generation: slots[index].generation)
   }
 
-  /// - Returns: What closes it.
+  /// - Returns: The closure that closes it.
   private mutating func remove(_ index: Int) -> (@Sendable () -> Void)? {
     unlink(index)
     let slot = slots[index]

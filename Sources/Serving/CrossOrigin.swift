@@ -1,12 +1,12 @@
 import NIOHTTP1
 
-/// What browsers want to be told before they give an answer to a page of another origin (the Fetch standard's CORS protocol).
+/// The headers that browsers need before they give an answer to a page of another origin (the Fetch standard's CORS protocol).
 enum CrossOrigin {
-  /// Longer lists of headers are no page's.
+  /// No page sends longer lists of headers.
   private static let headersBytesMax = 4096
   private static let exposed = "X-Request-Id, Retry-After, WWW-Authenticate, Allow"
 
-  /// Answers the question that comes before a request: whatever the service has may be asked of it.
+  /// Answers a preflight: a page may ask for everything that the service has.
   /// - Returns: Nil for a request that is no such question.
   static func preflight(_ head: HTTPRequestHead) -> HTTPAnswer? {
     guard head.method == .OPTIONS, head.headers.contains(name: "access-control-request-method") else { return nil }

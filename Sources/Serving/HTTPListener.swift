@@ -10,23 +10,22 @@ public final class HTTPListener: Sendable {
     public init() {}
   }
 
-  /// Of one header, and of the request line: expressions and cursors travel in it, and `?source=` may come many times.
+  /// The longest header or request line: expressions and cursors travel in it, and `?source=` may come many times.
   static let headerBytesMax = 64 << 10
   static let headersBytesMax = 128 << 10
   static let headersMax = 100
 
-  /// All that the service has.
   public let connections: ConnectionTable
   private let group: any EventLoopGroup
   private let listener = Mutex<(any Channel)?>(nil)
   private let isEnding = Atomic<Bool>(false)
-  /// Those that speak HTTP.
+  /// The connections that speak HTTP.
   private let open = Mutex<[ObjectIdentifier: any Channel]>([:])
 
   /// - Parameters:
-  ///   - service: Whose connections they are, for metrics.
-  ///   - group: Whose loops serve the connections; not shut down here.
-  ///   - limits: Hold for all connections together.
+  ///   - service: The service's name, for metrics.
+  ///   - group: The group whose loops serve the connections; not shut down here.
+  ///   - limits: The limits of all connections together.
   public init(_ service: String, group: any EventLoopGroup, limits: ServingLimits) {
     self.group = group
     connections = ConnectionTable(limits, of: service)
@@ -34,14 +33,14 @@ public final class HTTPListener: Sendable {
 
   /// Accepts connections.
   /// - Parameters:
-  ///   - service: What they ask.
+  ///   - service: The service that answers.
   ///   - host: A name or an address.
   ///   - port: 0 takes a free one.
   ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
-  ///   - options: Sets what connections have besides TCP_NODELAY.
-  ///   - responder: Of a new connection, made on its event loop.
+  ///   - options: Sets further options of connections besides TCP_NODELAY.
+  ///   - responder: Makes a new connection's responder, on its event loop.
   /// - Returns: The address listened on.
-  /// - Throws: What binding throws, such as an address in use.
+  /// - Throws: The error of binding, such as an address in use.
   public func start<Responder: HTTPResponder>(
     _ service: HTTPService<Responder.Endpoint>, host: String, port: Int, secure: (@Sendable (any Channel) throws -> Void)? = nil,
     options: (ServerBootstrap) -> ServerBootstrap = { $0 }, responder: @escaping @Sendable (any Channel) -> Responder
@@ -50,7 +49,7 @@ public final class HTTPListener: Sendable {
       .serverChannelOption(.backlog, value: 4096)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      // Whoever ends its side after a request waits for the answer.
+      // A client that ends its side after a request waits for the answer.
       .childChannelOption(.allowRemoteHalfClosure, value: true)
       .childChannelInitializer { channel in
         guard let place = self.connections.enter(PeerAddress(channel.remoteAddress), close: { channel.close(promise: nil) })
@@ -72,10 +71,10 @@ public final class HTTPListener: Sendable {
   /// - Parameters:
   ///   - socket: Its descriptor, which is the connection's from now on.
   ///   - place: In `connections`; left when the connection has ended.
-  ///   - service: What it asks.
+  ///   - service: The service that answers.
   ///   - options: Sets what the connection has.
-  ///   - responder: Of the connection, made on its event loop.
-  /// - Throws: Why it could not be served; it is closed then.
+  ///   - responder: Makes the connection's responder, on its event loop.
+  /// - Throws: The reason why it could not be served; it is closed then.
   public func adopt<Responder: HTTPResponder>(
     _ socket: NIOBSDSocket.Handle, _ place: ConnectionPlace, _ service: HTTPService<Responder.Endpoint>,
     options: (ClientBootstrap) -> ClientBootstrap = { $0 }, responder: @escaping @Sendable (any Channel) -> Responder
@@ -86,7 +85,7 @@ public final class HTTPListener: Sendable {
         channel.eventLoop.makeCompletedFuture {
           self.add(channel, place)
           try self.serve(channel, place, service, responder(channel))
-          // It may have had to give way on its way here.
+          // The connection may have had to give way meanwhile.
           if !place.attach(close: { channel.close(promise: nil) }) { throw ChannelError.alreadyClosed }
         }
       }
@@ -119,9 +118,9 @@ public final class HTTPListener: Sendable {
     if isEnding.load(ordering: .acquiring) { channel.pipeline.fireUserInboundEventTriggered(Finish()) }
   }
 
-  /// Stops accepting, lets requests under way end, waits for all connections to.
-  /// - Parameter timeout: After which those that speak HTTP are cut.
-  /// - Returns: How many had to be.
+  /// Stops accepting, lets requests under way end, and waits until all connections have ended.
+  /// - Parameter timeout: The time after which connections that still speak HTTP are cut.
+  /// - Returns: The number of connections that were cut.
   @discardableResult
   public func shutDown(timeout: Duration) async -> Int {
     let listening = listener.withLock { listener -> (any Channel)? in
@@ -137,12 +136,13 @@ public final class HTTPListener: Sendable {
     return left.count
   }
 
-  /// Ends the connections that are open, and goes on accepting: those without a request at once, others with the answer under way, if
-  /// that takes no longer than `grace`. Those that begin meanwhile are ended likewise: whoever let them in may not have known better yet.
+  /// Ends the open connections, and goes on accepting: those without a request at once, others with the answer under way, if that
+  /// takes no longer than `grace`. Connections that begin meanwhile are ended likewise: the sidecar may have let them in by its
+  /// old knowledge.
   /// - Parameters:
-  ///   - grace: Returns after twice that.
+  ///   - grace: The call returns after twice that.
   ///   - cutsAnswers: False to wait for answers however long they take; requests that are still being read are cut all the same.
-  ///   - isMeant: Which are ended.
+  ///   - isMeant: Chooses the connections to end.
   public func renewConnections(
     grace: Duration, cutsAnswers: Bool = true, of isMeant: @Sendable (any Channel) -> Bool = { _ in true }
   ) async {
@@ -159,7 +159,7 @@ public final class HTTPListener: Sendable {
 
   private func finish(_ channels: [any Channel]) {
     for channel in channels {
-      // Fails where the channel is closed by then, which is what is wanted.
+      // Fails if the channel is closed by then, which is the goal.
       channel.eventLoop.execute { channel.pipeline.fireUserInboundEventTriggered(Finish()) }
     }
   }
@@ -172,6 +172,6 @@ public final class HTTPListener: Sendable {
     }
   }
 
-  /// The connection has ended, or speaks another protocol, whose it is to end.
+  /// Forgets a connection that has ended or speaks another protocol.
   private func forget(_ channel: any Channel) { _ = open.withLock { $0.removeValue(forKey: ObjectIdentifier(channel)) } }
 }

@@ -1,11 +1,11 @@
 import Events
 
-/// An RFC 9457 problem: what every error answer over HTTP is.
+/// An RFC 9457 problem: the form of every error answer over HTTP.
 public struct HTTPProblem: Error, Sendable, Hashable {
   public var status: Int
   /// Stable, for programs.
   public var code: String
-  /// For people: what, where, and what to do.
+  /// For people: the fault, its place, and what to do.
   public var detail: String
   public var headers: [String: String]
 

@@ -4,13 +4,13 @@
   import Darwin
 #endif
 
-/// A host and perhaps a port, as `Host` and the authority of a URL have them (RFC 3986, section 3.2): `localhost`, `[::1]:8080`.
+/// A host and perhaps a port, as in `Host` and the authority of a URL (RFC 3986, section 3.2): `localhost`, `[::1]:8080`.
 struct Authority: Hashable, Sendable {
   var host: HostName
   /// Nil where none is named.
   var port: Int?
 
-  /// Nil for what is none; user names are not taken.
+  /// Nil for a malformed text; user names are not accepted.
   init?(_ text: some StringProtocol) {
     let bytes = Array(text.utf8)
     var hostEnd = bytes.firstIndex(of: UInt8(ascii: ":")) ?? bytes.count
@@ -35,7 +35,7 @@ struct Authority: Hashable, Sendable {
 /// A host by name or by address; equal however it is written.
 struct HostName: Hashable, Sendable {
   private enum Form: Hashable, Sendable {
-    /// In small letters, without the dot that may be at its end.
+    /// In lower case, without a dot at its end.
     case name([UInt8])
     case v4([UInt8])
     case v6([UInt8])
@@ -61,7 +61,7 @@ struct HostName: Hashable, Sendable {
     self.init(.name(name))
   }
 
-  /// As settings name hosts: an IPv6 address with or without brackets.
+  /// A host as settings name it: an IPv6 address with or without brackets.
   init?(setting text: String) {
     if let address = HostName.v6(text) { self.init(v6: address) } else { self.init(text.utf8) }
   }
@@ -75,7 +75,6 @@ struct HostName: Hashable, Sendable {
 
   var isAddress: Bool { if case .name = form { false } else { true } }
 
-  /// `localhost`, 127.0.0.0/8 or `::1`.
   var isLoopback: Bool {
     switch form {
     case .name(let name): name.elementsEqual("localhost".utf8)
@@ -97,7 +96,7 @@ struct HostName: Hashable, Sendable {
     if case .name(let name) = form { !name.contains(UInt8(ascii: ".")) } else { false }
   }
 
-  /// RFC 3986's reg-name, less what no host has.
+  /// RFC 3986's reg-name, less characters that no host has.
   private static func isNameByte(_ byte: UInt8) -> Bool {
     switch byte {
     case 0x30...0x39, 0x61...0x7A, UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"): true

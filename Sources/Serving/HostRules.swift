@@ -1,17 +1,17 @@
 import Events
 import NIOHTTP1
 
-/// Which hosts a service answers as, and the pages of which origins may ask it.
+/// The hosts that a service answers as, and the origins whose pages may ask it.
 ///
-/// A browser lets any page send requests to servers of the user's machine, and by DNS rebinding even makes such a page look like one of
-/// theirs. So the name that a request is for has to be one of the service's own, and a page has to be the service's own, or of an origin
-/// that is allowed. Clients that are no browsers say no origin, and are not held to any.
+/// A browser lets any page send requests to servers of the user's machine, and by DNS rebinding even makes such a page
+/// look like one of theirs. So a request's host has to be one of the service's own, and a page has to be the service's
+/// own, or have an allowed origin. Other clients than browsers name no origin, and need none.
 public struct HostRules: Sendable {
-  /// What a request that may be served comes from.
+  /// The origin of a request that may be served.
   public enum Source: Sendable, Hashable {
     /// No page, or one of the service's own.
     case own
-    /// A page of an origin that is allowed: browsers have to be told so.
+    /// A page of an allowed origin: the answer has to tell browsers so.
     case page(origin: String)
   }
 
@@ -22,11 +22,12 @@ public struct HostRules: Sendable {
   private let service: String
 
   /// - Parameters:
-  ///   - service: For messages, as its settings are called: `query`.
+  ///   - service: The service's name in its settings, for messages: `query`.
   ///   - listen: The host that is listened on. `0.0.0.0` and `::` stand for every address; an address cannot be rebound.
-  ///   - hosts: Further names; what is none is passed over.
-  ///   - origins: Of pages that may ask.
-  ///   - takesSingleLabels: Names without a dot are taken, too: services within a cluster go by them, and no public name is one.
+  ///   - hosts: Further names; malformed ones are skipped.
+  ///   - origins: The origins of pages that may ask.
+  ///   - takesSingleLabels: Whether names without a dot are accepted, too: services within a cluster use them, and no public name
+  ///     is one.
   public init(service: String, listen: String, hosts: [String] = [], origins: [String] = [], takesSingleLabels: Bool = false) {
     self.service = service
     self.hosts = Set(([listen] + hosts).compactMap { HostName(setting: $0) })
@@ -38,12 +39,12 @@ public struct HostRules: Sendable {
   /// Whether answers depend on the origin that asks.
   public var allowsOrigins: Bool { !origins.isEmpty }
 
-  /// Whether a text is a host as `hosts` takes them.
+  /// Whether a text is a host in the form of `hosts`.
   public static func isHost(_ text: String) -> Bool { HostName(setting: text) != nil }
 
-  /// Looks at whom a request is for and where it comes from. A target in absolute form (RFC 9112, section 3.2.2) becomes a path, and its
-  /// authority the `Host`.
-  /// - Throws: 400 for a request that says no host, or several; 403 for a host or an origin that is not the service's.
+  /// Checks the host and the origin of a request. A target in absolute form (RFC 9112, section 3.2.2) becomes a path,
+  /// and its authority the `Host`.
+  /// - Throws: 400 for a request that names no host, or several; 403 for a host or an origin that is not the service's.
   public func check(_ head: inout HTTPRequestHead) throws(HTTPProblem) -> Source {
     let authority = try HostRules.authority(of: &head)
     if let authority, !isOwn(authority.host) {
@@ -74,8 +75,8 @@ public struct HostRules: Sendable {
       detail: "a page of \(page) may not ask this server: where it should, add its origin to \(service).origins")
   }
 
-  /// Requests for pictures, scripts and the like carry no origin; browsers say by Fetch Metadata whose page makes them. To follow a link
-  /// is everybody's right, since the page that has it does not see what comes.
+  /// Requests for pictures, scripts and the like carry no origin; browsers name the page's site by Fetch Metadata.
+  /// Following a link is allowed, since the linking page does not see the answer.
   private static func isOfAnotherPage(_ head: HTTPRequestHead) -> Bool {
     guard let site = head.headers.first(name: "sec-fetch-site"), site != "same-origin", site != "none" else { return false }
     let isLink =
@@ -84,7 +85,7 @@ public struct HostRules: Sendable {
     return !isLink
   }
 
-  /// - Returns: Nil only for HTTP/1.0, which need not say it.
+  /// - Returns: Nil only for HTTP/1.0, which need not name it.
   private static func authority(of head: inout HTTPRequestHead) throws(HTTPProblem) -> Authority? {
     let named = head.headers["host"]
     if named.isEmpty, (head.version.major, head.version.minor) < (1, 1) { return nil }

@@ -6,13 +6,13 @@ import NIOCore
   import Darwin
 #endif
 
-/// Whom a connection comes from, as connections are counted: an IPv4 address, or an IPv6 network of 64 bits, which is what one household or
+/// The unit by which connections are counted: an IPv4 address, or an IPv6 network of 64 bits, which one household or
 /// machine has to itself.
 public struct PeerAddress: Hashable, Sendable {
   private let network: UInt64
   private let isIPv4: Bool
 
-  /// Nil for what has no address, such as a Unix socket.
+  /// Nil for a peer without an address, such as a Unix socket.
   public init?(_ address: SocketAddress?) {
     switch address {
     case .v4(let address)?:

@@ -6,8 +6,8 @@ import NIOPosix
 #endif
 
 extension ServerBootstrap {
-  /// Holds back what the system would take for peers that take nothing themselves: some megabytes of each, and a third of that has to go
-  /// before one that reads slowly is seen to read at all.
+  /// Bounds the bytes that the system buffers for a peer that reads nothing. Without it that is some megabytes each,
+  /// and a third of them must leave before a slow reader is seen to read at all.
   public func withUnsentBytesInSystem(max: Int) -> Self {
     #if os(Linux)
       let option = ChannelOptions.Types.SocketOption(level: .tcp, name: NIOBSDSocket.Option(rawValue: TCP_NOTSENT_LOWAT))

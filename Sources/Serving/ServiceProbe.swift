@@ -1,11 +1,11 @@
 import Events
 
-/// What every service's operational endpoints answer with.
+/// The answers of every service's operational endpoints.
 public struct ServiceProbe: Sendable {
   public struct Readiness: Sendable, Hashable {
-    /// Each dependency asked, and what is wrong with it; nil where all is well.
+    /// Each dependency asked, and its problem; nil where there is none.
     public var checks: [(name: String, problem: String?)]
-    /// Those asked that the service answers without, for a while at least: what is wrong with them is told, and keeps nobody away.
+    /// Dependencies that the service can answer without, for a while at least: their problems are reported, and keep nobody away.
     public var dispensable: [(name: String, problem: String?)]
 
     public init(_ checks: [(name: String, problem: String?)], dispensable: [(name: String, problem: String?)] = []) {

@@ -1,17 +1,18 @@
-/// What a service's connections may take: how many there may be, and for how long each may keep the service waiting.
+/// The limits of a service's connections: their number, and how long each may keep the service waiting.
 public struct ServingLimits: Sendable, Hashable {
-  /// Connections open at once. Where all of them have a request under way, the next is answered with 503; else the oldest idle one is closed.
+  /// Connections open at once. Where all of them have a request under way, the next is answered with 503; else the oldest idle
+  /// one is closed.
   public var connectionsMax: Int
-  /// Of one address; nil for as many as there may be. An IPv6 address stands for its network of 64 bits.
+  /// Connections of one address; nil for no such bound. An IPv6 address stands for its network of 64 bits.
   public var connectionsPerAddressMax: Int?
-  /// Connections beyond `connectionsMax`, each for one request: for health and metrics; all else is answered with 503.
+  /// Connections beyond `connectionsMax`, each for one request: for health and metrics; all other requests are answered with 503.
   public var healthConnections: Int
-  /// From a connection's beginning to the end of its first request's head, from the first byte of any other to its end, and from there to
-  /// the end of its body.
+  /// From a connection's beginning to the end of its first request's head, from the first byte of any other to its end, and from
+  /// there to the end of its body.
   public var requestTimeout: Duration
   /// From an answer's end to the first byte of the next request.
   public var idleTimeout: Duration
-  /// A peer that takes no byte of an answer for so long is cut off.
+  /// A peer that takes no byte of an answer for this long is cut off.
   public var stallTimeout: Duration
   /// Bytes of the bodies of all requests that are being read or answered.
   public var bodiesBytesMax: Int

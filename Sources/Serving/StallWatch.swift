@@ -1,9 +1,9 @@
 import NIOCore
 
-/// Watches that a peer takes what is written to it, and closes the connection of one that takes nothing for a time. Ends by itself once all
-/// is taken. Belongs to the channel's event loop.
+/// Watches that a peer takes the bytes written to it, and closes the connection of one that takes nothing for a time.
+/// Ends by itself once all is taken. Belongs to the channel's event loop.
 final class StallWatch {
-  /// Looks in a time limit: so exactly it is held.
+  /// Checks in a time limit, which give its precision.
   private static let looks = 8
 
   private let context: ChannelHandlerContext
@@ -14,7 +14,7 @@ final class StallWatch {
 
   /// - Parameters:
   ///   - time: How long a peer may take nothing.
-  ///   - ended: Told when all is taken; not when it is cancelled.
+  ///   - ended: Called when all is taken; not when it is cancelled.
   init(_ context: ChannelHandlerContext, within time: TimeAmount, ended: @escaping () -> Void) {
     self.context = context
     self.ended = ended
@@ -26,11 +26,11 @@ final class StallWatch {
 
   /// Bytes that are written and not given to the system yet.
   static func buffered(_ context: ChannelHandlerContext) -> Int {
-    // Of a channel that does not say, nothing is known to wait.
+    // If a channel does not say, nothing is known to wait.
     (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
   }
 
-  /// More is written: what was before has been taken, or is followed by this at once.
+  /// More is written: earlier bytes have been taken, or these follow them at once.
   func noteWrite() { lowest = .max }
 
   func cancel() {

@@ -108,7 +108,6 @@ public struct WebSocketRefusal: Error, Equatable, Sendable {
   }
 }
 
-/// The result of an opening handshake.
 public struct WebSocketAgreement: Equatable, Sendable {
   public var subprotocol: String?
   /// Nil: no compression.

@@ -1,11 +1,11 @@
 import NIOHTTP1
 
-/// The version of the protocol between services; both sides say theirs, and one that differs is refused.
+/// The version of the protocol between services; both sides state theirs, and a different one is refused.
 public enum WireVersion {
   public static let current = 4
   /// Every request and answer between services has it.
   public static let header = "Penstock-Wire"
-  /// Which log a request is for, and which one answers: a `LogIdentity`.
+  /// The log that a request is for, or that answers: a `LogIdentity`.
   public static let logHeader = "Penstock-Log"
 
   /// Why an answer is none of this protocol, by its head; nil if it is.
@@ -17,13 +17,13 @@ public enum WireVersion {
   }
 }
 
-/// What bodies are, by their `Content-Type`. docs/wire.md has each byte by byte.
+/// The `Content-Type` of bodies. docs/wire.md describes each byte by byte.
 public enum WireContent {
   /// Column batches back to back, each with its header.
   public static let batches = "application/vnd.penstock.batches"
-  /// What became of appended batches.
+  /// The results of appended batches.
   public static let receipts = "application/vnd.penstock.receipts"
-  /// What several partitions hold.
+  /// The batches of several partitions.
   public static let reads = "application/vnd.penstock.reads"
   /// Partial rows of a view.
   public static let rows = "application/vnd.penstock.rows"

@@ -112,7 +112,7 @@ struct AnotherLogTests {
     #expect(await service.problem()?.contains("up to offset 100") == true)
     #expect(await code { _ = try await count(service) } == "log_behind")
     #expect(await code { _ = try await count(service, after: OffsetVector([PartitionID(0): Offset(4)])) } == "log_behind")
-    // What the ledger is made of says how far each has come, and leaves nothing out.
+    // The ledger's tallies say how far each has come, and leave nothing out.
     let progress = try await service.views()[0].partitions[0]
     #expect(progress.nextOffset == Offset(100) && progress.highWatermark == Offset(60))
     await service.shutDown()

@@ -54,7 +54,7 @@ struct AtOnceTests {
       }
     }
     var end = OffsetVector()
-    // What each partition has, in the order of its offsets.
+    // The events of each partition, in the order of their offsets.
     var appended: [PartitionID: [String]] = [:]
     for batch in batches {
       end.formMaximum(try await fixture.append(batch) { 10 })

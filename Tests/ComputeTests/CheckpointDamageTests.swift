@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 import Views
 
-/// What becomes of views when a worker's file is not what it was: computed anew from the log, or refused with a message, never
+/// Views are computed anew from the log, or refused with a message, when a worker's file is damaged; they are never
 /// wrong.
 @Suite("Damaged checkpoints")
 struct CheckpointDamageTests {

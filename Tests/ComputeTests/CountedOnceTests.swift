@@ -32,7 +32,7 @@ struct CountedOnceTests {
     """
   }
 
-  /// Of each key one event, then the next of each, 5 s later: sessions that grow long after memory has let go of them.
+  /// One event of each key, then the next of each, 5 s later: sessions that grow long after memory has let go of them.
   private static func events(_ round: Int) -> [Event] {
     (0..<keys).map { key in
       Event(

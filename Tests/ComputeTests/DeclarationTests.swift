@@ -8,8 +8,8 @@ import Views
 
 @testable import Compute
 
-/// What is asked of a view, and what it then is: by the file of views, by `apply`, by replays between times; now and after a
-/// restart.
+/// Views follow the definitions last asked for, by the file of views, by `apply`, by replays between times; now and
+/// after a restart.
 @Suite("Declared views")
 struct DeclarationTests {
   private static let views = GenerationTests.views

@@ -265,7 +265,7 @@ struct GenerationTests {
     var random = SeededGenerator(seed: seed)
     let catalogs = try [Self.views, Self.wider, Self.lenient].map { try Self.catalog($0) }
     var table = GenerationTable()
-    // What a reader of the record comes to.
+    // The table that a reader of the record makes.
     var read = GenerationTable()
     var isEnded: Set<String> = []
     for step in 0..<200 {

@@ -53,7 +53,7 @@ struct PlainView {
     var description: String { "\(start)..<\(end) \(key) n \(count) sum \(sum) min \(least)" }
   }
 
-  /// What a partition, or all, come to.
+  /// The results of a partition, or of all.
   struct Outcome {
     var rows: [Row] = []
     var applied = 0
@@ -97,7 +97,7 @@ struct PlainView {
     end < PlainView.last && end <= Int128(greatest) - Int128(delay) - Int128(lateness)
   }
 
-  /// What the events come to, in the order of each partition.
+  /// The results of the events, in the order of each partition.
   func outcome(of partitions: [PartitionID: [Event]]) -> Outcome {
     var outcome = Outcome()
     var windows: [Place: [Item]] = [:]
@@ -136,7 +136,7 @@ struct PlainView {
       outcome.rows = joined(sessions, gap, outcome.greatest)
     } else {
       outcome.rows = windows.filter { place, items in
-        // Of a key with the source, all are of one partition.
+        // All events of a key with the source are in one partition.
         isKept(end: place.end, items[0].partition, outcome.greatest)
       }.map { place, items in row(place.start, place.end, place.key, items) }.sorted()
     }
@@ -209,7 +209,7 @@ struct PlainView {
       }
       spans[place, default: []] += items
     }
-    // Of one key and start, there is one row.
+    // One row for each key and start.
     var rows: [[String]: [Int64: (end: Int64, items: [Item])]] = [:]
     for (place, items) in spans {
       let known = rows[place.key]?[place.start]

@@ -6,7 +6,7 @@ import Views
 
 @testable import Compute
 
-/// What retention takes: rows whole or not at all.
+/// Retention deletes rows whole or not at all.
 @Suite("Retention of rows")
 struct RetentionTests {
   private static func views(_ window: String, key: String = "{site: data.site}", lateness: String = "0s") -> String {

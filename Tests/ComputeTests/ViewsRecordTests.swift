@@ -8,7 +8,7 @@ import Views
 
 @testable import Compute
 
-/// What the record of views, which lies with the log, brings back; and views that end by hand.
+/// The record of views, which lies with the log, brings views back; and views end by hand.
 @Suite("Views' record and removal")
 struct ViewsRecordTests {
   private static let views = ComputeServiceTests.views
@@ -77,7 +77,7 @@ struct ViewsRecordTests {
         #expect(try await Self.hashes(after, view, after: end) == hashes[index], "\(view)")
       }
       await #expect(throws: ViewStoreError.self) { try await after.generations(of: "gone") }
-      // What was asked for last is still known.
+      // The definition last asked for is still known.
       #expect(try await after.apply(try Self.catalog(Self.wider), hold: false).map(\.action) == [.unchanged, .unchanged])
       await after.shutDown()
     }
@@ -149,7 +149,7 @@ struct ViewsRecordTests {
       await #expect(throws: ViewStoreError.unknownView("readings", known: ["all"])) {
         try await service.read(ViewReadRequest(view: "readings"))
       }
-      // What is removed holds back no log.
+      // A removed view holds back no log.
       let more = try await fixture.append(ComputeServiceTests.readings(seed: 44, count: 50)) { 10 }
       _ = try await fixture.rows(service, "all", after: more)
       #expect(try await service.reload(try Self.catalog(Self.views)).map(\.action) == [.removed, .unchanged])

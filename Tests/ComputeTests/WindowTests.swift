@@ -148,7 +148,7 @@ struct WindowTests {
     let mean = total / n
     let ordered = samples.sorted { ($0.time, $0.order) < ($1.time, $1.order) }
     var increase = 0.0
-    // Those of one time in the order of their values, whichever came first.
+    // Samples of one time are in the order of their values, whichever came first.
     let counted = samples.sorted { ($0.time, $0.counter) < ($1.time, $1.counter) }
     for (before, after) in zip(counted, counted.dropFirst()) {
       increase += after.counter < before.counter ? after.counter : after.counter - before.counter

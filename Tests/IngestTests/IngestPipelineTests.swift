@@ -178,7 +178,7 @@ struct IngestPipelineTests {
     _ = submit(pipeline, tracker, "[\(neighbour),{\"source\":\"mine\",\"id\":\"open\n\",\(neighbour)]")
     let open = kept.newestFirst().first { $0.number == kept.last }?.rejected
     #expect(open?.event == 1 && open?.source == "mine" && open?.excerpt == "{\"source\":\"mine\",\"id\":\"open")
-    // What stands behind the array is nobody's.
+    // The text after the array belongs to nobody.
     _ = submit(pipeline, tracker, "[\(neighbour)] x")
     let behind = kept.newestFirst().first { $0.number == kept.last }?.rejected
     #expect(behind?.source == nil && behind?.excerpt == "x")

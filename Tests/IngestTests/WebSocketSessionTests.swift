@@ -17,7 +17,7 @@ private final class RecordingTransport: SessionTransport {
 
   init(_ session: WebSocketSession) { self.session = session }
 
-  /// What the peer does not take; nil while it takes all.
+  /// The bytes that the peer does not take; nil while it takes all.
   var unsent: Int?
   var unsentBytes: Int { unsent ?? 0 }
 

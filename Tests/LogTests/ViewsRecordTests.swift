@@ -97,7 +97,7 @@ struct ViewsRecordTests {
       bytes[position] ^= 1 << UInt8.random(in: 0..<8, using: &random)
       try file.writeAll(bytes, at: 0)
       do throws(LogError) {
-        let entries = try ViewsRecordScan(file, path: path).places.count
+        let entries = try ViewsRecordScan(file, path: path).positions.count
         // Fill bytes between entries hold nothing.
         #expect(position >= last && entries >= 2 || entries == 3, "seed \(seed), byte \(position)")
       } catch {

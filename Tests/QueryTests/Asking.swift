@@ -7,7 +7,7 @@ import Views
 
 @testable import Query
 
-/// What ingest is said to have counted and rejected.
+/// Made-up counts and rejects of ingest.
 struct FakeReports: IngestReports {
   var report: IngestReport?
   var rejected: Result<[RecentRejects.Entry], LogError> = .success([])

@@ -36,7 +36,7 @@ private func text(_ answer: HTTPAnswer) throws -> String {
 }
 
 extension Asking {
-  /// What is known of idle partitions may be a second old: then somebody has to wait once more.
+  /// The known state of idle partitions may be a second old: then a caller has to wait once more.
   fileprivate func answerAtOnce(_ request: HTTPRequest) async -> HTTPAnswer? {
     let deadline = ContinuousClock.now + .seconds(20)
     while ContinuousClock.now < deadline {

@@ -5,7 +5,7 @@ import Synchronization
 final class FakeLog: EventLog {
   struct Partition: Sendable {
     var batches: [ColumnBatch] = []
-    /// What retention has taken lies below.
+    /// Retention has deleted the events below.
     var start = Offset.zero
     var error: LogError?
     var end: Offset { batches.last?.endOffset ?? .zero }

@@ -65,7 +65,7 @@ func idle() async throws {
   #expect(try await finals([0: 6, 1: 3], idle: [0]) == ["a": first(5), "b": first(2)])
   // When all are idle, the furthest counts: the end of the data is not final for being the end.
   #expect(try await finals([0: 1, 1: 5], idle: [0, 1], [("group_by", "")]) == ["all": first(4)])
-  // What is not counted yet may still close nothing.
+  // Events that are not counted yet may still close nothing.
   #expect(try await finals([0: 1, 1: 5], idle: [0], lag: true, [("group_by", "")]) == ["all": first(0)])
 }
 
@@ -93,7 +93,7 @@ func silentPartitions() throws {
   #expect(!isFinal(Finality.Partitions(watermarks, asOf: asOf), definition))
   #expect(isFinal(Finality.Partitions(watermarks, asOf: asOf), idle: [PartitionID(1)], definition))
   #expect(!isFinal(Finality.Partitions(watermarks, areMissing: true), definition))
-  // Of a source's own partition, others say nothing.
+  // Other partitions say nothing about a source's own.
   #expect(isFinal(Finality.Partitions(watermarks, asOf: asOf, areMissing: true), try Hours.definition()))
 }
 

@@ -74,7 +74,7 @@ private final class Cuts: Sendable {
     #expect(tooLarge?.problem.code == "too_many_rows")
   }
 
-  /// What a stream of so many rows has sent.
+  /// The state of a stream that has sent this many rows.
   private func rows(_ count: Int) async throws -> LiveRows {
     let asking = Asking()
     asking.store.put(

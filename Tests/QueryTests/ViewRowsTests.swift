@@ -233,7 +233,7 @@ func changedDefinition() async throws {
   asking.store.put(sample, try Hours.definition(keysOnSource: false), generation: 2)
   let reply = await asking.get("/v1/views/hourly", [("group_by", "site")])
   #expect(try reply.member("generation") == .int(2))
-  // What is wrong for the definition known here may be right for the one that is.
+  // A query that is wrong for the definition known here may be right for the present one.
   let narrow = ViewDefinition(
     name: "hourly", keys: [KeyColumn(name: "town", path: .data(["town"]))], window: .tumble(size: Hours.hour),
     aggregates: [AggregateColumn(name: "n", function: .countRows)])

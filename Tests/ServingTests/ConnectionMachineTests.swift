@@ -13,7 +13,7 @@ private func body(_ bytes: Int?, expectsContinue: Bool = false) -> ConnectionMac
   ConnectionMachine.Head(hasBody: true, declaredBytes: bytes, expectsContinue: expectsContinue)
 }
 
-@Suite("What a connection is at")
+@Suite("The state of a connection")
 struct ConnectionMachineTests {
   @Test("a request is answered when it has come whole, and the next may come behind it")
   func keepAlive() {
@@ -181,7 +181,7 @@ struct ConnectionMachineTests {
 
   // MARK: every sequence
 
-  /// What can happen to a connection.
+  /// The events of a connection.
   private enum Input: CaseIterable {
     case bytes, head, bodyHead, endlessHead, part, end, answer, answerEnd, outputEnded, inputClosed, finish, timer, upgrade
   }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Serving
 
-/// What is answered to a request: where it comes from, or the status and code of the problem.
+/// The origin of a request that is served, or the status and code of the problem.
 private func verdict(_ rules: HostRules, _ head: HTTPRequestHead) -> String {
   var head = head
   do throws(HTTPProblem) {

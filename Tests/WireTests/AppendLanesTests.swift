@@ -84,7 +84,7 @@ private final class RefusingLog: ForwardingLog {
   }
 }
 
-/// What became of the batches offered, by partition, in the order told.
+/// The results of the batches offered, by partition, in the order of completion.
 private final class Outcomes: Sendable {
   private let results = Mutex<[Int: [Result<AppendReceipt, LogError>]]>([:])
 
@@ -187,7 +187,7 @@ private final class Outcomes: Sendable {
         for partition in 0..<AppendLanesTests.partitions { offer(remote, partition, value..<value + 1, done) }
       }
       #expect(await eventually { done.count == 7 * 30 })
-      // What passes is waited for, what does not is told.
+      // Passing failures are waited for, others are reported.
       #expect(done.of(3).isEmpty && done.failures == 30)
       for result in done.of(5) {
         guard case .failure(let error) = result else { continue }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Wire
 
-/// What those who wait for it are held up by, until it opens.
+/// Holds up callers until it opens.
 private final class Gate: Sendable {
   private let state = Mutex<(isOpen: Bool, waiting: [CheckedContinuation<Void, Never>])>((false, []))
 

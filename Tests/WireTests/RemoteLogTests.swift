@@ -124,7 +124,7 @@ struct RemoteLogTests {
     await log.close()
     log = try await SegmentedLog.open(configuration, logger: quiet)
     #expect(try await log.append(mixed) == first)
-    // What is older than the window can only be a stray: it is not appended.
+    // A number older than the window can only be a stray: it is not appended.
     for number in 41...110 { _ = try await log.append(tagged(UInt64(number), [event("t")])) }
     await #expect(throws: LogError.self) { try await log.append(mixed) }
     await log.close()

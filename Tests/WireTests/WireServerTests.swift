@@ -19,7 +19,7 @@ private final class StubRoutes: WireRoutes {
     return RouteTable([
       .read("/v1/log", path), .ask("/v1/log", bodyBytesMax: 1 << 20, path),
       .ask("/v1/wait", bodyBytesMax: 1 << 20) { [self] request in
-        // Until whoever asked has left.
+        // Until the client has left.
         do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.add(1, ordering: .relaxed) }
         return await path(request)
       },

@@ -1,8 +1,8 @@
 import Expressions
 
-/// An aggregate of views: all that is known of one, in one place. `all` lists them; what reads, folds, merges, answers and documents goes by that list.
+/// An aggregate of views: all facts about one stand in one place. `all` lists them; code that reads, folds, merges, answers and
+/// documents uses that list.
 public final class AggregateFunction: Sendable {
-  /// What an aggregate is applied to.
   public enum Argument: String, Sendable {
     /// Nothing: every event counts.
     case none = "every event"
@@ -12,7 +12,7 @@ public final class AggregateFunction: Sendable {
     case counter = "a counter"
     case condition = "a condition"
 
-    /// The type it is to have, where not any will do.
+    /// The type that the argument must have; nil where any will do.
     package var wanted: ColumnType? {
       switch self {
       case .none, .present, .scalar: nil
@@ -30,25 +30,26 @@ public final class AggregateFunction: Sendable {
   package let constants: (bounds: ClosedRange<Int>, name: String, meaning: String, example: String)?
   /// One line of docs: how exact the result is.
   public let exactness: String
-  /// The result of no values, as docs have it.
+  /// The result of no values, for the docs.
   public let emptyResult: String
   /// The same function with another constant.
   private let made: @Sendable (Double) -> AggregateFunction?
-  /// What a row keeps for it. The result is read from the last; of two, the first is shared with functions that need it alone.
+  /// A row's cells for it, one or two. The result is read from the last. Where there are two, functions that need only the first
+  /// share it.
   let cells: [any StateCell.Type]
   private let type: @Sendable (ColumnType) -> ColumnType
   let result: @Sendable (_ cell: CellView, _ first: CellView, _ type: ColumnType) -> ResultValue
 
   /// - Parameters:
-  ///   - name: As a view's file calls it; distinct, but for functions of which one takes no argument.
-  ///   - argument: What it is applied to.
+  ///   - name: The name in files of views. Two functions may share it if one takes no argument.
+  ///   - argument: The kind of its argument.
   ///   - exactness: One line for the docs.
   ///   - emptyResult: One line for the docs.
   ///   - constant: The number after the argument.
   ///   - constants: Its bounds, its name, its meaning and an example.
   ///   - made: The function with a constant.
-  ///   - cells: What a row keeps; one or two.
-  ///   - type: The result's type, of the argument's.
+  ///   - cells: A row's cells for it; one or two.
+  ///   - type: The result's type for an argument's type.
   ///   - result: The result from the last cell, the first cell and the column's type, in canonical form.
   init(
     _ name: String, _ argument: Argument, exactness: String, emptyResult: String = "null", constant: Double? = nil,
@@ -125,6 +126,6 @@ struct CellView {
 }
 
 extension ResultValue {
-  /// Null for what JSON cannot write.
+  /// Null for numbers that JSON cannot write.
   static func number(_ value: Double?) -> ResultValue { value.flatMap { $0.isFinite ? .double($0) : nil } ?? .null }
 }

@@ -2,7 +2,6 @@ import Events
 import Expressions
 
 extension AggregateFunction {
-  /// `count()`: events.
   public static let countRows = AggregateFunction(
     "count", .none, exactness: "exact", emptyResult: "0", cells: [EventCount.self], type: { _ in .int64 },
     result: { cell, _, _ in .int(Int64(bitPattern: cell.words[0])) })

@@ -1,9 +1,10 @@
 import Events
 
-/// What a row keeps for the aggregates of one argument: words in a fixed place, and perhaps a tail.
+/// A part of a row's state, for aggregates of one argument: words in a fixed place, and perhaps a tail.
 ///
-/// A conforming type is a kind of cell and has no instances: a layout holds metatypes, so that which cell is asked is decided once a batch, once a row
-/// merged, never once an event. All pointers are to the cell's first word. Docs of the two forms, live and canonical: `StateLayout`.
+/// A conforming type is a kind of cell and has no instances: a layout holds metatypes, so the cell is chosen once a batch or once
+/// a merged row, never once an event. All pointers are to the cell's first word. `StateLayout` documents the two forms, live and
+/// canonical.
 protocol StateCell: SendableMetatype {
   /// Words in the row.
   static var words: Int { get }
@@ -13,14 +14,14 @@ protocol StateCell: SendableMetatype {
   static var initialWord: UInt64 { get }
 
   /// Folds one value a row; `count()` is given none.
-  /// - Returns: Values that could not be used.
+  /// - Returns: The number of values that could not be used.
   static func fold(_ fold: CellFold, _ values: ValueVector, _ arena: inout StateArena) -> Int
   /// Adds the events that a canonical cell has seen. Commutative and associative, to the last bit.
   static func merge(
     _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>,
     _ arena: inout StateArena)
   /// Whether words that came from elsewhere are a cell in canonical form.
-  /// - Parameter tail: Of `tailWords`, at most `tailWordsMax`.
+  /// - Parameter tail: The tail, `tailWords` long, at most `tailWordsMax`.
   static func isValid(_ state: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>) -> Bool
 
   /// Words of a canonical cell's tail, as its words say.
@@ -90,11 +91,11 @@ extension BlockCell {
   }
 }
 
-/// A whole number of four words, or of a block where that is too small; bit 63 of the last word says so, and the first is then the block's handle,
-/// canonical the number of its words. A number that fits the row lies there in canonical form.
+/// A whole number of four words, or of a block where that is too small; bit 63 of the last word says so, and the first is then
+/// the block's handle, canonical the number of its words. A number that fits the row lies there in canonical form.
 protocol WideCell: StateCell {
   static var wideWords: Int { get }
-  /// The row's words as they are in canonical form, and whether the block is its tail.
+  /// The row's words in canonical form, and whether the block is its tail.
   static func canonical(
     _ state: UnsafePointer<UInt64>, _ arena: borrowing StateArena
   ) -> (row: (UInt64, UInt64, UInt64, UInt64), isWide: Bool)

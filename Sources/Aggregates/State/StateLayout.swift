@@ -1,23 +1,25 @@
 import Events
 import Expressions
 
-/// How the aggregates of one row lie in memory: a fixed number of 64-bit words, in which handles stand for what has no fixed size.
+/// The layout of one row's aggregates in memory: a fixed number of 64-bit words, in which handles stand for parts without a fixed
+/// size.
 ///
-/// Each column keeps one cell or two; columns of one argument share the cells that they have in common, as `sum`, `avg` and `variance` do, or all quantiles.
+/// Each column keeps one cell or two; columns of one argument share the cells that they have in common, as `sum`, `avg` and
+/// `variance` do, or all quantiles.
 ///
-/// There are two forms. *Live*, while events are folded: handles are blocks of a `StateArena`. *Canonical*, for everything else (results, SQLite, the wire,
-/// hashes): instead of a handle stands the number of words of the cell's tail, and the tails follow the row's words, in the order of the cells. A row's
-/// canonical form depends on its events alone: not on their order, their batches, or how states were merged.
+/// There are two forms. *Live*, while events are folded: handles are blocks of a `StateArena`. *Canonical*, for everything else
+/// (results, SQLite, the wire, hashes): instead of a handle stands the number of words of the cell's tail, and the tails follow
+/// the row's words, in the order of the cells. A row's canonical form depends on its events alone: not on their order, their
+/// batches, or how states were merged.
 public struct StateLayout: Sendable {
   public struct Column: Sendable, Hashable {
     public var function: AggregateFunction
-    /// Which of the view's distinct arguments it takes; nil for `count()`.
+    /// The number of its argument among the view's distinct ones; nil for `count()`.
     public var argument: Int?
-    /// The type of its results.
     public var type: ColumnType
 
     /// - Parameters:
-    ///   - function: What it computes.
+    ///   - function: The column's function.
     ///   - argument: Which of the view's distinct arguments it takes; nil for `count()`.
     ///   - argumentType: The argument's; `.any` where the rows decide.
     public init(function: AggregateFunction, argument: Int?, argumentType: ColumnType = .any) {
@@ -27,20 +29,19 @@ public struct StateLayout: Sendable {
     }
   }
 
-  /// What is kept; two columns may read one cell.
+  /// A part of the state; two columns may read one cell.
   struct Cell: Sendable {
     var kind: any StateCell.Type
     var argument: Int?
-    /// First word.
     var offset: Int
     var hasTail: Bool
   }
 
   public let columns: [Column]
-  /// Words a row, without tails.
+  /// The words of a row, without tails.
   public let stride: Int
   let cells: [Cell]
-  /// Those that may have a tail, in order.
+  /// The cells that may have a tail, in order.
   let tailCells: [Cell]
   /// For each column, the numbers of the cell its result is read from, and of its first: the same where it has but one.
   private let cellsOfColumn: [(own: Int, first: Int)]
@@ -66,7 +67,7 @@ public struct StateLayout: Sendable {
     tailCells = cells.filter(\.hasTail)
   }
 
-  /// Words a row's canonical form has at most.
+  /// The most words of a row's canonical form.
   public var canonicalWordsMax: Int { cells.reduce(stride) { $0 + $1.kind.tailWordsMax } }
 
   /// The words of a row that has seen no event, in either form.
@@ -78,7 +79,7 @@ public struct StateLayout: Sendable {
 
   // MARK: canonical form
 
-  /// Words of a cell's tail in canonical form, as the cell says.
+  /// The words of a cell's tail in canonical form, as the cell states.
   @inline(__always) static func tailWords(_ cell: Cell, _ words: UnsafePointer<UInt64>) -> Int {
     cell.hasTail ? cell.kind.tailWords(words + cell.offset) : 0
   }
@@ -95,7 +96,7 @@ public struct StateLayout: Sendable {
       words: own, tail: UnsafeBufferPointer(rebasing: state[start..<(start + StateLayout.tailWords(wanted, words))]))
   }
 
-  /// Whether words that came from elsewhere are a row of this layout in canonical form, all of it within its bounds.
+  /// Whether words from elsewhere are a row of this layout in canonical form, all of it within its bounds.
   public func isCanonical(_ state: UnsafeBufferPointer<UInt64>) -> Bool {
     guard state.count >= stride, let words = state.baseAddress else { return false }
     var start = stride
@@ -111,9 +112,9 @@ public struct StateLayout: Sendable {
 
   // MARK: results
 
-  /// A column's result. Of no values: counts are 0, all else null. A number beyond the range of doubles is null.
+  /// A column's result. Without values, counts are 0, all else is null. A number beyond the range of doubles is null.
   /// - Parameters:
-  ///   - column: Its place among the columns.
+  ///   - column: The column's number.
   ///   - state: A row in canonical form, with its tails.
   public func value(of column: Int, in state: UnsafeBufferPointer<UInt64>) -> ResultValue {
     precondition(state.count >= stride, "a state has the layout's words")
@@ -122,7 +123,6 @@ public struct StateLayout: Sendable {
     return columns[column].function.result(cell, first == own ? cell : view(first, state), columns[column].type)
   }
 
-  /// All columns' results.
   public func values(of state: UnsafeBufferPointer<UInt64>) -> [ResultValue] {
     columns.indices.map { value(of: $0, in: state) }
   }

@@ -54,7 +54,6 @@ public struct StateRows: ~Copyable {
   public struct Batch {
     /// The state's number for each of the batch's rows; −1 leaves the row out.
     public var slots: UnsafeBufferPointer<Int32>
-    /// Event times, one a row.
     public var times: UnsafeBufferPointer<Int64>
     public var baseOffset: Offset
 

@@ -13,7 +13,7 @@ enum ExactSum: WideCell, NumberCell {
   static let unit = 96
   static let wideWords = 34
   static let wideUnit = 1074
-  /// Values that a sum counts at most; merged sums stay there, so that a damaged count never reaches the flag.
+  /// The most values that a sum counts; merged sums stay at it, so that a damaged count never reaches the flag.
   private static let countMax: UInt64 = 1 << 62
   static let wideClass = StateArena.sizeClass(forWords: wideWords)
 
@@ -164,7 +164,7 @@ enum ExactSum: WideCell, NumberCell {
       ? ([state[0], state[1], state[2]], unit) : (Array(tail), wideUnit)
   }
 
-  /// Of a canonical state; infinite beyond the range of doubles.
+  /// The value of a canonical state; infinite beyond the range of doubles.
   static func value(_ state: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>) -> Double {
     var (words, unit) = number(state, tail: tail)
     let isNegative = wideMagnitude(&words)

@@ -3,8 +3,8 @@ import Expressions
 
 /// The smallest or the largest number, exact also where an integer lies between two doubles.
 ///
-/// One word of the row's state: a double. An integer that no double is lies in a block, of which the word is the handle, in a NaN's bits; NaN is no value of
-/// an event. So the states of before integers were exact are read as they are.
+/// One word of the row's state: a double. An integer that no double is lies in a block, of which the word is the handle, in a
+/// NaN's bits; NaN is no value of an event. So the states of before integers were exact are read as they are.
 /// ```
 /// word   double; or 7FF8 << 48 | unsigned << 50 | handle, canonical 1 in its place
 /// tail   the integer's bits
@@ -62,7 +62,7 @@ enum ExtremeNumber {
     let kept = Double(bitPattern: state[0])
     // False also where an integer is kept.
     if isLeast ? value >= kept : value <= kept { return }
-    // Adding 0 makes −0 into 0: else which of the two zeros is kept would depend on the order.
+    // Adding 0 makes −0 into 0: else the order would decide which of the two zeros is kept.
     if !isInteger(state[0]) {
       state[0] = (value + 0).bitPattern
     } else {

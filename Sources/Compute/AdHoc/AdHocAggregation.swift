@@ -4,7 +4,8 @@ import Metrics
 import Synchronization
 import Views
 
-/// Computes aggregations once, from the log: each partition on one of some threads of their own, with a scratch fold that nobody keeps.
+/// Computes aggregations once, from the log: each partition is folded on one of a few threads, into a scratch fold that nobody
+/// keeps.
 public final class AdHocAggregation: AdHocStore {
   /// Aggregations at a time. Each may hold `AdHocRequest.rowsMax` rows and keeps all threads busy.
   public static let runningMax = 2
@@ -15,8 +16,8 @@ public final class AdHocAggregation: AdHocStore {
   private let folded = Counter(label: "penstock_compute_aggregate_partitions_total")
 
   /// - Parameters:
-  ///   - log: Whose events are aggregated.
-  ///   - threads: One for each core is what makes sense.
+  ///   - log: The log whose events are aggregated.
+  ///   - threads: The number of threads; one for each core makes sense.
   public init(log: any EventLog, threads: Int) {
     precondition(threads > 0, "someone has to do the work")
     self.log = log
@@ -42,7 +43,7 @@ public final class AdHocAggregation: AdHocStore {
         switch result {
         case .success(let some): parts += some
         case .failure(let error):
-          // The others' work is for nothing.
+          // The other workers' results are of no use then.
           group.cancelAll()
           return Result<[AdHocWorker.Part], AdHocError>.failure(error)
         }
@@ -64,7 +65,7 @@ public final class AdHocAggregation: AdHocStore {
   }
 }
 
-/// One aggregation as its workers see it.
+/// One aggregation, as shared by its workers.
 final class AdHocJob: Sendable {
   let definition: ViewDefinition
   let times: EventTimeBounds
@@ -73,20 +74,20 @@ final class AdHocJob: Sendable {
   private let rows = Atomic<Int>(0)
 
   init(_ request: AdHocRequest, deadline: ContinuousClock.Instant) {
-    // Nothing is kept, so retention takes nothing.
+    // The aggregation keeps no rows, so retention has none to delete.
     definition = request.definition.with(retention: nil)
     times = EventTimeBounds(from: request.from?.nanoseconds, to: request.to?.nanoseconds)
     rowsMax = request.rowsMax
     self.deadline = deadline
   }
 
-  /// Whether the header's times alone say that no event is wanted.
+  /// Whether the header's times alone show that no event is wanted.
   func skips(_ header: BatchHeader) -> Bool {
     times.excludes(first: header.firstEventTime.nanoseconds, last: header.lastEventTime.nanoseconds)
   }
 
-  /// Between two batches.
-  /// - Parameter newRows: That the last batch made.
+  /// To be called between two batches.
+  /// - Parameter newRows: The rows that the last batch made.
   func check(newRows: Int) throws(AdHocError) {
     if Task.isCancelled { throw .cancelled }
     if ContinuousClock.now >= deadline { throw .timeout }
@@ -103,7 +104,6 @@ actor AdHocWorker {
     var rows: PartialRows
   }
 
-  /// Bytes of one read from the log.
   private static let readBytes = 4 << 20
 
   private let log: any EventLog
@@ -172,7 +172,7 @@ actor AdHocWorker {
       return try await log.read(partition, from: next, bytesMax: AdHocWorker.readBytes)
     } catch {
       guard error.code == .outOfRange else { throw .log(error) }
-      // Retention has taken what lay here meanwhile.
+      // Retention may delete these events meanwhile.
       do throws(LogError) {
         let start = try await log.bounds(of: partition).startOffset
         guard start > next else { throw error }

@@ -1,13 +1,14 @@
 import Events
 import SQLite
 
-/// Brings a file of the format before to the present one, in one transaction: its rows stay, for the log may no longer have all of their events.
+/// Converts a file of the previous format to the present one, in one transaction. Its rows stay, for the log may no longer have
+/// all of their events.
 ///
-/// Format 2 had all rows in one table, without the events they count, a row for each late event, and partial indexes.
+/// Format 2 had all rows in one table, without the number of events they count, a row for each late event, and partial indexes.
 enum CheckpointMigration {
   static let earlier = 2
 
-  /// - Parameter lateMax: Late events of each view and partition that stay listed.
+  /// - Parameter lateMax: The late events of each view and partition that stay listed.
   static func run(_ db: SQLiteConnection, lateMax: Int) throws {
     for index in try partialIndexes(db) { try db.execute("DROP INDEX \"\(index)\"") }
     try db.execute("ALTER TABLE late RENAME TO earlier_late")
@@ -19,14 +20,14 @@ enum CheckpointMigration {
       ALTER TABLE progress ADD COLUMN dropped_events INTEGER NOT NULL DEFAULT 0;
       UPDATE progress SET dropped_events = applied;
       """)
-    // How many of them the rows count is not known: from here on, what comes is held to account.
+    // The number of events in the old rows is not known: the ledger of rows begins here.
     try CheckpointSchema.create(db)
     try moveLate(db, lateMax)
     try db.execute("DROP TABLE earlier_late")
     try db.run("UPDATE meta SET value = ? WHERE name = 'format'", CheckpointSchema.formatVersion)
   }
 
-  /// Where there are any, rows may count events twice: decision 0018.
+  /// The partial indexes; with one, rows may count events twice: decision 0018.
   static func partialIndexes(_ db: SQLiteConnection) throws -> [String] {
     try db.rows("SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'state_of_view_%'") { $0.text(0) }
   }

@@ -5,22 +5,23 @@ import Views
 /// The tables of a worker's `state.sqlite`.
 ///
 /// ```
-/// meta      format version; which log the state is of, as three numbers
+/// meta      format version; the identity of the log, as three numbers
 /// view      id, name, generation, hash of its definition
-/// progress  view, partition, offsets, largest event time, counts, what retention has taken
-/// state     view, partition, window_start (of a hop its slot: WindowRows.swift), key (KeyCodec), window_end, events, state (StateCodec) of each row
-/// session   the same of views of sessions
+/// progress  view, partition, offsets, largest event time, counts, the rows that retention has deleted
+/// state     a row each: view, partition, window_start (for a hop the row's slot: WindowRows.swift), key (KeyCodec), window_end,
+///           events, state (StateCodec)
+/// session   the same for views of sessions
 /// late      view, partition, the last late events in blocks: LateBlock.swift
 ///
 /// in the first worker's file only, and there for all:
 /// generations  the table of generations, as text: a copy of what `penstock.views` in the log's folder says
 /// ```
 ///
-/// No index is partial. SQLite may prepare a statement anew with the values bound at that moment, choose an index that holds these values' rows only, and
-/// keep to it when others are bound: it then finds none of theirs.
+/// No index is partial. SQLite may prepare a statement anew with the values bound at that moment, choose an index that
+/// holds these values' rows only, and stay with it when others are bound: it then finds none of their rows.
 enum CheckpointSchema {
   static let formatVersion = 4
-  /// Those with rows of a view by partition.
+  /// The tables with rows of a view by partition.
   static let tables = columnsAfterView.map(\.table)
   /// Made when a view of sessions first outgrows its memory: the sessions of a key are then looked for in the file.
   static let sessionIndex = "session_by_key"
@@ -64,8 +65,8 @@ enum CheckpointSchema {
     try db.run("INSERT OR IGNORE INTO meta VALUES ('format', ?)", formatVersion)
   }
 
-  /// The log that the state is of; nil where no version has written one yet.
-  /// - Parameter schema: Of an attached file.
+  /// The log that the state belongs to; nil where no version has written one yet.
+  /// - Parameter schema: The name of an attached file.
   static func log(_ db: SQLiteConnection, in schema: String = "main") throws -> LogIdentity? {
     func value(_ name: String) throws -> Int64? {
       try db.first("SELECT value FROM \(schema).meta WHERE name = ?", name) { $0.int64(0) }
@@ -88,7 +89,7 @@ enum CheckpointSchema {
 }
 
 extension WindowDefinition {
-  /// The table that has the rows.
+  /// The table of the window kind's rows.
   var table: String {
     switch keeping {
     case .slots: "state"

@@ -7,7 +7,8 @@ import Views
 struct GenerationCopy: Sendable {
   let file: CheckpointFile
 
-  /// Of a file of an older format that was put aside, where the present one has none. Empty where there is neither.
+  /// Loads the copy. Where the present file has none, that of a file in an older format that was put aside is taken; empty where
+  /// there is neither.
   func load() throws(ComputeError) -> GenerationTable {
     let copy = try file.withWriter { try table(in: $0) }
     let aside = file.path + ".old"
@@ -28,7 +29,7 @@ struct GenerationCopy: Sendable {
       ? try EarlierGenerations.load(db, file.path) : GenerationTable()
   }
 
-  /// Makes the copy this one, in one transaction.
+  /// Replaces the copy by this table, in one transaction.
   func save(_ table: GenerationTable) throws(ComputeError) {
     try file.write { db in
       try db.execute("CREATE TABLE IF NOT EXISTS generations (text TEXT NOT NULL); DELETE FROM generations")
@@ -38,7 +39,7 @@ struct GenerationCopy: Sendable {
   }
 }
 
-/// The table of generations as earlier versions kept it: a row for each.
+/// The table of generations in the form of earlier versions: a row for each.
 private enum EarlierGenerations {
   static func load(_ db: SQLiteConnection, _ path: String) throws -> GenerationTable {
     var table = GenerationTable()

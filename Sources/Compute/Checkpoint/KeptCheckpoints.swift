@@ -4,20 +4,20 @@ import Logging
 import SQLite
 import Views
 
-/// Copies of a worker's file as it was at earlier moments: where a read at a past point begins, instead of at the log's start.
+/// Copies of a worker's file at earlier moments: a read at a past point begins at one, instead of at the log's start.
 ///
-/// `DIR/compute/<worker>/kept/<milliseconds since 1970>/state.sqlite`, bounded in number and bytes: the oldest go first. A copy is whole or not there:
-/// it is written beside its place, synced, and renamed.
+/// `DIR/compute/<worker>/kept/<milliseconds since 1970>/state.sqlite`, bounded in number and bytes: the oldest go
+/// first. A copy is written under another name, synced, and renamed, so it is complete or absent.
 actor KeptCheckpoints {
   struct Bounds: Sendable {
-    /// 0 keeps none.
+    /// The most copies; 0 keeps none.
     var countMax: Int
     var interval: Duration
-    /// Of all copies of this worker.
+    /// The most bytes of all copies of this worker.
     var bytesMax: Int
   }
 
-  /// Where a past read may begin.
+  /// The state at which a past read may begin.
   struct Base: Sendable {
     var store: CheckpointStore
     var view: Int64
@@ -34,7 +34,7 @@ actor KeptCheckpoints {
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-  /// - Parameter path: Of the worker's file.
+  /// - Parameter path: The path of the worker's file.
   init(of path: String, worker: Int, bounds: Bounds, logger: Logger) {
     self.path = path
     folder = (path as NSString).deletingLastPathComponent + "/kept"
@@ -44,7 +44,7 @@ actor KeptCheckpoints {
     executor = WorkerExecutor(label: "penstock.kept.\(worker)")
   }
 
-  /// Keeps the file as it is now, when it is time to.
+  /// Copies the file as it is now, if the interval has passed.
   func keepIfDue(_ now: Timestamp) {
     guard bounds.countMax > 0, lastTry.map({ ContinuousClock.now - $0 >= bounds.interval }) ?? true else { return }
     lastTry = .now
@@ -65,13 +65,13 @@ actor KeptCheckpoints {
     let draft = place + ".draft"
     try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
     for name in try files.contentsOfDirectory(atPath: folder) where name.hasSuffix(".draft") {
-      // Of a process that died over it.
+      // A process died while it made this copy.
       try files.removeItem(atPath: folder + "/" + name)
     }
     try files.createDirectory(atPath: draft, withIntermediateDirectories: true)
     do {
       let file = draft + "/" + CheckpointFile.name
-      // It sees the file as of one moment, and keeps nobody from writing.
+      // It sees the file as of one moment, and lets others write.
       try SQLiteConnection(path: path).run("VACUUM INTO ?", file)
       guard let handle = FileHandle(forUpdatingAtPath: file) else { throw SQLiteError(code: 0, message: "\(file) is gone") }
       try handle.synchronize()
@@ -95,12 +95,12 @@ actor KeptCheckpoints {
     }
   }
 
-  /// Rising.
+  /// The moments of the copies, ascending.
   private func moments() -> [Int64] {
     ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).compactMap { Int64($0) }.sorted()
   }
 
-  /// The state of a partition that has come furthest, but not beyond `end`; nil when no copy has one.
+  /// The copied state of a partition that is furthest, but not beyond `end`; nil when no copy has one.
   func nearest(_ record: GenerationRecord, _ partition: PartitionID, upTo end: Offset) -> Base? {
     var best: (store: CheckpointStore, next: Int64)?
     for moment in moments() {

@@ -58,19 +58,19 @@ struct StateStatements {
     return written
   }
 
-  /// Takes a row out that the file has.
+  /// Deletes a row that the file has.
   private func remove(_ row: RowAddress, key: UnsafeRawBufferPointer) throws(SQLiteError) {
     try bind(delete, row, key)
     try delete.runOnce()
-    // One that stays would count its events twice from now on.
+    // A row that stays would count its events twice from now on.
     guard db.changes == 1 else {
       throw SQLiteError.corrupt(
         "the file does not have a row of partition \(partition) that it should: \(db.changes) rows begin at \(row.slot)")
     }
   }
 
-  /// Appends what the file has of a row.
-  /// - Returns: The events it counts; nil when the file has none.
+  /// Appends the file's part of a row.
+  /// - Returns: The events that it counts; nil when the file has none.
   private func read(
     _ row: RowAddress, key: UnsafeRawBufferPointer, _ layout: StateLayout, appendingTo state: inout [UInt64]
   ) throws(SQLiteError) -> Int64? {

@@ -22,8 +22,8 @@ struct StoredGenerations: Sendable {
     }
   }
 
-  /// The number under which the file has the generation's rows; new where it has none. Rows of another definition under the same number,
-  /// such as of a file that came from elsewhere, are dropped.
+  /// The number under which the file has the generation's rows; a new one where it has none. Rows of another definition
+  /// under the same number, as in a file that came from elsewhere, are dropped.
   func viewID(of generation: GenerationRecord) throws(ComputeError) -> Int64 {
     let (name, hash) = (generation.definition.name, generation.definition.generationHash)
     let (number, isReplaced) = try file.write { db in
@@ -67,7 +67,8 @@ struct StoredGenerations: Sendable {
     settled.forget()
   }
 
-  /// Drops what belongs to no generation the table knows: left by a crash between the table's commit and the rows' end.
+  /// Drops the rows of generations that the table does not have: a crash between the table's commit and the rows' deletion left
+  /// them.
   func sweep(keeping table: GenerationTable) throws(ComputeError) {
     let kept = table.stored
     for known in try known() {
@@ -83,7 +84,7 @@ struct StoredGenerations: Sendable {
 
   // MARK: one partition
 
-  /// How far the file's state of a view's partition has come; nil when it has none.
+  /// The next offset of a view's partition in the file; nil when the file does not have it.
   func nextOffset(of id: GenerationID, _ partition: PartitionID) throws(ComputeError) -> Int64? {
     try file.withWriter { db in
       try db.first(
@@ -108,9 +109,9 @@ struct StoredGenerations: Sendable {
     }
   }
 
-  /// Takes a partition's state over from another file, whole, in one transaction, where that has counted further than this one. The file may be another
-  /// process's, at work: what it committed last is read, and nothing is changed there.
-  /// - Returns: Where the state taken goes on; nil when there was none further on.
+  /// Takes a partition's state over from another file, whole, in one transaction, where that has counted further than this one.
+  /// The file may be another process's, at work: what it committed last is read, and nothing is changed there.
+  /// - Returns: The next offset of the copied state; nil when that file was no further.
   func take(_ generation: GenerationRecord, _ partition: PartitionID, from path: String) throws(ComputeError) -> Offset? {
     let (id, hash) = (generation.id, generation.definition.generationHash)
     let own = try viewID(of: generation)
@@ -124,7 +125,7 @@ struct StoredGenerations: Sendable {
       // Deferred: an immediate one would lock the other file as well.
       return try db.transaction(.deferred) { () -> Offset? in
         let format = try db.first("SELECT value FROM other.meta WHERE name = 'format'") { $0.int(0) }
-        // What another log has made of the same offsets is something else.
+        // The same offsets of another log are other events.
         guard format == CheckpointSchema.formatVersion, try CheckpointSchema.log(db, in: "other") == CheckpointSchema.log(db),
           let view = try db.first(
             "SELECT id FROM other.view WHERE name = ? AND generation = ? AND hash = ?", id.view, id.number, hash,

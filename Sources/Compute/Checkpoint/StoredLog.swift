@@ -10,7 +10,8 @@ struct StoredLog: Sendable {
 
   func set(_ log: LogIdentity) throws(ComputeError) { try file.write { try CheckpointSchema.setLog(log, $0) } }
 
-  /// Keeps in mind that the log has lost what the state counts: by the next start it may have grown beyond, with other events.
+  /// Notes that the log has lost events that the state counts: by the next start the log may have grown beyond, with other
+  /// events.
   func setBehind() throws(ComputeError) {
     try file.write { try $0.run("INSERT OR REPLACE INTO meta VALUES ('log_behind', 1)") }
   }

@@ -3,9 +3,10 @@ import SQLite
 import Synchronization
 import Views
 
-/// Adds up the rows of a worker's file, now and then: it takes a pass over them, and no more than a twentieth of the time goes into it.
+/// Adds up the rows of a worker's file from time to time: that takes a pass over them, and at most a twentieth of the time is
+/// spent on it.
 final class StoredTallies: Sendable {
-  /// For so many times as long as it took, a tally is as good as a new one.
+  /// A tally counts as new for so many times as long as it took.
   private static let restFactor = 20.0
 
   private struct Known {
@@ -32,7 +33,7 @@ final class StoredTallies: Sendable {
 
   func forget(_ id: GenerationID) { known.withLock { $0[id] = nil } }
 
-  /// What the file's rows of a generation count, beside what its progress says: both of one moment.
+  /// The events that the file's rows of a generation count, beside the number that its progress states: both of one moment.
   func tallies(of record: GenerationRecord) async throws(ComputeError) -> [RowTally] {
     if let known = recent(record.id) { return known }
     let began = ContinuousClock.now

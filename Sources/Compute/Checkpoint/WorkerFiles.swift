@@ -3,17 +3,17 @@ import Foundation
 import Logging
 import Views
 
-/// The files of all workers, at start: which generation each view has, and whose file holds each partition.
+/// The files of all workers at start: they show each view's generations, and the partitions in each file.
 struct WorkerFiles {
   let stores: [CheckpointStore]
-  /// What keeps their state from being used; nil when nothing does.
+  /// The reason why their state must not be used; nil when there is none.
   let refusal: String?
-  /// Files of workers there were more of before: their partitions move to the present ones.
+  /// Files of more workers than there are now: their partitions move to the present ones.
   private let surplus: [CheckpointStore]
 
   /// - Parameters:
-  ///   - log: What they must be of; files that do not say so yet are taken to be.
-  ///   - accepted: Which log may take another one's place.
+  ///   - log: The log that they must belong to; files that do not name one yet are accepted.
+  ///   - accepted: The log that may take another one's place.
   init(
     directory: String, workers: Int, lateMax: Int, log: LogIdentity, accepted: LogIdentity?, logger: Logger
   ) throws(ComputeError) {
@@ -49,7 +49,7 @@ struct WorkerFiles {
     for store in stores + surplus { if try store.log.identity() == nil { try store.log.set(log) } }
   }
 
-  /// All files put aside, and begun anew: of what they held, the views that are live stay.
+  /// All files put aside, and begun anew: the live generations of their views stay.
   private static func anew(
     _ stores: [CheckpointStore], _ surplus: [CheckpointStore], lateMax: Int, _ logger: Logger
   ) throws(ComputeError) -> [CheckpointStore] {
@@ -75,7 +75,7 @@ struct WorkerFiles {
       + "back, or move \(directory) away: then the views are computed anew"
   }
 
-  /// - Parameter state: What was computed from `other`.
+  /// - Parameter state: The words for the state that was computed from `other`.
   static func refusal(_ state: String, of other: LogIdentity, _ log: LogIdentity) -> String {
     let former = other.isSameLog(as: log) ? "the log as it was before it was repaired, \(other)" : "another log, \(other)"
     return """
@@ -84,15 +84,14 @@ struct WorkerFiles {
       """
   }
 
-  /// What all files have rows of.
   func known() throws(ComputeError) -> [KnownGeneration] {
     var known: [KnownGeneration] = []
     for store in stores + surplus { known += try store.generations.known() }
     return known
   }
 
-  /// Brings each partition's state into its worker's file, when the number of workers has changed. A crash in between leaves copies; the one that
-  /// has come furthest counts.
+  /// Brings each partition's state into its worker's file, when the number of workers has changed. A crash in between
+  /// leaves copies; the furthest one counts.
   func assign(_ generations: [GenerationRecord], partitionCount: Int) throws(ComputeError) {
     let all = stores + surplus
     for generation in generations {

@@ -2,7 +2,7 @@ import Events
 import Synchronization
 import Views
 
-/// What retention has taken of one fold's rows.
+/// The part of one fold's rows that retention has deleted.
 struct DroppedRows: Sendable, Hashable {
   /// Rows that end at or before this are gone from the file; nil when none are.
   var end: Int64?
@@ -10,19 +10,20 @@ struct DroppedRows: Sendable, Hashable {
   var events = 0
 }
 
-/// How far the partitions of generations whose rows lie in several of them have come, as it is on disk: a part of a row goes only when retention has
-/// passed in every partition of the log, so that a row is there whole or not at all.
+/// The event-time watermarks on disk of the partitions of generations whose rows lie in several of them: a part of a
+/// row goes only when retention has passed in every partition of the log, so a row is there whole or not at all.
 ///
-/// Watermarks only rise, and a crash takes none back that is on disk: what this says may be old, never wrong.
+/// Watermarks only rise, and a crash takes none back that is on disk: a value here may be old, never wrong.
 final class RetentionHorizons: Sendable {
   private let partitionCount: Int
   private let watermarks = Mutex<[GenerationID: [PartitionID: Int64]]>([:])
-  /// Of all partitions, where other processes have some of them: as whoever asks them all has told.
+  /// The slowest watermark of all partitions, where other processes have some of them: as reported by a process that asks them
+  /// all.
   private let slowest = Mutex<[GenerationID: Int64]>([:])
 
   init(partitionCount: Int) { self.partitionCount = partitionCount }
 
-  /// A fold is on disk.
+  /// The fold's watermark is on disk.
   func note(_ id: GenerationID, _ fold: borrowing ViewFold) {
     guard fold.definition.retention != nil, !fold.definition.hasSourceKey, let time = fold.eventTimeWatermark else { return }
     let partition = fold.progress.partition

@@ -22,9 +22,9 @@ struct EventIntake {
   var rowOfEvent: [Int32] = []
   /// The first event that is not counted yet.
   private var first = 0
-  /// Of each event, whether `where` leaves it out: then 0; empty when it leaves out none.
+  /// One byte an event: 0 where `where` leaves the event out. Empty when it leaves out none.
   private var mask: [UInt8] = []
-  /// Of each event, whether its time is outside of `bounds`; empty when none is.
+  /// One flag an event: whether its time is outside of `bounds`. Empty when none is.
   private var isOutside: [Bool] = []
 
   init(clock: EventTimeClock, late: LateLog) {

@@ -3,7 +3,8 @@ import Views
 
 /// The event time of one view's partition as its events tell it, and so which windows are closed.
 ///
-/// All that is asked of event time is asked here: event times of each source, instead of the partition's, would be kept in this place.
+/// All that is asked of event time is asked here: event times of each source, instead of the partition's, would be kept in this
+/// place.
 struct EventTimeClock {
   private let definition: ViewDefinition
   /// The largest event time seen; nil before the first event. Nanoseconds.

@@ -2,13 +2,13 @@ import Aggregates
 import Events
 import Views
 
-/// Holds a fold where a collection of them is needed. Belongs to one worker, which is an actor.
+/// Holds a fold where a collection of folds is needed. Belongs to one worker, which is an actor.
 ///
-/// Invariant for `@unchecked`: at any time one actor has it and touches it. Who hands it on lets go of it first: loading to a worker or a
-/// replay, a replay to its worker when it has caught up.
+/// Invariant for `@unchecked`: at any time one actor has it and uses it. An actor that hands it on does not use it
+/// afterwards: loading to a worker or a replay, a replay to its worker when it has caught up.
 final class FoldBox: @unchecked Sendable {
   var fold: ViewFold
-  /// The next offset as it is on disk: the log must keep the events from here on.
+  /// The next offset on disk: the log must keep the events from here on.
   private(set) var savedOffset: Offset
 
   init(_ fold: consuming ViewFold) {
@@ -16,7 +16,7 @@ final class FoldBox: @unchecked Sendable {
     self.fold = fold
   }
 
-  /// What it holds is on disk.
+  /// Its rows are on disk.
   func checkpointed() {
     fold.checkpointed()
     savedOffset = fold.progress.nextOffset

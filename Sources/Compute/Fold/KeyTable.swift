@@ -4,12 +4,11 @@ struct KeyTable: Sendable {
   /// One past each key's last byte.
   private(set) var ends: [Int] = []
   private var hashes: [UInt32] = []
-  /// Number + 1, 0 for none; a power of two of them.
+  /// The key's number plus one, 0 for none; their count is a power of two.
   private var slots = [UInt32](repeating: 0, count: 64)
 
   var count: Int { ends.count }
 
-  /// Bytes of memory, by what is allocated.
   var byteCount: Int { bytes.capacity + ends.capacity * 8 + hashes.capacity * 4 + slots.capacity * 4 }
 
   func range(_ key: Int) -> Range<Int> { (key == 0 ? 0 : ends[key - 1])..<ends[key] }
@@ -25,7 +24,7 @@ struct KeyTable: Sendable {
     return entry == 0 ? nil : Int(entry) - 1
   }
 
-  /// Where the key's number is, or would be put.
+  /// The slot that has the key's number, or where it would be put.
   private func slot(of key: UnsafeRawBufferPointer, _ hash: UInt32) -> Int {
     let mask = slots.count - 1
     var slot = Int(hash) & mask
@@ -76,7 +75,7 @@ struct KeyTable: Sendable {
     }
   }
 
-  /// FNV-1a, folded to 32 bits; in memory only.
+  /// FNV-1a, folded to 32 bits; it is never stored.
   private static func hash(_ key: UnsafeRawBufferPointer) -> UInt32 {
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     for byte in key { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }

@@ -1,13 +1,14 @@
-/// How much memory the rows of several folds may take together: beyond it, those that changed longest ago are left to the file.
+/// The bound of the memory that several folds' rows take together: beyond it, the rows that changed longest ago are left to the
+/// file.
 struct MemoryBound {
-  /// Folds of less than this part of their share are left alone: letting go of them gains nothing.
+  /// A fold smaller than this part of its share is left alone: letting go of its rows gains nothing.
   private static let smallPart = 16
 
   let bytesMax: Int
 
   func isExceeded(by boxes: some Sequence<FoldBox>) -> Bool { boxes.reduce(0) { $0 + $1.fold.memoryBytes } > bytesMax }
 
-  /// Leaves a third of the bound in memory, when it is exceeded: tables double when they grow. Rows that are not stored stay.
+  /// Leaves a third of the bound in memory when it is exceeded: tables double when they grow. Rows that are not stored stay.
   func enforce(on boxes: some Collection<FoldBox>) {
     let total = boxes.reduce(0) { $0 + $1.fold.memoryBytes }
     guard total > bytesMax else { return }
@@ -21,7 +22,7 @@ struct MemoryBound {
     }
   }
 
-  /// What changed at this checkpoint or before it goes, so that about `bytes` of `all` are left.
+  /// The checkpoint up to which changed rows go, so that about `bytes` of `all` are left.
   /// - Precondition: `bytes` is below `all`.
   static func changeLimit(_ changedAt: [UInt32], keeping bytes: Int, of all: Int) -> UInt32 {
     precondition(bytes < all && !changedAt.isEmpty, "there is something to let go of")

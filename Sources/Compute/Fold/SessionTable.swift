@@ -2,12 +2,11 @@ import Aggregates
 import Events
 import Views
 
-/// The sessions of one view and partition that are in memory: for each key those that can still change, and closed ones that are not let go of yet.
+/// The sessions of one view and partition in memory: for each key the open ones, and closed ones that are still held.
 ///
-/// Belongs to one worker. A session grows at both ends, and two become one when an event comes between them; which event came first leaves no trace, but for
-/// sessions that had closed: those are left as they are.
+/// Belongs to one worker. A session grows at both ends, and two become one when an event comes between them. The order
+/// of events leaves no trace, except that closed sessions are left as they are.
 struct SessionTable: ~Copyable {
-  /// What the state file has of a session.
   struct Stored {
     var address: RowAddress
     var key: Int32
@@ -15,34 +14,34 @@ struct SessionTable: ~Copyable {
 
   private(set) var keys = KeyTable()
   var states: StateRows
-  /// Time of the first event.
+  /// The time of each row's first event.
   private(set) var starts: [Int64] = []
-  /// Time of the last event + gap.
+  /// The time of each row's last event + gap.
   private(set) var ends: [Int64] = []
-  /// −1 for a row that is free.
+  /// −1 for a free row.
   private(set) var keyNumbers: [Int32] = []
-  /// Of each row.
   private(set) var events: [Int64] = []
-  /// For each key its open session that starts last; from there to earlier ones, −1 at the end.
+  /// For each key its open session that starts last; links lead to earlier ones, −1 at the end.
   private var lastOpen: [Int32] = []
   private var earlier: [Int32] = []
   private var stored: [Stored?] = []
   private var isChanged: [Bool] = []
-  /// Rows changed since the last checkpoint, each once; free ones among them.
+  /// Rows changed since the last checkpoint, each once; free ones are among them.
   private(set) var changed: [Int32] = []
-  /// What the file has of sessions that have become part of others.
+  /// The file's sessions that have become part of others.
   private var joined: [Stored] = []
   private var free: [Int32] = []
-  /// Rows that became part of others in this batch, and of which: events placed before may still name them.
+  /// The rows that became part of others in this batch, and those others: events placed before may still name them.
   private var target: [Int32: Int32] = [:]
   private var scratch: [UInt64] = []
   /// Sessions that end at or before this have closed: the bound at which the last event was placed.
   private var closedEnd = Int64.min
-  /// For each key, the checkpoint after which a session of it changed last.
+  /// For each key, the checkpoint after which one of its sessions changed last.
   private var changedAt: [UInt32] = []
-  /// Checkpoints so far.
+  /// The number of checkpoints so far.
   private var checkpoint: UInt32 = 0
-  /// Sessions that end by then may be in the file only, though they can still change; those of a key are all in memory or none is.
+  /// Sessions that end by then may be in the file only, though they can still change; a key's sessions are all in memory or none
+  /// is.
   private(set) var coldEnd = Int64.min
 
   init(layout: StateLayout) { states = StateRows(layout: layout) }
@@ -51,7 +50,6 @@ struct SessionTable: ~Copyable {
 
   func address(_ row: Int) -> RowAddress { RowAddress(slot: starts[row], end: ends[row]) }
 
-  /// Bytes of memory that the sessions take, by what is allocated.
   var byteCount: Int {
     guard count > 0 else { return 0 }
     return states.byteCount + starts.capacity * 65 + changed.capacity * 4 + lastOpen.capacity * 8 + keys.byteCount
@@ -71,7 +69,7 @@ struct SessionTable: ~Copyable {
     rebuild(keeping: starts.indices.filter { keyNumbers[$0] >= 0 && changedAt[Int(keyNumbers[$0])] > limit })
   }
 
-  /// Lets go of all, without a look at what the file has.
+  /// Lets go of all, whatever the file has.
   mutating func removeAll() {
     var fresh = SessionTable(layout: states.layout)
     fresh.coldEnd = .max
@@ -90,9 +88,9 @@ struct SessionTable: ~Copyable {
 
   // MARK: placing events
 
-  /// The row of an event's session: one that is open and less than the gap away, or a new one. It has one event more.
+  /// The row of an event's session: one that is open and less than the gap away, or a new one. It counts the event.
   /// - Parameter end: The event's time + gap.
-  /// - Returns: −1 when no session is open there, and its own would be closed at once: the event is late.
+  /// - Returns: −1 when no session is open there, and a new one would be closed at once: the event is late.
   mutating func row(time: Int64, end: Int64, key: Int32, closedEnd: Int64) -> Int32 {
     self.closedEnd = closedEnd
     var found: Int32 = -1
@@ -160,7 +158,8 @@ struct SessionTable: ~Copyable {
     return Int32(truncatingIfNeeded: count - 1)
   }
 
-  /// Makes one session of two. Events of this batch that lie in the absorbed one are folded into the other, later: states do not depend on the order.
+  /// Makes one session of two. Events of this batch in the absorbed one are folded into the other later: states do not depend on
+  /// the order.
   private mutating func absorb(_ row: Int32, into other: Int32) {
     let (a, b) = (Int(row), Int(other))
     starts[b] = min(starts[b], starts[a])
@@ -176,7 +175,7 @@ struct SessionTable: ~Copyable {
     target[row] = other
   }
 
-  /// After a batch's events are placed: lets the rows of events in absorbed sessions be those of the sessions they are part of.
+  /// After a batch's events are placed: replaces the rows of absorbed sessions by those of the sessions they are part of.
   mutating func settle(_ rows: inout [Int32]) {
     guard !target.isEmpty else { return }
     for index in rows.indices {
@@ -218,7 +217,7 @@ struct SessionTable: ~Copyable {
 
   // MARK: checkpoints
 
-  /// What the file has and should have no longer: of sessions that grew, and of those that became part of others.
+  /// The rows that the file must no longer have: sessions that grew, or became part of others.
   func forEachOutdated(_ body: (Stored) throws -> Void) rethrows {
     for known in joined { try body(known) }
     for row in changed {
@@ -242,8 +241,8 @@ struct SessionTable: ~Copyable {
 
   /// Puts a stored session back. One that has closed takes no more events, though an open one may have grown to lie beside it.
   /// - Parameters:
-  ///   - state: In canonical form.
-  ///   - count: Events that it counts.
+  ///   - state: The state in canonical form.
+  ///   - count: The events that it counts.
   mutating func restore(
     start: Int64, end: Int64, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, events count: Int64
   ) {
@@ -260,7 +259,8 @@ struct SessionTable: ~Copyable {
     link(before, key, row)
   }
 
-  /// Lets go of sessions that end at or before `bound`, when that makes the table a quarter smaller at least. None may be changed and unsaved.
+  /// Lets go of sessions that end at or before `bound`, if that makes the table smaller by at least a quarter. None may be
+  /// changed and unsaved.
   /// - Returns: Whether they are gone.
   mutating func compact(removingThrough bound: Int64) -> Bool {
     precondition(changed.isEmpty && target.isEmpty)

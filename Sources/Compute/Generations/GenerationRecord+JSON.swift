@@ -29,10 +29,9 @@ extension GenerationRecord {
     return partitions
   }
 
-  /// What a generation's JSON comes to.
   enum Read {
     case record(GenerationRecord)
-    /// All is right but the definition, which this program does not read.
+    /// All is right but the definition, which this program cannot read.
     case setAside(GenerationID, reason: String)
   }
 

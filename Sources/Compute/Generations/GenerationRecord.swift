@@ -1,33 +1,32 @@
 import Events
 import Views
 
-/// Which generation of which view.
 struct GenerationID: Sendable, Hashable, CustomStringConvertible {
   var view: String
   var number: Int
   var description: String { "\(view) generation \(number)" }
 }
 
-/// What is kept of a generation besides its rows.
+/// The facts of a generation besides its rows.
 struct GenerationRecord: Sendable, Hashable {
   var definition: ViewDefinition
   var number: Int
   var state: GenerationState
-  /// Whether it takes over by itself when it has caught up.
+  /// Whether it takes over by itself once it has caught up.
   var promotes: Bool
-  /// Where it begins; the log's start for a partition that is not named.
+  /// The offsets at which it begins; a partition that is not named begins at the log's start.
   var from: OffsetVector
-  /// Where a bounded replay ends: an offset for every partition.
+  /// The end of a bounded replay: an offset for every partition.
   var to: OffsetVector?
-  /// Which events between `from` and `to` it counts.
+  /// The event times, between `from` and `to`, that it counts.
   var times = EventTimeBounds.all
   var createdAt: Timestamp
-  /// While it builds: the partitions whose owners say that it has caught up there.
+  /// The partitions whose owners say that it has caught up there; used while it builds.
   var settled: Set<PartitionID> = []
 
   var id: GenerationID { GenerationID(view: definition.name, number: number) }
 
-  /// As it is over another log: without offsets, and ended unless it is live.
+  /// The generation over another log: without offsets, and ended unless it is live.
   func begunAnew() -> GenerationRecord {
     guard state.isKept else { return self }
     var record = self
@@ -36,15 +35,14 @@ struct GenerationRecord: Sendable, Hashable {
     return record
   }
 
-  /// Whether it counts all there is, as the first generation of its definition would.
+  /// Whether it counts the whole log, as the first generation of its definition does.
   var isWhole: Bool { from.offsets.isEmpty && to == nil && times.isAll }
 }
 
-/// What was asked of a view last, by the file of views or by `apply`.
+/// The definition last asked for, by the file of views or by `apply`.
 struct ViewDeclaration: Sendable, Hashable {
-  /// The definition's.
   var hash: String
-  /// The generation that waits to be promoted since, because it was to be held.
+  /// The generation that has waited to be promoted since, because it was to be held.
   var waiting: Int?
 }
 

@@ -1,7 +1,7 @@
 import Events
 
 extension GenerationTable {
-  /// What makes this table the other one, but for the order of generations that change at once.
+  /// The events that turn this table into the other one, except for the order of generations that change at once.
   func events(to after: GenerationTable) -> [ViewsEvent] {
     var events: [ViewsEvent] = []
     var table = self

@@ -2,8 +2,8 @@ import Events
 import Views
 
 extension GenerationTable {
-  /// Ends a view by hand. Its generations are kept until `purgeAt`, and come back as they were when the view is applied again before.
-  /// A view that was removed already is to be purged at another time.
+  /// Ends a view by hand. Its generations are kept until `purgeAt`, and come back as they were when the view is applied
+  /// again before. Removing a view again sets another time.
   mutating func remove(_ view: String, purgeAt: Timestamp, at now: Timestamp) throws(ViewStoreError) -> RemovedView {
     if removed[view] != nil {
       removed[view]?.purgeAt = purgeAt
@@ -14,7 +14,7 @@ extension GenerationTable {
     return removed[view] ?? RemovedView(at: now, purgeAt: purgeAt, records: [])
   }
 
-  /// Moves a view's generations out of what is answered and counted.
+  /// Moves a view's generations out of those that are answered and counted.
   mutating func takeAway(_ view: String, _ removal: RemovedView) {
     var removal = removal
     removal.records = records.filter { $0.definition.name == view }
@@ -28,7 +28,7 @@ extension GenerationTable {
     records += removal.records
   }
 
-  /// Lets go of removed views whose time has come.
+  /// Purges removed views whose time has come.
   mutating func purge(at now: Timestamp) {
     for (view, removal) in removed where removal.purgeAt <= now { purge(view) }
   }
@@ -38,6 +38,6 @@ extension GenerationTable {
     declared[view] = nil
   }
 
-  /// When the next removed view is to be purged; nil when none is.
+  /// The time of the next purge; nil when there is none.
   var nextPurge: Timestamp? { removed.values.map(\.purgeAt).min() }
 }

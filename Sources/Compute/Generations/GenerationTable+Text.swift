@@ -22,7 +22,7 @@ extension GenerationTable {
     return document.text
   }
 
-  /// Nil when the text is no table of this version. Generations whose definitions do not read are set aside.
+  /// Nil when the text is no table of this version. Generations whose definitions cannot be read are set aside.
   init?(text: String) {
     guard let json = try? JSONValue(parsing: text.utf8), case .array(let elements)? = json["records"],
       case .object(let hashes)? = json["configured"]

@@ -10,34 +10,35 @@ import Views
 /// ```
 /// Every view there is has exactly one live generation, whatever happens; at most one is previous.
 struct GenerationTable: Sendable, Hashable {
-  /// Kept generations of a view, the live one among them.
+  /// The most kept generations of a view, the live one included.
   static let keptMax = 8
-  /// Generations of a view that are gone and still listed.
+  /// The most generations of a view that are gone and still listed.
   static let goneMax = 32
 
-  /// In the order they began.
+  /// In the order of their beginning.
   var records: [GenerationRecord] = []
-  /// What the file of views said last of each view, as a hash: a definition that was rolled back does not come again at the next start, a
-  /// view that was removed neither, and one that came by `apply` alone does not go with the file.
+  /// The hash of each view's definition in the file of views when it was last read. So a definition that was rolled back does not
+  /// come again at the next start, nor does a removed view, and a view that only `apply` made does not go with the file.
   var configured: [String: String] = [:]
-  /// What was asked of each view last: asking for it again changes nothing, whatever has been promoted or rolled back since.
+  /// The definition last asked for of each view: asking for it again changes nothing, whatever has been promoted or rolled back
+  /// since.
   var declared: [String: ViewDeclaration] = [:]
-  /// By name: views that were removed and not purged yet.
+  /// Views that were removed and not purged yet, by name.
   var removed: [String: RemovedView] = [:]
-  /// Generations whose definition this program does not read, and why. Their rows are left alone.
+  /// Generations whose definition this program cannot read, and the reasons. Their rows are left alone.
   var setAside: [GenerationID: String] = [:]
 
   // MARK: asking
 
   var kept: [GenerationRecord] { records.filter(\.state.isKept) }
 
-  /// Those that have rows in the workers' files: of views that were removed, too.
+  /// The generations that have rows in the workers' files, removed views' included.
   var stored: Set<GenerationID> {
     let removed = self.removed.values.flatMap(\.records).filter(\.state.isKept)
     return Set((kept + removed).map(\.id)).union(setAside.keys)
   }
 
-  /// In the order their first generation began.
+  /// In the order in which their first generations began.
   var viewNames: [String] {
     var names: [String] = []
     for record in records where record.state == .live && !names.contains(record.definition.name) {
@@ -50,7 +51,7 @@ struct GenerationTable: Sendable, Hashable {
   func live(_ view: String) -> GenerationRecord? { records.first { $0.state == .live && $0.definition.name == view } }
   subscript(_ id: GenerationID) -> GenerationRecord? { records.first { $0.id == id } }
 
-  /// The generation asked for, the live one when none is.
+  /// The given generation; the live one for nil.
   func find(_ view: String, _ number: Int?) throws(ViewStoreError) -> GenerationRecord {
     guard let live = live(view) else { throw .unknownView(view, known: viewNames) }
     guard let number else { return live }
@@ -62,9 +63,10 @@ struct GenerationTable: Sendable, Hashable {
 
   // MARK: changing
 
-  /// What the file of views says at a start or a reload. Only what has changed in the file since it was last read has an effect.
-  /// - Returns: What was done with each view of the file.
-  /// - Parameter known: What the workers' files have rows of. Should the table be lost, a definition finds its rows, and its number, again.
+  /// Applies the file of views at a start or a reload. Only its changes since it was last read have an effect.
+  /// - Returns: The action on each view of the file.
+  /// - Parameter known: The generations that the workers' files have rows of. If the table is lost, a definition finds its rows,
+  ///   and its number, again.
   mutating func load(
     _ catalog: ViewCatalog, hold: Bool, known: [KnownGeneration] = [], at now: Timestamp
   ) throws(ViewStoreError) -> [AppliedView] {
@@ -88,7 +90,7 @@ struct GenerationTable: Sendable, Hashable {
     return applied
   }
 
-  /// Makes one view be what the definition says. One that says what was asked of the view last changes nothing.
+  /// Makes one view follow the definition. If it is the one last asked for, nothing changes.
   mutating func apply(
     _ definition: ViewDefinition, hold: Bool, known: [KnownGeneration] = [], at now: Timestamp
   ) throws(ViewStoreError) -> AppliedView {
@@ -98,7 +100,7 @@ struct GenerationTable: Sendable, Hashable {
       throw .refused(code: "too_many_views", detail: "there are \(ViewCatalog.viewsMax) views, the most there may be")
     }
     restore(view)
-    // Of a table that is older than this note, what the file said last is what there is.
+    // In an older table, which lacks this note, the definition in the file was the one last asked for.
     let before = declared[view] ?? configured[view].map { ViewDeclaration(hash: $0) }
     guard let live = live(view) else {
       declared[view] = ViewDeclaration(hash: hash)
@@ -115,7 +117,7 @@ struct GenerationTable: Sendable, Hashable {
       declared[view] = ViewDeclaration(hash: hash, waiting: isLive ? nil : before?.waiting)
       return applied(live.number, .unchanged)
     }
-    // A whole generation of the same definition may be here already.
+    // A whole generation of the same definition may exist already.
     let same = of(view).last { $0.definition.generationHash == hash && $0.isWhole && $0.state.isKept }
     guard let same else {
       let number = try begin(definition, state: .building, promotes: !hold, from: OffsetVector(), to: nil, at: now)
@@ -134,7 +136,7 @@ struct GenerationTable: Sendable, Hashable {
     return applied(number, .promoted)
   }
 
-  /// What was asked for and still builds is no longer asked for: it does not take over by itself.
+  /// A building generation that was asked for is no longer asked for: it does not take over by itself.
   private mutating func holdBack(_ view: String, _ hash: String) {
     for record in of(view) where record.state == .building && record.definition.generationHash == hash {
       update(record.id) { $0.promotes = false }
@@ -155,14 +157,14 @@ struct GenerationTable: Sendable, Hashable {
     return AppliedView(view: view, generation: number, action: .created)
   }
 
-  /// The log is another one: live generations begin at its start, and the others end, whose offsets were the former one's.
+  /// The log is another one: live generations begin at its start. The others end, since their offsets belong to the former log.
   mutating func beginAnew() {
     records = records.map { $0.begunAnew() }
     for (view, removal) in removed { removed[view]?.records = removal.records.map { $0.begunAnew() } }
   }
 
   /// Begins a replay.
-  /// - Returns: Its number.
+  /// - Returns: The replay's number.
   mutating func replay(
     _ definition: ViewDefinition, from: OffsetVector, to: OffsetVector?, times: EventTimeBounds = .all, promotes: Bool,
     at now: Timestamp
@@ -191,9 +193,9 @@ struct GenerationTable: Sendable, Hashable {
     return number
   }
 
-  /// In these partitions it has counted all there is up to its end, or all that the live one has. Its state changes once that holds for
-  /// every partition, whoever owns it.
-  /// - Parameter count: Of the log's partitions.
+  /// Notes that in these partitions a generation has counted all events up to its end, or all that the live one has.
+  /// Its state changes once that holds for every partition, whoever owns it.
+  /// - Parameter count: The number of the log's partitions.
   mutating func caughtUp(_ id: GenerationID, _ partitions: Set<PartitionID>, of count: Int) {
     guard let record = self[id], record.state == .building else { return }
     let settled = record.settled.union(partitions)
@@ -208,7 +210,7 @@ struct GenerationTable: Sendable, Hashable {
     }
   }
 
-  /// These partitions have another owner, who has yet to say that what builds has caught up.
+  /// These partitions have another owner, who has yet to say that building generations have caught up.
   mutating func movedOn(_ partitions: Set<PartitionID>) {
     for record in records where record.state == .building && !record.settled.isDisjoint(with: partitions) {
       update(record.id) { $0.settled.subtract(partitions) }
@@ -226,7 +228,6 @@ struct GenerationTable: Sendable, Hashable {
     return record.number
   }
 
-  /// The generation that a promotion is of.
   func promotable(_ view: String, _ number: Int?) throws(ViewStoreError) -> GenerationRecord {
     guard let live = live(view) else { throw .unknownView(view, known: viewNames) }
     let record: GenerationRecord
@@ -259,7 +260,7 @@ struct GenerationTable: Sendable, Hashable {
     return previous.number
   }
 
-  /// - Returns: What it became.
+  /// - Returns: The generation's new state.
   mutating func drop(_ view: String, _ number: Int) throws(ViewStoreError) -> GenerationState {
     let record = try find(view, number)
     guard record.state != .live else {
@@ -270,7 +271,7 @@ struct GenerationTable: Sendable, Hashable {
     return state
   }
 
-  /// The swap: one assignment, one commit.
+  /// The promotion: one assignment, one commit.
   private mutating func takeOver(_ id: GenerationID) {
     let previous = of(id.view).first { $0.state == .previous }
     let live = live(id.view)
@@ -281,14 +282,14 @@ struct GenerationTable: Sendable, Hashable {
     if declared[id.view]?.waiting == id.number { declared[id.view]?.waiting = nil }
   }
 
-  /// How long rows are kept is no part of what they hold: it changes in place. Another definition's rows stay that definition's.
+  /// Retention says nothing about the content of rows: it changes in place. Rows of another definition keep that definition.
   private mutating func retain(_ definition: ViewDefinition, in record: GenerationRecord) {
     let isSame = record.definition.generationHash == definition.generationHash
     guard isSame || record.definition.retention != definition.retention else { return }
     update(record.id) { $0.definition = isSame ? definition : $0.definition.with(retention: definition.retention) }
   }
 
-  /// A view that is no longer in the file of views ends, and if it was removed, nothing keeps it from coming again with the file.
+  /// A view that is no longer in the file of views ends; if it was removed, it may come again with the file.
   private mutating func leave(_ view: String) {
     configured[view] = nil
     guard removed[view] == nil else { return }

@@ -9,7 +9,8 @@ final class StepQueue: Sendable {
 
   private let state = Mutex(State())
 
-  /// - Parameter endsWithCaller: Cancelling the caller's task cancels the step; else a step that has begun is always done.
+  /// - Parameter endsWithCaller: Whether cancelling the caller's task cancels the step; else a step that has begun always
+  ///   finishes.
   /// - Returns: When the step is done; at once, without it, when the queue is stopped.
   func run<R: Sendable>(endsWithCaller: Bool = false, _ step: @escaping @Sendable () async -> R) async -> R? {
     let task: Task<R?, Never>? = state.withLock { state in

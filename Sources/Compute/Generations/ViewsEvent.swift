@@ -1,27 +1,25 @@
 import Events
 import Views
 
-/// One thing that was decided about views, as the record keeps it: what the table of generations is made of.
+/// One decision about views, as the record stores it; the table of generations is the fold of these.
 enum ViewsEvent: Sendable, Hashable {
-  /// A generation there was not.
   case began(GenerationRecord)
-  /// Its state is another: it was promoted, rolled back, dropped, or has caught up.
+  /// Its state changed: it was promoted, rolled back, dropped, or has caught up.
   case became(GenerationID, GenerationState, promotes: Bool, settled: Set<PartitionID>)
-  /// Its definition changed in place: how long rows are kept.
+  /// Its definition changed in place: the retention of its rows.
   case redefined(GenerationID, ViewDefinition)
-  /// It is not even listed any more.
+  /// It is no longer listed.
   case forgotten(GenerationID)
-  /// What the file of views said of a view; nil when it no longer has it.
+  /// The definition of a view in the file of views; nil when the file no longer has it.
   case configured(String, hash: String?)
-  /// What was asked of a view last; nil when that is no longer of interest.
+  /// The definition last asked for; nil when that no longer matters.
   case declared(String, ViewDeclaration?)
-  /// A view was ended by hand, to be purged some time.
+  /// A view was ended by hand, to be purged later.
   case removed(String, at: Timestamp, purgeAt: Timestamp)
   /// A removed view is there again.
   case restored(String)
-  /// A removed view's time has come.
   case purged(String)
-  /// Of a generation whose definition does not read: it is set aside.
+  /// A generation whose definition cannot be read: it is set aside.
   case unreadable(GenerationID, reason: String)
 }
 
@@ -54,7 +52,7 @@ extension ViewsEvent {
     }
   }
 
-  /// Nil when it is none of this version.
+  /// Nil when it is no entry of this version.
   init?(json: JSONValue) {
     if json["event"] == .string("began") {
       switch json["generation"].flatMap({ GenerationRecord.read($0) }) {
@@ -98,11 +96,11 @@ extension ViewsEvent {
   }
 }
 
-/// An entry of the record: what one change of the table came to, all of it or nothing.
+/// An entry of the record: all events of one change of the table, which happen together.
 struct ViewsEntry: Sendable, Hashable {
   private static let version: Int64 = 1
 
-  /// When it was decided; of interest to readers only.
+  /// The time of the decision, for readers only.
   var at: Timestamp
   var events: [ViewsEvent]
 
@@ -118,7 +116,7 @@ struct ViewsEntry: Sendable, Hashable {
     self.events = events
   }
 
-  /// Nil when it is none of this version.
+  /// Nil when it is no entry of this version.
   init?(parsing bytes: [UInt8]) {
     guard let json = try? JSONValue(parsing: bytes), json["version"] == .int(ViewsEntry.version),
       case .string(let text)? = json["at"], let at = Timestamp(rfc3339: text), case .array(let elements)? = json["events"]

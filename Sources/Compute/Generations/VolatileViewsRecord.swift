@@ -1,8 +1,8 @@
 import Events
 import Synchronization
 
-/// A record of views that is gone with its process: for tests and measurements, where no log's folder is. The copy in the first worker's file
-/// is then what a next start goes by.
+/// A record of views that is gone with its process: for tests and measurements without a log's folder. The next start
+/// then uses the first worker's copy.
 public final class VolatileViewsRecord: ViewsRecord {
   private struct State {
     var entries: [[UInt8]] = []

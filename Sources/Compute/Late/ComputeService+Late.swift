@@ -13,7 +13,7 @@ extension ComputeService: LateEventStore {
       guard progress.partition >= request.partition, result.events.count < request.limit,
         let worker = workers.first(where: { progress.partition.index % workers.count == $0.number })
       else { continue }
-      // First what is in memory: by the time the file is read it may be there too, but not gone from both.
+      // Memory comes first: by the time the file is read the events may be there too, but never gone from both.
       var entries = await worker.unsavedLate(record.id, progress.partition)
       do throws(ComputeError) {
         entries += try await worker.store.late(record.id, progress.partition)
@@ -31,10 +31,10 @@ extension ComputeService: LateEventStore {
   }
 }
 
-/// Which late events of one partition are asked for.
+/// The wanted late events of one partition.
 private struct LateRange {
   private let start: Offset
-  /// Of event time, nanoseconds: inclusive; exclusive, nil where there is no bound.
+  /// Bounds of event time in nanoseconds: inclusive; exclusive, nil where there is none.
   private let from: Int64
   private let to: Int64?
 

@@ -2,7 +2,8 @@ import Events
 import SQLite
 import Views
 
-/// Late events of a view and partition as the state file has them: blocks of offsets and times, each some thousand events and a few bytes an event.
+/// Late events of a view and partition in the state file: blocks of offsets and times, each of some thousand events with a few
+/// bytes an event.
 ///
 /// ```
 /// each event   varint  offset − that of the event before (of the first, − the block's first offset)
@@ -67,11 +68,11 @@ enum LateBlock {
 
   // MARK: the table
 
-  /// Writes what is new, and lets go of blocks that lie before the last `countMax` events.
+  /// Writes the new events, and deletes blocks that lie before the last `countMax` events.
   static func write(_ log: LateLog, view: Int64, _ partition: PartitionID, countMax: Int, to db: SQLiteConnection) throws {
     var entries = Array(log.last)
     guard let first = entries.first else { return }
-    // The last block is filled first, so that their number depends on that of the events alone.
+    // The last block is filled first, so that the number of blocks depends on the number of events alone.
     let last = try db.first(
       "SELECT first_offset, block FROM late WHERE view = ? AND partition = ? AND events < ? ORDER BY first_offset DESC LIMIT 1",
       view, partition.index, eventsMax
@@ -101,7 +102,7 @@ enum LateBlock {
     }
   }
 
-  /// All that the file has of a view's partition, in the order of offsets.
+  /// All late events of a view's partition in the file, in the order of offsets.
   static func read(_ db: SQLiteConnection, _ id: GenerationID, _ partition: PartitionID) throws -> [LateEntry] {
     try db.rows(
       """

@@ -1,26 +1,26 @@
 import Events
 
-/// An event that came when its window had closed.
+/// An event that came after its window had closed.
 struct LateEntry: Sendable, Hashable {
   var offset: Offset
   /// Nanoseconds.
   var eventTime: Int64
 }
 
-/// The late events of one fold that no checkpoint holds yet: the last ones of them, in the order of their offsets. All are counted elsewhere.
+/// The late events of one fold since its last checkpoint: the last ones of them, in the order of their offsets. All are counted
+/// elsewhere.
 struct LateLog: Sendable {
-  /// Entries at most that are worth keeping; none for a fold that nobody asks for them.
+  /// The most entries worth keeping; 0 for a fold that nobody asks for them.
   let countMax: Int
   private var entries: [LateEntry] = []
 
   init(countMax: Int) { self.countMax = countMax }
 
-  /// The last ones.
   var last: ArraySlice<LateEntry> { entries.suffix(countMax) }
 
   mutating func append(_ entry: LateEntry) {
     guard countMax > 0 else { return }
-    // Twice as many are held, so that each is moved once at most.
+    // Twice as many are held, so that each is moved at most once.
     if entries.count >= 2 * countMax { entries.removeFirst(entries.count - countMax + 1) }
     entries.append(entry)
   }

@@ -1,11 +1,11 @@
 import Synchronization
 
-/// What a worker and the replays beside it know of each other.
+/// The state that a worker and its replays share.
 final class LiveLoad: Sendable {
   private let busy = Atomic<Bool>(false)
   private let replaying = Atomic<Bool>(false)
 
-  /// Whether the worker has live events to fold just now: what replays yield to.
+  /// Whether the worker has live events to fold now: replays yield to it.
   var isBusy: Bool { busy.load(ordering: .relaxed) }
   func note(isBusy: Bool) { busy.store(isBusy, ordering: .relaxed) }
 

@@ -4,12 +4,13 @@ import Logging
 import Metrics
 import Views
 
-/// Owns some partitions whole: reads their batches, folds them into every generation that has caught up, checkpoints, and answers for them.
-/// What has not caught up is its replay worker's, until it has.
+/// Owns some partitions whole: reads their batches, folds them into every generation that has caught up, checkpoints,
+/// and answers for them. Its replay worker has the generations that have not caught up.
 ///
-/// An actor on a thread of its own. Between two batches it answers reads, so a read sees each partition as of one offset.
+/// An actor on a thread of its own. It answers reads between two batches, so a read sees each partition as of one offset.
 actor ComputeWorker {
-  /// A fold further behind the furthest of its partition than this is caught up beside the others, not before them. Events.
+  /// A fold that is further behind the furthest of its partition than this many events is caught up beside the others, not before
+  /// them.
   private static let behindMax = 65_536
 
   struct Waiter {
@@ -72,8 +73,8 @@ actor ComputeWorker {
 
   // MARK: partitions and generations
 
-  /// Takes a partition: its state from the worker's file or, where that has none, from the log's start.
-  /// - Parameter neighbours: Whose files may be further on than the worker's.
+  /// Takes a partition over: its state comes from the worker's file or, where that has none, from the log's start.
+  /// - Parameter neighbours: Other instances' files, which may be further on than the worker's.
   func own(
     _ partition: PartitionID, _ generations: [GenerationRecord], _ neighbours: Neighbours?
   ) async throws(ComputeError) {
@@ -100,10 +101,10 @@ actor ComputeWorker {
     for job in behind { await replays.add(job, for: self) }
   }
 
-  /// Stores what can be, so that another process begins near the end.
+  /// Stores as much as it can, so that another process begins near the end.
   func checkpointNow() { checkpoint() }
 
-  /// Lets a partition go, with what it holds checkpointed if the fence still allows it.
+  /// Releases a partition; its rows are checkpointed if the fence still allows it.
   func release(_ partition: PartitionID) async {
     checkpoint()
     owned[partition] = nil
@@ -111,12 +112,12 @@ actor ComputeWorker {
     waiting?.cancel()
   }
 
-  /// Begins a generation in every partition owned.
+  /// Begins a generation in every owned partition.
   func add(_ record: GenerationRecord) async throws(ComputeError) {
     for partition in owned.keys.sorted() {
       guard owned[partition]?.fold(record.id) == nil else { continue }
       let fold = try loadFold(record, partition, await boundsOnceAnswered(of: partition), bytesMax: loadedBytesMax(1))
-      // A view's first generation has nobody to wait for but the views beside it.
+      // A view's first generation waits only for the views beside it.
       let furthest = owned[partition]?.folds.map(\.next).max() ?? fold.next
       let isBehind = record.state == .building || fold.next.distance(to: furthest) > ComputeWorker.behindMax
       if isBehind, fold.problem == nil {
@@ -128,7 +129,7 @@ actor ComputeWorker {
     waiting?.cancel()
   }
 
-  /// Ends a generation, with all it holds.
+  /// Ends a generation, and drops its rows.
   func remove(_ id: GenerationID) async {
     horizons.forget(id)
     store.tallies.forget(id)
@@ -136,7 +137,7 @@ actor ComputeWorker {
     await replays.drop(id)
   }
 
-  /// Counts a generation no further, and leaves its rows as they were checkpointed.
+  /// Stops counting a generation, and leaves its rows as they were checkpointed.
   func forget(_ id: GenerationID) async {
     checkpoint()
     horizons.forget(id)
@@ -145,7 +146,7 @@ actor ComputeWorker {
     await replays.forget(id)
   }
 
-  /// Takes a fold over that has caught up.
+  /// Takes over a fold that has caught up.
   func adopt(_ fold: GenerationFold) {
     guard owned[fold.partition] != nil, owned[fold.partition]?.fold(fold.id) == nil else { return }
     owned[fold.partition]?.folds.append(fold)
@@ -153,13 +154,13 @@ actor ComputeWorker {
     waiting?.cancel()
   }
 
-  /// Bytes of rows that one fold takes into memory at first: what is left of a third of the bound, in equal parts.
+  /// The bytes of rows that one fold takes into memory at first: the rest of a third of the bound, in equal parts.
   private func loadedBytesMax(_ generations: Int) -> Int {
     let partitions = (log.partitionCount + configuration.workers - 1) / max(1, configuration.workers)
     return memoryBound.bytesMax / 3 / max(1, partitions * generations)
   }
 
-  /// A log in another process may be away just now; it is waited for until the task is cancelled.
+  /// A log in another process may be away now; it is awaited until the task is cancelled.
   private func boundsOnceAnswered(of partition: PartitionID) async -> Result<PartitionBounds, LogError> {
     while true {
       let bounds = await self.bounds(of: partition)
@@ -206,8 +207,8 @@ actor ComputeWorker {
     return GenerationFold(id: record.id, viewID: viewID, box: box, problem: problem)
   }
 
-  /// Holds how far a generation has counted against the log's end, asked for later.
-  /// - Returns: Whether the log has lost what was counted.
+  /// Compares a generation's next offset with the log's end, asked for later.
+  /// - Returns: Whether the log has lost counted events.
   @discardableResult
   func check(_ id: GenerationID, _ partition: PartitionID, counted: Offset, _ highWatermark: Offset) -> Bool {
     guard refusal.check(id, partition, counted: counted, highWatermark: highWatermark) else { return false }
@@ -245,9 +246,9 @@ actor ComputeWorker {
     waiters = [:]
   }
 
-  /// Folds what one read of the first partitions gives.
-  /// - Parameter rest: Loses those that were read, one at least.
-  /// - Returns: Whether there was anything.
+  /// Folds the batches of one read of the first partitions.
+  /// - Parameter rest: Loses the partitions that were read, at least one.
+  /// - Returns: Whether there was any batch.
   private func step(_ rest: inout ArraySlice<PartitionID>) async -> Bool {
     var positions = OffsetVector()
     for partition in rest { positions[partition] = owned[partition]?.next }
@@ -272,8 +273,8 @@ actor ComputeWorker {
     return hasProgressed
   }
 
-  /// After a partition could not be read.
-  /// - Returns: Whether it can be for those that are not set aside.
+  /// Handles a partition that could not be read.
+  /// - Returns: Whether the folds that are not set aside can be read for.
   private func setAside(_ partition: PartitionID, _ error: LogError) async -> Bool {
     if error.code == .outOfRange, case .success(let bounds) = await bounds(of: partition),
       let aside = owned[partition]?.setAside(below: bounds.startOffset), !aside.isEmpty
@@ -288,7 +289,7 @@ actor ComputeWorker {
 
   private func fold(_ batch: ColumnBatch, _ partition: PartitionID) {
     let times = batch.times()
-    // One that was adopted since the read began may be further behind than it: the next read begins there.
+    // A fold that was adopted since the read began may be further behind than the read: the next read begins there.
     for (index, one) in (owned[partition]?.folds ?? []).enumerated() where one.problem == nil && one.next >= batch.baseOffset {
       do throws(ComputeError) { try store.restoreSessions(one, for: batch, scratch: &scratch) } catch {
         owned[partition]?.folds[index].problem = error.description
@@ -333,7 +334,7 @@ actor ComputeWorker {
 
   // MARK: checkpoints
 
-  /// Bytes of memory that views' rows take, without those of replays.
+  /// The bytes of memory for views' rows, without those of replays.
   var memoryBytes: Int { boxes.reduce(0) { $0 + $1.fold.memoryBytes } }
 
   private var boxes: [FoldBox] { owned.values.flatMap { $0.folds.map(\.box) } }
@@ -349,7 +350,7 @@ actor ComputeWorker {
 
   private func checkpointRegularly() async {
     while !Task.isCancelled {
-      // Its time decides when results are stored, never what they are.
+      // Its time decides when results are stored, never their content.
       try? await Task.sleep(for: configuration.checkpointInterval)
       guard !Task.isCancelled else { return }
       checkpoint()
@@ -358,7 +359,7 @@ actor ComputeWorker {
     }
   }
 
-  /// Keeps a copy of the file when it is time to: beside all else, since that may take long.
+  /// Copies the file if the interval has passed: beside all else, since that may take long.
   private func keepIfDue() {
     guard !isKeeping else { return }
     isKeeping = true
@@ -368,7 +369,7 @@ actor ComputeWorker {
     }
   }
 
-  /// Tells the metrics how many events of the log each view has not counted yet: of its generations, the one that is furthest behind.
+  /// Sets the metrics of the log's events that each view has not counted yet; the generation that is furthest behind decides.
   private func recordPending() async {
     guard pendingRecordedAt.map({ ContinuousClock.now - $0 >= .seconds(1) }) ?? true else { return }
     pendingRecordedAt = .now
@@ -383,7 +384,7 @@ actor ComputeWorker {
       }
     }
     let views = Dictionary(pending.map { ($0.key.view, $0.value) }) { max($0, $1) }
-    // One that ended has nothing pending.
+    // A view that ended has nothing pending.
     for view in Set(pendingGauges.keys).subtracting(views.keys) { pendingGauges.removeValue(forKey: view)?.record(0) }
     for (view, events) in views {
       let gauge = pendingGauges[view] ?? ComputeMetrics.pending(view: view, worker: number)
@@ -392,14 +393,15 @@ actor ComputeWorker {
     }
   }
 
-  /// While the file takes no rows, or the fence keeps them from it, no more are made: memory stays bounded, and the log keeps the events.
+  /// While the file takes no rows, or the fence forbids it, no more rows are made: memory stays bounded, and the log keeps the
+  /// events.
   private func checkpointUntilSaved() async {
     while !checkpoint() || unsavedRows >= configuration.changedRowsMax, !Task.isCancelled {
       try? await Task.sleep(for: configuration.checkpointInterval)
     }
   }
 
-  /// - Returns: Whether all is stored, of the partitions that the fence allows.
+  /// - Returns: Whether all rows are stored, of the partitions that the fence allows.
   @discardableResult
   private func checkpoint() -> Bool {
     guard isChangedSinceCheckpoint else { return true }
@@ -422,7 +424,7 @@ actor ComputeWorker {
     }
   }
 
-  /// The first offset of each partition owned that some fold has not on disk.
+  /// The first offset of each owned partition that some fold has not on disk.
   func neededOffsets() async -> OffsetVector {
     var needed = await replays.neededOffsets()
     for (partition, one) in owned {
@@ -433,7 +435,7 @@ actor ComputeWorker {
     return needed
   }
 
-  /// What keeps the worker from its work; nil when nothing does.
+  /// The problem that keeps the worker from its work; nil when there is none.
   var problem: String? { checkpointProblem ?? owned.keys.sorted().compactMap { owned[$0]?.problem }.first }
 
   func close() { store.file.close() }

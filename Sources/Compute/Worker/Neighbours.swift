@@ -2,21 +2,22 @@ import Events
 import Foundation
 import Logging
 
-/// State files of other compute instances on this machine: where a partition's new owner begins, instead of at the log's start.
+/// State files of other compute instances on this machine: a partition's new owner begins with one, instead of at the log's
+/// start.
 struct Neighbours: Sendable {
-  /// A folder's that are looked at.
+  /// The most folders of a folder that are looked at.
   private static let foldersMax = 256
 
-  /// Holds the data folders of all instances: `FOLDER/<instance>/compute/<worker>/state.sqlite`.
+  /// The folder with the data folders of all instances: `FOLDER/<instance>/compute/<worker>/state.sqlite`.
   let folder: String
   /// This instance's own folder of workers.
   let own: String
   let logger: Logger
 
-  /// Brings what neighbours' files have of a partition into the worker's file, where they have counted further.
+  /// Copies a partition's state from neighbours' files into the worker's file, if they have counted further.
   ///
-  /// A state is what the log makes of it up to its offset, so whichever file is furthest is as good as any. One that cannot be read costs
-  /// nothing but the time to read the log.
+  /// A state is a function of the log up to its offset, so the furthest file is as good as any. An unreadable file
+  /// costs only the time to read the log.
   func bring(_ partition: PartitionID, _ generations: [GenerationRecord], into store: CheckpointStore) {
     for file in files() {
       for generation in generations {
@@ -35,7 +36,7 @@ struct Neighbours: Sendable {
     let manager = FileManager.default
     let mine = URL(fileURLWithPath: own).standardizedFileURL.path
     var files: [String] = []
-    // A folder that is not there, or not ours to read, has nothing for us.
+    // A folder that is missing, or not ours to read, has no state for us.
     for instance in ((try? manager.contentsOfDirectory(atPath: folder)) ?? []).sorted().prefix(Neighbours.foldersMax) {
       let compute = URL(fileURLWithPath: "\(folder)/\(instance)/compute").standardizedFileURL.path
       guard compute != mine else { continue }

@@ -6,7 +6,7 @@ struct OwnedPartition {
   let partition: PartitionID
   var folds: [GenerationFold] = []
 
-  /// Where to read on: the fold that is furthest behind decides. Nil when there is none to read for.
+  /// The offset to read on from: that of the fold that is furthest behind. Nil when there is none to read for.
   var next: Offset? { folds.lazy.filter { $0.problem == nil }.map(\.next).min() }
 
   var problem: String? {
@@ -15,7 +15,7 @@ struct OwnedPartition {
 
   func fold(_ id: GenerationID) -> GenerationFold? { folds.first { $0.id == id } }
 
-  /// Sets aside the folds that the log no longer reaches: forced retention took the events they had not counted.
+  /// Sets aside the folds that the log no longer reaches: forced retention deleted events that they had not counted.
   mutating func setAside(below start: Offset) -> [GenerationFold] {
     var aside: [GenerationFold] = []
     for index in folds.indices where folds[index].problem == nil && folds[index].next < start {

@@ -2,7 +2,8 @@ import Events
 
 /// Says whether this process may still act for a partition: asked before a checkpoint commits and before a read answers.
 ///
-/// Where partitions are leased, the answer turns to no a little before the lease can be another's; it must not wait for anything.
+/// Where partitions are leased, the answer turns to no a little before another process can get the lease; it must not wait for
+/// anything.
 public struct PartitionFence: Sendable {
   public var mayAct: @Sendable (PartitionID) -> Bool
 

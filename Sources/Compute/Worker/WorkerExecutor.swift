@@ -5,17 +5,18 @@ import Synchronization
   import Glibc
 #endif
 
-/// A worker's own thread: folding and SQLite block, so they must not run on the shared pool. What the thread gives itself to do wakes nobody.
+/// A worker's own thread: folding and SQLite block, so they must not run on the shared pool. Work that the thread gives itself
+/// wakes nobody.
 final class WorkerExecutor: SerialExecutor {
   private let queue = JobQueue()
 
   /// - Parameters:
   ///   - label: The thread's name.
-  ///   - niceness: Added to the process's, of 0 to 19: with more, it takes the processor time that others leave.
+  ///   - niceness: Added to the process's, 0 to 19: with more, it takes the processor time that others leave.
   init(label: String, niceness: Int32 = 0) {
     let thread = Thread { [queue] in
       #if os(Linux)
-        // Linux has a niceness a thread: 0 is the calling one. Without it the thread only loses its manners.
+        // On Linux each thread has a niceness: 0 is the calling one. Without it, replays only compete with other threads.
         if niceness > 0 { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
       #endif
       queue.run()
@@ -32,15 +33,15 @@ final class WorkerExecutor: SerialExecutor {
     queue.append { job.runSynchronously(on: executor) }
   }
 
-  /// Lets what waits for the thread go first. Costs next to nothing when nothing does. To be called on the thread.
+  /// Runs the work that waits for the thread first. It costs next to nothing when there is none. To be called on the thread.
   nonisolated(nonsending) func letOthersGo() async {
     guard queue.isWanted else { return }
     await withCheckedContinuation { continuation in queue.append { continuation.resume() } }
   }
 
-  /// Runs `body` on the calling thread in this one's place, if this one has nothing to do: what two wakes of a thread would cost is saved.
+  /// Runs `body` on the calling thread if the worker's thread is idle, which saves two wakes of a thread.
   ///
-  /// Whoever gives the thread something to do meanwhile waits until `body` has ended: it must be short, and wait for nothing itself.
+  /// A caller that gives the thread work meanwhile waits until `body` has ended: it must be short, and wait for nothing itself.
   /// - Returns: Nil, with nothing run, when the thread is busy.
   func whileIdle<R>(_ body: () throws -> R) rethrows -> R? { try queue.whileIdle(body) }
 
@@ -51,20 +52,20 @@ final class WorkerExecutor: SerialExecutor {
   func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
 }
 
-/// What the thread has to do, in order.
+/// The thread's work, in order.
 ///
-/// Invariant for `@unchecked`: `jobs`, `isRunning`, `isAsleep` and `isEnded` are touched with `condition` locked only. A job runs while
-/// `isRunning` is set and `condition` is not locked; what runs in the thread's place, while `isRunning` is not set and `condition` is locked:
-/// so never both, nor two of the latter.
+/// Invariant for `@unchecked`: `jobs`, `isRunning`, `isAsleep` and `isEnded` are used with `condition` locked only. A
+/// job runs while `isRunning` is set and `condition` is not locked; `whileIdle` runs its body while `isRunning` is not
+/// set and `condition` is locked: so never both, nor two of the latter.
 private final class JobQueue: @unchecked Sendable {
   private let condition = NSCondition()
   private var jobs: [@Sendable () -> Void] = []
   private var isRunning = false
   private var isAsleep = false
   private var isEnded = false
-  /// Given and not yet begun.
+  /// Jobs given and not yet begun.
   private let waiting = Atomic<Int>(0)
-  /// The thread that runs something in the queue's thread's place; 0 when none does.
+  /// The thread that runs a body in `whileIdle`; 0 when none does.
   private let holder = Atomic<UInt>(0)
 
   var isWanted: Bool { waiting.load(ordering: .relaxed) > 0 }

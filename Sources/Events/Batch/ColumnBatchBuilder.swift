@@ -24,7 +24,6 @@ public final class ColumnBatchBuilder {
   /// Whether the batch must be sealed before another event is appended.
   public var isFull: Bool { columns.pointee.isFull }
 
-  /// Appends the reader's present event.
   public func append(_ reader: EventReader) {
     reader.withScanner { columns.pointee.append($0) }
   }

@@ -22,7 +22,6 @@ public struct AppendReceipt: Sendable, Hashable {
     /// At most `RejectedEvent.sourceBytesMax` bytes of the source.
     public var source: String
     public var sequence: UInt64
-    /// The source's last sequence in the log.
     public var last: ProducerPosition
 
     public init(row: Int, source: String, sequence: UInt64, last: ProducerPosition) {

@@ -1,4 +1,3 @@
-/// The read of one partition.
 public struct PartitionRead: Sendable {
   public var partition: PartitionID
   public var result: Result<[ColumnBatch], LogError>
@@ -18,7 +17,6 @@ public struct PartitionBounds: Sendable, Hashable {
   }
 }
 
-/// A partition's last known bounds.
 public struct KnownBounds: Sendable, Hashable {
   public var bounds: PartitionBounds
   /// Whether the log has told them just now; if not, it may hold more by now, and nothing follows from a missing event.

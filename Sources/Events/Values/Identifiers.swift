@@ -22,7 +22,6 @@ public struct Offset: Hashable, Comparable, Sendable, CustomStringConvertible {
 
   @inlinable public init(_ rawValue: Int64) { self.rawValue = rawValue }
 
-  /// The offset `count` events later.
   @inlinable public func advanced(by count: Int) -> Offset { Offset(rawValue + Int64(count)) }
   /// How many events lie in `self ..< end`; negative when `end` comes first.
   @inlinable public func distance(to end: Offset) -> Int { Int(end.rawValue - rawValue) }

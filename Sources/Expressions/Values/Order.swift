@@ -55,7 +55,7 @@ package enum Order {
     return result == 0 ? of(a.count, b.count) : result < 0 ? less : greater
   }
 
-  /// Two values as `ValueVector` holds them.
+  /// The order of two values of `ValueVector`s.
   @inline(__always) package static func of(_ aKind: ValueKind, _ a: UInt64, _ bKind: ValueKind, _ b: UInt64) -> UInt8 {
     if aKind == bKind {
       switch aKind {

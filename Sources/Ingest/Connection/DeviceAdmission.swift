@@ -3,18 +3,18 @@ import NIOCore
 import NIOHTTP1
 import Serving
 
-/// Who a connection's peer is, once it has told. Belongs to the connection's loop.
+/// The identity of a connection's peer, once it is known. Belongs to the connection's loop.
 final class DeviceAdmission {
-  /// Nil where nobody is asked.
+  /// Nil where access is open.
   private(set) var caller: Caller?
   /// Counts the device's WebSocket until `leave`.
   private(set) var meter: DeviceMeter?
   private var authorization: [String] = []
 
-  /// Lets a device's WebSocket in.
+  /// Admits a device's WebSocket.
   func admit(_ head: HTTPRequestHead, _ ingest: IngestLoop, sources: [String]) throws(HTTPProblem) {
     guard let caller = try DeviceAdmission.caller(head, ingest, for: .ingest) else { return }
-    // The welcome tells where a source is: only to who may write it.
+    // The welcome tells a source's position, so only to a caller that may write as it.
     guard let foreign = sources.first(where: { !caller.sources.permits($0) }) else {
       guard let meter = ingest.limits.connect(caller, now: NIODeadline.now().uptimeNanoseconds) else {
         throw HTTPProblem(
@@ -32,7 +32,7 @@ final class DeviceAdmission {
       status: 403, code: "forbidden_source", detail: "the token does not let its holder write as '\(foreign.prefix(200))'")
   }
 
-  /// Why the connection may not go on: its token has expired, or has been taken back meanwhile. Nil when it may.
+  /// The reason why the connection may not go on: its token has expired, or was revoked meanwhile. Nil when it may.
   func denial(_ ingest: IngestLoop) -> AccessDenial? {
     guard caller != nil else { return nil }
     do throws(AccessDenial) {
@@ -43,13 +43,13 @@ final class DeviceAdmission {
     }
   }
 
-  /// The connection is gone.
+  /// To be called when the connection is gone.
   func leave(_ ingest: IngestLoop) {
     if let meter { ingest.limits.disconnect(meter) }
     meter = nil
   }
 
-  /// Who sends a request; nil where nobody is asked.
+  /// The sender of a request; nil where access is open.
   static func caller(_ head: HTTPRequestHead, _ ingest: IngestLoop, for scope: AccessScope) throws(HTTPProblem) -> Caller? {
     do throws(AccessDenial) {
       return try ingest.gate.admit(authorization: head.headers["authorization"], for: scope)

@@ -27,11 +27,11 @@ enum DeviceMessages {
     return bytes
   }
 
-  /// A frame with an acknowledgement, written by hand and in place: there may be hundreds of thousands a second.
+  /// Writes a frame with an acknowledgement by hand and in place: there may be hundreds of thousands a second.
   static func writeAck(
     _ totals: MessageTracker.Totals, _ offsets: [(partition: PartitionID, next: Offset)], to buffer: inout ByteBuffer
   ) {
-    // 20 digits at most each; the frame's header before.
+    // At most 20 digits each; the frame's header comes before.
     let bytesMax = 4 + 192 + 48 * offsets.count
     buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: bytesMax) { frame in
       var text = FixedText(frame)
@@ -56,7 +56,7 @@ enum DeviceMessages {
     }
   }
 
-  /// - Parameter count: Above 1, events of the message that this one stands for, itself included.
+  /// - Parameter count: Above 1, the number of events of the message that this one stands for, itself included.
   static func reject(_ reject: EventReject, message: Int, event: Int?, count: Int) -> [UInt8] {
     var members = JSONObject()
     members["kind"] = .string("reject")
@@ -75,7 +75,7 @@ enum DeviceMessages {
     return bytes
   }
 
-  /// As the configuration has it: `30s`, else in milliseconds.
+  /// The duration in the configuration's form: `30s`, else in milliseconds.
   private static func text(of duration: Duration) -> String {
     let milliseconds = Int64(duration / .milliseconds(1))
     return milliseconds % 1000 == 0 ? "\(milliseconds / 1000)s" : "\(milliseconds)ms"

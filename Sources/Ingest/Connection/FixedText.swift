@@ -1,9 +1,9 @@
 import Events
 
-/// ASCII text written into memory that is large enough, which the writer has made sure of.
+/// ASCII text written into memory that the caller has made large enough.
 struct FixedText {
   private let memory: UnsafeMutableRawBufferPointer
-  /// Where the next byte goes.
+  /// The position of the next byte.
   var at = 0
 
   init(_ memory: UnsafeMutableRawBufferPointer) { self.memory = memory }
@@ -34,7 +34,7 @@ struct FixedText {
     at += digits
   }
 
-  /// Makes a text frame of what was written from byte 4 on, by moving it behind as short a header as will do.
+  /// Makes a text frame of the bytes from byte 4 on, by moving them behind the shortest possible header.
   /// - Returns: The frame's length.
   func endWebSocketText() -> Int {
     let count = at - 4

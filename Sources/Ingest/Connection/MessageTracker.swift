@@ -3,10 +3,10 @@ import Serving
 
 /// A connection's messages that are not yet answered for, and its totals: received = appended + duplicates + rejected.
 ///
-/// Belongs to one event loop. Events of one message go to several partitions, whose batches sync in any order; a message is answered when all of
-/// its events are, and only after every message before it. Subclasses say what is done with the answers.
+/// Belongs to one event loop. Events of one message go to several partitions, whose batches sync in any order; a message is
+/// answered when all of its events are, and only after every message before it. Subclasses handle the answers.
 class MessageTracker {
-  /// Rejects of one message that are told one by one; the rest are told as one, with their number.
+  /// Rejects of one message that are sent one by one; the rest are sent as one, with their number.
   static let rejectsToldMax = 256
 
   struct Totals: Equatable {
@@ -22,31 +22,29 @@ class MessageTracker {
     var appended = 0
     var duplicates = 0
     var rejected = 0
-    /// Nanoseconds, of a clock that only rises.
+    /// Nanoseconds of a clock that only rises.
     var receivedAt: UInt64
   }
 
-  /// What is told of a message's rejects.
   private struct Rejects {
     var told = 0
-    /// The first of those that are not told one by one, and how many they are.
+    /// The first of those that are not sent one by one, and their number.
     var rest: (reject: EventReject, event: Int?, count: Int)?
   }
 
-  /// What sources its events may be of; nil for any.
+  /// The sources that its events may have; nil for any.
   var permission: SourcePermission?
-  /// Of the answered messages.
   private(set) var totals = Totals()
-  /// Partition → next offset after the synced events, in the order of the partitions.
+  /// The next offset after the synced events, in the order of the partitions.
   private(set) var offsets: [(partition: PartitionID, next: Offset)] = []
   /// Set once the log failed one of the connection's events: nothing more will be acknowledged.
   private(set) var failure: LogError?
-  /// When the newest answered message was received.
+  /// The time when the newest answered message was received.
   private(set) var lastReceivedAt: UInt64 = 0
   /// The oldest message, at `openStart`, is number `totals.messages + 1`.
   private var open: [Message] = []
   private var openStart = 0
-  /// Of the messages that are not answered for and have any.
+  /// The rejects of messages that are not answered for, by message.
   private var rejects: [Int: Rejects] = [:]
 
   var openCount: Int { open.count - openStart }
@@ -67,7 +65,7 @@ class MessageTracker {
     open[at].rejected += rejected
   }
 
-  /// Of a message that is read in pieces: more of its events wait for the log.
+  /// More events wait for the log, of a message that is read in pieces.
   func addQueued(_ count: Int, to message: Int) { open[index(of: message)].outstanding += count }
 
   func noteSynced(message: Int, rows: Int, duplicates: Int, fenced: Int, partition: PartitionID, next: Offset) {
@@ -91,7 +89,7 @@ class MessageTracker {
     if failure == nil { failure = error }
   }
 
-  /// An event of the message was not taken, or all of it (nil).
+  /// Sends the reject of an event of the message, or of all of it (nil).
   func note(_ reject: EventReject, event: Int?, of message: Int) {
     var noted = rejects[message] ?? Rejects()
     if noted.rest == nil, noted.told < MessageTracker.rejectsToldMax, mayTell {
@@ -141,11 +139,11 @@ class MessageTracker {
   /// Called on the loop when `advance()` may have something to move, once for each group of syncs.
   func answersMayBeReady() {}
 
-  /// Whether there is room for a reject to be told. While there is none, messages that have some to be told are not answered for.
+  /// Whether there is room to send a reject. While there is none, messages that have rejects to send are not answered for.
   var mayTell: Bool { true }
 
-  /// An event of the message was not taken, or all of it (nil).
-  /// - Parameter count: Above 1, so many events of it, of which this is the first.
+  /// Sends the reject of an event of the message, or of all of it (nil).
+  /// - Parameter count: Above 1, the number of its events that this reject, the first, stands for.
   func tell(_ reject: EventReject, event: Int?, of message: Int, count: Int) {}
 
   /// A message that was read in pieces has been read to its end; `queued` of its events wait, or have waited, for the log.

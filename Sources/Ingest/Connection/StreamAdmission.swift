@@ -3,15 +3,15 @@ import NIOHTTP1
 import Serving
 import WebSocket
 
-/// Who may open `/v1/stream`, whatever transport asks.
+/// Decides who may open `/v1/stream`, for every transport.
 enum StreamAdmission {
   static let path = "/v1/stream"
 
   /// - Parameters:
-  ///   - head: Of the request, whose path it is.
-  ///   - ingest: What the connection's loop has.
+  ///   - head: The head of a request with this path.
+  ///   - ingest: The state of the connection's loop.
   ///   - device: Told who asks; once accepted, the device counts as connected until it leaves.
-  /// - Returns: What is agreed, and the response's headers for it, besides `Connection` and `Upgrade`.
+  /// - Returns: The agreement, and the response's headers for it, besides `Connection` and `Upgrade`.
   /// - Throws: Why not: no WebSocket handshake, or one that may not be.
   static func accept(
     _ head: HTTPRequestHead, _ ingest: IngestLoop, _ device: DeviceAdmission
@@ -43,7 +43,7 @@ enum StreamAdmission {
     HTTPProblem(status: 400, code: "handshake_refused", detail: detail)
   }
 
-  /// The values of `?source=` of a head that was accepted, in order.
+  /// The values of `?source=` of an accepted head, in order.
   static func sources(of head: HTTPRequestHead) -> [String] { decoded(head) ?? [] }
 
   /// Nil when one is no percent-encoded UTF-8.

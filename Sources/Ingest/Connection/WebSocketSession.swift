@@ -4,8 +4,8 @@ import NIOCore
 import Serving
 import WebSocket
 
-/// A device's connection: messages in, acknowledgements and rejects out. Knows no socket: its transport gives it the bytes that came, and
-/// after each call looks at `outgoing`, `receivableBytesMax` and `isClosing`.
+/// A device's connection: messages in, acknowledgements and rejects out. It knows no socket: its transport gives it the
+/// received bytes, and after each call reads `outgoing`, `receivableBytesMax` and `isClosing`.
 final class WebSocketSession: MessageTracker, DrainableConnection {
   enum Subprotocol: String, CaseIterable {
     case penstock = "penstock.v1"
@@ -14,18 +14,18 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   }
 
   private enum State {
-    /// The welcome waits for the log to say where the named sources are.
+    /// The welcome waits until the log tells the named sources' positions.
     case welcoming
     case open
-    /// No more is read; the connection ends when what was read is answered for.
+    /// No more is read; the connection ends when the received messages are answered for.
     case finishing
-    /// The close frame is in `outgoing`, or the connection is gone: whatever comes is dropped.
+    /// The close frame is in `outgoing`, or the connection is gone: all bytes that come are dropped.
     case closing
   }
 
   /// How long a peer may take to close after our close frame.
   static let closeTimeout = Duration.seconds(2)
-  /// Beats for which a connection that ends waits for what was read to be answered for.
+  /// The beats for which an ending connection waits until its messages are answered for.
   private static let finishingBeatsMax = 2
 
   private let ingest: IngestLoop
@@ -38,31 +38,31 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   private var state = State.welcoming
   /// Until `end`: the two hold each other.
   private var transport: (any SessionTransport)?
-  /// What was read and not decoded: of one read at most, and what `peer` wants to hear.
+  /// Bytes read and not decoded: of at most one read, and those that `peer` wants for hearing the peer.
   private var received = ByteBuffer()
   /// Frames to be sent, in order.
   private(set) var outgoing = ByteBuffer()
   private var isWritable = true
   private var isWaitingForPipeline = false
   private var isAckWanted = false
-  /// Messages could be answered for, had their rejects room in `outgoing`.
+  /// Whether messages could be answered for if their rejects had room in `outgoing`.
   private var isAnswerHeld = false
-  /// A message had no event for the log: empty, or all rejected. No sync will answer for it.
+  /// Whether a message had no event for the log: empty, or all rejected. No sync will answer for it.
   private var isAnsweredAtOnce = false
   private var peer = PeerWatch()
   private var finishingBeats = 0
   private let admission: DeviceAdmission
-  /// What the close frame says once all that was read is answered for.
+  /// The close frame to send once all received messages are answered for.
   private var ending: (code: WebSocketCloseCode?, reason: String) = (.goingAway, "shutting down")
-  /// Ends the session when its token does.
+  /// Ends the session when its token expires.
   private var expiry: Task<Void, Never>?
-  /// The device has sent more than its rate: it is not read until this ends.
+  /// Running while the device has sent more than its rate: it is not read until this ends.
   private var throttle: Task<Void, Never>?
 
   /// - Parameters:
   ///   - agreement: Its subprotocol is one of `Subprotocol`, or nil for the default.
-  ///   - sources: Of `?source=`.
-  ///   - admission: Of the device, which leaves with the session.
+  ///   - sources: The values of `?source=`.
+  ///   - admission: The device's admission, which it leaves with the session.
   init(ingest: IngestLoop, agreement: WebSocketAgreement, sources: [String], admission: DeviceAdmission) {
     self.admission = admission
     self.ingest = ingest
@@ -79,7 +79,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
 
   // MARK: life
 
-  /// Begins. The transport calls `end` when the connection is gone.
+  /// Begins the session. The transport calls `end` when the connection is gone.
   func start(on transport: any SessionTransport) {
     self.transport = transport
     ingest.add(self)
@@ -113,7 +113,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     }
   }
 
-  /// The connection is gone. What was read of it goes on to the log.
+  /// To be called when the connection is gone. The received messages go on to the log.
   func end() {
     state = .closing
     if transport != nil { ingest.counters.streams.add(-1) }
@@ -126,7 +126,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     ingest.remove(self)
   }
 
-  /// Stops reading, and closes once what was read is answered for.
+  /// Stops reading, and closes once the received messages are answered for.
   func finish() { finish(.goingAway, "shutting down, or connections begin anew") }
 
   var isFromThisMachine: Bool { transport?.isFromThisMachine ?? false }
@@ -174,11 +174,11 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     }
   }
 
-  /// The close frame is the last of `outgoing`: to be followed by the end of our side, and by the end of the connection when the peer has
+  /// Whether the close frame is the last of `outgoing`: our side ends after it, and the connection when the peer has
   /// ended its side or `closeTimeout` is over.
   var isClosing: Bool { state == .closing }
 
-  /// What was read is being answered for; nothing more is.
+  /// Whether received messages are being answered for, and no more are taken.
   var isFinishing: Bool { state == .finishing }
 
   private func close(_ code: WebSocketCloseCode?, _ reason: String) {
@@ -191,7 +191,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
 
   // MARK: reading
 
-  /// Bytes that may be taken from the peer now; 0 to wait.
+  /// The bytes that may be taken from the peer now; 0 to wait.
   var receivableBytesMax: Int {
     if mayRead { return .max }
     guard state == .open || state == .welcoming else { return 0 }
@@ -205,8 +205,8 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
       && !pipeline.isPaused && throttle == nil
   }
 
-  /// Takes bytes from the peer. What the bounds don't let in now is kept: at most one read more than `receivableBytesMax` says, if the transport asks
-  /// for that before each.
+  /// Takes bytes from the peer. Bytes that the bounds don't let in now are kept: at most one read more than
+  /// `receivableBytesMax`, if the transport asks for that before each read.
   func receive(_ bytes: UnsafeRawBufferPointer) {
     guard state == .open || state == .welcoming else { return }
     peer.heard()
@@ -243,12 +243,12 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
             return nothing
           }
           take(message.payload, arrival: arrival, receivedAt: now)
-          // Before the bound on unanswered messages is reached by those that no sync will answer.
+          // Messages that no sync will answer must not fill the bound on unanswered messages.
           if isAnsweredAtOnce, !mayRead { answerAtOnce() }
         case .ping(let payload): outgoing.writeWebSocketFrame(.pong, payload)
         case .pong: break
         case .close(let peer):
-          // First all that stood before it is answered for.
+          // First all messages before it are answered for.
           if isAnsweredAtOnce { answerAtOnce() }
           if state == .open { endReading(peer.code, "") }
           return nothing
@@ -306,7 +306,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     transport?.sessionChanged()
   }
 
-  /// The transport has room for more to send, or no more.
+  /// Notes whether the transport has room for more to send.
   func writabilityChanged(to isWritable: Bool) {
     self.isWritable = isWritable
     guard isWritable else { return }
@@ -346,7 +346,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     decodeReceived()
   }
 
-  /// Acknowledgements are cumulative, so one that the peer has no room for is left out: the next says all.
+  /// Acknowledgements are cumulative, so one for which there is no room is left out: the next covers it.
   private func writeAck() {
     guard subprotocol == .penstock, transport != nil else { return }
     guard isWritable else {
@@ -364,7 +364,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     outgoing.writeWebSocketText(DeviceMessages.reject(reject, message: message, event: event, count: count))
   }
 
-  /// Gives what is to be sent, all of it or until there is more: to be called until `outgoing` is empty.
+  /// Gives the bytes to send, all of them or a part: to be called until `outgoing` is empty.
   func takeOutgoing() -> ByteBuffer {
     let taken = outgoing
     outgoing = ByteBuffer()
@@ -373,9 +373,10 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     return taken
   }
 
-  /// Lets `write` have what is to be sent, as `takeOutgoing`; it is then taken as sent. The memory is kept for the next, unless it has grown large.
+  /// Lends the bytes of `takeOutgoing` to `write`; they then count as sent. The memory is kept for the next, unless it has grown
+  /// large.
   func sendOutgoing(_ write: (UnsafeRawBufferPointer) -> Void) {
-    // Out of the session meanwhile: `write` may find the connection broken, and end it.
+    // Moved out of the session meanwhile: `write` may find the connection broken, and end it.
     var bytes = ByteBuffer()
     swap(&bytes, &outgoing)
     bytes.withUnsafeReadableBytes(write)
@@ -388,7 +389,8 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   }
 
   private static let keptOutgoingBytesMax = 1024
-  /// With as much to be sent, no message is taken and no reject told before it is: a small message may be answered with large ones.
+  /// With this many bytes to send, no message is taken and no reject written before they are sent: a small message may be
+  /// answered with large ones.
   private static let outgoingBytesMax = 64 * 1024
 
   // MARK: heartbeat

@@ -4,7 +4,7 @@ import NIOHTTP1
 import Serving
 import WebSocket
 
-/// What a `POST /v1/events` asks for, from its headers.
+/// The parameters of a `POST /v1/events`, from its headers.
 struct EventsRequest {
   enum Mode {
     case framed(EventReader.Framing)
@@ -16,7 +16,7 @@ struct EventsRequest {
   enum Text {
     /// So many bytes of UTF-8, and `EventReader.padding` zeroes after them.
     case events([UInt8], count: Int, EventReader.Framing)
-    /// Nothing of it can be read; `event` is nil where that is the whole message's fault.
+    /// Nothing of the body can be read; `event` is nil where the fault is the whole message's.
     case rejected(EventReject, event: Int?)
   }
 
@@ -52,8 +52,8 @@ struct EventsRequest {
   }
 
   /// - Parameters:
-  ///   - request: With its body.
-  ///   - bytesMax: Of the text, inflated.
+  ///   - request: The request with its body.
+  ///   - bytesMax: The longest text, inflated.
   /// - Throws: 400 for what is no gzip, 413 for what inflates to too much.
   func text(_ request: HTTPRequest, bytesMax: Int) throws(HTTPProblem) -> Text {
     var text = try inflated(request.body, bytesMax)
@@ -94,7 +94,7 @@ struct EventsRequest {
     }
   }
 
-  /// What is wrong with an event whose attribute cannot be read.
+  /// The code of a reject for an attribute that cannot be read.
   private static func rejectCode(ofAttribute name: String) -> RejectCode {
     switch name {
     case "source": .invalidSource
@@ -114,14 +114,14 @@ struct EventsRequest {
     return type.filter { $0 != " " && $0 != "\t" }.lowercased()
   }
 
-  /// The content of a quoted string (RFC 9110, section 5.6.4), its escapes undone; any other value as it is.
+  /// The content of a quoted string (RFC 9110, section 5.6.4), its escapes undone; any other value unchanged.
   static func unquoted(_ value: String) -> String {
     let bytes = Array(value.utf8), quote = UInt8(ascii: "\""), backslash = UInt8(ascii: "\\")
     guard bytes.count >= 2, bytes.first == quote else { return value }
     var content: [UInt8] = []
     var at = 1
     while at < bytes.count {
-      // Ends here, or is no quoted string after all.
+      // Either its end, or it is no quoted string after all.
       if bytes[at] == quote { return at == bytes.count - 1 ? String(decoding: content, as: UTF8.self) : value }
       if bytes[at] == backslash { at += 1 }
       guard at < bytes.count else { break }
@@ -131,7 +131,7 @@ struct EventsRequest {
     return value
   }
 
-  /// The event of a binary-mode request as JSON text, to be read as any other.
+  /// The event of a binary-mode request as JSON text, to be read like any other.
   static func structured(_ head: HTTPRequestHead, contentType: String?, body: UnsafeRawBufferPointer) throws(EventReject)
     -> [UInt8]
   {
@@ -146,7 +146,7 @@ struct EventsRequest {
       let lowercased = name.lowercased()
       guard lowercased.hasPrefix("ce-") else { continue }
       let attribute = String(lowercased.dropFirst(3))
-      // As the CloudEvents HTTP binding encodes header values (section 3.1.3.2): quotes around, percent encodings within.
+      // The CloudEvents HTTP binding encodes header values so (section 3.1.3.2): quotes around, percent encodings within.
       guard let decoded = PercentText.decode(unquoted(value)) else {
         throw EventReject(
           EventsRequest.rejectCode(ofAttribute: attribute),
@@ -163,7 +163,7 @@ struct EventsRequest {
     if !body.isEmpty {
       let type = contentType.map(mediaType) ?? "application/json"
       if type == "application/json" || type.hasSuffix("+json") {
-        // Checked by itself first: else text after the value could pass for more members of the event.
+        // It is checked by itself first: else text after the value could pass for more members of the event.
         do throws(JSONError) { try JSONValue.check(body) } catch {
           throw EventReject(.malformedJSON, "the body is said to be \(type): \(error)")
         }

@@ -1,13 +1,13 @@
 import CZlib
 
-/// Inflates a gzip body with a bound on what comes out.
+/// Inflates a gzip body, bounding the result.
 enum GzipInflater {
   enum Failure: Error {
     case tooLarge
     case corrupt
   }
 
-  /// - Parameter bytesMax: The most that may come out: memory is taken as it is filled, so a bomb costs no more.
+  /// - Parameter bytesMax: The most bytes of the result: memory is taken as it is filled, so a bomb costs no more.
   static func inflate(_ input: UnsafeRawBufferPointer, bytesMax: Int) throws(Failure) -> [UInt8] {
     // At one address: zlib refuses a stream that has moved.
     let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)

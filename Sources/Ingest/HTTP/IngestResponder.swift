@@ -5,15 +5,15 @@ import Resources
 import Serving
 import WebSocket
 
-/// What ingest answers, besides what every service does.
+/// The routes of ingest, besides those that every service has.
 enum IngestEndpoint: Sendable {
   case events, stream, asyncAPI
 
-  /// The one table of ingest's paths, to which its description is held.
+  /// The one table of ingest's paths; tests compare it with the description.
   static func routes(messageBytesMax: Int) -> RouteTable<IngestEndpoint> {
     RouteTable([
       .post("/v1/events", .events, scope: .ingest, bodyBytesMax: messageBytesMax),
-      // Who may open one is `StreamAdmission`'s to say, whatever transport asks.
+      // `StreamAdmission` decides who may open one, for every transport.
       .get(StreamAdmission.path, .stream, pace: .stream),
       .get("/asyncapi.json", .asyncAPI),
     ])
@@ -24,7 +24,7 @@ enum IngestEndpoint: Sendable {
 final class IngestResponder: HTTPResponder {
   private let ingest: IngestLoop
   private let admission = DeviceAdmission()
-  /// Of the request that was let in last.
+  /// The reading of the request that was admitted last.
   private var events: EventsRequest?
 
   init(_ ingest: IngestLoop) { self.ingest = ingest }

@@ -10,7 +10,7 @@ final class PostedEvents {
   private let events: EventsRequest
   private let reply: HTTPReply
   private let ingest: IngestLoop
-  /// Until then the log has to have taken them.
+  /// Fires when the log has not taken the events in time.
   private var expiry: Scheduled<Void>?
 
   init(_ request: HTTPRequest, _ events: EventsRequest, _ reply: HTTPReply, _ ingest: IngestLoop) {
@@ -20,7 +20,7 @@ final class PostedEvents {
     self.ingest = ingest
   }
 
-  /// Gives them to the pipeline, and answers when the log has them.
+  /// Passes the events to the pipeline, and answers when the log has them.
   func take() {
     guard reply.isAwaited else { return }
     if ingest.pipeline.isReading { return ingest.pipeline.waitForTurn { self.take() } }
@@ -59,7 +59,7 @@ final class PostedEvents {
     if let queued { pay(queued) } else { tracker.whenRead = pay }
   }
 
-  /// The request brings nothing that can be read.
+  /// Answers a request of which nothing can be read.
   private func rejectAll(_ tracker: RequestTracker, _ message: Int, _ reject: EventReject, event: Int?) {
     tracker.note(reject, event: event, of: message)
     tracker.endMessage(message, queued: 0, rejected: 1)
@@ -67,7 +67,7 @@ final class PostedEvents {
     ingest.counters.rejected(reject, RejectedEvent(message: message, event: event), at: .systemNow())
   }
 
-  /// A log that does not answer is no reason for the device to wait for ever.
+  /// A log that does not answer must not keep the device waiting for ever.
   private func answerInTime(_ tracker: RequestTracker) {
     let eventLoop = reply.channel.eventLoop
     let bound = NIOLoopBound((posted: self, tracker: tracker), eventLoop: eventLoop)

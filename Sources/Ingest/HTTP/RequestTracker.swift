@@ -3,7 +3,7 @@ import Events
 /// One `POST /v1/events`: a tracker whose only message is the body.
 final class RequestTracker: MessageTracker {
   private var rejected: [JSONValue] = []
-  /// Rejected events that are not in the list.
+  /// The number of rejected events that are not in the list.
   private var rejectedMore = 0
   private var forbidden = 0
   private var answer: ((RequestTracker) -> Void)?
@@ -25,7 +25,7 @@ final class RequestTracker: MessageTracker {
     ])
   }
 
-  /// Called when the body, too long to be read at once, has been read; with the events that waited for the log.
+  /// Called with the number of events that waited for the log when a body that is too long for one turn has been read.
   var whenRead: ((Int) -> Void)?
 
   override func messageRead(queued: Int) {
@@ -43,7 +43,7 @@ final class RequestTracker: MessageTracker {
   /// Whether the answer is still to come.
   var isWaiting: Bool { answer != nil }
 
-  /// What the log says from now on interests nobody.
+  /// From now on the log's answer is ignored.
   /// - Returns: False if the answer has been given.
   func giveUp() -> Bool {
     defer { answer = nil }
@@ -52,7 +52,7 @@ final class RequestTracker: MessageTracker {
 
   var isEveryEventRejected: Bool { totals.rejected > 0 && totals.appended + totals.duplicates == 0 }
 
-  /// Whether the device sent nothing but what it may not.
+  /// Whether the device sent only events that it may not send.
   var isEveryEventForbidden: Bool { isEveryEventRejected && forbidden == totals.rejected }
 
   /// `{"appended":…,"duplicates":…,"rejected":[…],"offsets":{…}}`; with `rejected_more` where the list does not hold all.

@@ -2,9 +2,9 @@ import Events
 import Serving
 import Synchronization
 
-/// The meters of the devices that have told who they are. Without tokens there are none: only this machine connects then.
+/// The meters of identified devices. Without tokens there are none: only this machine connects then.
 final class DeviceLimits: Sendable {
-  /// Meters kept at most. Those of devices that have left and owe no waiting go first.
+  /// The most meters held. Meters of devices that have left and need not wait are removed first.
   private static let metersMax = 100_000
 
   private struct Entry {
@@ -19,7 +19,7 @@ final class DeviceLimits: Sendable {
 
   /// - Parameters:
   ///   - connectionsMax: WebSockets of one device.
-  ///   - eventsPerSecondMax: Of a device whose token does not say another; nil for as many as it can.
+  ///   - eventsPerSecondMax: The rate of a device whose token states none; nil for no bound.
   init(connectionsMax: Int, eventsPerSecondMax: Int?) {
     self.connectionsMax = connectionsMax
     self.eventsPerSecondMax = eventsPerSecondMax
@@ -47,7 +47,7 @@ final class DeviceLimits: Sendable {
   private func entry(of caller: Caller, now: UInt64, _ entries: inout [UTF8Text: Entry]) -> Entry {
     let rate = caller.eventsPerSecondMax ?? eventsPerSecondMax
     if let known = entries[caller.subject] {
-      // A new token may say another rate.
+      // A new token may state another rate.
       guard known.meter.eventsPerSecondMax != rate else { return known }
       let renewed = Entry(meter: DeviceMeter(subject: caller.subject, eventsPerSecondMax: rate), connections: known.connections)
       entries[caller.subject] = renewed

@@ -1,7 +1,7 @@
 import Events
 import Synchronization
 
-/// How fast one device sends, over all of its connections and requests: events beyond its rate are taken, and paid for by waiting.
+/// The rate of one device, over all of its connections and requests: events beyond the rate are taken, and paid for by waiting.
 final class DeviceMeter: Sendable {
   /// A device that was silent may send a second's events at once.
   private static let burst: UInt64 = 1_000_000_000
@@ -9,7 +9,7 @@ final class DeviceMeter: Sendable {
   let subject: UTF8Text
   /// 1...1,000,000,000
   let eventsPerSecondMax: Int?
-  /// When all that was taken has been paid for; nanoseconds of a clock that only rises.
+  /// The time when all taken events are paid for; nanoseconds of a clock that only rises.
   private let paidAt = Atomic<UInt64>(0)
 
   init(subject: UTF8Text, eventsPerSecondMax: Int?) {

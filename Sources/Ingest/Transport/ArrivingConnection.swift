@@ -8,8 +8,8 @@ import Serving
   import Sockets
   import WebSocket
 
-  /// A connection of which it is not known yet what it wants. Its bytes are looked at and left in the socket, until it becomes a stream here or is
-  /// handed over to the HTTP server, which answers whatever a stream is not opened for.
+  /// A connection whose kind is not known yet. Its bytes are examined and left in the socket, until it becomes a stream
+  /// here or is handed over to the HTTP server, which answers all other requests.
   final class ArrivingConnection: SocketHandler, DrainableConnection {
     private let socket: StreamSocket
     private let place: ConnectionPlace
@@ -24,13 +24,13 @@ import Serving
       self.loop = loop
     }
 
-    /// Takes a connection that was accepted. A peer that has asked for nothing within the time for a head is cut off.
+    /// Takes an accepted connection. A peer that has asked for nothing within the time for a head is cut off.
     static func begin(_ socket: StreamSocket, _ place: ConnectionPlace, on loop: ReactorLoop) {
       let connection = ArrivingConnection(socket, place, loop)
       let bound = LoopBound(connection, loop.reactor), reactor = loop.reactor
       guard place.attach(close: { reactor.execute { bound.value.close() } }) else { return connection.close() }
       do throws(SocketError) {
-        // By edges: what is looked at stays readable.
+        // Edge-triggered: examined bytes stay readable.
         let key = try loop.reactor.add(socket.descriptor, connection, [.read, .onArrival])
         connection.key = key
         loop.reactor.setTimer(key, after: loop.ingest.configuration.serving.requestTimeout)
@@ -58,7 +58,7 @@ import Serving
       case .head(let head, let byteCount):
         guard place.shortage == nil, let (agreement, response) = answer(to: head) else { return handOver() }
         guard place.busy() else { return close() }
-        // They are there: they have just been looked at.
+        // They are there: they have just been examined.
         guard
           socket.read(into: UnsafeMutableRawBufferPointer(rebasing: loop.incoming[..<byteCount])) == .bytes(byteCount)
         else { return close() }

@@ -4,11 +4,11 @@ import NIOCore
   import Sockets
 #endif
 
-/// The one thread that a group of connections and what they share live on: an event loop of NIO's, or a reactor of our own.
+/// The one thread of a group of connections and their shared state: an event loop of NIO's, or a reactor of our own.
 protocol ConnectionLoop: AnyObject, Sendable {
   /// Whether the caller is on it.
   var isCurrent: Bool { get }
-  /// Runs `work` on it; given from there, once all that is ready now has been read.
+  /// Runs `work` on it; work given on the thread itself runs once all that is ready now has been read.
   func execute(_ work: @escaping @Sendable () -> Void)
 }
 
@@ -25,9 +25,9 @@ final class EventLoopThread: ConnectionLoop {
   extension Reactor: ConnectionLoop {}
 #endif
 
-/// Something that belongs to a loop, on its way through other threads.
+/// A value that belongs to a loop, on its way through other threads.
 struct LoopBound<Value>: @unchecked Sendable {
-  // Invariant of the unchecked conformance: the value is touched on the loop alone, which `value` checks.
+  // Invariant of the unchecked conformance: the value is used on the loop alone, which `value` checks.
   private let bound: Value
   private let loop: any ConnectionLoop
 

@@ -46,13 +46,13 @@ final class NIOTransport: ChannelDuplexHandler, SessionTransport {
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    // Nothing more comes: only of a connection that closes in order something is left to be said.
+    // Nothing more comes: only a connection that closes in order still has something to send.
     if case .inputClosed? = event as? ChannelEvent, !session.isFinishing, !session.isClosing { context.close(promise: nil) }
     context.fireUserInboundEventTriggered(event)
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    // The connection broke: nothing can be said any more, and what was read goes on to the log.
+    // The connection broke: nothing can be sent any more, and the received messages go on to the log.
     context.close(promise: nil)
   }
 
@@ -90,7 +90,7 @@ final class NIOTransport: ChannelDuplexHandler, SessionTransport {
 
   func sessionChanged() {
     guard let context else { return }
-    // What the channel has no room for stays with the session, which bounds it.
+    // Bytes that the channel has no room for stay with the session, which bounds them.
     while !session.isClosing, session.outgoing.readableBytes > 0, context.channel.isWritable {
       context.writeAndFlush(wrapOutboundOut(session.takeOutgoing()), promise: nil)
     }
@@ -111,8 +111,8 @@ final class NIOTransport: ChannelDuplexHandler, SessionTransport {
     }
   }
 
-  /// Sends what is left, the close frame last, then the end of our side. The connection itself is closed when the peer has closed its side:
-  /// to close with bytes unread would send a reset, which can overtake the close frame.
+  /// Sends the remaining bytes, the close frame last, then ends our side. The connection itself is closed when the peer
+  /// has closed its side: closing with bytes unread would send a reset, which can overtake the close frame.
   private func close(_ context: ChannelHandlerContext) {
     guard !isEnding else { return }
     isEnding = true

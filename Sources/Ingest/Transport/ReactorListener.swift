@@ -6,7 +6,7 @@
   final class ReactorListener: SocketHandler {
     /// Connections accepted before the reactor looks at others' sockets.
     private static let acceptsPerTurn = 64
-    /// How long to wait when, say, descriptors have run out.
+    /// The pause when, say, descriptors have run out.
     private static let failedPause = Duration.milliseconds(100)
 
     private let socket: ListeningSocket
@@ -15,7 +15,7 @@
     private let take: (StreamSocket) -> Void
     private var key: SocketKey?
 
-    /// - Parameter take: Given each connection; it is now its own to close.
+    /// - Parameter take: Gets each connection, and has to close it.
     init(_ socket: ListeningSocket, _ reactor: Reactor, logger: Logger, take: @escaping (StreamSocket) -> Void) {
       self.socket = socket
       self.reactor = reactor

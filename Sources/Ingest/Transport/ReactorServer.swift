@@ -6,20 +6,19 @@
   import Sockets
   import Synchronization
 
-  /// The listener and the reactors that carry the streams it accepts, in turn.
+  /// The listener and the reactors that carry its streams, in turn.
   final class ReactorServer: Sendable {
     private let reactors: [Reactor]
     private let loops: [LoopBound<ReactorLoop>]
     private let listener: LoopBound<ReactorListener>
-    /// Listened on.
     let address: SocketAddress
 
     /// Accepts connections.
     /// - Parameters:
-    ///   - makeLoop: What the connections of one loop share.
+    ///   - makeLoop: Makes the state that the connections of one loop share.
     ///   - connections: Have a place for each.
     ///   - handOver: Takes those that ask for no stream.
-    /// - Throws: `IOError` when the address is not to be had, else `SocketError`.
+    /// - Throws: `IOError` when the address is not available, else `SocketError`.
     init(
       _ configuration: IngestConfiguration, logger: Logger, makeLoop: (any ConnectionLoop) -> IngestLoop,
       connections: ConnectionTable,
@@ -76,23 +75,23 @@
       if let failure { throw failure }
     }
 
-    /// Ends the streams whose tokens are good no longer.
+    /// Ends the streams whose tokens are no longer valid.
     func accessChanged() {
       for (reactor, loop) in zip(reactors, loops) { reactor.execute { loop.value.ingest.accessChanged() } }
     }
 
-    /// Ends those connections that processes of this machine have open once what they sent is answered for.
+    /// Ends the open connections of processes of this machine once their messages are answered for.
     func renewLocal() {
       for (reactor, loop) in zip(reactors, loops) { reactor.execute { loop.value.ingest.renewLocal() } }
     }
 
-    /// Accepts no more, and ends each connection once what it sent is answered for.
+    /// Accepts no more, and ends each connection once its messages are answered for.
     func drain() {
       reactors[0].execute { [listener] in listener.value.close() }
       for (reactor, loop) in zip(reactors, loops) { reactor.execute { loop.value.ingest.drain() } }
     }
 
-    /// Cuts what connections are left, and ends the threads.
+    /// Cuts the remaining connections, and ends the threads.
     func stop() async {
       for reactor in reactors { await reactor.stop() }
     }

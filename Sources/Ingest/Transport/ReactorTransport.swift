@@ -10,7 +10,7 @@
     private let key: SocketKey
     private let loop: ReactorLoop
     private let place: ConnectionPlace
-    /// What the socket had no room for. While there is any, what follows stays with the session, which bounds it.
+    /// The bytes that the socket had no room for. While there are any, further bytes stay with the session, which bounds them.
     private var unsent = ByteBuffer()
     private var watched: Readiness = .read
     private var isCloseTimed = false
@@ -25,10 +25,10 @@
       self.loop = loop
     }
 
-    /// Takes the socket over from the handler before, and answers the handshake.
+    /// Takes the socket over from the previous handler, and answers the handshake.
     func begin(with response: [UInt8]) {
       loop.reactor.replaceHandler(key, self)
-      // From edges to levels: what came behind the handshake is reported.
+      // From edges to levels: bytes after the handshake are reported.
       guard watch(.read) else { return }
       loop.reactor.setTimer(key, after: session.heartbeat)
       response.withUnsafeBytes { send($0) }
@@ -48,7 +48,7 @@
       } else if readiness.contains(.broken) {
         return close()
       } else if readiness.contains(.read) {
-        // Only now: most pauses are over before anything comes.
+        // Only now: most pauses are over before any byte comes.
         guard watch(watched.subtracting(.read)) else { return }
       }
       sessionChanged()
@@ -59,7 +59,7 @@
       switch socket.read(into: UnsafeMutableRawBufferPointer(rebasing: loop.incoming[..<room])) {
       case .bytes(let count): session.receive(UnsafeRawBufferPointer(rebasing: loop.incoming[..<count]))
       case .wouldBlock: break
-      // The connection ended or broke: nothing can be said any more, and what was read goes on to the log.
+      // The connection ended or broke: nothing can be sent any more, and the received messages go on to the log.
       case .ended, .failed: close()
       }
     }
@@ -69,7 +69,7 @@
     func sessionChanged() {
       guard !isClosed else { return }
       while unsent.readableBytes == 0, session.outgoing.readableBytes > 0 { session.sendOutgoing { send($0) } }
-      // Its number may be another connection's by now.
+      // Its number may belong to another connection by now.
       guard !isClosed else { return }
       if session.isClosing { endOutput() }
       guard !isClosed, !watched.contains(.read), session.receivableBytesMax > 0 else { return }
@@ -115,8 +115,8 @@
 
     // MARK: ending
 
-    /// Ends our side once all is sent, the close frame last. The connection itself is closed when the peer has closed its side: to close with
-    /// bytes unread would send a reset, which can overtake the close frame.
+    /// Ends our side once all is sent, the close frame last. The connection itself is closed when the peer has closed
+    /// its side: closing with bytes unread would send a reset, which can overtake the close frame.
     private func endOutput() {
       guard !isOutputEnded else { return }
       if !isCloseTimed {
@@ -147,7 +147,7 @@
       place.leave()
     }
 
-    /// - Returns: False if the socket could not be watched, and was closed for it.
+    /// - Returns: False if the socket could not be watched, and was therefore closed.
     @discardableResult
     private func watch(_ wanted: Readiness) -> Bool {
       do throws(SocketError) {

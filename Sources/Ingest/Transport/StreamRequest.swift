@@ -1,15 +1,16 @@
 import NIOHTTP1
 import WebSocket
 
-/// The head of `GET /v1/stream`, told from any other bytes a connection may begin with.
+/// The head of `GET /v1/stream`, recognised among any bytes that a connection may begin with.
 ///
-/// Takes only what is plain: whatever is unusual, or wrong, is left to the HTTP server, which knows all of HTTP and has an answer for it.
+/// It accepts only plain heads: unusual or faulty ones are left to the HTTP server, which knows all of HTTP and has an answer for
+/// them.
 enum StreamRequest {
   /// A longer head is left to the HTTP server.
   static let headBytesMax = 16 * 1024
 
   enum Reading {
-    /// So far it could be.
+    /// It may become a stream's head.
     case incomplete
     case other
     case head(HTTPRequestHead, byteCount: Int)
@@ -42,7 +43,7 @@ enum StreamRequest {
     return bytes.count < headBytesMax ? .incomplete : .other
   }
 
-  /// Of `GET target HTTP/1.1`, the target within `/v1/stream` and what may follow a path.
+  /// The target of `GET target HTTP/1.1`: `/v1/stream` and the text that may follow a path.
   private static func requestTarget(_ line: UnsafeRawBufferPointer) -> String? {
     guard line.count >= start.count + version.count, line.suffix(version.count).elementsEqual(version) else { return nil }
     let target = line[4..<line.count - version.count]

@@ -36,7 +36,6 @@ struct LogFolder: Sendable {
     }
   }
 
-  /// The partitions that have a folder.
   func made() throws(LogError) -> Set<PartitionID> {
     do throws(IOFailure) {
       let names = try fileSystem.list(paths.root)

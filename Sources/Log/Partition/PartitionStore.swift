@@ -12,14 +12,14 @@ package protocol PartitionStore: AnyObject {
 
   // MARK: appending
 
-  /// Why there is no room for so many bytes; nil where there is, or where `append` will tell.
-  /// - Parameter isFresh: Whether to look in any case: the caller waits for room.
+  /// The reason why there is no room for so many bytes; nil where there is room, or where only `append` can find out.
+  /// - Parameter isFresh: Whether to look anew in any case, since the caller waits for room.
   func shortage(of bytes: Int, isFresh: Bool) -> String?
 
   /// Whether `roll` is to come before a batch of so many bytes, once a group of `groupBytes` is appended.
   func isRollDue(before bytes: Int, behind groupBytes: Int) -> Bool
 
-  /// Puts a group of batches behind the last: at once or, after a failure, by all that is seen later, not at all.
+  /// Appends a group of batches. After a failure, none of them is ever seen.
   func append(_ group: [ColumnBatch]) throws(StoreFailure)
 
   /// Makes durable all that was appended.
@@ -37,38 +37,38 @@ package protocol PartitionStore: AnyObject {
 
   // MARK: opening and closing
 
-  /// Keeps in mind that the partition is there.
+  /// Notes that the partition exists.
   func noteOpened() throws(LogError)
 
   /// A difference between the stored files and this store's own writes, after which new batches would not be found again; nil
   /// where there is none.
   func problem() -> LogError?
 
-  /// Keeps in mind how far it reaches. Everything was synced before, and nothing follows.
+  /// Notes the partition's end. Everything was synced before, and no call follows.
   func close() throws(LogError)
 
   // MARK: snapshots and retention
 
-  /// Keeps the state of all senders as of the end, so that opening need not read what lies before. Everything was published
-  /// before.
+  /// Stores the state of all producers as of the end, so that opening need not read earlier batches. Everything was
+  /// published before.
   func roll(_ producers: ProducerState, lastAppendTime: Timestamp) throws(StoreFailure)
 
   /// Whether a roll is due so that the oldest event since the last one can be removed by its age.
   func isBegun(before time: Timestamp) -> Bool
 
-  /// Sees to it that the state of senders is kept whole: once events are removed, nothing else knows who had sent what.
-  /// - Returns: False where only a roll can.
+  /// Stores the state of all producers again where needed: once events are removed, no other record of their producers is left.
+  /// - Returns: False where only a roll can do that.
   func renewSnapshot(_ producers: ProducerState, lastAppendTime: Timestamp) throws(LogError) -> Bool
 
   /// Whether `removeSurplus` would remove anything.
   func hasSurplus(_ rule: RetentionRule) throws(LogError) -> Bool
 
   /// Removes whole pieces from the front while the rule takes them, never the one that is appended to.
-  /// - Returns: How many.
+  /// - Returns: The number of removed pieces.
   func removeSurplus(_ rule: RetentionRule) throws(LogError) -> Int
 }
 
-/// Reads what a store keeps of a partition; any thread. How far readers may see is the caller's to say.
+/// Reads a partition's stored batches, on any thread. The caller decides how far readers may see.
 package protocol PartitionReader: AnyObject, Sendable {
   /// The first offset kept; at most the end.
   var startOffset: Offset { get }
@@ -78,9 +78,9 @@ package protocol PartitionReader: AnyObject, Sendable {
   /// Whole batches from the one that holds `start` on, in order and without a gap, one at least, and as many as fit into
   /// `bytesMax`; none from `end` on.
   /// - Parameters:
-  ///   - start: Kept when last looked at, and below `end`.
-  ///   - end: A batch ends there.
-  /// - Throws: `.corrupt` for anything that does not check: all of it was published.
+  ///   - start: An offset that was still stored when the caller last looked, and below `end`.
+  ///   - end: The end of a batch.
+  /// - Throws: `.corrupt` for any damage: all of it was published.
   nonisolated(nonsending) func read(from start: Offset, below end: Offset, bytesMax: Int) async throws(LogError) -> [ColumnBatch]
 
   /// As `EventLog.firstOffset`.
@@ -95,7 +95,7 @@ package enum StoreFailure: Error {
   case fatal(LogError)
 }
 
-/// A partition's store, opened, and what it says of what it holds.
+/// A partition's opened store, and its own account of the content.
 package struct OpenedStore {
   package var store: any PartitionStore
   /// The offset after the last batch.

@@ -11,7 +11,6 @@ public protocol PartitionedLog: EventLog, LogAdministration {
 /// The partitions of a log, and what their writers share. A damaged one does not keep the others from opening: it answers with
 /// its error, and `status` lists it.
 public struct LogPartitions: Sendable {
-  /// The objects that a log's partitions share.
   package struct Shared: Sendable {
     let configuration: LogConfiguration
     let clock: LogClock
@@ -69,7 +68,6 @@ public struct LogPartitions: Sendable {
   }
 
   var count: Int { all.count }
-  /// The partitions that have opened.
   var open: [OpenPartition] { all.compactMap { if case .success(let open) = $0 { open } else { nil } } }
 
   func partition(_ partition: PartitionID) throws(LogError) -> OpenPartition {

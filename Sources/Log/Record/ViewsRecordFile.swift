@@ -16,7 +16,7 @@ public actor ViewsRecordFile: ViewsRecord {
   private let logger: Logger
   /// Nil while there is no entry.
   private var file: (any File)?
-  private var places: [Int]
+  private var positions: [Int]
   private var end: Int
   private var failure: LogError?
   private var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
@@ -46,13 +46,13 @@ public actor ViewsRecordFile: ViewsRecord {
     self.logger = logger
     executor = WriterExecutor(scheduler.makeQueue(label: "penstock.views"))
     guard let file = try ViewsRecordFile.open(path, .readWrite, fileSystem) else {
-      (places, end) = ([], 0)
+      (positions, end) = ([], 0)
       return
     }
     let scan = try ViewsRecordScan(file, path: path)
     if scan.tornBytes > 0 {
       logger.warning(
-        "\(path): \(scan.tornBytes) bytes behind entry \(scan.places.count) are of a change that was not finished; they are cut off"
+        "\(path): \(scan.tornBytes) bytes behind entry \(scan.positions.count) are of a change that was not finished; they are cut off"
       )
       try placing(nil) { () throws(IOFailure) in
         try file.truncate(to: scan.end)
@@ -62,13 +62,13 @@ public actor ViewsRecordFile: ViewsRecord {
     // The last entry may be in the kernel's cache only, even counted as clean by a sync that failed before: it is written once
     // more, and synced, before it is shown. The entries before it were synced, else it would not have been begun.
     try placing(nil) { () throws(IOFailure) in
-      let last = scan.places.count > 1 ? scan.places[scan.places.count - 1] : 0
+      let last = scan.positions.count > 1 ? scan.positions[scan.positions.count - 1] : 0
       try file.writeAll(try file.readFull(scan.end - last, at: last), at: last)
       try file.syncData()
       try fileSystem.syncDirectory(root)
     }
     self.file = scan.end > 0 ? file : nil
-    (places, end) = (scan.places, scan.end)
+    (positions, end) = (scan.positions, scan.end)
   }
 
   private static func open(
@@ -90,7 +90,7 @@ public actor ViewsRecordFile: ViewsRecord {
     let path = "\(LogPaths(root: directory + "/log").root)/\(ViewsRecordFormat.name)"
     guard let file = try open(path, .read, fileSystem) else { return nil }
     let scan = try ViewsRecordScan(file, path: path)
-    return (scan.places.count, scan.tornBytes)
+    return (scan.positions.count, scan.tornBytes)
   }
 
   /// Wakes all waiting readers. Entries can still be read.
@@ -110,21 +110,21 @@ public actor ViewsRecordFile: ViewsRecord {
   }
 
   nonisolated(nonsending) public func waitForEntry(past count: Int) async throws(LogError) {
-    while !Task.isCancelled, await count >= places.count {
+    while !Task.isCancelled, await count >= positions.count {
       guard await !isClosed else { throw LogError(.unavailable, "the log is shut down") }
       await wait(past: count)
     }
   }
 
   private func read(from number: Int, bytesMax: Int) throws(LogError) -> [[UInt8]] {
-    guard (0...places.count).contains(number) else {
-      throw LogError(.outOfRange, "the record of views has \(places.count) entries, and none of number \(number)")
+    guard (0...positions.count).contains(number) else {
+      throw LogError(.outOfRange, "the record of views has \(positions.count) entries, and none of number \(number)")
     }
     var entries: [[UInt8]] = []
     var bytes = 0
-    for index in number..<places.count {
+    for index in number..<positions.count {
       guard let entry = try entry(index) else {
-        throw LogError(.corrupt, place: filePlace(position: places[index]), "\(path): an entry is damaged")
+        throw LogError(.corrupt, place: filePlace(position: positions[index]), "\(path): an entry is damaged")
       }
       bytes += entry.count
       if !entries.isEmpty, bytes > bytesMax { break }
@@ -136,9 +136,9 @@ public actor ViewsRecordFile: ViewsRecord {
   /// The entry's payload; nil when the bytes differ from those written.
   private func entry(_ number: Int) throws(LogError) -> [UInt8]? {
     guard let file else { return nil }
-    let place = places[number]
-    let length = (number + 1 < places.count ? places[number + 1] : end) - place
-    let bytes = try placing(nil) { () throws(IOFailure) in try file.readFull(length, at: place) }
+    let position = positions[number]
+    let length = (number + 1 < positions.count ? positions[number + 1] : end) - position
+    let bytes = try placing(nil) { () throws(IOFailure) in try file.readFull(length, at: position) }
     guard let header = ViewsRecordFormat.entryHeader(bytes[...].prefix(ViewsRecordFormat.entryHeaderBytes)),
       header.number == Int64(number), ViewsRecordFormat.length(of: header.payloadBytes) == bytes.count
     else { return nil }
@@ -148,8 +148,8 @@ public actor ViewsRecordFile: ViewsRecord {
 
   private func write(_ entry: [UInt8], as number: Int) throws(LogError) -> Bool {
     if let failure { throw failure }
-    guard number == places.count else {
-      guard places.indices.contains(number) else { return false }
+    guard number == positions.count else {
+      guard positions.indices.contains(number) else { return false }
       return try self.entry(number) == entry
     }
     var bytes = ViewsRecordFormat.encode(entry, number: number)
@@ -164,7 +164,7 @@ public actor ViewsRecordFile: ViewsRecord {
     } catch {
       throw told(error)
     }
-    places.append(end + bytes.count - ViewsRecordFormat.length(of: entry.count))
+    positions.append(end + bytes.count - ViewsRecordFormat.length(of: entry.count))
     end += bytes.count
     wakeAll()
     return true
@@ -229,7 +229,7 @@ public actor ViewsRecordFile: ViewsRecord {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         // A change before the wait began woke nobody.
-        guard count >= places.count, !isClosed, !Task.isCancelled else { return continuation.resume() }
+        guard count >= positions.count, !isClosed, !Task.isCancelled else { return continuation.resume() }
         waiters[id] = continuation
       }
     } onCancel: {

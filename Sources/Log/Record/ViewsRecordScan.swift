@@ -59,7 +59,7 @@ enum ViewsRecordFormat {
 /// The content of a record's file: where its entries lie, and where they end.
 struct ViewsRecordScan {
   /// The position of each entry, in the order of their numbers.
-  private(set) var places: [Int] = []
+  private(set) var positions: [Int] = []
   /// The end of the last whole entry; 0 where not even the file's header is whole.
   private(set) var end = 0
   let size: Int
@@ -76,8 +76,8 @@ struct ViewsRecordScan {
     let bytes = try placing(nil) { () throws(IOFailure) in try file.readFull(size, at: 0) }
     guard try ViewsRecordScan.hasHeader(bytes, path) else { return }
     end = ViewsRecordFormat.headerBytes
-    while let length = ViewsRecordScan.entry(bytes, at: end, number: Int64(places.count)) {
-      places.append(end)
+    while let length = ViewsRecordScan.entry(bytes, at: end, number: Int64(positions.count)) {
+      positions.append(end)
       end += length
     }
     // Entries are synced one by one, so a whole entry after the damage proves that the damaged bytes were durable.

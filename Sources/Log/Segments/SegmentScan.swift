@@ -7,7 +7,6 @@ enum SegmentScan {
     var segment: Offset
     /// The end of the last whole batch.
     var position: Int
-    /// The offset after it.
     var offset: Offset
     /// The damage; nil if the scan reached the limit.
     var damage: BatchError?

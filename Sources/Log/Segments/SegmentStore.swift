@@ -7,12 +7,10 @@ import Producers
 /// Holds at every step: the active segment's last accepted batch ends at `position`, its last published one there or before;
 /// `high-watermark` never says more than was synced.
 final class SegmentStore: PartitionStore {
-  /// The parts that all stores of one log share.
   struct Shared: Sendable {
     let configuration: LogConfiguration
     let metrics: LogMetrics
     let disk: DiskReserve
-    /// The log's `meta`.
     let metaFile: any File
   }
 

@@ -1,5 +1,5 @@
-/// A JSON text as a service sent it: members keep their order, numbers their spelling, so that what a command prints is what was
-/// answered.
+/// A JSON text as a service sent it: members keep their order, numbers their spelling, so that a command prints exactly
+/// the answer.
 indirect enum RawJSON: Hashable, Sendable {
   case null
   case bool(Bool)
@@ -14,7 +14,7 @@ indirect enum RawJSON: Hashable, Sendable {
     var value: RawJSON
   }
 
-  /// The first member of that name, of an object; nil where there is none.
+  /// The first member with that name; nil where there is none, or this is no object.
   subscript(_ name: String) -> RawJSON? {
     guard case .object(let members) = self else { return nil }
     return members.first { $0.name == name }?.value
@@ -32,7 +32,7 @@ indirect enum RawJSON: Hashable, Sendable {
 
   var isNull: Bool { self == .null }
 
-  /// What a table's or a CSV's cell shows: strings without quotes, null as nothing, the rest as JSON.
+  /// The text for a table's or a CSV's cell: strings without quotes, null as nothing, the rest as JSON.
   var cell: String {
     switch self {
     case .null: ""
@@ -41,7 +41,6 @@ indirect enum RawJSON: Hashable, Sendable {
     }
   }
 
-  /// Compact JSON.
   var text: String {
     var out = ""
     write(to: &out)
@@ -94,7 +93,6 @@ func writeJSONString(_ text: String, to out: inout String) {
 }
 
 struct RawJSONError: Error, Hashable, CustomStringConvertible {
-  /// Byte in the text.
   var position: Int
   var detail: String
   var description: String { "not JSON: \(detail) at byte \(position)" }
@@ -103,7 +101,7 @@ struct RawJSONError: Error, Hashable, CustomStringConvertible {
 extension RawJSON {
   static let depthMax = 128
 
-  /// - Throws: `RawJSONError` with the place, also where arrays and objects nest deeper than `depthMax`.
+  /// - Throws: `RawJSONError` with the position, also where arrays and objects nest deeper than `depthMax`.
   init(parsing bytes: some Collection<UInt8>) throws(RawJSONError) {
     var reader = RawJSONReader(bytes: Array(bytes))
     self = try reader.document()

@@ -13,7 +13,7 @@ struct SettingList {
 
   /// - Parameters:
   ///   - path: Where the value goes; what stands there in `Settings()` is the default.
-  ///   - setting: What the key takes, the default among it.
+  ///   - setting: The key's name and the values it takes; the default is one of them.
   mutating func bind<Value>(_ path: any WritableKeyPath<Settings, Value> & Sendable, _ setting: Setting<Value>) {
     bind(setting, default: defaults[keyPath: path]) { $0[keyPath: path] = $1 }
   }
@@ -28,7 +28,7 @@ struct SettingList {
       })
   }
 
-  /// What every service that accepts connections can be told of them: the same keys in each service's section.
+  /// The keys that every service with connections has in its section.
   mutating func bindServing(_ section: String, _ path: any WritableKeyPath<Settings, ServingLimits> & Sendable) {
     func bind<Value>(_ limit: any WritableKeyPath<ServingLimits, Value> & Sendable, _ setting: Setting<Value>) {
       self.bind(setting, default: defaults[keyPath: path][keyPath: limit]) { $0[keyPath: path][keyPath: limit] = $1 }
@@ -66,10 +66,10 @@ struct SettingList {
 }
 
 extension Setting where Value == [String] {
-  /// A list in the file, or texts set off by commas; `[]`, the default, is none.
+  /// A list in the file, or texts separated by commas; `[]`, the default, is empty.
   /// - Parameters:
-  ///   - elements: What each is, for messages.
-  ///   - isValid: Whether a text is one.
+  ///   - elements: The kind of the elements, for messages.
+  ///   - isValid: Whether a text is such an element.
   static func list(
     _ name: String, of elements: String, help: String, isValid: @escaping @Sendable (String) -> Bool
   ) -> Self {

@@ -16,7 +16,7 @@ struct LogEngine: Sendable {
   /// - Parameters:
   ///   - settings: Where it lies, and how it is kept.
   ///   - ingestLoops: Each may have `IngestService.pendingBytesPerLoopMax` under way to one partition.
-  ///   - logger: The log's.
+  ///   - logger: The log's logger.
   static func open(_ settings: Settings, ingestLoops: Int, logger: Logger) async throws -> LogEngine {
     let log = try await SegmentedLog.open(LogConfiguration(settings, ingestLoops: ingestLoops), logger: logger)
     do {

@@ -4,7 +4,6 @@ import NIOPosix
 import PenstockClient
 import Synchronization
 
-/// The request of one `penstock send`.
 struct SendRequest: Sendable, Hashable {
   /// A path, or `-` for standard input.
   var file: String

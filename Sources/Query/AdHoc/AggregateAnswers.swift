@@ -10,10 +10,9 @@ struct AggregateAnswers: Sendable {
   private static let definitionMembers = [
     "where", "key", "window", "watermark_delay", "allowed_lateness", "retention", "aggregates",
   ]
-  /// Every member there may be.
   static let members = ["name"] + definitionMembers + ["from", "to", "timeout"]
 
-  /// Nil where nobody computes them.
+  /// Nil where this service computes none.
   let store: (any AdHocStore)?
   let source: ViewSource
   let rowsMax: Int
@@ -48,12 +47,12 @@ struct AggregateAnswers: Sendable {
     return ViewAnswers.answer(result, page: Array(0..<result.rows.count), nil, format)
   }
 
-  /// The body's definition, read as a view file's: JSON is YAML.
+  /// The body's definition, read like a view file's: JSON is YAML.
   private static func definition(_ body: BodyMembers) throws(QueryFailure) -> ViewDefinition {
     let name = body["name"] == nil ? "aggregate" : try body.string("name")
     var settings = JSONObject()
     for member in definitionMembers { settings[member] = body[member] }
-    // Unlike a view, which must let go of windows some time, this reads everything before it answers: nothing needs to be late.
+    // A view must let go of windows at some time; this reads everything before it answers, so no event needs to be late.
     if body["allowed_lateness"] == nil { settings["allowed_lateness"] = .string("3650d") }
     var views = JSONObject()
     views[name] = .object(settings)
@@ -75,7 +74,7 @@ extension QueryFailure {
     case .tooLarge: self.init(422, "aggregate_too_large", error.description)
     case .log(let error): self.init(error)
     case .unavailable: self.init(503, "busy", error.description, headers: ["Retry-After": "1"])
-    // Whoever asked has left, or the service stops: nobody reads this.
+    // The caller has left, or the service stops: nobody reads this.
     case .cancelled: self.init(503, "unavailable", error.description, headers: ["Retry-After": "1"])
     }
   }

@@ -2,9 +2,9 @@ import Events
 import Serving
 import Views
 
-/// Answers what changes or compares the generations of views.
+/// Answers requests that change or compare the generations of views.
 final class AdminAnswers: Sendable {
-  /// How long a removed view can be brought back, when nothing else is said: a week.
+  /// The default time for which a removed view can be brought back: a week.
   private static let purgeAfterDefault: Int64 = 7 * 86_400_000_000_000
 
   private let admin: (any ViewAdmin)?
@@ -21,7 +21,7 @@ final class AdminAnswers: Sendable {
     return admin
   }
 
-  /// With a store's errors as what they are over HTTP.
+  /// Turns a store's errors into HTTP's.
   private func ask<R: Sendable>(
     _ body: (any ViewAdmin) async throws(ViewStoreError) -> R
   ) async throws(QueryFailure) -> R {

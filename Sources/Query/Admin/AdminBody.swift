@@ -2,7 +2,7 @@ import Events
 import Serving
 import Views
 
-/// A request's JSON body: each member known, each of the kind it must be.
+/// A request's JSON body: each member is known and of the right kind.
 struct AdminBody {
   static let bytesMax = 64 << 10
 
@@ -27,7 +27,7 @@ struct AdminBody {
     self.members = members
   }
 
-  /// Nil where the member is null or not there.
+  /// Nil where the member is null or missing.
   subscript(_ name: String) -> JSONValue? {
     guard let value = members[name], value != .null else { return nil }
     return value
@@ -55,7 +55,7 @@ struct AdminBody {
     do throws(QuantityError) { return try DurationText.parse(text) } catch { throw .parameter(name, error.description) }
   }
 
-  /// How long something may take: at most ten minutes.
+  /// A time limit, at most ten minutes.
   func timeout(default fallback: Duration) throws(QueryFailure) -> Duration {
     guard let timeout = try duration("timeout") else { return fallback }
     guard timeout <= 600_000_000_000 else { throw .parameter("timeout", "it is at most 10m") }

@@ -3,7 +3,6 @@ import Expressions
 import Serving
 import Views
 
-/// How two generations' differences are written.
 struct DiffText {
   private let view: String
   private let generations: (first: Int, second: Int)
@@ -45,8 +44,8 @@ struct DiffText {
     return .object(members)
   }
 
-  /// - Parameter isNested: Whether each generation's aggregates are one value; else each aggregate is there twice: as the first generation
-  ///   has it, and as the second.
+  /// - Parameter isNested: Whether each generation's aggregates are one value; else each aggregate is there twice: as the first
+  ///   generation has it, and as the second.
   private func names(isNested: Bool) -> [String] {
     ["change", "window_start", "window_end"] + differences.keys.map(\.name)
       + (isNested ? ["from", "to"] : differences.columns.flatMap { ["\($0.name)_from", "\($0.name)_to"] })

@@ -3,7 +3,7 @@ import Expressions
 import Views
 
 extension GenerationStatus {
-  /// One element of `GET …/generations` and `…/replays`: a replay is known by its generation's number.
+  /// One element of `GET …/generations` and `…/replays`: a replay's id is its generation's number.
   var json: JSONValue {
     var members = JSONObject()
     members["id"] = .string(String(generation))
@@ -87,7 +87,6 @@ extension VerifyReport.Difference {
 }
 
 extension ResultValue {
-  /// The JSON form as a value.
   var jsonValue: JSONValue {
     switch self {
     case .null: .null

@@ -3,7 +3,7 @@ import Serving
 
 /// Answers `GET /` and `GET /console/{file}`: the console, whole within the executable.
 enum ConsoleAnswers {
-  /// Nothing but what this service itself gives is loaded, and no page may frame this one.
+  /// The page loads only files of this service, and no page may frame it.
   static let securityPolicy =
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -21,7 +21,7 @@ enum ConsoleAnswers {
     var answer = HTTPAnswer(isKnown ? 304 : 200, file.contentType, isKnown ? [] : isZipped ? file.gzip : file.bytes)
     answer.headers = [
       ("ETag", file.etag),
-      // The browser asks each time, and is mostly told that nothing has changed: a new executable shows at once.
+      // The browser asks each time, and mostly learns that nothing has changed: a new executable shows at once.
       ("Cache-Control", "no-cache"),
       ("Vary", "Accept-Encoding"),
       ("Content-Security-Policy", securityPolicy),

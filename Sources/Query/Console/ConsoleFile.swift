@@ -1,7 +1,7 @@
 import Events
 import Resources
 
-/// One file of the console, as it lies in the executable, with what HTTP caches need.
+/// One file of the console from the executable, with the values that HTTP caches need.
 struct ConsoleFile: Sendable {
   let contentType: String
   let bytes: [UInt8]
@@ -12,17 +12,16 @@ struct ConsoleFile: Sendable {
   private init(_ contentType: String, _ file: EmbeddedFile) {
     self.contentType = contentType
     bytes = file.bytes
-    // Without memory to compress, the file goes out as it is.
+    // If there is no memory to compress, the file is sent uncompressed.
     gzip = Gzip.compress(bytes) ?? []
     etag = "\"" + String(bytes.withUnsafeBytes { stableHash($0) }, radix: 16) + "\""
   }
 
   private static let script = "text/javascript; charset=utf-8"
 
-  /// The page, which `/` answers.
   static let index = ConsoleFile("text/html; charset=utf-8", .indexPage)
 
-  /// What the page asks for below `/console/`, by name.
+  /// The files below `/console/`, by name.
   static let parts: [String: ConsoleFile] = [
     "icon.svg": ConsoleFile("image/svg+xml", .icon),
     "console.css": ConsoleFile("text/css; charset=utf-8", .consoleStyle),

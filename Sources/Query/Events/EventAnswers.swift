@@ -3,7 +3,6 @@ import Serving
 
 /// Answers `GET /v1/events` from a log.
 struct EventAnswers: Sendable {
-  /// Bytes of one read from the log.
   private static let readBytes = 1 << 20
 
   let log: any EventLog
@@ -37,7 +36,7 @@ struct EventAnswers: Sendable {
     return answer
   }
 
-  /// - Returns: Whether something was appended before the deadline.
+  /// - Returns: Whether an event was appended before the deadline.
   private func waitForAppend(past positions: OffsetVector, until deadline: ContinuousClock.Instant) async throws(LogError) -> Bool
   {
     guard ContinuousClock.now < deadline, !Task.isCancelled else { return false }
@@ -52,7 +51,7 @@ struct EventAnswers: Sendable {
         }
       }
       group.addTask {
-        // Cancelled when an append was first.
+        // Cancelled when an append came first.
         try? await Task.sleep(until: deadline)
         return .success(false)
       }
@@ -62,12 +61,13 @@ struct EventAnswers: Sendable {
     return try result.get()
   }
 
-  /// Reads partition by partition until the page is full, enough was looked through, or all is read.
+  /// Reads partition by partition until the page is full, enough bytes were read, or all is read.
   private func fill(_ page: inout EventsPage, _ query: EventsQuery) async throws(LogError) -> EventsPlace {
     let partitions = query.source.map { [log.partition(of: $0)] } ?? (0..<log.partitionCount).map { PartitionID($0) }
     var place: EventsPlace
     if let known = query.place { place = known } else { place = try await begin(partitions, query) }
-    // A query that follows goes round, beginning with the partition after the one that filled the page before.
+    // A query that follows takes the partitions in turn, beginning with the one after the partition that filled the previous
+    // page.
     let first = query.isFollowing ? partitions.firstIndex(of: place.partition) ?? 0 : 0
     var budget = scanBytesMax
     for number in partitions.indices {
@@ -88,7 +88,6 @@ struct EventAnswers: Sendable {
     return place
   }
 
-  /// One read's worth of a partition.
   private func read(
     _ partition: PartitionID, _ next: inout Offset, _ end: Offset, _ page: inout EventsPage, _ budget: inout Int
   ) async throws(LogError) {
@@ -96,7 +95,7 @@ struct EventAnswers: Sendable {
     do throws(LogError) {
       batches = try await log.read(partition, from: next, bytesMax: min(EventAnswers.readBytes, budget))
     } catch {
-      // Retention may have taken what lay here since the cursor was given out.
+      // Retention may have deleted these events since the cursor was given out.
       guard error.code == .outOfRange else { throw error }
       let start = try await log.bounds(of: partition).startOffset
       guard start > next else { throw error }
@@ -110,12 +109,12 @@ struct EventAnswers: Sendable {
       next = min(end, page.take(batch, from: next, to: end))
       budget -= batch.encoded.count
       guard next < end, !page.isFull, budget > 0 else { return }
-      // A batch is a piece of work: others' come between.
+      // A batch is a piece of work: others' pieces run between.
       await Task.yield()
     }
   }
 
-  /// Where a first page begins, and where its pages end.
+  /// The first page's beginning, and the end of its pages.
   private func begin(_ partitions: [PartitionID], _ query: EventsQuery) async throws(LogError) -> EventsPlace {
     var place = EventsPlace(next: OffsetVector(), ends: query.isFollowing ? nil : OffsetVector(), partition: partitions[0])
     for partition in partitions {
@@ -154,10 +153,10 @@ struct EventsPage: Sendable {
   var isEmpty: Bool { count == 0 }
   var isFull: Bool { count >= limit || output.count >= bytesMax }
 
-  /// Writes the events wanted, as far as there is room.
+  /// Writes the wanted events, as far as there is room.
   /// - Parameters:
-  ///   - start: Events before it are left out, as are those from `end` on.
-  /// - Returns: The first offset not looked at.
+  ///   - start: Earlier events are left out, as are those from `end` on.
+  /// - Returns: The first offset not read.
   mutating func take(_ batch: ColumnBatch, from start: Offset, to end: Offset) -> Offset {
     let first = max(0, batch.baseOffset.distance(to: start))
     let last = min(batch.count, batch.baseOffset.distance(to: end))
@@ -173,10 +172,9 @@ struct EventsPage: Sendable {
     return batch.endOffset
   }
 
-  /// The whole answer.
   mutating func finish(cursor: String?, asOf: OffsetVector) -> [UInt8] {
     guard format.isDocument else { return output }
-    // Each event has a comma behind it.
+    // A comma follows each event.
     if count > 0 { output.removeLast() }
     output.append(contentsOf: #"],"next_cursor":"#.utf8)
     if let cursor { JSONValue.writeString(cursor, to: &output) } else { output.append(contentsOf: "null".utf8) }

@@ -1,6 +1,6 @@
 import Events
 
-/// Which of a batch's rows a query wants.
+/// Chooses the rows of a batch that a query wants.
 struct EventSelection: Sendable {
   private let source: [UInt8]?
   private let type: [UInt8]?
@@ -17,12 +17,12 @@ struct EventSelection: Sendable {
     isTimeBound = query.from != nil || query.to != nil
   }
 
-  /// Whether the header's times alone say that no row is wanted.
+  /// Whether the header's times alone show that no row is wanted.
   func skips(_ header: BatchHeader) -> Bool {
     isTimeBound && (header.lastEventTime.nanoseconds < from || to.map { header.firstEventTime.nanoseconds >= $0 } ?? false)
   }
 
-  /// - Returns: Ascending row numbers, `limit` at most.
+  /// - Returns: Ascending row numbers, at most `limit`.
   func rows(of batch: ColumnBatch, in range: Range<Int>, limit: Int) -> [Int] {
     let times = isTimeBound ? batch.times() : []
     var sources = StringMatches(of: source, in: batch)

@@ -1,7 +1,6 @@
 import Events
 import Views
 
-/// What `GET /v1/events` asks for.
 struct EventsQuery: Sendable {
   static let parameterNames = ["source", "type", "from", "to", "limit", "cursor", "follow", "timeout", "format"]
   static let limitDefault = 100
@@ -12,14 +11,14 @@ struct EventsQuery: Sendable {
   var type: String?
   /// Nanoseconds of event time; inclusive.
   var from: Int64?
-  /// Instead of a time: where each partition begins. Those not named have nothing before the end that the log has now.
+  /// The first offset of each partition, instead of a time. Partitions that are not named begin at the log's present end.
   var fromOffsets: OffsetVector?
   /// Exclusive.
   var to: Int64?
   var limit: Int
-  /// There is always a next page: what comes later.
+  /// There is always a next page, with later events.
   var isFollowing: Bool
-  /// How long to wait for the first event; only of queries that follow.
+  /// How long to wait for the first event; only for queries that follow.
   var timeout: Duration
   var place: EventsPlace?
 
@@ -42,7 +41,7 @@ struct EventsQuery: Sendable {
     }
   }
 
-  /// Tells queries apart whose pages do not go together.
+  /// Differs for queries whose pages do not belong together.
   var fingerprint: String {
     func part(_ text: String?) -> String { text.map { "\($0.utf8.count):\($0)" } ?? "-" }
     var text = "\(part(source)) \(part(type)) \(from.map(String.init) ?? "-") \(to.map(String.init) ?? "-") \(isFollowing)"
@@ -51,13 +50,13 @@ struct EventsQuery: Sendable {
   }
 }
 
-/// Where a page of raw events ended.
+/// The end of a page of raw events.
 struct EventsPlace: Sendable, Hashable {
-  /// The first offset of each partition that was not looked at yet.
+  /// The first offset of each partition that was not read yet.
   var next: OffsetVector
-  /// Where each partition ended when the first page was asked for, and so where the pages end; of queries that follow, nil.
+  /// Each partition's end when the first page was asked for, at which the pages end; nil for queries that follow.
   var ends: OffsetVector?
-  /// Of queries that follow, the partition to go on with, so that a busy one does not keep the others out.
+  /// For queries that follow, the partition to go on with, so that a busy one does not keep the others out.
   var partition: PartitionID
 
   init(next: OffsetVector, ends: OffsetVector?, partition: PartitionID) {

@@ -1,7 +1,7 @@
 import Events
 import Views
 
-/// The members of a request's JSON body: each known, each of its type.
+/// The members of a request's JSON body: each is known and of its type.
 struct BodyMembers: Sendable {
   private let members: JSONObject
 
@@ -64,7 +64,7 @@ struct BodyMembers: Sendable {
 }
 
 extension QueryFailure {
-  /// A member of the body that cannot be what it is.
+  /// A member of the body with a wrong value.
   static func member(_ name: String, _ detail: String, code: String = "invalid_member") -> QueryFailure {
     var failure = QueryFailure(400, code, "\(name): \(detail)")
     failure.extra["member"] = .string(name)

@@ -1,13 +1,13 @@
 import Serving
 import Views
 
-/// What the query service answers, and the one table of where, to which its description is held.
+/// The routes of the query service. Tests compare them with its description.
 enum QueryEndpoint: Sendable {
   case console, consoleFile, overview, liveOverview, mesh
   case views, rows, live, late, sql, aggregate, ledger, rejects, events
   case apply, remove, generations, generation, dropGeneration, replays, beginReplay, promote, rollback, diff, verify
 
-  /// Whether its answer is computed of data, and so may take long: what tells how the service is must not wait for those.
+  /// Whether its answer is computed from data, and so may take long: health checks must not wait for those.
   var isComputed: Bool {
     switch self {
     case .console, .consoleFile, .mesh: false

@@ -2,10 +2,10 @@ import Events
 import Serving
 import Views
 
-/// Why a request is refused or failed: the problem its sender gets, with members of its own.
+/// The reason why a request is refused or failed: the problem that its sender gets, with further members.
 struct QueryFailure: Error {
   var problem: HTTPProblem
-  /// Members of the problem's body besides its own.
+  /// Further members of the problem's body.
   var extra = JSONObject()
 
   init(_ status: Int, _ code: String, _ detail: String, headers: [String: String] = [:]) {
@@ -14,7 +14,7 @@ struct QueryFailure: Error {
 
   init(_ problem: HTTPProblem) { self.problem = problem }
 
-  /// A query parameter that cannot be what it is.
+  /// A query parameter with a wrong value.
   static func parameter(_ name: String, _ detail: String, code: String = "invalid_parameter") -> QueryFailure {
     var failure = QueryFailure(400, code, "\(name): \(detail)")
     failure.extra["parameter"] = .string(name)
@@ -25,7 +25,6 @@ struct QueryFailure: Error {
     QueryFailure(404, "not_found", "there is nothing at \(path.prefix(200)); GET /openapi.json lists what there is")
   }
 
-  /// What a store's error is over HTTP.
   init(_ error: ViewStoreError) {
     switch error {
     case .unknownView: self.init(404, "unknown_view", error.description)
@@ -46,7 +45,7 @@ struct QueryFailure: Error {
     }
   }
 
-  /// What a log's error is over HTTP. Damage does not go away by itself; all else may.
+  /// The HTTP problem of a log's error. Damage does not go away by itself; all other errors may.
   init(_ error: LogError) {
     switch error.code {
     case .corrupt, .incompatible, .io: self.init(500, "log_\(error.code.rawValue)", error.description)

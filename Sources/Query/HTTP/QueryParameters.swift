@@ -7,8 +7,8 @@ struct QueryParameters: Sendable {
   private var values: [(name: String, value: String)] = []
 
   /// - Parameters:
-  ///   - query: What follows the `?`, still encoded.
-  ///   - known: The names there may be.
+  ///   - query: The text after the `?`, still encoded.
+  ///   - known: The known names.
   init(_ query: Substring, known: [String]) throws(QueryFailure) {
     for item in QueryItems(query) {
       guard let name = item.name else {
@@ -47,7 +47,6 @@ struct QueryParameters: Sendable {
     return time.nanoseconds
   }
 
-  /// An offset vector of partitions that there are.
   func offsets(_ name: String, partitionCount: Int) throws(QueryFailure) -> OffsetVector? {
     guard let text = self[name] else { return nil }
     let offsets: OffsetVector
@@ -62,7 +61,7 @@ struct QueryParameters: Sendable {
     return offsets
   }
 
-  /// A pair of times of which the second comes later.
+  /// Two times, the second later than the first.
   func timeRange() throws(QueryFailure) -> (from: Int64?, to: Int64?) {
     let from = try time("from")
     let to = try time("to")
@@ -89,7 +88,7 @@ struct QueryParameters: Sendable {
     }
   }
 
-  /// `timeout`: how long an answer may be waited for, a minute at most.
+  /// `timeout`: how long to wait for an answer, a minute at most.
   func timeout(default fallback: Duration) throws(QueryFailure) -> Duration {
     guard let timeout = try duration("timeout") else { return fallback }
     guard timeout <= 60_000_000_000 else { throw .parameter("timeout", "it is at most 1m") }

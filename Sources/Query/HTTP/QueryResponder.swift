@@ -27,7 +27,7 @@ final class QueryResponder: HTTPResponder, Sendable {
   func answered(_ answer: AnsweredRequest) {
     counters.answered(answer.path, answer.status, after: answer.duration)
     guard let problem = answer.problem, problem.status >= 500 else { return }
-    // What is missing or late is its owner's to log; what is broken is found here.
+    // The caller or owner logs missing or late resources; internal failures are logged here.
     logger.log(
       level: problem.status == 500 ? .error : .debug,
       "answering \(problem.status) \(problem.code) to \(counters.name(of: answer.path)): \(problem.detail)",

@@ -2,17 +2,16 @@ import Events
 import Serving
 import Views
 
-/// Answers `GET /v1/views/{view}/late`: events that no window counts, because theirs had closed.
+/// Answers `GET /v1/views/{view}/late`: events that no window counts, because their windows had closed.
 struct LateAnswers: Sendable {
   static let parameterNames = ["from", "to", "limit", "cursor", "format", "generation"]
   static let limitDefault = 100
-  /// Each event is fetched from the log.
+  /// The most events of an answer: each is fetched from the log.
   static let limitMax = 1000
   private static let columns = ["partition", "offset", "time", "window_start", "reason", "event"]
-  /// Bytes of one read from the log.
   private static let readBytes = 1 << 16
 
-  /// Nil where nobody keeps them.
+  /// Nil where no late events are kept.
   let store: (any LateEventStore)?
   let log: any EventLog
 
@@ -42,7 +41,7 @@ struct LateAnswers: Sendable {
     } catch {
       throw QueryFailure(error)
     }
-    // What came since the first page was asked for is of the next listing.
+    // Events since the first page was asked for belong to the next listing.
     let ends = place?.ends ?? result.asOf
     result.events.removeAll { $0.offset >= ends[$0.partition] ?? .zero }
     var cursor: String?
@@ -56,7 +55,7 @@ struct LateAnswers: Sendable {
     return LateAnswers.answer(view, result, ends, rows, cursor, format)
   }
 
-  /// With the events themselves, null where retention has taken them.
+  /// The late events with the events themselves, null where retention has deleted them.
   private func rows(_ late: [LateEvent]) async throws(QueryFailure) -> [[JSONValue]] {
     var rows: [[JSONValue]] = []
     var batches: [ColumnBatch] = []
@@ -79,7 +78,7 @@ struct LateAnswers: Sendable {
         at += 1
         continue
       }
-      // All that are of this batch at once: to make events of a batch takes a pass over it.
+      // All late events of this batch at once: making events of a batch takes a pass over it.
       let those = late[at...].prefix {
         $0.partition == batch.partition && (batch.baseOffset..<batch.endOffset).contains($0.offset)
       }
@@ -139,9 +138,9 @@ struct LateAnswers: Sendable {
 struct LatePlace: Sendable, Hashable {
   var generation: Int
   var partition: PartitionID
-  /// The first that was not listed yet.
+  /// The first late event that was not listed yet.
   var offset: Offset
-  /// Where each partition ended when the first page was asked for.
+  /// Each partition's end when the first page was asked for.
   var ends: OffsetVector
 
   init(generation: Int, partition: PartitionID, offset: Offset, ends: OffsetVector) {

@@ -2,7 +2,7 @@ import Events
 import Serving
 import Views
 
-/// Answers `GET /v1/ledger`: whether every event that came is accounted for.
+/// Answers `GET /v1/ledger`: whether every event is accounted for.
 struct LedgerAnswers: Sendable {
   let source: ViewSource
   let log: any EventLog
@@ -11,9 +11,9 @@ struct LedgerAnswers: Sendable {
 
   func answer(_ query: Substring) async throws(QueryFailure) -> HTTPAnswer {
     _ = try QueryParameters(query, known: [])
-    // Before the log: what was acknowledged by then is in it.
+    // Before the log: events acknowledged by then are in it.
     let received = await reports?.ingest()?.events
-    // Before the views: by the time they are asked, the log may have let go of what they have counted since.
+    // Before the views: by the time they are asked, the log may have deleted events that they have counted since.
     let log = try await partitions()
     let statuses = try await source.statuses(maxAge: .zero)
     let tallies = try await source.tallies()
@@ -88,24 +88,25 @@ struct LedgerAnswers: Sendable {
   }
 }
 
-/// appended = applied + filtered + late + pending, of one partition of a view or of all.
+/// appended = applied + filtered + late + pending, for one partition of a view or for all.
 struct LedgerRow: Sendable, Hashable {
   var appended = 0
   var applied = 0
   var filtered = 0
   var late = 0
   var pending = 0
-  /// Events that retention took before the view had counted them, which it so never will: they are in none of the others but `appended`,
-  /// so that nothing is balanced while there are any.
+  /// Events that retention deleted before the view had counted them: only `appended` has them, so nothing is balanced
+  /// while there are any.
   var gone = 0
-  /// Of every partition alone: what one has too many and another too few is no balance.
+  /// Whether every single partition balances: too many in one and too few in another are no balance.
   var isBalanced = true
 
   init() {}
 
   /// - Parameters:
-  ///   - progress: Of one partition.
-  ///   - logStart: Where its log starts, as asked no later than the progress was: of an old one nothing is wrongly gone.
+  ///   - progress: The progress of one partition.
+  ///   - logStart: The start of the partition's log, asked for no later than the progress: with an older start nothing is wrongly
+  ///     gone.
   init(_ progress: PartitionProgress, logStart: Offset) {
     appended = progress.firstOffset.distance(to: max(progress.highWatermark, progress.nextOffset))
     applied = progress.applied
@@ -113,11 +114,11 @@ struct LedgerRow: Sendable, Hashable {
     late = progress.late
     gone = max(0, progress.nextOffset.distance(to: min(logStart, progress.highWatermark)))
     pending = progress.lagEvents - gone
-    // What is counted must be in the log.
+    // Counted events must be in the log.
     isBalanced = appended == applied + filtered + late + pending && progress.nextOffset <= progress.highWatermark
   }
 
-  /// What does not add up, of one partition.
+  /// The sum of one partition that is not right.
   var difference: LedgerDifference? {
     guard !isBalanced else { return nil }
     return LedgerDifference(
@@ -155,7 +156,7 @@ struct LedgerRow: Sendable, Hashable {
   }
 }
 
-/// Numbers that should be the same.
+/// Two numbers that should be the same.
 struct LedgerDifference: Sendable, Hashable {
   var expected: Int
   var found: Int
@@ -172,7 +173,7 @@ struct LedgerDifference: Sendable, Hashable {
 }
 
 extension RowTally {
-  /// What does not add up.
+  /// The sum that is not right.
   var difference: LedgerDifference? {
     guard !isBalanced else { return nil }
     return LedgerDifference(
@@ -181,7 +182,7 @@ extension RowTally {
 }
 
 extension ViewTally {
-  /// Over all partitions, each as of its last checkpoint.
+  /// The sums over all partitions, each as of its last checkpoint.
   var json: JSONValue {
     let (applied, inRows) = (partitions.reduce(0) { $0 + $1.applied }, partitions.reduce(0) { $0 + $1.inRows })
     return [

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Tells streams to end because the service does.
+/// Ends streams when the service drains.
 final class DrainSignal: Sendable {
   private struct State {
     var isSet = false

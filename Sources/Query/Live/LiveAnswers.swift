@@ -49,7 +49,7 @@ struct LiveReader: Sendable {
   let partitionCount: Int
   let rowsMax: Int
 
-  /// - Parameter after: As of these offsets at least.
+  /// - Parameter after: The least offsets of the result.
   func read(after: OffsetVector? = nil) async throws(QueryFailure) -> ViewResult {
     let result = try await source.result(of: view, parameters) { definition, generation throws(QueryFailure) in
       try ViewQuery(

@@ -4,12 +4,12 @@ import Views
 
 /// A stream's events: the rows, then each change, at most one of a row in an interval.
 ///
-/// Each piece is made when the one before has gone out: changes a reader is too slow for are never made, since the next ones are found by
-/// comparing what it has with what is.
+/// Each piece is made when the previous one has been sent: a slow reader's changes are never made, since the next ones
+/// are found by comparing its rows with the present ones.
 struct LivePieces: BodyPieces {
-  /// After which a comment shows that the stream lives.
+  /// A comment after this time shows that the stream lives.
   static let heartbeat: Duration = .seconds(15)
-  /// A reader that takes longer to take a piece is told that it has missed changes.
+  /// A reader that takes longer for a piece is told that it has missed changes.
   static let stallMin: Duration = .seconds(5)
   private static let rowsOfEventMax = 500
 
@@ -21,7 +21,7 @@ struct LivePieces: BodyPieces {
   private var sent = LiveRows()
   private var asOf = OffsetVector()
   private var generation = 0
-  /// Events that are made and not sent, the last first.
+  /// Events that are made and not sent, the last one first.
   private var waiting: [[UInt8]] = []
   private var updatedAt = ContinuousClock.now
   private var gaveAt: ContinuousClock.Instant?
@@ -35,11 +35,11 @@ struct LivePieces: BodyPieces {
     self.interval = interval
   }
 
-  /// Reads the first result: all of it, or what changed since the reader left.
-  /// - Parameter waits: Whether it may have to be waited for; others go on meanwhile.
+  /// Reads the first result: all of it, or the changes since the reader left.
+  /// - Parameter waits: Whether reading may take waiting; others go on meanwhile.
   mutating func begin(resumed: OffsetVector?, waits: Bool) async throws(QueryFailure) {
     let turn = waits ? nil : await streams.turns.take()
-    // What the reader has seen already must not become older.
+    // The rows that the reader has must not become older.
     let result = try await reader.read(after: resumed)
     take(first: result, resumed: resumed)
     _ = consume turn
@@ -72,7 +72,7 @@ struct LivePieces: BodyPieces {
     return piece
   }
 
-  /// What the stream keeps in memory between two pieces.
+  /// The bytes that the stream keeps in memory between two pieces.
   private var heldBytes: Int { waiting.reduce(0) { $0 + $1.count } + sent.bytes }
 
   private func hold() throws(QueryFailure) { try slot.hold(heldBytes) }
@@ -93,7 +93,7 @@ struct LivePieces: BodyPieces {
       do throws(QueryFailure) {
         let turn = await streams.turns.take()
         let result = try await reader.read()
-        // A worker that started anew may be behind what was sent; it catches up.
+        // A worker that was restarted may be behind the sent rows; it catches up.
         if result.asOf.reaches(asOf) { update(to: result) }
         _ = consume turn
         try hold()
@@ -106,7 +106,7 @@ struct LivePieces: BodyPieces {
         spokeAt = now
         return Array(": \n\n".utf8)
       }
-      // What was appended is not counted yet.
+      // The appended events are not counted yet.
       try? await Task.sleep(for: pause)
       pause = min(pause * 2, interval)
     }
@@ -124,7 +124,7 @@ struct LivePieces: BodyPieces {
         return .draining
       }
       group.addTask {
-        // Either sleep is cut short only when another wake was first.
+        // Either sleep is cut short only when another wake came first.
         do throws(LogError) { try await log.waitForAppend(past: asOf) } catch { try? await Task.sleep(until: deadline) }
         try? await Task.sleep(until: earliest)
         return .appended
@@ -136,7 +136,7 @@ struct LivePieces: BodyPieces {
       let first = await group.next() ?? .idle
       group.cancelAll()
       if drain.isSet { return .draining }
-      // A wait that was cancelled says nothing.
+      // A cancelled wait says nothing.
       return first == .draining ? .idle : first
     }
   }
@@ -145,7 +145,7 @@ struct LivePieces: BodyPieces {
     guard result.query.generation == generation else { return snapshot(result) }
     let change = sent.advance(to: result)
     asOf = result.asOf
-    // Without an event the reader keeps the id it has, and the rows that go with it are these.
+    // Without an event the reader keeps its id, and these are the rows that belong to it.
     guard !change.isEmpty else { return }
     slot.note(LivePieces.queryID(result), asOf, sent)
     updatedAt = .now
@@ -165,7 +165,7 @@ struct LivePieces: BodyPieces {
 
   /// The reader has missed changes: it is told, and gets all rows anew.
   private mutating func lagged(_ stall: Duration) async {
-    // What waited is made anew.
+    // The waiting events are made anew.
     waiting = []
     do throws(QueryFailure) {
       let turn = await streams.turns.take()
@@ -178,7 +178,7 @@ struct LivePieces: BodyPieces {
     }
   }
 
-  /// The stream's last event; what it held is let go.
+  /// The stream's last event; its memory is freed.
   private mutating func fail(_ failure: QueryFailure) -> [UInt8] {
     isOver = true
     waiting = []
@@ -186,7 +186,8 @@ struct LivePieces: BodyPieces {
     return LivePieces.failure(failure)
   }
 
-  /// Rows as events, of so many rows each; the last of an update has the id, so that a reader who leaves between them does not miss the rest.
+  /// Rows as events of at most this many rows; the last event of an update has the id, so that a reader who leaves between them
+  /// does not miss the rest.
   private static func events(_ name: String, _ rows: [[UInt8]], _ result: ViewResult, isLast: Bool = true) -> [[UInt8]] {
     guard !rows.isEmpty || name == "rows" else { return [] }
     var events: [[UInt8]] = []
@@ -217,7 +218,7 @@ struct LivePieces: BodyPieces {
   /// The last event of a stream whose reader may read no longer.
   @Sendable static func end(_ problem: HTTPProblem) -> [UInt8] { end(reason: problem.detail, code: problem.code) }
 
-  /// The last event of a stream that is ended in order.
+  /// The last event of a stream that ends in order.
   static func end(reason: String, code: String) -> [UInt8] {
     var members = JSONObject()
     members["reason"] = .string(reason)

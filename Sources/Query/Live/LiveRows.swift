@@ -1,40 +1,40 @@
 import Events
 import Views
 
-/// What a stream has sent of a view: enough to tell which rows are new to its reader.
+/// The rows that a stream has sent of a view, as far as is needed to tell which rows are new to its reader.
 struct LiveRows: Sendable {
   struct Key: Hashable, Sendable {
     var windowStart: Int64
-    /// As `KeyCodec` encodes it.
+    /// The key in `KeyCodec`'s form.
     var bytes: [UInt8]
   }
 
   struct Sent: Sendable {
-    /// Of the row as it was written.
+    /// The hash of the row as it was written.
     var hash: UInt64
     var windowEnd: Int64
   }
 
-  /// One step on the way from one moment to the next.
+  /// The change from one moment to a later one.
   struct Change: Sendable {
     /// JSON objects, as in a query's answer, in the order of window start and key.
     var rows: [[UInt8]] = []
-    /// Rows that there are no more, such as sessions that became one; their window and keys.
+    /// Rows that no longer exist, such as sessions that were joined; their window and keys.
     var gone: [[UInt8]] = []
     var isEmpty: Bool { rows.isEmpty && gone.isEmpty }
   }
 
-  /// Of an entry besides its key's bytes, as the dictionary and the key's array have it, about.
+  /// The approximate bytes of an entry besides its key's, in the dictionary and the key's array.
   private static let entryBytes = 128
 
   private(set) var sent: [Key: Sent] = [:]
-  /// Taken of memory, about.
+  /// The approximate bytes of memory.
   private(set) var bytes = 0
 
   var count: Int { sent.count }
 
   /// Takes a newer result in.
-  /// - Returns: What differs from what was sent.
+  /// - Returns: The difference from the sent rows.
   mutating func advance(to result: ViewResult) -> Change {
     var change = Change()
     var now: [Key: Sent] = [:]

@@ -1,22 +1,21 @@
 import Events
 import Synchronization
 
-/// The streams there are, what they hold in memory, and what those that ended had sent, so that a reader who comes back gets what changed and
-/// not all anew.
+/// The open streams, their memory, and the rows that ended streams had sent, so that a reader who comes back gets the
+/// changes and not all rows anew.
 ///
-/// Where there is no more room for streams, or for what they hold, the one whose reader has taken nothing longest is ended.
+/// When there is no more room for streams, or for their memory, the stream whose reader has taken nothing longest is ended.
 final class LiveStreams: Sendable {
-  /// Ended streams that are remembered.
+  /// The most ended streams that are remembered.
   static let endedMax = 64
   static let endedLifetime: Duration = .seconds(60)
-  /// A reader that has a piece for so long before it takes the next may have to give way.
+  /// A reader that has had a piece for this long without asking for the next may have to give way.
   static let stallMin: Duration = .seconds(1)
   fileprivate static let worthGivingBack = 32 << 20
   /// Streams that read at a time.
   private static let readsAtOnce = 4
 
   struct Ended: Sendable {
-    /// Of the query, and the generation.
     var query: String
     var asOf: OffsetVector
     var rows: LiveRows
@@ -25,7 +24,7 @@ final class LiveStreams: Sendable {
 
   fileprivate struct Stream {
     var bytes = 0
-    /// Since when its reader has a piece and has not asked for the next.
+    /// The time since when its reader has a piece and has not asked for the next.
     var gaveAt: ContinuousClock.Instant?
     var cut: (@Sendable () -> Void)?
   }
@@ -33,13 +32,12 @@ final class LiveStreams: Sendable {
   fileprivate struct State {
     var next = 0
     var open: [Int: Stream] = [:]
-    /// Of all that are open, and of those that are remembered.
     var openBytes = 0
     var endedBytes = 0
     /// The oldest first.
     var ended: [Ended] = []
     var isTidying = false
-    /// The most that was held since memory was given back last.
+    /// The most bytes held since memory was last given back.
     var peak = 0
 
     var bytes: Int { openBytes + endedBytes }
@@ -53,8 +51,8 @@ final class LiveStreams: Sendable {
   let drain = DrainSignal()
 
   /// - Parameters:
-  ///   - streamBytesMax: Bytes that one stream holds.
-  ///   - bytesMax: Bytes that all hold together.
+  ///   - streamBytesMax: The most bytes that one stream holds.
+  ///   - bytesMax: The most bytes that all hold together.
   init(streamsMax: Int, streamBytesMax: Int = 32 << 20, bytesMax: Int = 128 << 20) {
     self.streamsMax = streamsMax
     self.streamBytesMax = streamBytesMax
@@ -63,10 +61,10 @@ final class LiveStreams: Sendable {
 
   var count: Int { state.withLock { $0.open.count } }
 
-  /// Bytes held, about.
+  /// The approximate bytes held.
   var bytes: Int { state.withLock { $0.bytes } }
 
-  /// Room for a stream, given back when it is let go.
+  /// Room for a stream, freed with the returned value.
   func open(now: ContinuousClock.Instant = .now) throws(QueryFailure) -> LiveSlot {
     let (number, cut) = state.withLock { state -> (Int?, (@Sendable () -> Void)?) in
       var cut: (@Sendable () -> Void)?
@@ -86,7 +84,7 @@ final class LiveStreams: Sendable {
     return LiveSlot(self, number)
   }
 
-  /// What a stream of this query had sent when it was as of these offsets.
+  /// The rows that a stream of this query had sent as of these offsets.
   func rows(of query: String, asOf: OffsetVector, now: ContinuousClock.Instant = .now) -> LiveRows? {
     state.withLock { state in
       state.forgetEnded(before: now - LiveStreams.endedLifetime)
@@ -96,7 +94,6 @@ final class LiveStreams: Sendable {
 
   // MARK: of a slot
 
-  /// The stream holds so much now.
   fileprivate func hold(_ bytes: Int, _ number: Int, now: ContinuousClock.Instant = .now) throws(QueryFailure) {
     guard bytes <= streamBytesMax else {
       throw QueryFailure(
@@ -155,7 +152,7 @@ final class LiveStreams: Sendable {
     if trims { FreedMemory.giveBack() }
   }
 
-  /// Lets go of what is remembered when its time is over, also when nobody asks again.
+  /// Forgets ended streams when their time is over, even if nobody asks again.
   private func tidyLater() {
     Task { [weak self] in
       do { try await Task.sleep(for: LiveStreams.endedLifetime) } catch { return }
@@ -187,7 +184,7 @@ extension LiveStreams.State {
     peak = max(peak, self.bytes)
   }
 
-  /// Whether so much less is held than was once that what is free is worth giving back.
+  /// Whether so much less is held than at the peak that the free memory is worth giving back.
   fileprivate mutating func hasShrunk() -> Bool {
     guard peak >= LiveStreams.worthGivingBack, bytes <= peak / 4 else { return false }
     peak = bytes
@@ -207,7 +204,7 @@ extension LiveStreams.State {
   }
 }
 
-/// A stream's place among those there may be.
+/// The permit of one open stream.
 final class LiveSlot: Sendable {
   private let streams: LiveStreams
   private let number: Int
@@ -220,19 +217,19 @@ final class LiveSlot: Sendable {
 
   deinit { streams.close(number, last.withLock { $0 }) }
 
-  /// What has been sent by now.
+  /// Notes the rows sent so far.
   func note(_ query: String, _ asOf: OffsetVector, _ rows: LiveRows) {
     last.withLock { $0 = LiveStreams.Ended(query: query, asOf: asOf, rows: rows, at: .now) }
   }
 
-  /// How the stream is ended when it has to give way.
+  /// Sets how the stream is ended when it has to give way.
   func attach(cut: @escaping @Sendable () -> Void) { streams.note(number) { $1 = cut } }
 
-  /// The stream holds so many bytes.
-  /// - Throws: When that is more than it may; it has to end.
+  /// Sets the bytes that the stream holds.
+  /// - Throws: When that is more than the bound; the stream has to end.
   func hold(_ bytes: Int) throws(QueryFailure) { try streams.hold(bytes, number) }
 
-  /// The reader has a piece of so many bytes and the stream holds the rest.
+  /// The reader has a piece of this many bytes and the stream holds the rest.
   func gave(_ bytes: Int, of rest: Int) { streams.gave(number, bytes: bytes + rest, now: .now) }
 
   /// The reader has taken its piece.

@@ -1,6 +1,7 @@
 import Synchronization
 
-/// Lets a few read at a time, in the order in which they came: what each reads is in memory until it has been compared.
+/// Lets a few readers read at a time, in the order in which they came: each holds its rows in memory until they have been
+/// compared.
 final class ReadTurns: Sendable {
   private struct State {
     var free: Int
@@ -14,7 +15,7 @@ final class ReadTurns: Sendable {
 
   init(atOnce: Int) { state = Mutex(State(free: atOnce)) }
 
-  /// A turn, which ends when it is let go.
+  /// A turn, which ends with the returned value.
   func take() async -> ReadTurn {
     await withCheckedContinuation { continuation in
       let isFree = state.withLock { state in
@@ -33,7 +34,7 @@ final class ReadTurns: Sendable {
 
   fileprivate func give() {
     let next = state.withLock { state -> CheckedContinuation<Void, Never>? in
-      // The turn goes from hand to hand.
+      // The turn passes to the next waiting reader.
       guard let continuation = state.waiting.removeValue(forKey: state.first) else {
         state.free += 1
         return nil

@@ -2,10 +2,10 @@ import Events
 import Serving
 import Views
 
-/// Answers `GET /v1/overview` and `/v1/overview/live`: what comes in, what is counted, and how far behind each view is.
+/// Answers `GET /v1/overview` and `/v1/overview/live`: the counts of received and counted events, and each view's lag.
 struct OverviewAnswers: Sendable {
   let store: any ViewStore
-  /// Nil where this service changes no views: then no replays are told.
+  /// Nil where this service changes no views: then the answer has no replays.
   let admin: (any ViewAdmin)?
   let log: any EventLog
   let probe: ServiceProbe
@@ -20,15 +20,16 @@ struct OverviewAnswers: Sendable {
   ///   "offsets":{…},…}],
   ///  "replays":[{"view":…,"generation":2,"state":"building","events_done":…,"events_total":…,"events_per_second":…,"seconds_left":…,"problem":null}]}
   /// ```
-  /// Counts of devices' events are since ingest started, of all its processes together, null where none is known; views' counts are durable.
+  /// Counts of devices' events are since ingest started, of all its processes together, null where none is known; views' counts
+  /// are durable.
   func json() async throws(QueryFailure) -> JSONValue {
-    // First, as for the ledger.
+    // This comes first, as in the ledger.
     let partitions = await partitions()
     let views: [ViewStatus]
     do throws(ViewStoreError) { views = try await store.views() } catch { throw QueryFailure(error) }
     var members = JSONObject()
     members["time"] = .string(now().description)
-    // Where compute is another process, the views' own counts are what is known of it.
+    // Where compute is another process, only the views' own counts are known.
     func count(_ name: String, _ count: KeyPath<PartitionProgress, Int>) -> JSONValue {
       .int(probe.total(name).map { Int64($0) } ?? Int64(views.reduce(0) { $0 + OverviewAnswers.total(count, of: $1) }))
     }
@@ -62,7 +63,7 @@ struct OverviewAnswers: Sendable {
 
   /// The same each second, as Server-Sent Events named `overview`.
   /// - Parameters:
-  ///   - slot: Its place among the streams.
+  ///   - slot: The stream's permit.
   ///   - isDraining: Ends the answer once it is true.
   func live(_ slot: LiveSlot, isDraining: @escaping @Sendable () -> Bool) async throws(QueryFailure) -> HTTPAnswer {
     var answer = HTTPAnswer(200, "text/event-stream", [])
@@ -111,7 +112,7 @@ struct OverviewAnswers: Sendable {
     return partitions
   }
 
-  /// Generations beside the live ones that build, wait or have come to their end.
+  /// Generations beside the live ones that build, wait or have reached their end.
   private func replays(of views: [ViewStatus]) async throws(QueryFailure) -> [JSONValue] {
     guard let admin else { return [] }
     var replays: [JSONValue] = []
@@ -120,7 +121,7 @@ struct OverviewAnswers: Sendable {
       do throws(ViewStoreError) {
         generations = try await admin.generations(of: view.definition.name)
       } catch {
-        // A view that has just been taken away has none.
+        // A view that has just been removed has none.
         guard case .unknownView = error else { throw QueryFailure(error) }
         continue
       }
@@ -141,7 +142,7 @@ struct OverviewAnswers: Sendable {
     view.partitions.reduce(0) { $0 + $1[keyPath: count] }
   }
 
-  /// - Parameter logStarts: Of each partition, in order.
+  /// - Parameter logStarts: The start of each partition, in order.
   private static func json(_ view: ViewStatus, logStarts: [Offset]) -> JSONValue {
     var sum = LedgerRow()
     var times = JSONObject()

@@ -1,10 +1,10 @@
 import Events
 
-/// Every instance of every service, as the mesh has it.
+/// Every instance of every service, as the mesh sees it.
 public struct ServiceInstances: Sendable, Hashable {
   /// In the order of service and id.
   public var instances: [ServiceInstance]
-  /// Why they are not as of now, or lack something; nil when all is told.
+  /// The reason why they are old or incomplete; nil when they are not.
   public var problem: String?
 
   public init(_ instances: [ServiceInstance] = [], problem: String? = nil) {
@@ -23,11 +23,11 @@ public struct ServiceInstance: Sendable, Hashable {
   /// `penstock-compute`
   public var service: String
   public var id: String
-  /// Where the mesh reaches it: its sidecar's, as `127.0.0.1:21003`; its own where it has none.
+  /// The address at which the mesh reaches it: its sidecar's, as `127.0.0.1:21003`; its own where it has no sidecar.
   public var address: String
   /// `passing`, `warning` or `critical`: the worst of its checks, its sidecar's and its machine's.
   public var health: String
-  /// Those it owns; empty for services that own none.
+  /// The partitions that it owns; empty for services that own none.
   public var partitions: [PartitionID]
 
   public init(service: String, id: String, address: String, health: String, partitions: [PartitionID] = []) {

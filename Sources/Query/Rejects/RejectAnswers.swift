@@ -1,7 +1,7 @@
 import Events
 import Serving
 
-/// Answers `GET /v1/rejects`: the last events that ingest did not take, with the reason each was told.
+/// Answers `GET /v1/rejects`: the last events that ingest rejected, each with its reason.
 struct RejectAnswers: Sendable {
   /// Nil where no ingest is known.
   let reports: (any IngestReports)?
@@ -10,9 +10,9 @@ struct RejectAnswers: Sendable {
   /// {"rejects":[{"time":…,"code":"invalid_time","detail":…,"source":"station/EWR","message_number":3,"event":0,"position":1,
   ///  "message":"{\"source\":…"}]}
   /// ```
-  /// The newest first, at most `RecentRejects.perCodeMax` of each code and ingest process. What is not known of one is null. `message` is what
-  /// was sent of the event, its first bytes, which begin at byte `position` of the message. Where there are duplicates that may be none, `suspects`
-  /// has their sources.
+  /// The newest first, at most `RecentRejects.perCodeMax` for each code and ingest process. Unknown members are null. `message`
+  /// holds the first bytes of the event as it was sent; they begin at byte `position` of the message. `suspects` lists the
+  /// sources of events that were taken for duplicates but may be new.
   func answer(_ query: Substring) async throws(QueryFailure) -> HTTPAnswer {
     let parameters = try QueryParameters(query, known: ["code", "source"])
     var code: RejectCode?
@@ -36,7 +36,7 @@ struct RejectAnswers: Sendable {
     }
     var result = JSONObject()
     result["rejects"] = .array(rows)
-    // Answered for as duplicates, not as rejects: but whoever looks here for lost events should find them.
+    // Suspects are answered as duplicates, not as rejects; but a user who looks here for lost events should find them.
     let suspects = (code == nil ? await reports?.ingest()?.suspectSources ?? [] : []).filter { suspect in
       parameters["source"].map { RejectedEvent(source: suspect.source).isOf(source: $0) } ?? true
     }

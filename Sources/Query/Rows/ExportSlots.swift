@@ -1,6 +1,7 @@
 import Synchronization
 
-/// How many answers may hold a moment of a view at a time: each keeps what was in memory copied, and its worker's file from being tidied up.
+/// The bound of answers that hold a moment of a view at a time: each keeps a copy of the rows in memory, and its worker's
+/// write-ahead log from being tidied up.
 final class ExportSlots: Sendable {
   private struct State {
     var open = 0
@@ -16,8 +17,8 @@ final class ExportSlots: Sendable {
 
   var openCount: Int { state.withLock { $0.open } }
 
-  /// A place, given back when it is let go.
-  /// - Parameter timeout: How long to wait for one.
+  /// A permit, given back with the returned value.
+  /// - Parameter timeout: How long to wait for a permit.
   func open(within timeout: Duration) async throws(QueryFailure) -> ExportSlot {
     let number = state.withLock { state in
       state.next += 1
@@ -56,7 +57,7 @@ final class ExportSlots: Sendable {
 
   fileprivate func close() {
     let next = state.withLock { state -> CheckedContinuation<Bool, Never>? in
-      // The place goes from hand to hand.
+      // The permit passes to the next waiting answer.
       guard state.waiting.isEmpty else { return state.waiting.removeFirst().continuation }
       state.open -= 1
       return nil
@@ -65,7 +66,6 @@ final class ExportSlots: Sendable {
   }
 }
 
-/// One of the places.
 final class ExportSlot: Sendable {
   private let slots: ExportSlots
 

@@ -4,9 +4,8 @@ import Logging
 import Serving
 import Views
 
-/// Writes all rows of a query as they are read, a piece at a time.
 struct ExportWriter: BodyPieces {
-  /// Why an answer is cut.
+  /// The reason why an answer is cut.
   struct TooSlow: Error, CustomStringConvertible {
     let timeMax: Duration
     var description: String { "it was not taken within query.export_time_max, \(timeMax)" }
@@ -18,16 +17,16 @@ struct ExportWriter: BodyPieces {
   private let logger: Logger
   private var text: RowText
   private var output: [UInt8]
-  /// Nil once all have been read: the moment is let go with it, and the place.
+  /// Nil once all have been read: the moment and the permit end with it.
   private var source: (pieces: any RowPieces, slot: ExportSlot)?
   private var rows: PartialRows
   private var row = 0
   private var scratch = EvaluationScratch()
 
   /// - Parameters:
-  ///   - timeMax: From now on; a reader that takes longer is cut off.
-  ///   - slot: Held until the last row has been read.
-  ///   - logger: Told why an answer was cut.
+  ///   - timeMax: The time limit, from now on; a reader that takes longer is cut off.
+  ///   - slot: The permit, held until the last row has been read.
+  ///   - logger: Logs why an answer was cut.
   init(
     _ stream: RowStream, _ query: ViewQuery, _ finality: Finality, _ format: RowFormat, timeMax: Duration, slot: ExportSlot,
     logger: Logger
@@ -45,7 +44,7 @@ struct ExportWriter: BodyPieces {
   /// Whether there is nothing more to read.
   var isDone: Bool { source == nil && row == rows.count }
 
-  /// The next piece, also when it is empty; nil after the last.
+  /// The next piece, even if it is empty; nil after the last.
   mutating func piece() async throws -> [UInt8]? {
     guard !isDone || !output.isEmpty else { return nil }
     output.reserveCapacity(PageWriter.pieceBytes + 4096)
@@ -70,9 +69,9 @@ struct ExportWriter: BodyPieces {
     return output
   }
 
-  /// As many as the piece has room for.
+  /// Appends as many rows as the piece has room for.
   private mutating func appendRows() {
-    // Held once for all, as in `PageWriter`.
+    // One reference for all rows, as in `PageWriter`.
     let rows = rows
     while row < rows.count, output.count < PageWriter.pieceBytes {
       text.append(row, of: rows, to: &output)
@@ -80,7 +79,7 @@ struct ExportWriter: BodyPieces {
     }
   }
 
-  /// Bounded by its time and its place: it does not give way.
+  /// The answer is bounded by its time and its permit: it never gives way.
   func attach(cut: @escaping @Sendable () -> Void) {}
 
   mutating func next() async throws -> [UInt8]? {

@@ -1,23 +1,24 @@
 import Events
 import Views
 
-/// Which rows can no longer change.
+/// Decides which rows can no longer change.
 ///
 /// A window is closed in a partition once the partition's event-time watermark has reached window end + allowed lateness. A row
 /// is final when its window is closed in every partition that can still bring events for it:
 /// - where `source` is one of the result's keys, that is the source's own partition;
-/// - else it is every partition, also one that has seen no event yet, whose first may be of any time. With partitions missing, nothing is final.
+/// - else it is every partition, also one that has seen no event yet, whose first may be of any time. With partitions missing,
+///   nothing is final.
 ///
-/// An idle partition holds nothing back for ever: it counts as far along as the slowest partition that is not idle; when all are,
-/// as the furthest. Should it wake up, a row that was final may change after all.
+/// An idle partition holds nothing back for ever: it counts as far along as the slowest partition that is not idle;
+/// when all are, as the furthest. If it wakes up, a final row may change after all.
 struct Finality: Sendable {
-  /// What a result says of its partitions.
+  /// A result's statements about its partitions.
   struct Partitions: Sendable {
-    /// Of those that have seen events.
+    /// The event-time watermarks of the partitions that have seen events.
     var eventTimeWatermarks: [PartitionID: Timestamp]
-    /// Those that have not.
+    /// The partitions that have seen no event.
     var silent: Set<PartitionID> = []
-    /// Whether rows of some are missing.
+    /// Whether rows of some partitions are missing.
     var areMissing = false
 
     init(_ eventTimeWatermarks: [PartitionID: Timestamp], asOf: OffsetVector = OffsetVector(), areMissing: Bool = false) {
@@ -27,11 +28,11 @@ struct Finality: Sendable {
     }
   }
 
-  /// Ends of windows up to which rows are final, whatever their partition; nil where the partition decides.
+  /// The end up to which windows' rows are final in every partition; nil where the partition decides.
   private var closedEnd: Int64?
-  /// The same by partition number; `Int64.min` where nothing was seen.
+  /// The same for each partition, by number; `Int64.min` where no event was seen.
   private var closedEnds: [Int64] = []
-  /// For each row of a result, the time that counts in place of its window's end; nil where that does.
+  /// For each row of a result, the time that counts in place of its window's end; nil where the end counts.
   var lastChanges: [Int64]?
 
   /// - Parameter idle: Partitions that hold nothing back.
@@ -53,12 +54,12 @@ struct Finality: Sendable {
     }
   }
 
-  /// - Parameter row: Of the result that this is of.
+  /// - Parameter row: A row of the result that this belongs to.
   func isFinal(_ row: Int, of rows: PartialRows) -> Bool {
     isFinal(partition: rows.partitions[row], windowEnd: lastChanges?[row] ?? rows.windowEnds[row])
   }
 
-  /// - Parameter windowEnd: Of the row: the step's end where windows are merged, since a later window of the step may still come.
+  /// - Parameter windowEnd: The row's end: the step's where windows are merged, since a later window of the step may still come.
   func isFinal(partition: PartitionID, windowEnd: Int64) -> Bool {
     if let closedEnd { return windowEnd <= closedEnd }
     return partition.index < closedEnds.count && windowEnd <= closedEnds[partition.index]

@@ -2,14 +2,14 @@ import Events
 import Synchronization
 import Views
 
-/// Results that pages are cut from: kept for as long as someone pages through them, so that all pages are of one moment.
+/// Results that pages are cut from: kept for as long as a client pages through them, so that all pages show one moment.
 ///
-/// A result is known by what it is of (the query, the generation, the offset vector), so the same result asked for twice is kept once, and one that
-/// was let go is recognised when it is computed again.
+/// A result's id is made of the query, the generation and the offset vector. So the same result asked for twice is kept
+/// once, and a result that was let go is recognised when it is computed again.
 final class KeptResults: Sendable {
   struct Pin: Sendable {
     var result: ViewResult
-    /// Row numbers in the order asked for; nil where the rows are in it.
+    /// Row numbers in the order asked for; nil where the rows are in that order.
     var order: [Int]?
   }
 
@@ -22,11 +22,11 @@ final class KeptResults: Sendable {
   private struct State {
     var entries: [String: Entry] = [:]
     var bytes = 0
-    /// No entry was used last before this.
+    /// No entry was last used before this.
     var oldest: ContinuousClock.Instant?
   }
 
-  /// What a result takes besides its rows, roughly.
+  /// The approximate bytes of a result besides its rows.
   private static let entryBytes = 1024
 
   private let bytesMax: Int
@@ -34,8 +34,8 @@ final class KeptResults: Sendable {
   private let state = Mutex(State())
 
   /// - Parameters:
-  ///   - bytesMax: Of all results kept; the newest is kept whatever its size.
-  ///   - lifetime: For which a result is kept after it was used last.
+  ///   - bytesMax: The bytes of all kept results; the newest is kept whatever its size.
+  ///   - lifetime: How long a result is kept after its last use.
   init(bytesMax: Int, lifetime: Duration) {
     self.bytesMax = bytesMax
     self.lifetime = lifetime
@@ -56,7 +56,7 @@ final class KeptResults: Sendable {
     }
   }
 
-  /// What does not fit, or has not been used for long, goes, the newest last.
+  /// Removes results that do not fit, or have not been used for long, the newest last.
   private func letGo(of state: inout State, but id: String, _ now: ContinuousClock.Instant) {
     var total = 0
     state.oldest = nil
@@ -86,7 +86,7 @@ final class KeptResults: Sendable {
 }
 
 extension ViewResult {
-  /// What the result is known by: equal for results of one query at one moment.
+  /// The result's id: equal for results of one query at one moment.
   var id: String {
     var text = asOfText
     text.append(contentsOf: query.definition.generationHash.utf8)
@@ -100,9 +100,8 @@ extension ViewResult {
 }
 
 extension PartialRows {
-  /// What the rows take in memory, roughly.
   var approximateBytes: Int {
-    // Capacity, since an array that grew by doubling may take twice its elements; a row's sketches are in `states`.
+    // Capacity counts, since an array that grew by doubling may take twice its elements; a row's sketches are in `states`.
     keyBytes.capacity + (states.capacity + windowStarts.capacity + windowEnds.capacity + keyEnds.capacity + stateEnds.capacity)
       * 8
       + partitions.capacity * MemoryLayout<PartitionID>.stride

@@ -24,7 +24,7 @@ extension Expression {
       let known = keys.isEmpty ? "this view has none" : "here \(keys.joined(separator: ", "))"
       return ExpressionError("where is over key columns, \(known); '\(other)' is \(what)", in: text, at: error.position)
     } catch {
-      // Wrong in more ways than one: the first error stands.
+      // There are several errors: the first stands.
     }
     return error
   }

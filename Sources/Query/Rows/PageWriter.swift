@@ -3,7 +3,6 @@ import Expressions
 import Serving
 import Views
 
-/// Writes a page of rows, a piece at a time.
 struct PageWriter: BodyPieces {
   /// Bytes of a piece, give or take a row.
   static let pieceBytes = 64 << 10
@@ -14,13 +13,12 @@ struct PageWriter: BodyPieces {
   private var text: RowText
   private var head: [UInt8]
   private let tail: [UInt8]
-  /// Rows of the page.
   private var written = 0
   private var isDone = false
 
   /// - Parameters:
-  ///   - head: What comes before the rows.
-  ///   - tail: What comes after them.
+  ///   - head: The text before the rows.
+  ///   - tail: The text after them.
   init(
     _ rows: PartialRows, page: [Int], query: ViewQuery, finality: Finality, format: RowFormat, head: [UInt8], tail: [UInt8]
   ) {
@@ -37,7 +35,7 @@ struct PageWriter: BodyPieces {
     var output = head
     head = []
     output.reserveCapacity(min(PageWriter.pieceBytes + 4096, output.count + (page.count - written) * 256 + tail.count))
-    // Held once for all: else each row would count them as in use anew.
+    // One reference for all rows: else each row would count a reference of its own.
     let (rows, page) = (rows, page)
     while written < page.count, output.count < PageWriter.pieceBytes {
       if written > 0 { text.format.separateRows(&output) }
@@ -51,7 +49,7 @@ struct PageWriter: BodyPieces {
     return output
   }
 
-  /// A page is bounded: it does not give way.
+  /// A page is bounded: it never gives way.
   func attach(cut: @escaping @Sendable () -> Void) {}
 
   mutating func next() async -> [UInt8]? { piece() }
@@ -61,7 +59,7 @@ struct PageWriter: BodyPieces {
 enum CSVText {
   static let lineEnd: [UInt8] = [0x0D, 0x0A]
 
-  /// A field, quoted where it must be. Null is empty and the empty string `""`, so that the two can be told apart.
+  /// Appends a field, quoted where it must be. Null is empty and the empty string `""`, so the two differ.
   static func append(_ value: ResultValue, to output: inout [UInt8]) {
     if case .string(let text) = value {
       append(text, to: &output)

@@ -2,14 +2,15 @@ import Events
 import Synchronization
 import Views
 
-/// Queries that were read and checked before: dashboards ask the same thing again and again, and to read it takes as long as to answer it.
+/// Queries that were read and checked before: dashboards ask the same thing again and again, and reading a query takes as long as
+/// answering it.
 final class QueryPlans: Sendable {
-  /// Texts kept: the last used, and at most so many.
+  /// The texts kept: the last used.
   static let plansMax = 2048
-  /// Bytes of a text that is kept.
+  /// The longest text that is kept, in bytes.
   static let textBytesMax = 1024
 
-  /// One text, and the query that it was last found to be: of a view, and for a format, which `Accept` may decide.
+  /// One text, and the query that it last gave: for a view, and for a format, which `Accept` may decide.
   final class Plan: Sendable {
     let parameters: QueryParameters
     private let last = Mutex<(format: RowFormat, query: ViewQuery)?>(nil)
@@ -20,13 +21,13 @@ final class QueryPlans: Sendable {
       parameters["cursor"] == nil && last.withLock { $0.map { $0.query.request.key != nil && $0.query.limit != .max } ?? false }
     }
 
-    /// The query it was last found to be, if that is of this view and for this format.
+    /// The query that it last gave, if that is for this view and format.
     func known(of view: String, as format: RowFormat) -> ViewQuery? {
       guard let known = last.withLock({ $0 }), known.format == format, known.query.definition.name == view else { return nil }
       return known.query
     }
 
-    /// The query for a definition: as it was made before, or by `make`.
+    /// The query for a definition: the earlier one, or a new one from `make`.
     func query(
       of definition: ViewDefinition, _ generation: Int, as format: RowFormat,
       _ make: () throws(QueryFailure) -> ViewQuery
@@ -43,7 +44,7 @@ final class QueryPlans: Sendable {
   }
 
   private struct Plans {
-    /// Those used since `older` was last replaced by them.
+    /// The plans used since `older` was last replaced by them.
     var newer: [UTF8Text: Plan] = [:]
     var older: [UTF8Text: Plan] = [:]
 
@@ -65,17 +66,17 @@ final class QueryPlans: Sendable {
 
   private let plans = Mutex(Plans())
 
-  /// Texts kept now.
+  /// The number of kept texts.
   var count: Int { plans.withLock { $0.newer.count + $0.older.count } }
 
-  /// The plan of a text that was read before, and found to ask for the first page of what one key has.
+  /// The plan of a text that was read before and asks for the first page of one key's rows.
   func pointPlan(_ query: Substring) -> Plan? {
     let text = UTF8Text(query)
     guard let plan = plans.withLock({ $0.find(text) }), plan.isPoint else { return nil }
     return plan
   }
 
-  /// - Parameter query: What follows the `?`, still encoded.
+  /// - Parameter query: The text after the `?`, still encoded.
   func plan(_ query: Substring, known names: [String]) throws(QueryFailure) -> Plan {
     let text = UTF8Text(query)
     if let plan = plans.withLock({ $0.find(text) }) { return plan }

@@ -1,18 +1,17 @@
 import Events
 import Views
 
-/// `cursor=` of view queries: which result it goes on in, and with which of its rows.
-/// Base64url of `{"v":2,"q":"<fingerprint>","r":"<result>","n":<row>}`.
+/// `cursor=` of view queries: the result to go on in, and the next of its rows. Base64url of
+/// `{"v":2,"q":"<fingerprint>","r":"<result>","n":<row>}`.
 struct RowCursor: Sendable, Hashable {
-  /// Of the query.
   var fingerprint: UInt64
   /// `ViewResult.id`
   var result: String
-  /// Rows that the pages before had.
+  /// The number of rows on the pages before.
   var row: Int
 
   var text: String {
-    // Digits, all of them: nothing to escape.
+    // Only digits: nothing to escape.
     Base64URL.encode(Array(#"{"v":2,"q":"\#(String(fingerprint, radix: 16))","r":"\#(result)","n":\#(row)}"#.utf8))
   }
 
@@ -45,7 +44,7 @@ enum CursorText {
       code: "invalid_cursor")
   }
 
-  /// The moment it is of has passed.
+  /// The cursor's moment has passed.
   static var expired: QueryFailure {
     var failure = QueryFailure(
       410, "cursor_expired",

@@ -2,8 +2,7 @@ import Events
 import Expressions
 import Views
 
-/// How an answer's rows are written. Whoever has rows to write asks it for all that stands between and around their values: a further format
-/// is a case here.
+/// The format of an answer's rows: it gives the text between and around their values. A further format is a case here.
 enum RowFormat: String, Sendable, CaseIterable {
   case json, csv, ndjson
 
@@ -23,7 +22,7 @@ enum RowFormat: String, Sendable, CaseIterable {
     }
   }
 
-  /// Whether rows lie within a JSON object, whose other members tell the rest; else they stand alone, as they are read, and headers tell it.
+  /// Whether rows lie within a JSON object, whose other members describe them; else rows stand alone, and headers describe them.
   var isDocument: Bool {
     switch self {
     case .json: true
@@ -39,7 +38,7 @@ enum RowFormat: String, Sendable, CaseIterable {
     }
   }
 
-  /// What stands before the first row.
+  /// The text before the first row.
   func head(of names: [String]) -> [UInt8] {
     guard !isNamed else { return [] }
     var line: [UInt8] = []
@@ -50,7 +49,7 @@ enum RowFormat: String, Sendable, CaseIterable {
     return line + CSVText.lineEnd
   }
 
-  /// What stands before the value of each column.
+  /// The text before each column's value.
   func labels(of names: [String]) -> [[UInt8]] {
     names.enumerated().map { index, name in
       guard isNamed else { return index == 0 ? [] : [0x2C] }
@@ -61,7 +60,7 @@ enum RowFormat: String, Sendable, CaseIterable {
     }
   }
 
-  /// What stands before a view's window and whether it is final, its first three columns; their texts need no escapes.
+  /// The texts before the first three columns of a view: its window, and whether that is final. They need no escapes.
   struct WindowMarks: Sendable {
     let start, end, final: [UInt8]
 
@@ -72,7 +71,7 @@ enum RowFormat: String, Sendable, CaseIterable {
 
   var windowMarks: WindowMarks { isNamed ? .named : .bare }
 
-  /// What stands before a view's further columns.
+  /// Appends the text before one of a view's further columns.
   @inline(__always) func append(label index: Int, of labels: ColumnLabels, to output: inout [UInt8]) {
     if isNamed { labels.append(index, to: &output) } else { output.append(0x2C) }
   }
@@ -81,7 +80,6 @@ enum RowFormat: String, Sendable, CaseIterable {
     if isNamed { value.writeJSON(to: &output) } else { CSVText.append(value, to: &output) }
   }
 
-  /// Of values that are JSON already.
   func append(_ value: JSONValue, to output: inout [UInt8]) {
     guard !isNamed else { return value.write(to: &output) }
     switch value {
@@ -91,7 +89,6 @@ enum RowFormat: String, Sendable, CaseIterable {
     }
   }
 
-  /// What ends each row.
   @inline(__always) func endRow(_ output: inout [UInt8]) {
     switch self {
     case .json: output.append(0x7D)
@@ -102,7 +99,7 @@ enum RowFormat: String, Sendable, CaseIterable {
     }
   }
 
-  /// What stands between two rows that `endRow` ended.
+  /// Appends the text between two rows that `endRow` ended.
   @inline(__always) func separateRows(_ output: inout [UInt8]) {
     switch self {
     case .json: output.append(0x2C)
@@ -110,7 +107,7 @@ enum RowFormat: String, Sendable, CaseIterable {
     }
   }
 
-  /// What follows each of several whole JSON objects.
+  /// The byte after each of several whole JSON objects.
   var objectSeparator: UInt8 { isDocument ? 0x2C : 0x0A }
 
   /// Rows of values, each with as many as there are names: head and all.
@@ -129,7 +126,7 @@ enum RowFormat: String, Sendable, CaseIterable {
   }
 
   /// `format=` decides, else `Accept`, else JSON.
-  /// - Parameter offered: What this answer can be written as; the first is the default.
+  /// - Parameter offered: The forms that this answer has; the first is the default.
   static func choose(
     _ parameter: String?, accept: String?, among offered: [RowFormat] = allCases
   ) throws(QueryFailure) -> RowFormat {

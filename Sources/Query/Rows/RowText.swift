@@ -3,7 +3,7 @@ import Events
 import Expressions
 import Views
 
-/// Writes rows of a query's result, each as its format has it.
+/// Writes rows of a query's result in its format.
 struct RowText: Sendable {
   let format: RowFormat
   private let layout: StateLayout
@@ -11,7 +11,7 @@ struct RowText: Sendable {
   private let keyCount: Int
   private let labels: ColumnLabels
   private let marks: RowFormat.WindowMarks
-  /// Most rows share a window with the row before.
+  /// Most rows share a window with the previous row.
   private var startText = TimeText()
   private var endText = TimeText()
 
@@ -36,7 +36,7 @@ struct RowText: Sendable {
     format.endRow(&output)
   }
 
-  /// Apart, so that what a row needs of the text is counted as in use once a row, not once a value.
+  /// A function of its own, so that references to the text are counted once a row, not once a value.
   private static func appendMembers(
     _ row: Int, of rows: PartialRows, _ keyCount: Int, _ labels: ColumnLabels, _ layout: StateLayout, _ format: RowFormat,
     to output: inout [UInt8]
@@ -55,7 +55,7 @@ struct RowText: Sendable {
   }
 }
 
-/// What stands in JSON before each key and aggregate: `,"temp_avg":`; one after the other, so that none is an object of its own.
+/// The JSON text before each key and aggregate: `,"temp_avg":`; back to back in one array, so that none is an object of its own.
 struct ColumnLabels: Sendable {
   private var bytes: [UInt8] = []
   private var ends: [Int] = []
@@ -77,7 +77,6 @@ struct ColumnLabels: Sendable {
   }
 }
 
-/// The text of the last time written.
 private struct TimeText: Sendable {
   private var time: Int64?
   private var text: [UInt8] = []

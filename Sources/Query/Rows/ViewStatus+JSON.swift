@@ -37,8 +37,8 @@ extension ViewStatus {
     return .object(members)
   }
 
-  /// How long ago the last event counted was appended, in the partition that is furthest behind; 0 when all is counted, null when
-  /// nothing has been counted yet.
+  /// The time since the last counted event was appended, in the partition that is furthest behind; 0 when all is
+  /// counted, null when nothing has been counted yet.
   private func lagSeconds(now: Timestamp) -> JSONValue {
     let behind = partitions.filter { $0.lagEvents > 0 }
     guard !behind.isEmpty else { return .int(0) }

@@ -3,12 +3,13 @@ import Synchronization
 
 /// A few threads for work that blocks or computes for long, so that neither the event loops nor Swift's own pool wait for it.
 ///
-/// Work has a deadline, and so has waiting for a thread. Work that is not done by its deadline is told to end; if it does not, whoever waits for it is let go,
-/// and another thread takes the place of the one that it keeps, as long as no more than `threads` are kept so.
+/// Work has a deadline, and so has waiting for a thread. Work that is not done by its deadline is told to end. If it does not,
+/// its caller is released, and another thread replaces the one that it occupies, as long as no more than `threads` are occupied
+/// so.
 final class BoundedThreads: Sendable {
-  /// What work may still take to end after it was told to.
+  /// The time that work has to end after it was told to.
   static let grace: Duration = .milliseconds(250)
-  /// How often deadlines are looked at, while there are any.
+  /// The interval at which deadlines are checked, while there are any.
   private static let tick: DispatchTimeInterval = .milliseconds(20)
 
   private struct Waiter {
@@ -21,7 +22,7 @@ final class BoundedThreads: Sendable {
     var deadline: ContinuousClock.Instant
     var interrupt: @Sendable () -> Void
     var isInterrupted = false
-    /// Lets go whoever waits for it.
+    /// Releases the caller.
     var abandon: @Sendable () -> Void
   }
 
@@ -29,9 +30,9 @@ final class BoundedThreads: Sendable {
     var idle: [PoolThread]
     var waiting: [(number: Int, waiter: Waiter)] = []
     var jobs: [Int: Job] = [:]
-    /// Numbers of threads that work keeps for which nobody waits any more.
+    /// The numbers of threads occupied by work that nobody waits for any more.
     var kept: Set<Int> = []
-    /// How many of them another thread stands in for.
+    /// The number of them that another thread replaces.
     var replaced = 0
     var next: Int
     var isTicking = false
@@ -43,17 +44,17 @@ final class BoundedThreads: Sendable {
   private let report: @Sendable (Report) -> Void
   private let state: Mutex<State>
 
-  /// What becomes of work that does not end.
+  /// The fate of work that does not end.
   enum Report: Sendable {
-    /// It goes on without anybody waiting for it; so many do.
+    /// It goes on without a caller; the number of such pieces of work.
     case abandoned(Int)
     /// It has ended after all.
     case ended
   }
 
   /// - Parameters:
-  ///   - waitingMax: Callers that may wait for a thread; more are turned away.
-  ///   - report: Told of work that does not end; called on any thread.
+  ///   - waitingMax: The callers that may wait for a thread; further ones are refused.
+  ///   - report: Reports work that does not end; called on any thread.
   init(label: String, threads: Int, waitingMax: Int, report: @escaping @Sendable (Report) -> Void = { _ in }) {
     self.label = label
     self.threads = threads
@@ -64,8 +65,8 @@ final class BoundedThreads: Sendable {
 
   /// A thread, for as long as `body` runs.
   /// - Parameters:
-  ///   - deadline: Until when it is waited for.
-  ///   - late: Thrown when there is none by then.
+  ///   - deadline: Until when to wait for a thread.
+  ///   - late: The error when there is none by then.
   func withThread<R: Sendable>(
     until deadline: ContinuousClock.Instant, late: QueryFailure, _ body: (BoundedThread) async throws(QueryFailure) -> R
   ) async throws(QueryFailure) -> R {
@@ -109,13 +110,13 @@ final class BoundedThreads: Sendable {
 
   private func giveBack(_ thread: PoolThread) {
     let next = state.withLock { state -> CheckedContinuation<PoolThread?, Never>? in
-      // Work that was abandoned has it still.
+      // Abandoned work still has the thread.
       state.kept.contains(thread.number) ? nil : BoundedThreads.free(thread, &state)
     }
     next?.resume(returning: thread)
   }
 
-  /// - Returns: Who gets the thread; nil when nobody waits.
+  /// - Returns: The caller that gets the thread; nil when nobody waits.
   private static func free(_ thread: PoolThread, _ state: inout State) -> CheckedContinuation<PoolThread?, Never>? {
     guard state.waiting.isEmpty else { return state.waiting.removeFirst().waiter.continuation }
     state.idle.append(thread)
@@ -150,13 +151,13 @@ final class BoundedThreads: Sendable {
     return try result.get()
   }
 
-  /// - Returns: Whether somebody waits for the outcome.
+  /// - Returns: Whether a caller waits for the outcome.
   private func finish(_ number: Int, on thread: PoolThread) -> Bool {
     let (isAwaited, next) = state.withLock { state -> (Bool, CheckedContinuation<PoolThread?, Never>?) in
       if state.jobs.removeValue(forKey: number) != nil { return (true, nil) }
       state.kept.remove(thread.number)
       guard state.replaced > state.kept.count else { return (false, BoundedThreads.free(thread, &state)) }
-      // Its stand-in stays.
+      // Its replacement stays.
       state.replaced -= 1
       return (false, nil)
     }
@@ -220,16 +221,15 @@ private final class PoolThread: Sendable {
   }
 }
 
-/// One of the threads, held.
 struct BoundedThread: Sendable {
   fileprivate let pool: BoundedThreads
   fileprivate let thread: PoolThread
 
   /// Runs `body` on the thread.
   /// - Parameters:
-  ///   - deadline: When it is told to end.
+  ///   - deadline: The time when the work is told to end.
   ///   - interrupt: Tells it; called on any thread.
-  ///   - late: Thrown when it does not end then.
+  ///   - late: The error when it does not end then.
   func run<R: Sendable>(
     until deadline: ContinuousClock.Instant, interrupt: @escaping @Sendable () -> Void, late: QueryFailure,
     _ body: @escaping @Sendable () throws(QueryFailure) -> R

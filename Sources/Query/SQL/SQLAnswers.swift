@@ -2,7 +2,7 @@ import Events
 import Serving
 import Views
 
-/// What a statement's rows of one view are as of.
+/// The generation and offsets of a statement's rows of one view.
 struct SQLRead: Sendable {
   var view: String
   var generation: Int
@@ -14,7 +14,7 @@ final class SQLAnswers: Sendable {
   static let bodyBytesMax = 256 << 10
   static let limitDefault = 1000
   private static let timeoutMax: Duration = .seconds(60)
-  /// A view whose generation changes while it is read is read again; not for ever.
+  /// A view whose generation changes while it is read is read again; this bounds the tries.
   private static let attemptsMax = 4
 
   private let views: ViewSource
@@ -82,7 +82,7 @@ final class SQLAnswers: Sendable {
   }
 
   /// Reads the rows that the statement may need.
-  /// - Returns: What each view's are as of; nil when a view has another generation by now.
+  /// - Returns: The offsets of each view's rows; nil when a view has another generation by now.
   private func load(_ session: SQLSession, _ limits: SQLLimits, _ stop: SQLStop) async throws(QueryFailure) -> [SQLRead]? {
     var asOf: [SQLRead] = []
     var rowsRead = 0
@@ -90,7 +90,7 @@ final class SQLAnswers: Sendable {
       guard let bounds = table.wanted else { continue }
       guard !stop.isSet else { throw SQLGuardian.timedOut(limits.timeout, waitingFor: "the views' rows") }
       let name = table.definition.name
-      // Bounds that nothing lies between: the answer says as of when nonetheless.
+      // Nothing lies between these bounds; the answer has its offsets nonetheless.
       let from = bounds.isEmpty ? Int64.max - 1 : bounds.from
       let to = bounds.isEmpty ? Int64.max : bounds.to
       let request = ViewReadRequest(

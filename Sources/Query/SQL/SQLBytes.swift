@@ -1,10 +1,10 @@
-/// Text as SQLite's functions take it: bytes, of which a character is one and the continuation bytes after it.
+/// Text in the form of SQLite's functions: bytes, of which a character is one byte and the continuation bytes after it.
 enum SQLBytes {
   private static func isContinuation(_ byte: UInt8) -> Bool { byte & 0xC0 == 0x80 }
 
   static func characterCount(_ bytes: [UInt8]) -> Int { characters(bytes).count }
 
-  /// Code points, up to the first NUL, as SQLite reads them: what is no UTF-8 has some number of its own.
+  /// Code points, up to the first NUL, as SQLite reads them: bytes that are not UTF-8 give some number.
   static func characters(_ bytes: [UInt8]) -> [UInt32] {
     var result: [UInt32] = []
     result.reserveCapacity(bytes.count)
@@ -24,8 +24,8 @@ enum SQLBytes {
     return result
   }
 
-  /// The place of `wanted`, from 1 on; 0 for none.
-  /// - Parameter isText: Whether places are characters', else bytes'.
+  /// The position of `wanted`, from 1 on; 0 for none.
+  /// - Parameter isText: Whether positions count characters, else bytes.
   static func place(of wanted: [UInt8], in bytes: [UInt8], isText: Bool) -> Int {
     guard !wanted.isEmpty else { return 1 }
     let search = SQLSearch(wanted)
@@ -78,7 +78,7 @@ enum SQLBytes {
     return bytes[first.lowerBound..<last.upperBound]
   }
 
-  /// How many characters `%c` would write over all, for which `printf` takes as many steps.
+  /// The number of characters that all `%c` would write, since `printf` takes as many steps.
   /// - Parameter arguments: As whole numbers.
   static func repetitions(inFormat bytes: [UInt8], _ arguments: [Int64]) -> Int64 {
     var total: Int64 = 0
@@ -117,7 +117,7 @@ enum SQLBytes {
       }
       while at < bytes.count, bytes[at] == 0x6C { at += 1 }
       guard at < bytes.count else { break }
-      // A precision that is negative, or beyond 32 bits, is cut to those by SQLite: whichever it is, not more than all of them.
+      // SQLite cuts a precision that is negative, or beyond 32 bits, to one of these: whichever it is, not more than all of them.
       if bytes[at] == 0x63 {
         total += min(number.magnitude > UInt64(Int32.max) ? Int64(Int32.max) : abs(number), Int64(Int32.max))
       }
@@ -128,12 +128,12 @@ enum SQLBytes {
   }
 }
 
-/// Looks for bytes in bytes, in time that grows with both but not with their product.
+/// Searches for bytes in bytes, in time that grows with both but not with their product.
 ///
 /// Source: D. Knuth, J. Morris, V. Pratt, "Fast pattern matching in strings", 1977.
 private struct SQLSearch {
   private let wanted: [UInt8]
-  /// Of each beginning of `wanted`, how long the longest of its ends is that begins it, too.
+  /// For each prefix of `wanted`, the length of its longest suffix that is a prefix, too.
   private let borders: [Int]
 
   init(_ wanted: [UInt8]) {
@@ -148,7 +148,7 @@ private struct SQLSearch {
     self.borders = borders
   }
 
-  /// The first place at or after `start`.
+  /// The first position at or after `start`.
   func place(in bytes: [UInt8], from start: Int) -> Int? {
     var length = 0
     for index in start..<max(bytes.count, start) {

@@ -1,10 +1,11 @@
 import CSQLite
 
-/// Functions in the place of SQLite's own of the same name, whose single call can take minutes on values within their bound, where no progress handler is
-/// asked: `trim` of many characters, `instr` and `replace` of long patterns, `like`, `glob`, `json_patch`, and `printf` with a width in the billions.
-/// These take time in proportion to their values' bytes, and ask whether the statement may go on.
+/// Replacements of SQLite's own functions whose single call can take minutes on values within their bound, without asking a
+/// progress handler: `trim` of many characters, `instr` and `replace` of long patterns, `like`, `glob`, `json_patch`, and
+/// `printf` with a width in the billions. These take time in proportion to their values' bytes, and check whether the statement
+/// may go on.
 ///
-/// Results are those of SQLite's: https://www.sqlite.org/lang_corefunc.html
+/// Results are the same as SQLite's: https://www.sqlite.org/lang_corefunc.html
 struct SQLFunctions {
   typealias Body = @convention(c) (OpaquePointer?, Int32, UnsafeMutablePointer<OpaquePointer?>?) -> Void
 
@@ -15,7 +16,7 @@ struct SQLFunctions {
     ("json_patch", 2, patch),
   ]
 
-  /// Makes them functions of the connection.
+  /// Adds them to the connection.
   /// - Parameter calls: Must outlive the connection.
   static func add(to connection: OpaquePointer, _ calls: SQLCalls) -> Int32 {
     let context = Unmanaged.passUnretained(calls).toOpaque()
@@ -27,7 +28,7 @@ struct SQLFunctions {
     return SQLITE_OK
   }
 
-  /// What the call belongs to; nil when it may not go on.
+  /// The call's shared state; nil when the statement may not go on.
   private static func begin(_ context: OpaquePointer?) -> SQLCalls? {
     guard let data = sqlite3_user_data(context) else { return nil }
     let calls = Unmanaged<SQLCalls>.fromOpaque(data).takeUnretainedValue()
@@ -42,13 +43,13 @@ struct SQLFunctions {
     (0..<Int(count)).contains { sqlite3_value_type(values?[$0]) == SQLITE_NULL }
   }
 
-  /// `bool(x)`: true or false as views have them, of a number or a condition; null of null.
+  /// `bool(x)`: a view's true or false, from a number or a condition; null for null.
   private static let bool: Body = { context, _, values in
     guard begin(context) != nil, !isNull(values, 1) else { return }
     SQLBoolean.result(context, sqlite3_value_double(values?[0]) != 0)
   }
 
-  /// `instr(X, Y)`: the place of Y in X, from 1 on, in characters, or of blobs in bytes.
+  /// `instr(X, Y)`: the position of Y in X, from 1 on, in characters, or for blobs in bytes.
   private static let find: Body = { context, count, values in
     guard begin(context) != nil, !isNull(values, count) else { return }
     let isBlob = sqlite3_value_type(values?[0]) == SQLITE_BLOB && sqlite3_value_type(values?[1]) == SQLITE_BLOB
@@ -102,7 +103,7 @@ struct SQLFunctions {
     _ context: OpaquePointer?, _ values: UnsafeMutablePointer<OpaquePointer?>?, _ pattern: ([UInt8]) -> SQLPattern
   ) {
     guard let calls = begin(context) else { return }
-    // As in Debian's SQLite, which is built with LIKE_DOESNT_MATCH_BLOBS.
+    // Debian's SQLite is built with LIKE_DOESNT_MATCH_BLOBS.
     if sqlite3_value_type(values?[0]) == SQLITE_BLOB || sqlite3_value_type(values?[1]) == SQLITE_BLOB {
       return sqlite3_result_int(context, 0)
     }
@@ -116,7 +117,7 @@ struct SQLFunctions {
     sqlite3_result_int(context, matches ? 1 : 0)
   }
 
-  /// `printf(F, …)`, `format(F, …)`: SQLite's own, unless it would write a character so often that the result is beyond a value's bound.
+  /// `printf(F, …)`, `format(F, …)`: SQLite's own, unless a repeated character would make the result longer than a value's bound.
   private static let format: Body = { context, count, values in
     guard let calls = begin(context), count > 0, sqlite3_value_type(values?[0]) != SQLITE_NULL else { return }
     let text = SQLText.pointer(values?[0]).map { Array($0) } ?? []
@@ -136,7 +137,8 @@ struct SQLFunctions {
   }
 }
 
-/// What a statement's calls of functions share: who says whether they may go on, and SQLite's own functions where those are still needed.
+/// The state that a statement's function calls share: whether they may go on, and SQLite's own functions where those are still
+/// needed.
 final class SQLCalls {
   let guardian: SQLGuardian
   let valueBytesMax: Int
@@ -154,7 +156,7 @@ final class SQLCalls {
     sqlite3_close_v2(plain)
   }
 
-  /// Answers a call with what SQLite's own function says.
+  /// Answers a call with the result of SQLite's own function.
   func delegate(_ function: String, _ context: OpaquePointer?, _ values: [OpaquePointer?]) {
     guard let statement = statement(function, values.count) else { return sqlite3_result_error_nomem(context) }
     defer {

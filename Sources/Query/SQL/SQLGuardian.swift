@@ -2,13 +2,14 @@ import CSQLite
 import Events
 import Views
 
-/// What a statement may do and cost; belongs to one `SQLSession`.
+/// Decides what a statement may do and cost; belongs to one `SQLSession`.
 final class SQLGuardian {
   /// They read or write files, or load code; not all are in every build of SQLite.
   static let refusedFunctions = [
     "load_extension", "readfile", "writefile", "edit", "fsdir", "lsmode", "fts3_tokenizer", "zipfile",
   ]
-  /// All others are refused. One call of them takes time in proportion to its values' bytes, but for those that `SQLFunctions` puts in the place of SQLite's own.
+  /// The permitted functions; all others are refused. One call takes time in proportion to its values' bytes, with `SQLFunctions`
+  /// in place of some of SQLite's own.
   static let functions = Set(
     """
     abs acos acosh asin asinh atan atan2 atanh avg bool ceil ceiling char coalesce concat concat_ws cos cosh count cume_dist current_date current_time
@@ -19,16 +20,16 @@ final class SQLGuardian {
     sign sin sinh soundex sqlite_source_id sqlite_version sqrt strftime string_agg substr substring sum tan tanh time timediff total trim trunc typeof
     unhex unicode unixepoch unlikely upper zeroblob -> ->>
     """.split { $0 == " " || $0 == "\n" }.map(String.init))
-  /// Table-valued functions without a way to files or to the connection's insides.
+  /// Table-valued functions that reach neither files nor the connection's insides.
   private static let tableFunctions: Set<String> = ["json_each", "json_tree"]
 
   private let tables: Set<String>
   private let limits: SQLLimits
   private let stop: SQLStop
-  /// Of the whole process, when the statement began: SQLite counts no connection's own.
+  /// The whole process's memory when the statement began: SQLite does not count a connection's own.
   private let memoryBefore = sqlite3_memory_used()
   private(set) var refusal: QueryFailure?
-  /// While a view's table is declared, which SQLite takes for writing to its schema.
+  /// Whether a view's table is being declared, which SQLite takes for writing to its schema.
   var isDeclaring = false
 
   init(tables: Set<String>, limits: SQLLimits, stop: SQLStop) {
@@ -48,14 +49,14 @@ final class SQLGuardian {
   /// An authorizer: https://www.sqlite.org/c3ref/set_authorizer.html
   func authorize(_ action: Int32, _ first: String?, _ second: String?) -> Int32 {
     guard !isDeclaring else { return SQLITE_OK }
-    // Whatever makes a statement long to prepare passes here.
+    // Every step that makes a statement long to prepare passes here.
     guard mayContinue() else { return SQLITE_DENY }
     switch action {
     case SQLITE_SELECT, SQLITE_RECURSIVE: return SQLITE_OK
     case SQLITE_READ:
       let name = first ?? ""
       if tables.contains(name) || SQLGuardian.tableFunctions.contains(name) { return SQLITE_OK }
-      // No column of it: a name of the statement's own (WITH c AS …), where it is none of SQLite's.
+      // Without a column: a name of the statement's own (WITH c AS …), if it is none of SQLite's.
       if second?.isEmpty ?? true, !SQLGuardian.isOfSQLite(name) { return SQLITE_OK }
       return deny("reading \(name)")
     case SQLITE_FUNCTION:
@@ -70,7 +71,7 @@ final class SQLGuardian {
     }
   }
 
-  /// Tables that tell of the connection's insides.
+  /// Whether the table shows the connection's insides.
   private static func isOfSQLite(_ name: String) -> Bool {
     let name = name.lowercased()
     return name.hasPrefix("sqlite_") || name.hasPrefix("pragma_")
@@ -82,7 +83,7 @@ final class SQLGuardian {
     return SQLITE_DENY
   }
 
-  /// - Parameter waited: For what, where the statement did not come to run.
+  /// - Parameter waited: The resource that the statement waited for, if it did not come to run.
   static func timedOut(_ timeout: Duration, waitingFor waited: String? = nil) -> QueryFailure {
     let limit = DurationText.text(timeout.nanoseconds)
     guard let waited else {
@@ -92,7 +93,7 @@ final class SQLGuardian {
     return QueryFailure(504, "sql_timeout", "the statement waited longer than \(limit) for \(waited); try again")
   }
 
-  /// Asked every few hundred steps of SQLite's machine, and by all that may take long besides.
+  /// Called every few hundred steps of SQLite's machine, and by all other code that may take long.
   func mayContinue() -> Bool {
     guard refusal == nil else { return false }
     if stop.isSet {

@@ -1,9 +1,9 @@
-/// What a program's registers and tables of its own may hold, as far as times go.
+/// The possible content of a program's registers and internal tables, as far as times are concerned.
 struct SQLOrigins {
   struct Kinds: OptionSet {
     let rawValue: Int
     static let time = Kinds(rawValue: 1)
-    /// A constant text that orders by its bytes as by its instant.
+    /// A constant text whose order by bytes is its order by instant.
     static let canonical = Kinds(rawValue: 2)
     /// A constant that is no time: a number, another text.
     static let noTime = Kinds(rawValue: 4)
@@ -13,7 +13,6 @@ struct SQLOrigins {
 
   struct Content {
     var kinds: Kinds = []
-    /// A constant's.
     var text: String?
 
     mutating func join(_ other: Content) {
@@ -32,9 +31,9 @@ struct SQLOrigins {
 
   private let steps: [SQLProgram.Instruction]
   private let isTime: (_ cursor: Int, _ column: Int) -> Bool
-  /// Addresses of what writes each register, in order.
+  /// The addresses that write each register, in order.
   private var writes: [Int: [Int]] = [:]
-  /// Addresses of what puts rows into each cursor's table, and of which other cursor's it is.
+  /// The addresses that put rows into each cursor's table, and the cursors of those rows.
   private var inserts: [Int: [Int]] = [:]
   private var duplicates: [Int: Int] = [:]
   private var keys: [Int: String] = [:]
@@ -69,10 +68,10 @@ struct SQLOrigins {
 
   // MARK: registers
 
-  /// What a register may hold when an instruction reads it.
+  /// The possible content of a register when an instruction reads it.
   mutating func content(of register: Int, at address: Int) -> Content {
     guard let all = writes[register] else { return Content(kinds: .other) }
-    // Constants are loaded by the program's end, which runs first; loops read what their end has written.
+    // Constants are loaded by the program's end, which runs first; loops read values that their end has written.
     let before = all[..<SQLOrigins.count(of: all, before: address)]
     var content = Content()
     guard !before.isEmpty else {
@@ -81,7 +80,7 @@ struct SQLOrigins {
     }
     for write in before.reversed() {
       content.join(written(to: register, by: write))
-      // Whether a jump leads past it to where it is read: then what was written before may be there still.
+      // Whether a jump leads past the write to the read: then the earlier value may be there still.
       let jumps = (max(0, write - SQLOrigins.jumpReach)..<write).contains { place in
         SQLOrigins.jumps.contains(steps[place].opcode) && steps[place].p2 > write && steps[place].p2 <= address
       }
@@ -90,7 +89,7 @@ struct SQLOrigins {
     return content
   }
 
-  /// How many of the addresses, which are in order, are smaller.
+  /// The number of the ascending addresses that are smaller.
   private static func count(of addresses: [Int], before address: Int) -> Int {
     var (low, high) = (0, addresses.count)
     while low < high {
@@ -104,7 +103,7 @@ struct SQLOrigins {
     let step = steps[address]
     if step.opcode == "Copy" || step.opcode == "Move" { return content(of: step.p1 + register - step.p2, at: address) }
     if let known = known[address] { return known }
-    // While it is looked for, for what leads back to itself.
+    // Entered before the search, which may lead back to it.
     known[address] = Content()
     let content = result(of: step, at: address)
     known[address] = content

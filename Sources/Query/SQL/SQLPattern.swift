@@ -1,18 +1,17 @@
-/// A pattern of `LIKE` or `GLOB`, matched in one pass that goes back to the last `%` or `*` only: at most pattern times text steps.
+/// A pattern of `LIKE` or `GLOB`, matched in one pass that goes back to the last `%` or `*` only: at most pattern times text
+/// steps.
 struct SQLPattern {
   static let bytesMax = 1000
-  /// Steps between two questions whether to go on.
+  /// The steps between two checks whether to go on.
   private static let stretch = 1 << 16
 
   private enum Part {
-    /// Any number of characters.
     case any
-    /// One character.
     case one
     case character(UInt32)
-    /// Ranges of characters; whether these are the ones that do not match.
+    /// Ranges of characters; inverted, the ranges that do not match.
     case set([ClosedRange<UInt32>], isInverted: Bool)
-    /// What is no pattern matches nothing.
+    /// A malformed pattern matches nothing.
     case never
   }
 
@@ -107,8 +106,8 @@ struct SQLPattern {
     }
   }
 
-  /// - Parameter mayContinue: Asked now and then.
-  /// - Returns: Nil when it may not.
+  /// - Parameter mayContinue: Called from time to time.
+  /// - Returns: Nil when it may not go on.
   func matches(_ text: [UInt8], while mayContinue: () -> Bool) -> Bool? {
     let characters = SQLBytes.characters(text)
     var (at, part, steps) = (0, 0, 0)

@@ -3,18 +3,18 @@ import Events
 import Expressions
 import Views
 
-/// One way to scan a view that SQLite was offered: what is looked up by an index, and which rows it needs of the store.
+/// One way to scan a view that SQLite was offered: the columns looked up by an index, and the rows needed from the store.
 ///
-/// Every condition that a plan makes use of is one of its arguments, so SQLite knows what must be known before the scan begins, and takes no plan for a place
-/// where a condition does not hold, such as that of an outer join over the rows of its left side.
+/// Every condition that a plan uses is one of its arguments, so SQLite knows the plan's dependencies before the scan
+/// begins, and takes no plan where a condition does not hold, as in an outer join over the rows of its left side.
 struct SQLPlan {
-  /// Columns whose values are given for each scan, in the order of the arguments.
+  /// The columns whose values are given for each scan, in the order of the arguments.
   var columns: [Int] = []
-  /// By conditions that are constants.
+  /// The bounds by conditions with constants.
   var bounds = SQLBounds()
 }
 
-/// Which rows of a view a scan needs.
+/// The rows of a view that a scan needs.
 struct SQLBounds: Hashable {
   /// On `window_start`, inclusive; nanoseconds.
   private(set) var from: Int64?
@@ -23,7 +23,7 @@ struct SQLBounds: Hashable {
   /// The UTF-8 of texts that key columns equal, by the column's name.
   private(set) var keys: [UTF8Text: [UInt8]] = [:]
 
-  /// Bounds that hold the rows of both.
+  /// Bounds that include the rows of both.
   func union(_ other: SQLBounds) -> SQLBounds {
     var result = SQLBounds()
     if let a = from, let b = other.from { result.from = min(a, b) }
@@ -32,10 +32,10 @@ struct SQLBounds: Hashable {
     return result
   }
 
-  /// Whether the rows of the other bounds are among those of these.
+  /// Whether these bounds include the rows of the others.
   func contains(_ other: SQLBounds) -> Bool { union(other) == self }
 
-  /// The bounds leave nothing.
+  /// Whether no row lies within the bounds.
   var isEmpty: Bool { if let from, let to { from >= to } else { false } }
 
   /// `source == "a" && site == "b"`
@@ -44,12 +44,12 @@ struct SQLBounds: Hashable {
     let terms = keys.sorted { $0.key < $1.key }.map { name, text in
       "\(ValuePath.attribute(name.string).expressionText) == \(JSONValue.string(String(decoding: text, as: UTF8.self)).text)"
     }
-    // A text the language cannot spell is left for SQLite to compare.
+    // A text that the language cannot spell is left for SQLite to compare.
     return try? Expression(parsing: terms.joined(separator: " && "), scope: schema.keys.scope)
   }
 
-  /// Takes in a condition between a column and a constant text.
-  /// - Returns: Whether it says which rows to read.
+  /// Narrows the bounds by a condition between a column and a constant text.
+  /// - Returns: Whether the condition bounds the rows to read.
   mutating func narrow(_ column: Int, _ operation: Int32, _ text: [UInt8], _ schema: ViewSchema) -> Bool {
     if column == 0 {
       guard let time = text.withUnsafeBytes({ SQLTime.nanoseconds($0) }) else { return false }

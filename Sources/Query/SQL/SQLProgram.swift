@@ -1,8 +1,8 @@
 import CSQLite
 
-/// The listing of a prepared statement's program, as `EXPLAIN` gives it: https://www.sqlite.org/opcode.html
+/// The listing of a prepared statement's program, from `EXPLAIN`: https://www.sqlite.org/opcode.html
 ///
-/// It says which plans SQLite took for its scans, before any of them runs, and what is compared with what.
+/// It shows which plans SQLite took for its scans, before any of them runs, and the operands of each comparison.
 struct SQLProgram {
   struct Instruction {
     var opcode: String
@@ -17,7 +17,7 @@ struct SQLProgram {
 
   var instructions: [Instruction] = []
 
-  /// - Returns: Nil when SQLite does not list it; why is the connection's error.
+  /// - Returns: Nil when SQLite does not list it; the connection's error has the reason.
   init?(of sql: String, on connection: OpaquePointer) {
     var statement: OpaquePointer?
     defer { sqlite3_finalize(statement) }
@@ -35,7 +35,6 @@ struct SQLProgram {
     }
   }
 
-  /// Each scan of a view, by its cursor.
   var scans: [(cursor: Int, name: SQLScanName)] {
     var scans: [(cursor: Int, name: SQLScanName)] = []
     for instruction in instructions where instruction.opcode == "VFilter" {

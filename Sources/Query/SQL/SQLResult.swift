@@ -1,7 +1,7 @@
 import Events
 import Expressions
 
-/// A statement's rows as they are written, and the types that show.
+/// A statement's rows as they are written, and their types.
 struct SQLResult: Sendable {
   /// Distinct: a name that comes again gets a number, since a row is an object.
   let names: [String]
@@ -9,7 +9,7 @@ struct SQLResult: Sendable {
   private(set) var count = 0
   var isTruncated = false
   private let declared: [ColumnType?]
-  /// Of the columns that are computed: what their values were so far.
+  /// The types of computed columns' values so far.
   private var seen: [ColumnType]
   private let format: RowFormat
   private let labels: [[UInt8]]
@@ -33,7 +33,8 @@ struct SQLResult: Sendable {
     bytes = format.head(of: distinct)
   }
 
-  /// Of each column: what it was declared as, else what all its values are; `any` where they differ, or where there are none.
+  /// The type of each column: its declared type, else the type of all its values; `any` where they differ, or where there are
+  /// none.
   var types: [ColumnType] { names.indices.map { declared[$0] ?? (seen[$0] == .null ? .any : seen[$0]) } }
 
   mutating func append(_ values: [ResultValue]) {

@@ -5,7 +5,7 @@ import Expressions
 /// One scan of a table's rows.
 final class SQLScan {
   private let table: SQLTable
-  /// Of the rows found by an index; nil scans all.
+  /// The rows found by an index; nil scans all.
   private var found: [Int]?
   private var place = 0
   private var keys: [ResultValue]?
@@ -13,14 +13,14 @@ final class SQLScan {
   init(_ table: SQLTable) { self.table = table }
 
   /// - Parameters:
-  ///   - number: The plan's.
+  ///   - number: The plan's number.
   ///   - values: A `sqlite3_value` for each of its arguments.
-  /// - Returns: What SQLite is told.
+  /// - Returns: The result code for SQLite.
   func begin(plan number: Int, _ values: [OpaquePointer?]) -> Int32 {
     place = 0
     keys = nil
     found = nil
-    // Rows that were not read, or not all that the plan needs: a defect.
+    // The rows were not read, or not all that the plan needs: a defect.
     guard let rows = table.rows, table.plans.indices.contains(number), case let plan = table.plans[number],
       table.wanted?.contains(plan.bounds) ?? false, values.count >= plan.columns.count
     else { return SQLITE_INTERNAL }
@@ -84,18 +84,18 @@ enum SQLText {
   /// - Parameter value: A `sqlite3_value`.
   static func value(_ value: OpaquePointer?) -> String? { pointer(value).map { String(decoding: $0, as: UTF8.self) } }
 
-  /// A text's bytes; nil for what is none.
+  /// A text's bytes; nil for other values.
   static func bytes(_ value: OpaquePointer?) -> [UInt8]? {
     sqlite3_value_type(value) == SQLITE_TEXT ? pointer(value).map { Array($0) } : nil
   }
 
-  /// A value as text, for as long as nothing else is asked of it; nil for NULL.
+  /// A value as text, valid until the next call on it; nil for NULL.
   static func pointer(_ value: OpaquePointer?) -> UnsafeBufferPointer<UInt8>? {
     guard let text = sqlite3_value_text(value) else { return nil }
     return UnsafeBufferPointer(start: text, count: Int(sqlite3_value_bytes(value)))
   }
 
-  /// A value's bytes as a blob, for as long as nothing else is asked of it; nil for NULL.
+  /// A value's bytes as a blob, valid until the next call on it; nil for NULL.
   static func blob(_ value: OpaquePointer?) -> UnsafeBufferPointer<UInt8>? {
     guard sqlite3_value_type(value) != SQLITE_NULL else { return nil }
     let blob = sqlite3_value_blob(value)?.assumingMemoryBound(to: UInt8.self)

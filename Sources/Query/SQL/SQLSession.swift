@@ -3,24 +3,25 @@ import Events
 import Expressions
 import Views
 
-/// What one statement may cost.
+/// The bounds of one statement's cost.
 struct SQLLimits: Sendable {
   /// Bytes of a statement's text.
   static let statementBytesMax = 64 << 10
   var timeout: Duration
-  /// Rows of views that a statement reads, over all it names.
+  /// The rows of views that a statement reads, over all views that it names.
   var viewRowsMax: Int
   /// Bytes of an answer's rows.
   var answerBytesMax: Int
-  /// Bytes SQLite may take beyond what it had when no statement ran.
+  /// The bytes SQLite may take beyond those it had when no statement ran.
   var memoryBytesMax: Int
-  /// Bytes of one value, and of one row as it is sorted or kept.
+  /// The bytes of one value, and of one row as it is sorted or kept.
   var valueBytesMax: Int
 }
 
-/// One statement over the views, on a connection of its own to a database in memory that holds nothing.
+/// One statement over the views, on a connection of its own to an empty database in memory.
 ///
-/// Invariant for `@unchecked`: made on one of the statement threads and then used by one task, which awaits each use before the next.
+/// Invariant for `@unchecked`: made on one of the statement threads and then used by one task, which awaits each use before the
+/// next.
 final class SQLSession: @unchecked Sendable {
   let tables: [SQLTable]
   private let connection: OpaquePointer
@@ -30,7 +31,7 @@ final class SQLSession: @unchecked Sendable {
   private let stop: SQLStop
   private let limits: SQLLimits
 
-  /// Prepares the statement: afterwards each table it names knows which rows it wants.
+  /// Prepares the statement: afterwards each of its tables knows which rows it wants.
   init(_ sql: String, views: [(definition: ViewDefinition, generation: Int)], limits: SQLLimits, stop: SQLStop)
     throws(QueryFailure)
   {
@@ -59,7 +60,7 @@ final class SQLSession: @unchecked Sendable {
   }
 
   private func configure(_ limits: SQLLimits) throws(QueryFailure) {
-    // What is sorted or remembered stays in memory, where it is bounded; no file is made.
+    // Sorted or stored rows stay in memory, where they are bounded; no file is made.
     var status = sqlite3_exec(connection, "PRAGMA temp_store = MEMORY", nil, nil, nil)
     for table in tables { table.guardian = guardian }
     for table in tables where status == SQLITE_OK { status = SQLTableModule.add(table, to: connection) }
@@ -112,7 +113,7 @@ final class SQLSession: @unchecked Sendable {
     guard rest.isEmpty else {
       throw QueryFailure(403, "sql_refused", "one statement at a time: leave out what comes after the first ';'")
     }
-    // A statement without columns does something, whatever it is.
+    // A statement without columns is no query.
     guard sqlite3_stmt_readonly(statement) != 0, sqlite3_column_count(statement) > 0 else {
       throw QueryFailure(403, "sql_refused", "only statements that read are run")
     }
@@ -121,7 +122,8 @@ final class SQLSession: @unchecked Sendable {
     }
   }
 
-  /// Notes which rows the scans need, by the plans that SQLite took for them, and refuses what would compare times wrongly.
+  /// Notes which rows the scans need, by the plans that SQLite took for them, and refuses statements that would compare times
+  /// wrongly.
   private func plan(_ sql: String) throws(QueryFailure) {
     guard let program = SQLProgram(of: sql, on: connection) else { throw failure(nil) }
     var scanned: [Int: SQLTable] = [:]
@@ -138,7 +140,6 @@ final class SQLSession: @unchecked Sendable {
 
   private var message: String { String(cString: sqlite3_errmsg(connection)) }
 
-  /// What went wrong last.
   private func failure(_ sql: String?) -> QueryFailure {
     if let refusal = guardian.refusal { return refusal }
     let message = message
@@ -216,7 +217,7 @@ final class SQLSession: @unchecked Sendable {
       let bytes = UnsafeBufferPointer(start: text, count: Int(sqlite3_column_bytes(statement, column)))
       return .string(String(decoding: bytes, as: UTF8.self))
     case SQLITE_BLOB:
-      // Views' booleans; others a statement can make. JSON has no bytes: hexadecimal.
+      // Views' booleans are blobs, and a statement can make others. JSON has no bytes: hexadecimal.
       guard let blob = sqlite3_column_blob(statement, column) else { return .string("") }
       let bytes = UnsafeRawBufferPointer(start: blob, count: Int(sqlite3_column_bytes(statement, column)))
       if let value = SQLBoolean.value(bytes) { return .bool(value) }
@@ -227,7 +228,7 @@ final class SQLSession: @unchecked Sendable {
 }
 
 extension ColumnType {
-  /// The type of a column that was declared so by `SQLTable`; nil for others.
+  /// The type of a column that `SQLTable` declared; nil for others.
   fileprivate init?(sqliteDeclaration text: String) {
     guard let word = text.split(separator: " ").first, let type = ColumnType(rawValue: word.lowercased()) else { return nil }
     self = type

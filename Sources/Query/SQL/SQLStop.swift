@@ -1,11 +1,11 @@
 import CSQLite
 import Synchronization
 
-/// Tells a statement to end: its time is up, or whoever asked has left.
+/// Tells a statement to end: its time is up, or its caller has left.
 final class SQLStop: Sendable {
   private struct State {
     var isCancelled = false
-    /// A connection's address, which is open for as long as it is here; 0 for none.
+    /// A connection's address, valid while it is here; 0 for none.
     var connection: UInt = 0
   }
 

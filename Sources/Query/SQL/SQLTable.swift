@@ -3,19 +3,19 @@ import Events
 import Expressions
 import Views
 
-/// A view as a statement sees it: which of its rows the statement may need, and, once read, those rows.
+/// A view as a statement sees it: bounds of the rows that the statement may need and, once read, those rows.
 ///
 /// Belongs to one `SQLSession`, and so to one thread at a time.
 final class SQLTable {
   let definition: ViewDefinition
   let generation: Int
   let schema: ViewSchema
-  /// Every plan that SQLite was offered for a scan; it says by number which it took.
+  /// Every plan that SQLite was offered for a scan; SQLite names the one it took by number.
   private(set) var plans: [SQLPlan] = []
-  /// Rows that all of the statement's scans together need; nil while it scans the view nowhere.
+  /// The rows that all of the statement's scans together need; nil while it scans the view nowhere.
   private(set) var wanted: SQLBounds?
   private(set) var rows: SQLRows?
-  /// Asked by SQLite about the statement, and about what the table itself declares.
+  /// SQLite asks it about the statement, and about the table's own declaration.
   weak var guardian: SQLGuardian?
 
   init(_ definition: ViewDefinition, generation: Int) {
@@ -30,7 +30,7 @@ final class SQLTable {
     return plans.count - 1
   }
 
-  /// One scan of the statement, by the plan that SQLite took for it.
+  /// Adds one scan of the statement, by the plan that SQLite took for it.
   func want(plan number: Int) {
     guard plans.indices.contains(number) else { return }
     wanted = wanted.map { $0.union(plans[number].bounds) } ?? plans[number].bounds
@@ -48,13 +48,12 @@ final class SQLTable {
   /// Keys and aggregates whose values are events' times: `last(time)`.
   private var hasEventTimes: Bool { schema.columns.contains { $0.role != .window && $0.type == .timestamp } }
 
-  /// Whether the column's values are times.
   func isTime(_ column: Int) -> Bool { schema.columns.indices.contains(column) && schema.columns[column].type == .timestamp }
 
-  /// What SQLite is told of the columns.
+  /// The columns' declaration for SQLite.
   ///
-  /// The first word of a type is what `ColumnType` calls it, and the second gives it the affinity under which SQLite compares values as
-  /// they are: TEXT for text, none for what may be anything.
+  /// The first word of a type is `ColumnType`'s name for it, and the second gives it the affinity under which SQLite
+  /// compares values unchanged: TEXT for text, none for columns of any kind.
   var declaration: String { "CREATE TABLE x(\(columnDeclarations))" }
 
   var columnDeclarations: String {
@@ -78,7 +77,7 @@ final class SQLTable {
 
 /// A view's merged rows, as a table's.
 final class SQLRows {
-  /// Rows that are put into an index between two looks at the clock.
+  /// The rows that are put into an index between two looks at the clock.
   private static let indexStretch = 1024
 
   let rows: PartialRows
@@ -95,7 +94,7 @@ final class SQLRows {
     keyCount = table.definition.keys.count
   }
 
-  /// - Parameter keys: The row's, decoded once for all its columns.
+  /// - Parameter keys: The row's keys, decoded once for all its columns.
   func value(row: Int, column: Int, keys: [ResultValue]) -> ResultValue {
     switch column {
     case 0: return .time(Timestamp(nanoseconds: rows.windowStarts[row]))
@@ -106,9 +105,9 @@ final class SQLRows {
     }
   }
 
-  /// Rows of which these columns may equal these values: all that do, and perhaps some that do not.
-  /// - Parameter mayContinue: Asked now and then while an index is made.
-  /// - Returns: Nil when it may not.
+  /// Rows whose columns may equal these values: all that do, and perhaps some that do not.
+  /// - Parameter mayContinue: Called from time to time while an index is made.
+  /// - Returns: Nil when it may not go on.
   func rows(where columns: [Int], are values: [SQLBucket], while mayContinue: () -> Bool) -> [Int]? {
     if let index = indexes[columns] { return index[values] ?? [] }
     var index: [[SQLBucket]: [Int]] = [:]
@@ -122,8 +121,8 @@ final class SQLRows {
   }
 }
 
-/// What values that SQLite may find equal have in common: a text that reads as a number goes with that number, since affinity may turn one into
-/// the other, and a time with its instant.
+/// The common bucket of values that SQLite may find equal: a text that reads as a number shares its bucket with that
+/// number, since affinity may turn one into the other, and a time with its instant.
 enum SQLBucket: Hashable {
   case null
   case bool(Bool)
@@ -158,9 +157,11 @@ enum SQLBucket: Hashable {
   }
 }
 
-/// How a boolean is in SQL, in a column that may hold anything: SQLite has none of its own, and as a number `true` would be one value with 1.
+/// The form of a boolean in SQL, in a column of any kind: SQLite has no booleans, and as a number `true` would be one value with
+/// 1.
 ///
-/// Two blobs, `1` and `0`: apart from every number and text, and yet true and false in conditions. The function `bool` makes them.
+/// Two blobs, `1` and `0`: different from every number and text, and yet true and false in conditions. The function `bool` makes
+/// them.
 enum SQLBoolean {
   static func byte(_ value: Bool) -> UInt8 { value ? 0x31 : 0x30 }
 

@@ -2,11 +2,12 @@ import CSQLite
 import Events
 import Views
 
-/// The virtual table through which SQLite reads a view: a `sqlite3_module` without tables of its own, so that a view's name is a table and
-/// nothing needs to be created. Source: https://www.sqlite.org/vtab.html, "Eponymous-only virtual tables".
+/// The virtual table through which SQLite reads a view: a `sqlite3_module` without tables of its own, so that a view's name is a
+/// table and nothing needs to be created. Source: https://www.sqlite.org/vtab.html, "Eponymous-only virtual tables".
 ///
-/// Bounds that are constants (times, texts that keys equal) belong to a plan. Which plans SQLite takes is known when the statement is prepared; the rows that
-/// those need are read from the store before it runs. SQLite checks every condition again, so bounds may be wide but never narrow.
+/// Bounds that are constants (times, texts that keys equal) belong to a plan. The plans that SQLite takes are known when the
+/// statement is prepared; the rows that they need are read from the store before it runs. SQLite checks every condition again, so
+/// bounds may be wide but never narrow.
 enum SQLTableModule {
   /// Lives as long as the process, as connections may.
   nonisolated(unsafe) static let module: UnsafePointer<sqlite3_module> = {
@@ -33,13 +34,13 @@ enum SQLTableModule {
     sqlite3_create_module_v2(connection, table.definition.name, module, Unmanaged.passUnretained(table).toOpaque(), nil)
   }
 
-  /// What SQLite holds of a table. It must begin with SQLite's own part.
+  /// SQLite's handle of a table. It must begin with SQLite's own part.
   private struct VirtualTable {
     var base = sqlite3_vtab()
     var table: Unmanaged<SQLTable>
   }
 
-  /// What SQLite holds of a scan. It must begin with SQLite's own part.
+  /// SQLite's handle of a scan. It must begin with SQLite's own part.
   private struct Cursor {
     var base = sqlite3_vtab_cursor()
     var scan: Unmanaged<SQLScan>
@@ -76,7 +77,7 @@ enum SQLTableModule {
     return SQLITE_OK
   }
 
-  /// Takes the conditions that an index over the rows can answer, and those that say which rows to read of the store.
+  /// Takes the conditions that an index over the rows can answer, and those that bound the rows to read from the store.
   private static let plan:
     @convention(c) (UnsafeMutablePointer<sqlite3_vtab>?, UnsafeMutablePointer<sqlite3_index_info>?) -> Int32 = {
       pointer, info in
@@ -104,8 +105,8 @@ enum SQLTableModule {
         plan.columns.append(column)
         info.pointee.aConstraintUsage[index].argvIndex = Int32(plan.columns.count)
       }
-      // SQLite checks every condition again: none is omitted. What bounds the plan is an argument of it nonetheless, or SQLite
-      // would hold that the plan makes no use of it, and take it where the condition does not hold.
+      // SQLite checks every condition again: none is omitted. A condition that bounds the plan is its argument nonetheless, or
+      // SQLite would believe that the plan makes no use of it, and take it where the condition does not hold.
       var arguments = Int32(plan.columns.count)
       for index in bounding where info.pointee.aConstraintUsage[index].argvIndex == 0 {
         arguments += 1
@@ -119,7 +120,7 @@ enum SQLTableModule {
       return number(table.offer(plan), of: table, info)
     }
 
-  /// Hands the plan's number to the scans that take it, and to whoever lists them.
+  /// Passes the plan's number to the scans that take it, and to the program's listing.
   private static func number(_ plan: Int, of table: SQLTable, _ info: UnsafeMutablePointer<sqlite3_index_info>) -> Int32 {
     let text = Array("\(SQLScanName(view: table.definition.name, plan: plan))".utf8CString)
     guard let copy = sqlite3_malloc(Int32(text.count)) else { return SQLITE_NOMEM }
@@ -191,14 +192,14 @@ enum SQLTableModule {
     }
 }
 
-/// How a program's listing names a scan: the view, and the number of the plan that was taken.
+/// The name of a scan in a program's listing: the view, and the number of the plan that was taken.
 struct SQLScanName: CustomStringConvertible {
   var view: String
   var plan: Int
 
   init(view: String, plan: Int) { (self.view, self.plan) = (view, plan) }
 
-  /// Nil for what is no such name.
+  /// Nil for any other text.
   init?(_ text: String) {
     guard let blank = text.lastIndex(of: " "), let plan = Int(text[text.index(after: blank)...]) else { return nil }
     self.init(view: String(text[..<blank]), plan: plan)

@@ -1,9 +1,9 @@
 import Events
 
-/// How times compare in SQL: as instants, however they are written. Text that is no time compares by its bytes.
+/// Compares times in SQL as instants, however they are written. Other text compares by its bytes.
 ///
-/// A time is RFC 3339, or what SQLite's own functions take and give: a space for the `T`, no seconds, no offset (which is UTC), a date alone; also a
-/// month or a year alone. What is left out is the first instant of the rest.
+/// A time is RFC 3339, or a form that SQLite's own functions take and give: a space for the `T`, no seconds, no offset
+/// (which is UTC), a date alone; also a month or a year alone. Missing parts stand for the first instant of the rest.
 enum SQLTime {
   /// For expressions: `max(window_start) >= '2013-07-01 12:00:00' COLLATE time`.
   static let collation = "time"
@@ -23,8 +23,8 @@ enum SQLTime {
     }
   }
 
-  /// Writes what is left out.
-  /// - Returns: Bytes written; nil for what is cut off within a part.
+  /// Writes the missing parts.
+  /// - Returns: Bytes written; nil for a text that is cut off within a part.
   private static func complete(_ bytes: UnsafeRawBufferPointer, in buffer: UnsafeMutableRawBufferPointer) -> Int? {
     var count = 0
     func append(_ more: some Sequence<UInt8>) {
@@ -33,7 +33,7 @@ enum SQLTime {
         count += 1
       }
     }
-    // The offset, as SQLite has it, may have blanks before it.
+    // In SQLite's form, blanks may precede the offset.
     var end = bytes.count
     var offset = Array("Z".utf8)
     if end > 10, bytes[end - 1] | 0x20 == 0x7A {
@@ -62,7 +62,7 @@ enum SQLTime {
     return byteOrder(a, b)
   }
 
-  /// As views write most times: `2013-01-01T00:00:00Z`, in which no digits but digits are.
+  /// The form of most of views' times: `2013-01-01T00:00:00Z`, with digits where it has digits.
   private static func isWholeSecond(_ bytes: UnsafeRawBufferPointer) -> Bool {
     guard bytes.count == 20, bytes[10] == 0x54, bytes[19] == 0x5A, bytes[4] == 0x2D, bytes[7] == 0x2D, bytes[13] == 0x3A,
       bytes[16] == 0x3A, bytes[17] < 0x36
@@ -70,7 +70,7 @@ enum SQLTime {
     return true
   }
 
-  /// Whether text orders by its bytes as by its instant, beside others of which that is so.
+  /// Whether the text orders by its bytes as by its instant, beside others of which that is true.
   static func isCanonical(_ text: String) -> Bool {
     guard let time = nanoseconds(text) else { return false }
     return text.utf8.count == 20 && Timestamp(nanoseconds: time).description.utf8.elementsEqual(text.utf8)

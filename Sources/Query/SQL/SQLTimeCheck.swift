@@ -1,15 +1,16 @@
-/// Finds comparisons in which a view's time is compared otherwise than as a time, or with what is none: they would be answered, but wrongly.
+/// Finds comparisons in which a view's time is not compared as a time, or is compared with another kind of value: they would be
+/// answered, but wrongly.
 ///
-/// SQLite compares a column under the column's own collation, and so a view's times as instants. What is computed of a column has no collation: beside
-/// `max(window_start)`, `'2013-07-01 12:00:00'` is but text. So the statement's program is looked through: what each comparison's registers may hold follows
-/// from what wrote them last.
+/// SQLite compares a column under the column's own collation, and so a view's times as instants. A value computed from
+/// a column has no collation: beside `max(window_start)`, `'2013-07-01 12:00:00'` is only text. So the statement's
+/// program is searched: the last writes of each comparison's registers show their possible content.
 struct SQLTimeCheck {
   private static let comparisons: Set = ["Eq", "Ne", "Lt", "Le", "Gt", "Ge"]
   private static let lookups: Set = ["Found", "NotFound", "NoConflict"]
 
   private let program: SQLProgram
   private var origins: SQLOrigins
-  /// Whether times may have fractions, which as text have no order.
+  /// Whether times may have fractions, which have no order as text.
   private let hasFractions: Bool
 
   /// - Parameters:
@@ -21,7 +22,7 @@ struct SQLTimeCheck {
     origins = SQLOrigins(program, isTime: isTime)
   }
 
-  /// - Returns: What is wrong with the statement, and what to write; nil when nothing is.
+  /// - Returns: The fault of the statement, and advice; nil when there is none.
   mutating func complaint() -> String? {
     for (address, step) in program.instructions.enumerated() {
       if SQLTimeCheck.comparisons.contains(step.opcode) {
@@ -56,7 +57,7 @@ struct SQLTimeCheck {
       return
         "a time is compared with what is none\(named): write it as '2013-07-01T12:00:00Z', '2013-07-01 12:00:00' or '2013-07-01'"
     }
-    // Of whole seconds, text orders as times do.
+    // Texts of whole seconds order as times do.
     guard !other.kinds.isSubset(of: hasFractions ? [] : [.time, .canonical]) else { return nil }
     return
       "a computed time is compared as text\(named): put COLLATE \(SQLTime.collation) after either side, so that they compare as times"

@@ -1,13 +1,13 @@
 import Events
 import Synchronization
 
-/// Tells those who were let in for longer than one request that tokens or keys are others now: each asks again whether it may go on.
+/// Notifies holders of standing access that tokens or keys have changed: each checks again whether it may go on.
 public final class AccessChanges: Sendable {
   private let observers = Mutex<(next: Int, all: [Int: @Sendable () -> Void])>((0, [:]))
 
   public init() {}
 
-  /// - Parameter changed: Called with each change, on whatever thread makes it, until the observation is let go; is quick.
+  /// - Parameter changed: Called with each change, on the changing thread, until the observation is released; must be quick.
   public func observe(_ changed: @escaping @Sendable () -> Void) -> AccessObservation {
     let number = observers.withLock { observers in
       observers.next += 1
@@ -22,7 +22,7 @@ public final class AccessChanges: Sendable {
   }
 }
 
-/// Lasts until it is let go.
+/// Lasts until it is released.
 public final class AccessObservation: Sendable {
   private let end: @Sendable () -> Void
 
@@ -31,20 +31,20 @@ public final class AccessObservation: Sendable {
   deinit { end() }
 }
 
-/// What was let in once and goes on: a stream, a long answer.
+/// The access of a request that was admitted once and goes on: a stream, a long answer.
 public struct StandingAccess: Sendable {
   private let gate: AccessGate
   private let authorization: [String]
   private let scope: AccessScope
-  /// From when on it may not go on; nil while its token stays good.
+  /// The time from which on it may not go on; nil while its token stays valid.
   public let expiry: Timestamp?
 
   /// - Parameters:
-  ///   - gate: Let the caller in.
-  ///   - caller: Nil where nobody is asked.
+  ///   - gate: The gate that admitted the caller.
+  ///   - caller: Nil where access is open.
   ///   - authorization: The values of the request's `Authorization` headers.
-  ///   - scope: That the request needs.
-  /// - Returns: Nil where there is nothing to ask again.
+  ///   - scope: The scope that the request needs.
+  /// - Returns: Nil where there is nothing to check again.
   public init?(_ gate: AccessGate, _ caller: Caller?, authorization: [String], scope: AccessScope) {
     guard let caller else { return nil }
     self.gate = gate
@@ -53,7 +53,7 @@ public struct StandingAccess: Sendable {
     expiry = caller.expiry
   }
 
-  /// Why it may not go on; nil if it may.
+  /// The reason why it may not go on; nil if it may.
   public var denial: AccessDenial? {
     do throws(AccessDenial) {
       _ = try gate.admit(authorization: authorization, for: scope)
@@ -63,6 +63,5 @@ public struct StandingAccess: Sendable {
     }
   }
 
-  /// As `AccessChanges.observe`.
   public func observe(_ changed: @escaping @Sendable () -> Void) -> AccessObservation? { gate.observe(changed) }
 }

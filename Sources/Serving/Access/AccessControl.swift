@@ -1,16 +1,16 @@
 import Events
 
-/// Tells from a bearer token whose it is. Ingest and Query know only this; module Identity implements it.
+/// Identifies the holder of a bearer token. Ingest and Query know only this; module Identity implements it.
 public protocol AccessControl: Sendable {
-  /// - Returns: Whom the token stands for.
+  /// - Returns: The token's holder.
   /// - Throws: `AccessDenial.invalid` or `.expired`.
-  /// - Complexity: At most one signature check for each key that may have made it, some 100 µs each. Never waits: event loops may call it.
+  /// - Complexity: At most one signature check for each key that may have made it, some 100 µs each. Never waits: event loops may
+  ///   call it.
   func authenticate(bearer token: Substring) throws(AccessDenial) -> Caller
-  /// Tells of other tokens or keys.
+  /// Notifies of changed tokens or keys.
   var changes: AccessChanges { get }
 }
 
-/// What a request may be for.
 public enum AccessScope: String, Sendable, CaseIterable {
   /// Writing events.
   case ingest
@@ -20,18 +20,18 @@ public enum AccessScope: String, Sendable, CaseIterable {
   case admin
 }
 
-/// Who asks.
+/// The holder of a token.
 public struct Caller: Sendable, Hashable {
   /// The longest subject, in bytes.
   public static let subjectBytesMax = 256
 
-  /// The token's name for its holder: for logs and for counting by device. No secret.
+  /// The token's name for its holder: for logs and for counting by device. It is no secret.
   public var subject: UTF8Text
   public var scopes: Set<AccessScope>
   public var sources: SourcePermission
-  /// From when on the token is worth nothing; nil never.
+  /// The time from which on the token is invalid; nil never.
   public var expiry: Timestamp?
-  /// Events a second its holder may send, where that differs from the service's own limit.
+  /// The events a second that its holder may send, where that differs from the service's own limit.
   public var eventsPerSecondMax: Int?
 
   public init(
@@ -52,7 +52,7 @@ public struct Caller: Sendable, Hashable {
 
 /// The one check at a service's edge.
 public struct AccessGate: Sendable {
-  /// Lets everybody do everything: for listeners that only this machine reaches.
+  /// Permits everything to everybody: for listeners that only this machine reaches.
   public static let open = AccessGate(nil)
 
   private let access: (any AccessControl)?
@@ -61,12 +61,12 @@ public struct AccessGate: Sendable {
 
   public var isOpen: Bool { access == nil }
 
-  /// As `AccessChanges.observe`; nil where the gate is open, and nothing changes.
+  /// Observes as `AccessChanges.observe` does; nil where the gate is open, and nothing changes.
   public func observe(_ changed: @escaping @Sendable () -> Void) -> AccessObservation? { access?.changes.observe(changed) }
 
   /// - Parameters:
   ///   - authorization: The values of the request's `Authorization` headers.
-  ///   - scope: What the token has to permit.
+  ///   - scope: The scope that the token has to permit.
   /// - Returns: Nil where the gate is open.
   public func admit(authorization: [String], for scope: AccessScope) throws(AccessDenial) -> Caller? {
     guard let access else { return nil }
@@ -79,7 +79,7 @@ public struct AccessGate: Sendable {
   }
 }
 
-/// Why a request is not served. No case carries any part of a token.
+/// The reason why a request is not served. No case carries any part of a token.
 public enum AccessDenial: Error, Sendable, Hashable {
   case missing
   /// An `Authorization` that is no bearer token.
@@ -88,7 +88,7 @@ public enum AccessDenial: Error, Sendable, Hashable {
   case expired
   case insufficient(needed: AccessScope)
 
-  /// As RFC 6750, section 3, has it.
+  /// The problem of RFC 6750, section 3.
   public var problem: HTTPProblem {
     switch self {
     case .missing:

@@ -1,11 +1,11 @@
 /// The sources that a caller may write events as.
 public struct SourcePermission: Sendable, Hashable {
-  /// Patterns of one caller at most: each event may be held against all of them.
+  /// The most patterns of one caller: each event may be compared with all of them.
   public static let patternsMax = 256
   public static let all = SourcePermission(patterns: ["*"])
 
   private struct Pattern: Sendable, Hashable {
-    /// Without the star.
+    /// The pattern without the star.
     var bytes: [UInt8]
     var isPrefix: Bool
 
@@ -26,7 +26,7 @@ public struct SourcePermission: Sendable, Hashable {
     }
   }
 
-  /// One source, as it is.
+  /// One source, taken literally.
   public init(source: String) { patterns = [Pattern(bytes: Array(source.utf8), isPrefix: false)] }
 
   /// - Parameter source: UTF-8.

@@ -1,17 +1,17 @@
 import Events
 import NIOCore
 
-/// Watches that whoever reads a long answer still may: until its token expires, and with each change of tokens and keys. Belongs to the
-/// connection's event loop.
+/// Watches whether the reader of a long answer still has access: until its token expires, and with each change of
+/// tokens and keys. Belongs to the connection's event loop.
 final class AccessWatch {
-  /// Why the answer may not go on; nil while it may.
+  /// The reason why the answer may not go on; nil while it may.
   private(set) var denial: AccessDenial?
   private let access: StandingAccess
   private let denied: () -> Void
   private var expiry: Scheduled<Void>?
   private var observation: AccessObservation?
 
-  /// - Parameter denied: Told once.
+  /// - Parameter denied: Called once.
   init(_ access: StandingAccess, on eventLoop: any EventLoop, denied: @escaping () -> Void) {
     self.access = access
     self.denied = denied
@@ -26,7 +26,7 @@ final class AccessWatch {
         watch.deny(denial)
       }
     }
-    // What has changed since it was let in.
+    // Tokens or keys may have changed since the answer was admitted.
     guard let denial = access.denial else { return }
     eventLoop.execute { bound.value.watch?.deny(denial) }
   }

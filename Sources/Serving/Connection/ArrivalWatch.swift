@@ -1,6 +1,6 @@
 import NIOCore
 
-/// Tells a connection that bytes have come, before they are taken apart: half a head is not seen behind that.
+/// Tells a connection that bytes have come, before they are decoded: handlers after the decoder do not see half a head.
 final class ArrivalWatch: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = ByteBuffer
   typealias InboundOut = ByteBuffer

@@ -1,42 +1,44 @@
 import NIOCore
 import NIOHTTP1
 
-/// What one HTTP/1.1 connection is at, and what follows from what happens to it: knows of no socket, no clock and no route.
+/// The state of one HTTP/1.1 connection, and the actions that follow from each event. It knows no socket, no clock and no route.
 ///
 /// ```
 /// awaiting ─head─▶ reading ─end─▶ answering ─answer's end─▶ awaiting, or lingering after the last answer
 /// ```
-/// Each transition returns what is to be done. An answer may begin while the request is still being read: it is the connection's last, and
-/// the rest of the request is dropped. Whoever drives it looks at `deadline` after each transition, and says when it is over.
+/// Each transition returns what is to be done. An answer may begin while the request is still being read: it is the connection's
+/// last, and the rest of the request is dropped. Whoever drives it looks at `deadline` after each transition, and says when it is
+/// over.
 struct ConnectionMachine: ~Copyable {
   enum State: Equatable {
     /// Waits for a request's head.
     case awaiting
-    /// The head has come, the end of the body not yet.
+    /// The head has come; the end of the body has not.
     case reading
     /// The request has come whole.
     case answering
-    /// The last answer is out and our side is ended; what the peer still sends is dropped, since to close with bytes unread would send a
-    /// reset, which can overtake the answer.
+    /// The last answer is out and our side is ended. Bytes that the peer still sends are dropped, since closing with
+    /// bytes unread would send a reset, which can overtake the answer.
     case lingering
-    /// Another protocol is spoken from now on.
+    /// The connection speaks another protocol from now on.
     case upgraded
     case closed
   }
 
   struct Times {
-    /// From a connection's beginning to the end of its first head, from the first byte of any head to its end, and to that of its body.
+    /// From a connection's beginning to the end of its first head, from the first byte of any head to its end, and to that of its
+    /// body.
     var request: TimeAmount
     /// From an answer to the first byte of the next head.
     var idle: TimeAmount
-    /// After the last answer: for a peer that has sent all, and for one that is still sending what nobody wants.
+    /// The time after the last answer: for a peer that has sent all, and for one that is still sending.
     var linger = TimeAmount.milliseconds(500), lingerUnread = TimeAmount.seconds(5)
   }
 
-  /// What a head says of its request and connection.
+  /// A head's statements about its request and connection.
   struct Head {
     var hasBody = false
-    /// Of the body; nil where the head does not say.
+    /// The body's length; nil where the head does not say.
     var declaredBytes: Int?
     var isKeepAlive = true
     var expectsContinue = false
@@ -50,23 +52,23 @@ struct ConnectionMachine: ~Copyable {
   enum AnswerEnd { case next, last }
   enum Timer: Equatable { case none, wait(NIODeadline), close }
 
-  /// A refused request's body is read, and its connection kept, where it is as short as this.
+  /// The body of a refused request is read, and the connection goes on, if the body is at most this long.
   static let strayBodyBytesMax = 64 << 10
 
   private let times: Times
-  /// There was no room for it: it is served once.
+  /// Whether the connection is beyond the allowed number; it may make one request.
   private let isExtra: Bool
   private(set) var state = State.awaiting
-  /// By then the peer must have sent what is next; nil where it is not waited for.
+  /// The time by which the peer must have sent the next part; nil while nothing is awaited.
   private(set) var deadline: NIODeadline?
   private var head = Head()
   private var bodyBytes = 0
-  /// Nil: nobody takes it.
+  /// The longest body to accept; nil while no body is accepted.
   private var bodyBytesMax: Int?
   /// Bytes of the next head have come.
   private var isHeadBegun = false
   private var isAnswerBegun = false
-  /// The answer is written to its end, the request perhaps not read to its own.
+  /// Whether the answer is written to its end; the request may not be read to its end yet.
   private var isAnswered = false
   private var isLast = false
   private var isFinishing = false
@@ -83,7 +85,7 @@ struct ConnectionMachine: ~Copyable {
 
   // MARK: requests
 
-  /// Bytes have come, whatever they are. Those behind a whole request are of the next head.
+  /// Bytes have come, of whatever kind. Bytes after a whole request belong to the next head.
   mutating func bytesCame(_ now: NIODeadline) {
     guard !isHeadBegun else { return }
     switch state {
@@ -95,7 +97,7 @@ struct ConnectionMachine: ~Copyable {
     }
   }
 
-  /// - Returns: False for one that nobody waits for.
+  /// - Returns: False for a head that is not awaited.
   mutating func begin(_ head: Head, _ now: NIODeadline) -> Bool {
     guard state == .awaiting else { return false }
     state = .reading
@@ -108,14 +110,14 @@ struct ConnectionMachine: ~Copyable {
 
   /// The request is to be answered.
   /// - Parameter bodyBytesMax: The longest body that is taken.
-  /// - Returns: Whether its sender waits to hear that it may go on.
+  /// - Returns: Whether the sender waits for a 100 before it sends the body.
   mutating func admit(bodyBytesMax: Int) -> Bool {
     precondition(state == .reading, "there is no request")
     self.bodyBytesMax = bodyBytesMax
     return head.expectsContinue && head.knowsContinue
   }
 
-  /// The request is not to be answered by the service. Its sender is told at once where it has much to send, or asks first.
+  /// The service does not answer the request. The refusal is sent at once where the body is long or its sender waits for a 100.
   mutating func refuse() -> Refusal {
     precondition(state == .reading, "there is no request")
     bodyBytesMax = nil
@@ -147,8 +149,8 @@ struct ConnectionMachine: ~Copyable {
 
   // MARK: answers
 
-  /// - Parameter closes: The answer itself says that it is the last.
-  /// - Returns: Whether it is the connection's last, which it has to say.
+  /// - Parameter closes: Whether the answer itself is marked as the connection's last.
+  /// - Returns: Whether it is the connection's last answer; its head must say so.
   mutating func beginAnswer(closes: Bool = false) -> Bool {
     precondition(isAsked, "an answer to no request")
     isAnswerBegun = true
@@ -160,7 +162,7 @@ struct ConnectionMachine: ~Copyable {
   mutating func endAnswer() -> AnswerEnd {
     precondition(isAnswerBegun && !isAnswered, "no answer to end")
     isAnswered = true
-    // Streams begin before they are known to be the connection's last.
+    // Streams begin before it is known that they are the connection's last.
     if isFinishing || isInputClosed { isLast = true }
     guard !isLast else { return .last }
     state = .awaiting
@@ -168,7 +170,7 @@ struct ConnectionMachine: ~Copyable {
     return .next
   }
 
-  /// What was written has been given to the system, or waits for the peer.
+  /// The written bytes have been given to the system, or wait for the peer.
   /// - Returns: Whether the connection is idle from now on.
   mutating func flushed(_ now: NIODeadline) -> Bool {
     guard state == .awaiting, isAnswered, deadline == nil else { return false }
@@ -177,7 +179,7 @@ struct ConnectionMachine: ~Copyable {
   }
 
   /// The last answer is out.
-  /// - Returns: Whether to close at once; else our side is to be ended, and the peer's waited for.
+  /// - Returns: Whether to close at once; else our side is to be ended, and the peer's end awaited.
   mutating func outputEnded(_ now: NIODeadline) -> Bool {
     guard isAnswered, isLast, state != .closed else { return true }
     guard !isInputClosed else { return true }
@@ -190,7 +192,7 @@ struct ConnectionMachine: ~Copyable {
   // MARK: ends
 
   /// The service is to end the connection once the answer under way is out.
-  /// - Returns: Whether to close at once. Asked again, a request that is still being read is not waited for.
+  /// - Returns: Whether to close at once. At a second call, a request that is still being read is not awaited.
   mutating func finish() -> Bool {
     defer { isFinishing = true }
     switch state {
@@ -201,14 +203,14 @@ struct ConnectionMachine: ~Copyable {
   }
 
   /// The peer has ended its side.
-  /// - Returns: Whether to close at once; else it waits for its answer, or has left.
+  /// - Returns: Whether to close at once; else the peer may still wait for its answer.
   mutating func inputClosed() -> Bool {
     isInputClosed = true
     return state != .answering && state != .upgraded
   }
 
-  /// Whether a 100 may be sent to a peer that has ended its side: one that has left answers that with a reset, which ends the connection
-  /// and with it whatever is done for nobody.
+  /// Whether a 100 may be sent to a peer that has ended its side: one that has left answers that with a reset, which ends the
+  /// connection and with it whatever is done for nobody.
   var mayProbe: Bool { state == .answering && isInputClosed && isAsked && head.knowsContinue }
 
   /// The request is answered by another protocol.
@@ -223,8 +225,8 @@ struct ConnectionMachine: ~Copyable {
     deadline = nil
   }
 
-  /// The time that was waited for is over, or another one.
-  /// - Parameter isUnsent: Whether the peer has not taken all of the last answer, which has a time of its own.
+  /// A timer has fired: the deadline has passed, or it has moved since.
+  /// - Parameter isUnsent: Whether the peer has not taken all of the last answer; `StallWatch` times that.
   mutating func timerFired(_ now: NIODeadline, isUnsent: Bool) -> Timer {
     guard let deadline else { return .none }
     guard deadline <= now else { return .wait(deadline) }

@@ -27,12 +27,12 @@ extension HTTPConnection {
     }
   }
 
-  /// The reader's token is good no longer.
+  /// The reader's token is no longer valid.
   private func deny(isTold: Bool) {
     task?.cancel()
     guard let context else { return }
     guard isTold else { return context.close(promise: nil) }
-    // Of a reader that does not take even that.
+    // The reader does not take even that much.
     let (bound, channel) = (NIOLoopBound(self, eventLoop: context.eventLoop), context.channel)
     context.eventLoop.scheduleTask(in: .seconds(1)) { if bound.value.watch?.denial != nil { channel.reset() } }
   }

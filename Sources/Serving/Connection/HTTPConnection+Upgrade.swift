@@ -11,7 +11,7 @@ extension HTTPConnection {
     let operations = context.pipeline.syncOperations
     let bound = NIOLoopBound((connection: self, speaker: speaker), eventLoop: context.eventLoop)
     let response = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
-    // What takes HTTP apart first: the bytes behind the request are kept here until there is whoever speaks the other protocol.
+    // The decoders go first: the bytes after the request are kept here until the other protocol's handler is there.
     EventLoopFuture.andAllSucceed(decoding.map { operations.removeHandler($0) }, on: context.eventLoop).assumeIsolated()
       .flatMap { context.writeAndFlush(self.wrapOutboundOut(.head(response))) }
       .flatMap { operations.removeHandler(self.encoding) }

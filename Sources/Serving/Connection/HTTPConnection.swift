@@ -2,8 +2,8 @@ import Events
 import NIOCore
 import NIOHTTP1
 
-/// One connection of a service: has each request looked at and answered, one at a time, within the times and bounds of the service, and
-/// ends. `ConnectionMachine` decides; this carries it out on a channel. Belongs to the channel's event loop.
+/// One connection of a service: checks each request and has it answered, one at a time, within the service's times and bounds.
+/// `ConnectionMachine` decides; this type carries the decisions out on a channel. Belongs to the channel's event loop.
 ///
 /// The handlers before it take HTTP's bytes apart and hold back pipelined requests until the answer is written.
 final class HTTPConnection<Responder: HTTPResponder>: ChannelInboundHandler, RemovableChannelHandler, ReplyingConnection {
@@ -18,38 +18,37 @@ final class HTTPConnection<Responder: HTTPResponder>: ChannelInboundHandler, Rem
     var source = HostRules.Source.own
     /// Nil where it is refused.
     var route: Route<Endpoint>?
-    /// Told once the request has come whole.
+    /// Sent once the request has come whole.
     var refusal: HTTPAnswer?
     var heldBytes = 0
     var wholeAt: NIODeadline?
-    /// Where its answer is made.
     var threads: AnswerThreads?
     var isStreaming = false
   }
 
-  /// How long an answer may take before it is asked whether anybody waits for it.
+  /// The time that an answer may take before the guard checks that the peer still waits.
   private static var probeDelay: TimeAmount { .seconds(1) }
 
   let service: HTTPService<Endpoint>
   private let responder: Responder
   private let place: ConnectionPlace
-  /// Take HTTP apart, from the first: to be taken out when another protocol is spoken.
+  /// The handlers that decode HTTP, in order. They are removed when the connection changes to another protocol.
   let decoding: [any RemovableChannelHandler]
   let encoding: any RemovableChannelHandler
   var machine: ConnectionMachine
   var exchange: Exchange?
-  /// Of the exchange: replies to another are none.
+  /// The exchange's number; replies to another one are ignored.
   private var number = 0
   private(set) var context: ChannelHandlerContext?
   var task: Task<Void, Never>?
-  /// Ends the answer under way once its reader's token is good no longer.
+  /// Ends the answer under way once its reader's token is no longer valid.
   var watch: AccessWatch?
   private var timer: Scheduled<Void>?
   private var timerAt = NIODeadline.distantFuture
   private var stall: StallWatch?
   /// A `Host` that was found to be the service's own.
   private var knownHost: String?
-  /// Bytes of the protocol that is spoken next.
+  /// Bytes of the next protocol, received before its handler is there.
   var kept: [NIOAny] = []
   let upgraded: () -> Void
 
@@ -132,7 +131,7 @@ final class HTTPConnection<Responder: HTTPResponder>: ChannelInboundHandler, Rem
 
   // MARK: requests
 
-  /// Bytes have come, before it is known what they are.
+  /// Bytes have come; they are not decoded yet.
   func bytesCame() {
     machine.bytesCame(.now())
     arm()
@@ -167,12 +166,12 @@ final class HTTPConnection<Responder: HTTPResponder>: ChannelInboundHandler, Rem
     }
   }
 
-  /// Of a route that takes no body: so long a one is read and dropped.
+  /// The longest body to read. A route that takes no body has a bound too: a body up to that is read and dropped.
   private static func bodyBytesMax(_ route: Route<Endpoint>) -> Int {
     route.bodyBytesMax > 0 ? route.bodyBytesMax : ConnectionMachine.strayBodyBytesMax
   }
 
-  /// All that is looked at before the body comes.
+  /// Makes all checks that come before the body.
   private func look(at exchange: inout Exchange, _ shape: ConnectionMachine.Head) throws(HTTPProblem) {
     exchange.match = service.routes.find(exchange.request.path)
     if let shortage = place.shortage {
@@ -199,7 +198,7 @@ final class HTTPConnection<Responder: HTTPResponder>: ChannelInboundHandler, Rem
     guard bytes <= bytesMax else { throw service.tooLarge(bytesMax) }
     guard route.bodyBytesMax > 0 else { return }
     try service.checkRoom(bytes)
-    // Addresses, no memory until it is filled.
+    // This reserves addresses; memory is used as it is filled.
     exchange.request.body.reserveCapacity(bytes)
   }
 
@@ -302,7 +301,7 @@ final class HTTPConnection<Responder: HTTPResponder>: ChannelInboundHandler, Rem
 
   private func head(of answer: HTTPAnswer, _ bytes: Int?, _ exchange: Exchange) -> HTTPResponseHead {
     let request = exchange.request
-    // Who asks for another protocol may have begun to speak it: what comes behind is not read as HTTP.
+    // A client that asks for another protocol may have begun to speak it: the following bytes are not read as HTTP.
     let isLast = machine.beginAnswer(closes: request.headers.contains(name: "upgrade") || request.method == .CONNECT)
     var headers = HTTPHeaders()
     headers.reserveCapacity(answer.headers.count + 8)
@@ -324,7 +323,7 @@ final class HTTPConnection<Responder: HTTPResponder>: ChannelInboundHandler, Rem
   func writeEnd() {
     guard let context, context.channel.isActive else { return }
     watch = nil
-    // First, since the end of this answer may let the next request in.
+    // This comes first, since the end of this answer may let the next request in.
     endExchange()
     switch machine.endAnswer() {
     case .next: context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
@@ -363,9 +362,9 @@ final class HTTPConnection<Responder: HTTPResponder>: ChannelInboundHandler, Rem
 
   // MARK: time
 
-  /// Has the machine asked when its deadline is over.
+  /// Sets a timer for the machine's deadline.
   private func arm() {
-    // One that fires earlier looks at the deadline anew: to move it costs nothing.
+    // A timer that fires earlier checks the deadline anew: moving it costs nothing.
     guard let deadline = machine.deadline, timer == nil || timerAt > deadline else { return }
     timer?.cancel()
     schedule(at: deadline)

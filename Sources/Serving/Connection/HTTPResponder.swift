@@ -2,19 +2,19 @@ import Events
 import NIOCore
 import NIOHTTP1
 
-/// What a service does with the requests that its table has routes for. One is a connection's, or many connections'; all of it is called on
-/// the connection's event loop, and never waits.
+/// Answers the requests that a service's table has routes for. It serves one connection or many; its functions are
+/// called on the connection's event loop and never wait.
 public protocol HTTPResponder: AnyObject, SendableMetatype {
   associatedtype Endpoint: Sendable
 
-  /// What every answer has besides its own.
+  /// Headers that every answer has besides its own.
   var headers: [(name: String, value: String)] { get }
-  /// A request whose body is still to come: whose sender may ask for it, as far as its route and its token go.
-  /// - Throws: Why it is not answered all the same.
+  /// Admits a request before its body comes. Its route and its token permit it.
+  /// - Throws: The reason why it is refused all the same.
   func admit(_ request: HTTPRequest, _ route: Route<Endpoint>) throws(HTTPProblem)
   /// Answers a request that has come whole: once, by the reply, now or later.
   func answer(_ request: HTTPRequest, _ endpoint: Endpoint, _ reply: HTTPReply)
-  /// An answer is on its way.
+  /// Called when an answer is on its way.
   func answered(_ answer: AnsweredRequest)
 }
 
@@ -24,27 +24,27 @@ extension HTTPResponder {
   public func answered(_ answer: AnsweredRequest) {}
 }
 
-/// What became of a request, for metrics and logs.
+/// The outcome of a request, for metrics and logs.
 public struct AnsweredRequest: Sendable {
   public let request: HTTPRequest
   /// Its path in the service's table; nil where it has none.
   public let path: Int?
   public let status: Int
-  /// What its sender was told; nil where all is well.
+  /// The problem that its sender was told; nil where there was none.
   public let problem: HTTPProblem?
-  /// Of its body.
+  /// The bytes received of its body.
   public let receivedBytes: Int
-  /// From the request's last byte to its answer; zero for one that was refused before.
+  /// The time from the request's last byte to its answer; zero for a request that was refused before its end.
   public let duration: Duration
 }
 
-/// The way back to whoever asked. Belongs to the connection's event loop; what is said after an answer, or when the connection is gone, goes
-/// nowhere.
+/// The way back to the client. Belongs to the connection's event loop. A second answer, or one after the connection's
+/// end, is ignored.
 public struct HTTPReply {
   let connection: any ReplyingConnection
   let number: Int
 
-  /// Whether an answer is still waited for.
+  /// Whether the client still waits for an answer.
   public var isAwaited: Bool { connection.isAwaited(number) }
   public var channel: any Channel { connection.channel }
 
@@ -52,16 +52,17 @@ public struct HTTPReply {
 
   /// Has the answer made in a task, which ends as the route's pace says.
   /// - Parameters:
-  ///   - threads: Where it is made, and the pieces of its body; nil for Swift's own, which nothing that computes may hold.
-  ///   - make: Knows of the request's id by `RequestID.current`.
+  ///   - threads: The threads that make the answer and the pieces of its body; nil for Swift's own, which computing must not
+  ///     hold.
+  ///   - make: Makes the answer; `RequestID.current` is the request's id.
   public func send(on threads: AnswerThreads? = nil, _ make: @escaping @Sendable () async -> HTTPAnswer) {
     connection.send(on: threads, make, number)
   }
 
   /// Answers 101, and leaves the connection to another protocol.
   /// - Parameters:
-  ///   - headers: Of the answer.
-  ///   - speaker: Makes the handler that all bytes come to from then on.
+  ///   - headers: The answer's headers.
+  ///   - speaker: Makes the handler that gets all bytes from then on.
   public func upgrade(_ headers: HTTPHeaders, to speaker: @escaping () -> any ChannelHandler) {
     connection.upgrade(headers, to: speaker, number)
   }

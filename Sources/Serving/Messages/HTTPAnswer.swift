@@ -1,22 +1,22 @@
 import Events
 import NIOCore
 
-/// A body that is written a piece at a time, each when the piece before has gone out: nothing piles up for a slow reader.
+/// A body that is written piece by piece, each when the previous one has been sent: nothing piles up for a slow reader.
 public protocol BodyPieces: Sendable {
-  /// The next piece, which may have to be waited for; nil after the last, and soon once the task is cancelled.
-  /// - Throws: When the body cannot be completed: the connection is cut, so that no one takes half an answer for a whole one.
+  /// The next piece; may wait. Nil after the last, and soon after the task is cancelled.
+  /// - Throws: When the body cannot be completed: the connection is cut, so that half an answer is not taken for a whole one.
   mutating func next() async throws -> [UInt8]?
-  /// Gives a way to end the answer at once, from any thread, for one that may have to give way to others.
+  /// Passes a closure that ends the answer at once, from any thread, for an answer that may have to make room for others.
   func attach(cut: @escaping @Sendable () -> Void)
 }
 
-/// An answer before it meets a connection, which adds what every answer has: the request's id, the date, the body's length.
+/// An answer without its connection, which adds the headers that every answer has: the request's id, the date, the body's length.
 public struct HTTPAnswer: Sendable {
   public enum Body: Sendable {
     case bytes(ByteBuffer)
     /// A problem's own members, and others after them; the request's id is added.
     case problem(HTTPProblem, extra: JSONObject)
-    /// The first piece, and what gives the rest.
+    /// The first piece, and the source of the others.
     case pieces(first: [UInt8], any BodyPieces)
   }
 
@@ -24,7 +24,8 @@ public struct HTTPAnswer: Sendable {
   public var contentType: String
   public var headers: [(name: String, value: String)] = []
   public var body: Body
-  /// What a stream says last to a reader that may read no longer; nil where the answer is cut: half of it must not pass for the whole.
+  /// A stream's last bytes for a reader that may read no longer; nil where the answer is cut, so that half of it cannot pass for
+  /// the whole.
   public var farewell: (@Sendable (HTTPProblem) -> [UInt8])?
 
   public init(_ status: Int = 200, _ contentType: String, _ body: ByteBuffer) {

@@ -2,21 +2,21 @@ import Events
 import NIOCore
 import NIOHTTP1
 
-/// A request as those who answer it see it: of no connection.
+/// A request without its connection.
 public struct HTTPRequest: Sendable {
-  /// As it came, its target a path.
+  /// The received head; its target is a path.
   public let head: HTTPRequestHead
   /// Still percent-encoded.
   public let path: Substring
-  /// What follows the `?`, still percent-encoded.
+  /// The text after the `?`, still percent-encoded.
   public let query: Substring
-  /// The sender's own, or one made here: the answer and the log have it.
+  /// The sender's id, or one made here: the answer and the log have it.
   public let id: RequestID
-  /// Empty where the route takes none, and until it has come whole.
+  /// The body; empty where the route takes none, and until it has come whole.
   public var body: ByteBuffer
-  /// What stands in the places of the route's `{…}`, decoded, in order.
+  /// The values of the route's `{…}`, decoded, in order.
   public internal(set) var parameters: [String] = []
-  /// Who asks; nil where nobody is asked who he is.
+  /// The token's holder; nil where no token is needed.
   public internal(set) var caller: Caller?
 
   public init(_ head: HTTPRequestHead, body: ByteBuffer = ByteBuffer()) {
@@ -30,7 +30,7 @@ public struct HTTPRequest: Sendable {
     query = hasQuery ? target[target.utf8.index(after: end)...] : target[target.endIndex...]
   }
 
-  /// - Parameter target: Path and query as the request line has them.
+  /// - Parameter target: Path and query, as in a request line.
   public init(_ method: HTTPMethod, _ target: String, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()) {
     self.init(HTTPRequestHead(version: .http1_1, method: method, uri: target, headers: headers), body: body)
   }
@@ -51,7 +51,7 @@ public struct HTTPRequest: Sendable {
 }
 
 extension HTTPHeaders {
-  /// A header's value; of one that comes several times, all, as HTTP joins them; nil when there is none.
+  /// A header's value; if it comes several times, all values, joined as in HTTP; nil when there is none.
   public func joined(_ name: String) -> String? {
     let values = self[name]
     return values.count < 2 ? values.first : values.joined(separator: ", ")

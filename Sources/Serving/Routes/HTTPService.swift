@@ -3,14 +3,14 @@ import NIOCore
 import NIOHTTP1
 import Synchronization
 
-/// What a service answers, whatever connection asks: its routes, who may ask for them, and what every service answers to those who look
-/// after it.
+/// A service, for all of its connections: its routes, who may ask for them, and the operations routes that every
+/// service has.
 public final class HTTPService<Endpoint: Sendable>: Sendable {
-  /// For messages and metrics, as its settings are called: `query`.
+  /// The service's name in settings, messages and metrics: `query`.
   public let name: String
   public let routes: RouteTable<Endpoint>
   public let limits: ServingLimits
-  /// Whom requests may be for, and from which pages.
+  /// The hosts that requests may be for, and the origins of pages that may send.
   public let rules: HostRules
   public let gate: AccessGate
   public let probe: ServiceProbe
@@ -22,14 +22,14 @@ public final class HTTPService<Endpoint: Sendable>: Sendable {
   private let date = Mutex(DateText())
 
   /// - Parameters:
-  ///   - name: For messages and metrics, as its settings are called.
-  ///   - routes: Besides those that every service has.
-  ///   - limits: Of its connections.
-  ///   - rules: Whom requests may be for, and from which pages.
-  ///   - gate: Tells who asks.
-  ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
-  ///   - description: `GET /openapi.json`.
-  ///   - hint: Tells whoever asks for what is not there where to look.
+  ///   - name: The service's name in settings, messages and metrics.
+  ///   - routes: The routes besides those that every service has.
+  ///   - limits: The limits of its connections.
+  ///   - rules: The hosts that requests may be for, and the origins of pages that may send.
+  ///   - gate: Identifies the holders of tokens.
+  ///   - probe: Answers `/readyz`, `/health` and `/metrics`.
+  ///   - description: The answer to `GET /openapi.json`.
+  ///   - hint: The hint in a 404 on where to look.
   ///   - tooLargeCode: The code of a 413.
   public init(
     name: String, routes: RouteTable<Endpoint>, limits: ServingLimits = ServingLimits(), rules: HostRules,
@@ -48,17 +48,17 @@ public final class HTTPService<Endpoint: Sendable>: Sendable {
     self.tooLargeCode = tooLargeCode
   }
 
-  /// From now on `/readyz` says no.
+  /// From now on `/readyz` answers no.
   public func drain() { draining.store(true, ordering: .releasing) }
   public var isDraining: Bool { draining.load(ordering: .acquiring) }
 
   // MARK: admission
 
-  /// Looks whether a request is for something, and from somebody who may ask for it: before its body, and before anything is done for it.
+  /// Finds a request's route, and checks that its sender may use it: before the body comes, and before anything is done for it.
   /// - Parameters:
-  ///   - request: Is told its parameters and its caller.
-  ///   - match: Its path in `routes`.
-  /// - Throws: 404, 405, and what `AccessGate` says.
+  ///   - request: Gets its parameters and its caller.
+  ///   - match: The request's path in `routes`.
+  /// - Throws: 404, 405, and the problems of `AccessGate`.
   public func admit(_ request: inout HTTPRequest, _ match: RouteTable<Endpoint>.Match?) throws(HTTPProblem) -> Route<Endpoint> {
     guard let match, let parameters = decoded(match.parameters) else {
       throw HTTPProblem(
@@ -90,21 +90,21 @@ public final class HTTPService<Endpoint: Sendable>: Sendable {
     return all
   }
 
-  /// Nil where a reader of a long answer has nothing to be asked again.
+  /// The access to check again during a long answer; nil where there is none.
   func standing(_ request: HTTPRequest, _ route: Route<Endpoint>) -> StandingAccess? {
     guard let scope = route.scope else { return nil }
     return StandingAccess(gate, request.caller, authorization: request.headers["Authorization"], scope: scope)
   }
 
-  /// Takes room for bytes of a body that have come.
-  /// - Throws: 503 where the bodies of all requests together have as many as they may.
+  /// Counts received bytes of a body.
+  /// - Throws: 503 where the bodies of all requests together would be too long.
   func hold(_ bytes: Int) throws(HTTPProblem) {
     guard heldBytes.add(bytes, ordering: .relaxed).newValue > limits.bodiesBytesMax else { return }
     heldBytes.subtract(bytes, ordering: .relaxed)
     throw overloaded
   }
 
-  /// Looks whether there is room for a body now, which takes none before it comes.
+  /// Checks whether there is room for a body now; it takes none before it comes.
   func checkRoom(_ bytes: Int) throws(HTTPProblem) {
     guard heldBytes.load(ordering: .relaxed) + bytes <= limits.bodiesBytesMax else { throw overloaded }
   }
@@ -137,6 +137,6 @@ public final class HTTPService<Endpoint: Sendable>: Sendable {
     }
   }
 
-  /// Whatever else the process does: it is alive while its loops turn.
+  /// The process is alive while its loops turn, whatever else it does.
   var alive: HTTPAnswer { HTTPAnswer(200, "application/json", ByteBuffer(string: #"{"status":"alive"}"#)) }
 }

@@ -1,33 +1,33 @@
 import Events
 import NIOHTTP1
 
-/// What a service answers one method of a path with, and within what bounds.
+/// One method of a path: the endpoint that answers it, and its bounds.
 public struct Route<Endpoint: Sendable>: Sendable {
-  /// Who answers.
+  /// The endpoint or operation that answers.
   public enum Target: Sendable {
     case operation(ServiceOperation)
     case endpoint(Endpoint)
   }
 
-  /// How long an answer is worked for.
+  /// How long an answer is computed.
   public enum Pace: Sendable {
-    /// To its end, whoever still waits for it: it is short, or changes something.
+    /// To its end, whether or not the client still waits: it is short, or changes something.
     case whole
-    /// Until whoever asked has left.
+    /// Until the client has left.
     case whileAsked
-    /// Likewise, and until the service ends: a wait.
+    /// Until the client has left or the service ends: a wait.
     case whileServed
-    /// As `whileAsked`, and until whoever asked ends his side: nobody does who follows a stream. Takes no `HEAD`.
+    /// Until the client has left or has ended its side, which no reader of a stream does. There is no `HEAD`.
     case stream
   }
 
   public let method: HTTPMethod
-  /// `/v1/views/{view}`; metrics and the description name it so.
+  /// The path's name in metrics and the description: `/v1/views/{view}`.
   public let path: String
   public let target: Target
-  /// What a token must permit for it; nil for what holds nobody's data.
+  /// The scope that a token must have; nil for routes that hold nobody's data.
   public let scope: AccessScope?
-  /// Of its body; 0 for a route that takes none.
+  /// The longest body; 0 for a route that takes none.
   public let bodyBytesMax: Int
   public let pace: Pace
 
@@ -42,7 +42,7 @@ public struct Route<Endpoint: Sendable>: Sendable {
     self.pace = pace
   }
 
-  /// `HEAD` goes with it.
+  /// A route of `GET`, which includes `HEAD`.
   public static func get(_ path: String, _ endpoint: Endpoint, scope: AccessScope? = nil, pace: Pace = .whole) -> Route {
     Route(.GET, path, .endpoint(endpoint), scope: scope, pace: pace)
   }
@@ -60,7 +60,7 @@ public struct Route<Endpoint: Sendable>: Sendable {
   var takesHead: Bool { method == .GET && pace != .stream }
 }
 
-/// What every service answers to those who look after it.
+/// The routes that every service has, for its operators.
 public enum ServiceOperation: String, Sendable, CaseIterable {
   /// No dependency is asked.
   case alive = "/livez"

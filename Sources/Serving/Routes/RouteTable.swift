@@ -1,15 +1,14 @@
 import NIOHTTP1
 
-/// The one table of a service's paths, from which follow what is found and what is not (404, 405 with `Allow`), the names that metrics
-/// have, and what its description has to have.
+/// The one table of a service's paths. It decides which requests are found (else 404, or 405 with `Allow`), names paths
+/// in metrics, and tests compare it with the service's description.
 public struct RouteTable<Endpoint: Sendable>: Sendable {
-  /// A path and what it takes.
   public struct Path: Sendable {
     /// `/v1/views/{view}`
     public let name: String
     /// At least one, of different methods.
     public let routes: [Route<Endpoint>]
-    /// Between its slashes; nil for a parameter.
+    /// The texts between its slashes; nil for a parameter.
     fileprivate let segments: [[UInt8]?]
 
     fileprivate init(_ name: String, _ routes: [Route<Endpoint>]) {
@@ -31,15 +30,15 @@ public struct RouteTable<Endpoint: Sendable>: Sendable {
     }
   }
 
-  /// Where a path is in the table, and what stands in the places of its `{…}`: still percent-encoded, none empty.
+  /// A path's number in the table, and the values of its `{…}`: still percent-encoded, none empty.
   public struct Match: Sendable {
     public let index: Int
     public let parameters: [Substring]
   }
 
-  /// In the order in which they were first named, those that every service has at the end.
+  /// In the order in which they were first named; the paths that every service has come last.
   public let paths: [Path]
-  /// By the number of its segments, those without parameters first.
+  /// The paths by their number of segments; paths without parameters come first.
   private let candidates: [[Int]]
 
   /// - Parameter routes: Each method of a path once.
@@ -65,8 +64,8 @@ public struct RouteTable<Endpoint: Sendable>: Sendable {
     self.candidates = candidates
   }
 
-  /// - Parameter path: Still percent-encoded.
-  /// - Returns: Nil where there is nothing.
+  /// - Parameter path: The path, still percent-encoded.
+  /// - Returns: Nil where no route has the path.
   /// - Complexity: As many comparisons as there are paths of as many segments.
   public func find(_ path: Substring) -> Match? {
     let segments = path.utf8.split(separator: 0x2F, omittingEmptySubsequences: false)

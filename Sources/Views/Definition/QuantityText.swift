@@ -1,10 +1,10 @@
-/// What is wrong with the text of a duration or a size.
+/// The fault of a duration's or a size's text.
 public struct QuantityError: Error, Sendable, Hashable, CustomStringConvertible {
   public let detail: String
   public var description: String { detail }
 }
 
-/// Durations as configuration and views write them: `500ms`, `5s`, `1h30m`, `7d`; in nanoseconds.
+/// Durations in the form of configuration and views: `500ms`, `5s`, `1h30m`, `7d`; in nanoseconds.
 public enum DurationText {
   private static let units: [(name: String, nanoseconds: Int64)] = [
     ("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000),
@@ -52,7 +52,7 @@ public enum DurationText {
   }
 }
 
-/// Sizes as configuration writes them: `512B`, `64KiB`, `1MiB`, `2GiB`, `1TiB`, also the decimal `kB MB GB TB`; in bytes.
+/// Sizes in the form of configuration: `512B`, `64KiB`, `1MiB`, `2GiB`, `1TiB`, also the decimal `kB MB GB TB`; in bytes.
 public enum ByteSizeText {
   private static let units: [(name: String, bytes: Int)] = [
     ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("TB", 1_000_000_000_000), ("GB", 1_000_000_000),

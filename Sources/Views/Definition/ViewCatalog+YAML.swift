@@ -1,7 +1,7 @@
 import Events
 
 extension ViewCatalog {
-  /// A file of views, as docs/views.md describes them: `init(yaml:file:)` reads the same views back, whatever their texts hold.
+  /// A file of views in the form of docs/views.md: `init(yaml:file:)` reads the same views back, whatever their texts hold.
   public var yaml: String {
     views.isEmpty ? "views: {}\n" : "views:\n" + views.map { $0.lines.map { "  \($0)\n" }.joined() }.joined()
   }
@@ -14,12 +14,11 @@ extension ViewCatalog {
     return YAMLText.escaping(json: document.text)
   }
 
-  /// Reads a file of views that came as JSON.
   public init(json: JSONValue, file: String) throws(ViewCatalogError) {
     try self.init(jsonText: json.text, file: file)
   }
 
-  /// As JSON that `JSONValue` has written: with every character but the control characters below U+0020 as it is.
+  /// Reads JSON that `JSONValue` has written: every character but the control characters below U+0020 is unescaped.
   public init(jsonText: String, file: String) throws(ViewCatalogError) {
     try self.init(yaml: YAMLText.escaping(json: jsonText), file: file, bytesMax: ViewCatalog.writtenBytesMax)
   }
@@ -27,7 +26,7 @@ extension ViewCatalog {
 
 extension ViewDefinition {
   /// Reads a view back that was written as `yaml`.
-  /// - Throws: `ViewCatalogError` also when the text is of another view.
+  /// - Throws: `ViewCatalogError`, also when the text holds another view.
   public init(written yaml: String, name: String, file: String) throws(ViewCatalogError) {
     guard let view = try ViewCatalog(yaml: yaml, file: file, bytesMax: ViewCatalog.writtenBytesMax)[name] else {
       let message = "the text is not of this view"
@@ -39,7 +38,7 @@ extension ViewDefinition {
   /// A file with this view alone.
   public var yaml: String { ViewCatalog(views: [self]).yaml }
 
-  /// Its name, and indented below it its settings.
+  /// The view's name, and its settings indented below it.
   fileprivate var lines: [String] {
     var lines = ["\(name):"]
     if let filter { lines.append("  where: \(YAMLText.quoted(filter.text))") }

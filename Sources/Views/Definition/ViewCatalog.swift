@@ -1,10 +1,9 @@
 import Yams
 
-/// The views of one file.
 public struct ViewCatalog: Sendable {
   public static let viewsMax = 64
   public static let fileBytesMax = 1 << 20
-  /// Of a file that this module has written: with escapes in place of characters it is longer than what was read.
+  /// The bound of a file that this module has written: escapes make it longer than the file that was read.
   public static let writtenBytesMax = 32 << 20
 
   /// In the order of the file; names are distinct.
@@ -21,8 +20,8 @@ public struct ViewCatalog: Sendable {
   /// Reads a file of views; docs/views.md describes it.
   /// - Parameters:
   ///   - yaml: The text.
-  ///   - file: Its name, for error messages.
-  ///   - bytesMax: Of the text; `writtenBytesMax` for what this module has written.
+  ///   - file: The file's name, for error messages.
+  ///   - bytesMax: The bound of the text; `writtenBytesMax` for a text that this module has written.
   /// - Throws: `ViewCatalogError` with every problem found, not only the first.
   public init(yaml: String, file: String, bytesMax: Int = fileBytesMax) throws(ViewCatalogError) {
     var reader = ViewReader(file: file)
@@ -33,7 +32,7 @@ public struct ViewCatalog: Sendable {
 }
 
 extension ViewReader {
-  /// All views that are right; `problems` has what is wrong with the others.
+  /// All faultless views; `problems` has the faults of the others.
   mutating func views(in yaml: String, bytesMax: Int) -> [ViewDefinition] {
     guard yaml.utf8.count <= bytesMax else {
       report("a file of views has at most \(ByteSizeText.text(bytesMax))", at: nil)

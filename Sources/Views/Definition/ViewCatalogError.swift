@@ -1,4 +1,4 @@
-/// Everything that is wrong with a file of views, in the order of its lines.
+/// All faults of a file of views, in the order of its lines.
 public struct ViewCatalogError: Error, Sendable, CustomStringConvertible {
   /// At least one.
   public let problems: [ViewProblem]
@@ -11,7 +11,7 @@ public struct ViewCatalogError: Error, Sendable, CustomStringConvertible {
   public var description: String { problems.map(\.description).joined(separator: "\n") }
 }
 
-/// One thing that is wrong with a view, where it is, and what to do.
+/// One fault of a view, its place, and advice.
 public struct ViewProblem: Sendable, Hashable, CustomStringConvertible {
   public var file: String
   /// From 1.
@@ -21,7 +21,7 @@ public struct ViewProblem: Sendable, Hashable, CustomStringConvertible {
   public var view: String?
   /// The setting, such as `window` or `aggregates.temp_avg`.
   public var key: String?
-  /// May have more lines than one: an expression with a caret under the place.
+  /// May have several lines: an expression with a caret under the fault.
   public var message: String
 
   public var description: String {

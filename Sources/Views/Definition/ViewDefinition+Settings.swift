@@ -1,7 +1,7 @@
 import Events
 
 extension ViewDefinition {
-  /// What a file of views has below the name, as JSON.
+  /// The settings below the view's name in a file of views, as JSON.
   public var settings: JSONValue {
     var members = JSONObject()
     if let filter { members["where"] = .string(filter.text) }
@@ -20,14 +20,12 @@ extension ViewDefinition {
     return .object(members)
   }
 
-  /// The same view with another lateness.
   public func with(allowedLateness: Int64) -> ViewDefinition {
     ViewDefinition(
       name: name, filter: filter, keys: keys, window: window, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
       retention: retention, aggregates: aggregates)
   }
 
-  /// The same view with rows kept for another time.
   public func with(retention: Int64?) -> ViewDefinition {
     ViewDefinition(
       name: name, filter: filter, keys: keys, window: window, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,

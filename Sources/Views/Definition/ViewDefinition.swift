@@ -2,12 +2,12 @@ import Aggregates
 import Events
 import Expressions
 
-/// One view: which events, by which keys, in which windows, into which aggregates.
+/// One view: its filter, keys, windows and aggregates.
 public struct ViewDefinition: Sendable, Hashable {
   public static let keysMax = 16
   public static let aggregatesMax = 64
 
-  /// In one place, so that a copy of a definition is one reference: it goes along with every read and every row that is answered.
+  /// In one object, so that copying a definition copies one reference: it goes along with every read and every answered row.
   private let storage: Storage
 
   private final class Storage: Sendable {
@@ -62,7 +62,7 @@ public struct ViewDefinition: Sendable, Hashable {
 
   /// `[a-z][a-z0-9_]*`, at most 63 bytes.
   public var name: String { storage.name }
-  /// Which events count; all when nil.
+  /// The condition that events must meet; nil for all.
   public var filter: Expression? { storage.filter }
   public var keys: [KeyColumn] { storage.keys }
   public var window: WindowDefinition { storage.window }
@@ -87,14 +87,13 @@ public struct ViewDefinition: Sendable, Hashable {
     storage = Storage(name, filter, keys, window, watermarkDelay, allowedLateness, retention, aggregates)
   }
 
-  /// A text that is equal for definitions that compute the same: comments, spaces, quotes and the order of a view's settings do
-  /// not matter, the order of keys and aggregates does. `retention` is left out: it changes which rows are kept, not what they
-  /// hold.
+  /// A text that is equal for definitions that compute the same: comments, spaces, quotes and the order of a view's
+  /// settings do not matter, the order of keys and aggregates does. `retention` is left out: it decides which rows are
+  /// kept, not their content.
   public var canonicalText: String { storage.canonicalText }
 
-  /// 32 hexadecimal digits of a hash of `canonicalText`: what one generation of the view is known by, on every machine.
-  /// Two FNV-1a hashes with different starts; enough to tell definitions apart, no defence against someone who wants them to
-  /// collide.
+  /// 32 hexadecimal digits of a hash of `canonicalText`: the id of one generation of the view, on every machine. Two
+  /// FNV-1a hashes with different starts tell definitions apart, but do not resist someone who wants them to collide.
   public var generationHash: String { storage.generationHash }
 
   /// The event-time watermark of a partition whose largest event time is this. Nanoseconds.
@@ -103,20 +102,20 @@ public struct ViewDefinition: Sendable, Hashable {
     return overflow ? Int64.min : value
   }
 
-  /// Whether a window takes no more events: what comes for it is late, and its row is final. Nanoseconds.
+  /// Whether a window takes no more events: further events for it are late, and its row is final. Nanoseconds.
   @inlinable public func isClosed(windowEnd: Int64, at eventTimeWatermark: Int64) -> Bool {
     windowEnd <= closedEnd(at: eventTimeWatermark)
   }
 
-  /// Windows that end at or before this are closed. Nanoseconds; never the last of the range of times, which stands for every end beyond it: no time
-  /// closes those.
+  /// Windows that end at or before this are closed. Nanoseconds; never the last of the range of times, which stands for every end
+  /// beyond it: no time closes those.
   @inlinable public func closedEnd(at eventTimeWatermark: Int64) -> Int64 {
     let (end, overflow) = eventTimeWatermark.subtractingReportingOverflow(allowedLateness)
     return overflow ? Int64.min : min(end, Int64.max - 1)
   }
 
-  /// Windows that end at or before this are past retention, in a partition of that event-time watermark; nil when none are. A row stays at least for as
-  /// long as it takes events, whatever `retention` says: so none is counted in a row that is gone.
+  /// Windows that end at or before this are past retention, in a partition with that event-time watermark; nil when none are. A
+  /// row stays at least for as long as it takes events, whatever `retention` says: so no event is counted in a deleted row.
   public func expiredEnd(at eventTimeWatermark: Int64) -> Int64? {
     guard let retention else { return nil }
     let (end, overflow) = eventTimeWatermark.subtractingReportingOverflow(max(retention, allowedLateness))
@@ -135,7 +134,7 @@ public struct ViewDefinition: Sendable, Hashable {
   public func hash(into hasher: inout Hasher) { hasher.combine(generationHash) }
 }
 
-/// A key column: its name in results and where an event has it.
+/// A key column: its name in results and its path in an event.
 public struct KeyColumn: Sendable, Hashable {
   public let name: String
   public let path: ValuePath
@@ -146,7 +145,7 @@ public struct KeyColumn: Sendable, Hashable {
   }
 }
 
-/// An aggregate column: its name in results, the function, and what it is applied to.
+/// An aggregate column: its name in results, the function, and its argument.
 public struct AggregateColumn: Sendable, Hashable {
   public let name: String
   public let function: AggregateFunction

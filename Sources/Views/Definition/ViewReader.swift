@@ -3,7 +3,7 @@ import Events
 import Expressions
 import Yams
 
-/// Reads views out of a YAML tree and gathers what is wrong with them.
+/// Reads views out of a YAML tree and gathers their faults.
 struct ViewReader {
   static let nameBytesMax = 63
   private static let settings = ["where", "key", "window", "watermark_delay", "allowed_lateness", "retention", "aggregates"]
@@ -40,7 +40,7 @@ struct ViewReader {
 
   // MARK: A view
 
-  /// The view, or nil when something is wrong with it.
+  /// The view, or nil when it has a fault.
   mutating func view(_ nameNode: Node, _ node: Node) -> ViewDefinition? {
     let problemsBefore = problems.count
     viewName = nil

@@ -2,17 +2,17 @@ import Events
 
 /// How a view cuts event time, and all that follows from that. Lengths and times are nanoseconds.
 ///
-/// Whoever works with windows asks here, and tells no kinds apart. A new kind is a case of this type: the compiler then wants its answers in this file,
-/// and its text in `WindowText.swift`.
+/// Whoever works with windows asks here, and tells no kinds apart. A new kind is a case of this type: the compiler then wants its
+/// answers in this file, and its text in `WindowText.swift`.
 public enum WindowDefinition: Sendable, Hashable {
   /// Windows of one size, one after the other, aligned to the epoch; each event is in exactly one.
   case tumble(size: Int64)
   /// Overlapping windows of one size, one beginning at each multiple of `every` since the epoch; `every` ≤ `size`.
   case hop(size: Int64, every: Int64)
-  /// Windows of one key's events, each less than `gap` after the one before: from the first event's time to the last one's + `gap`, half-open.
+  /// Windows of one key's events, each less than `gap` after the previous one: from the first event's time to the last one's +
+  /// `gap`, half-open.
   case session(gap: Int64)
 
-  /// 1 ms.
   public static let lengthMin: Int64 = 1_000_000
   /// Ten years of 365 days.
   public static let lengthMax: Int64 = 3650 * 86_400_000_000_000
@@ -60,7 +60,7 @@ public enum WindowDefinition: Sendable, Hashable {
     }
   }
 
-  /// The last slot all of whose windows end at or before this; of sessions, which say so themselves, the last start.
+  /// The last slot all of whose windows end at or before this; for sessions, whose rows have their own ends, the last start.
   public func lastSlot(endingBy end: Int64) -> Int64 {
     let (start, overflow) = end.subtractingReportingOverflow(length)
     guard !overflow else { return .min }
@@ -70,7 +70,7 @@ public enum WindowDefinition: Sendable, Hashable {
     }
   }
 
-  /// When the last window that a slot's row counts in ends.
+  /// The end of the last window that a slot's row counts in.
   public func end(ofSlot slot: Int64) -> Int64 {
     switch self {
     case .tumble(let size): WindowDefinition.tumbleEnd(of: slot, size: size)
@@ -79,7 +79,7 @@ public enum WindowDefinition: Sendable, Hashable {
     }
   }
 
-  /// The start of the last window that holds `time`; of a session that it would begin.
+  /// The start of the last window that holds `time`; for a session, of the one that it would begin.
   public func lastStart(of time: Int64) -> Int64 {
     switch self {
     case .tumble(let size): WindowDefinition.tumbleStart(of: time, size: size)
@@ -106,8 +106,8 @@ public enum WindowDefinition: Sendable, Hashable {
   /// Which windows a step of a result is made of.
   public enum StepMembers: Sendable, Hashable {
     case all
-    /// The windows that begin at multiples of their length: of overlapping ones, those that follow one another. With all of them events would count
-    /// several times.
+    /// The windows that begin at multiples of their length: of overlapping ones, those that follow one another. With all of them
+    /// events would count several times.
     case aligned
     /// There are no windows that follow one another without a gap: they do not merge.
     case none
@@ -120,7 +120,7 @@ public enum WindowDefinition: Sendable, Hashable {
     }
   }
 
-  /// What a step is a multiple of. Sessions begin at any time.
+  /// Each step is a multiple of this, nanoseconds. It is 1 for sessions, which begin at any time.
   public var stepUnit: Int64 {
     switch self {
     case .tumble(let size), .hop(let size, _): size
@@ -148,8 +148,8 @@ public enum WindowDefinition: Sendable, Hashable {
     return overflow ? Int64.min : start
   }
 
-  /// The end of the tumbling window that holds `time`; the end of the range of times when it would lie beyond it. Right also for a window that begins
-  /// before the range of times.
+  /// The end of the tumbling window that holds `time`; the end of the range of times when it would lie beyond it. Right also for
+  /// a window that begins before the range of times.
   @inlinable public static func tumbleEnd(of time: Int64, size: Int64) -> Int64 {
     var remainder = time % size
     if remainder < 0 { remainder += size }
@@ -162,6 +162,7 @@ public enum WindowDefinition: Sendable, Hashable {
     return overflow ? Int64.max : end
   }
 
-  /// Whether a time lies before a session's end. The last of the range of times stands for every end beyond it: all times are before that.
+  /// Whether a time lies before a session's end. The last of the range of times stands for every end beyond it: all times are
+  /// before that.
   @inlinable public static func isBefore(_ time: Int64, end: Int64) -> Bool { time < end || end == .max }
 }

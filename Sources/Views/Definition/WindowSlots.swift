@@ -1,4 +1,5 @@
-/// Cuts event time into slots. A slot is what a row of a key is kept for: a window, or a pane of overlapping ones. Made once for many times.
+/// Cuts event time into slots. A slot is what a row of a key is kept for: a window, or a pane of overlapping ones. Made once for
+/// many times.
 public struct WindowSlots: Sendable {
   private let window: WindowDefinition
   private let panes: HopPanes?
@@ -27,9 +28,7 @@ public struct WindowSlot: Sendable {
   public let start: Int64
   /// Exclusive.
   public let end: Int64
-  /// When the first of its windows ends.
   public let firstEnd: Int64
-  /// When the last of its windows ends.
   public let lastEnd: Int64
   /// From one window's end to the next one's.
   @usableFromInline let every: Int64

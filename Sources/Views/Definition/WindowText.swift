@@ -3,13 +3,12 @@ import Yams
 
 /// The kinds of window as files of views and other texts have them.
 enum WindowText {
-  /// One kind.
   struct Kind {
     var name: String
     /// The names of its lengths; none where it is one length, written beside the kind.
     var settings: [String] = []
     var example: String
-    /// Of as many lengths as it has; throws what is wrong with them.
+    /// Makes a window of as many lengths as `settings` has, or of one; throws why they are refused.
     var make: @Sendable ([Int64]) throws(WindowTextError) -> WindowDefinition
   }
 
@@ -46,10 +45,9 @@ extension WindowDefinition {
     }
   }
 
-  /// What a view's hash is made of: lengths in nanoseconds.
+  /// The text that goes into a view's hash; lengths are in nanoseconds.
   var canonicalText: String { ([written.kind] + written.lengths.map { "\($0.value)" }).joined(separator: " ") }
 
-  /// As a file of views has it.
   public var json: JSONValue {
     var members = JSONObject()
     for (name, value) in written.lengths {
@@ -60,7 +58,7 @@ extension WindowDefinition {
     return [written.kind: .object(members)]
   }
 
-  /// As a file of views has it, on one line.
+  /// In the form of a file of views, on one line.
   var yaml: String {
     let lengths = written.lengths.map { length in
       (length.name.map { "\($0): " } ?? "") + DurationText.text(length.value)

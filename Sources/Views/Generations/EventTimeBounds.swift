@@ -1,9 +1,9 @@
-/// Which events a replay counts, by event time: half-open, nanoseconds. An event outside is as if the log had it not, but for being counted as
-/// filtered.
+/// The event times that a replay counts: half-open, nanoseconds. Events outside are counted as filtered, and have no
+/// other effect.
 public struct EventTimeBounds: Sendable, Hashable {
-  /// Inclusive; from the first event there may be when nil.
+  /// Inclusive; nil for no bound.
   public var from: Int64?
-  /// Exclusive; without an end when nil.
+  /// Exclusive; nil for no bound.
   public var to: Int64?
 
   public static let all = EventTimeBounds()

@@ -1,44 +1,42 @@
 import Events
 
-/// Where one generation of a view is in its life.
 public enum GenerationState: String, Sendable, Hashable, CaseIterable {
   /// Reads the log from its start, beside the live one.
   case building
-  /// Has caught up, counts along, and waits to be promoted.
+  /// Has caught up, goes on counting, and waits to be promoted.
   case held
-  /// A bounded replay that has come to its end. It stays there, to be read and compared.
+  /// A bounded replay that has reached its end. It stays there, to be read and compared.
   case complete
-  /// The one that reads answer with; each view has exactly one.
+  /// Reads answer from it; each view has exactly one.
   case live
-  /// Was live before the present one; counts along, so that a rollback is at once.
+  /// Was live before the present one; goes on counting, so that a rollback is immediate.
   case previous
-  /// Given up by hand before it was live.
+  /// Cancelled by hand before it was live.
   case cancelled
-  /// Gone, with all it held.
+  /// Its rows are deleted.
   case dropped
 
   /// Whether its state is kept.
   public var isKept: Bool { self != .cancelled && self != .dropped }
 }
 
-/// One generation of a view: its definition, its state and how far it has come.
+/// One generation of a view: its definition, its state and its progress.
 public struct GenerationStatus: Sendable {
   public var definition: ViewDefinition
   /// From 1; unique within the view, never given twice.
   public var generation: Int
   public var state: GenerationState
-  /// Whether it takes over by itself when it has caught up.
+  /// Whether it takes over by itself once it has caught up.
   public var promotes: Bool
-  /// Where it ends, for a bounded replay.
+  /// The end of a bounded replay.
   public var to: OffsetVector?
-  /// Which events it counts, by their times.
   public var times: EventTimeBounds
   public var createdAt: Timestamp
-  /// In the order of partitions; only those the store owns. Empty for one that is not kept.
+  /// In the order of partitions; only those that the store owns. Empty for a generation that is not kept.
   public var partitions: [PartitionProgress]
   /// Measured since this process began to build it; nil when it has not.
   public var eventsPerSecond: Double?
-  /// What keeps it from its work.
+  /// The reason why it stopped.
   public var problem: String?
 
   public init(
@@ -58,7 +56,7 @@ public struct GenerationStatus: Sendable {
     self.problem = problem
   }
 
-  /// Events counted, from where it began.
+  /// Events counted, from its beginning.
   public var eventsDone: Int { partitions.reduce(0) { $0 + max(0, $1.firstOffset.distance(to: $1.nextOffset)) } }
 
   /// Events to count up to its end or, without one, up to the log's.

@@ -2,7 +2,7 @@ import Aggregates
 import Events
 import Expressions
 
-/// How the rows of two generations differ: by window and key, values column by column.
+/// The differences between two generations' rows: by window and key, values column by column.
 public struct RowDifferences: Sendable {
   public enum Kind: String, Sendable {
     case added, gone, changed
@@ -13,14 +13,14 @@ public struct RowDifferences: Sendable {
     public var windowStart: Int64
     public var windowEnd: Int64
     public var keys: [ResultValue]
-    /// Of `columns`; nil where the first has no such row.
+    /// The values of `columns`; nil where the first has no such row.
     public var first: [ResultValue]?
     public var second: [ResultValue]?
   }
 
-  /// Keys of the rows; of the second, where the two have other keys.
+  /// The keys of the rows; of the second, where the two have different keys.
   public let keys: [SchemaColumn]
-  /// The aggregates that both have by name and type: those compared.
+  /// The aggregates that both have by name and type: only these are compared.
   public let columns: [SchemaColumn]
   /// Aggregates that only one of them has.
   public let columnsOnlyFirst: [String]
@@ -35,12 +35,11 @@ public struct RowDifferences: Sendable {
   private let rowsMax: Int
 
   public var count: Int { added + gone + changed }
-  /// Whether no row differs and the columns are the same.
   public var isSame: Bool { count == 0 && columnsOnlyFirst.isEmpty && columnsOnlySecond.isEmpty }
 
   /// - Parameters:
   ///   - pair: Both as of the same offsets.
-  ///   - rowsMax: How many rows to keep; all are counted.
+  ///   - rowsMax: The number of rows to keep; all are counted.
   public init(_ pair: PinnedResults, rowsMax: Int) {
     let (a, b) = (pair.first.definition, pair.second.definition)
     self.rowsMax = rowsMax

@@ -2,39 +2,41 @@ import Aggregates
 import Events
 import Expressions
 
-/// The seam between those who change which generations of views there are and those who keep them. Values only, so that it can go over a wire.
+/// The seam between clients that change the generations of views and the store that keeps them. Values only, so that it can go
+/// over a wire.
 ///
-/// An administrator acts for the partitions it owns; docs/replay.md has the states and what each step guarantees.
+/// An administrator acts for the partitions it owns; docs/replay.md has the states and the guarantees of each step.
 public protocol ViewAdmin: Sendable {
-  /// Every generation of a view, oldest first, those gone lately among them.
+  /// Every generation of a view, oldest first, including those that ended lately.
   nonisolated(nonsending) func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus]
 
-  /// Makes each view of the catalogue be what it says: a definition that is not the live one's begins a new generation. Views that the
-  /// catalogue does not name stay as they are.
+  /// Makes each view of the catalogue follow its definition: one that differs from the live generation's begins a new
+  /// generation. Views that the catalogue does not name stay unchanged.
   /// - Parameters:
-  ///   - catalog: What the views are to be.
-  ///   - hold: The new generations wait to be promoted.
+  ///   - catalog: The wanted views.
+  ///   - hold: Whether the new generations wait to be promoted.
   nonisolated(nonsending) func apply(_ catalog: ViewCatalog, hold: Bool) async throws(ViewStoreError) -> [AppliedView]
 
-  /// Begins a generation of the live definition, from where the request says.
+  /// Begins a generation of the live definition, from the request's beginning.
   nonisolated(nonsending) func replay(_ request: ReplayRequest) async throws(ViewStoreError) -> GenerationStatus
 
-  /// What `replay` would do: nothing is begun.
+  /// The cost of `replay`: nothing is begun.
   nonisolated(nonsending) func estimate(_ request: ReplayRequest) async throws(ViewStoreError) -> ReplayEstimate
 
-  /// Makes a generation that has caught up the live one; the present one becomes `previous`. One that still builds takes over when it has
-  /// caught up. Its gates are checked on rows of both as of the same offsets.
+  /// Makes a generation that has caught up the live one; the present one becomes `previous`. One that still builds takes over
+  /// when it has caught up. Its gates are checked on rows of both as of the same offsets.
   nonisolated(nonsending) func promote(_ request: PromoteRequest) async throws(ViewStoreError) -> GenerationStatus
 
   /// Makes the previous generation live again, at once; the present one becomes `previous`.
   nonisolated(nonsending) func rollback(_ view: String) async throws(ViewStoreError) -> GenerationStatus
 
-  /// Ends a generation that is not live: one that builds is cancelled, another dropped, with all it holds.
+  /// Ends a generation that is not live: a building one is cancelled, any other dropped, with its rows.
   nonisolated(nonsending) func drop(_ view: String, generation: Int) async throws(ViewStoreError) -> GenerationStatus
 
-  /// Ends a view. Its generations count no further and are kept for a time, in which applying the view again brings them back as they were.
+  /// Ends a view. Its generations stop counting and are kept for a time, in which applying the view again brings them back as
+  /// they were.
   /// - Parameters:
-  ///   - view: Its name.
+  ///   - view: The view's name.
   ///   - purgeAfter: Nanoseconds, 0 or more.
   nonisolated(nonsending) func remove(_ view: String, purgeAfter: Int64) async throws(ViewStoreError) -> ViewRemoval
 
@@ -46,22 +48,21 @@ public protocol ViewAdmin: Sendable {
     -> VerifyReport
 }
 
-/// What `apply` did with one view.
+/// The result of `apply` for one view.
 public struct AppliedView: Sendable, Hashable {
   public enum Action: String, Sendable {
-    /// This is what was asked of the view last, or its live generation is of this definition: nothing was done.
+    /// The definition is the one last asked for, or the live generation's: nothing was done.
     case unchanged
-    /// A view there was not: its first generation is live at once, and fills up.
+    /// A new view: its first generation is live at once, and fills up.
     case created
-    /// A new generation builds.
     case building
     /// A kept generation of this definition took over.
     case promoted
     /// A kept generation of this definition waits to be promoted.
     case held
-    /// A view that had been removed is there again, as it was.
+    /// A removed view is there again, as it was.
     case restored
-    /// The file of views has it as before, and it was removed since: it stays away.
+    /// The file of views has the same definition as before, and the view was removed since: it stays removed.
     case removed
   }
   public var view: String
@@ -75,7 +76,7 @@ public struct AppliedView: Sendable, Hashable {
   }
 }
 
-/// Where a replay begins or ends.
+/// The beginning or the end of a replay.
 public enum ReplayBound: Sendable, Hashable {
   case earliest
   /// Events of this event time or later, or before it, wherever they lie in the log.
@@ -89,9 +90,9 @@ public struct ReplayRequest: Sendable, Hashable {
   public var from: ReplayBound
   /// Nil: to the end, and on.
   public var to: ReplayBound?
-  /// Take over when caught up.
+  /// Whether to take over once it has caught up.
   public var promotes: Bool
-  /// Nanoseconds; the live definition's when nil. A longer one counts events that were late.
+  /// Nanoseconds; nil takes the live definition's. A longer one counts events that were late.
   public var allowedLateness: Int64?
 
   public init(
@@ -105,12 +106,11 @@ public struct ReplayRequest: Sendable, Hashable {
   }
 }
 
-/// What a replay would take.
 public struct ReplayEstimate: Sendable, Hashable {
   public var from: OffsetVector
   public var to: OffsetVector
   public var events: Int
-  /// As a first part of the events was counted just now; nil when there was none.
+  /// Measured on a first part of the events just now; nil when there was none.
   public var eventsPerSecond: Double?
 
   public init(from: OffsetVector, to: OffsetVector, events: Int, eventsPerSecond: Double?) {
@@ -125,7 +125,7 @@ public struct ReplayEstimate: Sendable, Hashable {
 
 public struct PromoteRequest: Sendable, Hashable {
   public var view: String
-  /// The newest that is held or builds when nil.
+  /// Nil for the newest that is held or builds.
   public var generation: Int?
   /// The most rows that may be added, gone or changed; nil for any number. 0 is `--if-same`.
   public var changesMax: Int?
@@ -166,7 +166,7 @@ public struct PinnedResults: Sendable {
 }
 
 extension PromoteRequest {
-  /// Refuses a promotion whose generation differs from the live one in more rows than it may.
+  /// Refuses a promotion whose generation differs from the live one in more rows than allowed.
   public static func check(
     _ pair: PinnedResults, changesMax: Int
   ) throws(ViewStoreError) {
@@ -182,7 +182,7 @@ extension PromoteRequest {
     }
   }
 
-  /// What a gate on a generation that still builds is answered with.
+  /// The error for a gate on a generation that still builds.
   public static func notCaughtUp(_ view: String, _ generation: Int) -> ViewStoreError {
     .refused(
       code: "not_caught_up",
@@ -190,11 +190,11 @@ extension PromoteRequest {
   }
 }
 
-/// What computing a generation once more came to.
+/// The result of computing a generation once more.
 public struct VerifyReport: Sendable, Hashable {
   public struct Partition: Sendable, Hashable {
     public var partition: PartitionID
-    /// The offset both are as of.
+    /// The offset of both states.
     public var offset: Offset
     public var rows: Int
     public var kept: StateHash

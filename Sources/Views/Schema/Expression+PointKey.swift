@@ -1,11 +1,13 @@
 import Expressions
 
 extension Expression {
-  /// The one key that rows can have for which this condition over key columns is true: when it says, joined by `&&`, what each key column equals.
+  /// The only key of rows for which this condition over key columns is true, if it states, joined by `&&`, the value of each key
+  /// column.
   ///
-  /// A store finds such rows without looking at the others. The condition may ask for more: then it is still to be applied.
+  /// A store finds such rows without looking at the others. The condition may have further parts: then it must still be applied.
   /// - Parameter names: The key columns' names, in the order of the keys' values.
-  /// - Returns: The key as `KeyCodec` encodes it, and whether the condition asks for nothing else; nil when it leaves a key column open.
+  /// - Returns: The key in `KeyCodec`'s form, and whether the condition has no further part; nil when it leaves a key column
+  ///   open.
   public func pointKey(_ names: [String]) -> (key: [UInt8], isWhole: Bool)? {
     guard !names.isEmpty else { return nil }
     var (equal, isWhole) = equalities

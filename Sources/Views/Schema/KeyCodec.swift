@@ -11,17 +11,17 @@ import Expressions
 /// time    05 | 8 bytes             nanoseconds, sign bit flipped, big-endian
 /// string  06 | UTF-8 | 00 00       a byte 00 in it is written 00 FF
 /// ```
-/// null < false < true < numbers < times < strings; a tuple that is a prefix of another comes first. An int or a uint and the double
-/// equal to it are one key, and are read back as the integer where there is one; −0 is 0.
+/// null < false < true < numbers < times < strings; a tuple that is a prefix of another comes first. An int or a uint and the
+/// double equal to it are one key, and are read back as the integer where there is one; −0 is 0.
 public enum KeyCodec {
   private static let null: UInt8 = 1, no: UInt8 = 2, yes: UInt8 = 3, number: UInt8 = 4, time: UInt8 = 5, string: UInt8 = 6
 
-  /// Appends one value as a batch holds it. What is missing, an error, a list or an object counts as null.
+  /// Appends one value of a batch. A missing value, an error, a list or an object counts as null.
   /// - Parameters:
-  ///   - kind: The value's.
-  ///   - bits: As a `ValueVector` holds them.
-  ///   - rows: Where a string's code is looked up.
-  ///   - key: What it is appended to.
+  ///   - kind: The value's kind.
+  ///   - bits: The value's bits, as in a `ValueVector`.
+  ///   - rows: The source to look a string's code up in.
+  ///   - key: The buffer to append to.
   public static func append(_ kind: ValueKind, _ bits: UInt64, _ rows: some RowSource, to key: inout [UInt8]) {
     switch kind {
     case .bool: key.append(bits == 0 ? no : yes)
@@ -167,7 +167,6 @@ public enum KeyCodec {
     }
   }
 
-  /// Moves past one value.
   private static func skip(_ key: UnsafeRawBufferPointer, _ at: inout Int) -> Bool {
     switch key[at] {
     case null, no, yes: at += 1

@@ -1,6 +1,5 @@
 import Expressions
 
-/// A result's column.
 public struct SchemaColumn: Sendable, Hashable {
   public enum Role: String, Sendable { case window, key, aggregate }
 
@@ -42,19 +41,19 @@ public struct ViewSchema: Sendable, Hashable {
   public var keys: [SchemaColumn] { columns.filter { $0.role == .key } }
   public var aggregates: [SchemaColumn] { columns.filter { $0.role == .aggregate } }
 
-  /// What a condition over rows may name: the keys, `window_start` and `window_end`; see `KeyColumns`.
+  /// The names that a condition over rows may use: the keys, `window_start` and `window_end`; see `KeyColumns`.
   public var keyScope: ExpressionScope {
     columns.filter { $0.role == .key || $0.role == .window && $0.type == .timestamp }.scope
   }
 }
 
 extension [SchemaColumn] {
-  /// What an expression over rows of these columns may name.
+  /// The names that an expression over rows of these columns may use.
   public var scope: ExpressionScope { .columns(map { ($0.name, $0.type) }) }
 }
 
 extension KeyColumn {
-  /// What CloudEvents says of the attribute; `any` for what lies below `data`, and for extensions.
+  /// The type that CloudEvents gives the attribute; `any` for fields below `data`, and for extensions.
   public var type: ColumnType {
     guard case .attribute(let name) = path else { return .any }
     return ExpressionTypes.eventAttributeType(name)

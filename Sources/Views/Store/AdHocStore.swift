@@ -1,6 +1,6 @@
 import Events
 
-/// The seam between those who ask for an aggregation once and those who compute it from the log.
+/// The seam between clients that ask for a one-off aggregation and the workers that compute it from the log.
 public protocol AdHocStore: Sendable {
   /// Folds the log's events into rows of the definition, in parallel, and keeps nothing.
   ///
@@ -8,18 +8,17 @@ public protocol AdHocStore: Sendable {
   nonisolated(nonsending) func aggregate(_ request: AdHocRequest) async throws(AdHocError) -> PartialResult
 }
 
-/// An aggregation that is computed once.
 public struct AdHocRequest: Sendable, Hashable {
   public var definition: ViewDefinition
-  /// Of the events' time, inclusive.
+  /// A bound of the events' time, inclusive.
   public var from: Timestamp?
   /// Exclusive.
   public var to: Timestamp?
-  /// After which it is given up.
+  /// The time after which it is abandoned.
   public var timeout: Duration
-  /// Rows held at most, over all partitions: what bounds memory.
+  /// The most rows held, over all partitions: the bound of its memory.
   public var rowsMax: Int
-  /// Those of the log that are folded; all when nil.
+  /// The log's partitions to fold; nil for all.
   public var partitions: Set<PartitionID>?
 
   public init(
@@ -35,13 +34,13 @@ public struct AdHocRequest: Sendable, Hashable {
   }
 }
 
-/// Why an aggregation was not computed.
+/// The reason why an aggregation was not computed.
 public enum AdHocError: Error, Sendable, Hashable, CustomStringConvertible {
   case timeout
-  /// It has more rows than may be held.
+  /// It has more rows than allowed.
   case tooLarge(rowsMax: Int)
   case log(LogError)
-  /// Too many run already, or who computes them is stopping: try again.
+  /// Too many run already, or the workers are stopping: try again.
   case unavailable(String)
   case cancelled
 

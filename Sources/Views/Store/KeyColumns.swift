@@ -15,7 +15,7 @@ public struct KeyColumns: RowSource {
   private var stringBytes: [UInt8] = []
 
   /// - Parameters:
-  ///   - rows: Whose keys they are.
+  ///   - rows: The rows whose keys these are.
   ///   - names: The key columns' names, in the order of the keys' values. A row with fewer values has nulls.
   public init(_ rows: PartialRows, names: [String]) {
     rowCount = rows.count
@@ -64,9 +64,9 @@ public struct KeyColumns: RowSource {
 extension PartialRows {
   /// The rows for which a condition over keys and windows is true, in their order.
   /// - Parameters:
-  ///   - condition: Parsed with the keys' scope.
+  ///   - condition: A condition parsed with the keys' scope.
   ///   - keys: The key columns' names, in the order of the keys' values.
-  ///   - scratch: Kept from call to call.
+  ///   - scratch: Memory used from call to call.
   public func filtered(by condition: Expression, keys: [String], using scratch: inout EvaluationScratch) -> PartialRows {
     var mask: [UInt8] = []
     _ = condition.select(from: KeyColumns(self, names: keys), using: &scratch, into: &mask)

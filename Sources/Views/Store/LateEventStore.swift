@@ -1,21 +1,20 @@
 import Events
 
-/// The seam between those who list a view's late events and those who keep them.
+/// The seam between clients that list a view's late events and the store that keeps them.
 public protocol LateEventStore: Sendable {
   /// Late events in the order of partition and offset.
   nonisolated(nonsending) func late(_ request: LateReadRequest) async throws(ViewStoreError) -> LateReadResult
 }
 
-/// Which late events to list.
 public struct LateReadRequest: Sendable, Hashable {
   public var view: String
   /// The live generation when nil.
   public var generation: Int?
-  /// Of the events' time, inclusive.
+  /// A bound of the events' time, inclusive.
   public var from: Timestamp?
   /// Exclusive.
   public var to: Timestamp?
-  /// Where to go on: this partition, from this offset, and then the partitions after it.
+  /// The partition and offset to go on at; later partitions follow.
   public var partition: PartitionID
   public var offset: Offset
   public var limit: Int
@@ -38,9 +37,8 @@ public struct LateReadResult: Sendable {
   public var generation: Int
   /// No event before these is missing, none from them on is listed.
   public var asOf: OffsetVector
-  /// `limit` at most.
   public var events: [LateEvent]
-  /// Of each partition, whatever was asked for.
+  /// The counts of each partition, whatever was asked for.
   public var counts: [PartitionID: LateCounts]
 
   public init(generation: Int, asOf: OffsetVector, events: [LateEvent], counts: [PartitionID: LateCounts] = [:]) {
@@ -51,7 +49,7 @@ public struct LateReadResult: Sendable {
   }
 }
 
-/// How many events were late, and how many of them, the last ones, are listed.
+/// The number of late events, and how many of them, the last ones, are listed.
 public struct LateCounts: Sendable, Hashable {
   public var counted: Int
   public var listed: Int
@@ -62,12 +60,12 @@ public struct LateCounts: Sendable, Hashable {
   }
 }
 
-/// An event whose window had closed when it came.
+/// An event that came after its window had closed.
 public struct LateEvent: Sendable, Hashable {
   public var partition: PartitionID
   public var offset: Offset
   public var time: Timestamp
-  /// Of the window it would have been in.
+  /// The start of the window that it missed.
   public var windowStart: Timestamp
 
   public init(partition: PartitionID, offset: Offset, time: Timestamp, windowStart: Timestamp) {

@@ -1,18 +1,17 @@
 import Events
 
-/// What the stored rows of one partition of a view count, beside what they should: as it is on disk, at one moment.
+/// The events that the stored rows of one partition of a view count, beside the expected number: as on disk, at one moment.
 ///
-/// Each event that is applied is in one row as it is kept (of a hop, that of its pane), so applied = in rows + dropped. It is found by adding up the rows
-/// that there are, not from counters that the same mistake could have moved.
+/// Each applied event is in one stored row (for a hop, in its pane's), so applied = in rows + dropped. The number is
+/// found by adding up the rows, not from counters that the same mistake could have moved.
 public struct RowTally: Sendable, Hashable {
   public var partition: PartitionID
-  /// Of the last checkpoint.
+  /// The next offset of the last checkpoint.
   public var nextOffset: Offset
   /// Events in a window, as the checkpoint has counted them.
   public var applied: Int
-  /// Events in the rows that there are.
   public var inRows: Int
-  /// Events in rows that retention has taken.
+  /// Events in rows that retention has deleted.
   public var dropped: Int
 
   public init(partition: PartitionID, nextOffset: Offset, applied: Int, inRows: Int, dropped: Int) {

@@ -3,8 +3,8 @@ import Events
 import Expressions
 
 extension ViewDefinition {
-  /// Whether sessions of several partitions, or of several keys of which `keptKeys` keeps a part, may be one in the result. Then a range of the result's
-  /// window starts says nothing of which rows are needed.
+  /// Whether sessions of several partitions, or of several keys of which `keptKeys` keeps a part, may be joined in the
+  /// result. Then a range of the result's window starts does not tell which rows are needed.
   public func joinsSessions(keptKeys: [Int]?) -> Bool {
     switch window.keeping {
     case .slots: false
@@ -22,10 +22,11 @@ extension ViewDefinition {
 }
 
 extension PartialRows {
-  /// Sessions of one key that overlap, in several partitions or of keys merged away, become one, from the first start to the last end.
+  /// Sessions of one key that overlap, in several partitions or of keys merged away, become one, from the first start to the last
+  /// end.
   ///
-  /// Two sessions of the same partition and key overlap only when an event came after the first had closed; they stay two, unless one of another source
-  /// overlaps them both, directly or by way of others.
+  /// Two sessions of the same partition and key overlap only when an event came after the first had closed. They stay
+  /// two, unless one of another source overlaps them both, directly or through others.
   /// - Returns: Rows in no order.
   func joiningSessions(layout: StateLayout, keptKeys: [Int]?) -> PartialRows {
     let rekeyed = keptKeys == nil ? self : regrouped(keptKeys, nil)
@@ -42,7 +43,7 @@ extension PartialRows {
     merging.append()
     var first = 0
     while first < order.count {
-      // A stretch of rows of one key, of which each overlaps one before it.
+      // A run of rows of one key, each of which overlaps an earlier one.
       let head = order[first]
       var end = windowEnds[head]
       var next = first + 1
@@ -58,20 +59,20 @@ extension PartialRows {
     return result
   }
 
-  /// The rows of a stretch that become one: those that overlap and are of different sources, and what these overlap.
+  /// The rows of a run that become one: those that overlap and have different sources, and the rows that these overlap.
   ///
-  /// Rows that are open at one time overlap one another. When two of them are of different sources, each of them has one of another source, so all of them
-  /// become one; else none do.
-  /// - Parameter stretch: In the order of their starts.
+  /// Rows that are open at one time overlap one another. If two of them have different sources, each of them overlaps
+  /// one of another source, so all of them become one; else none do.
+  /// - Parameter stretch: A run in the order of the rows' starts.
   private func joined(_ stretch: [Int]) -> [[Int]] {
     guard stretch.count > 1 else { return [stretch] }
     var groups = IndexGroups(count: stretch.count)
     func end(_ index: Int?) -> Int64 { index.map { windowEnds[stretch[$0]] } ?? .min }
     func isOpen(_ index: Int?, at time: Int64) -> Bool { index != nil && WindowDefinition.isBefore(time, end: end(index)) }
-    // The row that ends last, and the one that does of all other sources.
+    // The row that ends last, and the last-ending row of all other sources.
     var last: Int?
     var lastOfOthers: Int?
-    // Of the rows that have become one last, the one that ends last; and the rows since, which are of one source.
+    // `lastJoined` is the row that ends last among those joined last; `loose` are the rows since, which have one source.
     var lastJoined: Int?
     var loose: [Int] = []
     for index in stretch.indices {
@@ -114,9 +115,9 @@ extension PartialRows {
   }
 }
 
-/// Which of some numbered things belong together.
+/// Groups of numbered things that belong together.
 private struct IndexGroups {
-  /// For each, one of its group that comes before it; the first is its own.
+  /// For each, an earlier one of its group; the first is its own.
   private var parents: [Int]
 
   init(count: Int) { parents = Array(0..<count) }
@@ -135,7 +136,7 @@ private struct IndexGroups {
     parents[max(a, b)] = min(a, b)
   }
 
-  /// The groups in the order of their firsts, each rising.
+  /// The groups in the order of their firsts, each ascending.
   var members: [[Int]] {
     var copy = self
     var members: [Int: [Int]] = [:]

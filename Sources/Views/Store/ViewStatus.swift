@@ -1,6 +1,5 @@
 import Events
 
-/// A view and how far it has come.
 public struct ViewStatus: Sendable {
   public var definition: ViewDefinition
   /// From 1; rises with each changed definition.
@@ -22,26 +21,26 @@ public struct ViewStatus: Sendable {
   public var lagEvents: Int { partitions.reduce(0) { $0 + $1.lagEvents } }
 }
 
-/// How far one partition of a view has come. appended = applied + filtered + late + pending, counted from offset 0 or, when the
-/// log had been trimmed before the view began, from `firstOffset`.
+/// The progress of one partition of a view. appended = applied + filtered + late + pending, counted from offset 0 or,
+/// when the log had been trimmed before the view began, from `firstOffset`.
 public struct PartitionProgress: Sendable, Hashable {
   public var partition: PartitionID
-  /// Where this generation began to read.
+  /// The offset at which this generation began to read.
   public var firstOffset: Offset
   /// The first offset not counted yet.
   public var nextOffset: Offset
   public var highWatermark: Offset
   /// Nil before the first event.
   public var eventTimeWatermark: Timestamp?
-  /// When the last event counted was appended; nil before the first.
+  /// The time when the last counted event was appended; nil before the first.
   public var lastAppendTime: Timestamp?
   /// Events in a window.
   public var applied: Int
-  /// Events `where` left out, those on which it failed among them.
+  /// Events that `where` left out, including those on which it failed.
   public var filtered: Int
   /// Events whose window had closed.
   public var late: Int
-  /// Of these, the last ones, which are listed.
+  /// The late events that are listed, the last ones.
   public var lateListed = 0
   /// Events on which `where` was an error.
   public var whereErrors: Int

@@ -1,14 +1,14 @@
 import Events
 import Expressions
 
-/// The seam between those who answer for views and those who keep them: the workers of this process, or workers over the wire.
+/// The seam between clients that read views and the stores that keep them: the workers of this process, or workers over the wire.
 ///
-/// A store answers for the partitions it owns; whoever asks several merges what they say.
+/// A store answers for the partitions it owns; a client of several merges their answers.
 public protocol ViewStore: Sendable {
-  /// Every view with its generation and how far each partition has come.
+  /// Every view with its generation and each partition's progress.
   nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus]
 
-  /// The rows of a view, one for each partition, window and key, with aggregates still open to merging.
+  /// The rows of a view, one for each partition, window and key, with aggregates that can still be merged.
   ///
   /// The rows of one partition are all as of the offset that `PartialResult.asOf` has for it: no event before it is missing,
   /// none from it on is counted.
@@ -16,26 +16,26 @@ public protocol ViewStore: Sendable {
   ///   partition: never a smaller sum instead.
   nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult
 
-  /// The rows of one key, where they can be had without waiting for anything: they are in memory, nobody is busy with them, and there are few.
+  /// The rows of one key, if they can be had without waiting: they are in memory, their worker is idle, and there are few.
   ///
   /// May be called on an event loop.
-  /// - Parameter request: With a `key`.
-  /// - Returns: As `read`; nil when that has to be asked, whatever the reason: it says what is wrong, too.
+  /// - Parameter request: A request with a `key`.
+  /// - Returns: The result of `read`; nil when `read` must be called, whatever the reason, errors included.
   func readAtOnce(_ request: ViewReadRequest) -> PartialResult?
 
   /// The same rows, merged and in the order of window start and key, without holding them all.
   ///
-  /// - Returns: Nil when the store cannot give what is asked a piece at a time, in which case `read` can; also for `request.asOf`, and
-  ///   for sessions of several partitions, which are joined when all are known.
-  /// - Throws: As `read`.
+  /// - Returns: Nil when the store cannot give the rows piece by piece, in which case `read` can; also for
+  ///   `request.asOf`, and for sessions of several partitions, which are joined when all are known.
+  /// - Throws: The errors of `read`.
   nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream?
 
-  /// What the stored rows of each view's live generation count, beside what they should. Costs a pass over the rows, so it may be some time old: no more
-  /// than a twentieth of the time goes into it.
+  /// The events that the stored rows of each view's live generation count, beside the expected number. It costs a pass
+  /// over the rows, so it may be some time old: at most a twentieth of the time goes into it.
   nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally]
 
-  /// Of a generation whose rows have parts in several partitions: how far the slowest partition of the log has come, as whoever asks all stores has found.
-  /// Parts that retention has passed by it may be dropped.
+  /// For a generation whose rows have parts in several partitions: notes the event-time watermark of the slowest
+  /// partition of the log, as a client of all stores has found it. Parts past retention by it may be dropped.
   func noteSlowest(_ view: String, generation: Int, _ eventTimeWatermark: Timestamp)
 }
 
@@ -49,7 +49,6 @@ extension ViewStore {
   public nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? { nil }
 }
 
-/// What rows to read.
 public struct ViewReadRequest: Sendable, Hashable {
   public var view: String
   /// The live generation when nil.
@@ -62,15 +61,16 @@ public struct ViewReadRequest: Sendable, Hashable {
   public var after: OffsetVector?
   /// How long to wait for `after`, and for the answer.
   public var timeout: Duration
-  /// A condition over the key columns. A store may use it to send less; it need not, so the asker applies it again.
+  /// A condition over the key columns. A store may use it to send less; it need not, so the client applies it again.
   public var keyFilter: Expression?
-  /// The one key, as `KeyCodec` encodes it, that fulfils `keyFilter`, where the asker has found that there is but one.
+  /// The only key, in `KeyCodec`'s form, that meets `keyFilter`, if the client has found that there is just one.
   public var key: [UInt8]?
-  /// The rows as they were when exactly these offsets had been counted; a partition that is not named counts nothing. The present when nil.
+  /// Reads the rows as they were when exactly these offsets had been counted; a partition that is not named counts nothing. Nil
+  /// for the present.
   public var asOf: OffsetVector?
-  /// Those to answer for: `.missingPartitions` when the store does not own them all. All of the log's when nil.
+  /// The partitions to answer for: `.missingPartitions` when the store does not own them all. Nil for all of the log's.
   public var partitions: Set<PartitionID>?
-  /// With partitions that nobody answers for, take the others' rows, and say so in `PartialResult.missing`.
+  /// Whether to leave out partitions that nobody answers for, and name them in `PartialResult.missing`.
   public var allowsPartial: Bool
 
   public init(
@@ -93,24 +93,24 @@ public struct ViewReadRequest: Sendable, Hashable {
   }
 }
 
-/// Why a store could not answer.
+/// The reason why a store could not answer.
 public enum ViewStoreError: Error, Sendable, Hashable, CustomStringConvertible {
   case unknownView(String, known: [String])
   case unknownGeneration(Int, view: String, known: [Int])
-  /// `after` was not reached: how far the partitions had come.
+  /// `after` was not reached: the partitions' present offsets.
   case timeout(reached: OffsetVector)
   /// Nobody owns these.
   case missingPartitions([PartitionID])
-  /// The log no longer holds what a past state is made of: where it starts now.
+  /// The log no longer has the events of a past state: its present start.
   case asOfUnreachable(logStarts: OffsetVector, detail: String)
-  /// What was asked does not fit the state of things; `code` is stable, for programs.
+  /// The request does not fit the present state; `code` is stable, for programs.
   case refused(code: String, detail: String)
-  /// What was counted cannot be answered with: the log is another one, or has lost what was counted of it. Stays so until somebody acts;
-  /// `code` is stable, for programs.
+  /// Counted results cannot be used: the log is another one, or has lost counted events. It stays so until an operator
+  /// acts; `code` is stable, for programs.
   case unusable(code: String, detail: String)
   /// The store is stopping, or not ready yet: try again.
   case unavailable(String)
-  /// Something broke; says what.
+  /// An internal failure, in words.
   case failed(String)
 
   public var description: String {

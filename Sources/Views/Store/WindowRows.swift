@@ -2,19 +2,19 @@ import Aggregates
 import Events
 import Expressions
 
-// How rows are kept, and the results' windows made of them.
+// The stored form of rows, and the results' windows made of it.
 //
-// tumble   a row for each window
-// session  a row for each session, of each partition
-// hop      a row for each pane of gcd(size, every) that had events, whatever the number of windows that share it. An event that comes when some of its
-//          windows have closed counts in the others only, so it goes to a row of its own: a pane's rows are told apart by how many of its windows,
-//          from the first, were closed. Both are one number, the row's slot: the pane's start + that count, which is less than a pane has nanoseconds.
+// tumble   a row for each window session  a row for each session, of each partition hop      a row for each pane of
+// gcd(size, every) that had events, whatever the number of windows that share it. An event that comes when some of its
+// windows have closed counts in the others only, so it goes to a row of its own: a pane's rows are told apart by how
+// many of its windows, from the first, were closed. Pane and count are one number, the row's slot: the pane's start +
+// that count, which is less than a pane has nanoseconds.
 
 extension PartialRows {
-  /// The results' windows that begin in `from...through`, of rows as they are kept: for a hop, each window's panes merged.
+  /// The results' windows that begin in `from...through`, from stored rows: for a hop, each window's panes merged.
   /// - Parameters:
-  ///   - definition: The view's.
-  ///   - from: For each partition, since retention ends at another time in each.
+  ///   - definition: The view's definition.
+  ///   - from: The first start for each partition, since retention ends at another time in each.
   ///   - through: Nanoseconds since 1970.
   /// - Complexity: For a hop, a sort of the rows, and size / pane merges for each.
   public func windows(of definition: ViewDefinition, from: (PartitionID) -> Int64 = { _ in .min }, through: Int64 = .max)
@@ -68,7 +68,7 @@ extension PartialRows {
       var index = low
       while index < group.endIndex, rows.windowStarts[group[index]] < end {
         let slot = rows.windowStarts[group[index]]
-        // The window's place among those of the pane: rows of events that came after it had closed are not its own.
+        // The window's number among those of the pane: rows of events that came after it had closed are not its own.
         let closed = slot - panes.start(ofSlot: slot)
         if number - panes.firstNumber(ofSlot: slot) >= closed { members.append(group[index]) }
         index += 1
@@ -78,7 +78,7 @@ extension PartialRows {
         windowStarts[count - 1] = start
         windowEnds[count - 1] = end
       } else if low < group.endIndex {
-        // Over a stretch without events.
+        // Skips a stretch without events.
         number = Swift.max(number, panes.firstNumber(ofSlot: rows.windowStarts[group[low]]) - 1)
       }
       number += 1

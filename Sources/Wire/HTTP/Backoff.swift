@@ -1,6 +1,6 @@
 import Events
 
-/// How long to wait before trying again: doubling from 20 ms to a maximum, of which a random part between half and all.
+/// The wait before a retry: it doubles from 20 ms to a maximum; a random part of it, between half and all, is waited.
 struct Backoff {
   private let longest: Int64
   private var next: Int64 = 20_000_000

@@ -3,11 +3,12 @@ import NIOCore
 
 /// The connections of one event loop to the instances of one service. Belongs to that loop.
 ///
-/// At most `connectionsMax` connections to an instance and `waitingMax` requests that wait for one; the longest idle one is closed first.
+/// At most `connectionsMax` connections to an instance and `waitingMax` requests that wait for one; the longest idle one is
+/// closed first.
 final class PeerPool {
   static let connectionsMax = 64
   static let waitingMax = 4096
-  /// Connections idle for this long are closed: what is not used need not be kept authorised.
+  /// Connections idle for this long are closed: an unused connection need not be kept authorised.
   static let idleTimeout = TimeAmount.seconds(60)
 
   private struct Waiting {
@@ -21,7 +22,7 @@ final class PeerPool {
     var peer: Peer
     var idle: [ClientConnection] = []
     var open = 0
-    /// Being opened, among `open`.
+    /// The number of those in `open` that are being opened.
     var opening = 0
     var waiting: [Waiting] = []
   }
@@ -38,8 +39,8 @@ final class PeerPool {
   }
 
   /// Sends a request to a peer over an idle connection, or a new one.
-  /// - Parameter id: Its caller's, for `cancel`.
-  /// - Returns: The answer or what went wrong; on this loop, never failed.
+  /// - Parameter id: The caller's id for the request, for `cancel`.
+  /// - Returns: The answer or the failure; on this loop, never failed.
   func execute(_ request: WireRequest, to peer: Peer, id: UInt64, deadline: NIODeadline)
     -> EventLoopFuture<Result<WireResponse, PeerError>>
   {
@@ -71,7 +72,7 @@ final class PeerPool {
     return promise.futureResult
   }
 
-  /// Fails a request that no connection has been free for.
+  /// Fails a request that found no free connection in time.
   private func expire(_ id: UInt64, of peer: Peer) {
     guard let index = lines[peer.id]?.waiting.firstIndex(where: { $0.id == id }),
       let waiting = lines[peer.id]?.waiting.remove(at: index)
@@ -80,7 +81,7 @@ final class PeerPool {
       .failure(PeerError(.overloaded, service: dialler.service, peer: peer, "no connection was free in time")))
   }
 
-  /// Gives up the request of this id, if it is under way.
+  /// Abandons the request with this id, if it is under way.
   func cancel(_ id: UInt64) {
     if let connection = busy.removeValue(forKey: id) { return connection.cancel() }
     for key in lines.keys {
@@ -140,7 +141,7 @@ final class PeerPool {
     }
   }
 
-  /// No connection could be made: all who wait for one try again as they see fit, elsewhere if they can.
+  /// No connection could be made: all requests that wait for one fail, and their callers retry as they see fit.
   private func failWaiting(_ peer: Peer, _ failure: PeerError) {
     let waiting = lines[peer.id]?.waiting ?? []
     lines[peer.id]?.waiting = []

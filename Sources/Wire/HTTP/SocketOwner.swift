@@ -7,16 +7,17 @@ import NIOCore
   import Musl
 #endif
 
-/// Whose the other end of a loopback connection is: Linux tells it of every TCP socket, in /proc/net/tcp.
+/// Finds the user of the other end of a loopback connection: Linux lists every TCP socket in /proc/net/tcp.
 enum SocketOwner {
-  /// Read at most: some 400,000 sockets. Who is not among them is nobody.
+  /// The bytes read at most: some 400,000 sockets. A socket that is not among them has no user.
   private static let tableBytesMax = 64 << 20
   private static let queue = DispatchQueue(label: "penstock.wire.owners")
 
-  /// The user of the socket that is bound to `remote` and connected to `local`; nil when there is none, or no process holds it any more.
+  /// The user of the socket that is bound to `remote` and connected to `local`; nil when there is none, or no process holds it
+  /// any more.
   static func user(of remote: SocketAddress, connectedTo local: SocketAddress) async -> UInt32? {
     await withCheckedContinuation { continuation in
-      // The table is the kernel's to make, and may be long: not on an event loop or one of Swift's few threads.
+      // The kernel makes the table, which may be long: it must not be read on an event loop or one of Swift's few threads.
       queue.async { continuation.resume(returning: look(for: remote, local)) }
     }
   }
@@ -28,7 +29,7 @@ enum SocketOwner {
     return nil
   }
 
-  /// The tables that may have it, with the two ends as each writes them.
+  /// The tables that may have it, with the two ends in each table's form.
   private static func places(_ remote: SocketAddress, _ local: SocketAddress) -> [(table: String, ends: String)] {
     switch (remote, local) {
     case (.v4(let remote), .v4(let local)):
@@ -39,7 +40,7 @@ enum SocketOwner {
       }
       return [
         ("/proc/net/tcp", text(remote, mapped: false) + " " + text(local, mapped: false)),
-        // A socket of IPv6 that speaks IPv4.
+        // An IPv6 socket that speaks IPv4.
         ("/proc/net/tcp6", text(remote, mapped: true) + " " + text(local, mapped: true)),
       ]
     case (.v6(let remote), .v6(let local)):
@@ -55,7 +56,7 @@ enum SocketOwner {
 
   private static func bytes<Address>(of address: Address) -> [UInt8] { withUnsafeBytes(of: address) { Array($0) } }
 
-  /// Four bytes of an address as the kernel prints them: as a number of the machine's order.
+  /// Four bytes of an address as the kernel prints them: as a number in the machine's byte order.
   private static func word(_ bytes: [UInt8]) -> String {
     let value = bytes.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) }
     let digits = String(value, radix: 16, uppercase: true)
@@ -67,7 +68,7 @@ enum SocketOwner {
     return String(repeating: "0", count: 4 - digits.count) + digits
   }
 
-  /// - Parameter ends: `0100007F:C350 0100007F:1F40`, the caller's first.
+  /// - Parameter ends: `0100007F:C350 0100007F:1F40`, the caller's end first.
   /// - Returns: The `uid` of the line that has them and an inode: without one, no process holds the socket.
   static func find(_ ends: String, in table: [UInt8]) -> UInt32? {
     let wanted = Array(ends.utf8)
@@ -98,13 +99,14 @@ enum SocketOwner {
   }
 }
 
-/// Which users of this machine a service answers that has no other way to know who calls: its sidecar's, and so whoever the mesh lets through.
+/// The users of this machine whose requests a service answers: its sidecar's user, and so the callers that the mesh lets through.
+/// The service has no other way to know who calls.
 ///
-/// Probes and metrics are anybody's: the agent, which is another user, asks for `/readyz`.
+/// Probes and metrics are open to everybody: the agent, which is another user, asks for `/readyz`.
 public struct LocalCallers: Sendable {
   private let users: Set<UInt32>
 
-  /// - Parameter users: Besides the process's own and root.
+  /// - Parameter users: Users besides the process's own and root.
   public init(users: Set<UInt32>) { self.users = users.union([0, geteuid()]) }
 
   init(exactly users: Set<UInt32>) { self.users = users }

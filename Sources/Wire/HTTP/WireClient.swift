@@ -2,9 +2,10 @@ import Events
 import NIOCore
 import Synchronization
 
-/// Asks the instances of one service: pooled connections, one request at a time on each, deadlines, bounded in number.
+/// Sends requests to the instances of one service: over pooled connections, one request at a time on each, with deadlines,
+/// bounded in number.
 ///
-/// Tries nothing again by itself: who asks knows what may be sent twice.
+/// It retries nothing: the caller knows which requests may be sent twice.
 public final class WireClient: Sendable {
   public let dialler: any PeerDialler
   private let pools: [ObjectIdentifier: NIOLoopBoundBox<PeerPool>]
@@ -22,12 +23,11 @@ public final class WireClient: Sendable {
     self.pools = pools
   }
 
-  /// Any of the loops that connections may be on.
   func anyLoop() -> any EventLoop { group.any() }
   func nextLoop() -> any EventLoop { group.next() }
 
   /// Sends a request on a connection of `eventLoop`, which is one of the client's and the current one.
-  /// - Returns: On that loop, never failed.
+  /// - Returns: The result on that loop, never failed.
   func execute(_ request: WireRequest, to peer: Peer, on eventLoop: any EventLoop, deadline: NIODeadline)
     -> EventLoopFuture<Result<WireResponse, PeerError>>
   {
@@ -51,7 +51,7 @@ public final class WireClient: Sendable {
         }
       }
     } onCancel: {
-      // Behind the `execute` above, unless that comes only now: then it runs to its end or its deadline.
+      // It runs after `execute` above; if `execute` comes later, the request runs to its end or its deadline.
       eventLoop.execute { pool.value.cancel(id) }
     }
     return try result.get()

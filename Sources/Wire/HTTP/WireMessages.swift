@@ -4,18 +4,18 @@ import NIOCore
 import NIOHTTP1
 import Serving
 
-/// A request between services, whole.
+/// A whole request between services.
 public struct WireRequest: Sendable {
   public var method: HTTPMethod
   /// Path and query, percent-encoded.
   public var target: String
   public var contentType: String?
   public var body: ByteBuffer
-  /// The longest answer that is taken.
+  /// The longest answer that is accepted.
   public var answerBytesMax: Int
-  /// Of the request that this one is part of answering.
+  /// The id of the request that this one helps to answer.
   public var id: RequestID?
-  /// The log that it is for, as `LogIdentity` is written; nil where that is for whoever answers.
+  /// The log that it is for, in the form of `LogIdentity`; nil where any log may answer.
   public var log: String?
 
   public init(
@@ -30,7 +30,6 @@ public struct WireRequest: Sendable {
     self.id = id
   }
 
-  /// `POST` of a JSON value.
   public init(posting json: JSONValue, to target: String, answerBytesMax: Int = 4 << 20) {
     var bytes: [UInt8] = []
     json.write(to: &bytes)
@@ -47,7 +46,7 @@ public struct WireRequest: Sendable {
   }
 }
 
-/// An answer between services, whole.
+/// A whole answer between services.
 public struct WireResponse: Sendable {
   public var status: Int
   public var contentType: String
@@ -67,7 +66,6 @@ public struct WireResponse: Sendable {
     self.init(status: status, contentType: WireContent.json, body: ByteBuffer(bytes: bytes))
   }
 
-  /// As it came.
   init(_ answer: ClientAnswer) {
     var headers: [String: String] = [:]
     for (name, value) in answer.headers { headers[name.lowercased()] = value }
@@ -75,7 +73,7 @@ public struct WireResponse: Sendable {
   }
 
   /// - Parameters:
-  ///   - problem: With its status and stable code.
+  ///   - problem: The problem, with its status and stable code.
   ///   - extra: Members after the problem's own.
   public init(_ problem: HTTPProblem, extra: JSONObject = JSONObject()) {
     self.init(
@@ -83,6 +81,6 @@ public struct WireResponse: Sendable {
       body: ByteBuffer(bytes: problem.body(extra: extra)))
   }
 
-  /// The body as JSON; nil when it is none.
+  /// The body as JSON; nil when it is no JSON.
   public var json: JSONValue? { try? JSONValue(parsing: body.readableBytesView) }
 }

@@ -5,16 +5,15 @@ import NIOHTTP1
 import Serving
 import Synchronization
 
-/// What a service of the mesh answers a request with, once it has come whole.
+/// Answers a request to a service of the mesh, once it has come whole.
 public typealias WireEndpoint = @Sendable (HTTPRequest) async -> WireResponse
 
-/// What a service of the mesh answers with.
+/// The routes of a service of the mesh.
 public protocol WireRoutes: Sendable {
   /// Besides what every service answers. An answer is cancelled when the caller leaves or the server drains.
   var table: RouteTable<WireEndpoint> { get }
-  /// `GET /openapi.json`.
   var openAPI: [UInt8] { get }
-  /// What every answer says besides its own.
+  /// Headers that every answer has besides its own.
   var headers: [(name: String, value: String)] { get }
 }
 
@@ -30,7 +29,7 @@ extension Route where Endpoint == WireEndpoint {
   }
 }
 
-/// The HTTP/1.1 server of a service that other services ask: its sidecar stands before it, so it speaks plain text on loopback.
+/// The HTTP/1.1 server for requests of other services: its sidecar stands before it, so it speaks plain text on loopback.
 public final class WireServer: Sendable {
   private let host: String
   private let port: Int
@@ -39,15 +38,15 @@ public final class WireServer: Sendable {
   private let shared: WireShared
 
   /// - Parameters:
-  ///   - name: The service's, for messages and metrics: `log`, `compute`.
+  ///   - name: The service's name, for messages and metrics: `log`, `compute`.
   ///   - host: The address to bind.
   ///   - port: 0 takes a free one.
-  ///   - limits: Of its connections. Behind a sidecar all come from one address.
-  ///   - group: Whose loops serve the connections; not shut down here.
-  ///   - routes: What answers.
-  ///   - probe: What `/readyz`, `/health` and `/metrics` answer.
-  ///   - callers: Whom the routes are for, of this machine's users; nil asks nobody.
-  ///   - logger: Told of what fails.
+  ///   - limits: The limits of its connections. Behind a sidecar all come from one address.
+  ///   - group: The group whose loops serve the connections; not shut down here.
+  ///   - routes: The routes to answer with.
+  ///   - probe: Answers `/readyz`, `/health` and `/metrics`.
+  ///   - callers: The users of this machine that the routes are for; nil for everybody.
+  ///   - logger: Logs failures.
   public init(
     name: String, host: String, port: Int, limits: ServingLimits = ServingLimits(), group: any EventLoopGroup,
     routes: any WireRoutes, probe: ServiceProbe, callers: LocalCallers? = nil, logger: Logger
@@ -75,21 +74,20 @@ public final class WireServer: Sendable {
       responder: { channel in WireResponder(shared, remote: channel.remoteAddress, local: channel.localAddress) })
   }
 
-  /// From now on `/readyz` says no.
+  /// From now on `/readyz` answers no.
   public func drain() { service.drain() }
 
-  /// Ends the connections that are open within a second, and goes on accepting: callers come again, if they may.
+  /// Ends the open connections within a second, and goes on accepting: callers that are still allowed connect again.
   public func renewConnections() async { await listener.renewConnections(grace: .milliseconds(300)) }
 
   /// Stops accepting, ends the waits, lets other requests under way end, closes the connections.
-  /// - Parameter timeout: After which connections are cut.
+  /// - Parameter timeout: The time after which connections are cut.
   public func shutDown(timeout: Duration = .seconds(10)) async {
     drain()
     await listener.shutDown(timeout: timeout)
   }
 }
 
-/// What all connections of a server have in common.
 private final class WireShared: Sendable {
   let name: String
   let headers: [(name: String, value: String)]
@@ -110,7 +108,7 @@ private final class WireShared: Sendable {
 
 /// Answers the requests of one connection: those of this version, of a user whom they are for.
 private final class WireResponder: HTTPResponder {
-  /// Who has opened the connection.
+  /// The user that opened the connection.
   private final class Caller: Sendable {
     private let remote: SocketAddress?
     private let local: SocketAddress?
@@ -143,7 +141,7 @@ private final class WireResponder: HTTPResponder {
   var headers: [(name: String, value: String)] { shared.headers }
 
   func admit(_ request: HTTPRequest, _ route: Route<WireEndpoint>) throws(HTTPProblem) {
-    // People ask without a version and are answered; a service that says another one is not.
+    // People ask without a version and are answered; a service with another version is not.
     guard let version = request.headers.first(name: WireVersion.header), version != String(WireVersion.current) else { return }
     throw HTTPProblem(
       status: 426, code: "wire_version",

@@ -1,7 +1,7 @@
 import Metrics
 import Synchronization
 
-/// What a server of the mesh counts, for `/metrics`. Labels are the service, the method and the status: few, whatever is asked.
+/// The metrics of a server of the mesh. Labels are the service, the method and the status, so they are few.
 final class WireServerMetrics: Sendable {
   private struct Key: Hashable {
     var method: String
@@ -19,7 +19,7 @@ final class WireServerMetrics: Sendable {
     received = Counter(label: "penstock_wire_received_bytes_total", dimensions: [("service", service)])
   }
 
-  /// - Parameter after: From the request's last byte to its answer.
+  /// - Parameter after: The time from the request's last byte to its answer.
   func answered(_ method: String, _ status: Int, received bytes: Int, after time: Duration) {
     let key = Key(method: ["GET", "POST", "HEAD", "DELETE"].contains(method) ? method : "other", status: status)
     let counter = requests.withLock { counters in

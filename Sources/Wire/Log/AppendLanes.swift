@@ -3,15 +3,16 @@ import Logging
 import NIOCore
 import Synchronization
 
-/// Appends on their way to the log: a lane for each partition, in order, and one request for what waits in all of them.
+/// Appends on their way to the log: a lane for each partition, in order, and one request for the waiting batches of all lanes.
 ///
-/// A batch keeps the number it got when it was offered, so the log recognises one that it has appended already. An append is never
-/// given up while the lanes are open: a batch that failed here while a later one of the same source got through would be taken for a
-/// duplicate when its device sends it again. So a log that is away makes the lanes fill, and who appends stops.
+/// A batch keeps the number it got when it was offered, so the log recognises one that it has appended already. While the lanes
+/// are open, an append is never given up: if a batch failed here while a later one of the same source got through, it would be
+/// taken for a duplicate when its device sends it again. So while the log is away the lanes fill, and appenders stop.
 final class AppendLanes: Sendable {
-  /// Requests under way at once, of which no two have a partition in common. What comes meanwhile waits, and goes together.
+  /// Requests under way at once; no two have a partition in common. Batches that come meanwhile wait, and go together.
   static let requestsMax = 2
-  /// From a request's begin to the next one's: each is a journey, and the busier the devices, the more there is for one.
+  /// The least time between the begins of two requests: a request has a fixed cost, and the busier the devices, the more it
+  /// carries.
   static let interval = TimeAmount.milliseconds(2)
   /// Rows in one request: each may be an exception, and the answer is bounded.
   static let rowsMax = 1 << 20
@@ -27,12 +28,12 @@ final class AppendLanes: Sendable {
     var pending: [Pending] = []
     var bytes = 0
     var nextNumber: UInt64 = 1
-    /// Its first batches are under way, or wait to be tried again.
+    /// Whether its first batches are under way, or wait for a retry.
     var isHeld = false
     var retries = Retries()
   }
 
-  /// How something is tried again, and how often that is said.
+  /// The retries, and how often they are logged.
   private struct Retries {
     var backoff = Backoff()
     var lastWarning: ContinuousClock.Instant?
@@ -45,17 +46,17 @@ final class AppendLanes: Sendable {
     }
   }
 
-  /// What any thread may touch.
+  /// The state that any thread may use.
   private struct State {
     var lanes: [Lane]
     var requests = 0
-    /// The lane that the next request begins with: its bytes are bounded, and must not always leave out the same.
+    /// The lane that the next request begins with: a request's bytes are bounded, and must not always leave out the same lanes.
     var first = 0
-    /// The loop is about to send.
+    /// Whether the loop is about to send.
     var isWoken = false
-    /// No log has answered; all is tried again in a while.
+    /// Whether no log has answered; all is retried after a while.
     var isPaused = false
-    /// A request has begun just now.
+    /// Whether a request has begun just now.
     var isResting = false
     var retries = Retries()
     var isClosed = false
@@ -63,16 +64,14 @@ final class AppendLanes: Sendable {
     var mayBegin: Bool { !isPaused && !isResting && requests < AppendLanes.requestsMax }
   }
 
-  /// One lane's share of a request.
   private struct Share {
     var partition: Int
     var batches: [Pending]
   }
 
-  /// As `Share`, while it is answered.
+  /// A `Share` whose answer has not come.
   private struct Sent {
     var partition: Int
-    /// Of each batch.
     var rows: [Int]
   }
 
@@ -100,7 +99,8 @@ final class AppendLanes: Sendable {
     state = Mutex(State(lanes: Array(repeating: Lane(), count: partitions)))
   }
 
-  /// Takes a batch of a partition there is, or refuses it at once when too much waits or the lanes are closed. Any thread.
+  /// Takes a batch of an existing partition, or refuses it at once when too much waits or the lanes are closed. Any thread may
+  /// call it.
   func offer(_ batch: ColumnBatch, _ completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
     let (bytes, partition) = (batch.encoded.count, batch.partition)
     enum Outcome { case taken, wake, refused(LogError) }
@@ -130,7 +130,7 @@ final class AppendLanes: Sendable {
   /// Whether every append has been answered.
   var isEmpty: Bool { state.withLock { $0.lanes.allSatisfy(\.pending.isEmpty) } }
 
-  /// Refuses later appends, and fails those that wait: what became of them is not known.
+  /// Refuses later appends, and fails those that wait: it is not known whether they are in the log.
   func close() {
     let failed = state.withLock { state in
       state.isClosed = true
@@ -169,7 +169,7 @@ final class AppendLanes: Sendable {
     }
   }
 
-  /// The first batches that wait in each lane that is free, as far as one request holds them; none when none is to be sent now.
+  /// The first waiting batches of each free lane, as far as one request holds them; none when none is to be sent now.
   private func nextRequest() -> [Share] {
     state.withLock { state in
       state.isWoken = false
@@ -186,7 +186,7 @@ final class AppendLanes: Sendable {
           let isFirst = shares.isEmpty && count == 0
           guard isFirst || (bytes + one.bytes <= BatchFraming.groupBytesMax && rows + one.batch.count <= AppendLanes.rowsMax)
           else {
-            // The first that found no room begins the next.
+            // The first lane that found no room begins the next request.
             if state.first == first { state.first = lane }
             break
           }
@@ -223,7 +223,7 @@ final class AppendLanes: Sendable {
     switch result {
     case .failure(let error): return pause(sent, error.description)
     case .success(let response) where contact.judge(response) != nil:
-      // What it has taken, if anything, is in a log that nobody here counts.
+      // If that log has taken anything, nobody here counts it.
       return pause(sent, contact.replacement?.description ?? "another log answers")
     case .success(let response) where response.status != 200:
       let error = LogError(response, partition: nil)
@@ -248,8 +248,8 @@ final class AppendLanes: Sendable {
     send()
   }
 
-  /// Completes the first batches that wait in a lane, up to the first that is to be tried again; behind it the log may have appended
-  /// more, which it will recognise.
+  /// Completes the first waiting batches of a lane, up to the first that must be retried. The log may have appended
+  /// later ones, which it will recognise.
   private func settle(_ share: Sent, _ results: ArraySlice<Result<AppendReceipt, LogError>>) {
     let settled = results.prefix {
       if case .failure(let error) = $0 { return !AppendLanes.passes(error) }
@@ -273,17 +273,17 @@ final class AppendLanes: Sendable {
     tryAgain(after: delay) { $0.lanes[share.partition].isHeld = false }
   }
 
-  /// Whether the log may do later what it does not now: it restarts, or its queue empties. A poisoned partition recovers when the
-  /// log restarts; what was written before is found then.
+  /// Whether the log may accept later what it refuses now: it restarts, or its queue empties. A poisoned partition
+  /// recovers when the log restarts, and then finds the batches written before.
   private static func passes(_ error: LogError) -> Bool {
     switch error.code {
     case .unavailable, .poisoned, .locked, .anotherLog: true
-    // A full disk is for the device to hear of: it holds back by itself.
+    // A device must learn of a full disk: it holds back by itself.
     case .corrupt, .io, .outOfRange, .unknownPartition, .incompatible, .diskFull: false
     }
   }
 
-  /// Begins no request for a while: no log has answered one.
+  /// Begins no request for a while, since no log has answered one.
   private func pause(_ sent: [Sent], _ reason: String) {
     let (delay, isWorthSaying) = state.withLock { state in
       for share in sent { state.lanes[share.partition].isHeld = false }

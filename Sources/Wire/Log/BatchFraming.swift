@@ -1,11 +1,11 @@
 import Events
 import NIOCore
 
-/// Batches as a body: back to back, each beginning with its header, which says how long it is. Nothing between or behind.
+/// Batches as a body: back to back, each with its header, which states its length.
 enum BatchFraming {
   /// The longest body with batches: one of the largest, or several that are together no longer.
   static let bytesMax = BatchHeader.byteCount + BatchHeader.payloadBytesMax + (1 << 20)
-  /// Of several batches in one request or answer.
+  /// The bytes of several batches in one request or answer.
   static let groupBytesMax = 4 << 20
 
   static func encode(_ batches: [ColumnBatch]) -> ByteBuffer {
@@ -18,9 +18,9 @@ enum BatchFraming {
   /// Reads batches, checking each as `ColumnBatch.init(encoded:)` does.
   /// - Parameters:
   ///   - body: Batches and nothing else.
-  ///   - partition: The one that all are of; nil where they may be of several.
-  ///   - countMax: The most of one partition that are read; one more is damage.
-  /// - Throws: With the position in the body.
+  ///   - partition: The partition of all batches; nil where they may be of several.
+  ///   - countMax: The most batches of one partition; one more is damage.
+  /// - Throws: An error with the position in the body.
   static func decode(_ body: ByteBuffer, partition: PartitionID?, countMax: Int) throws(BatchError) -> [ColumnBatch] {
     var buffer = body
     var batches: [ColumnBatch] = []

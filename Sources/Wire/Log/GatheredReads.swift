@@ -1,9 +1,9 @@
 import Events
 import Synchronization
 
-/// Reads of several callers that may wait a little, so that they go to the log in one request.
+/// Collects the reads of several callers that may wait a little, so that they go to the log in one request.
 final class GatheredReads: Sendable {
-  /// A request, and who waits for its answer.
+  /// A request, and the callers that wait for its answer.
   private final class Journey: Sendable {
     struct State {
       var positions = OffsetVector()
@@ -13,25 +13,26 @@ final class GatheredReads: Sendable {
     let state = Mutex(State())
   }
 
-  /// The one that has not begun.
+  /// The request that has not begun.
   private let next = Mutex<Journey?>(nil)
   private let numbers = Atomic<UInt64>(0)
   private let sleep: @Sendable (ContinuousClock.Instant) async -> Void
 
-  /// - Parameter sleep: Returns at the time given, or sooner when cancelled.
+  /// - Parameter sleep: Returns at the given time, or sooner when cancelled.
   init(sleep: @escaping @Sendable (ContinuousClock.Instant) async -> Void = { try? await Task.sleep(until: $0) }) {
     self.sleep = sleep
   }
 
-  /// Who waits for the request that has not begun.
+  /// The number of callers that wait for the request that has not begun.
   var waitingCount: Int { next.withLock { $0?.state.withLock { $0.callers.count } ?? 0 } }
 
-  /// Reads with those who come until `departure`.
+  /// Reads together with the callers that come until `departure`.
   /// - Parameters:
-  ///   - positions: As for `EventLog.readSome`.
-  ///   - departure: When to go, where nobody goes earlier.
-  ///   - read: Reads what all who have come ask for.
-  /// - Returns: Some of the partitions, or none: when others' took all the room, when a caller before asks for one of them, or cancelled.
+  ///   - positions: The offsets, as for `EventLog.readSome`.
+  ///   - departure: The time at which the request begins at the latest.
+  ///   - read: Reads for all callers that have come.
+  /// - Returns: Some of the partitions, or none: when others' took all the room, when an earlier caller asks for one of them, or
+  ///   when cancelled.
   nonisolated(nonsending) func read(
     from positions: OffsetVector, at departure: ContinuousClock.Instant,
     _ read: @escaping @Sendable (OffsetVector) async -> [PartitionRead]
@@ -46,7 +47,7 @@ final class GatheredReads: Sendable {
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let isTaken = next.withLock { next in
-          // It may have begun meanwhile.
+          // The request may have begun meanwhile.
           guard next === journey else { return false }
           return journey.state.withLock { state in
             guard !Task.isCancelled, partitions.isDisjoint(with: state.positions.offsets.keys) else { return false }
@@ -71,7 +72,7 @@ final class GatheredReads: Sendable {
   private func run(
     _ journey: Journey, at departure: ContinuousClock.Instant, _ read: @Sendable (OffsetVector) async -> [PartitionRead]
   ) async {
-    // Cancelled when nobody waits any more: what follows then ends soon.
+    // Cancelled when nobody waits any more: the read then ends soon.
     await sleep(departure)
     next.withLock { if $0 === journey { $0 = nil } }
     let reads = await read(journey.state.withLock { $0.positions })

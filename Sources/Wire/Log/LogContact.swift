@@ -1,10 +1,10 @@
 import Events
 import Synchronization
 
-/// Whether the log that answers is the one that this process began with.
+/// Whether the answering log is the one that this process began with.
 final class LogContact: Sendable {
   let identity: LogIdentity
-  /// As `LogIdentity` is written.
+  /// The log's identity in the form of `LogIdentity`.
   let name: String
   private let other = Mutex<LogError?>(nil)
 
@@ -13,11 +13,12 @@ final class LogContact: Sendable {
     name = identity.description
   }
 
-  /// As `EventLog.replacement`: what the last answer said.
+  /// The state for `EventLog.replacement`, from the last answer.
   var replacement: LogError? { other.withLock { $0 } }
 
-  /// Takes note of which log an answer is of.
-  /// - Returns: An error where it is another one; nil where it is the right one, or somebody answered on the way.
+  /// Checks which log an answer comes from.
+  /// - Returns: An error where it is another one; nil where it is the right one, or where the answer comes from somebody on the
+  ///   way.
   func judge(_ response: WireResponse) -> LogError? {
     guard let named = response.headers[LogContact.header] else { return nil }
     let error = named == name ? nil : LogContact.error(named, wanted: name)

@@ -3,7 +3,7 @@ import NIOCore
 import Serving
 
 extension LogError {
-  /// As a member of an answer: `{"code":"out_of_range","partition":3,"detail":"…"}`.
+  /// The error as a member of an answer: `{"code":"out_of_range","partition":3,"detail":"…"}`.
   var json: JSONValue {
     var members = JSONObject()
     members["code"] = .string(code.rawValue)
@@ -22,7 +22,6 @@ extension LogError {
     if case .string(let text)? = json?["place"] { place = text }
   }
 
-  /// The answer that says it.
   var response: WireResponse {
     let status =
       switch code {
@@ -38,7 +37,7 @@ extension LogError {
     return WireResponse(HTTPProblem(status: status, code: "log_\(code.rawValue)", detail: detail, headers: headers), extra: extra)
   }
 
-  /// What an answer that is no success says.
+  /// The error of an answer that is no success.
   init(_ response: WireResponse, partition: PartitionID?) {
     if let error = LogError(json: response.json?["log"]) {
       self = error
@@ -55,10 +54,10 @@ extension LogError {
 }
 
 extension ByteBuffer {
-  /// Bytes of an error that is read.
+  /// The most bytes of an error that is read.
   private static let errorBytesMax = 16 << 10
 
-  /// `u32` bytes of the error as JSON, little-endian, and those.
+  /// Writes the `u32` length of the error as JSON, little-endian, and the JSON.
   mutating func writeError(_ error: LogError) {
     var text: [UInt8] = []
     error.json.write(to: &text)

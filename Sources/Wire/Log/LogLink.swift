@@ -1,17 +1,16 @@
 import Events
 import Logging
 
-/// The way to a log's process: asks it, again for as long as it is away, and takes no answer of another log. Only for what may be asked
-/// twice.
+/// The connection to a log's process. It asks again while the process is away, and accepts no answer of another log.
+/// Only for requests that may be made twice.
 final class LogLink: Sendable {
-  /// One request's.
   static let timeout = Duration.seconds(10)
   /// The longest that the log holds one wait.
   private static let waitTimeout = Duration.seconds(20)
 
   let presence = LogPresence()
   private let client: WireClient
-  /// Nil while it is not known which log it is.
+  /// Nil while the log's identity is not known.
   private let contact: LogContact?
   let logger: Logger
 
@@ -23,11 +22,11 @@ final class LogLink: Sendable {
 
   /// Asks until the log answers with a success or with an error that will not pass.
   /// - Parameters:
-  ///   - request: May come to the log more than once.
-  ///   - partition: What it is about, for errors.
-  ///   - patience: How long to go on, from the question on, or from when the log went away if that is earlier: whoever asks later need not
-  ///     wait as long again to hear the same. Until the task is cancelled when nil; zero asks once.
-  ///   - timeout: Of one request.
+  ///   - request: The request, which may reach the log more than once.
+  ///   - partition: The partition that the request is about, for errors.
+  ///   - patience: How long to go on, from the question on, or from when the log went away if that is earlier: whoever asks later
+  ///     need not wait as long again to hear the same. Until the task is cancelled when nil; zero asks once.
+  ///   - timeout: The timeout of one request.
   nonisolated(nonsending) func ask(
     _ request: WireRequest, of partition: PartitionID? = nil, patience: Duration?, timeout: Duration = LogLink.timeout
   ) async throws(LogError) -> WireResponse {
@@ -39,7 +38,7 @@ final class LogLink: Sendable {
         presence.answered()
         return response
       } catch {
-        // Another log may have taken the place of one that comes back.
+        // Another log may answer for a moment in place of one that comes back.
         guard error.code == .unavailable || error.code == .anotherLog else {
           presence.answered()
           throw error
@@ -49,7 +48,7 @@ final class LogLink: Sendable {
         if let patience, ContinuousClock.now - since >= patience { throw error }
         logger.debug("asking the log again: \(error)")
       }
-      // Cancelled: the next round's failure is the last.
+      // Cancelled: the next round fails and is the last.
       try? await Task.sleep(for: backoff.delay())
     }
   }
@@ -71,11 +70,11 @@ final class LogLink: Sendable {
     return response
   }
 
-  /// Waits at a path that answers `{"appended":true}` once there is more, and false when a wait has lasted long enough. A cancelled wait
-  /// returns, as it does in process.
+  /// Waits at a path that answers `{"appended":true}` once there is more, and false when a wait has lasted long enough. A
+  /// cancelled wait returns, as it does in process.
   /// - Parameters:
   ///   - target: The path.
-  ///   - past: What there is to be more than, as the path takes it.
+  ///   - past: The value to be exceeded, in the form that the path takes.
   ///   - patience: As for `ask`.
   nonisolated(nonsending) func waitUntilAppended(
     _ target: String, past: JSONValue, patience: Duration?

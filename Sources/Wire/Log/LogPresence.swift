@@ -1,9 +1,9 @@
 import Events
 import Synchronization
 
-/// Whether a log in another process answers, as whoever asked it last found, and what it told last.
+/// Whether a log in another process answers, by its last caller's result, and its last answer.
 final class LogPresence: Sendable {
-  /// While it does not answer, one question in so long finds out whether it does again.
+  /// While it does not answer, one request in this time finds out whether it does again.
   private static let probeInterval = Duration.milliseconds(250)
 
   private struct State {
@@ -15,7 +15,7 @@ final class LogPresence: Sendable {
 
   func answered() { state.withLock { $0.awaySince = nil } }
 
-  /// - Returns: Since when it does not answer.
+  /// - Returns: The time since when it has not answered.
   func failed() -> ContinuousClock.Instant {
     state.withLock { state in
       let now = ContinuousClock.now
@@ -25,7 +25,7 @@ final class LogPresence: Sendable {
     }
   }
 
-  /// Whether a question is likely to be answered, or it is time to find out.
+  /// Whether a request is likely to be answered, or it is time to find out.
   var isWorthAsking: Bool {
     state.withLock { state in
       guard state.awaySince != nil else { return true }

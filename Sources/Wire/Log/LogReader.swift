@@ -1,9 +1,8 @@
 import Dispatch
 import Events
 
-/// Reads from a log that may block its thread: on a serial queue of its own, never on an event loop or one of Swift's few threads.
+/// Reads from a log that may block its thread: on its own serial queue, never on an event loop or one of Swift's few threads.
 actor LogReader {
-  /// A reader's queue.
   private final class Executor: SerialExecutor {
     private let queue: DispatchQueue
 
@@ -28,7 +27,7 @@ actor LogReader {
     try await log.read(partition, from: start, bytesMax: bytesMax)
   }
 
-  /// Several partitions in the order of their numbers, until there are `bytesMax` bytes.
+  /// Reads several partitions in the order of their numbers, until there are `bytesMax` bytes.
   func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
     var reads: [PartitionRead] = []
     var room = bytesMax

@@ -2,7 +2,7 @@ import Events
 import NIOCore
 import Serving
 
-/// The record of views, which lies with the log: what `RemoteLog` asks as a `ViewsRecord`.
+/// The routes of the record of views, which lies with the log; `RemoteLog` calls them as a `ViewsRecord`.
 extension LogRoutes {
   private func record() throws(LogError) -> any ViewsRecord {
     guard let views else { throw LogError(.unavailable, "this process keeps no record of views") }
@@ -37,8 +37,8 @@ extension LogRoutes {
     return WireResponse(["appended": .bool(isPast)])
   }
 
-  /// Waits for what `body` waits for, `waitMax` at most.
-  /// - Returns: Whether it came; false when the time is up.
+  /// Waits until `body` returns, at most `waitMax`.
+  /// - Returns: Whether it returned; false when the time is up.
   func within(
     _ timeout: Duration, _ body: @escaping @Sendable () async throws(LogError) -> Void
   ) async throws(LogError) -> Bool {
@@ -47,7 +47,7 @@ extension LogRoutes {
       group.addTask {
         do throws(LogError) {
           try await body()
-          // Returns as well when it is cancelled.
+          // It also returns when it is cancelled.
           return .success(!Task.isCancelled)
         } catch {
           return .failure(error)

@@ -5,7 +5,7 @@ import Resources
 import Serving
 import Synchronization
 
-/// A log's routes: what `RemoteLog` asks. docs/wire.md describes them.
+/// A log's routes, for `RemoteLog`. docs/wire.md describes them.
 public struct LogRoutes: WireRoutes {
   /// The longest that a wait is held.
   static let waitMax = Duration.seconds(30)
@@ -19,9 +19,9 @@ public struct LogRoutes: WireRoutes {
   private let readers: [LogReader]
 
   /// - Parameters:
-  ///   - log: What is served.
+  ///   - log: The log to serve.
   ///   - views: The record of views that lies with it; nil where there is none.
-  ///   - reports: What services tell one another beside the log.
+  ///   - reports: The reports that services exchange beside the log.
   public init(log: any EventLog, views: (any ViewsRecord)? = nil, reports: ReportRoutes = ReportRoutes()) {
     self.log = log
     self.views = views
@@ -92,8 +92,8 @@ public struct LogRoutes: WireRoutes {
     return WireResponse(contentType: WireContent.receipts, body: ReceiptCoding.encode(await append(batches)))
   }
 
-  /// Appends batches in order. After one that the log refuses at once none of its partition is tried: else a later one could be appended
-  /// before it. Other partitions' are.
+  /// Appends batches in order. After a batch that the log refuses at once, no batch of its partition is tried: else a
+  /// later one could be appended before it. Batches of other partitions are.
   private func append(_ batches: [ColumnBatch]) async -> [Result<AppendReceipt, LogError>] {
     let outcome = AppendOutcome(count: batches.count)
     await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
@@ -193,7 +193,7 @@ public struct LogRoutes: WireRoutes {
   }
 }
 
-/// The outcomes of one request's batches, gathered from the log's threads.
+/// The results of one request's batches, gathered from the log's threads.
 private final class AppendOutcome: Sendable {
   private struct State {
     var results: [Result<AppendReceipt, LogError>?]

@@ -29,10 +29,10 @@ enum ReadCoding {
   }
 
   /// - Parameters:
-  ///   - body: An answer.
-  ///   - positions: What was asked for.
-  /// - Returns: A read of one partition at least, in the order of their numbers; nil when the bytes answer something else. A partition whose
-  ///   batches are damaged, or do not go on where they should, has failed with `.corrupt`.
+  ///   - body: The answer's body.
+  ///   - positions: The offsets that were asked for.
+  /// - Returns: Reads of at least one partition, in the order of their numbers; nil when the bytes answer something
+  ///   else. A partition whose batches are damaged, or do not continue at its offset, has failed with `.corrupt`.
   static func decode(_ body: ByteBuffer, from positions: OffsetVector) -> [PartitionRead]? {
     var buffer = body
     let asked = positions.sorted
@@ -59,11 +59,11 @@ enum ReadCoding {
     return buffer.readableBytes == 0 ? reads : nil
   }
 
-  /// Batches that a log has answered with.
+  /// The batches of a log's answer.
   /// - Parameters:
-  ///   - body: They and nothing else.
-  ///   - partition: That was asked for.
-  ///   - start: The offset they must begin with, unless there are none.
+  ///   - body: The batches and nothing else.
+  ///   - partition: The partition that was asked for.
+  ///   - start: The offset at which they must begin, unless there are none.
   static func batches(_ body: ByteBuffer, _ partition: PartitionID, from start: Offset) -> Result<[ColumnBatch], LogError> {
     let batches: [ColumnBatch]
     do throws(BatchError) {

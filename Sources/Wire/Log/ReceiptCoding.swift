@@ -1,17 +1,18 @@
 import Events
 import NIOCore
 
-/// The answer to appended batches: what became of each, in order. Little-endian.
+/// The answer to appended batches: each batch's result, in order. Little-endian.
 ///
 /// ```
 /// u32  results
 /// each  u8 0: i64 base offset, i64 end offset, u32 exceptions
 ///              each exception  u32 row, bit 31 set if fenced; u64 the epoch if fenced, else 1 or 2 of a suspect duplicate, or 0
-///       u8 2: as 0, then u32 names, each  u32 row, u64 sequence, u64 last epoch, u64 last sequence, u32 bytes of the source, and those
-///       u8 1: u32 bytes of the `LogError` as JSON, and those
+///       u8 2: as 0, then u32 names
+///              each name  u32 row, u64 sequence, u64 last epoch, u64 last sequence, u32 length of the source, the source
+///       u8 1: u32 length of the `LogError` as JSON, the JSON
 /// ```
 enum ReceiptCoding {
-  /// Every row of every batch excepted would be more: then a request holds fewer batches.
+  /// If every row of every batch were an exception, it would be longer: a request then holds fewer batches.
   static let bytesMax = 16 << 20
 
   static func encode(_ results: [Result<AppendReceipt, LogError>]) -> ByteBuffer {
@@ -37,8 +38,8 @@ enum ReceiptCoding {
     return buffer
   }
 
-  /// - Parameter rows: Of each batch sent, in order.
-  /// - Returns: As many results; nil when the bytes are no answer to those batches.
+  /// - Parameter rows: The rows of each batch sent, in order.
+  /// - Returns: One result for each batch; nil when the bytes are no answer to those batches.
   static func decode(_ body: ByteBuffer, rows: [Int]) -> [Result<AppendReceipt, LogError>]? {
     var buffer = body
     guard buffer.readInteger(endianness: .little, as: UInt32.self) == UInt32(rows.count) else { return nil }
@@ -97,7 +98,7 @@ enum ReceiptCoding {
         let sequence = buffer.readInteger(endianness: .little, as: UInt64.self),
         let epoch = buffer.readInteger(endianness: .little, as: UInt64.self),
         let last = buffer.readInteger(endianness: .little, as: UInt64.self),
-        // Repairing made each byte three at most.
+        // Repairing made each byte at most three.
         let bytes = buffer.readInteger(endianness: .little, as: UInt32.self), bytes <= RejectedEvent.sourceBytesMax * 3,
         let source = buffer.readString(length: Int(bytes))
       else { return nil }

@@ -1,7 +1,7 @@
 import Events
 import NIOCore
 
-/// The record of views lies with the log, so it is the log that is asked.
+/// The record of views lies with the log, so the log is asked.
 extension RemoteLog: ViewsRecord {
   public nonisolated(nonsending) func entries(from number: Int, bytesMax: Int) async throws(LogError) -> [[UInt8]] {
     let request = WireRequest(

@@ -4,24 +4,24 @@ import Metrics
 import NIOCore
 import Synchronization
 
-/// The log of another process. Keeps the promises of `EventLog` across lost connections and restarts of the log: appends in order, each
-/// once, answered when synced; reads that fail are tried again for as long as its `patience` lasts.
+/// The log of another process. Keeps the promises of `EventLog` across lost connections and restarts of the log:
+/// appends in order, each once, answered when synced; reads that fail are retried for as long as its `patience` lasts.
 public final class RemoteLog: EventLog, Sendable {
   public struct Configuration: Sendable {
-    /// What may wait for the log's answer, per partition; more is refused with `.unavailable`. One batch is always taken.
+    /// The bytes that may wait for the log's answer, per partition; beyond it, `.unavailable`. One batch is always accepted.
     public var pendingBytesMax = 16 << 20
     public var pendingBatchesMax = 4096
-    /// How long reads and waits go on trying while the log does not answer; until their task is cancelled when nil.
+    /// How long reads and waits are retried while the log does not answer; nil: until their task is cancelled.
     public var patience: Duration?
-    /// As `patience`, of `bounds` and `producerPositions`, for which somebody waits.
+    /// The patience of `bounds` and `producerPositions`, for which somebody waits.
     public var questionPatience = Duration.seconds(5)
 
     public init(patience: Duration? = nil) { self.patience = patience }
   }
 
-  /// Of a question whose answer somebody can do without.
+  /// The timeout of a question whose answer the caller can do without.
   private static let probeTimeout = Duration.milliseconds(800)
-  /// Between two reads at a partition's end: each is a journey, and the busier the log, the more there is for one.
+  /// The time between two reads at a partition's end: a request has a fixed cost, and the busier the log, the more it carries.
   private static let readInterval = Duration.milliseconds(10)
 
   public let partitionCount: Int
@@ -30,12 +30,12 @@ public final class RemoteLog: EventLog, Sendable {
   let configuration: Configuration
   private let lanes: AppendLanes
   private let logger: Logger
-  /// When each partition that was read to its end may be read again.
+  /// The time at which each partition that was read to its end may be read again.
   private let nextReads: Mutex<[PartitionID: ContinuousClock.Instant]> = Mutex([:])
   private let gathered = GatheredReads()
 
-  /// Asks the log for its partitions, for as long as it takes until one answers or the task is cancelled.
-  /// - Throws: `.incompatible` when what answers is no log of this version, `.unavailable` when cancelled.
+  /// Asks the log for its partitions until one answers or the task is cancelled.
+  /// - Throws: `.incompatible` when the answer is not from a log of this version, `.unavailable` when cancelled.
   public static func connect(_ client: WireClient, configuration: Configuration = Configuration(), logger: Logger)
     async throws(LogError)
     -> RemoteLog
@@ -64,10 +64,10 @@ public final class RemoteLog: EventLog, Sendable {
 
   public var identity: LogIdentity { contact.identity }
   public var replacement: LogError? { contact.replacement }
-  /// What services tell one another by way of this log's process.
+  /// The reports that services exchange through this log's process.
   public var reports: RemoteReports { RemoteReports(link: link, patience: configuration.questionPatience) }
 
-  /// Waits until appends are answered, then refuses more and fails the rest. The client stays open: it is its owner's.
+  /// Waits until appends are answered, then refuses more and fails the rest. The client stays open: its owner closes it.
   public func close(timeout: Duration = .seconds(5)) async {
     let deadline = ContinuousClock.now + timeout
     while !lanes.isEmpty, ContinuousClock.now < deadline {
@@ -76,7 +76,7 @@ public final class RemoteLog: EventLog, Sendable {
     lanes.close()
   }
 
-  /// What keeps the log from answering; nil when nothing does. Asks it, for less than the second that Consul waits for `/readyz`.
+  /// The reason why the log does not answer; nil when it does. Asks it, for less than the second that Consul waits for `/readyz`.
   public nonisolated(nonsending) func problem() async -> String? {
     do throws(LogError) {
       _ = try await link.ask(WireRequest(.GET, "/v1/log"), patience: .zero, timeout: RemoteLog.probeTimeout)
@@ -97,7 +97,7 @@ public final class RemoteLog: EventLog, Sendable {
     -> [ColumnBatch]
   {
     guard partition.index < partitionCount else { throw unknown(partition) }
-    // Cancelled: so will be what follows.
+    // Cancelled: the following call will be, too.
     if let next = nextRead(of: [partition]) { try? await Task.sleep(until: next) }
     let request = WireRequest(
       .GET, "/v1/log/partitions/\(partition)/batches?from=\(start)&bytes_max=\(bytesMax)", answerBytesMax: BatchFraming.bytesMax)
@@ -135,7 +135,7 @@ public final class RemoteLog: EventLog, Sendable {
     }
   }
 
-  /// When the last of some partitions may be read again that were read to their end; nil when all may be now.
+  /// The last time at which some partitions that were read to their end may be read again; nil when all may be now.
   private func nextRead(of partitions: some Collection<PartitionID>) -> ContinuousClock.Instant? {
     let next = nextReads.withLock { nextReads in partitions.compactMap { nextReads[$0] }.max() }
     return next.flatMap { $0 > .now ? $0 : nil }
@@ -222,8 +222,8 @@ public final class RemoteLog: EventLog, Sendable {
   }
 }
 
-/// What a process counts that appends over the wire.
+/// The metrics of a process that appends over the wire.
 struct RemoteLogMetrics: Sendable {
-  /// Requests with batches that were sent again, or put off because no log answers.
+  /// Requests with batches that were sent again, or postponed because no log answers.
   let retries = Counter(label: "penstock_wire_append_retries_total")
 }

@@ -1,9 +1,9 @@
 import Events
 import NIOCore
 
-/// Entries of the record of views over the wire: each `u32` bytes, little-endian, and those.
+/// Entries of the record of views over the wire: each is a `u32` length, little-endian, and so many bytes.
 enum ViewsRecordCoding {
-  /// What one answer carries: an entry is never longer than half of it.
+  /// The most bytes of one answer: an entry is never longer than half of it.
   static let bytesMax = ViewsRecordLimits.entryBytesMax * 2
 
   static func encode(_ entries: [[UInt8]]) -> ByteBuffer {

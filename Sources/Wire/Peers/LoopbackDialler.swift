@@ -2,8 +2,8 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// Reaches instances over plain sockets of this machine: for tests and measurements. Between machines, and between services in operation,
-/// only the mesh is spoken.
+/// Reaches instances over plain sockets of this machine: for tests and measurements. Between machines, and between
+/// services in operation, the mesh is used.
 public final class LoopbackDialler: PeerDialler {
   public struct Instance: Sendable, Hashable {
     public var id: String
@@ -26,7 +26,7 @@ public final class LoopbackDialler: PeerDialler {
 
   public let service: String
   private let state: Mutex<State>
-  /// Kept to be cut, as a mesh does when a permission is withdrawn.
+  /// The channels to be cut, as a mesh does when a permission is withdrawn.
   private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
 
   public init(service: String, _ instances: [Instance]) {
@@ -34,7 +34,7 @@ public final class LoopbackDialler: PeerDialler {
     state = Mutex(State(list: LoopbackDialler.list(instances, version: 1), ports: LoopbackDialler.ports(instances)))
   }
 
-  /// Other instances from now on; wakes those who wait for a change.
+  /// Replaces the instances; wakes callers that wait for a change.
   public func set(_ instances: [Instance]) {
     let waiters = state.withLock { state in
       state.list = LoopbackDialler.list(instances, version: state.list.version + 1)

@@ -1,10 +1,10 @@
-/// One running instance of a service, as whoever dials knows it.
+/// One running instance of a service, as its callers know it.
 public struct Peer: Sendable, Hashable, CustomStringConvertible {
-  /// Names the instance; another instance that takes the same place has another id.
+  /// The instance's name; another instance at the same address has another id.
   public var id: String
-  /// Host and port that are dialled, for messages: `127.0.0.1:21003`. With a sidecar, the sidecar's.
+  /// The host and port to dial, for messages: `127.0.0.1:21003`. With a sidecar, the sidecar's.
   public var address: String
-  /// What the instance says of itself when it registers.
+  /// The metadata that the instance registers.
   public var metadata: [String: String]
 
   public init(id: String, address: String, metadata: [String: String] = [:]) {
@@ -18,12 +18,12 @@ public struct Peer: Sendable, Hashable, CustomStringConvertible {
 
 /// The instances of a service at one time.
 public struct PeerList: Sendable, Hashable {
-  /// Another number for another list; says nothing else.
+  /// Differs for different lists, and has no other meaning.
   public var version: UInt64
-  /// Those that may be asked, in the order of their ids. At most `peersMax`.
+  /// The instances that may be asked, in the order of their ids. At most `peersMax`.
   public var peers: [Peer]
 
-  /// Whoever lists more than this leaves the rest out.
+  /// A dialler that knows more instances leaves the rest out.
   public static let peersMax = 1024
 
   public init(version: UInt64, peers: [Peer]) {

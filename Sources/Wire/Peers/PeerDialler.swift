@@ -1,15 +1,16 @@
 import HTTPClient
 import NIOCore
 
-/// The seam between those who ask a service of ours and what finds and reaches its instances: the mesh, or plain loopback sockets in tests.
+/// The seam between the callers of a service and the means to find and reach its instances: the mesh, or plain loopback sockets
+/// in tests.
 ///
-/// One dialler is for one service.
+/// A dialler is for one service.
 public protocol PeerDialler: Sendable {
   /// The name of the service dialled, as `penstock-log`, for messages and metrics.
   var service: String { get }
 
-  /// The instances known now. Never waits, never fails: with nothing known yet the list is empty, and when the registry cannot be asked
-  /// the last list stands.
+  /// The instances known now. Never waits, never fails: with nothing known yet the list is empty, and when the registry cannot be
+  /// asked the last list stands.
   func peers() -> PeerList
 
   /// Returns when the list has another version than the one given, or the task is cancelled.
@@ -17,37 +18,38 @@ public protocol PeerDialler: Sendable {
 
   /// Opens a connection to one instance.
   ///
-  /// The future succeeds when plain HTTP/1.1 bytes may be written: with TLS, after the handshake and the check of the peer's identity. The
-  /// dialler closes the channel later, when the peer may no longer be talked to (an intention withdrawn, a certificate distrusted).
+  /// The future succeeds when plain HTTP/1.1 bytes may be written: with TLS, after the handshake and the check of the peer's
+  /// identity. The dialler closes the channel later if the peer may no longer be called (an intention withdrawn, a certificate
+  /// distrusted).
   /// - Parameters:
-  ///   - peer: From a list of this dialler's; it may be gone by now.
-  ///   - eventLoop: The channel's; the future is on it too.
-  ///   - initialise: Called once on `eventLoop`, after the dialler's own handlers are in the pipeline and before the channel reads: adds the
-  ///     caller's handlers behind them.
-  /// - Returns: The channel; fails with `PeerError` and nothing else. Within a deadline of the dialler's, 10 seconds at most.
+  ///   - peer: An instance from a list of this dialler; it may be gone by now.
+  ///   - eventLoop: The channel's loop; the future is on it too.
+  ///   - initialise: Called once on `eventLoop`, after the dialler's own handlers are in the pipeline and before the channel
+  ///     reads: adds the caller's handlers behind them.
+  /// - Returns: The channel; fails with `PeerError` and nothing else. Within the dialler's deadline, 10 seconds at most.
   func connect(
     to peer: Peer, on eventLoop: any EventLoop, initialise: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>
   ) -> EventLoopFuture<any Channel>
 }
 
-/// Why a peer could not be asked, or gave no answer, with its place.
+/// The reason why a peer could not be asked, or gave no answer, with its place.
 public struct PeerError: Error, Sendable, Hashable, CustomStringConvertible {
   public enum Code: String, Sendable, CaseIterable {
     /// No instance of the service is known.
     case noInstance = "no_instance"
     /// The connection could not be made: refused, no route, no answer in time.
     case unreachable
-    /// The peer, or what guards it, does not let us in; or it is not who it should be.
+    /// The peer, or its guard, does not let us in; or it is another than the one dialled.
     case refused
-    /// The connection ended before the answer had come whole. The peer may have done what was asked.
+    /// The connection ended before the answer had come whole. The peer may have carried out the request.
     case disconnected
-    /// No answer before the deadline. The peer may have done what was asked.
+    /// No answer came before the deadline. The peer may have carried out the request.
     case timeout
-    /// The answer is none of this protocol: wrong version, too large, malformed.
+    /// The answer does not follow the protocol: wrong version, too large, malformed.
     case malformed
-    /// As many requests as may be under way are; nothing was sent.
+    /// The bound of requests under way is reached; nothing was sent.
     case overloaded
-    /// Whoever asked is shutting down; nothing was sent.
+    /// The caller is shutting down; nothing was sent.
     case closed
   }
 

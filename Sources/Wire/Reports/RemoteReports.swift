@@ -1,9 +1,9 @@
 import Events
 
-/// What services of a mesh tell one another by way of the log's process, which all of them may ask: asked, and told.
+/// Reads and sends the reports that services of a mesh exchange through the log's process, which all of them may ask.
 public struct RemoteReports: IngestReports {
   let link: LogLink
-  /// Of questions for which somebody waits.
+  /// How long a question is asked again while somebody waits for the answer.
   let patience: Duration
 
   /// Tells what the log must keep: of each partition that this process owns, the first offset it may still read again.
@@ -14,8 +14,8 @@ public struct RemoteReports: IngestReports {
 
   /// Tells what this ingest process has counted, and its last rejects.
   /// - Parameters:
-  ///   - report: Since the process started; takes the place of the one before.
-  ///   - rejects: What the process keeps of them.
+  ///   - report: The counts since the process started; replaces the previous report.
+  ///   - rejects: The rejects that the process keeps.
   ///   - number: The last of them that is known to have been taken: 0, then what this has returned.
   ///   - instance: A name that the process has drawn, 1 to 64 bytes.
   /// - Returns: The number of the last reject that was taken.
@@ -46,7 +46,7 @@ public struct RemoteReports: IngestReports {
     return rejects
   }
 
-  /// Asked once: nil, too, where no answer comes.
+  /// Asks once; nil, too, where no answer comes.
   public func ingest() async -> IngestReport? {
     do throws(LogError) {
       let response = try await link.ask(WireRequest(.GET, "/v1/log/ingests"), patience: .zero)

@@ -2,12 +2,13 @@ import Events
 import NIOCore
 import Serving
 
-/// What services tell the log's process for others to ask there, and no part of the log: the routes that `RemoteReports` asks.
+/// The reports that services send to the log's process for others to read: the routes that `RemoteReports` asks. They are no part
+/// of the log.
 public struct ReportRoutes: Sendable {
-  /// Of one report: its rejects may have long messages.
+  /// The longest report: its rejects may have long messages.
   static let bodyBytesMax = 4 << 20
 
-  /// What compute instances say must be kept.
+  /// The offsets from which compute instances need the log.
   public let needs = ReportedNeeds()
   public let rejects = ReportedRejects()
   private let ingests = ReportedIngests()

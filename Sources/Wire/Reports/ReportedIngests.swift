@@ -1,16 +1,16 @@
 import Events
 import Synchronization
 
-/// What ingest processes say they have counted, for the query service to ask: the mesh has no way from it to them.
+/// The counts that ingest processes report, for the query service to ask: the mesh lets it reach the log and not ingest.
 final class ReportedIngests: Sendable {
-  /// A process that has said nothing for so long is gone, and no longer counted.
+  /// A process that has reported nothing for this long is gone, and no longer counted.
   static let lifetime = Duration.seconds(10)
-  /// Of more, those that spoke last are kept.
+  /// The most processes kept, those that reported last.
   static let instancesMax = 256
 
   private let last = Mutex<[String: (report: IngestReport, at: ContinuousClock.Instant)]>([:])
 
-  /// What all that are there have counted together; nil when there is none.
+  /// The sum of all present processes' counts; nil when there is none.
   func sum(at now: ContinuousClock.Instant = .now) -> IngestReport? {
     let reports = last.withLock { last in
       last = last.filter { now - $0.value.at < ReportedIngests.lifetime }
@@ -22,9 +22,9 @@ final class ReportedIngests: Sendable {
   }
 
   /// - Parameters:
-  ///   - report: Takes the place of the instance's one before.
+  ///   - report: Replaces the instance's previous report.
   ///   - instance: A name that the process has drawn when it started.
-  ///   - now: When it was said.
+  ///   - now: The time of the report.
   func note(_ report: IngestReport, of instance: String, at now: ContinuousClock.Instant = .now) {
     last.withLock { last in
       last[instance] = (report, now)

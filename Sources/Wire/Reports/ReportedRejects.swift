@@ -1,9 +1,10 @@
 import Events
 import Synchronization
 
-/// The last rejects of ingest processes, as they tell the log, for the query service to ask. Those of a process that has ended stay.
+/// The last rejects that ingest processes report to the log; the query service asks for them. Rejects of a process that
+/// has ended stay.
 public final class ReportedRejects: Sendable {
-  /// Of more, those that told of a reject last are kept.
+  /// The most processes kept, those that reported a reject last.
   static let instancesMax = 16
 
   private struct Instance {
@@ -20,27 +21,27 @@ public final class ReportedRejects: Sendable {
 
   public init() {}
 
-  /// Rises whenever a process tells of a reject.
+  /// Rises whenever a process reports a reject.
   public var changes: Int { state.withLock { $0.changes } }
 
-  /// All that is kept, by process.
   public var kept: [(name: String, entries: [RecentRejects.Entry])] {
     let instances = state.withLock { $0.instances.mapValues(\.rejects) }
     return instances.sorted { $0.key < $1.key }.map { ($0.key, $0.value.entries(after: 0)) }
   }
 
-  /// Takes what was kept before a restart: to be called before anything is told.
-  /// - Parameter kept: As it was; of too many processes some are left out.
+  /// Takes the rejects stored before a restart: to be called before the first report.
+  /// - Parameter kept: The stored rejects; if there are too many processes, some are left out.
   public func restore(_ kept: [(name: String, entries: [RecentRejects.Entry])]) {
     for (name, entries) in kept.prefix(ReportedRejects.instancesMax) { _ = note(entries, after: 0, of: name) }
   }
 
   /// - Parameters:
-  ///   - entries: All that the process keeps with a number above `number`.
-  ///   - number: What it believes to have told already. When less is known here, as after a restart, nothing is taken.
+  ///   - entries: All the process's entries with a number above `number`.
+  ///   - number: The number up to which it believes to have reported. When less is known here, as after a restart, nothing is
+  ///     taken.
   ///   - instance: The name it has drawn.
-  ///   - now: When it was said.
-  /// - Returns: The number of its last reject that is known here: what it tells next are those above.
+  ///   - now: The time of the report.
+  /// - Returns: The number of its last reject that is known here: it reports those above next.
   func note(
     _ entries: [RecentRejects.Entry], after number: Int, of instance: String, at now: ContinuousClock.Instant = .now
   ) -> Int {
@@ -60,7 +61,7 @@ public final class ReportedRejects: Sendable {
     }
   }
 
-  /// Of all processes: of each at most `RecentRejects.perCodeMax` of each code.
+  /// The rejects of all processes: for each at most `RecentRejects.perCodeMax` of each code.
   public func newestFirst() -> [RecentRejects.Entry] {
     let all = state.withLock { $0.instances.values.map(\.rejects) }
     return all.flatMap { $0.newestFirst() }.sorted { $0.isNewer(than: $1) }

@@ -2,7 +2,7 @@ import Events
 import Serving
 import Views
 
-// What goes over the wire of aggregations that are computed once: the request as JSON, its rows as any rows, or why there are none.
+// The wire form of one-off aggregations: the request as JSON, its rows like any rows, or the error.
 
 extension AdHocRequest {
   var json: JSONValue {
@@ -69,7 +69,7 @@ extension AdHocError {
     }
   }
 
-  /// The answer that says it.
+  /// The answer with this error.
   var response: WireResponse {
     let (status, code) =
       switch self {

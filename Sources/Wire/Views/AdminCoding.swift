@@ -3,7 +3,7 @@ import Events
 import Expressions
 import Views
 
-// What goes over the wire of views' generations, as JSON. Numbers beyond 53 bits are strings.
+// The wire form of views' generations, as JSON. Numbers beyond 53 bits are strings.
 
 extension ReplayBound {
   fileprivate var json: JSONValue {
@@ -69,7 +69,7 @@ extension ReplayEstimate {
 }
 
 extension PromoteRequest {
-  /// Without the gate, which is whoever asks all instances' to check.
+  /// Without the gate, which the caller of all instances checks.
   var json: JSONValue {
     var members = JSONObject()
     members["view"] = .string(view)
@@ -255,7 +255,7 @@ extension StateHash {
 }
 
 extension ResultValue {
-  /// With the kind beside the value, and a double as its bits: every value comes back as it was.
+  /// The kind is beside the value, and a double is its bits: every value comes back unchanged.
   fileprivate var wireJSON: JSONValue {
     switch self {
     case .null: .null

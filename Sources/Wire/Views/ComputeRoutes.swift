@@ -5,7 +5,7 @@ import Resources
 import Serving
 import Views
 
-/// A compute instance's routes: what `RemoteViewStore` and `RemoteViewAdmin` ask. docs/wire.md describes them.
+/// A compute instance's routes, for `RemoteViewStore` and `RemoteViewAdmin`. docs/wire.md describes them.
 public struct ComputeRoutes: WireRoutes {
   let store: any ViewStore
   private let late: (any LateEventStore)?
@@ -15,11 +15,11 @@ public struct ComputeRoutes: WireRoutes {
   let streams = ComputeStreams()
 
   /// - Parameters:
-  ///   - store: Answers for the instance's partitions.
-  ///   - late: Lists their late events; nil where nobody keeps them.
+  ///   - store: The store of the instance's partitions.
+  ///   - late: Lists their late events; nil where no late events are kept.
   ///   - admin: Changes and compares generations; nil where that is not offered.
-  ///   - adHoc: Computes aggregations once; nil where that is not offered.
-  ///   - generationsVersion: How many entries of the record of views the instance goes by; rises with each change.
+  ///   - adHoc: Computes one-off aggregations; nil where that is not offered.
+  ///   - generationsVersion: The number of entries of the record of views that the instance has read; rises with each change.
   public init(
     store: any ViewStore, late: (any LateEventStore)? = nil, admin: (any ViewAdmin)? = nil, adHoc: (any AdHocStore)? = nil,
     generationsVersion: @escaping @Sendable () -> UInt64 = { 0 }
@@ -105,15 +105,15 @@ public struct ComputeRoutes: WireRoutes {
     return WireResponse(contentType: WireContent.rows, body: RowsCoding.encode(result))
   }
 
-  /// The read that a body asks for; nil when it is none.
+  /// The read that a body asks for; nil when it is malformed.
   func wanted(_ request: HTTPRequest) async throws(ViewStoreError) -> ViewReadRequest? {
     guard let json = ComputeRoutes.json(request), var wanted = ViewReadRequest(json: json) else { return nil }
     if case .string(let text)? = json["key_filter"] {
-      // It only saves rows, and whoever asks applies it again: one that does not read here is left out.
+      // The filter only saves rows, and the caller applies it again: one that cannot be read here is left out.
       let known = try await store.views().first { $0.definition.name == wanted.view }?.definition
       if let known { wanted.keyFilter = try? Expression(parsing: text, scope: known.schema.keyScope) }
     }
-    // An instance answers for what it owns; whoever asks them all sees what is missing.
+    // An instance answers for the partitions it owns; the caller of all instances finds the missing ones.
     wanted.allowsPartial = true
     return wanted
   }

@@ -33,7 +33,7 @@ struct GenerationRoutes: Sendable {
 
   private func generations(_ request: HTTPRequest) async throws(ViewStoreError) -> WireResponse? {
     guard let view = request.decodedQuery?["view"] else { return nil }
-    // The version first: what is listed then is of that table or a newer one.
+    // The version comes first: the listed table is of that version or a newer one.
     let version = version()
     let all = try await admin.generations(of: view)
     return WireResponse(["version": .string(String(version)), "generations": .array(all.map(\.json))])

@@ -2,10 +2,11 @@ import Events
 import Views
 
 extension RemoteViewStore {
-  /// Parts into which `retention` is cut: so far the slowest partition gets before the instances are told again.
+  /// The parts into which `retention` is cut: the slowest partition advances by one before the instances are told again.
   private static let retentionParts: Int64 = 32
 
-  /// Tells the instances how far the slowest partition of all has come, where they need it to drop parts of rows: none of them knows of the others'.
+  /// Tells the instances the event-time watermark of the slowest partition of all, which they need for dropping parts of rows:
+  /// none of them knows the others' partitions.
   func tellSlowest(of status: ViewStatus) async {
     let definition = status.definition
     guard let retention = definition.retention, !definition.hasSourceKey, status.partitions.count == peers.partitionCount else {
@@ -29,7 +30,7 @@ extension RemoteViewStore {
         "event_time_watermark": .int(slowest.nanoseconds),
       ], to: "/v1/compute/slowest")
     do throws(ViewStoreError) { _ = try await peers.askAll(request, within: RemoteViewStore.slack) } catch {
-      // It is told again when the slowest has come further; until then rows only stay longer.
+      // They are told again when the slowest has advanced; until then rows only stay longer.
       peers.logger.debug("the instances were not told how far the slowest partition of \(id) is: \(error)")
     }
   }

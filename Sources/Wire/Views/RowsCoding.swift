@@ -2,16 +2,18 @@ import Events
 import NIOCore
 import Views
 
-/// What a store says of a view, as a body. Little-endian; each list's length is held to the bytes there are before anything is made of it.
+/// A store's answer about a view, as a body. Little-endian; each list's length is compared with the remaining bytes before
+/// anything is made of it.
 ///
 /// ```
 /// u32  magic "PNR3"      u32  generation
-/// u32  bytes of the definition as YAML, and those
+/// u32  length of the definition as YAML, the definition
 /// u32  offsets: each  u16 partition, i64 next offset
 /// u32  event-time watermarks: each  u16 partition, i64 nanoseconds
 /// i64  end up to which parts of rows may have been dropped, nanoseconds; the least number when none were
 /// u32  stride: words of state a row, without tails    u32  rows    u32  bytes of keys    u32  words of states
-/// rows × u16 partition, rows × i64 window start, rows × i64 window end, rows × u32 bytes of key, rows × u32 words of state, the keys, the states
+/// rows × u16 partition, rows × i64 window start, rows × i64 window end, rows × u32 bytes of key, rows × u32 words of state,
+/// the keys, the states
 /// ```
 enum RowsCoding {
   static let magic: UInt32 = 0x3352_4E50
@@ -54,7 +56,7 @@ enum RowsCoding {
     return buffer
   }
 
-  /// - Parameter definition: Reads the YAML of a definition; nil when it is none.
+  /// - Parameter definition: Reads the YAML of a definition; nil when it is malformed.
   /// - Returns: Nil when the bytes are no result.
   static func decode(_ body: ByteBuffer, definition read: (String) -> ViewDefinition?) -> PartialResult? {
     var buffer = body
@@ -94,7 +96,7 @@ enum RowsCoding {
     return result
   }
 
-  /// Two results: `u64` bytes of the first, and both.
+  /// Two results: the `u64` length of the first, and both.
   static func encodePair(_ pair: PinnedResults) -> ByteBuffer {
     let first = encode(pair.first)
     var second = encode(pair.second)
@@ -106,7 +108,7 @@ enum RowsCoding {
     return buffer
   }
 
-  /// - Returns: Nil when the bytes are no two results as of the same offsets.
+  /// - Returns: Nil when the bytes are not two results as of the same offsets.
   static func decodePair(_ body: ByteBuffer, definition read: (String) -> ViewDefinition?) -> PinnedResults? {
     var buffer = body
     guard let length = buffer.readInteger(endianness: .little, as: UInt64.self), let length = Int(exactly: length),

@@ -15,7 +15,7 @@ extension ViewReadRequest {
     return .object(members)
   }
 
-  /// Nil when the value is no request. The key filter is read with `keyFilter(of:)`, which needs the view.
+  /// Nil when the value is no request. `keyFilter(of:)` reads the key filter, since that needs the view.
   init?(json: JSONValue) {
     guard case .string(let view)? = json["view"], case .int(let milliseconds)? = json["timeout_ms"],
       (0...3_600_000).contains(milliseconds)

@@ -1,4 +1,4 @@
-// What goes on now: rates, acknowledgements, lag, and whether the ledger adds up.
+// The current state: rates, acknowledgements, lag, and whether the ledger adds up.
 import { h, fill, panel, table, pill, short, seconds, number, failure, empty } from "./dom.js";
 import { stream } from "./api.js";
 import { Chart } from "./chart.js";

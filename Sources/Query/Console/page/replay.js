@@ -43,7 +43,7 @@ async function showView(root, view, signal) {
   };
   const end = async (one) => {
     const builds = one.state === "building";
-    const answer = await ask(builds ? "Cancel this replay?" : `Drop generation ${one.generation}?`, h("p", {}, "What it has computed is gone then."), { confirm: builds ? "Cancel the replay" : "Drop it", danger: true });
+    const answer = await ask(builds ? "Cancel this replay?" : `Drop generation ${one.generation}?`, h("p", {}, "The rows it has computed are deleted."), { confirm: builds ? "Cancel the replay" : "Drop it", danger: true });
     if (answer) await act(() => send("DELETE", path(view.name, `/replays/${encodeURIComponent(one.id)}`)), builds ? "Cancelled" : "Dropped");
   };
   const compare = async (generation, live) => {
