@@ -58,7 +58,7 @@ struct FoldBench: AsyncParsableCommand {
         log: log, logger: logger)
       let started = monotonicNow()
       compute.start()
-      _ = try await compute.read(ViewReadRequest(view: "per_minute", after: log.end, timeout: .seconds(600)))
+      _ = try await compute.reads.read(ViewReadRequest(view: "per_minute", after: log.end, timeout: .seconds(600)))
       seconds.append(Double(monotonicNow() - started) / 1e9)
       await compute.shutDown()
       try FileManager.default.removeItem(atPath: folder)

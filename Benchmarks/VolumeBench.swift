@@ -55,7 +55,7 @@ struct VolumeBench: AsyncParsableCommand {
     for pass in 1...passes {
       let started = monotonicNow()
       let filter = try Expression(parsing: #"device == "none""#)
-      _ = try await compute.read(
+      _ = try await compute.reads.read(
         ViewReadRequest(view: "by_device", after: log.end(ofPass: pass), timeout: .seconds(3600), keyFilter: filter))
       let seconds = Double(monotonicNow() - started) / 1e9
       let resident = ProcessUsage.read(nil)?.residentMiB ?? .nan
@@ -69,7 +69,7 @@ struct VolumeBench: AsyncParsableCommand {
       let key = Int.random(in: 0..<log.keysPerPartition, using: &random)
       let filter = try Expression(parsing: #"device == "\#(Int.random(in: 0..<8))-\#(key)""#)
       let started = monotonicNow()
-      let result = try await compute.read(ViewReadRequest(view: "by_device", timeout: .seconds(60), keyFilter: filter))
+      let result = try await compute.reads.read(ViewReadRequest(view: "by_device", timeout: .seconds(60), keyFilter: filter))
       times.append(Double(monotonicNow() - started) / 1e6)
       guard result.rows.count == 1 else { throw BenchError("a key has \(result.rows.count) rows") }
     }

@@ -14,17 +14,32 @@ final class Refusal: Sendable {
     var error: ViewStoreError { .unusable(code: isAnotherLog ? "another_log" : "log_behind", detail: detail) }
   }
 
-  private let reason: Mutex<Reason?>
+  private let kept: Mutex<Reason?>
+  private let log: any EventLog
   private let logger: Logger
 
-  /// - Parameter detail: Of another log, known from the start.
-  init(_ detail: String?, logger: Logger) {
+  /// - Parameters:
+  ///   - detail: Of another log, known from the start.
+  ///   - log: Says when another has taken its place.
+  ///   - logger: Told of the reason.
+  init(_ detail: String?, log: any EventLog, logger: Logger) {
+    self.log = log
     self.logger = logger
-    reason = Mutex(nil)
+    kept = Mutex(nil)
     if let detail { note(detail) }
   }
 
-  var now: Reason? { reason.withLock { $0 } }
+  /// Of what was counted; nil as a rule.
+  var now: Reason? { kept.withLock { $0 } }
+
+  /// Why nothing is to be answered just now; nil as a rule.
+  var reason: Reason? { now ?? log.replacement.map { Reason(detail: $0.description, isAnotherLog: true) } }
+
+  /// - Throws: While nothing is to be answered.
+  func check() throws(ViewStoreError) { if let reason { throw reason.error } }
+
+  /// - Throws: While nothing that was counted holds.
+  func checkLog() throws(ViewStoreError) { if let reason, reason.isAnotherLog { throw reason.error } }
 
   /// The log is another one.
   func note(_ detail: String) { set(Reason(detail: detail, isAnotherLog: true)) }
@@ -46,19 +61,12 @@ final class Refusal: Sendable {
   }
 
   private func set(_ reason: Reason) {
-    let isNew = self.reason.withLock { current in
+    let isNew = kept.withLock { current in
       // Another log explains all else.
       guard current == nil || (reason.isAnotherLog && current?.isAnotherLog == false) else { return false }
       current = reason
       return true
     }
     if isNew { logger.critical("\(reason.detail)") }
-  }
-}
-
-extension ComputeService {
-  /// Why nothing is to be answered just now; nil as a rule.
-  var refused: Refusal.Reason? {
-    refusal.now ?? log.replacement.map { Refusal.Reason(detail: $0.description, isAnotherLog: true) }
   }
 }

@@ -1,10 +1,11 @@
-import Compute
 import Events
 import Expressions
 import Foundation
 import Log
 import Logging
 import Views
+
+@testable import Compute
 
 /// A folder with a log, and compute over it as often as a test starts it.
 struct ComputeFixture {
@@ -87,4 +88,56 @@ struct Row: Hashable, CustomStringConvertible {
   var keys: [ResultValue]
   var values: [ResultValue]
   var description: String { "\(Timestamp(nanoseconds: windowStart)) \(keys.map(\.json)) \(values.map(\.json))" }
+}
+
+/// The service as one, for tests that ask it this and that.
+extension ComputeService {
+  var workers: [ComputeWorker] { partitions.workers }
+  var ownedPartitions: Set<PartitionID> { partitions.owned }
+  func neededOffsets() async -> OffsetVector { await partitions.neededOffsets() }
+  func handOver(_ given: Set<PartitionID>) async { await partitions.handOver(given) }
+  func release(_ given: Set<PartitionID>) async { await partitions.release(given) }
+
+  func views() async throws(ViewStoreError) -> [ViewStatus] { try await reads.views() }
+  func tallies() async throws(ViewStoreError) -> [ViewTally] { try await reads.tallies() }
+  func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult { try await reads.read(request) }
+  func readAtOnce(_ request: ViewReadRequest) -> PartialResult? { reads.readAtOnce(request) }
+  func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? { try await reads.stream(request) }
+  func late(_ request: LateReadRequest) async throws(ViewStoreError) -> LateReadResult { try await reads.late(request) }
+
+  func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus] {
+    try await generations.generations(of: view)
+  }
+  func apply(_ catalog: ViewCatalog, hold: Bool) async throws(ViewStoreError) -> [AppliedView] {
+    try await generations.apply(catalog, hold: hold)
+  }
+  func reload(_ catalog: ViewCatalog) async throws(ViewStoreError) -> [AppliedView] { try await generations.reload(catalog) }
+  func replay(_ request: ReplayRequest) async throws(ViewStoreError) -> GenerationStatus {
+    try await generations.replay(request)
+  }
+  func estimate(_ request: ReplayRequest) async throws(ViewStoreError) -> ReplayEstimate {
+    try await generations.estimate(request)
+  }
+  func promote(_ request: PromoteRequest) async throws(ViewStoreError) -> GenerationStatus {
+    try await generations.promote(request)
+  }
+  func rollback(_ view: String) async throws(ViewStoreError) -> GenerationStatus { try await generations.rollback(view) }
+  func drop(_ view: String, generation: Int) async throws(ViewStoreError) -> GenerationStatus {
+    try await generations.drop(view, generation: generation)
+  }
+  func remove(_ view: String, purgeAfter: Int64) async throws(ViewStoreError) -> ViewRemoval {
+    try await generations.remove(view, purgeAfter: purgeAfter)
+  }
+  func pinned(_ request: PinnedRequest) async throws(ViewStoreError) -> PinnedResults { try await generations.pinned(request) }
+  func verify(_ view: String, generation: Int?, timeout: Duration) async throws(ViewStoreError) -> VerifyReport {
+    try await generations.verify(view, generation: generation, timeout: timeout)
+  }
+
+  /// A stream of a moment, with so many rows of the files held at a time.
+  func snapshotReader(
+    _ request: ViewReadRequest, rowsMax: Int = SnapshotReader.rowsMax
+  ) async throws(ViewStoreError) -> (snapshot: ReadSnapshot, rows: SnapshotReader)? {
+    guard let (snapshot, wanted) = try await reads.snapshot(request) else { return nil }
+    return (snapshot, SnapshotReader(snapshot, through: wanted.range.through, rowsMax: rowsMax))
+  }
 }

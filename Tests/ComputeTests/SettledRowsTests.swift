@@ -6,9 +6,9 @@ import Views
 
 @Suite("Settled rows")
 struct SettledRowsTests {
-  private func range(_ key: String, partition: Int = 0, through: Int64 = 10) -> CheckpointStore.StoredRange {
-    CheckpointStore.StoredRange(
-      view: 1, partition: PartitionID(partition), from: 0, through: through, key: KeyCodec.encode([.string(key)]))
+  private func range(_ key: String, partition: Int = 0, through: Int64 = 10) -> StoredRange {
+    StoredRange(
+      view: 1, partition: PartitionID(partition), rows: StoredRows(slots: 0...through), key: KeyCodec.encode([.string(key)]))
   }
 
   private func rows(_ count: Int) -> PartialRows {

@@ -11,7 +11,7 @@ import Views
 /// Rows that are read a piece at a time: those of one moment, whatever lies where and whatever is counted meanwhile.
 @Suite("Streamed rows")
 struct StreamTests {
-  private static func all(_ rows: inout MergedRows, between: () async throws -> Void = {}) async throws -> PartialRows? {
+  private static func all(_ rows: inout SnapshotReader, between: () async throws -> Void = {}) async throws -> PartialRows? {
     var result: PartialRows?
     while let piece = try await rows.next() {
       if result == nil { result = piece } else { result?.append(contentsOf: piece) }
@@ -64,17 +64,17 @@ struct StreamTests {
       if seed % 2 == 1, Int.random(in: 0..<3, using: &random) == 0 {
         request.keyFilter = try Expression(parsing: #"source == "device/3""#)
       }
-      var stream = try #require(try await service.mergedRows(request, rowsMax: Int.random(in: 1...60, using: &random)))
+      var stream = try #require(try await service.snapshotReader(request, rowsMax: Int.random(in: 1...60, using: &random)))
       let rows = try await Self.all(&stream.rows) {
         if !rest.isEmpty, Int.random(in: 0..<8, using: &random) == 0 { try await count() }
       }
-      request.asOf = stream.folds.asOf
+      request.asOf = stream.snapshot.head.asOf
       let past = try await free.read(request)
       let expected = past.rows.merged(for: past.definition)
       try #require(
-        Self.isSame(rows ?? PartialRows(stride: expected.stride), expected),
-        "\(kind), seed \(seed), as of \(stream.folds.asOf): \(rows?.count ?? 0) rows of \(expected.count)")
-      #expect(stream.folds.eventTimeWatermarks == past.eventTimeWatermarks)
+        Self.isSame(rows?.merged(for: past.definition) ?? PartialRows(stride: expected.stride), expected),
+        "\(kind), seed \(seed), as of \(stream.snapshot.head.asOf): \(rows?.count ?? 0) rows of \(expected.count)")
+      #expect(stream.snapshot.head.eventTimeWatermarks == past.eventTimeWatermarks)
       compared += expected.count
     }
     #expect(compared > 0)
@@ -120,11 +120,11 @@ struct StreamTests {
       await service.shutDown()
       // What was in memory is in the file.
       let again = try await fixture.start(Self.lean(window), memoryBytesMax: 0)
-      var stream = try #require(try await again.mergedRows(ViewReadRequest(view: "v"), rowsMax: rowsMax))
-      let inMemory = stream.folds.folds.reduce(0) { $0 + $1.rows.count }
+      var stream = try #require(try await again.snapshotReader(ViewReadRequest(view: "v"), rowsMax: rowsMax))
+      let inMemory = stream.snapshot.folds.reduce(0) { $0 + $1.rows.count }
       let rows = try #require(try await Self.all(&stream.rows))
       let whole = try await again.read(ViewReadRequest(view: "v"))
-      #expect(Self.isSame(rows, whole.rows.merged(for: whole.definition)))
+      #expect(Self.isSame(rows, whole.rows))
       #expect(stream.rows.heldRowsMax > 0 && rows.count >= seconds / 4 * 40)
       // A piece read and a piece given, and of a hop twice the panes of a window.
       #expect(
@@ -142,9 +142,9 @@ struct StreamTests {
     let service = try await fixture.start(Self.lean("{ tumble: 1s }"), workers: 1, memoryBytesMax: 0)
     var end = try await fixture.append(Self.wide(seconds: 20, keys: 20)) { 100 }
     let before = try await service.read(ViewReadRequest(view: "v", after: end, timeout: .seconds(60)))
-    var held: [(rows: MergedRows, given: Int)] = []
+    var held: [(rows: SnapshotReader, given: Int)] = []
     for _ in 0..<10 {
-      var stream = try #require(try await service.mergedRows(ViewReadRequest(view: "v"), rowsMax: 5))
+      var stream = try #require(try await service.snapshotReader(ViewReadRequest(view: "v"), rowsMax: 5))
       let first = try #require(try await stream.rows.next())
       held.append((stream.rows, first.count))
     }
@@ -155,7 +155,7 @@ struct StreamTests {
         return event
       }
     ) { 100 }
-    // All of it lies in the file, which four connections read at a time besides those that are held.
+    // All of it lies in the file, which eight connections read at a time besides those that are held.
     let after = try await service.read(ViewReadRequest(view: "v", after: end, timeout: .seconds(60)))
     #expect(after.rows.count == 2 * before.rows.count)
     let store = service.workers[0].store
@@ -183,7 +183,7 @@ struct StreamTests {
     let fixture = try await ComputeFixture()
     let yaml = WindowTests.views(.session).replacingOccurrences(of: "key: [source]", with: "key: [data.label]")
     let service = try await fixture.start(yaml)
-    #expect(try await service.mergedRows(ViewReadRequest(view: "v")) == nil)
+    #expect(try await service.snapshotReader(ViewReadRequest(view: "v")) == nil)
     #expect(try await service.stream(ViewReadRequest(view: "v", asOf: OffsetVector())) == nil)
     await #expect(throws: ViewStoreError.unknownView("w", known: ["v"])) {
       _ = try await service.stream(ViewReadRequest(view: "w"))

@@ -156,7 +156,7 @@ private struct DifferentialRun {
   // MARK: comparing
 
   private mutating func compare(_ service: ComputeService) async throws {
-    let source = ViewSource(store: service, idleAfter: .seconds(86_400), now: { Timestamp.systemNow() })
+    let source = ViewSource(store: service.reads, idleAfter: .seconds(86_400), now: { Timestamp.systemNow() })
     let tallies = try await service.tallies()
     for view in views {
       let expected = view.outcome(of: events)

@@ -34,10 +34,7 @@ private final class StreamingStore: ViewStore {
   nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? {
     streamed.withLock { $0.append(request) }
     let result = try await inner.read(request)
-    return RowStream(
-      definition: result.definition, generation: result.generation, asOf: result.asOf,
-      eventTimeWatermarks: result.eventTimeWatermarks,
-      pieces: Pieces(rest: result.rows.merged(for: result.definition), store: self))
+    return RowStream(head: result, pieces: Pieces(rest: result.rows.merged(for: result.definition), store: self))
   }
 
   private struct Pieces: RowPieces {

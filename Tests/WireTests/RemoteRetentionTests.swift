@@ -29,7 +29,7 @@ struct RemoteRetentionTests {
       catalog: ViewCatalog(yaml: Self.views, file: "test"), log: log, partitions: partitions, logger: quiet)
     compute.start()
     let server = WireServer(
-      name: "compute", host: "127.0.0.1", port: 0, group: ServedLog.group, routes: ComputeRoutes(store: compute),
+      name: "compute", host: "127.0.0.1", port: 0, group: ServedLog.group, routes: ComputeRoutes(store: compute.reads),
       probe: ServiceProbe(readiness: { ServiceProbe.Readiness([]) }, metrics: { "" }), logger: quiet)
     return (compute, server, try #require(try await server.start()?.port))
   }

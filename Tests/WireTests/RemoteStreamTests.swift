@@ -11,7 +11,7 @@ import Views
 
 /// A store's rows of some partitions, streamed a few at a time.
 private struct Share: ViewStore {
-  let store: ComputeService
+  let store: ReadCoordinator
   let partitions: Set<PartitionID>
 
   nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus] { try await store.views() }
@@ -75,7 +75,7 @@ struct RemoteStreamTests {
 
   private static func rest(of stream: RowStream) async throws -> PartialRows {
     var pieces = stream.pieces
-    var rows = PartialRows(stride: stream.definition.layout.stride)
+    var rows = PartialRows(stride: stream.head.definition.layout.stride)
     while let piece = try await pieces.next() { rows.append(contentsOf: piece) }
     return rows
   }
@@ -100,7 +100,7 @@ struct RemoteStreamTests {
     compute.start()
     var routes: [ComputeRoutes] = [], servers: [WireServer] = [], instances: [LoopbackDialler.Instance] = []
     for (index, share) in shares.enumerated() {
-      let route = ComputeRoutes(store: Share(store: compute, partitions: Set(share.map { PartitionID($0) })))
+      let route = ComputeRoutes(store: Share(store: compute.reads, partitions: Set(share.map { PartitionID($0) })))
       let server = WireServer(
         name: "compute", host: "127.0.0.1", port: 0, group: ServedLog.group, routes: route,
         probe: ServiceProbe(readiness: { ServiceProbe.Readiness([]) }, metrics: { "" }), logger: quiet)
@@ -135,13 +135,15 @@ struct RemoteStreamTests {
       for view in ["by_source", "by_kind", "visits"] {
         let request = ViewReadRequest(
           view: view, from: Timestamp(nanoseconds: 60_000_000_000), after: end, timeout: .seconds(30))
-        let near = try #require(try await compute.stream(request))
+        let near = try #require(try await compute.reads.stream(request))
         let far = try #require(try await remote.stream(request))
-        #expect(far.asOf == near.asOf && far.generation == near.generation && far.definition == near.definition)
-        #expect(far.eventTimeWatermarks == near.eventTimeWatermarks)
+        #expect(
+          far.head.asOf == near.head.asOf && far.head.generation == near.head.generation
+            && far.head.definition == near.head.definition)
+        #expect(far.head.eventTimeWatermarks == near.head.eventTimeWatermarks)
         // What comes now is in neither.
         let later = try await Self.append(600..<700, to: log)
-        _ = try await compute.read(ViewReadRequest(view: view, after: later, timeout: .seconds(30)))
+        _ = try await compute.reads.read(ViewReadRequest(view: view, after: later, timeout: .seconds(30)))
         let (a, b) = (try await Self.rest(of: near), try await Self.rest(of: far))
         #expect(a.count > 40 && Self.isSame(a, b), "\(view)")
       }
@@ -189,20 +191,20 @@ struct RemoteStreamTests {
   func pieces() async throws {
     try await withInstances { log, compute, _, _, _ in
       let end = try await Self.append(0..<600, to: log)
-      let share = Share(store: compute, partitions: [PartitionID(0)])
+      let share = Share(store: compute.reads, partitions: [PartitionID(0)])
       let streams = ComputeStreams()
       let request = ViewReadRequest(view: "by_source", after: end, timeout: .seconds(30))
       let id = try await streams.add(try #require(try await share.stream(request)))
-      let first = try #require(try await streams.next(id, piece: 0).rows)
-      let again = try #require(try await streams.next(id, piece: 0).rows)
+      let first = try #require(try await streams.next(id, piece: 0)).rows
+      let again = try #require(try await streams.next(id, piece: 0)).rows
       #expect(first.count == 7 && Self.isSame(first, again))
-      #expect(try await streams.next(id, piece: 1).rows != nil)
+      #expect(try await streams.next(id, piece: 1) != nil)
       for piece in [0, 3, -1] {
         await #expect(throws: ViewStoreError.self) { _ = try await streams.next(id, piece: piece) }
       }
       var piece = 2
-      while try await streams.next(id, piece: piece).rows != nil { piece += 1 }
-      #expect(try await streams.next(id, piece: piece).rows == nil, "that there are no more is told again, too")
+      while try await streams.next(id, piece: piece) != nil { piece += 1 }
+      #expect(try await streams.next(id, piece: piece) == nil, "that there are no more is told again, too")
       await streams.close(id)
       await #expect(throws: ViewStoreError.self) { _ = try await streams.next(id, piece: piece) }
 
@@ -218,7 +220,7 @@ struct RemoteStreamTests {
   func bounded() async throws {
     try await withInstances { _, compute, _, _, _ in
       let streams = ComputeStreams()
-      let share = Share(store: compute, partitions: [PartitionID(0)])
+      let share = Share(store: compute.reads, partitions: [PartitionID(0)])
       for _ in 0..<ComputeStreams.streamsMax {
         _ = try await streams.add(try #require(try await share.stream(ViewReadRequest(view: "by_source"))))
       }

@@ -59,7 +59,8 @@ private struct Instances {
     let server = WireServer(
       name: "compute", host: "127.0.0.1", port: 0, group: ServedLog.group,
       routes: ComputeRoutes(
-        store: compute, late: compute, admin: compute, generationsVersion: { compute.generationsVersion }),
+        store: compute.reads, late: compute.reads, admin: compute.generations,
+        generationsVersion: { compute.generations.version }),
       probe: ServiceProbe(readiness: { ServiceProbe.Readiness([]) }, metrics: { "" }), logger: quiet)
     let port = try #require(try await server.start()?.port)
     all.append((id, compute, server, port))
@@ -108,7 +109,7 @@ struct RemoteViewAdminTests {
     let (store, admin) = (instances.store, instances.admin)
     let alone = try await instances.compute("alone", [0, 1, 2, 3], alone: true)
     alone.start()
-    let near = try await alone.read(ViewReadRequest(view: "by_source", after: offsets, timeout: .seconds(60)))
+    let near = try await alone.reads.read(ViewReadRequest(view: "by_source", after: offsets, timeout: .seconds(60)))
     _ = try await store.read(ViewReadRequest(view: "by_source", after: offsets, timeout: .seconds(60)))
 
     let estimate = try await admin.estimate(ReplayRequest(view: "by_source"))
@@ -134,10 +135,10 @@ struct RemoteViewAdminTests {
 
     let past = OffsetVector(offsets.offsets.mapValues { Offset($0.rawValue / 2) })
     let then = try await store.read(ViewReadRequest(view: "by_source", timeout: .seconds(60), asOf: past))
-    let thenAlone = try await alone.read(ViewReadRequest(view: "by_source", timeout: .seconds(60), asOf: past))
+    let thenAlone = try await alone.reads.read(ViewReadRequest(view: "by_source", timeout: .seconds(60), asOf: past))
     #expect(then.asOf == past && then.rows.count == thenAlone.rows.count && !then.rows.windowStarts.isEmpty)
 
-    let late = try await alone.late(LateReadRequest(view: "by_source", limit: 1000))
+    let late = try await alone.reads.late(LateReadRequest(view: "by_source", limit: 1000))
     #expect(!late.events.isEmpty)
     #expect(try await store.late(LateReadRequest(view: "by_source", limit: 1000)).events == late.events)
     // Page by page, across instances.
@@ -178,9 +179,9 @@ struct RemoteViewAdminTests {
       })
     #expect(await instances.state(of: 2) == .building)
     // Partition 2 moves, and 3 finds an owner.
-    await b.release([PartitionID(2)])
+    await b.partitions.release([PartitionID(2)])
     try await a.own([PartitionID(2), PartitionID(3)])
-    await a.settleAnew([PartitionID(2), PartitionID(3)])
+    await a.generations.settleAnew([PartitionID(2), PartitionID(3)])
     #expect(await eventually { await instances.state(of: 2) == .live })
     #expect(try await instances.store.read(ViewReadRequest(view: "by_source")).asOf.offsets.count == 4)
     await instances.stop()
@@ -191,16 +192,16 @@ struct RemoteViewAdminTests {
     var instances = try await Instances()
     let offsets = try await instances.append(0..<40)
     let a = try await instances.start("a", [0, 1, 2, 3])
-    _ = try await a.read(ViewReadRequest(view: "by_source", after: offsets, timeout: .seconds(60)))
-    await a.release([PartitionID(1), PartitionID(2)])
+    _ = try await a.reads.read(ViewReadRequest(view: "by_source", after: offsets, timeout: .seconds(60)))
+    await a.partitions.release([PartitionID(1), PartitionID(2)])
     // Not started: it reads no events, so what it has is from the checkpoint.
     let heir = try await instances.compute("heir", [1, 2])
-    let progress = try await heir.views()[0].partitions
+    let progress = try await heir.reads.views()[0].partitions
     #expect(progress.map(\.partition.index) == [1, 2])
     #expect(progress.allSatisfy { $0.nextOffset == offsets[$0.partition] && $0.applied > 0 })
-    let late = try await heir.late(LateReadRequest(view: "by_source", limit: 1000)).events.count
+    let late = try await heir.reads.late(LateReadRequest(view: "by_source", limit: 1000)).events.count
     #expect(late == progress.reduce(0) { $0 + $1.late } && late > 0)
-    #expect(try await heir.verify("by_source", generation: nil, timeout: .seconds(60)).isSame)
+    #expect(try await heir.generations.verify("by_source", generation: nil, timeout: .seconds(60)).isSame)
     await heir.shutDown()
     await instances.stop()
   }

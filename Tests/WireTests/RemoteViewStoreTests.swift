@@ -117,15 +117,16 @@ struct RemoteViewStoreTests {
   func fanOut() async throws {
     let directory = try TemporaryDirectory()
     let (log, compute, offsets) = try await counted(directory)
-    let first = try await server(SomePartitions(store: compute, partitions: [PartitionID(0), PartitionID(1), PartitionID(3)]))
+    let first = try await server(
+      SomePartitions(store: compute.reads, partitions: [PartitionID(0), PartitionID(1), PartitionID(3)]))
     // Partition 1 is handed over just now: both answer for it, and it counts once.
-    let second = try await server(SomePartitions(store: compute, partitions: [PartitionID(1), PartitionID(2)]))
+    let second = try await server(SomePartitions(store: compute.reads, partitions: [PartitionID(1), PartitionID(2)]))
     let dialler = LoopbackDialler(service: "compute", [.init(id: "a", port: first.port), .init(id: "b", port: second.port)])
     let client = WireClient(dialler: dialler, group: ServedLog.group)
     let remote = RemoteViewStore(client: client, partitionCount: 4, logger: quiet)
     for view in ["by_source", "all"] {
       var request = ViewReadRequest(view: view, after: offsets)
-      let near = try await compute.read(request), far = try await remote.read(request)
+      let near = try await compute.reads.read(request), far = try await remote.read(request)
       #expect(far.definition == near.definition && far.asOf == near.asOf && far.eventTimeWatermarks == near.eventTimeWatermarks)
       #expect(far.missing.isEmpty && far.rows.count == near.rows.count)
       let layout = near.definition.layout
@@ -136,8 +137,8 @@ struct RemoteViewStoreTests {
       request.allowsPartial = true
       #expect(try await missing.read(request).missing == [PartitionID(4)])
     }
-    #expect(try await remote.views().map(\.offsets) == compute.views().map(\.offsets))
-    #expect(try await remote.views().map(\.definition) == compute.views().map(\.definition))
+    #expect(try await remote.views().map(\.offsets) == compute.reads.views().map(\.offsets))
+    #expect(try await remote.views().map(\.definition) == compute.reads.views().map(\.definition))
     #expect(await remote.problem() == nil)
     await #expect(throws: ViewStoreError.unknownView("none", known: ["by_source", "all"])) {
       try await remote.read(ViewReadRequest(view: "none"))
@@ -160,7 +161,7 @@ struct RemoteViewStoreTests {
     let (log, compute, _) = try await counted(directory)
     let all = Set((0..<4).map { PartitionID($0) })
     let halting = try await server(Halting())
-    let moving = try await server(Moving(store: compute, all: all))
+    let moving = try await server(Moving(store: compute.reads, all: all))
     let dialler = LoopbackDialler(service: "compute", [.init(id: "a", port: halting.port), .init(id: "b", port: moving.port)])
     let client = WireClient(dialler: dialler, group: ServedLog.group)
     let remote = RemoteViewStore(client: client, partitionCount: 4, logger: quiet)
@@ -184,7 +185,7 @@ struct RemoteViewStoreTests {
   func hostileRows() async throws {
     let directory = try TemporaryDirectory()
     let (log, compute, offsets) = try await counted(directory)
-    let result = try await compute.read(
+    let result = try await compute.reads.read(
       ViewReadRequest(view: "by_source", to: Timestamp(nanoseconds: 60_000_000_000), after: offsets))
     let body = RowsCoding.encode(result)
     func read(_ text: String) -> ViewDefinition? { text == result.definition.yaml ? result.definition : nil }

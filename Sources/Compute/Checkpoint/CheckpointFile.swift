@@ -152,5 +152,8 @@ final class CheckpointFile: Sendable {
   /// A reader, to see the file at a moment that is still to come.
   func pin() -> StatePin { state.pin() }
 
+  /// As `StateFile.pinInTurn`.
+  func pinInTurn() async -> StatePin { await state.pinInTurn() }
+
   func close() { state.close() }
 }

@@ -16,21 +16,19 @@ final class SettledRows: Sendable {
   private struct Place: Hashable {
     var view: Int64
     var partition: PartitionID
-    var from: Int64
-    var through: Int64
+    var slots: ClosedRange<Int64>
     var endAfter: Int64
     var endThrough: Int64
     var key: [UInt8]
 
     /// Nil for what is of all keys, or may still change.
-    init?(_ range: CheckpointStore.StoredRange) {
-      guard let key = range.key, range.pin == nil, range.overlay == nil, range.inMemory == nil else { return nil }
+    init?(_ range: StoredRange) {
+      guard let key = range.key, range.rows.inMemory == nil else { return nil }
       view = range.view
       partition = range.partition
-      from = range.from
-      through = range.through
-      endAfter = range.endAfter
-      endThrough = range.endThrough
+      slots = range.rows.slots
+      endAfter = range.rows.endAfter
+      endThrough = range.rows.endThrough
       self.key = key
     }
   }
@@ -51,7 +49,7 @@ final class SettledRows: Sendable {
   /// Entries.
   var count: Int { state.withLock { $0.newer.count + $0.older.count } }
 
-  func rows(of range: CheckpointStore.StoredRange) -> PartialRows? {
+  func rows(of range: StoredRange) -> PartialRows? {
     guard let place = Place(range) else { return nil }
     return state.withLock { state in
       if let rows = state.newer[place] { return rows }
@@ -62,7 +60,7 @@ final class SettledRows: Sendable {
   }
 
   /// - Parameter epoch: In which the read began.
-  func keep(_ rows: PartialRows, of range: CheckpointStore.StoredRange, as epoch: Int) {
+  func keep(_ rows: PartialRows, of range: StoredRange, as epoch: Int) {
     guard rows.count <= SettledRows.rowsMax, let place = Place(range) else { return }
     state.withLock { state in
       if state.epoch == epoch { SettledRows.add(rows, place, to: &state) }

@@ -6,11 +6,11 @@ import Synchronization
 /// A worker's SQLite file in WAL mode: one connection that writes and a few that read, none of which waits for another.
 final class StateFile: Sendable {
   /// Reads at a time; more wait for their turn.
-  private static let readersMax = 4
+  private static let readersMax = 8
 
   private struct Readers {
     var idle: [StateReader] = []
-    /// Those idle and at work. A pin's is not among them: it may be held for long, and no other read is to wait for it.
+    /// Those idle and at work. One pinned at once is not among them: it may be held for long, and no other read is to wait for it.
     var count = 0
     var made = 0
     var waiting: [CheckedContinuation<StateReader, Never>] = []
@@ -43,7 +43,11 @@ final class StateFile: Sendable {
     return try await reader.run { db, stop in try db.transaction(.deferred) { try body(db, stop) } }
   }
 
-  /// A reader, to see the file at a moment that is still to come. It is there at once: who holds one may need another before it ends.
+  /// A reader in its turn, to see the file at a moment that is still to come: one of those that there are at most. Who holds one must not wait for another
+  /// of this file.
+  func pinInTurn() async -> StatePin { StatePin(self, await takeReader(), isInTurn: true) }
+
+  /// A reader as `pinInTurn`, besides those for all. It is there at once: who holds one may need another before it ends.
   func pin() -> StatePin {
     let reader = readers.withLock { readers in
       if let reader = readers.idle.popLast() {
@@ -53,7 +57,7 @@ final class StateFile: Sendable {
       readers.made += 1
       return StateReader(path: path, number: readers.made)
     }
-    return StatePin(self, reader)
+    return StatePin(self, reader, isInTurn: false)
   }
 
   /// Bytes of a file and of its write-ahead log.
@@ -106,7 +110,7 @@ final class StateFile: Sendable {
     }
   }
 
-  private func giveBack(_ reader: StateReader) {
+  fileprivate func giveBack(_ reader: StateReader) {
     let next = readers.withLock { readers -> CheckedContinuation<StateReader, Never>? in
       guard readers.waiting.isEmpty else { return readers.waiting.removeFirst() }
       readers.idle.append(reader)
@@ -202,13 +206,17 @@ private final class StateReader: @unchecked Sendable {
 final class StatePin: Sendable {
   private let file: StateFile
   private let reader: StateReader
+  private let isInTurn: Bool
 
-  fileprivate init(_ file: StateFile, _ reader: StateReader) {
+  fileprivate init(_ file: StateFile, _ reader: StateReader, isInTurn: Bool) {
     self.file = file
     self.reader = reader
+    self.isInTurn = isInTurn
   }
 
-  deinit { reader.end { [file, reader] in file.giveBackPinned(reader) } }
+  deinit {
+    reader.end { [file, reader, isInTurn] in if isInTurn { file.giveBack(reader) } else { file.giveBackPinned(reader) } }
+  }
 
   /// Makes now the moment. A read of one row; blocks for as long.
   func begin() throws {

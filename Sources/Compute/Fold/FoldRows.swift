@@ -76,10 +76,8 @@ protocol FoldRows: AnyObject {
   /// - Parameters:
   ///   - key: Only rows of this key.
   ///   - keptAfter: Rows that end at or before this are left out, where that is not known from the slot.
-  ///   - overlay: Takes the rows that the file may have more of.
   func copy(
-    _ slots: ClosedRange<Int64>, key: [UInt8]?, keptAfter: Int64, partition: PartitionID, overlay: RowOverlay?,
-    into rows: inout PartialRows)
+    _ slots: ClosedRange<Int64>, key: [UInt8]?, keptAfter: Int64, partition: PartitionID, into rows: inout PartialRows)
   /// Whether memory has only a part of a row.
   func isPartial(slot: Int64, key: UnsafeRawBufferPointer) -> Bool
 }
@@ -129,7 +127,7 @@ enum OpenRows {
 }
 
 /// Rows that the file has and memory has not, or not all of.
-struct StoredRows {
+struct StoredRows: Sendable {
   var slots: ClosedRange<Int64>
   /// Those with an end in here.
   var endAfter = Int64.min

@@ -105,8 +105,7 @@ final class SessionFold: FoldRows {
   }
 
   func copy(
-    _ slots: ClosedRange<Int64>, key: [UInt8]?, keptAfter: Int64, partition: PartitionID, overlay: RowOverlay?,
-    into rows: inout PartialRows
+    _ slots: ClosedRange<Int64>, key: [UInt8]?, keptAfter: Int64, partition: PartitionID, into rows: inout PartialRows
   ) {
     let wanted = key.map { key in key.withUnsafeBytes { table.keys.find($0) } ?? -1 }
     guard wanted != -1 else { return }

@@ -151,11 +151,9 @@ struct ViewFold: ~Copyable {
   /// - Parameters:
   ///   - slots: Inclusive.
   ///   - key: Only rows of this key.
-  ///   - overlay: Takes the rows that the file may have more of.
   ///   - output: Gets the rows.
-  func copyRows(_ slots: ClosedRange<Int64>, key: [UInt8]?, overlay: RowOverlay? = nil, into output: inout PartialRows) {
-    rows.copy(
-      slots, key: key, keptAfter: keptAfter ?? .min, partition: progress.partition, overlay: overlay, into: &output)
+  func copyRows(_ slots: ClosedRange<Int64>, key: [UInt8]?, into output: inout PartialRows) {
+    rows.copy(slots, key: key, keptAfter: keptAfter ?? .min, partition: progress.partition, into: &output)
   }
 
   /// The rows in memory, with those the file may have more of among them.

@@ -122,23 +122,21 @@ final class WindowFold: FoldRows {
   }
 
   func copy(
-    _ slots: ClosedRange<Int64>, key: [UInt8]?, keptAfter: Int64, partition: PartitionID, overlay: RowOverlay?,
-    into rows: inout PartialRows
+    _ slots: ClosedRange<Int64>, key: [UInt8]?, keptAfter: Int64, partition: PartitionID, into rows: inout PartialRows
   ) {
     guard let key else {
-      for row in 0..<table.count { copy(row, slots, partition, overlay, into: &rows) }
+      for row in 0..<table.count { copy(row, slots, partition, into: &rows) }
       return
     }
     guard let number = key.withUnsafeBytes({ table.keys.find($0) }) else { return }
-    for row in table.rows(ofKey: number) { copy(row, slots, partition, overlay, into: &rows) }
+    for row in table.rows(ofKey: number) { copy(row, slots, partition, into: &rows) }
   }
 
   @inline(__always) private func copy(
-    _ row: Int, _ slots: ClosedRange<Int64>, _ partition: PartitionID, _ overlay: RowOverlay?, into rows: inout PartialRows
+    _ row: Int, _ slots: ClosedRange<Int64>, _ partition: PartitionID, into rows: inout PartialRows
   ) {
     let slot = table.slotStarts[row]
     guard slots.contains(slot) else { return }
-    if let overlay, slot <= table.coldThrough { return overlay.add(row, of: table) }
     table.keys.withKey(Int(table.keyNumbers[row])) { key in
       rows.append(partition: partition, windowStart: slot, windowEnd: window.end(ofSlot: slot), key: key) {
         table.states.appendCanonical(row, to: &$0)

@@ -163,8 +163,6 @@ struct WindowTable: ~Copyable {
     isPartial[Int(row)] = false
   }
 
-  mutating func notePartial(_ row: Int) { isPartial[row] = true }
-
   /// Rows of slots up to this may be in the file only.
   mutating func noteCold(through slot: Int64) {
     hasCold = true

@@ -38,8 +38,26 @@ actor GenerationBook {
     self.logger = logger
   }
 
+  /// Takes in what others share, and what the file of views says: tries until the place where generations are kept answers, or the task is cancelled.
+  /// - Parameter hold: Generations that changed definitions begin wait to be promoted.
+  func open(with catalog: ViewCatalog, hold: Bool, known: [KnownGeneration]) async throws(ViewStoreError) {
+    let time = now()
+    while true {
+      do throws(ViewStoreError) {
+        try await open()
+        return tellRemoved(
+          try await change { table throws(ViewStoreError) in try table.load(catalog, hold: hold, known: known, at: time) })
+      } catch {
+        guard case .unavailable = error, !Task.isCancelled else { throw error }
+        logger.info("\(error); it is tried again")
+        // Cancelled: the next round's failure is the last.
+        try? await Task.sleep(for: .milliseconds(500))
+      }
+    }
+  }
+
   /// Reads the record, or begins it with what the first worker's file has.
-  func open() async throws(ViewStoreError) {
+  private func open() async throws(ViewStoreError) {
     try await refresh()
     while count == 0 {
       let copy: GenerationTable
@@ -129,6 +147,16 @@ actor GenerationBook {
     current.withLock { $0 = page }
     do throws(ComputeError) { try store.generationCopy.save(page.table) } catch {
       logger.warning("the copy of the table of generations is not written: \(error)")
+    }
+  }
+
+  nonisolated func tellRemoved(_ loaded: [AppliedView]) {
+    for one in loaded where one.action == .removed {
+      logger.notice(
+        """
+        view \(one.view) is in the file of views and stays removed: `penstock view apply` brings it back, as does a change of its \
+        definition in the file
+        """)
     }
   }
 

@@ -21,27 +21,24 @@ actor PastReader {
   }
 
   /// A generation's rows of one partition as they were when the events in `start ..< end` had been counted.
-  /// - Parameters:
-  ///   - times: Which events the generation counts.
-  ///   - start: Where the generation began.
-  ///   - base: A kept state of it, to begin at instead.
+  /// `start` is where the generation began; with `base`, a kept state of it, the fold begins there instead.
   /// - Throws: `.asOfUnreachable` when the log starts later, `.timeout` at the deadline.
   func rows(
-    _ definition: ViewDefinition, _ times: EventTimeBounds, _ partition: PartitionID, from start: Offset, to end: Offset,
-    _ range: RowRange, base: KeptCheckpoints.Base? = nil, deadline: ContinuousClock.Instant
-  ) async throws(ViewStoreError) -> FoldSnapshot {
-    let box = try await fold(definition, times, partition, from: start, to: end, base: base?.box, deadline: deadline)
-    var snapshot = FoldSnapshot(definition)
-    GenerationFold(id: GenerationID(view: definition.name, number: 0), viewID: base?.view ?? 0, box: box).copy(
-      range, into: &snapshot)
-    guard let base, !snapshot.stored.isEmpty else { return snapshot }
+    _ record: GenerationRecord, _ partition: PartitionID, from start: Offset, to end: Offset, _ range: RowRange,
+    base: KeptCheckpoints.Base? = nil, deadline: ContinuousClock.Instant
+  ) async throws(ViewStoreError) -> PartialResult {
+    let box = try await fold(
+      record.definition, record.times, partition, from: start, to: end, base: base?.box, deadline: deadline)
+    let fold = GenerationFold(id: record.id, viewID: base?.view ?? 0, box: box)
+    var snapshot = ReadSnapshot(record)
     do throws(ComputeError) {
-      snapshot.rows = try await base.store.read(snapshot.stored, definition, into: snapshot.rows).rows
+      let file = base.map { (pin: $0.store.file.pin(), store: $0.store) }
+      if let (pin, store) = file { try store.file.typed { try pin.begin() } }
+      snapshot.add(fold, range, file)
     } catch {
       throw .failed(error.description)
     }
-    snapshot.stored = []
-    return snapshot
+    return try await snapshot.result(through: range.through)
   }
 
   /// Events a second, as the first of them are counted for up to `time`; nil when there are none.

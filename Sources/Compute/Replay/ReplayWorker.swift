@@ -246,26 +246,13 @@ actor ReplayWorker {
     return Double(count.events) / (count.time / .seconds(1))
   }
 
+  /// What a generation holds here just now.
   /// - Returns: Nil when a pin is needed and none is given.
   func snapshot(
     _ record: GenerationRecord, _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
-  ) throws(ComputeError) -> FoldSnapshot? {
-    let wanted = jobs.filter { $0.key.generation == record.id && partitions.contains($0.key.partition) }.values
-    if wanted.contains(where: { $0.fold.isCold(range) }) {
-      guard let pin else { return nil }
-      try store.file.typed { try pin.begin() }
-    }
-    var snapshot = FoldSnapshot(record.definition)
-    for job in wanted { job.fold.copy(range, pin: pin, into: &snapshot) }
-    return snapshot
-  }
-
-  /// - Returns: Nil when a pin is needed and none is given.
-  func pinnedFolds(
-    _ id: GenerationID, _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
-  ) throws(ComputeError) -> PinnedFolds? {
-    let folds = jobs.filter { $0.key.generation == id && partitions.contains($0.key.partition) }.values.map(\.fold)
-    return try PinnedFolds.take(folds, range, pin: pin, store)
+  ) throws(ComputeError) -> ReadSnapshot? {
+    let wanted = jobs.filter { $0.key.generation == record.id && partitions.contains($0.key.partition) }
+    return try ReadSnapshot.take([(record, wanted.values.map(\.fold))], range, pin: pin, store)?[0]
   }
 }
 

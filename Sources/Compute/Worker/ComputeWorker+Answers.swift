@@ -33,79 +33,32 @@ extension ComputeWorker {
     return owned.allSatisfy { partition, one in complete.contains(partition) || one.fold(id) != nil }
   }
 
-  /// The rows of one or more generations, taken together: what the worker counts is as of the same offsets in all of them.
+  /// What one or more generations hold just now: what the worker counts is as of the same offsets in all of them.
   /// - Returns: Nil when a pin is needed and none is given.
   func snapshots(
     _ generations: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
-  ) throws(ComputeError) -> [FoldSnapshot]? {
-    let isCold = owned.values.contains { one in
-      partitions.contains(one.partition) && generations.contains { one.fold($0.id)?.isCold(range) ?? false }
-    }
-    if isCold {
-      guard let pin else { return nil }
-      try store.file.typed { try pin.begin() }
-    }
-    return generations.map { record in
-      var snapshot = FoldSnapshot(record.definition)
-      for one in owned.values where partitions.contains(one.partition) {
-        one.fold(record.id)?.copy(range, pin: pin, into: &snapshot)
-      }
-      return snapshot
-    }
+  ) throws(ComputeError) -> [ReadSnapshot]? {
+    let wanted = owned.values.filter { partitions.contains($0.partition) }
+    return try ReadSnapshot.take(
+      generations.map { record in (record, wanted.compactMap { $0.fold(record.id) }) }, range, pin: pin, store)
   }
 
-  /// Adds the rows of one key, if that takes no waiting: the worker does nothing else just now, and what can still change is in memory.
-  /// - Parameters:
-  ///   - partitions: All those owned when nil.
-  ///   - range: Of a key.
-  /// - Returns: False, with nothing of use added, when it takes some.
-  nonisolated func copyAtOnce(
-    _ id: GenerationID, _ partitions: Set<PartitionID>?, _ range: RowRange, into snapshot: inout FoldSnapshot
-  ) -> Bool {
-    let isCopied = executor.whileIdle {
-      assumeIsolated { worker in
-        for one in worker.owned.values where partitions?.contains(one.partition) ?? true {
-          guard let fold = one.fold(id), !fold.isCold(range) else { return false }
-          fold.copy(range, into: &snapshot)
-        }
-        return true
-      }
+  /// What one key has in memory here.
+  /// - Parameter partitions: All those owned when nil.
+  /// - Returns: Nil when rows that can still change are in the file only, or a partition is not here.
+  func point(_ record: GenerationRecord, _ partitions: Set<PartitionID>?, _ range: RowRange) -> PointRead? {
+    var point = PointRead(record, range)
+    for one in owned.values where partitions?.contains(one.partition) ?? true {
+      guard let fold = one.fold(record.id), point.add(fold) else { return nil }
     }
-    return isCopied ?? false
+    return partitions.map { $0.count == point.read.asOf.offsets.count } ?? true ? point : nil
   }
 
-  /// Adds what of the snapshot is in the file, if that is known without reading it.
-  /// - Returns: False, with nothing of use added, when it is not.
-  nonisolated func completeAtOnce(_ snapshot: inout FoldSnapshot) -> Bool {
-    for range in snapshot.stored {
-      guard let rows = store.settled.rows(of: range) else { return false }
-      snapshot.rows.append(contentsOf: rows)
-    }
-    snapshot.stored = []
-    return true
-  }
-
-  /// What a generation holds of these partitions just now, to be read piece by piece.
-  /// - Returns: Nil when a pin is needed and none is given.
-  func pinnedFolds(
-    _ id: GenerationID, _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
-  ) throws(ComputeError) -> PinnedFolds? {
-    let folds = owned.values.filter { partitions.contains($0.partition) }.compactMap { $0.fold(id) }
-    return try PinnedFolds.take(folds, range, pin: pin, store)
-  }
-
-  /// - Returns: The results' windows; and up to where parts of rows may be gone.
-  nonisolated func complete(
-    _ snapshot: FoldSnapshot, _ definition: ViewDefinition
-  ) async throws(ComputeError) -> (rows: PartialRows, droppedEnd: Int64?) {
-    var snapshot = snapshot
-    var droppedEnd = snapshot.droppedEnds.values.max()
-    if !snapshot.stored.isEmpty {
-      let (rows, end) = try await store.read(snapshot.stored, definition, into: snapshot.rows)
-      snapshot.rows = rows
-      if let end { droppedEnd = max(end, droppedEnd ?? end) }
-    }
-    return (snapshot.windows(of: definition), droppedEnd)
+  /// As `point`, if that takes no waiting: the worker does nothing else just now. Nil, too, when it takes some.
+  nonisolated func pointAtOnce(
+    _ record: GenerationRecord, _ partitions: Set<PartitionID>?, _ range: RowRange
+  ) -> PointRead? {
+    executor.whileIdle { assumeIsolated { $0.point(record, partitions, range) } } ?? nil
   }
 
   /// Waits until a generation has counted up to these offsets; those of other workers' partitions are passed over.

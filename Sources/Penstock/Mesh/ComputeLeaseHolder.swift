@@ -25,15 +25,15 @@
         }
       }
       // Settling asks Consul, and the next lease must not wait for that.
-      Task { await compute.settleAnew(taken) }
+      Task { await compute.generations.settleAnew(taken) }
     }
 
-    func handOver(_ partitions: Set<Int>) async { await compute.handOver(ComputeLeaseHolder.ids(partitions)) }
+    func handOver(_ partitions: Set<Int>) async { await compute.partitions.handOver(ComputeLeaseHolder.ids(partitions)) }
 
     /// The fence says no already, so nothing is stored for them.
     func lost(_ partitions: Set<Int>) async { await handOver(partitions) }
 
-    func release(_ partitions: Set<Int>) async { await compute.release(ComputeLeaseHolder.ids(partitions)) }
+    func release(_ partitions: Set<Int>) async { await compute.partitions.release(ComputeLeaseHolder.ids(partitions)) }
 
     private static func ids(_ partitions: Set<Int>) -> Set<PartitionID> { Set(partitions.map { PartitionID($0) }) }
   }

@@ -52,7 +52,7 @@ struct EmbeddedServices: Sendable {
       compute.start()
       started.append { await compute.shutDown() }
       let retention = Task {
-        await log.runRetention(every: settings.log.retentionInterval) { .from(await compute.neededOffsets()) }
+        await log.runRetention(every: settings.log.retentionInterval) { .from(await compute.partitions.neededOffsets()) }
       }
       started.append {
         retention.cancel()
@@ -65,8 +65,8 @@ struct EmbeddedServices: Sendable {
       let rejectsFile = RejectsFile(folder: settings.data, logger: logger)
       for instance in rejectsFile.read() where instance.name.isEmpty { told.recent.note(instance.entries) }
       let query = QueryService(
-        configuration: settings.query, store: compute, admin: compute, log: log, probe: probe,
-        late: compute, adHoc: AdHocAggregation(log: log, threads: loops),
+        configuration: settings.query, store: compute.reads, admin: compute.generations, log: log, probe: probe,
+        late: compute.reads, adHoc: AdHocAggregation(log: log, threads: loops),
         reports: told, gate: security.gate, secure: security.secure, group: group, logger: .module("query"))
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()

@@ -183,9 +183,9 @@
         name: "compute", host: settings.compute.listen.host, port: settings.compute.listen.port,
         limits: settings.compute.serving, group: group,
         routes: ComputeRoutes(
-          store: compute, late: compute, admin: compute,
+          store: compute.reads, late: compute.reads, admin: compute.generations,
           adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
-          generationsVersion: { compute.generationsVersion }),
+          generationsVersion: { compute.generations.version }),
         // Compute answers for rows while the log is away.
         probe: probe(dispensable: { [("log", await log.problem())] }) { [("compute", await compute.problem())] },
         callers: callers,
@@ -195,7 +195,7 @@
         let mesh = mesh
         mesh.watchCallers { await server.renewConnections() }
         let reports = Task { await reportNeeds(of: compute, to: log) }
-        let reload = Task { await compute.reloadOnHangup(settings.views, logger) }
+        let reload = Task { await compute.generations.reloadOnHangup(settings.views, logger) }
         return StartedService(
           address: address, joined: { mesh.lease(log.partitionCount, for: compute) },
           stops: [
@@ -253,8 +253,8 @@
     private func reportNeeds(of compute: ComputeService, to log: RemoteLog) async {
       while true {
         do { try await Task.sleep(for: ServiceStart.reportInterval) } catch { return }
-        let needed = await compute.neededOffsets()
-        let owned = compute.ownedPartitions
+        let needed = await compute.partitions.neededOffsets()
+        let owned = compute.partitions.owned
         let needs = OffsetVector(needed.offsets.filter { owned.contains($0.key) })
         guard !needs.offsets.isEmpty else { continue }
         do throws(LogError) {

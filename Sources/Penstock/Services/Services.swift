@@ -31,14 +31,14 @@ private struct EmbeddedRun {
   func run() async throws {
     let shutdown = await ShutdownSignal()
     let services = try await EmbeddedServices.start(settings, catalog: catalog, registry: registry, logger: logger)
-    let reload = Task { await services.compute.reloadOnHangup(settings.views, logger) }
+    let reload = Task { await services.compute.generations.reloadOnHangup(settings.views, logger) }
     await shutdown.wait()
     reload.cancel()
     await services.shutDown()
   }
 }
 
-extension ComputeService {
+extension GenerationManager {
   /// Reads the file of views again at each SIGHUP, until the task is cancelled. A faulty file changes nothing.
   func reloadOnHangup(_ views: String, _ logger: Logger) async {
     for await _ in await UnixSignalsSequence(trapping: .sighup) {

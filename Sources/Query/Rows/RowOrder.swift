@@ -66,19 +66,6 @@ extension PartialRows {
     }
   }
 
-  /// Whether the rows are in the order of window start and key, no two alike: then merging them changes nothing.
-  var isMerged: Bool {
-    keyBytes.withUnsafeBytes { bytes in
-      for row in 0..<count where row > 0 {
-        if windowStarts[row - 1] > windowStarts[row] { return false }
-        if windowStarts[row - 1] < windowStarts[row] { continue }
-        let before = UnsafeRawBufferPointer(rebasing: bytes[keyRange(row - 1)])
-        guard before.lexicographicallyPrecedes(UnsafeRawBufferPointer(rebasing: bytes[keyRange(row)])) else { return false }
-      }
-      return true
-    }
-  }
-
   /// The rows in an order.
   ///
   /// - Precondition: The rows are `merged`: in the order of window start and key, no two alike.

@@ -87,7 +87,7 @@ struct ViewAnswers: Sendable {
     }
     var answer = HTTPAnswer(200, format.contentType, first)
     if !writer.isDone { answer.body = .pieces(first: first, writer) }
-    answer.headers.append(("Penstock-As-Of", stream.asOf.description))
+    answer.headers.append(("Penstock-As-Of", stream.head.asOf.description))
     return answer
   }
 

@@ -174,7 +174,6 @@ final class ViewQuery: Sendable {
     let expiredEnd = read.expiredEnd
     if !definition.joinsSessions(keptKeys: nil) { rows = rows.retained(after: expiredEnd) }
     if definition.isOpenEnded(keptKeys: keptKeys, step: step) { return sessions(of: rows, expiredEnd) }
-    guard keptKeys != nil || step != nil || !rows.isMerged else { return (rows, nil) }
     return (rows.merged(for: definition, keptKeys: keptKeys, step: step), nil)
   }
 

@@ -82,12 +82,12 @@ final class ViewSource: Sendable {
         throw QueryFailure(error)
       }
       guard let stream else { return (nil, query.definition, query.generation) }
-      if query.request.generation == nil { self.noteLive(view, stream.generation) }
-      return ((stream, slot), stream.definition, stream.generation)
+      if query.request.generation == nil { self.noteLive(view, stream.head.generation) }
+      return ((stream, slot), stream.head.definition, stream.head.generation)
     }
     guard let (stream, slot) = found else { return nil }
     let finality = finality(
-      made, Finality.Partitions(stream.eventTimeWatermarks, asOf: stream.asOf), stream.asOf,
+      made, Finality.Partitions(stream.head.eventTimeWatermarks, asOf: stream.head.asOf), stream.head.asOf,
       try await statuses(maxAge: ViewSource.statusAge))
     return (made, stream.retained(), finality, slot)
   }

@@ -15,14 +15,3 @@ extension StateHash {
     }
   }
 }
-
-extension PartialRows {
-  /// Row numbers in the order of window, then the key's bytes.
-  public func canonicalOrder() -> [Int] {
-    (0..<count).sorted { a, b in
-      if windowStarts[a] != windowStarts[b] { return windowStarts[a] < windowStarts[b] }
-      if windowEnds[a] != windowEnds[b] { return windowEnds[a] < windowEnds[b] }
-      return withKey(a) { first in withKey(b) { first.lexicographicallyPrecedes($0) } }
-    }
-  }
-}

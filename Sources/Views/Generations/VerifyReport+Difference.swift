@@ -37,17 +37,6 @@ extension VerifyReport.Difference {
 }
 
 extension PartialRows {
-  /// Negative when this row comes first in the order of window and key's bytes, 0 for the same of both.
-  fileprivate func order(_ row: Int, _ other: PartialRows, _ otherRow: Int) -> Int {
-    if windowStarts[row] != other.windowStarts[otherRow] { return windowStarts[row] < other.windowStarts[otherRow] ? -1 : 1 }
-    if windowEnds[row] != other.windowEnds[otherRow] { return windowEnds[row] < other.windowEnds[otherRow] ? -1 : 1 }
-    return withKey(row) { first in
-      other.withKey(otherRow) { second in
-        first.elementsEqual(second) ? 0 : first.lexicographicallyPrecedes(second) ? -1 : 1
-      }
-    }
-  }
-
   fileprivate func hasSameState(_ row: Int, _ other: PartialRows, _ otherRow: Int) -> Bool {
     withState(row) { first in
       other.withState(otherRow) { second in (0..<stride).allSatisfy { first[$0] == second[$0] } }

@@ -26,6 +26,15 @@ public struct PartialResult: Sendable {
     self.eventTimeWatermarks = eventTimeWatermarks
     self.rows = rows
   }
+
+  /// Takes in what is said of other partitions, of the same generation, and their rows.
+  /// - Parameter other: Its rows come after these.
+  public mutating func append(_ other: PartialResult) {
+    asOf.formMaximum(other.asOf)
+    eventTimeWatermarks.merge(other.eventTimeWatermarks) { $1 }
+    if let end = other.droppedEnd { droppedEnd = max(end, droppedEnd ?? end) }
+    rows.append(contentsOf: other.rows)
+  }
 }
 
 /// Rows with their aggregates still open to merging: columns side by side, no allocation for a row.

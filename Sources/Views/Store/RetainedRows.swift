@@ -81,8 +81,7 @@ struct RetainedPieces: RowPieces {
 extension RowStream {
   /// Without what is past retention.
   public func retained() -> RowStream {
-    let end = PartialResult.expiredEnd(definition, eventTimeWatermarks: eventTimeWatermarks, droppedEnd: droppedEnd)
-    guard let end else { return self }
+    guard let end = head.expiredEnd else { return self }
     var stream = self
     stream.pieces = RetainedPieces(pieces: pieces, expiredEnd: end)
     return stream

@@ -26,7 +26,8 @@ extension PartialRows {
     precondition(layout.stride == stride, "rows of one view have one stride")
     precondition(step.map { $0 > 0 } ?? true, "a step has a length")
     let rekeyed = keptKeys != nil || step != nil ? regrouped(keptKeys, step) : self
-    let order = rekeyed.mergeOrder()
+    if rekeyed.isMerged { return rekeyed }
+    let order = rekeyed.canonicalOrder()
     // Most often there is nothing to merge: a key has all its rows in one partition.
     guard zip(order, order.dropFirst()).contains(where: { rekeyed.isSameGroup($0, $1) }) else { return rekeyed.gathered(order) }
     var result = PartialRows(stride: stride)
@@ -62,6 +63,26 @@ extension PartialRows {
     }
   }
 
+  /// Appends the union of a row of these others and one of those, which are of one partition, window and key.
+  /// - Parameters:
+  ///   - row: Its number.
+  ///   - others: Of the same view.
+  ///   - other: The other's number.
+  ///   - those: Of the same view.
+  ///   - merging: One row at most, which is reset.
+  public mutating func append(
+    merging row: Int, of others: PartialRows, and other: Int, of those: PartialRows, _ merging: inout StateRows
+  ) {
+    if merging.count == 0 { merging.append() } else { merging.reset(0) }
+    others.withState(row) { merging.merge(into: 0, $0) }
+    those.withState(other) { merging.merge(into: 0, $0) }
+    others.withKey(row) { key in
+      append(
+        partition: others.partitions[row], windowStart: others.windowStarts[row], windowEnd: others.windowEnds[row], key: key
+      ) { merging.appendCanonical(0, to: &$0) }
+    }
+  }
+
   func regrouped(_ keptKeys: [Int]?, _ step: Int64?) -> PartialRows {
     var result = PartialRows(stride: stride)
     result.reserveCapacity(count)
@@ -90,45 +111,70 @@ extension PartialRows {
     return result
   }
 
-  /// Row numbers by window start and key. In which order the rows of a group come does not matter: merging is commutative.
-  private func mergeOrder() -> [Int] {
+  /// Row numbers in the canonical order: that of window start, key and window end. Rows that are alike in all three, of several partitions, keep theirs.
+  public func canonicalOrder() -> [Int] {
     // All memory is held still around the sort, so that comparing two rows is arithmetic on addresses.
-    keyBytes.withUnsafeBytes { keys in
-      keyEnds.withUnsafeBufferPointer { ends in
-        windowStarts.withUnsafeBufferPointer { starts in
-          (0..<starts.count).sorted { a, b in
-            if starts[a] != starts[b] { return starts[a] < starts[b] }
-            let byKey = Order.of(slice(keys, ends, a), slice(keys, ends, b))
-            return byKey != Order.equal ? byKey == Order.less : a < b
-          }
-        }
+    withPlaces { keys, ends, starts in
+      (0..<starts.count).sorted { a, b in
+        if starts[a] != starts[b] { return starts[a] < starts[b] }
+        let byKey = Order.of(slice(keys, ends, a), slice(keys, ends, b))
+        if byKey != Order.equal { return byKey == Order.less }
+        return windowEnds[a] != windowEnds[b] ? windowEnds[a] < windowEnds[b] : a < b
       }
+    }
+  }
+
+  /// The rows in the canonical order.
+  public func ordered() -> PartialRows { isMerged ? self : gathered(canonicalOrder()) }
+
+  /// Whether the rows are in the order of window start and key, no two alike: then merging them changes nothing.
+  public var isMerged: Bool {
+    withPlaces { keys, ends, starts in
+      for row in 0..<starts.count where row > 0 {
+        if starts[row - 1] > starts[row] { return false }
+        guard starts[row - 1] == starts[row] else { continue }
+        guard Order.of(slice(keys, ends, row - 1), slice(keys, ends, row)) == Order.less else { return false }
+      }
+      return true
+    }
+  }
+
+  private func withPlaces<R>(
+    _ body: (_ keys: UnsafeRawBufferPointer, _ ends: UnsafeBufferPointer<Int>, _ starts: UnsafeBufferPointer<Int64>) -> R
+  ) -> R {
+    keyBytes.withUnsafeBytes { keys in
+      keyEnds.withUnsafeBufferPointer { ends in windowStarts.withUnsafeBufferPointer { body(keys, ends, $0) } }
     }
   }
 
   /// These rows, in this order.
   private func gathered(_ order: [Int]) -> PartialRows {
     var result = PartialRows(stride: stride)
-    result.partitions = order.map { partitions[$0] }
-    result.windowStarts = order.map { windowStarts[$0] }
-    result.windowEnds = order.map { windowEnds[$0] }
-    result.keyEnds.reserveCapacity(order.count)
-    result.keyBytes.reserveCapacity(keyBytes.count)
-    keyBytes.withUnsafeBufferPointer { bytes in
-      for row in order {
-        result.keyBytes.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[keyRange(row)]))
-        result.keyEnds.append(result.keyBytes.count)
-      }
-    }
-    result.stateEnds.reserveCapacity(order.count)
-    result.states.reserveCapacity(states.count)
-    states.withUnsafeBufferPointer { words in
-      for row in order {
-        result.states.append(contentsOf: UnsafeBufferPointer(rebasing: words[stateRange(row)]))
-        result.stateEnds.append(result.states.count)
-      }
-    }
+    result.append(order[...], of: self)
     return result
+  }
+
+  /// Appends rows in an order.
+  /// - Parameters:
+  ///   - order: Their numbers.
+  ///   - other: Rows of the same view.
+  public mutating func append(_ order: ArraySlice<Int>, of other: PartialRows) {
+    partitions.append(contentsOf: order.map { other.partitions[$0] })
+    windowStarts.append(contentsOf: order.map { other.windowStarts[$0] })
+    windowEnds.append(contentsOf: order.map { other.windowEnds[$0] })
+    // All memory is held still around the loops, so that a row is two copies of bytes.
+    other.keyBytes.withUnsafeBufferPointer { bytes in
+      for row in order {
+        keyBytes.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[other.keyRange(row)]))
+        keyEnds.append(keyBytes.count)
+      }
+    }
+    other.states.withUnsafeBufferPointer { words in
+      for row in order {
+        states.append(contentsOf: UnsafeBufferPointer(rebasing: words[other.stateRange(row)]))
+        stateEnds.append(states.count)
+      }
+    }
   }
 
   private func isSameGroup(_ a: Int, _ b: Int) -> Bool {

@@ -47,11 +47,16 @@ extension PartialRows {
     withKey(row) { key in place.key.withUnsafeBytes { RowPlace.order(windowStarts[row], key, place.slot, $0) } }
   }
 
-  /// Below zero when a row is before another, zero when it is at the same place.
+  /// Below zero when a row is before one of others in the canonical order: that of window start, key and window end. Zero when all are the same.
   /// - Parameters:
-  ///   - row: The one's number.
-  ///   - other: The other's.
-  public func order(_ row: Int, _ other: Int) -> Int {
-    withKey(row) { key in withKey(other) { RowPlace.order(windowStarts[row], key, windowStarts[other], $0) } }
+  ///   - row: Its number.
+  ///   - others: These rows, or others of the same view.
+  ///   - other: Among them.
+  public func order(_ row: Int, _ others: PartialRows, _ other: Int) -> Int {
+    let order = withKey(row) { key in
+      others.withKey(other) { RowPlace.order(windowStarts[row], key, others.windowStarts[other], $0) }
+    }
+    guard order == 0, windowEnds[row] != others.windowEnds[other] else { return order }
+    return windowEnds[row] < others.windowEnds[other] ? -1 : 1
   }
 }

@@ -4,32 +4,16 @@ import Events
 ///
 /// What keeps the moment, such as a read transaction, is let go when the last row has been given, or when the stream is.
 public struct RowStream: Sendable {
-  public var definition: ViewDefinition
-  public var generation: Int
-  /// The next offset of each partition the rows are as of.
-  public var asOf: OffsetVector
-  /// Of the partitions that have seen an event.
-  public var eventTimeWatermarks: [PartitionID: Timestamp]
-  /// As `PartialResult.droppedEnd`.
-  public var droppedEnd: Int64?
+  /// What holds of all rows, from the first; without any.
+  public var head: PartialResult
   public var pieces: any RowPieces
 
   /// - Parameters:
-  ///   - definition: The view's.
-  ///   - generation: Of the view.
-  ///   - asOf: Of all rows, from the first.
-  ///   - eventTimeWatermarks: Of the same moment.
-  ///   - droppedEnd: As `PartialResult.droppedEnd`.
+  ///   - head: What holds of all rows. Those of its own are left out.
   ///   - pieces: The rows.
-  public init(
-    definition: ViewDefinition, generation: Int, asOf: OffsetVector, eventTimeWatermarks: [PartitionID: Timestamp],
-    droppedEnd: Int64? = nil, pieces: any RowPieces
-  ) {
-    self.definition = definition
-    self.generation = generation
-    self.asOf = asOf
-    self.eventTimeWatermarks = eventTimeWatermarks
-    self.droppedEnd = droppedEnd
+  public init(head: PartialResult, pieces: any RowPieces) {
+    self.head = head
+    self.head.rows = PartialRows(stride: head.rows.stride)
     self.pieces = pieces
   }
 }

@@ -1,5 +1,6 @@
 import Events
 import Logging
+import NIOCore
 import Synchronization
 import Views
 
@@ -95,7 +96,7 @@ final class ComputePeers: Sendable {
   nonisolated(nonsending) func collect<T>(
     _ request: WireRequest, within timeout: Duration,
     passingOver isPassedOver: (ViewStoreError) -> Bool = { if case .unavailable = $0 { true } else { false } },
-    decode: (WireResponse) -> T?
+    decode: (Peer, WireResponse) -> T?
   ) async throws(ViewStoreError) -> [T] {
     var results: [T] = []
     for (peer, response) in try await askAll(request, within: timeout) {
@@ -105,7 +106,7 @@ final class ComputePeers: Sendable {
         logger.debug("\(peer) does not answer \(request.target): \(error)")
         continue
       }
-      guard let result = decode(response) else { throw ComputePeers.malformed(peer) }
+      guard let result = decode(peer, response) else { throw ComputePeers.malformed(peer) }
       results.append(result)
     }
     return results
@@ -162,7 +163,20 @@ final class ComputePeers: Sendable {
     return read
   }
 
+  /// Rows, or what is said of them; nil when the body is none of this log's.
+  func rows(_ body: ByteBuffer) -> PartialResult? {
+    guard let result = RowsCoding.decode(body, definition: { definition($0) }),
+      result.asOf.offsets.keys.allSatisfy({ $0.index < partitionCount })
+    else { return nil }
+    return result
+  }
+
   // MARK: putting together
+
+  /// Whether all are of one generation of one definition.
+  static func agree(_ results: [PartialResult]) -> Bool {
+    results.allSatisfy { $0.generation == results[0].generation && $0.definition == results[0].definition }
+  }
 
   /// Partitions that none of these are of.
   func missing(_ present: some Sequence<PartitionID>) -> [PartitionID] {

@@ -25,29 +25,20 @@ extension ComputeRoutes {
     guard let stream = try await store.stream(wanted) else { return WireResponse(["stream": .null]) }
     var body = ByteBuffer()
     body.writeInteger(try await streams.add(stream), endianness: .little)
-    var head = ComputeRoutes.body(of: stream, PartialRows(stride: stream.definition.layout.stride))
+    var head = RowsCoding.encode(stream.head)
     body.writeBuffer(&head)
     return WireResponse(contentType: WireContent.rows, body: body)
   }
 
   func nextPiece(_ request: HTTPRequest) async throws(ViewStoreError) -> WireResponse {
     guard let asked = StreamRequest(ComputeRoutes.json(request)) else { return ComputeRoutes.bad(request) }
-    let (stream, rows) = try await streams.next(asked.id, piece: asked.piece)
-    guard let rows else { return WireResponse(["done": .bool(true)]) }
-    return WireResponse(contentType: WireContent.rows, body: ComputeRoutes.body(of: stream, rows))
+    guard let piece = try await streams.next(asked.id, piece: asked.piece) else { return WireResponse(["done": .bool(true)]) }
+    return WireResponse(contentType: WireContent.rows, body: RowsCoding.encode(piece))
   }
 
   func closeStream(_ request: HTTPRequest) async -> WireResponse {
     guard let asked = StreamRequest(ComputeRoutes.json(request)) else { return ComputeRoutes.bad(request) }
     await streams.close(asked.id)
     return WireResponse(["done": .bool(true)])
-  }
-
-  private static func body(of stream: RowStream, _ rows: PartialRows) -> ByteBuffer {
-    var result = PartialResult(
-      definition: stream.definition, generation: stream.generation, asOf: stream.asOf,
-      eventTimeWatermarks: stream.eventTimeWatermarks, rows: rows)
-    result.droppedEnd = stream.droppedEnd
-    return RowsCoding.encode(result)
   }
 }

@@ -9,12 +9,13 @@ actor ComputeStreams {
   static let idleMax = Duration.seconds(600)
 
   private struct Open {
-    var stream: RowStream
+    /// Without rows.
+    let head: PartialResult
     /// Nil while the next piece is read.
     var pieces: (any RowPieces)?
     var given = 0
     /// The piece given last, should its answer have been lost; nil when that said that there are no more.
-    var last: PartialRows?
+    var last: PartialResult?
     var usedAt = ContinuousClock.now
   }
 
@@ -31,18 +32,17 @@ actor ComputeStreams {
       throw .unavailable("\(open.count) streams of rows are open; try again later")
     }
     let id = UInt64.random(in: 1 ... .max)
-    open[id] = Open(stream: stream, pieces: stream.pieces)
-    open[id]?.stream.pieces = NoPieces()
+    open[id] = Open(head: stream.head, pieces: stream.pieces)
     Task { [weak self] in await self?.expire(id) }
     return id
   }
 
   /// - Parameter piece: Its number, from 0: the next one, or the one before it once more.
-  /// - Returns: What the stream is of, and the piece's rows; nil for them after the last.
-  func next(_ id: UInt64, piece: Int) async throws(ViewStoreError) -> (stream: RowStream, rows: PartialRows?) {
-    guard let one = open[id] else { throw ComputeStreams.gone }
+  /// - Returns: What the stream is of, with the piece's rows; nil after the last.
+  func next(_ id: UInt64, piece: Int) async throws(ViewStoreError) -> PartialResult? {
+    guard var one = open[id] else { throw ComputeStreams.gone }
     open[id]?.usedAt = .now
-    if piece >= 0, piece == one.given - 1 { return (one.stream, one.last) }
+    if piece >= 0, piece == one.given - 1 { return one.last }
     guard piece == one.given, var pieces = one.pieces else { throw ComputeStreams.gone }
     open[id]?.pieces = nil
     open[id]?.last = nil
@@ -53,12 +53,14 @@ actor ComputeStreams {
       open[id] = nil
       throw error
     }
-    // Closed meanwhile, unless it is still there.
-    open[id]?.pieces = pieces
-    open[id]?.given += 1
-    open[id]?.last = rows
-    open[id]?.usedAt = .now
-    return (one.stream, rows)
+    one.pieces = pieces
+    one.given += 1
+    one.last = rows == nil ? nil : one.head
+    if let rows { one.last?.rows = rows }
+    one.usedAt = .now
+    // It may have been closed meanwhile.
+    if open[id] != nil { open[id] = one }
+    return one.last
   }
 
   func close(_ id: UInt64) { open[id] = nil }
@@ -75,9 +77,4 @@ actor ComputeStreams {
       do { try await Task.sleep(for: max(left, .milliseconds(100))) } catch { return }
     }
   }
-}
-
-/// Stands where a stream's pieces were.
-private struct NoPieces: RowPieces {
-  mutating func next() async throws(ViewStoreError) -> PartialRows? { nil }
 }

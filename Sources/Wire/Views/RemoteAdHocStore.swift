@@ -52,9 +52,7 @@ public final class RemoteAdHocStore: AdHocStore {
           open.subtract(share)
           // Without retention: nothing is kept, so it takes nothing.
           merged.definition = part.definition
-          merged.asOf.formMaximum(part.asOf)
-          merged.eventTimeWatermarks.merge(part.eventTimeWatermarks) { $1 }
-          merged.rows.append(contentsOf: part.rows)
+          merged.append(part)
         case .failure(.gone(let why)):
           logger.info("\(peer) does not do its share of an aggregation, others do: \(why)")
           failure = why

@@ -179,13 +179,13 @@ public final class RemoteViewAdmin: ViewAdmin {
     let pairs = try await peers.collect(
       WireRequest(posting: request.json, to: "/v1/compute/pinned", answerBytesMax: RowsCoding.bytesMax),
       within: request.timeout + RemoteViewStore.slack
-    ) { RowsCoding.decodePair($0.body, definition: { peers.definition($0) }) }
+    ) { RowsCoding.decodePair($1.body, definition: { peers.definition($0) }) }
     let (first, second) = (pairs.map(\.first), pairs.map(\.second))
     let owner = ComputePeers.owners(first.map(\.asOf))
     let missing = peers.missing(owner.keys)
     guard missing.isEmpty, !first.isEmpty else { throw .missingPartitions(missing) }
     for (results, number) in [(first, request.first), (second, request.second)] {
-      guard results.allSatisfy({ $0.generation == number && $0.definition == results[0].definition }) else {
+      guard results[0].generation == number, ComputePeers.agree(results) else {
         throw .unavailable("the instances are not of one mind what view \(request.view) is; try again")
       }
     }
@@ -205,7 +205,7 @@ public final class RemoteViewAdmin: ViewAdmin {
     let reports = try await peers.collect(
       WireRequest(posting: .object(json), to: "/v1/compute/verify", answerBytesMax: 16 << 20),
       within: timeout + RemoteViewStore.slack
-    ) { VerifyReport(json: $0.json, definition: { peers.definition($0) }) }
+    ) { VerifyReport(json: $1.json, definition: { peers.definition($0) }) }
     var merged: VerifyReport?
     for report in reports {
       guard var whole = merged else {

@@ -32,7 +32,7 @@ extension RemoteViewStore: LateEventStore {
   private nonisolated(nonsending) func lateResults(_ request: LateReadRequest) async throws(ViewStoreError) -> [LateReadResult] {
     try await peers.collect(
       WireRequest(posting: request.json, to: "/v1/compute/late", answerBytesMax: 16 << 20), within: RemoteViewStore.slack
-    ) { LateReadResult(json: $0.json) }
+    ) { LateReadResult(json: $1.json) }
   }
 }
 

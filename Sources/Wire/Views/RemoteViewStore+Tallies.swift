@@ -5,7 +5,7 @@ extension RemoteViewStore {
   public nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] {
     let answers = try await peers.collect(
       WireRequest(.GET, "/v1/compute/tallies"), within: RemoteViewStore.slack,
-      decode: { response -> [ViewTally]? in
+      decode: { _, response -> [ViewTally]? in
         guard case .array(let views)? = response.json?["views"] else { return nil }
         let tallies = views.compactMap { ViewTally(json: $0) }
         return tallies.count == views.count ? tallies : nil

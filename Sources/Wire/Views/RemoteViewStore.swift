@@ -77,8 +77,8 @@ public final class RemoteViewStore: ViewStore {
       request.generation = oldest
       results = try await self.results(request)
     }
-    guard let first = results.first else { throw .missingPartitions(peers.missing([])) }
-    for result in results where result.definition != first.definition || result.generation != first.generation {
+    guard !results.isEmpty else { throw .missingPartitions(peers.missing([])) }
+    guard ComputePeers.agree(results) else {
       throw .unavailable("the instances are not of one mind what view \(request.view) is; try again")
     }
     let owner = ComputePeers.owners(results.map(\.asOf))
@@ -105,14 +105,8 @@ public final class RemoteViewStore: ViewStore {
     let peers = peers
     return try await peers.collect(
       RemoteViewStore.wire(request, to: "/v1/compute/read"), within: request.timeout + RemoteViewStore.slack,
-      passingOver: RemoteViewStore.isOfAbsence,
-      decode: { response in
-        guard response.contentType == WireContent.rows,
-          let result = RowsCoding.decode(response.body, definition: { peers.definition($0) }),
-          result.asOf.offsets.keys.allSatisfy({ $0.index < peers.partitionCount })
-        else { return nil }
-        return result
-      })
+      passingOver: RemoteViewStore.isOfAbsence
+    ) { _, response in response.contentType == WireContent.rows ? peers.rows(response.body) : nil }
   }
 
   static func wire(_ request: ViewReadRequest, to path: String) -> WireRequest {

@@ -2,17 +2,15 @@ import Events
 import SQLite
 import Views
 
-extension ComputeService: LateEventStore {
+extension ReadCoordinator: LateEventStore {
   public nonisolated(nonsending) func late(_ request: LateReadRequest) async throws(ViewStoreError) -> LateReadResult {
-    if let refused { throw refused.error }
-    let record = try book.table.find(request.view, request.generation)
+    let record = try find(request.view, request.generation)
     var result = LateReadResult(generation: record.number, asOf: OffsetVector(), events: [])
-    for progress in await progress(of: record.id) {
+    for progress in await partitions.progress(of: record.id) {
       result.asOf[progress.partition] = progress.nextOffset
       result.counts[progress.partition] = LateCounts(counted: progress.late, listed: progress.lateListed)
-      guard progress.partition >= request.partition, result.events.count < request.limit,
-        let worker = workers.first(where: { progress.partition.index % workers.count == $0.number })
-      else { continue }
+      guard progress.partition >= request.partition, result.events.count < request.limit else { continue }
+      let worker = partitions.worker(of: progress.partition)
       // Memory comes first: by the time the file is read the events may be there too, but never gone from both.
       var entries = await worker.unsavedLate(record.id, progress.partition)
       do throws(ComputeError) {

@@ -1,0 +1,39 @@
+import Events
+
+/// What rows a read wants, on the window's start: nanoseconds, both bounds inclusive. None where `from` is beyond `through`.
+struct RowRange: Sendable {
+  var from = Int64.min
+  var through = Int64.max
+  /// Of this key only.
+  var key: [UInt8]?
+  /// The only partition that has rows of the key; nil where any may.
+  var home: PartitionID?
+
+  func wants(_ partition: PartitionID) -> Bool { home.map { $0 == partition } ?? true }
+
+  static let all = RowRange()
+}
+
+extension GenerationFold {
+  /// The window starts that retention keeps of a range; nil when it keeps none. Rows past retention may not have been deleted yet: whether a read sees
+  /// them must not depend on that.
+  func kept(_ range: RowRange) -> ClosedRange<Int64>? {
+    let from = max(range.from, box.fold.firstKeptWindow)
+    return from <= range.through && range.wants(partition) ? from...range.through : nil
+  }
+
+  /// Whether rows within the bounds that can still change may be in the file only.
+  func isCold(_ range: RowRange) -> Bool {
+    range.wants(partition) && box.fold.rows.isCold(from: range.from)
+  }
+
+  /// What of a read is in the file only; nil when nothing is.
+  func stored(_ range: RowRange) -> StoredRange? {
+    guard let kept = kept(range) else { return nil }
+    let slots = box.fold.definition.window.slots(from: kept.lowerBound, through: kept.upperBound)
+    guard let stored = box.fold.rows.stored(slots, keptAfter: box.fold.keptAfter ?? .min, isCold: isCold(range)) else {
+      return nil
+    }
+    return StoredRange(view: viewID, partition: partition, rows: stored, key: range.key)
+  }
+}
