@@ -1,8 +1,9 @@
 import Expressions
 
-/// An aggregate of views: all that is known of one, in one place. `all` lists them; what reads, folds, merges, answers and documents goes by that list.
+/// An aggregate of views: all that is known of one, in one place. `all` lists them; reading, folding, merging, answering and
+/// documenting go by that list.
 public final class AggregateFunction: Sendable {
-  /// What an aggregate is applied to.
+  /// The values that an aggregate is applied to.
   public enum Argument: String, Sendable {
     /// Nothing: every event counts.
     case none = "every event"
@@ -34,20 +35,20 @@ public final class AggregateFunction: Sendable {
   public let emptyResult: String
   /// The same function with another constant.
   private let made: @Sendable (Double) -> AggregateFunction?
-  /// What a row keeps for it. The result is read from the last; of two, the first is shared with functions that need it alone.
+  /// The state in a row. The result is read from the last cell; of two, the first is shared with functions that need it alone.
   let cells: [any StateCell.Type]
   private let type: @Sendable (ColumnType) -> ColumnType
   let result: @Sendable (_ cell: CellView, _ first: CellView, _ type: ColumnType) -> ResultValue
 
   /// - Parameters:
   ///   - name: As a view's file calls it; distinct, but for functions of which one takes no argument.
-  ///   - argument: What it is applied to.
+  ///   - argument: The values that it is applied to.
   ///   - exactness: One line for the docs.
   ///   - emptyResult: One line for the docs.
   ///   - constant: The number after the argument.
   ///   - constants: Its bounds, its name, its meaning and an example.
   ///   - made: The function with a constant.
-  ///   - cells: What a row keeps; one or two.
+  ///   - cells: One or two.
   ///   - type: The result's type, of the argument's.
   ///   - result: The result from the last cell, the first cell and the column's type, in canonical form.
   init(

@@ -1,5 +1,5 @@
 extension AggregateFunction {
-  /// Every aggregate, in the order of the docs. Of those that take a constant, one with an example of it.
+  /// Every aggregate, in the order of the docs. A function that takes a constant stands here with an example of it.
   public static let all: [AggregateFunction] = [
     .countRows, .count, .sum, .avg, .min, .max, .variance, .stddev, .first, .last, .quantile(0.5), .countDistinct, .rate,
   ]

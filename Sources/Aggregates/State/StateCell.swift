@@ -1,9 +1,10 @@
 import Events
 
-/// What a row keeps for the aggregates of one argument: words in a fixed place, and perhaps a tail.
+/// The state of one argument in a row, for one aggregate or several: words in a fixed place, and perhaps a tail.
 ///
-/// A conforming type is a kind of cell and has no instances: a layout holds metatypes, so that which cell is asked is decided once a batch, once a row
-/// merged, never once an event. All pointers are to the cell's first word. Docs of the two forms, live and canonical: `StateLayout`.
+/// A conforming type is a kind of cell and has no instances: a layout holds metatypes, so that the cell is chosen once a batch
+/// or once a row merged, never once an event. All pointers are to the cell's first word. `StateLayout` documents the two forms,
+/// live and canonical.
 protocol StateCell: SendableMetatype {
   /// Words in the row.
   static var words: Int { get }
@@ -20,7 +21,7 @@ protocol StateCell: SendableMetatype {
     _ state: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>,
     _ arena: inout StateArena)
   /// Whether words that came from elsewhere are a cell in canonical form.
-  /// - Parameter tail: Of `tailWords`, at most `tailWordsMax`.
+  /// - Parameter tail: `tailWords` words, at most `tailWordsMax`.
   static func isValid(_ state: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>) -> Bool
 
   /// Words of a canonical cell's tail, as its words say.
@@ -90,8 +91,8 @@ extension BlockCell {
   }
 }
 
-/// A whole number of four words, or of a block where that is too small; bit 63 of the last word says so, and the first is then the block's handle,
-/// canonical the number of its words. A number that fits the row lies there in canonical form.
+/// A whole number of four words, or of a block where that is too small. Bit 63 of the last word says so, and the first is then
+/// the block's handle, in canonical form the number of its words. A number that fits the row lies there in canonical form.
 protocol WideCell: StateCell {
   static var wideWords: Int { get }
   /// The row's words as they are in canonical form, and whether the block is its tail.

@@ -1,13 +1,16 @@
 import Events
 import Expressions
 
-/// How the aggregates of one row lie in memory: a fixed number of 64-bit words, in which handles stand for what has no fixed size.
+/// How the aggregates of one row lie in memory: a fixed number of 64-bit words, in which handles stand for parts without a
+/// fixed size.
 ///
-/// Each column keeps one cell or two; columns of one argument share the cells that they have in common, as `sum`, `avg` and `variance` do, or all quantiles.
+/// Each column keeps one cell or two; columns of one argument share the cells that they have in common, as `sum`, `avg` and
+/// `variance` do, or all quantiles.
 ///
-/// There are two forms. *Live*, while events are folded: handles are blocks of a `StateArena`. *Canonical*, for everything else (results, SQLite, the wire,
-/// hashes): instead of a handle stands the number of words of the cell's tail, and the tails follow the row's words, in the order of the cells. A row's
-/// canonical form depends on its events alone: not on their order, their batches, or how states were merged.
+/// There are two forms. *Live*, while events are folded: handles are blocks of a `StateArena`. *Canonical*, for everything else
+/// (results, SQLite, the wire, hashes): instead of a handle stands the number of words of the cell's tail, and the tails follow
+/// the row's words, in the order of the cells. A row's canonical form depends on its events alone: not on their order, their
+/// batches, or how states were merged.
 public struct StateLayout: Sendable {
   public struct Column: Sendable, Hashable {
     public var function: AggregateFunction
@@ -17,7 +20,7 @@ public struct StateLayout: Sendable {
     public var type: ColumnType
 
     /// - Parameters:
-    ///   - function: What it computes.
+    ///   - function: The aggregate.
     ///   - argument: Which of the view's distinct arguments it takes; nil for `count()`.
     ///   - argumentType: The argument's; `.any` where the rows decide.
     public init(function: AggregateFunction, argument: Int?, argumentType: ColumnType = .any) {
@@ -27,7 +30,7 @@ public struct StateLayout: Sendable {
     }
   }
 
-  /// What is kept; two columns may read one cell.
+  /// A part of the state; two columns may read one cell.
   struct Cell: Sendable {
     var kind: any StateCell.Type
     var argument: Int?
@@ -40,7 +43,7 @@ public struct StateLayout: Sendable {
   /// Words a row, without tails.
   public let stride: Int
   let cells: [Cell]
-  /// Those that may have a tail, in order.
+  /// The cells that may have a tail, in order.
   let tailCells: [Cell]
   /// For each column, the numbers of the cell its result is read from, and of its first: the same where it has but one.
   private let cellsOfColumn: [(own: Int, first: Int)]
@@ -111,7 +114,7 @@ public struct StateLayout: Sendable {
 
   // MARK: results
 
-  /// A column's result. Of no values: counts are 0, all else null. A number beyond the range of doubles is null.
+  /// A column's result. Without values, counts are 0, all else null. A number beyond the range of doubles is null.
   /// - Parameters:
   ///   - column: Its place among the columns.
   ///   - state: A row in canonical form, with its tails.

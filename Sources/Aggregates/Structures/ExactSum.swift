@@ -164,7 +164,7 @@ enum ExactSum: WideCell, NumberCell {
       ? ([state[0], state[1], state[2]], unit) : (Array(tail), wideUnit)
   }
 
-  /// Of a canonical state; infinite beyond the range of doubles.
+  /// The sum of a canonical state; infinite beyond the range of doubles.
   static func value(_ state: UnsafePointer<UInt64>, tail: UnsafeBufferPointer<UInt64>) -> Double {
     var (words, unit) = number(state, tail: tail)
     let isNegative = wideMagnitude(&words)

@@ -4,8 +4,8 @@
 /// magnitude. As soon as one does not fit, the sum moves to a block of 68 words in units of 2^−2148, which holds the squares of
 /// 2^63 doubles; bit 255 then says so, and the first word is the block's handle.
 ///
-/// The variance is the sample's, as SQL's `VAR_SAMP`: (n·Σx² − (Σx)²) / (n·(n − 1)), null for fewer than two values. The numerator is computed
-/// exactly, so nothing cancels, however far from zero the values lie.
+/// The variance is the sample's, as SQL's `VAR_SAMP`: (n·Σx² − (Σx)²) / (n·(n − 1)), null for fewer than two values. The
+/// numerator is computed exactly, so nothing cancels, however far from zero the values lie.
 /// Exactness: within 4 units in the last place. Source: as `ExactSum`; the formula is the definition's.
 enum ExactVariance: WideCell, NumberCell {
   static let unit = 160
@@ -104,7 +104,7 @@ enum ExactVariance: WideCell, NumberCell {
     return tail.count == wideWords && state[1] == 0 && state[2] == 0 && state[3] == flag && narrowed(base) == nil
   }
 
-  /// Of canonical states; nil for fewer than two values.
+  /// The variance of canonical states; nil for fewer than two values.
   static func value(sum: CellView, squares: CellView) -> Double? {
     let count = ExactSum.count(sum.words)
     guard count > 1 else { return nil }

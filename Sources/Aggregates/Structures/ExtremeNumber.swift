@@ -3,8 +3,9 @@ import Expressions
 
 /// The smallest or the largest number, exact also where an integer lies between two doubles.
 ///
-/// One word of the row's state: a double. An integer that no double is lies in a block, of which the word is the handle, in a NaN's bits; NaN is no value of
-/// an event. So the states of before integers were exact are read as they are.
+/// One word of the row's state: a double. An integer that no double is lies in a block, and the word is then the block's handle
+/// in the bits of a NaN, which is no value of an event. So states that were stored before integers were exact are read as they
+/// are.
 /// ```
 /// word   double; or 7FF8 << 48 | unsigned << 50 | handle, canonical 1 in its place
 /// tail   the integer's bits

@@ -1,8 +1,8 @@
 import Events
 
 /// `+ - * / %`; the result takes the place of `a`. Ints are checked: overflow and division by zero are errors. An int beside a
-/// double becomes a double first, since JSON writes both 20 and 20.5 for one field; CEL itself would call that an error. Beside a uint, ints are computed with
-/// exactly, and what is beyond 64 bits is an error.
+/// double becomes a double first, since JSON writes both 20 and 20.5 for one field; CEL itself would call that an error. An int
+/// beside a uint is computed with exactly, and a result beyond 64 bits is an error.
 func compute(
   _ op: BinaryOperator, _ a: inout ValueVector, _ b: ValueVector, _ rows: some RowSource, _ computed: inout ComputedStrings
 ) {

@@ -1,7 +1,7 @@
 import Events
 
-/// Turns integers beyond Int64, which events keep as JSON text, into uints, and those beyond 64 bits into the nearest double: CEL knows JSON numbers as
-/// doubles.
+/// Turns integers beyond Int64, which events keep as JSON text, into uints, and integers beyond 64 bits into the nearest
+/// double: CEL knows JSON numbers as doubles.
 func readBigNumbers(_ vector: inout ValueVector, _ rows: some RowSource) {
   guard vector.uniformKind == nil || vector.uniformKind == .raw else { return }
   var changed = false

@@ -86,8 +86,8 @@ extension ResultValue: Hashable {
 }
 
 extension ResultValue: Comparable {
-  /// The order of results: null < false < true < numbers < times < strings. Numbers compare exactly across int, uint and double, with
-  /// NaN after all others; strings compare by code point.
+  /// The order of results: null < false < true < numbers < times < strings. Numbers compare exactly across int, uint and
+  /// double, with NaN after all others; strings compare by code point.
   public static func < (a: Self, b: Self) -> Bool {
     switch (a, b) {
     case (.bool(let x), .bool(let y)): !x && y
