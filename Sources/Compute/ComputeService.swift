@@ -10,18 +10,18 @@ public final class ComputeService: Sendable {
   public let generations: GenerationManager
   private let refusal: Refusal
 
-  /// Opens the workers' files and loads what they hold.
+  /// Opens the workers' files and loads their state.
   /// - Parameters:
-  ///   - configuration: Within its bounds.
-  ///   - catalog: The views to keep.
-  ///   - log: What is folded.
-  ///   - partitions: Those owned from the start; all of the log's when nil.
-  ///   - fence: Says which partitions are still this process's.
-  ///   - record: Of which generations there are, with the log's files; waited for, for as long as it takes or until the task is cancelled.
+  ///   - configuration: Values within its bounds.
+  ///   - catalog: The views to maintain.
+  ///   - log: The log to fold.
+  ///   - partitions: The partitions owned from the start; nil for all of the log's.
+  ///   - fence: Says for which partitions this process may act.
+  ///   - record: The record of views; awaited until it answers or the task is cancelled.
   ///   - sharesPartitions: Whether other processes own partitions too: they change the record as well.
-  ///   - hold: Generations that the catalogue's changed definitions begin wait to be promoted.
-  ///   - now: The clock that a generation's `createdAt` comes from.
-  ///   - logger: Told when generations begin, change and end, and of what fails.
+  ///   - hold: Whether generations that the catalogue's changed definitions begin wait to be promoted.
+  ///   - now: The clock for a generation's `createdAt`.
+  ///   - logger: Logs generations that begin, change and end, and failures.
   public init(
     configuration: ComputeConfiguration, catalog: ViewCatalog, log: any EventLog, partitions: Set<PartitionID>? = nil,
     fence: PartitionFence = .open, record: any ViewsRecord = VolatileViewsRecord(), sharesPartitions: Bool = false,
@@ -66,7 +66,7 @@ public final class ComputeService: Sendable {
       refusal: refusal, horizons: horizons)
     generations = GenerationManager(
       book, self.partitions, reads, log: log, refusal: refusal, sharesPartitions: sharesPartitions, now: now, logger: logger)
-    // What is not used stays as it is.
+    // A state that is not used stays as it is.
     guard refusal.now == nil else { return }
     for store in files.stores { try store.generations.sweep(keeping: book.table) }
     await generations.watchReplays()
@@ -85,13 +85,14 @@ public final class ComputeService: Sendable {
     await partitions.stop()
   }
 
-  /// What keeps the workers from their work; nil when nothing does.
+  /// The problem that keeps the workers from their work; nil when there is none.
   public func problem() async -> String? {
     if let reason = refusal.reason { return reason.detail }
     return await partitions.problem()
   }
 
-  /// Takes partitions: their state from the local files, or a neighbour's where that is further on, or else from the log's start.
+  /// Takes partitions over: their state comes from the local files, or from a neighbour's if that is further on; else they begin
+  /// at the log's start.
   public func own(_ taken: Set<PartitionID>) async throws(ComputeError) {
     precondition(taken.allSatisfy { $0.index < partitions.partitionCount }, "the log has the partitions")
     if let reason = refusal.reason, reason.isAnotherLog { throw ComputeError(.anotherLog, reason.detail) }

@@ -4,12 +4,12 @@ import Views
 
 /// Which of the log's partitions are here, and the workers that fold them.
 ///
-/// A partition is owned, handed over or not here. One that is handed over is counted and answered for until it is released: rows are as of their offsets,
-/// whoever gives them, and of two that answer the one further on counts.
+/// A partition is owned, handed over or not here. One that is handed over is counted and answered for until it is released: rows
+/// are as of their offsets, whoever gives them, and of two that answer the one further on counts.
 public final class PartitionOwnership: Sendable {
   private struct Held {
     var owned: Set<PartitionID> = []
-    /// Another is to own these, or does: they are counted and answered for until it answers itself.
+    /// Partitions that another process owns or is to own: they are counted and answered for until that process answers for them.
     var handedOver: Set<PartitionID> = []
   }
 
@@ -18,7 +18,6 @@ public final class PartitionOwnership: Sendable {
   private let fence: PartitionFence
   private let neighbours: Neighbours?
   private let held = Mutex(Held())
-  /// The tasks that run the workers' loops.
   private let running = Mutex<[Task<Void, Never>]>([])
 
   init(_ workers: [ComputeWorker], partitionCount: Int, fence: PartitionFence, neighbours: Neighbours?) {
@@ -51,7 +50,8 @@ public final class PartitionOwnership: Sendable {
 
   // MARK: taking and letting go
 
-  /// Takes partitions: their state from the local files, or a neighbour's where that is further on, or else from the log's start.
+  /// Takes partitions over: their state comes from the local files, or from a neighbour's if that is further on; else they begin
+  /// at the log's start.
   /// - Parameter generations: All that are kept. None may begin or end meanwhile.
   func own(_ partitions: Set<PartitionID>, _ generations: [GenerationRecord]) async throws(ComputeError) {
     for partition in partitions.sorted() {
@@ -63,8 +63,8 @@ public final class PartitionOwnership: Sendable {
     }
   }
 
-  /// Owns partitions no more: their state is checkpointed, where the fence still allows it. They are counted and answered for until
-  /// `release`, since nobody else may answer for them yet.
+  /// Owns partitions no more: their state is checkpointed, where the fence still allows it. They are counted and answered for
+  /// until `release`, since nobody else may answer for them yet.
   public func handOver(_ partitions: Set<PartitionID>) async {
     let given = held.withLock { held in
       let given = held.owned.intersection(partitions)
@@ -75,7 +75,7 @@ public final class PartitionOwnership: Sendable {
     for number in Set(given.map { worker(of: $0).number }) { await workers[number].checkpointNow() }
   }
 
-  /// Lets partitions go: their state is checkpointed, where the fence still allows it, and then forgotten.
+  /// Releases partitions: their state is checkpointed, if the fence still allows it, and then forgotten.
   public func release(_ partitions: Set<PartitionID>) async {
     for partition in partitions.sorted() {
       held.withLock { held in
@@ -86,31 +86,29 @@ public final class PartitionOwnership: Sendable {
     }
   }
 
-  // MARK: who has what
+  // MARK: owned partitions
 
   func worker(of partition: PartitionID) -> ComputeWorker { workers[partition.index % workers.count] }
 
-  /// Those of some partitions that one worker has.
   func share(of worker: ComputeWorker, _ partitions: Set<PartitionID>) -> Set<PartitionID> {
     partitions.filter { $0.index % workers.count == worker.number }
   }
 
-  /// All of the log's.
   var all: Set<PartitionID> { Set((0..<partitionCount).map { PartitionID($0) }) }
 
-  /// Those owned, and not fenced off.
+  /// The partitions that are owned, and not fenced off.
   public var owned: Set<PartitionID> { held.withLock { $0.owned }.filter { fence.mayAct($0) } }
 
-  /// Those whose rows are here, to be read: a lease that is not certain, or handed over, keeps nobody from that.
+  /// The partitions whose rows are here, and can be read, even if their lease is not certain or they are handed over.
   var answered: Set<PartitionID> { held.withLock { $0.owned.union($0.handedOver) } }
 
   /// Whether all of the log's partitions are here.
   var ownsAll: Bool { held.withLock { $0.owned.count == partitionCount } }
 
-  /// Those asked for, which all must be here.
+  /// The partitions asked for; all of them must be here.
   /// - Parameters:
-  ///   - partitions: All of the log's when nil.
-  ///   - allowsPartial: Those that are here will do.
+  ///   - partitions: The partitions; nil for all of the log's.
+  ///   - allowsPartial: Whether the partitions that are here are enough.
   func wanted(_ partitions: Set<PartitionID>?, allowsPartial: Bool = false) throws(ViewStoreError) -> Set<PartitionID> {
     let wanted = partitions ?? all
     let answered = answered
@@ -129,19 +127,19 @@ public final class PartitionOwnership: Sendable {
     return partitions
   }
 
-  /// The next offset of each partition.
   func counted(of id: GenerationID) async -> OffsetVector {
     OffsetVector(Dictionary(uniqueKeysWithValues: await progress(of: id).map { ($0.partition, $0.nextOffset) }))
   }
 
-  /// The lowest offset of each partition owned that some kept generation has not counted and checkpointed: what the log must keep.
+  /// The lowest offset of each owned partition that some kept generation has not counted and checkpointed: the log must keep the
+  /// events from there on.
   public func neededOffsets() async -> OffsetVector {
     var needed = OffsetVector()
     for worker in workers { needed.offsets.merge(await worker.neededOffsets().offsets) { min($0, $1) } }
     return needed
   }
 
-  /// What keeps the workers from their work; nil when nothing does.
+  /// The problem that keeps the workers from their work; nil when there is none.
   func problem() async -> String? {
     for worker in workers { if let problem = await worker.problem { return "worker \(worker.number): \(problem)" } }
     return nil

@@ -3,12 +3,12 @@ import Logging
 import Synchronization
 import Views
 
-/// Why nothing that was counted may be answered with, or counted on from: it is of another log, or the log has lost some of it. Whatever
-/// set it, somebody must act, and the process be started anew; until then the first reason stands.
+/// The reason why counted results must not be used, or counted on from: they belong to another log, or the log has lost
+/// some of their events. An operator must act and restart the process; until then the first reason stands.
 final class Refusal: Sendable {
   struct Reason: Sendable {
     var detail: String
-    /// Then nothing that was counted holds; else the log has lost some of it.
+    /// Whether no counted result holds; else the log has lost some events.
     var isAnotherLog: Bool
 
     var error: ViewStoreError { .unusable(code: isAnotherLog ? "another_log" : "log_behind", detail: detail) }
@@ -19,7 +19,7 @@ final class Refusal: Sendable {
   private let logger: Logger
 
   /// - Parameters:
-  ///   - detail: Of another log, known from the start.
+  ///   - detail: The reason if another log is known from the start.
   ///   - log: Says when another has taken its place.
   ///   - logger: Told of the reason.
   init(_ detail: String?, log: any EventLog, logger: Logger) {
@@ -29,10 +29,10 @@ final class Refusal: Sendable {
     if let detail { note(detail) }
   }
 
-  /// Of what was counted; nil as a rule.
+  /// The reason that concerns counted results; nil as a rule.
   var now: Reason? { kept.withLock { $0 } }
 
-  /// Why nothing is to be answered just now; nil as a rule.
+  /// The reason why nothing may be answered now; nil as a rule.
   var reason: Reason? { now ?? log.replacement.map { Reason(detail: $0.description, isAnotherLog: true) } }
 
   /// - Throws: While nothing is to be answered.
@@ -41,11 +41,10 @@ final class Refusal: Sendable {
   /// - Throws: While nothing that was counted holds.
   func checkLog() throws(ViewStoreError) { if let reason, reason.isAnotherLog { throw reason.error } }
 
-  /// The log is another one.
   func note(_ detail: String) { set(Reason(detail: detail, isAnotherLog: true)) }
 
-  /// Holds how far a generation has counted against the log's end, asked for later: it can only lie beyond.
-  /// - Returns: Whether the log has lost what was counted.
+  /// Compares a generation's next offset with the log's end, asked for later: the end can only be beyond it.
+  /// - Returns: Whether the log has lost counted events.
   @discardableResult
   func check(_ generation: GenerationID, _ partition: PartitionID, counted: Offset, highWatermark: Offset) -> Bool {
     guard counted > highWatermark else { return false }

@@ -59,7 +59,7 @@ struct ReadEngineDifferentialTests {
       }
     }
 
-    /// - Parameter bytesMax: Of rows that stay in memory.
+    /// - Parameter bytesMax: The bytes of rows that stay in memory.
     func checkpoint(bytesMax: Int) throws {
       _ = try store.checkpoint(folds, horizons)
       MemoryBound(bytesMax: bytesMax).enforce(on: folds.map(\.box))
@@ -70,7 +70,7 @@ struct ReadEngineDifferentialTests {
       return try #require(try ReadSnapshot.take([(record, folds)], range, pin: pin, store))[0]
     }
 
-    /// What the folds had if nothing were let go of.
+    /// The rows that the folds would have if none were ever left to the file.
     func truth(_ range: RowRange) -> ReadSnapshot {
       var snapshot = ReadSnapshot(record)
       for fold in whole { snapshot.add(fold, range, nil) }
@@ -83,7 +83,8 @@ struct ReadEngineDifferentialTests {
       var key: [UInt8]
     }
 
-    /// One fold's rows as they are kept, in the canonical order: each place's states, of the file unless memory has all of it, and of memory.
+    /// One fold's rows as they are kept, in the canonical order: each place's states, of the file unless memory has all of it,
+    /// and of memory.
     func plainRows(_ fold: GenerationFold, _ range: RowRange) throws -> PartialRows {
       var rows = PartialRows(stride: definition.layout.stride)
       guard let kept = fold.kept(range) else { return rows }
@@ -101,7 +102,7 @@ struct ReadEngineDifferentialTests {
         states[place] = [hot.withState(row) { Array($0) }]
         if !isPartial[row] { wholePlaces.insert(place) }
       }
-      // Of a session's key, memory has all that end later.
+      // Memory has all sessions of a key that end later.
       var openEnd: Int64?
       if case .ends(let end) = fold.box.fold.rows.open { openEnd = end }
       let sql = "SELECT window_start, window_end, key, state FROM \(definition.window.table) WHERE view = ? AND partition = ?"
@@ -198,7 +199,7 @@ struct ReadEngineDifferentialTests {
       let note = "\(kind), seed \(seed), \(700 - rest.count) events, \(range)"
       let expected = try stage.plain(range)
       let snapshot = try stage.snapshot(range)
-      // What comes after the moment is in none of its rows.
+      // Events after the moment are in none of its rows.
       if Bool.random(using: &random) {
         try stage.fold(Array(rest.prefix(20)))
         rest = rest.dropFirst(20)

@@ -83,7 +83,7 @@ struct StreamTests {
     try await fixture.remove()
   }
 
-  /// Of each second `keys` events, each of a key of its own.
+  /// `keys` events in each second, each with a key of its own.
   private static func wide(seconds: Int, keys: Int) -> [Event] {
     (0..<seconds).flatMap { second in
       (0..<keys).map { key in
@@ -118,7 +118,7 @@ struct StreamTests {
       let end = try await fixture.append(Self.wide(seconds: seconds, keys: 40)) { 500 }
       _ = try await service.read(ViewReadRequest(view: "v", after: end, timeout: .seconds(60)))
       await service.shutDown()
-      // What was in memory is in the file.
+      // The rows that were in memory are in the file.
       let again = try await fixture.start(Self.lean(window), memoryBytesMax: 0)
       var stream = try #require(try await again.snapshotReader(ViewReadRequest(view: "v"), rowsMax: rowsMax))
       let inMemory = stream.snapshot.folds.reduce(0) { $0 + $1.rows.count }

@@ -36,7 +36,7 @@ private struct DifferentialRun {
   private var views: [PlainView]
   private let lateMax: Int
   private let memoryMax: Int
-  /// Of each partition, in the order of offsets.
+  /// The events of each partition, in the order of offsets.
   private var events: [PartitionID: [Event]] = [:]
   private var end = OffsetVector()
   /// For each view and question, rows that were said to be final.
@@ -243,7 +243,7 @@ private struct DifferentialRun {
     }
   }
 
-  /// What was final once is there as it was, unless retention has taken it.
+  /// A final row is unchanged, unless retention has deleted it.
   private mutating func checkFinal(_ view: PlainView, _ source: ViewSource) async throws {
     var questions = ["", "group_by="]
     if view.keys.count > 1 { questions.append("group_by=site") }

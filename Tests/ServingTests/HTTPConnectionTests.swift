@@ -78,8 +78,8 @@ private final class Embedded {
 }
 
 extension String {
-  /// The status of each answer. An embedded channel closes both its sides when one is ended, so that half a request is
-  /// answered once more.
+  /// The status of each answer. An embedded channel closes both its sides when one is ended, so that half a request is answered
+  /// once more.
   fileprivate var statuses: [String] { matches(of: #/HTTP/1.1 (\d+) /#).map { String($0.1) } }
   fileprivate var isLast: Bool { lowercased().contains("connection: close") }
 }

@@ -141,7 +141,7 @@ struct RemoteStreamTests {
           far.head.asOf == near.head.asOf && far.head.generation == near.head.generation
             && far.head.definition == near.head.definition)
         #expect(far.head.eventTimeWatermarks == near.head.eventTimeWatermarks)
-        // What comes now is in neither.
+        // Events that come now are in neither.
         let later = try await Self.append(600..<700, to: log)
         _ = try await compute.reads.read(ViewReadRequest(view: view, after: later, timeout: .seconds(30)))
         let (a, b) = (try await Self.rest(of: near), try await Self.rest(of: far))

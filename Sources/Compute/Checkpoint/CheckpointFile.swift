@@ -3,8 +3,8 @@ import Foundation
 import Logging
 import SQLite
 
-/// A worker's SQLite file, `state.sqlite`: opened, told apart from what is none of ours, and read and written with errors that say whose it is. What lies in
-/// it, others say.
+/// A worker's SQLite file, `state.sqlite`: opens it, refuses files that are not Penstock's, and reads and writes with
+/// errors that name the worker. Other types know its content.
 final class CheckpointFile: Sendable {
   static let name = "state.sqlite"
 
@@ -12,11 +12,11 @@ final class CheckpointFile: Sendable {
   let path: String
   let logger: Logger
   private let state: StateFile
-  /// The file's own: its name may be another's by now, or nobody's.
+  /// The file's inode when it was opened: another file may have its name by now, or none.
   private let inode: Int?
 
-  /// Opens or makes the file. One that is no SQLite database, damaged, another program's, or of an older format, is put aside and begun anew: the
-  /// log has every event.
+  /// Opens or creates the file. A file that is no SQLite database, damaged, another program's, or of an older format,
+  /// is put aside and begun anew: the log has every event.
   init(directory: String, worker: Int, lateMax: Int, logger: Logger) throws(ComputeError) {
     self.worker = worker
     self.logger = logger
@@ -47,7 +47,8 @@ final class CheckpointFile: Sendable {
     (try? FileManager.default.attributesOfItem(atPath: path))?[.systemFileNumber] as? Int
   }
 
-  /// An open file takes writes when its folder is gone, and the log lets go of what is checkpointed: nothing is then.
+  /// Checks that the file is still at its path: an open file takes writes even if its folder is gone, and the log deletes
+  /// checkpointed events.
   func checkPlace() throws(ComputeError) {
     guard CheckpointFile.inode(of: path) != inode else { return }
     throw ComputeError(
@@ -56,7 +57,7 @@ final class CheckpointFile: Sendable {
     )
   }
 
-  /// The log has every event: what can't be read is kept and computed anew.
+  /// The log has every event, so an unreadable file is put aside and computed anew.
   private static func putAside(_ path: String, _ suffix: String, _ reason: String, _ logger: Logger) {
     let aside = path + "." + suffix
     logger.error("\(path) \(reason); it is kept as \(aside), and the views are computed anew from the log")
@@ -64,7 +65,7 @@ final class CheckpointFile: Sendable {
   }
 
   /// Puts the closed file aside, and the copies kept of it.
-  /// - Parameter log: That its state is of, where that is known.
+  /// - Parameter log: The log that the state belongs to, where that is known.
   func putAside(of log: LogIdentity?) {
     let suffix = "of-\(log?.description ?? "another-log")"
     CheckpointFile.putAside(path, suffix, "is of another log than the one that is accepted", logger)
@@ -72,7 +73,7 @@ final class CheckpointFile: Sendable {
     if FileManager.default.fileExists(atPath: kept) { rename(kept, "\(kept)-\(suffix)") }
   }
 
-  /// - Returns: Nil when what was there has been put aside.
+  /// - Returns: Nil when the file was put aside.
   private static func open(_ path: String, _ worker: Int, _ lateMax: Int, _ logger: Logger) throws -> StateFile? {
     if FileManager.default.fileExists(atPath: path) {
       if let damage = StateFile.damage(at: path) { throw SQLiteError.corrupt(damage) }
@@ -102,7 +103,7 @@ final class CheckpointFile: Sendable {
     return file
   }
 
-  /// What is there stays as it is: it is looked at by a connection that is closed again.
+  /// The file is examined by a connection that is closed again, so it stays unchanged.
   private static func reasonToPutAside(_ path: String, _ worker: Int) throws -> String? {
     let db = try SQLiteConnection(path: path)
     let tables = try db.rows("SELECT name FROM sqlite_master WHERE type = 'table'") { $0.text(0) }
@@ -129,17 +130,15 @@ final class CheckpointFile: Sendable {
 
   // MARK: reading and writing
 
-  /// Runs `body` with errors as `ComputeError`.
   func typed<R>(_ body: () throws -> R) throws(ComputeError) -> R {
     do { return try body() } catch { throw CheckpointFile.failure(error, worker) }
   }
 
-  /// Runs `body` with the connection that writes, when it is free: on the calling thread's time.
+  /// Runs `body` with the connection that writes, when it is free, blocking the calling thread.
   func withWriter<R>(_ body: (SQLiteConnection) throws -> R) throws(ComputeError) -> R {
     try typed { try state.withWriter(body) }
   }
 
-  /// Runs `body` in one transaction.
   func write<R>(_ body: (SQLiteConnection) throws -> R) throws(ComputeError) -> R { try typed { try state.write(body) } }
 
   /// Runs `body` as of one moment, on a reader's thread.
@@ -152,7 +151,6 @@ final class CheckpointFile: Sendable {
   /// A reader, to see the file at a moment that is still to come.
   func pin() -> StatePin { state.pin() }
 
-  /// As `StateFile.pinInTurn`.
   func pinInTurn() async -> StatePin { await state.pinInTurn() }
 
   func close() { state.close() }

@@ -6,11 +6,11 @@ import SQLite
 import Synchronization
 import Views
 
-/// What a worker's file has of folds: changed rows and next offsets, written together in one transaction, and taken up again after a restart. Other things
-/// that lie in the file have types of their own over it, and are reached from here.
+/// The folds' part of a worker's file: changed rows and next offsets, written together in one transaction, and taken up
+/// again after a restart. Other contents of the file have types of their own, which are reached from here.
 ///
-/// One writer, the worker. Most reads take rows from it that can change no more; one that takes others, of which memory has let go, sees the file as it was
-/// when the worker said what is in memory (`StatePin`).
+/// One writer, the worker. Most reads take rows that can change no more. A read of other rows, which memory has let go
+/// of, sees the file as of the moment at which the worker copied its rows in memory (`StatePin`).
 ///
 /// It asks the folds, and no fold asks it.
 final class CheckpointStore: Sendable {
@@ -18,7 +18,7 @@ final class CheckpointStore: Sendable {
   let settled = SettledRows()
   let generations: StoredGenerations
   let tallies: StoredTallies
-  /// Late events of a view and partition that are listed.
+  /// The late events of a view and partition that are listed.
   let lateMax: Int
   /// Whether sessions have an index by key.
   private let isIndexed = Atomic<Bool>(false)
@@ -38,7 +38,7 @@ final class CheckpointStore: Sendable {
   // MARK: loading
 
   /// A view's fold of one partition as it was at the last checkpoint; nil when there is none.
-  /// - Parameter bytesMax: Of rows in memory; what is beyond it stays in the file.
+  /// - Parameter bytesMax: The bytes of rows to take into memory; further rows stay in the file.
   func load(
     _ definition: ViewDefinition, view: Int64, partition: PartitionID, bytesMax: Int = .max
   ) throws(ComputeError) -> FoldBox? {
@@ -111,14 +111,14 @@ final class CheckpointStore: Sendable {
     }
   }
 
-  /// Puts back the sessions of which memory has let go and to whose keys a batch has events: all at once, before it is folded.
+  /// Loads the sessions that memory has let go of for the keys of a batch's events: all at once, before the batch is folded.
   func restoreSessions(
     _ fold: GenerationFold, for batch: ColumnBatch, scratch: inout EvaluationScratch
   ) throws(ComputeError) {
     guard case .ends(let closed) = fold.box.fold.rows.open else { return }
     let keys = fold.box.fold.missingKeys(in: batch, scratch: &scratch)
     guard !keys.isEmpty else { return }
-    // By key there is no other way to them. Only where a view of sessions has outgrown memory do they pay for it.
+    // Only the index by key finds them. A view of sessions gets it once it has outgrown memory.
     let index = CheckpointSchema.sessionIndex
     if !isIndexed.load(ordering: .relaxed) {
       try file.write { try $0.execute("CREATE INDEX IF NOT EXISTS \(index) ON session (view, partition, key, window_end)") }
@@ -140,8 +140,8 @@ final class CheckpointStore: Sendable {
 
   // MARK: checkpoints
 
-  /// Writes what changed in the folds and how far they are, in one transaction; then tells the folds so.
-  /// - Parameter horizons: Up to where the rows of each may go.
+  /// Writes the folds' changes and their next offsets in one transaction; then marks the folds as saved.
+  /// - Parameter horizons: The times up to which retention may delete each fold's rows.
   /// - Returns: Rows written.
   func checkpoint(_ folds: [GenerationFold], _ horizons: RetentionHorizons) throws(ComputeError) -> Int {
     try file.checkPlace()
@@ -204,11 +204,11 @@ final class CheckpointStore: Sendable {
     #endif
   }
 
-  /// Takes the rows out that end at or before `end`.
-  /// - Returns: The events they counted.
+  /// Deletes the rows that end at or before `end`.
+  /// - Returns: The events that they counted.
   private static func dropRows(of fold: GenerationFold, through end: Int64, _ db: SQLiteConnection) throws -> Int {
     let window = fold.box.fold.definition.window
-    // Of sessions the end decides; of others it says the same as the slot.
+    // For sessions the end decides; for windows it is equivalent to the slot.
     let rows = "\(window.table) WHERE view = ? AND partition = ? AND window_start <= ? AND window_end <= ?"
     let (view, partition, slot) = (fold.viewID, fold.partition.index, window.lastSlot(endingBy: end))
     let found =

@@ -34,7 +34,6 @@ actor KeptCheckpoints {
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-  /// - Parameter path: The path of the worker's file.
   init(of path: String, worker: Int, bounds: Bounds, logger: Logger) {
     self.path = path
     folder = (path as NSString).deletingLastPathComponent + "/kept"
@@ -95,7 +94,6 @@ actor KeptCheckpoints {
     }
   }
 
-  /// The moments of the copies, ascending.
   private func moments() -> [Int64] {
     ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).compactMap { Int64($0) }.sorted()
   }

@@ -2,15 +2,17 @@ import Events
 import Synchronization
 import Views
 
-/// Rows of one key that can change no more, as they were read from a worker's file: dashboards ask for the same ones again and again.
+/// Rows of one key that can change no more, cached as they were read from a worker's file: dashboards ask for the same ones again
+/// and again.
 ///
-/// Up to 4 MiB of them, the last used. An entry says exactly which slots it is of, so what becomes settled later is another entry's.
+/// It holds up to 4 MiB of them, the last used. An entry names its slots exactly, so slots that settle later belong to another
+/// entry.
 final class SettledRows: Sendable {
-  /// Bytes of all entries, roughly.
+  /// The approximate bytes of all entries.
   static let bytesMax = 4 << 20
-  /// Rows of an entry; more are read each time.
+  /// The most rows of an entry; larger results are read each time.
   static let rowsMax = 256
-  /// What an entry takes besides its rows, roughly.
+  /// The approximate bytes of an entry besides its rows.
   private static let entryBytes = 512
 
   private struct Place: Hashable {
@@ -21,7 +23,7 @@ final class SettledRows: Sendable {
     var endThrough: Int64
     var key: [UInt8]
 
-    /// Nil for what is of all keys, or may still change.
+    /// Nil for a range of all keys, or one whose rows may still change.
     init?(_ range: StoredRange) {
       guard let key = range.key, range.rows.inMemory == nil else { return nil }
       view = range.view
@@ -34,7 +36,7 @@ final class SettledRows: Sendable {
   }
 
   private struct State {
-    /// Those used since `older` was last replaced by them.
+    /// The entries used since `older` was last replaced by them.
     var newer: [Place: PartialRows] = [:]
     var newerBytes = 0
     var older: [Place: PartialRows] = [:]
@@ -43,10 +45,9 @@ final class SettledRows: Sendable {
 
   private let state = Mutex(State())
 
-  /// Of the file's contents: a read that began in an earlier one is not kept.
+  /// The version of the file's contents: a read that began in an earlier one is not cached.
   var epoch: Int { state.withLock { $0.epoch } }
 
-  /// Entries.
   var count: Int { state.withLock { $0.newer.count + $0.older.count } }
 
   func rows(of range: StoredRange) -> PartialRows? {
@@ -59,7 +60,7 @@ final class SettledRows: Sendable {
     }
   }
 
-  /// - Parameter epoch: In which the read began.
+  /// - Parameter epoch: The epoch in which the read began.
   func keep(_ rows: PartialRows, of range: StoredRange, as epoch: Int) {
     guard rows.count <= SettledRows.rowsMax, let place = Place(range) else { return }
     state.withLock { state in
@@ -67,7 +68,7 @@ final class SettledRows: Sendable {
     }
   }
 
-  /// The file's rows are others now: of a generation dropped, or a partition that has come or gone.
+  /// Forgets all entries, since the file's rows are others now: a generation was dropped, or a partition has come or gone.
   func forget() {
     state.withLock { state in
       state = State(epoch: state.epoch + 1)

@@ -5,12 +5,13 @@ import Synchronization
 
 /// A worker's SQLite file in WAL mode: one connection that writes and a few that read, none of which waits for another.
 final class StateFile: Sendable {
-  /// Reads at a time; more wait for their turn.
+  /// Reads at a time; further ones wait.
   private static let readersMax = 8
 
   private struct Readers {
     var idle: [StateReader] = []
-    /// Those idle and at work. One pinned at once is not among them: it may be held for long, and no other read is to wait for it.
+    /// The readers that are idle or at work. A reader pinned at once is not counted: it may be held for long, and no other read
+    /// is to wait for it.
     var count = 0
     var made = 0
     var waiting: [CheckedContinuation<StateReader, Never>] = []
@@ -20,16 +21,14 @@ final class StateFile: Sendable {
   private let writer: StateWriter
   private let readers = Mutex(Readers())
 
-  /// Opens or makes the file.
   init(path: String) throws(SQLiteError) {
     self.path = path
     writer = StateWriter(try SQLiteConnection(path: path))
   }
 
-  /// Runs `body` with the connection that writes, when it is free: on the calling thread's time.
+  /// Runs `body` with the connection that writes, when it is free, blocking the calling thread.
   func withWriter<R>(_ body: (SQLiteConnection) throws -> R) throws -> R { try writer.run(body) }
 
-  /// Runs `body` in one transaction.
   func write<R>(_ body: (SQLiteConnection) throws -> R) throws -> R {
     try writer.run { connection in try connection.transaction { try body(connection) } }
   }
@@ -43,8 +42,8 @@ final class StateFile: Sendable {
     return try await reader.run { db, stop in try db.transaction(.deferred) { try body(db, stop) } }
   }
 
-  /// A reader in its turn, to see the file at a moment that is still to come: one of those that there are at most. Who holds one must not wait for another
-  /// of this file.
+  /// A reader in its turn, to see the file at a moment that is still to come: one of those that there are at most. Who holds one
+  /// must not wait for another of this file.
   func pinInTurn() async -> StatePin { StatePin(self, await takeReader(), isInTurn: true) }
 
   /// A reader as `pinInTurn`, besides those for all. It is there at once: who holds one may need another before it ends.
@@ -67,8 +66,8 @@ final class StateFile: Sendable {
     }
   }
 
-  /// What shows, before it is opened, that a file is not whole; nil when nothing does. SQLite reads what is missing of a last page as zeros, which are
-  /// no error in the middle of a row.
+  /// The reason why a file is not whole, known before it is opened; nil when there is none. SQLite reads the missing
+  /// part of a last page as zeros, which are no error in the middle of a row.
   ///
   /// Source: https://www.sqlite.org/fileformat.html, "The Database Header".
   static func damage(at path: String) -> String? {
@@ -79,7 +78,7 @@ final class StateFile: Sendable {
     guard let header = try? file.read(upToCount: 100), header.count == 100, let size = try? file.seekToEnd() else { return nil }
     func number(_ offset: Int, _ bytes: Int) -> UInt64 { header[offset..<(offset + bytes)].reduce(0) { $0 << 8 | UInt64($1) } }
     let pageBytes = number(16, 2) == 1 ? 65_536 : number(16, 2)
-    // Older libraries than any of ours leave the count of pages behind; the change counters tell.
+    // Libraries older than any of ours leave the count of pages out of date; the change counters show it.
     guard pageBytes >= 512, number(24, 4) == number(92, 4) else { return nil }
     let wanted = number(28, 4) * pageBytes
     return size < wanted ? "it has \(size) bytes of \(wanted)" : nil
@@ -119,7 +118,7 @@ final class StateFile: Sendable {
     next?.resume(returning: reader)
   }
 
-  /// A pin's reader becomes one of those for all, where there is room: while any read waits there is none.
+  /// A pin's reader becomes one of the others if there is room; there is none while any read waits.
   fileprivate func giveBackPinned(_ reader: StateReader) {
     readers.withLock { readers in
       guard readers.count < StateFile.readersMax else { return }
@@ -131,7 +130,7 @@ final class StateFile: Sendable {
 
 /// The connection that writes: the worker, its replays and the table of generations take turns.
 ///
-/// Invariant for `@unchecked`: `connection` is touched on `queue` only.
+/// Invariant for `@unchecked`: `connection` is used on `queue` only.
 private final class StateWriter: @unchecked Sendable {
   private let queue = DispatchQueue(label: "penstock.state")
   private var connection: SQLiteConnection?
@@ -148,7 +147,7 @@ private final class StateWriter: @unchecked Sendable {
   func close() { queue.sync { connection = nil } }
 }
 
-/// Ends a read whose asker has left.
+/// Ends a read whose caller has left.
 final class ReadStop: Sendable {
   private let isSet = Atomic<Bool>(false)
 
@@ -158,7 +157,7 @@ final class ReadStop: Sendable {
 
 /// A connection that reads, with a thread of its own: SQLite blocks, so it must not run on the shared pool.
 ///
-/// Invariant for `@unchecked`: `connection` is touched on `queue` only.
+/// Invariant for `@unchecked`: `connection` is used on `queue` only.
 private final class StateReader: @unchecked Sendable {
   private let path: String
   private let queue: DispatchQueue
@@ -180,7 +179,7 @@ private final class StateReader: @unchecked Sendable {
     }
   }
 
-  /// Runs `body` now, on the calling thread's time.
+  /// Runs `body` now, blocking the calling thread.
   func runNow(_ body: (SQLiteConnection) throws -> Void) throws { try queue.sync { try body(try opened()) } }
 
   /// Ends a transaction begun by `runNow`, on the reader's thread, which may be the calling one.
@@ -202,7 +201,7 @@ private final class StateReader: @unchecked Sendable {
   }
 }
 
-/// The file as it was at one moment, for as long as this is held.
+/// An open read transaction: the file as it was at one moment, for as long as this is held.
 final class StatePin: Sendable {
   private let file: StateFile
   private let reader: StateReader
@@ -218,7 +217,7 @@ final class StatePin: Sendable {
     reader.end { [file, reader, isInTurn] in if isInTurn { file.giveBack(reader) } else { file.giveBackPinned(reader) } }
   }
 
-  /// Makes now the moment. A read of one row; blocks for as long.
+  /// Fixes the moment. It reads one row, and blocks for as long.
   func begin() throws {
     try reader.runNow { db in
       try db.execute("BEGIN DEFERRED")

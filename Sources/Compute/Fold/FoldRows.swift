@@ -2,18 +2,17 @@ import Aggregates
 import Events
 import Views
 
-/// The rows of one view and partition that are in memory: to which row each event goes, which rows have changed, which are left to the state file.
+/// The rows of one view and partition that are in memory: to which row each event goes, which rows have changed, which are left
+/// to the state file.
 ///
 /// Asked once a batch, once a checkpoint, once a read: what is done for each event is within. Belongs to one `ViewFold`.
 ///
-/// It knows nothing of the file: whoever stores rows asks for what has changed, gives back what was stored, and says when all of it is. State that is
-/// kept as sorted runs of changed rows would be asked for here.
+/// It knows nothing of the file: whoever stores rows asks for what has changed, gives back what was stored, and says when all of
+/// it is. State that is kept as sorted runs of changed rows would be asked for here.
 protocol FoldRows: AnyObject {
-  /// Rows in memory.
   var count: Int { get }
   /// Rows that only memory has.
   var unsavedCount: Int { get }
-  /// Bytes of memory that the rows take, by what is allocated.
   var byteCount: Int { get }
 
   // MARK: folding
@@ -48,14 +47,13 @@ protocol FoldRows: AnyObject {
 
   // MARK: rows that were stored
 
-  /// Leaves all rows that are closed to the file.
   func leaveClosed(_ closedEnd: Int64)
   /// The stored rows that can still change.
   var open: OpenRows { get }
   /// Puts a stored row back.
   /// - Parameters:
   ///   - state: In canonical form.
-  ///   - events: That it counts.
+  ///   - events: The number of events that the row counts.
   func restore(_ row: RowAddress, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, events: Int64)
   /// Memory is full before all open rows are put back.
   /// - Parameter slot: The first that was not.
@@ -121,7 +119,7 @@ struct ChangedRow: ~Copyable {
 
 /// Which stored rows can still change.
 enum OpenRows {
-  /// Those of this slot and later ones; the last ones are put back first.
+  /// Rows of this slot and of later ones. The latest rows are put back first.
   case slots(from: Int64)
   case ends(after: Int64)
 }
@@ -129,10 +127,10 @@ enum OpenRows {
 /// Rows that the file has and memory has not, or not all of.
 struct StoredRows: Sendable {
   var slots: ClosedRange<Int64>
-  /// Those with an end in here.
+  /// Bounds of the rows' ends: after `endAfter`, up to and with `endThrough`.
   var endAfter = Int64.min
   var endThrough = Int64.max
-  /// Of the keys in it, rows that end after a time are left out: memory has them. Nil when there are none.
+  /// Keys whose rows are left out if they end after a time, because memory has them. Nil when there are none.
   var inMemory: KeysInMemory?
 }
 

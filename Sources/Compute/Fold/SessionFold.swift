@@ -2,7 +2,7 @@ import Aggregates
 import Events
 import Views
 
-/// The rows of a view of sessions. Those of a key that can still change are all in memory or all in the file.
+/// The rows of a view of sessions. A key's rows that can still change are all in memory or all in the file.
 final class SessionFold: FoldRows {
   /// Nanoseconds.
   private let gap: Int64

@@ -38,7 +38,6 @@ struct SessionTable: ~Copyable {
   private var closedEnd = Int64.min
   /// For each key, the checkpoint after which one of its sessions changed last.
   private var changedAt: [UInt32] = []
-  /// The number of checkpoints so far.
   private var checkpoint: UInt32 = 0
   /// Sessions that end by then may be in the file only, though they can still change; a key's sessions are all in memory or none
   /// is.
@@ -185,7 +184,6 @@ struct SessionTable: ~Copyable {
     target.removeAll(keepingCapacity: true)
   }
 
-  /// Events that the sessions in memory count.
   var eventCount: Int64 { starts.indices.reduce(0) { keyNumbers[$1] < 0 ? $0 : $0 + events[$1] } }
 
   /// Names an invariant that does not hold; nil when all do. Costs a look at all sessions.

@@ -5,23 +5,23 @@ import Views
 
 /// One generation of a view over one partition: folds batches in the order of their offsets.
 ///
-/// Deterministic: what it holds depends on the events up to `progress.nextOffset` alone, not on how they were batched, nor on any clock.
+/// Deterministic: its content depends on the events up to `progress.nextOffset` alone, not on their batches, nor on any clock.
 struct ViewFold: ~Copyable {
   let definition: ViewDefinition
   let rows: any FoldRows
   var progress: PartitionProgress
   private var events: EventIntake
-  /// What retention has taken from the file.
+  /// The rows that retention has deleted from the file.
   private(set) var dropped: DroppedRows
   private var keys: BatchKeys
   private var argument = ValueVector()
 
   /// - Parameters:
-  ///   - definition: Of the view.
-  ///   - progress: As it was stored, where a fold is taken up again: then without its rows, which are to be restored.
+  ///   - definition: The view's definition.
+  ///   - progress: The stored progress, where a fold is taken up again. The rows are restored by further calls.
   ///   - eventTimeMax: The largest event time seen; nil before the first event.
   ///   - lateMax: Late events that are listed, the last ones; 0 where nobody asks for them.
-  ///   - dropped: What retention has taken from the file.
+  ///   - dropped: The rows that retention has deleted from the file.
   init(
     definition: ViewDefinition, progress: PartitionProgress, eventTimeMax: Int64? = nil, lateMax: Int = 0,
     dropped: DroppedRows = DroppedRows()
@@ -44,7 +44,7 @@ struct ViewFold: ~Copyable {
   var eventTimeWatermark: Timestamp? { clock.eventTimeWatermark }
   /// Late events since the last checkpoint.
   var late: LateLog { events.late }
-  /// Which events count. The others are filtered, and move no event-time watermark.
+  /// The bounds of the events that count. Others are filtered, and move no event-time watermark.
   var times: EventTimeBounds {
     get { events.bounds }
     set { events.bounds = newValue }
@@ -52,9 +52,9 @@ struct ViewFold: ~Copyable {
 
   /// Folds the batch's events from `progress.nextOffset` on.
   /// - Parameters:
-  ///   - batch: Holds the event at `progress.nextOffset`, or only earlier ones, which are passed over.
+  ///   - batch: A batch that holds the event at `progress.nextOffset`, or only earlier ones, which are skipped.
   ///   - times: `batch.times()`, taken once for all views.
-  ///   - scratch: Of whoever folds.
+  ///   - scratch: The caller's buffers, used again for each batch.
   mutating func fold(_ batch: ColumnBatch, times: [Int64], scratch: inout EvaluationScratch) {
     let first = max(0, batch.baseOffset.distance(to: progress.nextOffset))
     guard first < batch.count else { return }
@@ -77,7 +77,7 @@ struct ViewFold: ~Copyable {
     progress.eventTimeWatermark = eventTimeWatermark
   }
 
-  /// Argument by argument: the strings that one evaluation computes last until the next.
+  /// Argument by argument: the strings that one evaluation computes are valid until the next.
   private mutating func foldArguments(_ batch: ColumnBatch, times: [Int64], scratch: inout EvaluationScratch) {
     rows.withStates { states in
       events.rowOfEvent.withUnsafeBufferPointer { rows in
@@ -97,9 +97,7 @@ struct ViewFold: ~Copyable {
 
   // MARK: memory
 
-  /// Bytes of memory that rows take, by what is allocated.
   var memoryBytes: Int { rows.byteCount }
-  /// Rows in memory.
   var rowCount: Int { rows.count }
   /// Rows that only memory has.
   var unsavedCount: Int { rows.unsavedCount }
@@ -121,7 +119,7 @@ struct ViewFold: ~Copyable {
 
   // MARK: checkpoints
 
-  /// What is to be stored is stored: forget which rows changed, and let go of those that can change no more.
+  /// All changes are stored: forgets which rows changed, and lets go of rows that can change no more.
   mutating func checkpointed() {
     rows.checkpointed(closedEnd: clock.closedEnd)
     assert(
@@ -132,22 +130,22 @@ struct ViewFold: ~Copyable {
 
   // MARK: retention
 
-  /// Rows that end at or before this are left out of reads. They may not have been deleted yet; whether a read sees them must not depend on that. Where
-  /// rows lie in several partitions, reads decide once they know of all: these are the rows that may be gone.
+  /// Rows that end at or before this are left out of reads. They may not have been deleted yet, and whether a read sees them must
+  /// not depend on that. Where rows lie in several partitions, reads decide once they know all of them: these are the rows that
+  /// may be gone.
   var keptAfter: Int64? { definition.hasSourceKey ? clock.expiredEnd : dropped.end }
 
-  /// The file has no rows any more that end by then.
+  /// Rows that end by then are gone from the file.
   mutating func noteDropped(through end: Int64, events: Int) {
     dropped.end = max(dropped.end ?? end, end)
     dropped.events += events
   }
 
-  /// The first window start that retention keeps.
   var firstKeptWindow: Int64 { keptAfter.map { definition.window.firstStart(endingAfter: $0) } ?? .min }
 
   // MARK: reads
 
-  /// The rows in memory whose slots are within the bounds, in no order: windows, or what `PartialRows.windows` makes windows of.
+  /// The rows in memory whose slots are within the bounds, in no order. `PartialRows.windows` makes windows of a hop's panes.
   /// - Parameters:
   ///   - slots: Inclusive.
   ///   - key: Only rows of this key.
@@ -161,7 +159,7 @@ struct ViewFold: ~Copyable {
   ///   - slots: Inclusive.
   ///   - key: Only rows of this key.
   ///   - output: Gets the rows.
-  ///   - isPartial: Of each row, whether the file may have more of it.
+  ///   - isPartial: Gets one flag a row: whether the file may have more of it.
   func copyRows(_ slots: ClosedRange<Int64>, key: [UInt8]?, into output: inout PartialRows, isPartial: inout [Bool]) {
     copyRows(slots, key: key, into: &output)
     isPartial = (0..<output.count).map { row in

@@ -88,7 +88,7 @@ final class WindowFold: FoldRows {
   func checkpointed(closedEnd: Int64) {
     table.clearChanged()
     let bound = window.lastSlot(endingBy: closedEnd)
-    // A scan costs as much as there are rows, so only when a window more has closed.
+    // A scan costs as much as there are rows, so it runs only when another window has closed.
     guard bound > evictedThrough, let first = table.firstSlot, first <= bound else { return }
     table.compact(removingThrough: bound)
     evictedThrough = bound

@@ -1,8 +1,8 @@
 import Aggregates
 import Events
 
-/// The rows of one view and partition that are in memory: (slot, key) → state, by open addressing. A slot is a window's start, or a hop's pane: see
-/// `WindowRows.swift`.
+/// The rows of one view and partition in memory: (slot, key) → state, by open addressing. A slot is a window's start,
+/// or a hop's pane: see `WindowRows.swift`.
 ///
 /// Belongs to one worker. Rows are numbered densely; only `compact` removes any, and renumbers the rest.
 struct WindowTable: ~Copyable {
@@ -10,35 +10,34 @@ struct WindowTable: ~Copyable {
   var states: StateRows
   private(set) var slotStarts: [Int64] = []
   private(set) var keyNumbers: [Int32] = []
-  /// Of each row, those in memory.
+  /// The events in memory of each row.
   private(set) var events: [Int64] = []
   private var isChanged: [Bool] = []
-  /// Rows begun anew since others of their slot were let go of: the file may have events of theirs that memory has not.
+  /// Rows begun anew since others of their slot were let go of: the file may have events of theirs that memory does not.
   private var isPartial: [Bool] = []
   /// The checkpoint after which each row changed last.
   private var changedAt: [UInt32] = []
-  /// Checkpoints so far.
   private var checkpoint: UInt32 = 0
-  /// Whether rows may be in the file only, though they can still change: of slots up to `coldThrough`.
+  /// Whether rows may be in the file only, though they can still change: rows of slots up to `coldThrough`.
   private(set) var hasCold = false
   private(set) var coldThrough = Int64.min
   /// Rows changed since the last checkpoint, each once.
   private(set) var changed: [Int32] = []
-  /// Row + 1, 0 for none; a power of two of them.
+  /// The row's number plus one, 0 for none; their count is a power of two.
   private var slots = [UInt32](repeating: 0, count: 128)
-  /// For each key the row it was last given: most events of a key fall into the window of the one before.
+  /// The row last used for each key: most events of a key fall into the previous event's window.
   private var lastRow: [Int32] = []
-  /// For each key the row made last; -1 where there is none.
+  /// The newest row of each key; -1 where there is none.
   private var newestRow: [Int32] = []
-  /// For each row the one made before it of the same key; -1 for the first.
+  /// The key's next older row, for each row; -1 for the first.
   private var earlierRow: [Int32] = []
 
-  /// - Parameter capacity: Rows to have room for at first.
+  /// - Parameter capacity: The rows to have room for at first.
   init(layout: StateLayout, capacity: Int = 16) { states = StateRows(layout: layout, capacity: capacity) }
 
   var count: Int { slotStarts.count }
 
-  /// Bytes of memory that the rows take, by what is allocated.
+  /// The allocated bytes of memory for rows.
   var byteCount: Int {
     guard count > 0 else { return 0 }
     return states.byteCount + slotStarts.capacity * 30 + slots.capacity * 4 + lastRow.capacity * 8 + changed.capacity * 4
@@ -54,7 +53,7 @@ struct WindowTable: ~Copyable {
     return Int32(truncatingIfNeeded: number)
   }
 
-  /// The row of a window and key, made if it is not there, and marked as changed: it has one event more.
+  /// The row of a window and key, made if it is not there, and marked as changed: it counts one more event.
   @inline(__always) mutating func row(window: Int64, key: Int32) -> Int32 {
     let last = lastRow[Int(key)]
     if last >= 0, slotStarts[Int(last)] == window {
@@ -80,7 +79,7 @@ struct WindowTable: ~Copyable {
     return entry == 0 ? insert(window, key, slot) : Int32(truncatingIfNeeded: Int(entry) - 1)
   }
 
-  /// Where the row of a window and key is entered, or would be.
+  /// The slot of the hash table where the row of a window and key is, or would be.
   @inline(__always) private func slot(_ window: Int64, _ key: Int32) -> Int {
     let mask = slots.count - 1
     var slot = WindowTable.hash(window, key) & mask
@@ -125,13 +124,13 @@ struct WindowTable: ~Copyable {
 
   /// Puts a stored row back.
   /// - Parameters:
-  ///   - state: In canonical form.
-  ///   - events: That it counts.
+  ///   - state: The state in canonical form.
+  ///   - events: The events that it counts.
   mutating func restore(window: Int64, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, events: Int64) {
     complete(find(window: window, key: keyNumber(key)), state, events: events)
   }
 
-  /// The rows of a key, rising.
+  /// The rows of a key, ascending.
   func rows(ofKey number: Int) -> [Int] {
     var rows: [Int] = []
     var row = newestRow[number]
@@ -153,10 +152,10 @@ struct WindowTable: ~Copyable {
     return entry == 0 ? nil : Int(entry) - 1
   }
 
-  /// Adds what the file has of a row; from then on memory has all of it.
+  /// Merges the file's part of a row; from then on memory has all of it.
   /// - Parameters:
-  ///   - state: In canonical form; nil when the file has nothing.
-  ///   - events: That it counts.
+  ///   - state: The state in canonical form; nil when the file has none.
+  ///   - events: The events that it counts.
   mutating func complete(_ row: Int32, _ state: UnsafeBufferPointer<UInt64>?, events: Int64) {
     if let state { states.merge(into: Int(row), state) }
     self.events[Int(row)] += events
@@ -169,7 +168,7 @@ struct WindowTable: ~Copyable {
     coldThrough = max(coldThrough, slot)
   }
 
-  /// Puts the changed rows into the order in which the file has them: where it is larger than memory, neighbours are found together.
+  /// Sorts the changed rows as the file does: where the file is larger than memory, neighbours are found together.
   mutating func sortChanged() {
     changed.sort { a, b in
       let (slotA, slotB) = (slotStarts[Int(a)], slotStarts[Int(b)])
@@ -206,7 +205,7 @@ struct WindowTable: ~Copyable {
     rebuild(keeping: kept)
   }
 
-  /// - Parameter kept: Rows, rising. What is not among them is in the file.
+  /// - Parameter kept: The rows to keep, ascending. The file has the others.
   private mutating func rebuild(keeping kept: [Int]) {
     var fresh = WindowTable(layout: states.layout, capacity: kept.count)
     fresh.checkpoint = checkpoint
@@ -227,7 +226,6 @@ struct WindowTable: ~Copyable {
     self = fresh
   }
 
-  /// Events that the rows in memory count.
   var eventCount: Int64 { events.reduce(0, +) }
 
   /// Names an invariant that does not hold; nil when all do. Costs a look at all rows.
@@ -246,6 +244,5 @@ struct WindowTable: ~Copyable {
     return (0..<count).allSatisfy { !isPartial[$0] || slotStarts[$0] <= coldThrough } ? nil : "a partial row is cold"
   }
 
-  /// The smallest slot in memory.
   var firstSlot: Int64? { slotStarts.min() }
 }

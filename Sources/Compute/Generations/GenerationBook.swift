@@ -3,19 +3,21 @@ import Logging
 import Synchronization
 import Views
 
-/// The table of generations as it is stored: every change is one entry of the record of views, which lies with the log, done before anybody
-/// sees it. So at whatever instant the process dies, each view has one live generation, and the log alone brings all of them back.
+/// The stored table of generations: every change is one entry of the record of views, which lies with the log, done before
+/// anybody sees it. So at whatever instant the process dies, each view has one live generation, and the log alone brings all of
+/// them back.
 ///
-/// Of several compute processes each reads the record and appends to it; an entry is only taken as the one behind those that its writer
-/// has read. The first worker's file has a copy of the table, from which a record begins where there is none.
+/// If there are several compute processes, each reads the record and appends to it; an entry is accepted only as the one after
+/// those that its writer has read. The first worker's file has a copy of the table, from which a record begins where there is
+/// none.
 actor GenerationBook {
-  /// Others may be faster; not for ever.
+  /// Bounds the tries that lose to faster processes.
   private static let attemptsMax = 16
   private static let readBytes = 4 << 20
 
   struct Page: Sendable {
     var table: GenerationTable
-    /// Entries of the record that it is made of.
+    /// The number of the record's entries that the table is made of.
     var count: Int
   }
 
@@ -24,7 +26,7 @@ actor GenerationBook {
   private let now: @Sendable () -> Timestamp
   private let logger: Logger
   private let executor = WorkerExecutor(label: "penstock.generations")
-  /// As last stored; readable from anywhere.
+  /// The table as last stored; readable from anywhere.
   nonisolated let current = Mutex(Page(table: GenerationTable(), count: 0))
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -38,7 +40,8 @@ actor GenerationBook {
     self.logger = logger
   }
 
-  /// Takes in what others share, and what the file of views says: tries until the place where generations are kept answers, or the task is cancelled.
+  /// Takes in what others share, and what the file of views says: tries until the place where generations are kept answers, or
+  /// the task is cancelled.
   /// - Parameter hold: Generations that changed definitions begin wait to be promoted.
   func open(with catalog: ViewCatalog, hold: Bool, known: [KnownGeneration]) async throws(ViewStoreError) {
     let time = now()
@@ -50,13 +53,13 @@ actor GenerationBook {
       } catch {
         guard case .unavailable = error, !Task.isCancelled else { throw error }
         logger.info("\(error); it is tried again")
-        // Cancelled: the next round's failure is the last.
+        // Cancelled: the next round fails and is the last.
         try? await Task.sleep(for: .milliseconds(500))
       }
     }
   }
 
-  /// Reads the record, or begins it with what the first worker's file has.
+  /// Reads the record, or begins it with the first worker's copy.
   private func open() async throws(ViewStoreError) {
     try await refresh()
     while count == 0 {
@@ -71,7 +74,7 @@ actor GenerationBook {
     }
   }
 
-  /// Shows what the first worker's file has, and no more: where nothing may be counted, it is still told which views there are.
+  /// Shows the first worker's copy only: where nothing may be counted, the views can still be listed.
   func openCopy() throws(ComputeError) { turn(to: Page(table: try store.generationCopy.load(), count: 0)) }
 
   /// Stores the table as `body` leaves it. `body` is called again when another process was faster.
@@ -91,9 +94,9 @@ actor GenerationBook {
     throw .unavailable("other compute instances keep changing the generations")
   }
 
-  /// Takes in what the record has of others.
+  /// Takes in the changes that other processes have recorded.
   /// - Precondition: One change or refresh at a time.
-  /// - Throws: `.unusable` when it is of another log.
+  /// - Throws: `.unusable` when the record belongs to another log.
   func refresh() async throws(ViewStoreError) {
     var page = current.withLock { $0 }
     let before = page
@@ -118,10 +121,10 @@ actor GenerationBook {
     turn(to: page)
   }
 
-  /// Returns when the record has more entries than are read, or the task is cancelled.
+  /// Returns when the record has entries that are not read yet, or the task is cancelled.
   nonisolated(nonsending) func waitForOthers() async throws(LogError) { try await record.waitForEntry(past: count) }
 
-  /// - Returns: False when the record has another entry in that place by now.
+  /// - Returns: False when the record has another entry with that number by now.
   private func append(_ events: [ViewsEvent], to page: Page) async throws(ViewStoreError) -> Bool {
     let entry = ViewsEntry(at: now(), events: events).bytes
     guard entry.count <= ViewsRecordLimits.entryBytesMax else {
@@ -168,7 +171,6 @@ actor GenerationBook {
 }
 
 extension ViewStoreError {
-  /// What the record of views is answered with.
   fileprivate init(record error: LogError) {
     switch error.code {
     case .unavailable, .diskFull: self = .unavailable("the record of views: \(error)")

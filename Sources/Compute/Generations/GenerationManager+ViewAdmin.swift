@@ -42,7 +42,7 @@ extension GenerationManager: ViewAdmin {
     }
   }
 
-  /// The file of views has been read again: what has changed in it since it was last read takes effect.
+  /// The file of views has been read again: the changes since the last reading take effect.
   public func reload(_ catalog: ViewCatalog, hold: Bool = false) async throws(ViewStoreError) -> [AppliedView] {
     let time = now()
     let loaded = try await change { table throws(ViewStoreError) in try table.load(catalog, hold: hold, at: time) }

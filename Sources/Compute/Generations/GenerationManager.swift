@@ -6,7 +6,8 @@ import Views
 /// Changes which generations of views there are, and has the workers follow.
 ///
 /// Invariants:
-/// - the table is changed, and the workers follow, one step at a time: what they do with generations comes in the order of the table's changes
+/// - the table is changed, and the workers follow, one step at a time: what they do with generations comes in the order of the
+///   table's changes
 /// - a step that has begun is done, whoever asked for it has left or not
 /// - a generation that builds takes over only when it has counted, in every partition here, what the live one has
 public final class GenerationManager: Sendable {
@@ -76,7 +77,7 @@ public final class GenerationManager: Sendable {
     steps.stop()
   }
 
-  /// Entries of the record of views that this process goes by; rises with each change.
+  /// The number of entries of the record of views that this process has read; rises with each change.
   public var version: UInt64 { UInt64(book.count) }
 
   var table: GenerationTable { book.table }
@@ -108,7 +109,7 @@ public final class GenerationManager: Sendable {
     return try result.get()
   }
 
-  /// Another instance may have changed the record of views.
+  /// Takes in changes of the record of views by other instances.
   func takeShared() async {
     let outcome = await steps.run { [self] () -> Result<Void, ViewStoreError> in
       let before = book.table
@@ -155,7 +156,7 @@ public final class GenerationManager: Sendable {
     if before.nextPurge != after.nextPurge { schedulePurge() }
   }
 
-  /// A generation may have caught up: if so, it is told, and takes over if it is to.
+  /// A generation may have caught up: if so, that is recorded, and the generation takes over if it is to.
   func settle(_ id: GenerationID) {
     Task { [weak self] in await self?.settleNow(id) }
   }
@@ -165,12 +166,12 @@ public final class GenerationManager: Sendable {
     guard let record = book.table[id], record.state == .building, !owned.isEmpty else { return }
     for worker in partitions.workers {
       guard await worker.replays.isSettled(id) else { return }
-      // It may have begun in some workers only.
+      // The generation may have begun in some workers only.
       let isThere = await record.to == nil ? worker.hasCaughtUp(id) : worker.hasCompleted(id)
       guard isThere else { return }
     }
     if record.to == nil, let live = book.table.live(id.view) {
-      // Not one event less than the live one, or the swap would take results back.
+      // It must have no event less than the live one, or the promotion would take events out of results.
       let target = await partitions.counted(of: live.id)
       for worker in partitions.workers {
         guard await worker.wait(id, for: target, timeout: .seconds(60)) else {
@@ -179,7 +180,7 @@ public final class GenerationManager: Sendable {
         }
       }
     }
-    // Handed over meanwhile: their new owner speaks for them.
+    // Partitions handed over meanwhile: their new owner speaks for them.
     let settled = owned.intersection(partitions.owned)
     do throws(ViewStoreError) {
       try await change { [self] table throws(ViewStoreError) in
@@ -195,10 +196,10 @@ public final class GenerationManager: Sendable {
     }
   }
 
-  /// What `own` is to be followed by where partitions change hands: their former owner's word that a generation has caught up is no longer
-  /// worth anything.
+  /// To be called after `own` where partitions change hands: their former owner's word that a generation has caught up
+  /// no longer counts.
   public func settleAnew(_ moved: Set<PartitionID>) async {
-    // A generation may have begun since its table was looked at.
+    // A generation may have begun since the table was read.
     await takeShared()
     let building = book.table.kept.filter { $0.state == .building }
     if building.contains(where: { !$0.settled.isDisjoint(with: moved) }) {

@@ -11,16 +11,15 @@ struct FoldCursor: OrderedRows {
   private let bounds: PieceBounds
   private let hot: HotRows
   private var hotPosition = 0
-  /// Nil once all of it has been read, and so the pin is let go.
+  /// Nil once all of it has been read; the pin is released then.
   private var file: PinnedRange?
   private var cold: PartialRows
   private var coldPosition = 0
-  /// Up to where the file has been read; nil before the first piece and after the last.
+  /// The last row read of the file; nil before the first piece and after the last.
   private var through: RowPlace?
-  /// The last row given.
   private var given: RowPlace?
 
-  /// - Parameter bounds: Of what is held of the file, and given of memory, at a time.
+  /// - Parameter bounds: The most rows of the file that are held, and of memory that are given, at a time.
   init(_ fold: FoldSnapshot, _ definition: ViewDefinition, _ bounds: PieceBounds) {
     self.definition = definition
     self.bounds = bounds
@@ -31,7 +30,6 @@ struct FoldCursor: OrderedRows {
     cold = PartialRows(stride: fold.rows.stride)
   }
 
-  /// Rows of the file that are held.
   var heldRows: Int { cold.count }
 
   var isDone: Bool { file == nil && coldPosition == cold.count && hotPosition == hot.count }
@@ -56,7 +54,7 @@ struct FoldCursor: OrderedRows {
     return hotReach
   }
 
-  /// What memory and the file have of one row becomes one.
+  /// Parts of one row from memory and from the file are merged.
   mutating func take(through place: RowPlace?, into rows: inout PartialRows) {
     var coldEnd = cold.count
     if let place {

@@ -2,19 +2,19 @@ import Events
 import SQLite
 import Views
 
-/// One key's rows, of folds that have all in memory that can still change. What lies in the file can change no more, so it is kept from read to read, and
-/// any moment of the file will do: no piece, no pin, no order.
+/// One key's rows, from folds that have all rows in memory that can still change. Rows in the file can change no more,
+/// so they are kept from read to read, and any moment of the file is right: no piece, no pin, no order.
 struct PointRead: Sendable {
   let range: RowRange
-  /// With the rows as they are kept: of a hop, a row for each pane.
+  /// With the rows as they are stored: a hop has a row for each pane.
   private(set) var read: PartialResult
   private var stored: [StoredRange] = []
   /// The first window start that is wanted: retention ends at another time in each partition.
   private var from: [PartitionID: Int64] = [:]
 
   /// - Parameters:
-  ///   - record: The generation's.
-  ///   - range: Of a key.
+  ///   - record: The generation's record.
+  ///   - range: A range with a key.
   init(_ record: GenerationRecord, _ range: RowRange) {
     self.range = range
     read = PartialResult(record)
@@ -71,7 +71,7 @@ struct PointRead: Sendable {
     }.max()
   }
 
-  /// - Parameter other: Of the same generation and other partitions, with what is in the file.
+  /// - Parameter other: A read of the same generation and other partitions, with the rows of the file.
   mutating func append(_ other: PointRead) {
     read.append(other.read)
     from.merge(other.from) { $1 }

@@ -4,13 +4,13 @@ import Views
 
 extension ReadCoordinator {
   /// The rows as they were when exactly these offsets had been counted.
-  /// - Parameter anew: Partitions whose events are all to be folded again, whatever is kept of them.
+  /// - Parameter anew: The partitions whose events are all folded again, whatever state of them is kept.
   nonisolated(nonsending) func read(
     _ record: GenerationRecord, asOf: OffsetVector, _ wanted: Set<PartitionID>, _ range: RowRange,
     deadline: ContinuousClock.Instant, anew: Set<PartitionID> = []
   ) async throws(ViewStoreError) -> PartialResult {
     var result = PartialResult(record)
-    /// Up to where rows of these may be gone.
+    /// The times up to which rows of these partitions may be gone.
     var dropped: [PartitionID: Int64] = [:]
     let progress = await partitions.progress(of: record.id)
     let present = Set(
@@ -18,7 +18,7 @@ extension ReadCoordinator {
         .map(\.partition))
     if !present.isEmpty {
       let now = try await read([record], present, range)[0]
-      // What has been counted since the progress was asked is a past state now.
+      // If more has been counted since the progress was asked, the asked state is a past one now.
       if present.allSatisfy({ now.asOf[$0] == asOf[$0] }) {
         result = now
         for partition in present { dropped[partition] = now.droppedEnd }
@@ -44,7 +44,8 @@ extension ReadCoordinator {
       result.rows.append(contentsOf: then.rows)
     }
     result.droppedEnd = dropped.values.max()
-    // Retention may have taken parts of rows by what other partitions counted later than they are asked for here: the log may have their events still.
+    // Retention may have deleted parts of rows because of events in other partitions beyond the asked offsets: the log may still
+    // have these rows' events.
     let passed =
       PartialResult.expiredEnd(record.definition, eventTimeWatermarks: result.eventTimeWatermarks, droppedEnd: nil) ?? .min
     let cut = Set(dropped.filter { $0.value > passed }.keys)
@@ -61,7 +62,7 @@ extension ReadCoordinator {
     let deadline = ContinuousClock.now + request.timeout
     let pair = try await read([first, second], partitions.answered, .all)
     if pair[0].asOf == pair[1].asOf { return PinnedResults(first: pair[0], second: pair[1]) }
-    // One is behind, or has ended: both as they were when that much had been counted.
+    // One is behind, or has ended: both are read as of the lower offset.
     var common = OffsetVector()
     for (partition, offset) in pair[0].asOf.offsets { common[partition] = min(offset, pair[1].asOf[partition] ?? offset) }
     let wanted = Set(common.offsets.keys)
@@ -79,11 +80,11 @@ extension ReadCoordinator {
     let starts = Dictionary(
       uniqueKeysWithValues: await partitions.progress(of: record.id).map { ($0.partition, $0.firstOffset) })
     var report = VerifyReport(definition: record.definition, generation: record.number, partitions: [], difference: nil)
-    // Partition by partition: each is pinned by itself, and only one is in memory.
+    // Partition by partition: each is read in a transaction of its own, and only one is in memory.
     for partition in partitions.answered.sorted() {
       let kept = try await read([record], [partition], .all)[0]
       guard let end = kept.asOf[partition], let start = starts[partition] else { continue }
-      // When parts of rows go depends on other partitions too: those that may have gone are left out on both sides.
+      // The deletion of parts of rows depends on other partitions too: parts that may be gone are left out on both sides.
       let rows = kept.rows.retained(after: kept.droppedEnd)
       let replayed = try await past.rows(
         record, partition, from: start, to: end, .all, deadline: deadline

@@ -4,10 +4,10 @@ import Views
 
 /// Answers for the partitions that are here: asks the workers for what they hold at a moment, and reads it.
 ///
-/// It holds nothing but where to ask. What a read is of is found in the table of generations twice, before the workers are asked and after: what was
-/// dropped or let go meanwhile may not be whole.
+/// It holds only the addressees. A read looks up its generation twice, before and after it asks the workers: rows of a
+/// generation that was dropped meanwhile, or of a partition that was let go, may not be whole.
 public final class ReadCoordinator: Sendable {
-  /// Rows that an event loop may have read and written while it does nothing else.
+  /// The most rows that an event loop may read and write in one go.
   static let rowsAtOnceMax = 256
 
   let partitions: PartitionOwnership
@@ -29,11 +29,11 @@ public final class ReadCoordinator: Sendable {
     self.horizons = horizons
   }
 
-  // MARK: what a request is of
+  // MARK: the request
 
   typealias Wanted = (record: GenerationRecord, partitions: Set<PartitionID>, range: RowRange)
 
-  /// What a request is of, once what it waits for is counted.
+  /// The generation and offsets of a request, once the offsets it waits for are counted.
   private nonisolated(nonsending) func begin(_ request: ViewReadRequest) async throws(ViewStoreError) -> Wanted {
     let record = try find(request.view, request.generation)
     let deadline = ContinuousClock.now + request.timeout
@@ -42,7 +42,7 @@ public final class ReadCoordinator: Sendable {
       for worker in partitions.workers {
         guard await worker.wait(record.id, for: after, timeout: max(.zero, deadline - .now)) else {
           let reached = await partitions.counted(of: record.id)
-          // A generation that still builds, or has an end, is no worker's to wait for.
+          // A worker does not wait for a generation that still builds, or has an end.
           if reached.reaches(after) { continue }
           throw .timeout(reached: reached)
         }
@@ -53,15 +53,15 @@ public final class ReadCoordinator: Sendable {
   }
 
   func find(_ view: String, _ generation: Int?) throws(ViewStoreError) -> GenerationRecord {
-    // First: another log's folder may have no views.
+    // This comes first: another log's folder may have no views.
     try refusal.check()
     return try book.table.find(view, generation)
   }
 
   private func range(_ request: ViewReadRequest, _ key: [UInt8]?, _ definition: ViewDefinition) -> RowRange {
     var range = RowRange(key: key)
-    // A joined session may begin before the parts of it that are within bounds: which there are is known when all have been joined.
-    // Only whoever wants none, but to know what the view is, gets none.
+    // A joined session may begin before its parts within the bounds: the sessions are known when all parts have been
+    // joined. Only a caller that wants no rows, but to learn about the view, gets none.
     let isBounded = !definition.joinsSessions(keptKeys: nil) || request.from?.nanoseconds ?? .min >= .max - 1
     if isBounded, let from = request.from?.nanoseconds { range.from = from }
     if isBounded, let to = request.to?.nanoseconds {
@@ -91,13 +91,14 @@ public final class ReadCoordinator: Sendable {
       guard !mine.isEmpty else { continue }
       for (index, one) in try await whole(records, mine, range, worker, isPaced).enumerated() { snapshots[index].append(one) }
     }
-    // Dropped, or let go, while the moments were taken: they may not be whole. What is pinned stays.
+    // If a generation was dropped, or a partition released, while the moments were taken, they may not be complete. Pinned files
+    // stay.
     for record in records { _ = try find(record.definition.name, record.number) }
     _ = try partitions.wanted(wanted)
     return snapshots
   }
 
-  /// A fold may be between a replay and its worker, for an instant: it is looked for again.
+  /// For an instant, a fold may be between a replay and its worker: then it is looked for again.
   private func whole(
     _ records: [GenerationRecord], _ mine: Set<PartitionID>, _ range: RowRange, _ worker: ComputeWorker, _ isPaced: Bool
   ) async throws(ViewStoreError) -> [ReadSnapshot] {
@@ -116,7 +117,7 @@ public final class ReadCoordinator: Sendable {
     throw .unavailable("a generation's partitions are just being loaded")
   }
 
-  /// What the worker and its replays hold just now: with the file pinned only where it is needed, which the first try says by nil.
+  /// The present rows of the worker and its replays. The file is pinned only where it is needed; the first try is then nil.
   private func snapshots(
     _ records: [GenerationRecord], _ mine: Set<PartitionID>, _ range: RowRange, _ worker: ComputeWorker, _ isPaced: Bool
   ) async throws(ComputeError) -> [ReadSnapshot] {
@@ -149,13 +150,13 @@ public final class ReadCoordinator: Sendable {
       do throws(ComputeError) { try await taken.complete(from: worker.store) } catch { throw .failed(error.description) }
       point.append(taken)
     }
-    // Dropped, or let go, while the rows were read: they may not be whole.
+    // If a generation was dropped, or a partition released, while the rows were read, they may not be complete.
     _ = try find(wanted.record.definition.name, wanted.record.number)
     _ = try partitions.wanted(wanted.partitions)
     return point.result
   }
 
-  /// Reads again what it was let go under: whoever takes what there is gets the rest.
+  /// Repeats a read during which a partition was released: a caller that accepts missing partitions gets the others.
   private func whilePartitionsMove<Read>(
     _ request: ViewReadRequest, _ read: () async throws(ViewStoreError) -> Read
   ) async throws(ViewStoreError) -> Read {
@@ -237,7 +238,7 @@ extension ReadCoordinator: ViewStore {
     }
   }
 
-  // MARK: what there is
+  // MARK: status
 
   public nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus] {
     try refusal.checkLog()
@@ -260,7 +261,8 @@ extension ReadCoordinator: ViewStore {
 
   public nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] {
     let table = book.table
-    // Of those handed over, or whose lease is not certain, as of their last checkpoint: of two that have one on disk, the further counts.
+    // Partitions that are handed over, or whose lease is not certain, are read as of their last checkpoint; if two workers have
+    // one on disk, the further one counts.
     let answered = partitions.answered
     var tallies: [ViewTally] = []
     for view in table.viewNames {

@@ -2,18 +2,19 @@ import Aggregates
 import Events
 import Views
 
-/// What one generation's folds hold at one moment: the rows in memory, copied, and which of the file's go with them.
+/// The rows of one generation's folds at one moment: a copy of those in memory, and which rows of the file belong to them.
 ///
-/// The copy is made and the file is pinned in the same turn of the worker, so the two together are the rows at `asOf`, whatever is folded, stored or
-/// dropped later.
+/// The copy is made and the file is pinned in the same turn of the worker, so the two together are the rows at `asOf`, whatever
+/// is folded, stored or dropped later.
 struct ReadSnapshot: Sendable {
-  /// What holds of all rows; without any.
+  /// The facts about all rows, without rows.
   private(set) var head: PartialResult
   private(set) var folds: [FoldSnapshot] = []
 
   init(_ record: GenerationRecord) { head = PartialResult(record) }
 
-  /// Generations are taken together: of the same worker's partitions, as of the same offsets where they count along with each other.
+  /// Generations are taken together: of the same worker's partitions, as of the same offsets where they count along with each
+  /// other.
   /// - Returns: One for each; nil when a pin is needed and none is given.
   static func take(
     _ generations: [(record: GenerationRecord, folds: [GenerationFold])], _ range: RowRange, pin: StatePin?,
@@ -48,7 +49,7 @@ struct ReadSnapshot: Sendable {
     folds.append(one)
   }
 
-  /// - Parameter other: Of the same generation and other partitions.
+  /// - Parameter other: A snapshot of the same generation and other partitions.
   mutating func append(_ other: ReadSnapshot) {
     precondition(other.head.asOf.offsets.keys.allSatisfy { head.asOf[$0] == nil }, "a partition's rows are of one moment")
     head.append(other.head)
@@ -66,7 +67,7 @@ struct ReadSnapshot: Sendable {
 }
 
 extension PartialResult {
-  /// Of no partition yet.
+  /// A result of no partition yet.
   init(_ record: GenerationRecord) {
     self.init(
       definition: record.definition, generation: record.number, asOf: OffsetVector(), eventTimeWatermarks: [:],
@@ -89,9 +90,9 @@ struct FoldSnapshot: Sendable {
   let partition: PartitionID
   /// The first window start that is wanted.
   let from: Int64
-  /// Those in memory, in no order.
+  /// The rows in memory, in no order.
   var rows: PartialRows
-  /// Of each row in memory, whether the file may have more of it; empty when it has of none.
+  /// One flag a row in memory: whether the file may have more of it. Empty when it has more of none.
   var isPartial: [Bool] = []
   /// Nil when nothing is in the file.
   var stored: PinnedRange?

@@ -1,10 +1,10 @@
 import Events
 
-/// What rows a read wants, on the window's start: nanoseconds, both bounds inclusive. None where `from` is beyond `through`.
+/// The rows that a read wants, by the window's start: nanoseconds, both bounds inclusive. None if `from` is beyond `through`.
 struct RowRange: Sendable {
   var from = Int64.min
   var through = Int64.max
-  /// Of this key only.
+  /// Only rows of this key.
   var key: [UInt8]?
   /// The only partition that has rows of the key; nil where any may.
   var home: PartitionID?
@@ -15,8 +15,8 @@ struct RowRange: Sendable {
 }
 
 extension GenerationFold {
-  /// The window starts that retention keeps of a range; nil when it keeps none. Rows past retention may not have been deleted yet: whether a read sees
-  /// them must not depend on that.
+  /// The window starts that retention keeps of a range; nil when it keeps none. Rows past retention may not have been deleted
+  /// yet: whether a read sees them must not depend on that.
   func kept(_ range: RowRange) -> ClosedRange<Int64>? {
     let from = max(range.from, box.fold.firstKeptWindow)
     return from <= range.through && range.wants(partition) ? from...range.through : nil
@@ -27,7 +27,7 @@ extension GenerationFold {
     range.wants(partition) && box.fold.rows.isCold(from: range.from)
   }
 
-  /// What of a read is in the file only; nil when nothing is.
+  /// The part of a read that is in the file only; nil when there is none.
   func stored(_ range: RowRange) -> StoredRange? {
     guard let kept = kept(range) else { return nil }
     let slots = box.fold.definition.window.slots(from: kept.lowerBound, through: kept.upperBound)

@@ -2,7 +2,8 @@ import Aggregates
 import Events
 import Views
 
-/// The read engine: a snapshot's rows, piece by piece. A page is all pieces, a stream gives one after the other; one key's rows are read by `PointRead`.
+/// The read engine: a snapshot's rows, piece by piece. A page is all pieces, a stream gives one after the other; one key's rows
+/// are read by `PointRead`.
 ///
 /// ```
 /// ReadSnapshot   one moment: rows in memory, copied, and the file, pinned
@@ -11,13 +12,15 @@ import Views
 /// ```
 /// Invariants, which tests name:
 /// - **one offset vector**: all rows are as of `ReadSnapshot.asOf`, from the first piece to the last
-/// - **whole or not at all**: a row has all events of its partition below that offset, those in memory and those in the file; or retention has taken it
+/// - **whole or not at all**: a row has all events of its partition below that offset, those in memory and those in the file; or
+///   retention has taken it
 /// - **each once**: no two rows are alike in window, key and partition, over all pieces
 /// - **canonical order**: by window start, then the key's bytes, the window's end and the partition, over all pieces
-/// - **bounded**: beside the copy of memory, `rowsMax` rows and `bytesMax` bytes of the files are held, give or take a row of each fold; of a hop also the
-///   panes of the windows that are not complete, those of one window's length, whatever the number of windows
+/// - **bounded**: beside the copy of memory, `rowsMax` rows and `bytesMax` bytes of the files are held, give or take a row of
+///   each fold; of a hop also the panes of the windows that are not complete, those of one window's length, whatever the number
+///   of windows
 struct SnapshotReader: Sendable {
-  /// Rows and bytes held over all folds, give or take a row of each.
+  /// The rows and bytes held over all folds, give or take a row of each.
   static let rowsMax = 8192
   static let bytesMax = 8 << 20
 
@@ -26,20 +29,19 @@ struct SnapshotReader: Sendable {
   private let through: Int64
   private let hop: (size: Int64, from: [PartitionID: Int64])?
   private var folds: MergedRows<FoldCursor>
-  /// Of a hop: panes of windows that are not complete.
+  /// For a hop: the panes of incomplete windows.
   private var panes: PartialRows
   /// The first window that is not given yet.
   private var nextWindow = Int64.min
-  /// Panes with which windows are made next: in proportion to those that stay, so that each is looked at a few times only.
+  /// The panes with which windows are made next: in proportion to those that stay, so that each is looked at a few times only.
   private var panesWanted = 0
-  /// The last row given.
   private var given: RowPlace?
   /// The most rows of the file that were held at a time.
   private(set) var heldRowsMax = 0
 
   /// - Parameters:
   ///   - through: The last window start that is wanted.
-  ///   - rowsMax: Held over all folds; for each at least one.
+  ///   - rowsMax: The rows held over all folds; at least one for each.
   init(_ snapshot: ReadSnapshot, through: Int64, rowsMax: Int = SnapshotReader.rowsMax) {
     definition = snapshot.head.definition
     self.through = through
@@ -70,7 +72,6 @@ struct SnapshotReader: Sendable {
     return nil
   }
 
-  /// All rows that are left.
   mutating func drain() async throws(ViewStoreError) -> PartialRows {
     var rows = PartialRows(stride: definition.layout.stride)
     while let piece = try await next() { rows.append(contentsOf: piece) }
@@ -85,7 +86,7 @@ struct SnapshotReader: Sendable {
   }
 
   /// The windows whose panes are all there.
-  /// - Parameter slot: The first of which rows may be missing; nil when none are.
+  /// - Parameter slot: The first slot of which rows may be missing; nil when none are.
   private mutating func completeWindows(size: Int64, from: [PartitionID: Int64], before slot: Int64?) -> PartialRows {
     let none = PartialRows(stride: panes.stride)
     var last = through

@@ -12,17 +12,17 @@ struct StoredRange: Sendable {
   var key: [UInt8]?
 }
 
-/// Rows of the file that follow one another, as many as are held at a time.
+/// Consecutive rows of the file, as many as are held at a time.
 struct StoredPiece: Sendable {
   var rows: PartialRows
-  /// Up to where all of the range's rows have been read; nil at its end.
+  /// The last row up to which all of the range's rows have been read; nil at its end.
   var through: RowPlace?
 }
 
-/// How much is read of one fold at a time.
+/// The bounds of what is read of one fold at a time.
 struct PieceBounds: Sendable {
   var rowsMax: Int
-  /// Of keys and states.
+  /// The bytes of keys and states.
   var bytesMax: Int
 
   static let none = PieceBounds(rowsMax: .max, bytesMax: .max)
@@ -40,9 +40,9 @@ struct PinnedRange: Sendable {
 
   /// The rows after a place.
   /// - Parameters:
-  ///   - after: The last place read; nil at the beginning.
-  ///   - definition: The view's.
-  ///   - bounds: Of the piece.
+  ///   - after: The last row read; nil at the beginning.
+  ///   - definition: The view's definition.
+  ///   - bounds: The most that the piece may hold.
   /// - Returns: At least one row, unless the range is at its end.
   func piece(
     after: RowPlace?, _ definition: ViewDefinition, _ bounds: PieceBounds
@@ -58,8 +58,8 @@ struct PinnedRange: Sendable {
 extension StoredRange {
   /// The range's rows after a place, in the order of slot, key and end.
   ///
-  /// Row values are looked for in the primary key, so that a piece begins where the one before ended without passing over it. Each piece is a statement of
-  /// its own: nothing but the transaction stays open between two.
+  /// Row values are looked up in the primary key, so a piece begins where the previous one ended without skipping over
+  /// it. Each piece is a statement of its own: only the transaction stays open between two.
   func read(
     _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop, after: RowPlace? = nil,
     _ bounds: PieceBounds = .none
@@ -74,7 +74,7 @@ extension StoredRange {
       if last >= 0, bounds.isReached(by: piece.rows),
         piece.rows.withKey(last, { RowPlace.order(piece.rows.windowStarts[last], $0, slot, key) != 0 })
       {
-        // The next piece begins after a place, so this one has all of its last.
+        // The next piece begins after a slot and key, so this piece has all rows of its last one.
         piece.through = piece.rows.place(last)
         return false
       }
@@ -112,7 +112,8 @@ extension StoredRange {
     }
   }
 
-  /// One key's rows, from window to window: the file is in the order of windows and then keys, and a window may have millions of them.
+  /// Reads one key's rows from window to window: the file is in the order of windows and then keys, and a window may have
+  /// millions of rows.
   private func seek(
     _ key: [UInt8], after: RowPlace?, _ db: SQLiteConnection, _ take: (SQLiteStatement) throws -> Bool
   ) throws {
@@ -129,7 +130,7 @@ extension StoredRange {
         guard try row.step(), case let found = row.int64(0), found <= rows.slots.upperBound else { return }
         let isKey = row.bytes(2).elementsEqual(key)
         if isKey, try !take(row) { return }
-        // Another key of a later window: that one may have this key, too.
+        // The row belongs to another key of a later window, in which this key may have a row, too.
         next = isKey || found == slot ? (found == .max ? nil : found + 1) : found
       }
     }

@@ -2,11 +2,11 @@ import Events
 import Expressions
 import Views
 
-/// Folds a stretch of the log in memory, for a read at a past point, a verification or an estimate. Nothing is kept.
+/// Folds a part of the log in memory, for a read at a past point, a verification or an estimate. Nothing is kept.
 ///
-/// An actor on a thread of its own, a few events at a time, so that several such reads share it.
+/// An actor on a thread of its own, which folds a few events at a time, so that several such reads share it.
 actor PastReader {
-  /// Rows in memory at most; a read that needs more is refused.
+  /// The most rows in memory; a read that needs more is refused.
   private static let rowsMax = 4_000_000
 
   private let log: any EventLog
@@ -41,7 +41,7 @@ actor PastReader {
     return try await snapshot.result(through: range.through)
   }
 
-  /// Events a second, as the first of them are counted for up to `time`; nil when there are none.
+  /// The events a second, measured on the first of them for up to `time`; nil when there are none.
   func rate(
     _ definition: ViewDefinition, _ times: EventTimeBounds, _ ranges: [(partition: PartitionID, from: Offset, to: Offset)],
     time: Duration

@@ -1,7 +1,7 @@
 import Events
 import Views
 
-/// What a replay is to count, of the log as it is when the plan is made.
+/// The events that a replay counts, of the log as it is when the plan is made.
 struct ReplayPlan: Sendable {
   private static let estimateTime = Duration.milliseconds(300)
 
@@ -9,10 +9,9 @@ struct ReplayPlan: Sendable {
   private(set) var from = OffsetVector()
   private(set) var to: OffsetVector?
   private(set) var times = EventTimeBounds.all
-  /// What is there to be counted now.
+  /// The offsets that can be counted now.
   private var ranges: [(partition: PartitionID, from: Offset, to: Offset)] = []
 
-  /// - Parameter live: The view's live generation.
   init(_ request: ReplayRequest, of live: GenerationRecord, _ log: any EventLog) async throws(ViewStoreError) {
     guard !request.promotes || request.to == nil else {
       throw .refused(
@@ -34,7 +33,7 @@ struct ReplayPlan: Sendable {
     }
   }
 
-  /// What the replay would take.
+  /// The replay's expected size and time.
   /// - Parameters:
   ///   - past: Counts a first part of the events.
   ///   - workers: Each has a replay of its own.
@@ -48,7 +47,7 @@ struct ReplayPlan: Sendable {
       eventsPerSecond: rate.map { $0 * Double(min(workers, max(1, ranges.count { $0.from < $0.to }))) })
   }
 
-  /// Where a replay begins to read: no event that it is to count lies before.
+  /// The offset at which a replay begins to read: no wanted event lies before it.
   private static func firstOffset(
     _ bound: ReplayBound, _ partition: PartitionID, _ bounds: PartitionBounds, _ log: any EventLog
   ) async throws(ViewStoreError) -> Offset {
@@ -67,7 +66,8 @@ struct ReplayPlan: Sendable {
     }
   }
 
-  /// Where a replay with an end stops reading. Events of any time lie anywhere, so one that ends at a time reads all there is now.
+  /// The offset at which a replay with an end stops reading. Events of any time lie anywhere, so a replay that ends at a time
+  /// reads the whole log as it is now.
   private static func endOffset(
     _ bound: ReplayBound, _ partition: PartitionID, _ bounds: PartitionBounds, first: Offset
   ) throws(ViewStoreError) -> Offset {

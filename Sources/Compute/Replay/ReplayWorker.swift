@@ -6,19 +6,18 @@ import Views
 /// One partition of a generation that has not caught up.
 struct ReplayJob: Sendable {
   var fold: GenerationFold
-  /// Where a bounded replay ends.
   var to: Offset?
-  /// Of a bounded replay: there is nothing more to count.
+  /// Whether a bounded replay has reached its end.
   var isComplete = false
 }
 
-/// Catches generations up with the log, beside a worker and behind it: on a thread of lower priority, one read at a time, a pause while
-/// there are live events to fold. Checkpoints by itself, so that a crash costs a second's work; hands a fold over to the worker once
-/// it has caught up. Folds of bounded replays stay here.
+/// Catches generations up with the log, beside a worker: on a thread of lower priority, one read at a time, pausing
+/// while there are live events to fold. It checkpoints by itself, so that a crash costs a second's work, and hands a
+/// fold over to the worker once it has caught up. Folds of bounded replays stay here.
 actor ReplayWorker {
-  /// How long live folding keeps a read waiting at most: a replay gets on beside a stream that never pauses.
+  /// The longest that live folding keeps a read waiting: a replay makes progress beside a stream that never pauses.
   private static let yieldMax = Duration.milliseconds(10)
-  /// Events behind the log's end with which a fold is handed over: the worker folds them in one turn.
+  /// A fold this many events behind the log's end is handed over: the worker folds them in one turn.
   private static let handOverEvents = 65_536
 
   private struct Key: Hashable {
@@ -44,7 +43,7 @@ actor ReplayWorker {
   private var lastCheckpoint = ContinuousClock.now
   private var counted: [GenerationID: (events: Int, time: Duration)] = [:]
   private var isStopped = false
-  /// Told when a generation may have caught up.
+  /// Called when a generation may have caught up.
   private var onSettled: (@Sendable (GenerationID) -> Void)?
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -61,7 +60,7 @@ actor ReplayWorker {
     self.horizons = horizons
     self.load = load
     self.logger = logger
-    // What ingest and live folding leave.
+    // It takes the processor time that ingest and live folding leave.
     executor = WorkerExecutor(label: "penstock.replay.\(number)", niceness: 10)
   }
 
@@ -81,14 +80,14 @@ actor ReplayWorker {
     for key in jobs.keys where key.partition == partition { jobs[key] = nil }
   }
 
-  /// Counts a generation no further, and leaves its rows as they were checkpointed.
+  /// Stops counting a generation, and leaves its rows as they were checkpointed.
   func forget(_ id: GenerationID) {
     checkpoint()
     for key in jobs.keys where key.generation == id { jobs[key] = nil }
     counted[id] = nil
   }
 
-  /// Ends a generation and drops its rows, here, where nobody waits for it.
+  /// Ends a generation and drops its rows, on this thread, where nobody waits for it.
   func drop(_ id: GenerationID) {
     for key in jobs.keys where key.generation == id { jobs[key] = nil }
     counted[id] = nil
@@ -97,7 +96,7 @@ actor ReplayWorker {
     }
   }
 
-  /// Ends the work, and returns when what was done is checkpointed.
+  /// Ends the work, and returns when all is checkpointed.
   func stop() async {
     isStopped = true
     let running = task
@@ -121,7 +120,7 @@ actor ReplayWorker {
     }
     checkpoint()
     task = nil
-    // One may have been added between the last look and here.
+    // A job may have been added between the last look and here.
     if !isStopped, jobs.contains(where: { !$0.value.isComplete && $0.value.fold.problem == nil }) {
       task = Task { await self.run() }
     }
@@ -167,7 +166,7 @@ actor ReplayWorker {
       if job.fold.next.distance(to: bounds.highWatermark) <= ReplayWorker.handOverEvents { await handOver(key) }
     } catch {
       guard !Task.isCancelled, jobs[key] != nil else { return }
-      // A log in another process is away just now: the replay goes on when it is back.
+      // A log in another process is away now: the replay goes on when it is back.
       guard error.code != .unavailable else { return }
       jobs[key]?.fold.problem = error.description
       logger.error("the replay of \(key.generation) reads partition \(key.partition) no further: \(error)")
@@ -221,7 +220,7 @@ actor ReplayWorker {
     jobs.filter { $0.key.generation == id }.map { $0.value.fold.box.fold.progress }
   }
 
-  /// Late events that no checkpoint holds yet.
+  /// Late events since the last checkpoint.
   func unsavedLate(_ id: GenerationID, _ partition: PartitionID) -> [LateEntry] {
     jobs[Key(generation: id, partition: partition)].map { Array($0.fold.box.fold.late.last) } ?? []
   }
@@ -235,18 +234,18 @@ actor ReplayWorker {
   /// Whether nothing of a generation waits to be counted here.
   func isSettled(_ id: GenerationID) -> Bool { jobs.allSatisfy { $0.key.generation != id || $0.value.isComplete } }
 
-  /// Partitions in which a replay with an end has come to it.
+  /// The partitions in which a replay with an end has reached it.
   func completed(_ id: GenerationID) -> Set<PartitionID> {
     Set(jobs.filter { $0.key.generation == id && $0.value.isComplete }.keys.map(\.partition))
   }
 
-  /// Events a second of the time that went into this generation here; nil before the first.
+  /// The events counted per second of the time spent on this generation here; nil before the first.
   func rate(of id: GenerationID) -> Double? {
     guard let count = counted[id], count.time > .zero else { return nil }
     return Double(count.events) / (count.time / .seconds(1))
   }
 
-  /// What a generation holds here just now.
+  /// The present rows of a generation.
   /// - Returns: Nil when a pin is needed and none is given.
   func snapshot(
     _ record: GenerationRecord, _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?

@@ -1,20 +1,18 @@
 import Events
 import Views
 
-/// What the worker answers between two batches, each partition as of one offset.
+/// Answers between two batches: each partition is read as of one offset.
 extension ComputeWorker {
-  /// What keeps one generation from its work.
   func problem(of id: GenerationID) -> String? {
     owned.values.compactMap { one in one.fold(id)?.problem.map { "partition \(one.partition): \($0)" } }.first
   }
 
-  /// How far one generation has come in each partition.
   func progress(of id: GenerationID) async -> [PartitionProgress] {
     var result = await replays.progress(of: id)
     result += owned.values.compactMap { $0.fold(id)?.box.fold.progress }
     for index in result.indices {
       result[index].highWatermark = result[index].nextOffset
-      // What was told before the log went away says nothing of what it has now.
+      // Bounds that were read before the log went away say nothing about its present ones.
       if let known = await log.lastBounds(of: result[index].partition) {
         let (counted, highWatermark) = (result[index].nextOffset, known.bounds.highWatermark)
         result[index].highWatermark = known.isCurrent ? highWatermark : max(counted, highWatermark)
@@ -24,16 +22,16 @@ extension ComputeWorker {
     return result
   }
 
-  /// Whether every partition owned counts along with the live ones.
+  /// Whether every owned partition counts the generation along with the live ones.
   func hasCaughtUp(_ id: GenerationID) -> Bool { owned.values.allSatisfy { $0.fold(id) != nil } }
 
-  /// Whether a replay with an end has come to it in every partition owned, or can come no further.
+  /// Whether a replay with an end has reached it in every owned partition, or can go no further.
   func hasCompleted(_ id: GenerationID) async -> Bool {
     let complete = await replays.completed(id)
     return owned.allSatisfy { partition, one in complete.contains(partition) || one.fold(id) != nil }
   }
 
-  /// What one or more generations hold just now: what the worker counts is as of the same offsets in all of them.
+  /// The present rows of one or more generations. All that the worker itself counts are as of the same offsets.
   /// - Returns: Nil when a pin is needed and none is given.
   func snapshots(
     _ generations: [GenerationRecord], _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
@@ -43,7 +41,7 @@ extension ComputeWorker {
       generations.map { record in (record, wanted.compactMap { $0.fold(record.id) }) }, range, pin: pin, store)
   }
 
-  /// What one key has in memory here.
+  /// The rows of one key in this worker's memory.
   /// - Parameter partitions: All those owned when nil.
   /// - Returns: Nil when rows that can still change are in the file only, or a partition is not here.
   func point(_ record: GenerationRecord, _ partitions: Set<PartitionID>?, _ range: RowRange) -> PointRead? {
@@ -61,7 +59,7 @@ extension ComputeWorker {
     executor.whileIdle { assumeIsolated { $0.point(record, partitions, range) } } ?? nil
   }
 
-  /// Waits until a generation has counted up to these offsets; those of other workers' partitions are passed over.
+  /// Waits until a generation has counted up to these offsets; offsets of other workers' partitions are ignored.
   /// - Returns: False when the time was up or the worker stopped.
   func wait(_ id: GenerationID, for offsets: OffsetVector, timeout: Duration) async -> Bool {
     guard !hasReached(id, offsets) else { return true }
@@ -95,7 +93,7 @@ extension ComputeWorker {
 
   private func giveUp(_ number: Int) { waiters.removeValue(forKey: number)?.continuation.resume(returning: false) }
 
-  /// Late events that no checkpoint holds yet.
+  /// Late events since the last checkpoint.
   func unsavedLate(_ id: GenerationID, _ partition: PartitionID) async -> [LateEntry] {
     if let fold = owned[partition]?.fold(id) { return Array(fold.box.fold.late.last) }
     return await replays.unsavedLate(id, partition)

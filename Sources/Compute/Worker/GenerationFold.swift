@@ -1,13 +1,13 @@
 import Events
 import Views
 
-/// One generation's fold of one partition, and its place in the worker's file.
+/// One generation's fold of one partition, and its id in the worker's file.
 struct GenerationFold: Sendable {
   let id: GenerationID
-  /// In the worker's file.
+  /// The generation's id in the worker's file.
   let viewID: Int64
   let box: FoldBox
-  /// Why it counts no further.
+  /// The reason why it stopped counting.
   var problem: String?
 
   var partition: PartitionID { box.fold.progress.partition }

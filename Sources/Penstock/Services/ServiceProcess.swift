@@ -89,7 +89,6 @@
   /// A service that accepts connections.
   struct StartedService: Sendable {
     var address: ListenAddress
-    /// The log that it serves.
     var log: LogIdentity?
     /// The action that begins once others can find the instance.
     var joined: @Sendable () -> Void = {}

@@ -3,20 +3,19 @@ import Events
 import Expressions
 import Views
 
-/// One column to sort by.
 struct OrderTerm: Sendable, Hashable {
   enum Column: Sendable, Hashable {
     case windowStart, windowEnd, final
-    /// Number among the result's keys.
+    /// The key's number in the result.
     case key(Int)
-    /// Number among the view's aggregates.
+    /// The aggregate's number in the view.
     case aggregate(Int)
   }
 
   var column: Column
   var isDescending: Bool
 
-  /// Whether it is the order in which results are made: by window start and keys.
+  /// Whether it is the natural order of results: by window start and keys.
   static func isNatural(_ order: [OrderTerm]) -> Bool {
     order.isEmpty || order == [OrderTerm(column: .windowStart, isDescending: false)]
   }
@@ -55,7 +54,6 @@ struct OrderTerm: Sendable, Hashable {
 }
 
 extension PartialRows {
-  /// The row's value of one order column.
   func value(of column: OrderTerm.Column, row: Int, _ layout: StateLayout, _ finality: Finality) -> ResultValue {
     switch column {
     case .windowStart: .time(Timestamp(nanoseconds: windowStarts[row]))
@@ -69,7 +67,7 @@ extension PartialRows {
   /// The rows in an order.
   ///
   /// - Precondition: The rows are `merged`: in the order of window start and key, no two alike.
-  /// - Returns: Row numbers; nil when the rows are in it as they are.
+  /// - Returns: Row numbers; nil when the rows are in that order already.
   func sorted(by order: [OrderTerm], _ layout: StateLayout, _ finality: Finality) -> [Int]? {
     if OrderTerm.isNatural(order) { return nil }
     // One value a row and column, so that sorting decodes nothing.

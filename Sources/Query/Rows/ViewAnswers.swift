@@ -4,7 +4,6 @@ import NIOCore
 import Serving
 import Views
 
-/// Answers `GET /v1/views` and `GET /v1/views/{view}`.
 struct ViewAnswers: Sendable {
   let source: ViewSource
   let partitionCount: Int
@@ -41,10 +40,10 @@ struct ViewAnswers: Sendable {
     var pin: KeptResults.Pin
     if let known = pins.find(cursor.result), known.result.query.definition.name == view {
       pin = known
-      // Of the definition it was computed with, even if that is the view's no more; limit and format may be others.
+      // The definition that it was computed with, even if that is no longer the view's; limit and format may differ.
       pin.result.query = try checked(known.result.query.definition, known.result.query.generation)
     } else {
-      // Let go, or of another process: computed anew, it may be the same.
+      // The result was let go, or belongs to another process: computed anew, it may be the same.
       let result = try await source.result(of: view, parameters, checked)
       guard result.query.fingerprint == cursor.fingerprint else { throw ViewAnswers.foreign }
       guard result.id == cursor.result else { throw CursorText.expired }
@@ -56,8 +55,8 @@ struct ViewAnswers: Sendable {
     return answer(pin, from: cursor.row, format)
   }
 
-  /// As `rows`, where that takes no waiting. On the connection's own thread, it costs no wake of another.
-  /// - Parameter plan: Of the request's query, which asks for what one key has.
+  /// The answer of `rows`, if that takes no waiting. On the connection's own thread, it wakes no other.
+  /// - Parameter plan: The plan of the request's query, which asks for one key's rows.
   func rowsAtOnce(_ view: String, _ plan: QueryPlans.Plan, accept: String?) throws(QueryFailure) -> HTTPAnswer? {
     let format = try RowFormat.choose(plan.parameters["format"], accept: accept)
     guard let known = plan.known(of: view, as: format), let result = source.resultAtOnce(of: known) else { return nil }
@@ -91,7 +90,7 @@ struct ViewAnswers: Sendable {
     return answer
   }
 
-  /// The page that begins with a row; the rest is kept for those that follow.
+  /// The page that begins with a row; the result is kept for later pages.
   private func answer(_ pin: KeptResults.Pin, from first: Int, _ format: RowFormat) -> HTTPAnswer {
     let result = pin.result
     let end = first + min(result.query.limit, result.rows.count - first)
@@ -111,7 +110,7 @@ struct ViewAnswers: Sendable {
       result.rows, page: page, query: result.query, finality: result.finality, format: format, head: head, tail: tail)
     var answer = HTTPAnswer(200, format.contentType, [])
     let first = writer.piece() ?? []
-    // Small answers, most of them, go out in one piece and with their length.
+    // Small answers, most of them, are sent in one piece and with their length.
     answer.body = first.count < PageWriter.pieceBytes ? .bytes(ByteBuffer(bytes: first)) : .pieces(first: first, writer)
     if !format.isDocument {
       answer.headers.append(("Penstock-As-Of", String(decoding: result.asOfText, as: UTF8.self)))
@@ -120,7 +119,7 @@ struct ViewAnswers: Sendable {
     return answer
   }
 
-  /// What stands before the rows, and after them.
+  /// The text before the rows, and after them.
   private static func frame(
     _ result: ViewResult, _ cursor: String?, _ format: RowFormat
   ) -> (head: [UInt8], tail: [UInt8]) {
@@ -152,7 +151,7 @@ struct ViewAnswers: Sendable {
 
   // MARK: The list
 
-  /// Every view as it is now or, as YAML, the file of views that `apply` takes: what each is to be.
+  /// Every view as it is now or, as YAML, the file of views that `apply` takes.
   func list(_ query: Substring, accept: String?) async throws(QueryFailure) -> HTTPAnswer {
     let parameters = try QueryParameters(query, known: ["format"])
     let isYAML = try ViewAnswers.wantsYAML(parameters["format"], accept: accept)

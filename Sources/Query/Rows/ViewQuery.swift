@@ -2,7 +2,7 @@ import Events
 import Expressions
 import Views
 
-/// What `GET /v1/views/{view}` asks for, checked against the view; with what answering it again and again would make each time.
+/// The query of `GET /v1/views/{view}`, checked against the view, with the parts that answering it again would need each time.
 final class ViewQuery: Sendable {
   static let parameterNames = [
     "from", "to", "where", "group_by", "step", "order", "limit", "cursor", "after", "timeout", "format",
@@ -12,39 +12,37 @@ final class ViewQuery: Sendable {
 
   let definition: ViewDefinition
   let generation: Int
-  /// Of the result.
   let columns: [SchemaColumn]
   /// Nanoseconds, on the view's own windows.
   let from: Int64?
   let to: Int64?
   let filter: Expression?
-  /// Numbers of the view's keys, in the order of the result; nil keeps all as they are.
+  /// The numbers of the view's keys, in the order of the result; nil keeps all unchanged.
   let keptKeys: [Int]?
-  /// Nanoseconds; nil where it would change nothing.
+  /// Nanoseconds; nil where a step would change nothing.
   let step: Int64?
   let order: [OrderTerm]
   let limit: Int
   let asOf: OffsetVector?
-  /// Whether `generation=` names it: else the live one is read, whichever that is by then.
+  /// Whether `generation=` names it: else the live one is read.
   let isPinned: Bool
   let timeout: Duration
   /// Whether the rows of some partitions are better than none; the answer says which are missing.
   let allowsPartial: Bool
-  /// What to ask of a store.
   let request: ViewReadRequest
-  /// Tells queries apart whose pages do not go together, but not generations.
+  /// Differs for queries whose pages do not belong together, whatever their generation.
   let fingerprint: UInt64
-  /// Whether a row of `request.key` fulfils `filter`, whatever else it has.
+  /// Whether every row of `request.key` meets `filter`, whatever else the row has.
   let isOfOneKey: Bool
   /// `[{"name":"temp_avg","type":"double"},…]`
   let columnsText: [UInt8]
   let labels: ColumnLabels
 
   /// - Parameters:
-  ///   - partitionCount: Of the log.
-  ///   - rowsMax: What `limit` may be at most.
-  ///   - isUnlimited: Without `limit`, all rows are asked for, and not a page of them.
-  ///   - reached: Waited for besides `after`.
+  ///   - partitionCount: The number of the log's partitions.
+  ///   - rowsMax: The largest `limit`.
+  ///   - isUnlimited: Whether a query without `limit` asks for all rows, and not for a page of them.
+  ///   - reached: Offsets to wait for besides `after`.
   init(
     _ parameters: QueryParameters, definition: ViewDefinition, generation: Int, partitionCount: Int, rowsMax: Int,
     isUnlimited: Bool = false, reached: OffsetVector? = nil
@@ -78,7 +76,8 @@ final class ViewQuery: Sendable {
     }
     let point = filter?.pointKey(schema.keys.map(\.name))
     isOfOneKey = point?.isWhole ?? false
-    // A session of fewer keys may begin before the sessions it is made of; and whether a step's row is final depends on sessions that begin later.
+    // A session of fewer keys may begin before the sessions that it joins; and a step's row is final only if sessions that begin
+    // later are.
     let isJoined = definition.joinsSessions(keptKeys: keptKeys)
     let isOpenEnded = definition.isOpenEnded(keptKeys: keptKeys, step: step)
     request = ViewReadRequest(
@@ -95,7 +94,6 @@ final class ViewQuery: Sendable {
     labels = ColumnLabels(self.columns)
   }
 
-  /// All rows, as they are.
   init(everyRowOf definition: ViewDefinition, generation: Int) {
     self.definition = definition
     self.generation = generation
@@ -152,15 +150,15 @@ final class ViewQuery: Sendable {
     }
   }
 
-  /// Whether the result's rows are those of the store, in its order and all of them: so that none need wait for another.
+  /// Whether the result's rows are the store's, in its order and all of them: then no row depends on a later one.
   var isStreamable: Bool {
     limit == .max && OrderTerm.isNatural(order) && keptKeys == nil && step == nil && asOf == nil
       && !definition.joinsSessions(keptKeys: nil)
   }
 
-  /// The result's rows of those read: those that are wanted and kept, merged, in the order of window start and key.
-  /// - Parameter isOfKey: Whether they are all of `request.key`.
-  /// - Returns: With when each can change last, where that is not its window's end.
+  /// The result's rows: the wanted ones of the read, merged, in the order of window start and key.
+  /// - Parameter isOfKey: Whether they are all rows of `request.key`.
+  /// - Returns: The rows, with the time of each one's last possible change where that is not its window's end.
   func result(of read: PartialResult, isOfKey: Bool = false) -> (rows: PartialRows, lastChanges: [Int64]?) {
     var rows = read.rows
     if let filter, !(isOfKey && isOfOneKey) {
@@ -179,12 +177,12 @@ final class ViewQuery: Sendable {
 
   /// Sessions that are joined, or merged into steps.
   ///
-  /// An event may still come for such a row as long as one session of its keys is open, which it may extend to before its start, and as long as it could
-  /// begin one less than the gap after the row.
+  /// An event may still change such a row as long as one session of its keys is open, which it may extend to before its
+  /// start, and as long as a session could begin less than the gap after the row.
   private func sessions(of read: PartialRows, _ expiredEnd: Int64?) -> (rows: PartialRows, lastChanges: [Int64]?) {
     var all = read.merged(for: definition, keptKeys: keptKeys)
     if definition.joinsSessions(keptKeys: nil) { all = all.retainedSessions(from: expiredEnd) }
-    // Which windows there are is known only when sessions are joined.
+    // The sessions are known only when they are joined.
     let first = from ?? .min
     var rows = all.filtered { start in start >= first && (to.map { start < $0 } ?? true) }
     if step != nil { rows = rows.merged(layout: definition.layout, step: step) }

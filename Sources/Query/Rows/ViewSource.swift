@@ -2,7 +2,7 @@ import Events
 import Synchronization
 import Views
 
-/// Rows that a query asked for, merged and complete: what pages, streams and statements are made of.
+/// The rows that a query asked for, merged and complete: the content of pages, streams and statements.
 struct ViewResult: Sendable {
   var query: ViewQuery
   let asOf: OffsetVector
@@ -26,11 +26,11 @@ struct ViewResult: Sendable {
   }
 }
 
-/// What a store says of views, with the little that is remembered between requests.
+/// Reads a store of views, with the few facts that are remembered between requests.
 final class ViewSource: Sendable {
-  /// How old what is known of partitions may be when it decides which are idle.
+  /// The most that the known state of partitions may be out of date when it decides which are idle.
   private static let statusAge: Duration = .seconds(1)
-  /// A definition that changes under a request is read again; not for ever.
+  /// A definition that changes during a request is read again; this bounds the tries.
   private static let attemptsMax = 4
 
   private let store: any ViewStore
@@ -39,8 +39,8 @@ final class ViewSource: Sendable {
   private let now: @Sendable () -> Timestamp
   private let known = Mutex<Known>(Known())
 
-  /// What the store last said of all views. A read needs a definition before it asks, and this saves it a question: every answer
-  /// says which generation it is of, so a definition that is no longer the view's is noticed.
+  /// The store's last statuses of all views. A read needs a definition before it asks, and this saves a question: every
+  /// answer names its generation, so a definition that is no longer the view's is noticed.
   private struct Known {
     var views: [ViewStatus] = []
     var at: ContinuousClock.Instant?
@@ -53,8 +53,8 @@ final class ViewSource: Sendable {
     startedAt = now().nanoseconds
   }
 
-  /// The rows of the query that `query` makes of the view's definition; it is asked again when that has changed.
-  /// - Parameter parameters: `generation` of which says that it is another than the live one.
+  /// The rows of the query that `query` makes of the view's definition; `query` is called again when that has changed.
+  /// - Parameter parameters: If its `generation` is set, that is read instead of the live one.
   func result(
     of view: String, _ parameters: QueryParameters, _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery
   ) async throws(QueryFailure) -> ViewResult {
@@ -65,9 +65,9 @@ final class ViewSource: Sendable {
     return try await result(of: made, read)
   }
 
-  /// All rows of a query, a piece at a time and as of one moment.
-  /// - Parameter room: Asked for a place before a moment is held.
-  /// - Returns: Nil when the query or the store does not allow it: then `result` has them.
+  /// All rows of a query, piece by piece and as of one moment.
+  /// - Parameter room: Asked for a permit before a moment is held.
+  /// - Returns: Nil when the query or the store does not allow it: then use `result`.
   func stream(
     of view: String, _ parameters: QueryParameters,
     _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery,
@@ -92,7 +92,7 @@ final class ViewSource: Sendable {
     return (made, stream.retained(), finality, slot)
   }
 
-  /// What `ask` reads for the query that `query` makes of the view's definition.
+  /// Reads by `ask` for the query that `query` makes of the view's definition.
   private func asked<Read>(
     _ view: String, _ parameters: QueryParameters,
     _ query: (ViewDefinition, _ generation: Int) throws(QueryFailure) -> ViewQuery,
@@ -104,7 +104,7 @@ final class ViewSource: Sendable {
       do throws(QueryFailure) {
         made = try query(definition, generation)
       } catch {
-        // It may be right for a definition that is newer than the one known here.
+        // The query may be right for a newer definition than the one known here.
         guard !isFresh else { throw error }
         let before = generation
         (definition, generation) = try ViewSource.find(view, in: try await statuses(maxAge: .zero))
@@ -136,7 +136,7 @@ final class ViewSource: Sendable {
     return ViewResult(query: query, asOf: read.asOf, rows: rows, finality: finality, missing: read.missing)
   }
 
-  /// As `result`, where it can be had without waiting for anything.
+  /// The result of `result`, if that takes no waiting.
   func resultAtOnce(of query: ViewQuery) -> ViewResult? {
     guard let read = store.readAtOnce(query.request), read.generation == query.generation else { return nil }
     let (rows, lastChanges) = query.result(of: read, isOfKey: true)
@@ -162,7 +162,7 @@ final class ViewSource: Sendable {
     return result
   }
 
-  /// A view's live generation, as an answer has it: what is known otherwise is old.
+  /// An answer shows a view's live generation: earlier knowledge is out of date.
   private func noteLive(_ view: String, _ generation: Int) {
     known.withLock { known in
       let isKnown = known.views.contains { $0.definition.name == view && $0.generation == generation }
@@ -170,7 +170,7 @@ final class ViewSource: Sendable {
     }
   }
 
-  /// With what is known of idle partitions.
+  /// Decides finality with the known idle partitions.
   private func finality(
     _ query: ViewQuery, _ partitions: Finality.Partitions, _ asOf: OffsetVector, _ statuses: [ViewStatus]
   ) -> Finality {
@@ -178,8 +178,8 @@ final class ViewSource: Sendable {
     let idleSince = now().nanoseconds - idleAfter
     var idle: Set<PartitionID> = []
     for progress in known {
-      // Idle only while the rows count all that was appended, and nothing has been counted since the status was taken. To one without any event nothing
-      // has been appended since this process asks.
+      // A partition is idle only while the rows count all appended events, and nothing has been counted since the
+      // status was taken. To one without any event nothing has been appended since this process first asked.
       guard progress.lagEvents == 0, asOf[progress.partition] == progress.nextOffset,
         progress.lastAppendTime?.nanoseconds ?? startedAt <= idleSince
       else { continue }
@@ -188,14 +188,14 @@ final class ViewSource: Sendable {
     return Finality(definition: query.definition, keptKeys: query.keptKeys, partitions, idle: idle)
   }
 
-  // MARK: What is known
+  // MARK: Definitions
 
   private func definition(
     of view: String, _ parameters: QueryParameters
   ) async throws(QueryFailure) -> (definition: ViewDefinition, generation: Int, isFresh: Bool) {
     if parameters["generation"] != nil {
       let generation = try parameters.integer("generation", default: 1, in: 1...Int(Int32.max))
-      // A read of no rows says what the generation's definition is.
+      // A read of no rows gives the generation's definition.
       let end = Timestamp(nanoseconds: .max)
       do throws(ViewStoreError) {
         let result = try await store.read(ViewReadRequest(view: view, generation: generation, from: end))
@@ -229,14 +229,14 @@ final class ViewSource: Sendable {
     do throws(ViewStoreError) { return try await store.tallies() } catch { throw QueryFailure(error) }
   }
 
-  /// - Parameter maxAge: Zero asks the store.
+  /// - Parameter maxAge: The most that the statuses may be out of date; zero asks the store.
   func statuses(maxAge: Duration) async throws(QueryFailure) -> [ViewStatus] {
     if let known = knownStatuses(maxAge: maxAge) { return known }
     let asked = ContinuousClock.now
     do throws(ViewStoreError) {
       let views = try await store.views()
       known.withLock { known in
-        // Another request may have asked later and be back earlier.
+        // A later request may have answered earlier.
         if known.at.map({ $0 < asked }) ?? true { known = Known(views: views, at: asked) }
       }
       return views

@@ -1,7 +1,6 @@
 import Aggregates
 
 extension StateHash {
-  /// Over all of these rows.
   public init(_ rows: PartialRows) {
     self.init()
     for row in 0..<rows.count {

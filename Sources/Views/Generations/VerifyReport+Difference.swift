@@ -6,9 +6,9 @@ extension VerifyReport.Difference {
   /// The first row, in the order of window and key, whose state differs; nil when none does.
   /// - Parameters:
   ///   - kept: Rows of one partition, in any order.
-  ///   - replayed: The same, computed once more.
-  ///   - partition: The one they are of.
-  ///   - layout: Of the states.
+  ///   - replayed: The same rows, computed once more.
+  ///   - partition: The rows' partition.
+  ///   - layout: The layout of the states.
   public init?(_ kept: PartialRows, _ replayed: PartialRows, _ partition: PartitionID, _ layout: StateLayout) {
     let (left, right) = (kept.canonicalOrder(), replayed.canonicalOrder())
     func values(_ rows: PartialRows, _ row: Int) -> [ResultValue] { rows.withState(row) { layout.values(of: $0) } }

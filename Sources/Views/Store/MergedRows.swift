@@ -8,10 +8,10 @@ public protocol OrderedRows: Sendable {
   /// Up to where all rows are there to be taken; nil when all that are left are.
   var reach: RowPlace? { get }
 
-  /// Moves the rows up to a place to others, the place included.
+  /// Moves the rows up to a row to others, inclusively.
   /// - Parameters:
   ///   - place: Within `reach`; nil takes all that are there.
-  ///   - rows: Of the same view.
+  ///   - rows: Rows of the same view.
   mutating func take(through place: RowPlace?, into rows: inout PartialRows)
 
   /// Whether there is nothing more, neither read nor to be read.
@@ -20,21 +20,22 @@ public protocol OrderedRows: Sendable {
 
 /// Several ordered sources read as one: what is held is a piece of each.
 public struct MergedRows<Source: OrderedRows>: Sendable {
-  /// Those that are not done, when it was last asked for rows.
+  /// The sources that were not done when rows were last asked for.
   public private(set) var sources: [Source]
 
-  /// - Parameter sources: Of one view. Rows of the same place are merged by whoever takes them.
+  /// - Parameter sources: Sources of one view. The caller merges rows of the same place.
   public init(_ sources: [Source]) { self.sources = sources }
 
   public var isDone: Bool { sources.allSatisfy(\.isDone) }
 
   /// The rows that follow, up to where every source has come.
-  /// - Parameter stride: The layout's.
-  /// - Returns: They are in the order of the sources, and of each in its own. With up to where they reach; nil when there are no more.
+  /// - Parameter stride: The layout's stride.
+  /// - Returns: They are in the order of the sources, and of each in its own. With up to where they reach; nil when there are no
+  ///   more.
   public mutating func next(stride: Int) async throws(ViewStoreError) -> (rows: PartialRows, reach: RowPlace?) {
     sources.removeAll { $0.isDone }
     for index in sources.indices { try await sources[index].fill() }
-    // Beyond the lowest place that all have reached, some may still have rows.
+    // Beyond the lowest row that all have reached, some may still have rows.
     var reach: RowPlace?
     for source in sources {
       guard let place = source.reach else { continue }

@@ -2,18 +2,18 @@ import Aggregates
 import Events
 import Expressions
 
-/// What one store says of a view.
 public struct PartialResult: Sendable {
   public var definition: ViewDefinition
   public var generation: Int
-  /// The next offset of each partition the rows are as of.
+  /// The next offset of each partition that the rows count.
   public var asOf: OffsetVector
-  /// Of the partitions that have seen an event.
+  /// The event-time watermarks of the partitions that have seen an event.
   public var eventTimeWatermarks: [PartitionID: Timestamp]
   public var rows: PartialRows
-  /// Of a view whose rows may lie in several partitions: parts that end at or before this may have been dropped by retention. Nanoseconds; nil when none.
+  /// For a view whose rows may lie in several partitions: parts that end at or before this may have been dropped by retention.
+  /// Nanoseconds; nil when none.
   public var droppedEnd: Int64?
-  /// Partitions whose rows are not among these, because nobody answers for them; empty unless `allowsPartial` was asked for.
+  /// Partitions whose rows are missing, because nobody answers for them; empty unless `allowsPartial` was asked for.
   public var missing: [PartitionID] = []
 
   public init(
@@ -37,9 +37,9 @@ public struct PartialResult: Sendable {
   }
 }
 
-/// Rows with their aggregates still open to merging: columns side by side, no allocation for a row.
+/// Rows whose aggregates can still be merged: columns side by side, no allocation for a row.
 public struct PartialRows: Sendable {
-  /// Words of state a row, without tails: the layout's stride.
+  /// The words of state of a row, without tails: the layout's stride.
   public let stride: Int
   public internal(set) var partitions: [PartitionID] = []
   /// Nanoseconds.
@@ -48,7 +48,7 @@ public struct PartialRows: Sendable {
   public internal(set) var windowEnds: [Int64] = []
   /// One past each row's last byte in `keyBytes`.
   public internal(set) var keyEnds: [Int] = []
-  /// The rows' keys as `KeyCodec` encodes them, one after the other.
+  /// The rows' keys in `KeyCodec`'s form, one after the other.
   public internal(set) var keyBytes: [UInt8] = []
   /// One past each row's last word in `states`.
   public internal(set) var stateEnds: [Int] = []
@@ -69,11 +69,11 @@ public struct PartialRows: Sendable {
   }
 
   /// - Parameters:
-  ///   - partition: The row's.
+  ///   - partition: The row's partition.
   ///   - windowStart: Nanoseconds since 1970.
   ///   - windowEnd: Nanoseconds since 1970; after the start.
-  ///   - key: As `KeyCodec` encodes it.
-  ///   - state: In the layout's canonical form.
+  ///   - key: The key in `KeyCodec`'s form.
+  ///   - state: The state in the layout's canonical form.
   public mutating func append(
     partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer, state: UnsafeBufferPointer<UInt64>
   ) {
@@ -102,8 +102,8 @@ public struct PartialRows: Sendable {
     stateEnds.append(states.count)
   }
 
-  /// Appends a stored row, its state as `StateCodec` encodes it.
-  /// - Returns: False, with nothing appended, when the state is none of the layout.
+  /// Appends a stored row, with its state in `StateCodec`'s form.
+  /// - Returns: False, with nothing appended, when the state does not have the layout.
   public mutating func append(
     partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer,
     stored: UnsafeRawBufferPointer, layout: StateLayout
@@ -113,7 +113,7 @@ public struct PartialRows: Sendable {
     return true
   }
 
-  /// All of another's rows after these; of the same view.
+  /// Appends all rows of another result of the same view.
   public mutating func append(contentsOf other: PartialRows) {
     precondition(other.stride == stride, "rows of one view have one stride")
     // Shared, not copied.
@@ -132,10 +132,10 @@ public struct PartialRows: Sendable {
     stateEnds += other.stateEnds.map { $0 + stateBase }
   }
 
-  /// Appends one row of another's.
+  /// Appends one row of another result.
   /// - Parameters:
-  ///   - row: Its number.
-  ///   - other: Of the same view.
+  ///   - row: The row's number.
+  ///   - other: A result of the same view.
   public mutating func append(_ row: Int, of other: PartialRows) {
     other.withKey(row) { key in
       other.withState(row) { state in
@@ -153,7 +153,7 @@ public struct PartialRows: Sendable {
     return result
   }
 
-  /// Those of another's rows whose partition `isKept`, after these; of the same view.
+  /// Appends the rows of another result of the same view whose partition `isKept`.
   public mutating func append(_ other: PartialRows, where isKept: (PartitionID) -> Bool) {
     for row in 0..<other.count where isKept(other.partitions[row]) {
       other.withKey(row) { key in
@@ -166,16 +166,14 @@ public struct PartialRows: Sendable {
     }
   }
 
-  /// The bytes of a row's key in `keyBytes`.
   public func keyRange(_ row: Int) -> Range<Int> { (row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row] }
 
-  /// The words of a row's state in `states`.
   public func stateRange(_ row: Int) -> Range<Int> { (row == 0 ? 0 : stateEnds[row - 1])..<stateEnds[row] }
 
-  /// How the bytes of two keys lie to each other in the order of results: below zero, zero or above.
+  /// The order of two keys' bytes in results: below zero, zero or above.
   /// - Parameters:
-  ///   - a: As `KeyCodec` encodes one.
-  ///   - b: Another.
+  ///   - a: A key in `KeyCodec`'s form.
+  ///   - b: Another key.
   public static func keyOrder(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int {
     let order = Order.of(a, b)
     return order == Order.less ? -1 : order == Order.greater ? 1 : 0
@@ -194,7 +192,7 @@ public struct PartialRows: Sendable {
 
   /// A row's key values; empty when the view has no keys.
   public func keys(_ row: Int) -> [ResultValue] {
-    // Keys were written by `KeyCodec`; what came over a wire is checked where it is read.
+    // `KeyCodec` wrote the keys; keys from a wire are checked when they are read.
     withKey(row) { KeyCodec.decode($0) } ?? []
   }
 }

@@ -1,19 +1,20 @@
 import Events
 
-// A row that has its source among the keys is in one partition, whose own time decides when retention takes it. The parts of another row lie in several
-// partitions, and are hidden and dropped all or none: the slowest of the partitions that have seen events decides. Parts are dropped only once every
-// partition of the log has passed, so that none comes later that is slower still.
+// A row with its source among the keys is in one partition, whose own time decides when retention deletes it. The parts of any
+// other row lie in several partitions, and are hidden and dropped all or none: the slowest of the partitions that have seen
+// events decides. Parts are dropped only once every partition of the log has passed, so that no slower one comes later.
 
 extension PartialResult {
-  /// Of a view whose rows may lie in several partitions: rows that end at or before this are past retention, as are joined sessions that begin before it.
-  /// Nil when none are; also where a row's own partition decides, whose rows are left out already.
+  /// For a view whose rows may lie in several partitions: rows that end at or before this are past retention, as are joined
+  /// sessions that begin before it. Nil when none are; also where a row's own partition decides, since its rows are left out
+  /// already.
   public var expiredEnd: Int64? {
     PartialResult.expiredEnd(definition, eventTimeWatermarks: eventTimeWatermarks, droppedEnd: droppedEnd)
   }
 
   /// - Parameters:
-  ///   - definition: Of the view.
-  ///   - eventTimeWatermarks: Of the partitions that have seen events.
+  ///   - definition: The view's definition.
+  ///   - eventTimeWatermarks: The event-time watermarks of the partitions that have seen events.
   ///   - droppedEnd: Parts that end at or before this may be gone already.
   public static func expiredEnd(
     _ definition: ViewDefinition, eventTimeWatermarks: [PartitionID: Timestamp], droppedEnd: Int64?
@@ -26,7 +27,7 @@ extension PartialResult {
 }
 
 extension PartialResult {
-  /// - Throws: `.asOfUnreachable` when parts of these past rows, of several processes, have been dropped by what was counted later.
+  /// - Throws: `.asOfUnreachable` when parts of these past rows, of several processes, have been dropped because of later events.
   public func checkWhole() throws(ViewStoreError) {
     guard let droppedEnd, !definition.hasSourceKey else { return }
     let passed = PartialResult.expiredEnd(definition, eventTimeWatermarks: eventTimeWatermarks, droppedEnd: nil) ?? .min
@@ -39,8 +40,8 @@ extension PartialResult {
 }
 
 extension PartialRows {
-  /// The rows that retention leaves, of windows of fixed lengths.
-  /// - Parameter expiredEnd: Those that end at or before it go; nil takes none.
+  /// The rows that retention leaves, for windows of fixed lengths.
+  /// - Parameter expiredEnd: Rows that end at or before it go; nil keeps all.
   public func retained(after expiredEnd: Int64?) -> PartialRows {
     guard let expiredEnd, windowEnds.contains(where: { $0 <= expiredEnd }) else { return self }
     var result = PartialRows(stride: stride)
@@ -48,15 +49,15 @@ extension PartialRows {
     return result
   }
 
-  /// The joined sessions that retention leaves: of one that begins at or after `expiredEnd`, no part has been dropped.
+  /// The joined sessions that retention leaves: no part of one that begins at or after `expiredEnd` has been dropped.
   public func retainedSessions(from expiredEnd: Int64?) -> PartialRows {
     guard let expiredEnd else { return self }
     return filtered { $0 >= expiredEnd }
   }
 
-  /// The rows of a store's answer that retention leaves, merged, or joined, as a result has them.
+  /// The rows of a store's answer that retention leaves, merged or joined for a result.
   /// - Parameters:
-  ///   - definition: Of the view.
+  ///   - definition: The view's definition.
   ///   - expiredEnd: `PartialResult.expiredEnd`.
   public func retained(for definition: ViewDefinition, after expiredEnd: Int64?) -> PartialRows {
     guard definition.joinsSessions(keptKeys: nil) else { return retained(after: expiredEnd).merged(for: definition) }
@@ -79,7 +80,7 @@ struct RetainedPieces: RowPieces {
 }
 
 extension RowStream {
-  /// Without what is past retention.
+  /// The stream without rows past retention.
   public func retained() -> RowStream {
     guard let end = head.expiredEnd else { return self }
     var stream = self

@@ -3,7 +3,7 @@ import Events
 import Expressions
 
 extension PartialRows {
-  /// The rows of a result: as `merged(layout:keptKeys:step:)`, and sessions of one key that overlap become one.
+  /// The rows of a result: merged as by `merged(layout:keptKeys:step:)`, and overlapping sessions of one key joined.
   public func merged(for definition: ViewDefinition, keptKeys: [Int]? = nil, step: Int64? = nil) -> PartialRows {
     switch definition.window.keeping {
     case .slots: merged(layout: definition.layout, keptKeys: keptKeys, step: step)
@@ -12,12 +12,12 @@ extension PartialRows {
     }
   }
 
-  /// Merges rows: those of the same window and key become one, and with fewer keys or longer windows, so do more of them.
+  /// Merges rows: rows of the same window and key become one. Fewer keys or longer windows make more of them the same.
   ///
   /// The same rows always give the same bytes, whatever their order.
   /// - Parameters:
-  ///   - layout: The view's.
-  ///   - keptKeys: Numbers of the key columns to keep, in the order the result has them; nil keeps all.
+  ///   - layout: The view's layout.
+  ///   - keptKeys: The numbers of the key columns to keep, in the result's order; nil keeps all.
   ///   - step: Nanoseconds; windows that begin in the same multiple of it become one. Nil leaves the windows.
   /// - Returns: Rows in the order of window start, then key, each with the lowest partition that contributed. With `step`, a
   ///   window is the step's.
@@ -28,7 +28,7 @@ extension PartialRows {
     let rekeyed = keptKeys != nil || step != nil ? regrouped(keptKeys, step) : self
     if rekeyed.isMerged { return rekeyed }
     let order = rekeyed.canonicalOrder()
-    // Most often there is nothing to merge: a key has all its rows in one partition.
+    // Mostly there is nothing to merge: a key has all its rows in one partition.
     guard zip(order, order.dropFirst()).contains(where: { rekeyed.isSameGroup($0, $1) }) else { return rekeyed.gathered(order) }
     var result = PartialRows(stride: stride)
     result.reserveCapacity(count)
@@ -66,9 +66,9 @@ extension PartialRows {
   /// Appends the union of a row of these others and one of those, which are of one partition, window and key.
   /// - Parameters:
   ///   - row: Its number.
-  ///   - others: Of the same view.
+  ///   - others: Rows of the same view.
   ///   - other: The other's number.
-  ///   - those: Of the same view.
+  ///   - those: Rows of the same view.
   ///   - merging: One row at most, which is reset.
   public mutating func append(
     merging row: Int, of others: PartialRows, and other: Int, of those: PartialRows, _ merging: inout StateRows
@@ -111,7 +111,8 @@ extension PartialRows {
     return result
   }
 
-  /// Row numbers in the canonical order: that of window start, key and window end. Rows that are alike in all three, of several partitions, keep theirs.
+  /// Row numbers in the canonical order: that of window start, key and window end. Rows that are alike in all three, of several
+  /// partitions, keep theirs.
   public func canonicalOrder() -> [Int] {
     // All memory is held still around the sort, so that comparing two rows is arithmetic on addresses.
     withPlaces { keys, ends, starts in
@@ -124,10 +125,9 @@ extension PartialRows {
     }
   }
 
-  /// The rows in the canonical order.
   public func ordered() -> PartialRows { isMerged ? self : gathered(canonicalOrder()) }
 
-  /// Whether the rows are in the order of window start and key, no two alike: then merging them changes nothing.
+  /// Whether the rows are in the order of window start and key, no two alike: merging then changes nothing.
   public var isMerged: Bool {
     withPlaces { keys, ends, starts in
       for row in 0..<starts.count where row > 0 {
@@ -147,7 +147,6 @@ extension PartialRows {
     }
   }
 
-  /// These rows, in this order.
   private func gathered(_ order: [Int]) -> PartialRows {
     var result = PartialRows(stride: stride)
     result.append(order[...], of: self)
@@ -183,7 +182,6 @@ extension PartialRows {
   }
 }
 
-/// A row's bytes.
 @inline(__always) private func slice(
   _ bytes: UnsafeRawBufferPointer, _ ends: UnsafeBufferPointer<Int>, _ row: Int
 ) -> UnsafeRawBufferPointer {

@@ -1,15 +1,15 @@
 import Events
 
-/// A view's rows in the order of window start and key, a bounded piece at a time, all as of one moment.
+/// A view's rows in the order of window start and key, one bounded piece at a time, all as of one moment.
 ///
-/// What keeps the moment, such as a read transaction, is let go when the last row has been given, or when the stream is.
+/// The means that keep the moment, such as a read transaction, are released when the last row has been given, or with the stream.
 public struct RowStream: Sendable {
-  /// What holds of all rows, from the first; without any.
+  /// The facts about all rows, known before the first one; without rows.
   public var head: PartialResult
   public var pieces: any RowPieces
 
   /// - Parameters:
-  ///   - head: What holds of all rows. Those of its own are left out.
+  ///   - head: The facts about all rows. Its own rows are left out.
   ///   - pieces: The rows.
   public init(head: PartialResult, pieces: any RowPieces) {
     self.head = head
@@ -18,9 +18,9 @@ public struct RowStream: Sendable {
   }
 }
 
-/// Rows that are read as they are asked for. Of several copies of one, only one may go on.
+/// Rows that are read as they are asked for. If it is copied, only one copy may go on.
 public protocol RowPieces: Sendable {
-  /// The rows that follow those given before: merged over all partitions, in the order of window start and key, no two alike.
+  /// The next rows: merged over all partitions, in the order of window start and key, no two alike.
   /// - Returns: Nil after the last.
   mutating func next() async throws(ViewStoreError) -> PartialRows?
 }

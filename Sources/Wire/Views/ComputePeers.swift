@@ -4,7 +4,7 @@ import NIOCore
 import Synchronization
 import Views
 
-/// The compute instances, as those ask them who put their answers together.
+/// The compute instances, for stores that put their answers together.
 final class ComputePeers: Sendable {
   private static let definitionsMax = 256
   private static let quick = Duration.seconds(1)
@@ -17,15 +17,14 @@ final class ComputePeers: Sendable {
   /// Definitions by their YAML, so that none is read twice.
   private let definitions = Mutex<[String: ViewDefinition]>([:])
 
-  /// - Parameter partitionCount: Of the log.
   init(client: WireClient, partitionCount: Int, logger: Logger) {
     self.client = client
     self.partitionCount = partitionCount
     self.logger = logger
   }
 
-  /// Asks every instance at once. Only for what may be asked twice.
-  /// - Returns: What those said that answered, in the order of their ids.
+  /// Asks every instance at once. Only for requests that may be sent twice.
+  /// - Returns: The answers of those that answered, in the order of their ids.
   /// - Throws: `.unavailable` when none answers.
   nonisolated(nonsending) func askAll(_ request: WireRequest, within timeout: Duration) async throws(ViewStoreError) -> [Answer] {
     let peers = try known()
@@ -51,7 +50,7 @@ final class ComputePeers: Sendable {
     return responses
   }
 
-  /// Asks one, until it answers or is no instance any more: one that halts would be waited for to the end of the time.
+  /// Asks one instance until it answers or is no longer listed: a halted one would be awaited to the end of the time.
   private func ask(_ peer: Peer, _ request: WireRequest, within timeout: Duration) async -> Result<WireResponse, PeerError> {
     await withTaskGroup(of: Result<WireResponse, PeerError>?.self) { group in
       group.addTask { await self.send(request, to: peer, within: timeout) }
@@ -71,7 +70,7 @@ final class ComputePeers: Sendable {
     do throws(PeerError) {
       return .success(try await client.send(request, to: peer, within: timeout))
     } catch {
-      // A pooled connection that its peer had closed.
+      // The peer had closed a pooled connection.
       guard error.code == .disconnected else { return .failure(error) }
     }
     do throws(PeerError) { return .success(try await client.send(request, to: peer, within: timeout)) } catch {
@@ -79,7 +78,7 @@ final class ComputePeers: Sendable {
     }
   }
 
-  /// Returns when the instance is not listed any more, or the task is cancelled. What is quick is not worth a look.
+  /// Returns when the instance is no longer listed, or the task is cancelled. It waits at first, since most answers are quick.
   private func waitUntilGone(_ peer: Peer) async {
     do { try await Task.sleep(for: ComputePeers.quick) } catch { return }
     while !Task.isCancelled {
@@ -89,10 +88,11 @@ final class ComputePeers: Sendable {
     }
   }
 
-  /// What the instances' answers to a request hold; of those that cannot answer now, nothing: their partitions will be found missing.
+  /// Decodes the instances' answers to a request. Instances that cannot answer now are left out: their partitions will be found
+  /// missing.
   /// - Parameters:
-  ///   - isPassedOver: Whether an error is of that kind; any other is thrown.
-  ///   - decode: Nil when the answer is none of this protocol.
+  ///   - isPassedOver: Whether an error means that; any other is thrown.
+  ///   - decode: Nil when the answer does not follow the protocol.
   nonisolated(nonsending) func collect<T>(
     _ request: WireRequest, within timeout: Duration,
     passingOver isPassedOver: (ViewStoreError) -> Bool = { if case .unavailable = $0 { true } else { false } },
@@ -112,7 +112,8 @@ final class ComputePeers: Sendable {
     return results
   }
 
-  /// Has one instance do something: the first that can be reached. It is never asked of a second one once the first may have done it.
+  /// Sends a request to one instance: the first that can be reached. It never goes to a second one once the first may have
+  /// carried it out.
   /// - Returns: An answer of status 200.
   nonisolated(nonsending) func askOne(_ request: WireRequest, within timeout: Duration) async throws(ViewStoreError) -> Answer {
     var failure = ViewStoreError.unavailable("no instance of \(client.dialler.service) is known")
@@ -129,7 +130,7 @@ final class ComputePeers: Sendable {
       }
       guard response.status != 200 else { return (peer, response) }
       failure = ComputePeers.error(response, peer)
-      // One that is stopping, or cannot reach where generations are kept, has done nothing.
+      // An instance that is stopping, or cannot reach the record of views, has done nothing.
       guard case .unavailable = failure else { throw failure }
     }
     throw failure
@@ -178,13 +179,13 @@ final class ComputePeers: Sendable {
     results.allSatisfy { $0.generation == results[0].generation && $0.definition == results[0].definition }
   }
 
-  /// Partitions that none of these are of.
+  /// The partitions that are not among these.
   func missing(_ present: some Sequence<PartitionID>) -> [PartitionID] {
     let present = Set(present)
     return (0..<partitionCount).map { PartitionID($0) }.filter { !present.contains($0) }
   }
 
-  /// Of progress that two instances report for one partition, the further.
+  /// The furthest progress of each partition, where two instances report one.
   static func furthest(_ all: [PartitionProgress]) -> [PartitionProgress] {
     var result: [PartitionID: PartitionProgress] = [:]
     for progress in all {
@@ -194,7 +195,7 @@ final class ComputePeers: Sendable {
     return result.values.sorted { $0.partition < $1.partition }
   }
 
-  /// Which of several answers counts for each partition: the one furthest on.
+  /// The answer that counts for each partition: the one furthest on.
   static func owners(_ all: [OffsetVector]) -> [PartitionID: Int] {
     var owner: [PartitionID: Int] = [:]
     for (index, vector) in all.enumerated() {
@@ -206,8 +207,8 @@ final class ComputePeers: Sendable {
     return owner
   }
 
-  /// Each partition's rows from its owner.
-  /// - Precondition: All are of one definition and generation, and there is one.
+  /// Takes each partition's rows from its owner.
+  /// - Precondition: All have the same definition and generation, and there is at least one.
   static func merged(_ results: [PartialResult], _ owner: [PartitionID: Int]) -> PartialResult {
     var merged = results[0]
     merged.asOf = OffsetVector()

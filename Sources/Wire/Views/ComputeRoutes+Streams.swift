@@ -5,7 +5,7 @@ import Views
 
 /// All rows of one moment, a request for each piece.
 extension ComputeRoutes {
-  /// A request of a stream that is open: `{"stream":"9f3a…","piece":0}`.
+  /// A request for an open stream: `{"stream":"9f3a…","piece":0}`.
   private struct StreamRequest {
     var id: UInt64
     var piece: Int

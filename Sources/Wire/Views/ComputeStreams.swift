@@ -1,11 +1,11 @@
 import Events
 import Views
 
-/// The streams of rows that an instance's askers have open: what is read on, request by request, is of the moment of the first.
+/// The streams of rows that an instance's callers have open: all pieces of a stream are of its first moment.
 actor ComputeStreams {
-  /// Open at a time.
+  /// The most streams open at a time.
   static let streamsMax = 64
-  /// One that is not read on for so long is let go, and its moment with it: left by an asker that died. Others close theirs.
+  /// A stream that is not read for this long is closed, and its moment released: its caller has died. Others close theirs.
   static let idleMax = Duration.seconds(600)
 
   private struct Open {
@@ -14,7 +14,7 @@ actor ComputeStreams {
     /// Nil while the next piece is read.
     var pieces: (any RowPieces)?
     var given = 0
-    /// The piece given last, should its answer have been lost; nil when that said that there are no more.
+    /// The last piece, to be given again if its answer was lost; nil when it was the end.
     var last: PartialResult?
     var usedAt = ContinuousClock.now
   }
@@ -37,8 +37,8 @@ actor ComputeStreams {
     return id
   }
 
-  /// - Parameter piece: Its number, from 0: the next one, or the one before it once more.
-  /// - Returns: What the stream is of, with the piece's rows; nil after the last.
+  /// - Parameter piece: Its number, from 0: the next one, or the previous one once more.
+  /// - Returns: The stream's head with the piece's rows; nil after the last piece.
   func next(_ id: UInt64, piece: Int) async throws(ViewStoreError) -> PartialResult? {
     guard var one = open[id] else { throw ComputeStreams.gone }
     open[id]?.usedAt = .now

@@ -2,12 +2,12 @@ import Events
 import Logging
 import Views
 
-/// Aggregations that are computed once, by all compute instances together: each folds a share of the log's partitions and answers with rows
-/// that can be merged.
+/// One-off aggregations, computed by all compute instances together: each folds a share of the log's partitions and
+/// answers with rows that can be merged.
 ///
-/// Any instance can read any partition, so what one leaves undone because it went away is given to the others.
+/// Any instance can read any partition, so the share of one that goes away is given to the others.
 public final class RemoteAdHocStore: AdHocStore {
-  /// On top of the time an instance is given: for its own word that the time was up.
+  /// Added to an instance's time limit: time for its own answer that the time was up.
   private static let slack = Duration.milliseconds(250)
 
   private typealias Part = (peer: Peer, share: Set<PartitionID>, result: Result<PartialResult, ShareError>)
@@ -24,8 +24,8 @@ public final class RemoteAdHocStore: AdHocStore {
 
   /// - Parameters:
   ///   - client: Asks every compute instance.
-  ///   - partitionCount: Of the log.
-  ///   - logger: Told of instances that go away meanwhile.
+  ///   - partitionCount: The number of the log's partitions.
+  ///   - logger: Logs instances that go away meanwhile.
   public init(client: WireClient, partitionCount: Int, logger: Logger) {
     self.client = client
     self.partitionCount = partitionCount
@@ -50,7 +50,7 @@ public final class RemoteAdHocStore: AdHocStore {
         switch result {
         case .success(let part):
           open.subtract(share)
-          // Without retention: nothing is kept, so it takes nothing.
+          // Without retention: no rows are kept.
           merged.definition = part.definition
           merged.append(part)
         case .failure(.gone(let why)):
@@ -65,7 +65,7 @@ public final class RemoteAdHocStore: AdHocStore {
     return merged
   }
 
-  /// Deals the partitions out and asks all at once. The first that says that there is no answer ends the others' work.
+  /// Deals the partitions out and asks all instances at once. The first definite failure ends the others' work.
   private nonisolated(nonsending) func ask(_ request: AdHocRequest, _ partitions: Set<PartitionID>, of peers: [Peer]) async
     -> [Part]
   {
@@ -117,7 +117,7 @@ public final class RemoteAdHocStore: AdHocStore {
     return part
   }
 
-  /// What an instance has folded: the request's definition, or what it made of it.
+  /// The definition that an instance has folded: the request's, or its own reading of it.
   private static func definition(_ yaml: String, of request: AdHocRequest) -> ViewDefinition? {
     if yaml == request.definition.yaml { return request.definition }
     let read = try? ViewCatalog(yaml: yaml, file: "wire").views.first

@@ -6,11 +6,9 @@ struct RemoteCursor: OrderedRows {
   private let stream: RemoteStream
   private let peers: ComputePeers
   private let within: Duration
-  /// The next one's number.
   private var piece = 0
   /// Nil before the first and after the last.
   private var rows: PartialRows?
-  /// The next of them.
   private var row = 0
   private var isAtEnd = false
 
@@ -50,7 +48,7 @@ struct RemoteCursor: OrderedRows {
   }
 }
 
-/// A stream that an instance has open for this process, and closes when this is let go.
+/// A stream that an instance has open for this process; releasing this closes it.
 final class RemoteStream: Sendable {
   let peer: Peer
   private let id: UInt64
@@ -64,11 +62,11 @@ final class RemoteStream: Sendable {
 
   deinit {
     let (request, peer, client) = (self.request("close"), self.peer, self.client)
-    // One that does not hear of it lets the stream go by itself.
+    // An instance that does not receive it closes the stream by itself.
     Task { _ = try? await client.send(request, to: peer, within: RemoteViewStore.slack) }
   }
 
-  /// Asks for a piece by its number, and once more when the connection ended: it is the same piece then.
+  /// Asks for a piece by its number, and once more when the connection ended: the piece is the same.
   func next(_ piece: Int, within timeout: Duration) async throws(ViewStoreError) -> WireResponse {
     let request = self.request("next", piece)
     for isLast in [false, true] {

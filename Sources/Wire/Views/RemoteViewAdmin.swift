@@ -4,9 +4,9 @@ import Views
 
 /// The generations of all compute instances' views.
 ///
-/// Which generations there are is one record that the instances share, so a change is one instance's to make; the others follow within
-/// milliseconds, and it is answered when they have. What is computed of rows, each instance computes of its own partitions: it is asked
-/// of all, and put together here.
+/// The instances share one record of generations, so one instance makes a change; the others follow within
+/// milliseconds, and the change is answered when they have. Results over rows are asked of all instances, each for its
+/// own partitions, and put together here.
 public final class RemoteViewAdmin: ViewAdmin {
   private static let timeout = Duration.seconds(30)
   /// How long instances may take to follow a change before it is answered all the same.
@@ -14,10 +14,10 @@ public final class RemoteViewAdmin: ViewAdmin {
 
   private let peers: ComputePeers
 
-  /// - Parameter store: Of the same instances.
+  /// - Parameter store: The store of the same instances.
   public init(_ store: RemoteViewStore) { peers = store.peers }
 
-  // MARK: what there is
+  // MARK: status
 
   public nonisolated(nonsending) func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus] {
     try await listing(of: view).generations
@@ -25,7 +25,7 @@ public final class RemoteViewAdmin: ViewAdmin {
 
   private struct Listing: Sendable {
     var generations: [GenerationStatus] = []
-    /// The oldest table that an instance goes by, of those that answer.
+    /// The oldest version of the table among the instances that answer.
     var version = UInt64.max
   }
 
@@ -39,7 +39,7 @@ public final class RemoteViewAdmin: ViewAdmin {
     var failure: ViewStoreError?
     for (peer, response) in answers {
       guard response.status == 200 else {
-        // One that has not heard of a new view yet does not decide.
+        // An instance that does not know a new view yet does not decide.
         failure = failure ?? ComputePeers.error(response, peer)
         continue
       }
@@ -83,13 +83,13 @@ public final class RemoteViewAdmin: ViewAdmin {
     let deadline = ContinuousClock.now + RemoteViewAdmin.followTimeout
     while ContinuousClock.now < deadline {
       if let listing = try? await listing(of: view), listing.version >= version { break }
-      // Cancelled: whoever asked has left.
+      // Cancelled: the caller has left.
       do { try await Task.sleep(for: .milliseconds(10)) } catch { break }
     }
     return (peer, json)
   }
 
-  /// A change whose answer is one generation: as all instances have it.
+  /// A change whose answer is one generation, as all instances see it.
   private nonisolated(nonsending) func changeOne(_ path: String, _ json: JSONValue, view: String) async throws(ViewStoreError)
     -> GenerationStatus
   {
@@ -98,7 +98,7 @@ public final class RemoteViewAdmin: ViewAdmin {
     guard let changed = GenerationStatus(json: answer["generation"], definition: { peers.definition($0) }) else {
       throw ComputePeers.malformed(peer)
     }
-    // It is done: what cannot be asked now is left out of the answer.
+    // The change is made: instances that cannot be asked now are left out of the answer.
     let all = (try? await generations(of: view)) ?? []
     return all.first { $0.generation == changed.generation } ?? changed
   }
@@ -133,7 +133,7 @@ public final class RemoteViewAdmin: ViewAdmin {
       do throws(ViewStoreError) { _ = try await listing(of: view) } catch {
         if case .unknownView = error { break }
       }
-      // Cancelled: whoever asked has left.
+      // Cancelled: the caller has left.
       do { try await Task.sleep(for: .milliseconds(10)) } catch { break }
     }
     return removal
@@ -148,7 +148,7 @@ public final class RemoteViewAdmin: ViewAdmin {
         request.generation == nil
           ? $0.to == nil && ($0.state == .held || $0.state == .building) : $0.generation == request.generation
       }
-      // Without either, the instance says what is wrong.
+      // If either is missing, the instance reports the fault.
       if let live = all.first(where: { $0.state == .live }), let wanted, wanted.state != .live {
         guard wanted.state != .building else { throw PromoteRequest.notCaughtUp(request.view, wanted.generation) }
         if wanted.state.isKept {
@@ -157,7 +157,7 @@ public final class RemoteViewAdmin: ViewAdmin {
               PinnedRequest(
                 view: request.view, first: live.generation, second: wanted.generation, timeout: request.timeout)),
             changesMax: changesMax)
-          // What was compared is what is promoted.
+          // The compared generation is promoted.
           request.generation = wanted.generation
         }
       }
@@ -198,7 +198,7 @@ public final class RemoteViewAdmin: ViewAdmin {
     let peers = peers
     var json = JSONObject()
     json["view"] = .string(view)
-    // All of the same, should another become live meanwhile.
+    // All instances' rows of the same generation, even if another becomes live meanwhile.
     let all = try await generations(of: view)
     if let number = generation ?? all.first(where: { $0.state == .live })?.generation { json["generation"] = .int(Int64(number)) }
     json["timeout_ms"] = .int(timeout.nanosecondsHeld / 1_000_000)
@@ -212,7 +212,7 @@ public final class RemoteViewAdmin: ViewAdmin {
         merged = report
         continue
       }
-      // Of a partition that two owned meanwhile, either's comparison is whole.
+      // If two instances owned a partition meanwhile, either's comparison is complete.
       whole.partitions += report.partitions.filter { one in !whole.partitions.contains { $0.partition == one.partition } }
       if let difference = report.difference, whole.difference.map({ difference.partition < $0.partition }) ?? true {
         whole.difference = difference
@@ -231,7 +231,7 @@ public final class RemoteViewAdmin: ViewAdmin {
 }
 
 extension GenerationStatus {
-  /// Takes in what another instance says of the same generation.
+  /// Merges another instance's status of the same generation.
   fileprivate mutating func add(_ other: GenerationStatus, isNewer: Bool) {
     if isNewer {
       definition = other.definition

@@ -23,7 +23,7 @@ extension RemoteViewStore: LateEventStore {
       }
       merged.events += result.events.filter { owner[$0.partition] == index }
     }
-    // Each gave as many as are wanted at most, its own first ones: so the first of all are among them.
+    // Each answer has at most the wanted number, its own first ones: so the first of all are among them.
     merged.events.sort { ($0.partition, $0.offset) < ($1.partition, $1.offset) }
     if merged.events.count > request.limit { merged.events.removeSubrange(request.limit...) }
     return merged
@@ -37,7 +37,7 @@ extension RemoteViewStore: LateEventStore {
 }
 
 extension LateReadRequest {
-  /// As many as one answer holds.
+  /// The most events of one answer.
   static let limitMax = 100_000
 
   var json: JSONValue {
@@ -66,7 +66,8 @@ extension LateReadRequest {
 }
 
 extension LateReadResult {
-  /// `{"generation":1,"as_of":"{\"0\":118}","counts":[[partition,counted,listed]],"events":[[partition,offset,time,window start]]}`, times in nanoseconds.
+  /// `{"generation":1,"as_of":"{\"0\":118}","counts":[[partition,counted,listed]],"events":[[partition,offset,time,window
+  /// start]]}`, times in nanoseconds.
   var json: JSONValue {
     [
       "generation": .int(Int64(generation)), "as_of": .string(asOf.description),

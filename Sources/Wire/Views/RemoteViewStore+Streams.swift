@@ -3,7 +3,7 @@ import Events
 import Views
 
 extension RemoteViewStore {
-  /// As of a moment for each instance, which it keeps until the last row is read or the stream is let go.
+  /// Each instance keeps a moment until the last row is read or the stream is released.
   public nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? {
     // A stream is never of some partitions only.
     guard request.asOf == nil, !request.allowsPartial else { return nil }
@@ -19,7 +19,8 @@ extension RemoteViewStore {
     let opened = answers.compactMap { $0 }
     let heads = opened.map(\.head)
     let present = heads.flatMap { Array($0.asOf.offsets.keys) }
-    // What `read` settles: no streams of this request, a generation that is being taken over, or a partition that passes from one to another.
+    // `read` handles these cases: no streams of this request, a generation that is being taken over, or a partition that moves
+    // between instances.
     guard opened.count == answers.count, Set(present).count == present.count, let first = heads.first, ComputePeers.agree(heads)
     else { return nil }
     let missing = peers.missing(present)

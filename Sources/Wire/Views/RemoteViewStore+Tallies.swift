@@ -16,7 +16,7 @@ extension RemoteViewStore {
         merged.append(tally)
         continue
       }
-      // Of one partition that two instances have on disk, the further.
+      // Where two instances have a partition on disk, the further one counts.
       var partitions = Dictionary(merged[known].partitions.map { ($0.partition, $0) }) { $1 }
       for one in tally.partitions {
         partitions.merge([one.partition: one]) { $0.nextOffset >= $1.nextOffset ? $0 : $1 }

@@ -3,26 +3,26 @@ import Logging
 import Synchronization
 import Views
 
-/// The views of all compute instances: asks each, and puts together what they say.
+/// The views of all compute instances: asks each, and puts the answers together.
 ///
-/// A partition is answered for by the instance that owns it. While one passes from an instance to another both may answer, or neither: then
-/// the one further on counts, or the partition is missing, and a read says so instead of giving a smaller sum.
+/// The instance that owns a partition answers for it. While a partition passes from an instance to another both may answer, or
+/// neither. Then the answer further on counts, or the partition is missing, and a read says so instead of giving a smaller sum.
 public final class RemoteViewStore: ViewStore {
-  /// On top of what a read may wait for: to compute and send the rows.
+  /// Added to a read's time limit: time to compute and send the rows.
   static let slack = Duration.seconds(10)
-  /// Before a partition that is missing is looked for again.
+  /// The wait before a missing partition is looked for again.
   private static let secondLook = Duration.milliseconds(20)
   /// Less than the second that Consul waits for `/readyz`.
   private static let probeTimeout = Duration.milliseconds(800)
 
   let peers: ComputePeers
-  /// How far the slowest partition of generations has come, as the instances were told.
+  /// The event-time watermarks of the slowest partitions that the instances were told, by generation.
   let told = Mutex<[String: Int64]>([:])
 
   /// - Parameters:
   ///   - client: Asks every compute instance.
-  ///   - partitionCount: Of the log.
-  ///   - logger: Told of instances that do not answer.
+  ///   - partitionCount: The number of the log's partitions.
+  ///   - logger: Logs instances that do not answer.
   public init(client: WireClient, partitionCount: Int, logger: Logger) {
     peers = ComputePeers(client: client, partitionCount: partitionCount, logger: logger)
   }
@@ -59,7 +59,8 @@ public final class RemoteViewStore: ViewStore {
 
   public nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
     var merged = try await readOnce(request)
-    // One that was asked before it took a partition over, and its former owner after it had let it go: they are asked again.
+    // The new owner may have been asked before it took the partition over, and the former one after it had released it: they are
+    // asked again.
     for _ in 0..<2 where !merged.missing.isEmpty {
       do { try await Task.sleep(for: RemoteViewStore.secondLook) } catch { break }
       merged = try await readOnce(request)
@@ -68,11 +69,11 @@ public final class RemoteViewStore: ViewStore {
     return merged
   }
 
-  /// With what is missing left out.
+  /// A read that leaves missing partitions out.
   private nonisolated(nonsending) func readOnce(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
     var request = request
     var results = try await results(request)
-    // Instances take a new generation over one by one: then the older one, which each still keeps, is everyone's.
+    // Instances take a new generation over one by one: until then the older one, which each still keeps, is everyone's.
     if let oldest = results.map(\.generation).min(), results.contains(where: { $0.generation != oldest }) {
       request.generation = oldest
       results = try await self.results(request)
@@ -88,7 +89,7 @@ public final class RemoteViewStore: ViewStore {
     return merged
   }
 
-  /// Whether every partition is answered for; what is wrong otherwise.
+  /// The reason why some partition is not answered for; nil when all are.
   public nonisolated(nonsending) func problem() async -> String? {
     do throws(ViewStoreError) {
       for view in try await views(within: RemoteViewStore.probeTimeout) {
@@ -118,7 +119,7 @@ public final class RemoteViewStore: ViewStore {
     return WireRequest(posting: json, to: path, answerBytesMax: RowsCoding.bytesMax)
   }
 
-  /// Whether an instance's error says that it has no rows to give now: its partitions are found to be missing.
+  /// Whether an instance's error means that it has no rows to give now: its partitions are then missing.
   static func isOfAbsence(_ error: ViewStoreError) -> Bool {
     switch error {
     case .missingPartitions, .unavailable: true
