@@ -1,37 +1,37 @@
 import Events
 
 /// The settings of compute. Bounds are checked where the settings are read.
-public struct ComputeConfiguration: Sendable, Hashable {
+package struct ComputeConfiguration: Sendable, Hashable {
   /// The folder that has a folder with `state.sqlite` for each worker.
-  public var directory: String
+  package var directory: String
   /// 0: one for each core.
-  public var workers: Int
-  public var checkpointInterval: Duration
+  package var workers: Int
+  package var checkpointInterval: Duration
   /// Changed rows that make a checkpoint due before its time: bounds memory and the length of the transaction.
-  public var changedRowsMax: Int
+  package var changedRowsMax: Int
   /// Bytes asked of the log at a time.
-  public var readBytesMax: Int
+  package var readBytesMax: Int
   /// Bytes of views' rows in memory, over all workers: beyond it, the rows that changed longest ago are in the files only.
-  public var memoryBytesMax: Int
+  package var memoryBytesMax: Int
 
   /// The late events of a view and partition that are listed, the last ones. All are counted.
-  public var lateEventsMax: Int
+  package var lateEventsMax: Int
 
   /// The kept checkpoints of each worker's file for reads at a past point, the time between two, and the bytes of all.
   /// 0 keeps none.
-  public var keptCheckpointsMax: Int
-  public var keptCheckpointInterval: Duration
-  public var keptBytesMax: Int
+  package var keptCheckpointsMax: Int
+  package var keptCheckpointInterval: Duration
+  package var keptBytesMax: Int
 
   /// The log that may take the place of the one that the state was computed from: the old state is then put aside, and computed
   /// anew.
-  public var acceptedLog: LogIdentity?
+  package var acceptedLog: LogIdentity?
 
   /// The folder with the data folders of all instances on this machine: a new owner of a partition begins with the state that its
   /// last owner left there.
-  public var neighbours: String?
+  package var neighbours: String?
 
-  public init(
+  package init(
     directory: String, workers: Int = 0, checkpointInterval: Duration = .seconds(1), changedRowsMax: Int = 200_000,
     readBytesMax: Int = 4 << 20, memoryBytesMax: Int = 1 << 30, lateEventsMax: Int = 100_000,
     keptCheckpointsMax: Int = 4,

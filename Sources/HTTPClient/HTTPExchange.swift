@@ -2,11 +2,11 @@ import NIOCore
 import NIOPosix
 
 /// One request, on a connection of its own.
-public struct HTTPExchange: Sendable {
+package struct HTTPExchange: Sendable {
   /// Puts TLS first in the pipeline of a connection to the named host.
-  public typealias Securing = @Sendable (any Channel, _ host: String) throws -> Void
+  package typealias Securing = @Sendable (any Channel, _ host: String) throws -> Void
 
-  public enum Address: Sendable, Hashable {
+  package enum Address: Sendable, Hashable {
     case host(String, port: Int)
     case unixSocket(path: String)
   }
@@ -15,26 +15,26 @@ public struct HTTPExchange: Sendable {
     let description = "this build has no TLS"
   }
 
-  public var address: Address
-  public var isSecure = false
-  public var request: ClientRequest
+  package var address: Address
+  package var isSecure = false
+  package var request: ClientRequest
   /// The time for the whole exchange.
-  public var timeout = Duration.seconds(60)
+  package var timeout = Duration.seconds(60)
   /// The time for its connection.
-  public var connectTimeout = Duration.seconds(10)
+  package var connectTimeout = Duration.seconds(10)
 
   /// - Parameters:
   ///   - address: The server's address.
   ///   - host: For the `Host` header.
   ///   - request: The request with all further headers.
-  public init(_ address: Address, host: String, _ request: ClientRequest) {
+  package init(_ address: Address, host: String, _ request: ClientRequest) {
     self.address = address
     self.request = request
     self.request.headers.add(name: "Host", value: host)
     self.request.headers.add(name: "Connection", value: "close")
   }
 
-  public init(_ url: ServiceURL) {
+  package init(_ url: ServiceURL) {
     self.init(
       .host(url.host, port: url.port), host: url.authority, ClientRequest(.GET, url.target.isEmpty ? "/" : url.target))
     isSecure = url.isSecure
@@ -44,7 +44,7 @@ public struct HTTPExchange: Sendable {
   ///   - secure: Called for `https`; without it, such a request fails.
   ///   - group: The group whose loop carries the connection.
   /// - Throws: `ClientFailure`, at the timeout at the latest.
-  public func run(secure: Securing? = nil, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton)
+  package func run(secure: Securing? = nil, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton)
     async throws(ClientFailure) -> ClientAnswer
   {
     if isSecure, secure == nil { throw .broken(WithoutTLS()) }

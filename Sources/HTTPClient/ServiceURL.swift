@@ -1,24 +1,24 @@
 /// The address of a service: `https://query.example:8443/base`, `ws://127.0.0.1:4000/v1/stream`, `http://[::1]:8080`.
-public struct ServiceURL: Sendable, Hashable, CustomStringConvertible {
+package struct ServiceURL: Sendable, Hashable, CustomStringConvertible {
   /// `http`, `https`, `ws` or `wss`
-  public var scheme: String
+  package var scheme: String
   /// The host without brackets.
-  public var host: String
+  package var host: String
   /// 1...65,535
-  public var port: Int
+  package var port: Int
   /// Path and query for the request line; empty where there is none.
-  public var target: String
+  package var target: String
 
   /// Whether the service speaks TLS.
-  public var isSecure: Bool { scheme == "https" || scheme == "wss" }
+  package var isSecure: Bool { scheme == "https" || scheme == "wss" }
 
   /// `host:port`, for the `Host` header and messages.
-  public var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  package var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
-  public var description: String { "\(scheme)://\(authority)\(target)" }
+  package var description: String { "\(scheme)://\(authority)\(target)" }
 
   /// Nil unless the text is a URL of one of the schemes; user names and fragments are refused.
-  public init?(_ text: String, schemes: Set<String> = ["http", "https", "ws", "wss"]) {
+  package init?(_ text: String, schemes: Set<String> = ["http", "https", "ws", "wss"]) {
     guard let separator = text.firstRange(of: "://") else { return nil }
     scheme = text[..<separator.lowerBound].lowercased()
     guard schemes.contains(scheme) else { return nil }

@@ -2,30 +2,30 @@ import Events
 import Serving
 
 /// The settings of ingest. Bounds are checked where the settings are read.
-public struct IngestConfiguration: Sendable, Hashable {
-  public var host: String
+package struct IngestConfiguration: Sendable, Hashable {
+  package var host: String
   /// 0 takes a free one.
-  public var port: Int
+  package var port: Int
   /// Largest WebSocket message and HTTP body, inflated, in bytes.
-  public var messageBytesMax: Int
+  package var messageBytesMax: Int
   /// Messages of a connection that are not yet acknowledged; at the bound the connection is not read.
-  public var unackedMessagesMax: Int
+  package var unackedMessagesMax: Int
   /// The time between pings; a peer silent for two of them is closed.
-  public var heartbeat: Duration
+  package var heartbeat: Duration
   /// The limits of its connections: for a device's WebSocket until it is open, for HTTP always.
-  public var serving: ServingLimits
+  package var serving: ServingLimits
   /// The host names it answers as, besides `host`, those of loopback and those without a dot.
-  public var hosts: [String]
+  package var hosts: [String]
   /// The origins of pages that may send, besides its own.
-  public var origins: [String]
+  package var origins: [String]
   /// WebSockets of one device, where tokens identify devices.
-  public var deviceConnectionsMax: Int
+  package var deviceConnectionsMax: Int
   /// The rate of one device over all its connections and requests; nil for no bound.
-  public var deviceEventsPerSecondMax: Int?
+  package var deviceEventsPerSecondMax: Int?
   /// Threads of our own that carry the devices' streams (Linux only); with 0, NIO's event loops carry all.
-  public var reactors: Int
+  package var reactors: Int
 
-  public init(
+  package init(
     host: String = "127.0.0.1", port: Int = 4000, messageBytesMax: Int = 1 << 20, unackedMessagesMax: Int = 1024,
     heartbeat: Duration = .seconds(30), serving: ServingLimits = ServingLimits(connectionsMax: 10_000), hosts: [String] = [],
     origins: [String] = [], deviceConnectionsMax: Int = 1024, deviceEventsPerSecondMax: Int? = nil,
@@ -48,8 +48,8 @@ public struct IngestConfiguration: Sendable, Hashable {
   var rules: HostRules { HostRules(service: "ingest", listen: host, hosts: hosts, origins: origins, takesSingleLabels: true) }
 
   #if os(Linux)
-    public static let defaultReactors = 2
+    package static let defaultReactors = 2
   #else
-    public static let defaultReactors = 0
+    package static let defaultReactors = 0
   #endif
 }

@@ -7,12 +7,12 @@ import Synchronization
 import Views
 
 /// The analysts' HTTP API: results of views from a store, raw events from a log.
-public final class QueryService: Sendable {
+package final class QueryService: Sendable {
   /// The reason why the service could not start.
-  public enum StartError: Error, CustomStringConvertible {
+  package enum StartError: Error, CustomStringConvertible {
     case alreadyStarted
 
-    public var description: String {
+    package var description: String {
       switch self {
       case .alreadyStarted: "query: started twice"
       }
@@ -44,7 +44,7 @@ public final class QueryService: Sendable {
   ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
   ///   - group: The group whose loops serve the connections; not shut down here.
   ///   - logger: Logs failures, and the actions of administrators.
-  public init(
+  package init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
     reports: (any IngestReports)? = nil,
@@ -65,7 +65,7 @@ public final class QueryService: Sendable {
   /// Listens.
   /// - Returns: The address listened on.
   /// - Throws: The error of binding, such as an address in use.
-  public func start() async throws -> (host: String, port: Int) {
+  package func start() async throws -> (host: String, port: Int) {
     guard !isStarted.exchange(true, ordering: .acquiringAndReleasing) else { throw StartError.alreadyStarted }
     do {
       let responder = QueryResponder(answers, logger: logger)
@@ -93,13 +93,13 @@ public final class QueryService: Sendable {
 
   /// Ends the open connections of processes of this machine, the sidecar's included, and goes on accepting: callers
   /// that are still allowed connect again. Answers that take longer than some tenths of a second are cut, streams too.
-  public func renewLocalConnections() async {
+  package func renewLocalConnections() async {
     await listener.renewConnections(grace: .milliseconds(300)) { $0.isFromThisMachine }
   }
 
   /// Stops accepting, finishes the requests that are under way, closes the connections.
   /// - Parameter timeout: The time after which connections are cut.
-  public func shutDown(timeout: Duration = .seconds(10)) async {
+  package func shutDown(timeout: Duration = .seconds(10)) async {
     guard isStarted.exchange(false, ordering: .acquiringAndReleasing) else { return }
     service.drain()
     answers.drain()

@@ -9,9 +9,9 @@ import Synchronization
 /// *busy* while a request is answered, *idle* from then to the next head. Silent ones go first, the oldest of them, unless it has
 /// come only just now; then those that are idle longest; then those whose bodies take longest. Busy ones stay.
 /// - Complexity: Constant, except for an address that has as many connections as it may, whose oldest idle one is searched for.
-public final class ConnectionTable: Sendable {
+package final class ConnectionTable: Sendable {
   /// The reason why a connection is served health and metrics only.
-  public enum Shortage: Sendable, Hashable {
+  package enum Shortage: Sendable, Hashable {
     /// There are as many connections as allowed, and all are busy.
     case full(connectionsMax: Int)
     /// The connection's address has as many connections as allowed, and all are busy.
@@ -29,20 +29,20 @@ public final class ConnectionTable: Sendable {
   /// - Parameters:
   ///   - limits: The limits of connections.
   ///   - service: The service's name, for metrics.
-  public init(_ limits: ServingLimits, of service: String) {
+  package init(_ limits: ServingLimits, of service: String) {
     self.limits = limits
     displaced = Counter(label: "penstock_connections_displaced_total", dimensions: [("service", service)])
     refused = Counter(label: "penstock_connections_refused_total", dimensions: [("service", service)])
   }
 
-  public var count: Int { state.withLock { $0.count } }
+  package var count: Int { state.withLock { $0.count } }
 
   /// Takes a connection in, if necessary in place of another, which is closed.
   /// - Parameters:
   ///   - address: Nil for a peer without an address.
   ///   - close: Closes the connection, from any thread; called at most once, when it has to give way.
   /// - Returns: Its entry; call `leave` when it has ended. Nil where there is no room even to refuse it: close it.
-  public func enter(_ address: PeerAddress?, close: @escaping @Sendable () -> Void) -> ConnectionPlace? {
+  package func enter(_ address: PeerAddress?, close: @escaping @Sendable () -> Void) -> ConnectionPlace? {
     let now = NIODeadline.now()
     let (entered, closing) = state.withLock { state in state.enter(address, close, now, limits) }
     if let closing {
@@ -54,7 +54,7 @@ public final class ConnectionTable: Sendable {
   }
 
   /// Returns when the last connection has left, or at the timeout.
-  public func waitForNone(timeout: Duration) async {
+  package func waitForNone(timeout: Duration) async {
     let deadline = ContinuousClock.now + timeout
     while count > 0, ContinuousClock.now < deadline {
       // Cancelled: the caller has stopped waiting.
@@ -74,10 +74,10 @@ public final class ConnectionTable: Sendable {
 }
 
 /// A connection's entry in the table. All methods may be called from any thread.
-public final class ConnectionPlace: Sendable {
+package final class ConnectionPlace: Sendable {
   /// Nil where everything is served.
-  public let shortage: ConnectionTable.Shortage?
-  public let enteredAt: NIODeadline
+  package let shortage: ConnectionTable.Shortage?
+  package let enteredAt: NIODeadline
   private let table: ConnectionTable
   private let key: ConnectionKey
 
@@ -90,21 +90,21 @@ public final class ConnectionPlace: Sendable {
 
   /// A request's head has come, and its body is still to come.
   /// - Returns: False if the connection had to give way, and is being closed.
-  public func reading() -> Bool { table.change(key, to: .reading) }
+  package func reading() -> Bool { table.change(key, to: .reading) }
 
   /// A request has come whole.
   /// - Returns: False as in `reading`.
-  public func busy() -> Bool { table.change(key, to: .busy) }
+  package func busy() -> Bool { table.change(key, to: .busy) }
 
   /// The answer is out, and the next request may come.
-  public func idle() { _ = table.change(key, to: .idle) }
+  package func idle() { _ = table.change(key, to: .idle) }
 
   /// Sets how the connection is closed from now on.
   /// - Returns: False as in `busy`.
-  public func attach(close: @escaping @Sendable () -> Void) -> Bool { table.attach(key, close) }
+  package func attach(close: @escaping @Sendable () -> Void) -> Bool { table.attach(key, close) }
 
   /// The connection has ended. Further calls do nothing.
-  public func leave() { table.leave(key) }
+  package func leave() { table.leave(key) }
 }
 
 extension ConnectionTable.Shortage {

@@ -9,7 +9,7 @@
   /// this thread itself. So work that handlers leave to `execute` runs after all ready sockets were read. The thread sleeps only
   /// when there is nothing of these, and only then does a wake-up cost anything; or for a moment when sockets become ready faster
   /// than it is worth to run for each (`TurnPacer`).
-  public final class Reactor: @unchecked Sendable {
+  package final class Reactor: @unchecked Sendable {
     // Invariant of the unchecked conformance: the properties below "Only the reactor's thread touches these" are used by that
     // thread alone; each public method that uses them checks it. The others are immutable, or atomic, or locked.
 
@@ -41,7 +41,7 @@
 
     /// Begins the thread.
     /// - Parameter name: The thread's name, 15 bytes at most.
-    public static func start(name: String) throws(SocketError) -> Reactor {
+    package static func start(name: String) throws(SocketError) -> Reactor {
       let reactor = try Reactor(name: name)
       var thread = pthread_t()
       let kept = Unmanaged.passRetained(reactor)
@@ -86,10 +86,10 @@
     // MARK: any thread
 
     /// Whether this is the reactor's thread.
-    public var isCurrent: Bool { thread.load(ordering: .acquiring) == UInt(pthread_self()) }
+    package var isCurrent: Bool { thread.load(ordering: .acquiring) == UInt(pthread_self()) }
 
     /// Runs `work` on the reactor's thread, after the work of this turn. Work is dropped once the reactor has ended.
-    public func execute(_ work: @escaping @Sendable () -> Void) {
+    package func execute(_ work: @escaping @Sendable () -> Void) {
       if isCurrent {
         own.append(work)
       } else if inbox.push(work) {
@@ -100,7 +100,7 @@
     }
 
     /// Ends the reactor. Returns when its thread has told every handler.
-    public func stop() async {
+    package func stop() async {
       execute { self.isStopping = true }
       await withCheckedContinuation { continuation in
         let isEnded = ended.withLock { ended in
@@ -114,7 +114,7 @@
     // MARK: on the thread
 
     /// Watches a socket. The handler is kept until `remove`.
-    public func add(_ descriptor: Int32, _ handler: any SocketHandler, _ watched: Readiness) throws(SocketError) -> SocketKey {
+    package func add(_ descriptor: Int32, _ handler: any SocketHandler, _ watched: Readiness) throws(SocketError) -> SocketKey {
       precondition(isCurrent, "a reactor's sockets belong to its thread")
       let index: UInt32
       if let free = freeSlots.popLast() {
@@ -136,18 +136,18 @@
     }
 
     /// Sets the readiness that the socket is watched for from now on.
-    public func watch(_ key: SocketKey, _ watched: Readiness) throws(SocketError) {
+    package func watch(_ key: SocketKey, _ watched: Readiness) throws(SocketError) {
       guard let index = index(of: key) else { return }
       try control(EPOLL_CTL_MOD, slots[index].descriptor, key, watched)
     }
 
-    public func replaceHandler(_ key: SocketKey, _ handler: any SocketHandler) {
+    package func replaceHandler(_ key: SocketKey, _ handler: any SocketHandler) {
       guard let index = index(of: key) else { return }
       slots[index].handler = handler
     }
 
     /// Watches the socket no longer, and forgets its timer. To be called before it is closed.
-    public func remove(_ key: SocketKey) {
+    package func remove(_ key: SocketKey) {
       guard let index = index(of: key) else { return }
       var event = epoll_event()
       _ = epoll_ctl(epoll, EPOLL_CTL_DEL, slots[index].descriptor, &event)
@@ -156,14 +156,14 @@
     }
 
     /// Sets the socket's one timer, in place of the one before. The timer is exact to 10 ms.
-    public func setTimer(_ key: SocketKey, after duration: Duration) {
+    package func setTimer(_ key: SocketKey, after duration: Duration) {
       guard let index = index(of: key) else { return }
       let (seconds, attoseconds) = duration.components
       let nanoseconds = UInt64(clamping: seconds) * 1_000_000_000 + UInt64(clamping: attoseconds / 1_000_000_000)
       slots[index].timerTick = timers.insert(key.bits, deadline: Reactor.monotonicNow() + nanoseconds)
     }
 
-    public func clearTimer(_ key: SocketKey) {
+    package func clearTimer(_ key: SocketKey) {
       guard let index = index(of: key) else { return }
       slots[index].timerTick = 0
     }

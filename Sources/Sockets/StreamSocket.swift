@@ -2,11 +2,11 @@
   import Glibc
 
   /// A connected stream socket that does not block. Its holder closes it, once.
-  public struct StreamSocket: Sendable, Equatable {
-    public let descriptor: Int32
+  package struct StreamSocket: Sendable, Equatable {
+    package let descriptor: Int32
 
     /// The result of a read or a write.
-    public enum Transfer: Equatable, Sendable {
+    package enum Transfer: Equatable, Sendable {
       /// At least one.
       case bytes(Int)
       case wouldBlock
@@ -15,17 +15,17 @@
       case failed(errno: Int32)
     }
 
-    public init(descriptor: Int32) { self.descriptor = descriptor }
+    package init(descriptor: Int32) { self.descriptor = descriptor }
 
     /// Sends written bytes at once, instead of waiting for more.
-    public func setNoDelay() {
+    package func setNoDelay() {
       var on: Int32 = 1
       // Not a TCP socket, or gone already: nothing to be done in either case.
       _ = setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
     }
 
     /// The address of the other side; nil where it has left already.
-    public func peerAddress() -> sockaddr_storage? {
+    package func peerAddress() -> sockaddr_storage? {
       var address = sockaddr_storage()
       var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
       let status = withUnsafeMutablePointer(to: &address) {
@@ -35,10 +35,10 @@
     }
 
     /// - Parameter buffer: Not empty.
-    public func read(into buffer: UnsafeMutableRawBufferPointer) -> Transfer { receive(buffer, 0) }
+    package func read(into buffer: UnsafeMutableRawBufferPointer) -> Transfer { receive(buffer, 0) }
 
     /// Reads bytes and leaves them there: the next read or peek begins with the same.
-    public func peek(into buffer: UnsafeMutableRawBufferPointer) -> Transfer { receive(buffer, Int32(MSG_PEEK)) }
+    package func peek(into buffer: UnsafeMutableRawBufferPointer) -> Transfer { receive(buffer, Int32(MSG_PEEK)) }
 
     private func receive(_ buffer: UnsafeMutableRawBufferPointer, _ flags: Int32) -> Transfer {
       while true {
@@ -51,7 +51,7 @@
 
     /// - Parameter bytes: Not empty.
     /// - Returns: `.bytes` may be fewer than given.
-    public func write(_ bytes: UnsafeRawBufferPointer) -> Transfer {
+    package func write(_ bytes: UnsafeRawBufferPointer) -> Transfer {
       while true {
         let count = send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
         if count >= 0 { return .bytes(count) }
@@ -64,8 +64,8 @@
     }
 
     /// Ends our side of the connection; the peer's bytes can still be read.
-    public func shutDownOutput() { _ = shutdown(descriptor, Int32(SHUT_WR)) }
+    package func shutDownOutput() { _ = shutdown(descriptor, Int32(SHUT_WR)) }
 
-    public func close() { _ = Glibc.close(descriptor) }
+    package func close() { _ = Glibc.close(descriptor) }
   }
 #endif

@@ -1,12 +1,12 @@
 import NIOHTTP1
 
 /// The version of the protocol between services; both sides state theirs, and a different one is refused.
-public enum WireVersion {
-  public static let current = 4
+package enum WireVersion {
+  package static let current = 4
   /// Every request and answer between services has it.
-  public static let header = "Penstock-Wire"
+  package static let header = "Penstock-Wire"
   /// The log that a request is for, or that answers: a `LogIdentity`.
-  public static let logHeader = "Penstock-Log"
+  package static let logHeader = "Penstock-Log"
 
   /// Why an answer is none of this protocol, by its head; nil if it is.
   static func objection(to head: HTTPResponseHead) -> String? {
@@ -18,16 +18,16 @@ public enum WireVersion {
 }
 
 /// The `Content-Type` of bodies. docs/wire.md describes each byte by byte.
-public enum WireContent {
+package enum WireContent {
   /// Column batches back to back, each with its header.
-  public static let batches = "application/vnd.penstock.batches"
+  package static let batches = "application/vnd.penstock.batches"
   /// The results of appended batches.
-  public static let receipts = "application/vnd.penstock.receipts"
+  package static let receipts = "application/vnd.penstock.receipts"
   /// The batches of several partitions.
-  public static let reads = "application/vnd.penstock.reads"
+  package static let reads = "application/vnd.penstock.reads"
   /// Partial rows of a view.
-  public static let rows = "application/vnd.penstock.rows"
+  package static let rows = "application/vnd.penstock.rows"
   /// Entries of the record of views.
-  public static let viewsRecord = "application/vnd.penstock.views"
-  public static let json = "application/json"
+  package static let viewsRecord = "application/vnd.penstock.views"
+  package static let json = "application/json"
 }

@@ -1,8 +1,8 @@
 import Events
 
 /// Rows in memory: columns of values by path, strings interned as a column batch does.
-public struct TableRows: RowSource {
-  public enum Cell: Sendable {
+package struct TableRows: RowSource {
+  package enum Cell: Sendable {
     case missing, null, object
     case bool(Bool)
     case int(Int64)
@@ -13,25 +13,25 @@ public struct TableRows: RowSource {
     case time(Int64)
   }
 
-  public private(set) var rowCount: Int
+  package private(set) var rowCount: Int
   private var columns: [ValuePath: ValueVector] = [:]
   private var strings: [[UInt8]] = []
   private var codes: [String: Int] = [:]
   /// Gives every string a code of its own, as `RowSource` allows.
-  public var sharesCodes = true
+  package var sharesCodes = true
 
-  public init(rowCount: Int, sharesCodes: Bool = true) {
+  package init(rowCount: Int, sharesCodes: Bool = true) {
     self.rowCount = rowCount
     self.sharesCodes = sharesCodes
   }
 
   /// One column from `data.` paths or attributes, by their text.
-  public init(_ columns: KeyValuePairs<String, [Cell]>, sharesCodes: Bool = true) {
+  package init(_ columns: KeyValuePairs<String, [Cell]>, sharesCodes: Bool = true) {
     self.init(rowCount: columns.first?.value.count ?? 0, sharesCodes: sharesCodes)
     for (name, cells) in columns { self[name] = cells }
   }
 
-  public subscript(name: String) -> [Cell] {
+  package subscript(name: String) -> [Cell] {
     get { [] }
     set {
       precondition(newValue.count == rowCount)
@@ -66,7 +66,7 @@ public struct TableRows: RowSource {
     return strings.count - 1
   }
 
-  public func load(_ path: ValuePath, into vector: inout ValueVector) {
+  package func load(_ path: ValuePath, into vector: inout ValueVector) {
     if let known = columns[path] {
       vector = known
       return
@@ -80,9 +80,9 @@ public struct TableRows: RowSource {
     vector.uniformKind = vector.kinds.dropFirst().allSatisfy { $0 == vector.kinds[0] } ? vector.kinds.first : nil
   }
 
-  public var stringCount: Int { strings.count }
+  package var stringCount: Int { strings.count }
 
-  public func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+  package func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     try strings[code].withUnsafeBytes(body)
   }
 }

@@ -2,8 +2,8 @@ import Expressions
 
 /// An aggregate of views: all facts about one stand in one place. `all` lists them; code that reads, folds, merges, answers and
 /// documents uses that list.
-public final class AggregateFunction: Sendable {
-  public enum Argument: String, Sendable {
+package final class AggregateFunction: Sendable {
+  package enum Argument: String, Sendable {
     /// Nothing: every event counts.
     case none = "every event"
     case present = "values other than null"
@@ -22,16 +22,16 @@ public final class AggregateFunction: Sendable {
     }
   }
 
-  public let name: String
-  public let argument: Argument
+  package let name: String
+  package let argument: Argument
   /// The number after the argument; nil for a function that takes none.
-  public let constant: Double?
+  package let constant: Double?
   /// The constant's bounds, its name in docs, its meaning and an example; nil for a function that takes none.
   package let constants: (bounds: ClosedRange<Int>, name: String, meaning: String, example: String)?
   /// One line of docs: how exact the result is.
-  public let exactness: String
+  package let exactness: String
   /// The result of no values, for the docs.
-  public let emptyResult: String
+  package let emptyResult: String
   /// The same function with another constant.
   private let made: @Sendable (Double) -> AggregateFunction?
   /// A row's cells for it, one or two. The result is read from the last. Where there are two, functions that need only the first
@@ -73,16 +73,16 @@ public final class AggregateFunction: Sendable {
 
   /// The type of its results.
   /// - Parameter argument: The argument's; `.any` where the rows decide.
-  public func resultType(of argument: ColumnType) -> ColumnType { type(argument) }
+  package func resultType(of argument: ColumnType) -> ColumnType { type(argument) }
 
   /// The text of a call: `quantile(data.temp, 0.95)`.
   /// - Parameter argument: The argument's text; nil for none.
-  public func text(_ argument: String?) -> String {
+  package func text(_ argument: String?) -> String {
     "\(name)(\([argument, constant.map { "\($0)" }].compactMap { $0 }.joined(separator: ", ")))"
   }
 
   /// Its row in the docs' table.
-  public var documentation: String {
+  package var documentation: String {
     let parts = [argument == .none ? nil : "x", constants?.name].compactMap { $0 }
     return "| `\(name)(\(parts.joined(separator: ", ")))` | \(argument.rawValue) | \(emptyResult) | \(exactness) |"
   }
@@ -107,11 +107,11 @@ public final class AggregateFunction: Sendable {
 }
 
 extension AggregateFunction: Hashable {
-  public static func == (a: AggregateFunction, b: AggregateFunction) -> Bool {
+  package static func == (a: AggregateFunction, b: AggregateFunction) -> Bool {
     a === b || a.name == b.name && a.argument == b.argument && a.constant == b.constant
   }
 
-  public func hash(into hasher: inout Hasher) {
+  package func hash(into hasher: inout Hasher) {
     hasher.combine(name)
     hasher.combine(argument)
     hasher.combine(constant)

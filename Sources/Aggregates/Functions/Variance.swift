@@ -1,12 +1,12 @@
 import Expressions
 
 extension AggregateFunction {
-  public static let variance = AggregateFunction(
+  package static let variance = AggregateFunction(
     "variance", .number, exactness: exactnessOfVariance, emptyResult: "null, of one value too",
     cells: [ExactSum.self, ExactVariance.self], type: { _ in .double },
     result: { squares, sum, _ in .number(ExactVariance.value(sum: sum, squares: squares)) })
 
-  public static let stddev = AggregateFunction(
+  package static let stddev = AggregateFunction(
     "stddev", .number, exactness: exactnessOfVariance, emptyResult: "null, of one value too",
     cells: [ExactSum.self, ExactVariance.self], type: { _ in .double },
     result: { squares, sum, _ in .number(ExactVariance.value(sum: sum, squares: squares)?.squareRoot()) })

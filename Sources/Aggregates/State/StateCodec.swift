@@ -1,8 +1,8 @@
 import Events
 
 /// A canonical state's words as bytes, in SQLite and on the wire: little-endian, one after the other.
-public enum StateCodec {
-  public static func encode(_ state: UnsafeBufferPointer<UInt64>, to bytes: inout [UInt8]) {
+package enum StateCodec {
+  package static func encode(_ state: UnsafeBufferPointer<UInt64>, to bytes: inout [UInt8]) {
     bytes.reserveCapacity(bytes.count + state.count * 8)
     for word in state { withUnsafeBytes(of: word.littleEndian) { bytes.append(contentsOf: $0) } }
   }
@@ -10,7 +10,7 @@ public enum StateCodec {
   /// Appends a stored state's words.
   /// - Returns: False, with nothing appended, when the bytes are no canonical state of the layout: damaged, or stored by another
   ///   definition. Nothing is allocated beyond the bytes' own size.
-  public static func decode(_ bytes: UnsafeRawBufferPointer, _ layout: StateLayout, appendingTo words: inout [UInt64]) -> Bool {
+  package static func decode(_ bytes: UnsafeRawBufferPointer, _ layout: StateLayout, appendingTo words: inout [UInt64]) -> Bool {
     guard bytes.count % 8 == 0, bytes.count >= layout.stride * 8, bytes.count / 8 <= layout.canonicalWordsMax else {
       return false
     }
@@ -26,14 +26,14 @@ public enum StateCodec {
 
 /// A hash of many rows' states that does not depend on the order of the rows: equal hashes prove that a replay gives
 /// the same state. It is the sum of a hash of each row.
-public struct StateHash: Sendable, Hashable, CustomStringConvertible {
-  public private(set) var value: UInt64 = 0
-  public private(set) var rows = 0
+package struct StateHash: Sendable, Hashable, CustomStringConvertible {
+  package private(set) var value: UInt64 = 0
+  package private(set) var rows = 0
 
-  public init() {}
+  package init() {}
 
   /// A hash that was computed elsewhere.
-  public init(value: UInt64, rows: Int) {
+  package init(value: UInt64, rows: Int) {
     self.value = value
     self.rows = rows
   }
@@ -45,7 +45,7 @@ public struct StateHash: Sendable, Hashable, CustomStringConvertible {
   ///   - windowEnd: Nanoseconds since 1970; after the start.
   ///   - key: The key in `KeyCodec`'s form.
   ///   - state: The state in canonical form.
-  public mutating func add(
+  package mutating func add(
     partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer,
     state: UnsafeBufferPointer<UInt64>
   ) {
@@ -58,12 +58,12 @@ public struct StateHash: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// Takes in all rows of another hash.
-  public mutating func add(_ other: StateHash) {
+  package mutating func add(_ other: StateHash) {
     value &+= other.value
     rows += other.rows
   }
 
-  public var description: String { hexadecimal(value) }
+  package var description: String { hexadecimal(value) }
 
   /// Source: S. Vigna, splitmix64.
   private func mix(_ value: UInt64) -> UInt64 {

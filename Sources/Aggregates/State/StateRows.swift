@@ -3,19 +3,19 @@ import Events
 /// The states of many rows in live form: contiguous words, and an arena for parts without a fixed size.
 ///
 /// Belongs to one owner. Rows are numbered densely, in the order they were added.
-public struct StateRows: ~Copyable {
-  public let layout: StateLayout
+package struct StateRows: ~Copyable {
+  package let layout: StateLayout
   private let stride: Int
   private let initialWords: [UInt64]
   private var words: UnsafeMutablePointer<UInt64>
   private var capacity: Int
   private var arena = StateArena()
-  public private(set) var count = 0
+  package private(set) var count = 0
 
   /// - Parameters:
   ///   - layout: The layout of each row.
   ///   - capacity: The rows to have room for at first.
-  public init(layout: StateLayout, capacity: Int = 16) {
+  package init(layout: StateLayout, capacity: Int = 16) {
     self.layout = layout
     self.capacity = Swift.max(1, capacity)
     stride = layout.stride
@@ -26,10 +26,10 @@ public struct StateRows: ~Copyable {
   deinit { words.deallocate() }
 
   /// The allocated bytes of memory.
-  public var byteCount: Int { capacity * stride * 8 + arena.byteCount }
+  package var byteCount: Int { capacity * stride * 8 + arena.byteCount }
 
   /// Adds a row that has seen no event.
-  public mutating func append() {
+  package mutating func append() {
     if count == capacity {
       let larger = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity * 2 * stride)
       larger.update(from: words, count: count * stride)
@@ -42,7 +42,7 @@ public struct StateRows: ~Copyable {
   }
 
   /// Resets a row to one that has seen no event.
-  public mutating func reset(_ row: Int) {
+  package mutating func reset(_ row: Int) {
     precondition(row < count)
     let state = words + row * stride
     for cell in layout.tailCells { cell.kind.release(state + cell.offset, &arena) }
@@ -51,13 +51,13 @@ public struct StateRows: ~Copyable {
 
   // MARK: folding
 
-  public struct Batch {
+  package struct Batch {
     /// The state's number for each of the batch's rows; −1 leaves the row out.
-    public var slots: UnsafeBufferPointer<Int32>
-    public var times: UnsafeBufferPointer<Int64>
-    public var baseOffset: Offset
+    package var slots: UnsafeBufferPointer<Int32>
+    package var times: UnsafeBufferPointer<Int64>
+    package var baseOffset: Offset
 
-    public init(slots: UnsafeBufferPointer<Int32>, times: UnsafeBufferPointer<Int64>, baseOffset: Offset) {
+    package init(slots: UnsafeBufferPointer<Int32>, times: UnsafeBufferPointer<Int64>, baseOffset: Offset) {
       self.slots = slots
       self.times = times
       self.baseOffset = baseOffset
@@ -65,7 +65,7 @@ public struct StateRows: ~Copyable {
   }
 
   /// Folds the aggregates without an argument.
-  public mutating func foldRows(_ batch: Batch) {
+  package mutating func foldRows(_ batch: Batch) {
     fold(nil, ValueVector(), batch) { _, _ in }
   }
 
@@ -78,7 +78,7 @@ public struct StateRows: ~Copyable {
   /// - Returns: The number of values that could not be used: an error, or another kind than needed. Each is counted
   ///   once for each cell that wanted it; missing fields and nulls are left out silently, as in SQL.
   @discardableResult
-  public mutating func fold(argument: Int, _ values: ValueVector, _ batch: Batch, strings: StringReader) -> Int {
+  package mutating func fold(argument: Int, _ values: ValueVector, _ batch: Batch, strings: StringReader) -> Int {
     precondition(values.count == batch.slots.count, "an argument has a value for each row")
     return fold(argument, values, batch, strings)
   }
@@ -98,7 +98,7 @@ public struct StateRows: ~Copyable {
   // MARK: canonical form
 
   /// Appends a row in canonical form.
-  public func appendCanonical(_ row: Int, to output: inout [UInt64]) {
+  package func appendCanonical(_ row: Int, to output: inout [UInt64]) {
     precondition(row < count)
     let state = words + row * stride
     let start = output.count
@@ -115,7 +115,7 @@ public struct StateRows: ~Copyable {
   /// - Parameters:
   ///   - row: The row to add to.
   ///   - source: A row that `StateLayout.isCanonical` accepts, or that `appendCanonical` made.
-  public mutating func merge(into row: Int, _ source: UnsafeBufferPointer<UInt64>) {
+  package mutating func merge(into row: Int, _ source: UnsafeBufferPointer<UInt64>) {
     precondition(row < count && source.count >= stride)
     let target = words + row * stride
     let from = source.baseAddress.unsafelyUnwrapped

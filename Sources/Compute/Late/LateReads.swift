@@ -3,7 +3,7 @@ import SQLite
 import Views
 
 extension ReadCoordinator: LateEventStore {
-  public nonisolated(nonsending) func late(_ request: LateReadRequest) async throws(ViewStoreError) -> LateReadResult {
+  package nonisolated(nonsending) func late(_ request: LateReadRequest) async throws(ViewStoreError) -> LateReadResult {
     let record = try find(request.view, request.generation)
     var result = LateReadResult(generation: record.number, asOf: OffsetVector(), events: [])
     for progress in await partitions.progress(of: record.id) {

@@ -4,11 +4,11 @@ import Events
 ///
 /// Where partitions are leased, the answer turns to no a little before another process can get the lease; it must not wait for
 /// anything.
-public struct PartitionFence: Sendable {
-  public var mayAct: @Sendable (PartitionID) -> Bool
+package struct PartitionFence: Sendable {
+  package var mayAct: @Sendable (PartitionID) -> Bool
 
-  public init(mayAct: @escaping @Sendable (PartitionID) -> Bool) { self.mayAct = mayAct }
+  package init(mayAct: @escaping @Sendable (PartitionID) -> Bool) { self.mayAct = mayAct }
 
   /// One process owns all.
-  public static let open = PartitionFence { _ in true }
+  package static let open = PartitionFence { _ in true }
 }

@@ -1,9 +1,9 @@
 extension ColumnBatch: RowSource {
-  public var rowCount: Int { count }
+  package var rowCount: Int { count }
   /// Shared strings only; an id's code lies beyond, and belongs to its row alone.
-  public var stringCount: Int { layout.stringCount + (layout.id == nil ? 0 : count) }
+  package var stringCount: Int { layout.stringCount + (layout.id == nil ? 0 : count) }
 
-  public func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+  package func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     if code >= layout.stringCount { return try withID(ofRow: code - layout.stringCount, body) }
     let start = Int(layout.stringStarts[code]), end = Int(layout.stringStarts[code + 1])
     let position = layout.stringsPosition + start
@@ -16,7 +16,7 @@ extension ColumnBatch: RowSource {
     }
   }
 
-  public func load(_ path: ValuePath, into vector: inout ValueVector) {
+  package func load(_ path: ValuePath, into vector: inout ValueVector) {
     vector.reset(to: .missing, count: count)
     switch path {
     case .attribute("time"): fill(&vector, layout.columns[layout.time], kind: .time)

@@ -10,21 +10,21 @@
 /// }
 /// ```
 /// - Complexity: One pass over the bytes; no allocation once the tables have grown.
-public final class EventReader {
+package final class EventReader {
   /// The number of readable zero bytes that must follow a message.
-  public static let padding = JSONCursor.padding
+  package static let padding = JSONCursor.padding
   /// Longest `source`, `type`, `id`, `subject` and extension value, in bytes.
-  public static let attributeBytesMax = 8192
+  package static let attributeBytesMax = 8192
   /// Longest string in `data`, in bytes; one less than 1 MiB.
-  public static let stringBytesMax = (1 << 20) - 1
+  package static let stringBytesMax = (1 << 20) - 1
   /// Most values in one event.
-  public static let leavesMax = 4096
+  package static let leavesMax = 4096
   /// Most bytes of the paths of one event's values together, each written out from `data` on: 1 MiB. A batch stores them so.
-  public static let pathBytesMax = 1 << 20
+  package static let pathBytesMax = 1 << 20
   /// Longest name of an extension attribute, in bytes; CloudEvents asks for 20 and allows more.
-  public static let attributeNameBytesMax = 64
+  package static let attributeNameBytesMax = 64
 
-  public enum Framing: Sendable {
+  package enum Framing: Sendable {
     /// One event, or an array of events.
     case json
     /// One event and nothing else.
@@ -33,7 +33,7 @@ public final class EventReader {
     case lines
   }
 
-  public enum Step: Sendable {
+  package enum Step: Sendable {
     /// The event is on the tape: append it to its partition's builder before the next call.
     case event(index: Int)
     /// `index` is nil where the whole message is bad.
@@ -41,19 +41,19 @@ public final class EventReader {
   }
 
   /// A rejected event. Its bytes live until the next `next()`.
-  public struct Rejected {
+  package struct Rejected {
     /// The position of its first byte in the message.
-    public var position: Int
+    package var position: Int
     /// The event's bytes, as far as its end can be found.
-    public var bytes: UnsafeRawBufferPointer
+    package var bytes: UnsafeRawBufferPointer
     /// The event's own source, or the default where it has none; nil where neither is known.
-    public var source: UnsafeRawBufferPointer?
+    package var source: UnsafeRawBufferPointer?
   }
 
   // Behind a pointer: Swift would check a stored property of a class for overlapping access at each call, once or more an event.
   private let scanner: UnsafeMutablePointer<EventScanner>
 
-  public init() {
+  package init() {
     scanner = .allocate(capacity: 1)
     scanner.initialize(to: EventScanner())
   }
@@ -64,26 +64,26 @@ public final class EventReader {
   }
 
   /// FNV-1a of the present event's source; modulo the number of partitions it is the partition.
-  public var sourceHash: UInt64 { scanner.pointee.tape.sourceHash }
+  package var sourceHash: UInt64 { scanner.pointee.tape.sourceHash }
   /// Whether the event has a time of its own, not that of its arrival.
-  public var hasTime: Bool { scanner.pointee.tape.hasTime }
+  package var hasTime: Bool { scanner.pointee.tape.hasTime }
   /// Lends the present event's source, UTF-8.
-  public func withSource<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+  package func withSource<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
     body(scanner.pointee.tape.source?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
   }
 
   /// The event that the reject just read is about; after an event, the event itself, for a caller that rejects it.
   /// - Parameter isWhole: The step was `.event`.
-  public func rejected(isWhole: Bool) -> Rejected { scanner.pointee.rejected(isWhole: isWhole) }
+  package func rejected(isWhole: Bool) -> Rejected { scanner.pointee.rejected(isWhole: isWhole) }
 
   /// Bytes of the message that have been read.
-  public var position: Int { scanner.pointee.cursor.position }
+  package var position: Int { scanner.pointee.cursor.position }
   /// The bytes of the present event in its message.
-  public var eventBytes: Int { scanner.pointee.tape.textBytes }
+  package var eventBytes: Int { scanner.pointee.tape.textBytes }
   /// Whether the path table has reached its bound: call `resetPaths()` when no builder holds unsealed rows.
-  public var needsReset: Bool { scanner.pointee.paths.needsReset }
+  package var needsReset: Bool { scanner.pointee.paths.needsReset }
 
-  public func resetPaths() { scanner.pointee.resetPaths() }
+  package func resetPaths() { scanner.pointee.resetPaths() }
 
   /// Begins a message.
   /// - Parameters:
@@ -91,18 +91,18 @@ public final class EventReader {
   ///   - framing: The form of the message.
   ///   - arrival: The time of events that have none.
   ///   - defaultSource: The source of events that have none; at most `attributeBytesMax` bytes.
-  public func begin(message: UnsafeRawBufferPointer, framing: Framing, arrival: Timestamp, defaultSource: [UInt8]?) {
+  package func begin(message: UnsafeRawBufferPointer, framing: Framing, arrival: Timestamp, defaultSource: [UInt8]?) {
     scanner.pointee.begin(message: message, framing: framing, arrival: arrival, defaultSource: defaultSource)
   }
 
   /// Sets the trace context that `addTrace` gives the events of the message begun.
-  public func setTrace(_ context: TraceContext) { scanner.pointee.setTrace(context) }
+  package func setTrace(_ context: TraceContext) { scanner.pointee.setTrace(context) }
 
   /// Gives the event just read the message's trace context as attributes, unless it has one of its own.
-  public func addTrace() { scanner.pointee.addTrace() }
+  package func addTrace() { scanner.pointee.addTrace() }
 
   /// Reads the next event; nil at the message's end.
-  public func next() -> Step? { scanner.pointee.next() }
+  package func next() -> Step? { scanner.pointee.next() }
 
   @inline(__always) func withScanner<R>(_ body: (borrowing EventScanner) -> R) -> R { body(scanner.pointee) }
 }

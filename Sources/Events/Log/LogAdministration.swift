@@ -1,5 +1,5 @@
 /// Administers a log: its state, its retention, its end. Code that only writes and reads a log uses `EventLog` alone.
-public protocol LogAdministration: Sendable {
+package protocol LogAdministration: Sendable {
   /// The state of every partition, in the order of their numbers.
   func status() -> [PartitionStatus]
 
@@ -24,8 +24,8 @@ public protocol LogAdministration: Sendable {
 }
 
 /// The state of one partition, for `/readyz` and tools.
-public struct PartitionStatus: Sendable, Hashable {
-  public enum State: Sendable, Hashable {
+package struct PartitionStatus: Sendable, Hashable {
+  package enum State: Sendable, Hashable {
     case open
     /// Reads go on, appends are refused: poisoned, or shut down.
     case refusing(LogError)
@@ -33,15 +33,15 @@ public struct PartitionStatus: Sendable, Hashable {
     case failed(LogError)
   }
 
-  public let partition: PartitionID
-  public let state: State
+  package let partition: PartitionID
+  package let state: State
   /// Nil when it did not open.
-  public let bounds: PartitionBounds?
+  package let bounds: PartitionBounds?
   /// Pieces that retention removes whole.
-  public let segments: Int
-  public let bytes: Int
+  package let segments: Int
+  package let bytes: Int
 
-  public init(partition: PartitionID, state: State, bounds: PartitionBounds?, segments: Int, bytes: Int) {
+  package init(partition: PartitionID, state: State, bounds: PartitionBounds?, segments: Int, bytes: Int) {
     self.partition = partition
     self.state = state
     self.bounds = bounds

@@ -2,7 +2,7 @@
 /// they are.
 ///
 /// Only its writer knows an entry's meaning; the record's keeper knows bytes. Entries are numbered from 0, without gaps.
-public protocol ViewsRecord: Sendable {
+package protocol ViewsRecord: Sendable {
   /// Entries from `number` on, in order: as many as `bytesMax` allows, one at least where there is one.
   /// - Returns: Empty where `number` is the record's end.
   /// - Throws: `.outOfRange` when `number` is beyond the end, `.corrupt` where an entry is damaged.
@@ -21,7 +21,7 @@ public protocol ViewsRecord: Sendable {
   nonisolated(nonsending) func waitForEntry(past count: Int) async throws(LogError)
 }
 
-public enum ViewsRecordLimits {
+package enum ViewsRecordLimits {
   /// A change of all possible views, with their definitions, has a fourth of it at most.
-  public static let entryBytesMax = 4 << 20
+  package static let entryBytesMax = 4 << 20
 }

@@ -1,29 +1,29 @@
 import Synchronization
 
 /// The sources of suspect duplicates: events that were answered for as duplicates, and that nobody has.
-public final class SuspectSources: Sendable {
+package final class SuspectSources: Sendable {
   /// The most sources kept, those that sent such an event last.
-  public static let sourcesMax = 32
+  package static let sourcesMax = 32
 
-  public struct Entry: Sendable, Hashable {
+  package struct Entry: Sendable, Hashable {
     /// Its first bytes, repaired to UTF-8.
-    public var source: String
+    package var source: String
     /// Its suspect duplicates since it is in the list.
-    public var count: Int
+    package var count: Int
     /// The sequence of the last of them.
-    public var sequence: UInt64
-    public var last: ProducerPosition
-    public var time: Timestamp
+    package var sequence: UInt64
+    package var last: ProducerPosition
+    package var time: Timestamp
   }
 
   private let entries = Mutex<[UTF8Text: Entry]>([:])
 
-  public init() {}
+  package init() {}
 
   /// - Parameters:
   ///   - named: The suspect exception.
   ///   - time: The time of its answer.
-  public func note(_ named: AppendReceipt.Named, at time: Timestamp) {
+  package func note(_ named: AppendReceipt.Named, at time: Timestamp) {
     entries.withLock { entries in
       let source = UTF8Text(named.source)
       let count = (entries[source]?.count ?? 0) + 1
@@ -35,7 +35,7 @@ public final class SuspectSources: Sendable {
   }
 
   /// The source that sent such an event last comes first.
-  public var list: [Entry] { SuspectSources.ordered(entries.withLock { Array($0.values) }) }
+  package var list: [Entry] { SuspectSources.ordered(entries.withLock { Array($0.values) }) }
 
   static func ordered(_ entries: [Entry]) -> [Entry] {
     Array(entries.sorted { ($1.time, UTF8Text($0.source)) < ($0.time, UTF8Text($1.source)) }.prefix(sourcesMax))
@@ -44,7 +44,7 @@ public final class SuspectSources: Sendable {
 
 extension SuspectSources.Entry {
   /// `{"source":"thermo/7","count":12,"sequence":"101","epoch":"0","last_sequence":"1000000000","time_ns":1356998400000000000}`
-  public var json: JSONValue {
+  package var json: JSONValue {
     var members = told
     members["time_ns"] = .int(time.nanoseconds)
     return .object(members)
@@ -52,7 +52,7 @@ extension SuspectSources.Entry {
 
   /// The members shown to people: `source`, `count`, `sequence`, `epoch`, `last_sequence`; sequences as text, since they have 64
   /// bits.
-  public var told: JSONObject {
+  package var told: JSONObject {
     var members = JSONObject()
     members["source"] = .string(source)
     members["count"] = .int(Int64(count))

@@ -1,21 +1,21 @@
 /// The fault of an expression's text, and its position.
-public struct ExpressionError: Error, Sendable, Hashable, CustomStringConvertible {
+package struct ExpressionError: Error, Sendable, Hashable, CustomStringConvertible {
   /// One sentence without a full stop: the found and the expected text.
-  public let message: String
-  public let text: String
+  package let message: String
+  package let text: String
   /// Byte of the text's UTF-8 at which the problem begins: 0 ... `text.utf8.count`.
-  public let position: Int
+  package let position: Int
 
-  public init(_ message: String, in text: String, at position: Int) {
+  package init(_ message: String, in text: String, at position: Int) {
     self.message = message
     self.text = text
     self.position = min(max(position, 0), text.utf8.count)
   }
 
   /// Line, from 1.
-  public var line: Int { prefix.utf8.count { $0 == 0x0A } + 1 }
+  package var line: Int { prefix.utf8.count { $0 == 0x0A } + 1 }
   /// Character in the line, from 1.
-  public var column: Int { lastLineOfPrefix.count + 1 }
+  package var column: Int { lastLineOfPrefix.count + 1 }
 
   /// The message, the line it is about and a caret under the place:
   /// ```
@@ -23,7 +23,7 @@ public struct ExpressionError: Error, Sendable, Hashable, CustomStringConvertibl
   ///   type = "weather.observed"
   ///        ^
   /// ```
-  public var description: String {
+  package var description: String {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     // A tab stays a tab, so that the caret stands under its character whatever the tab's width.
     let indent = String(lastLineOfPrefix.map { $0 == "\t" ? "\t" : " " })

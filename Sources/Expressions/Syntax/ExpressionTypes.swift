@@ -113,7 +113,7 @@ package enum ExpressionTypes {
 
 extension ResultValue {
   /// The type a value of this kind has.
-  public var type: ColumnType {
+  package var type: ColumnType {
     switch self {
     case .null: .null
     case .bool: .boolean

@@ -1,7 +1,7 @@
 import Events
 
 /// One value of a result row, of a key, or of a literal in an expression.
-public enum ResultValue: Sendable {
+package enum ResultValue: Sendable {
   case null
   case bool(Bool)
   case int(Int64)
@@ -13,7 +13,7 @@ public enum ResultValue: Sendable {
 
   /// Appends the JSON form: doubles in the shortest text that reads back as the same double, times as RFC 3339 strings.
   /// JSON has no NaN and no infinity, so those become `null`.
-  public func writeJSON(to output: inout [UInt8]) {
+  package func writeJSON(to output: inout [UInt8]) {
     switch self {
     case .null: output.append(contentsOf: "null".utf8)
     case .bool(let value): output.append(contentsOf: (value ? "true" : "false").utf8)
@@ -25,14 +25,14 @@ public enum ResultValue: Sendable {
     }
   }
 
-  public var json: String {
+  package var json: String {
     var bytes: [UInt8] = []
     writeJSON(to: &bytes)
     return String(decoding: bytes, as: UTF8.self)
   }
 
   /// The value in a table or a CSV cell, unquoted; empty for null and for doubles JSON cannot write.
-  public var plainText: String {
+  package var plainText: String {
     switch self {
     case .null: ""
     case .bool(let value): value ? "true" : "false"
@@ -58,7 +58,7 @@ public enum ResultValue: Sendable {
 
 extension ResultValue: Hashable {
   /// Texts are equal when their bytes are: `UTF8Text` says why.
-  public static func == (a: Self, b: Self) -> Bool {
+  package static func == (a: Self, b: Self) -> Bool {
     switch (a, b) {
     case (.null, .null): true
     case (.bool(let x), .bool(let y)): x == y
@@ -71,7 +71,7 @@ extension ResultValue: Hashable {
     }
   }
 
-  public func hash(into hasher: inout Hasher) {
+  package func hash(into hasher: inout Hasher) {
     hasher.combine(rank)
     switch self {
     case .null: break
@@ -88,7 +88,7 @@ extension ResultValue: Hashable {
 extension ResultValue: Comparable {
   /// The order of results: null < false < true < numbers < times < strings. Numbers compare exactly across int, uint and double,
   /// with NaN after all others; strings compare by code point.
-  public static func < (a: Self, b: Self) -> Bool {
+  package static func < (a: Self, b: Self) -> Bool {
     switch (a, b) {
     case (.bool(let x), .bool(let y)): !x && y
     case (.int(let x), .int(let y)): x < y

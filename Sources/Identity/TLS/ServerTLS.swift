@@ -4,49 +4,49 @@
   import Synchronization
 
   /// The reason why certificates or keys cannot be used. It never holds their content.
-  public struct TLSFileError: Error, Sendable, Hashable, CustomStringConvertible {
-    public var path: String
-    public var reason: String
+  package struct TLSFileError: Error, Sendable, Hashable, CustomStringConvertible {
+    package var path: String
+    package var reason: String
 
-    public var description: String { "\(path): \(reason)" }
+    package var description: String { "\(path): \(reason)" }
   }
 
   /// TLS for listeners. `reload` reads changed files again; open connections go on with the certificates they began with.
-  public final class ServerTLS: Sendable {
-    public struct Files: Sendable, Hashable {
+  package final class ServerTLS: Sendable {
+    package struct Files: Sendable, Hashable {
       /// A PEM file: the server's certificate, then those between it and its root.
-      public var certificates: String
+      package var certificates: String
       /// A PEM file, without a passphrase.
-      public var key: String
+      package var key: String
       /// A PEM file of the authorities that sign clients' certificates, which are then demanded. Nil asks for none.
-      public var clientAuthorities: String?
+      package var clientAuthorities: String?
 
-      public init(certificates: String, key: String, clientAuthorities: String? = nil) {
+      package init(certificates: String, key: String, clientAuthorities: String? = nil) {
         self.certificates = certificates
         self.key = key
         self.clientAuthorities = clientAuthorities
       }
 
-      public var paths: [String] { [certificates, key] + (clientAuthorities.map { [$0] } ?? []) }
+      package var paths: [String] { [certificates, key] + (clientAuthorities.map { [$0] } ?? []) }
     }
 
     private let files: Files
     private let context: Mutex<NIOSSLContext>
 
-    public init(_ files: Files) throws(TLSFileError) {
+    package init(_ files: Files) throws(TLSFileError) {
       self.files = files
       context = Mutex(try ServerTLS.makeContext(files))
     }
 
     /// Takes the files as they are now, for later connections.
     /// - Throws: The fault of the files; the certificate and key before them then stay in use.
-    public func reload() throws(TLSFileError) {
+    package func reload() throws(TLSFileError) {
       let fresh = try ServerTLS.makeContext(files)
       context.withLock { $0 = fresh }
     }
 
     /// Puts TLS before all else in a new connection's pipeline. Called on the connection's event loop.
-    public func secure(_ channel: any Channel) throws {
+    package func secure(_ channel: any Channel) throws {
       let context = context.withLock { $0 }
       try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context), position: .first)
     }

@@ -3,17 +3,17 @@
   import Serving
 
   /// The rules for a JWT's claims, and the caller that the claims stand for.
-  public struct ClaimRules: Sendable {
+  package struct ClaimRules: Sendable {
     /// The audience that must be among the token's `aud`.
-    public var audience: String
+    package var audience: String
     /// The required `iss`; nil takes any issuer whose key is known.
-    public var issuer: String?
+    package var issuer: String?
     /// The most that clocks may differ by.
-    public var leeway: Duration
+    package var leeway: Duration
     /// The claim that lists the sources that the token's holder may write as; without it, `sub` is the only one.
-    public var sourcesClaim: String
+    package var sourcesClaim: String
 
-    public init(audience: String, issuer: String? = nil, leeway: Duration = .seconds(30), sourcesClaim: String = "sources") {
+    package init(audience: String, issuer: String? = nil, leeway: Duration = .seconds(30), sourcesClaim: String = "sources") {
       self.audience = audience
       self.issuer = issuer
       self.leeway = leeway

@@ -165,12 +165,12 @@ struct PartitionRecovery {
 }
 
 /// The findings of start-up in a partition.
-public struct PartitionReport: Sendable, Hashable {
-  public let partition: PartitionID
+package struct PartitionReport: Sendable, Hashable {
+  package let partition: PartitionID
   /// Bytes of an unacknowledged tail that were cut.
-  public internal(set) var tornBytes = 0
+  package internal(set) var tornBytes = 0
   /// Bytes of batches read to rebuild the producer state and find the end.
-  public internal(set) var bytesScanned = 0
+  package internal(set) var bytesScanned = 0
   /// 0 unless producer snapshots were missing or damaged.
-  public internal(set) var sealedSegmentsScanned = 0
+  package internal(set) var sealedSegmentsScanned = 0
 }

@@ -7,7 +7,7 @@ extension StoredPartition {
   ///   - retention: The bounds that retention keeps.
   ///   - now: The present time.
   ///   - floor: `StoredLog.ageFloor`.
-  public func surplus(
+  package func surplus(
     _ retention: LogConfiguration.Retention, at now: Timestamp, floor: Timestamp? = nil
   ) -> [SegmentSummary] {
     let rule = RetentionRule(retention: retention, now: now, floor: floor)
@@ -23,12 +23,12 @@ extension StoredPartition {
 }
 
 /// Removes segments from a log that no server has open: it holds the lock.
-public final class LogTrim: Sendable {
+package final class LogTrim: Sendable {
   private let log: StoredLog
   private let lock: any FileLock
 
   /// - Throws: `.locked` when a server has the log open.
-  public init(_ log: StoredLog) throws(LogError) {
+  package init(_ log: StoredLog) throws(LogError) {
     self.log = log
     lock = try log.folder.takeLock()
   }
@@ -40,7 +40,7 @@ public final class LogTrim: Sendable {
   ///   - partition: The segments' partition.
   /// - Throws: `.corrupt`, with nothing removed, when the producer snapshot that would be the only record of who sent them is
   ///   damaged.
-  public func remove(_ segments: [SegmentSummary], of partition: PartitionID) throws(LogError) {
+  package func remove(_ segments: [SegmentSummary], of partition: PartitionID) throws(LogError) {
     guard let last = segments.last else { return }
     let files = try log.files(of: partition)
     guard try hasSnapshot(files, atOrAfter: last.end) else {

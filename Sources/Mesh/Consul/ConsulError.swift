@@ -1,6 +1,6 @@
 /// A request to Consul's agent that failed.
-public struct ConsulError: Error, Sendable, Hashable, CustomStringConvertible {
-  public enum Code: String, Sendable, CaseIterable {
+package struct ConsulError: Error, Sendable, Hashable, CustomStringConvertible {
+  package enum Code: String, Sendable, CaseIterable {
     /// The agent could not be connected to, or went away before its answer was complete.
     case unreachable
     case timeout
@@ -15,16 +15,16 @@ public struct ConsulError: Error, Sendable, Hashable, CustomStringConvertible {
     case cancelled
   }
 
-  public var code: Code
+  package var code: Code
   /// The request's method and path.
-  public var request: String
-  public var detail: String
+  package var request: String
+  package var detail: String
 
-  public init(_ code: Code, request: String, _ detail: String) {
+  package init(_ code: Code, request: String, _ detail: String) {
     self.code = code
     self.request = request
     self.detail = detail
   }
 
-  public var description: String { "Consul: \(request): \(code.rawValue): \(detail)" }
+  package var description: String { "Consul: \(request): \(code.rawValue): \(detail)" }
 }

@@ -1,20 +1,20 @@
 /// Every instance of every service, and which partitions each holds.
-public struct MeshOverview: Sendable, Hashable {
-  public struct Instance: Sendable, Hashable {
-    public var service: MeshService
-    public var id: String
+package struct MeshOverview: Sendable, Hashable {
+  package struct Instance: Sendable, Hashable {
+    package var service: MeshService
+    package var id: String
     /// The sidecar's address; the instance's own where it has no sidecar.
-    public var address: String
+    package var address: String
     /// `passing`, `warning` or `critical`: the worst of its checks, its sidecar's and its node's.
-    public var health: String
+    package var health: String
     /// The partitions that it has leased, in order.
-    public var partitions: [Int] = []
+    package var partitions: [Int] = []
   }
 
   /// In the order of service and id.
-  public var instances: [Instance] = []
+  package var instances: [Instance] = []
   /// The reason why something is missing here: the token does not permit to read the leases.
-  public var problem: String?
+  package var problem: String?
 
   init() {}
 
@@ -52,7 +52,7 @@ public struct MeshOverview: Sendable, Hashable {
 extension ConsulClient {
   /// The overview as the agent and the servers have it now.
   /// - Parameter prefix: The prefix of the leases' keys.
-  public func overview(leases prefix: String) async throws(ConsulError) -> MeshOverview {
+  package func overview(leases prefix: String) async throws(ConsulError) -> MeshOverview {
     var overview = MeshOverview()
     for service in MeshService.allCases {
       overview.add(

@@ -3,24 +3,24 @@ import Logging
 /// Keeps an instance registered with the local agent until it is told to leave.
 ///
 /// An agent that was restarted may have forgotten its services: it is asked every few seconds, and told again.
-public actor MeshRegistration {
+package actor MeshRegistration {
   private let client: ConsulClient
   private let logger: Logger
   private let refresh: Duration
   private let definition: ServiceDefinition
   private var isLeft = false
 
-  public init(_ definition: ServiceDefinition, client: ConsulClient, refresh: Duration = .seconds(2), logger: Logger) {
+  package init(_ definition: ServiceDefinition, client: ConsulClient, refresh: Duration = .seconds(2), logger: Logger) {
     self.definition = definition
     self.client = client
     self.refresh = refresh
     self.logger = logger
   }
 
-  public var id: String { definition.id }
+  package var id: String { definition.id }
 
   /// Registers, trying again until it is done or the task is cancelled; then watches that it stays so.
-  public func run() async {
+  package func run() async {
     var backoff = Backoff(client.configuration)
     while !Task.isCancelled, !isLeft {
       do throws(ConsulError) {
@@ -39,13 +39,13 @@ public actor MeshRegistration {
   }
 
   /// Registers now, once.
-  public func register() async throws(ConsulError) {
+  package func register() async throws(ConsulError) {
     guard !isLeft else { return }
     try await client.register(definition)
   }
 
   /// Takes the instance out of the mesh: others stop dialling it within milliseconds.
-  public func leave() async {
+  package func leave() async {
     isLeft = true
     do throws(ConsulError) {
       try await client.deregister(definition.id)

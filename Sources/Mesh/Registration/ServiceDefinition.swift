@@ -2,24 +2,24 @@
 ///
 /// The sidecar's default check runs every 10 seconds, so a start looks like "no healthy instance" for as long: ours runs every
 /// second. A definition with checks of its own loses the default alias to the service's checks, so that is named too.
-public struct ServiceDefinition: Sendable, Hashable, Encodable {
+package struct ServiceDefinition: Sendable, Hashable, Encodable {
   /// The instance's name in the whole datacenter: letters, digits, `-`, `_` and `.`, at most 100.
-  public var id: String
-  public var service: MeshService
+  package var id: String
+  package var service: MeshService
   /// The address where the sidecar and the agent, both on the same machine, reach the service itself. Loopback, except for the
   /// edges: never a wildcard, which Consul refuses.
-  public private(set) var address: String
-  public var port: Int
+  package private(set) var address: String
+  package var port: Int
   /// Where the sidecar listens, and on which address it is announced.
-  public var sidecarAddress: String
-  public var sidecarPort: Int
+  package var sidecarAddress: String
+  package var sidecarPort: Int
   /// Other instances read these: `version`.
-  public var metadata: [String: String]
+  package var metadata: [String: String]
   /// The service itself must pass the check `live-<id>` this often; sessions are bound to it. Nil: there is no such check.
-  public var lifeSignEvery: Duration?
+  package var lifeSignEvery: Duration?
   /// Whether the service itself takes TLS only. Its certificate is for the name that clients call, not for loopback, so the agent
   /// does not check it.
-  public var isTLS: Bool
+  package var isTLS: Bool
 
   /// - Parameters:
   ///   - id: A valid id.
@@ -31,7 +31,7 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
   ///   - metadata: Facts for other instances to read.
   ///   - lifeSignEvery: The longest time between two signs of life of the service; nil for no such check.
   ///   - isTLS: Whether the service takes TLS only.
-  public init(
+  package init(
     id: String, service: MeshService, address: String, port: Int, sidecarAddress: String = "127.0.0.1", sidecarPort: Int,
     metadata: [String: String] = [:], lifeSignEvery: Duration? = nil, isTLS: Bool = false
   ) {
@@ -52,7 +52,7 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
     self.isTLS = isTLS
   }
 
-  public static func isValid(id: String) -> Bool {
+  package static func isValid(id: String) -> Bool {
     (1...100).contains(id.utf8.count)
       && id.utf8.allSatisfy {
         switch $0 {
@@ -63,9 +63,9 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
   }
 
   /// The id of the check for signs of life.
-  public static func lifeSignCheck(of id: String) -> String { "live-\(id)" }
+  package static func lifeSignCheck(of id: String) -> String { "live-\(id)" }
 
-  public func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     let host = address.contains(":") ? "[\(address)]" : address
     var checks = [
       Check(

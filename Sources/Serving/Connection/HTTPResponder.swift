@@ -4,7 +4,7 @@ import NIOHTTP1
 
 /// Answers the requests that a service's table has routes for. It serves one connection or many; its functions are
 /// called on the connection's event loop and never wait.
-public protocol HTTPResponder: AnyObject, SendableMetatype {
+package protocol HTTPResponder: AnyObject, SendableMetatype {
   associatedtype Endpoint: Sendable
 
   /// Headers that every answer has besides its own.
@@ -19,43 +19,43 @@ public protocol HTTPResponder: AnyObject, SendableMetatype {
 }
 
 extension HTTPResponder {
-  public var headers: [(name: String, value: String)] { [] }
-  public func admit(_ request: HTTPRequest, _ route: Route<Endpoint>) throws(HTTPProblem) {}
-  public func answered(_ answer: AnsweredRequest) {}
+  package var headers: [(name: String, value: String)] { [] }
+  package func admit(_ request: HTTPRequest, _ route: Route<Endpoint>) throws(HTTPProblem) {}
+  package func answered(_ answer: AnsweredRequest) {}
 }
 
 /// The outcome of a request, for metrics and logs.
-public struct AnsweredRequest: Sendable {
-  public let request: HTTPRequest
+package struct AnsweredRequest: Sendable {
+  package let request: HTTPRequest
   /// Its path in the service's table; nil where it has none.
-  public let path: Int?
-  public let status: Int
+  package let path: Int?
+  package let status: Int
   /// The problem that its sender was told; nil where there was none.
-  public let problem: HTTPProblem?
+  package let problem: HTTPProblem?
   /// The bytes received of its body.
-  public let receivedBytes: Int
+  package let receivedBytes: Int
   /// The time from the request's last byte to its answer; zero for a request that was refused before its end.
-  public let duration: Duration
+  package let duration: Duration
 }
 
 /// The way back to the client. Belongs to the connection's event loop. A second answer, or one after the connection's
 /// end, is ignored.
-public struct HTTPReply {
+package struct HTTPReply {
   let connection: any ReplyingConnection
   let number: Int
 
   /// Whether the client still waits for an answer.
-  public var isAwaited: Bool { connection.isAwaited(number) }
-  public var channel: any Channel { connection.channel }
+  package var isAwaited: Bool { connection.isAwaited(number) }
+  package var channel: any Channel { connection.channel }
 
-  public func send(_ answer: HTTPAnswer) { connection.send(answer, number) }
+  package func send(_ answer: HTTPAnswer) { connection.send(answer, number) }
 
   /// Has the answer made in a task, which ends as the route's pace says.
   /// - Parameters:
   ///   - threads: The threads that make the answer and the pieces of its body; nil for Swift's own, which computing must not
   ///     hold.
   ///   - make: Makes the answer; `RequestID.current` is the request's id.
-  public func send(on threads: AnswerThreads? = nil, _ make: @escaping @Sendable () async -> HTTPAnswer) {
+  package func send(on threads: AnswerThreads? = nil, _ make: @escaping @Sendable () async -> HTTPAnswer) {
     connection.send(on: threads, make, number)
   }
 
@@ -63,7 +63,7 @@ public struct HTTPReply {
   /// - Parameters:
   ///   - headers: The answer's headers.
   ///   - speaker: Makes the handler that gets all bytes from then on.
-  public func upgrade(_ headers: HTTPHeaders, to speaker: @escaping () -> any ChannelHandler) {
+  package func upgrade(_ headers: HTTPHeaders, to speaker: @escaping () -> any ChannelHandler) {
     connection.upgrade(headers, to: speaker, number)
   }
 }

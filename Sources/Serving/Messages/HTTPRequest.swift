@@ -3,23 +3,23 @@ import NIOCore
 import NIOHTTP1
 
 /// A request without its connection.
-public struct HTTPRequest: Sendable {
+package struct HTTPRequest: Sendable {
   /// The received head; its target is a path.
-  public let head: HTTPRequestHead
+  package let head: HTTPRequestHead
   /// Still percent-encoded.
-  public let path: Substring
+  package let path: Substring
   /// The text after the `?`, still percent-encoded.
-  public let query: Substring
+  package let query: Substring
   /// The sender's id, or one made here: the answer and the log have it.
-  public let id: RequestID
+  package let id: RequestID
   /// The body; empty where the route takes none, and until it has come whole.
-  public var body: ByteBuffer
+  package var body: ByteBuffer
   /// The values of the route's `{…}`, decoded, in order.
-  public internal(set) var parameters: [String] = []
+  package internal(set) var parameters: [String] = []
   /// The token's holder; nil where no token is needed.
-  public internal(set) var caller: Caller?
+  package internal(set) var caller: Caller?
 
-  public init(_ head: HTTPRequestHead, body: ByteBuffer = ByteBuffer()) {
+  package init(_ head: HTTPRequestHead, body: ByteBuffer = ByteBuffer()) {
     self.head = head
     self.body = body
     id = RequestID(head.headers.joined(RequestID.header))
@@ -31,16 +31,16 @@ public struct HTTPRequest: Sendable {
   }
 
   /// - Parameter target: Path and query, as in a request line.
-  public init(_ method: HTTPMethod, _ target: String, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()) {
+  package init(_ method: HTTPMethod, _ target: String, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()) {
     self.init(HTTPRequestHead(version: .http1_1, method: method, uri: target, headers: headers), body: body)
   }
 
-  public var method: HTTPMethod { head.method }
-  public var headers: HTTPHeaders { head.headers }
-  public var queryItems: QueryItems { QueryItems(query) }
+  package var method: HTTPMethod { head.method }
+  package var headers: HTTPHeaders { head.headers }
+  package var queryItems: QueryItems { QueryItems(query) }
 
   /// The query's parameters; of a name that comes twice, the last counts. Nil when one is no percent-encoded UTF-8.
-  public var decodedQuery: [UTF8Text: String]? {
+  package var decodedQuery: [UTF8Text: String]? {
     var result: [UTF8Text: String] = [:]
     for item in queryItems {
       guard let name = item.name, let value = item.value else { return nil }
@@ -52,7 +52,7 @@ public struct HTTPRequest: Sendable {
 
 extension HTTPHeaders {
   /// A header's value; if it comes several times, all values, joined as in HTTP; nil when there is none.
-  public func joined(_ name: String) -> String? {
+  package func joined(_ name: String) -> String? {
     let values = self[name]
     return values.count < 2 ? values.first : values.joined(separator: ", ")
   }

@@ -2,15 +2,15 @@ import Events
 import NIOHTTP1
 
 /// One method of a path: the endpoint that answers it, and its bounds.
-public struct Route<Endpoint: Sendable>: Sendable {
+package struct Route<Endpoint: Sendable>: Sendable {
   /// The endpoint or operation that answers.
-  public enum Target: Sendable {
+  package enum Target: Sendable {
     case operation(ServiceOperation)
     case endpoint(Endpoint)
   }
 
   /// How long an answer is computed.
-  public enum Pace: Sendable {
+  package enum Pace: Sendable {
     /// To its end, whether or not the client still waits: it is short, or changes something.
     case whole
     /// Until the client has left.
@@ -21,17 +21,17 @@ public struct Route<Endpoint: Sendable>: Sendable {
     case stream
   }
 
-  public let method: HTTPMethod
+  package let method: HTTPMethod
   /// The path's name in metrics and the description: `/v1/views/{view}`.
-  public let path: String
-  public let target: Target
+  package let path: String
+  package let target: Target
   /// The scope that a token must have; nil for routes that hold nobody's data.
-  public let scope: AccessScope?
+  package let scope: AccessScope?
   /// The longest body; 0 for a route that takes none.
-  public let bodyBytesMax: Int
-  public let pace: Pace
+  package let bodyBytesMax: Int
+  package let pace: Pace
 
-  public init(
+  package init(
     _ method: HTTPMethod, _ path: String, _ target: Target, scope: AccessScope? = nil, bodyBytesMax: Int = 0, pace: Pace = .whole
   ) {
     self.method = method
@@ -43,17 +43,17 @@ public struct Route<Endpoint: Sendable>: Sendable {
   }
 
   /// A route of `GET`, which includes `HEAD`.
-  public static func get(_ path: String, _ endpoint: Endpoint, scope: AccessScope? = nil, pace: Pace = .whole) -> Route {
+  package static func get(_ path: String, _ endpoint: Endpoint, scope: AccessScope? = nil, pace: Pace = .whole) -> Route {
     Route(.GET, path, .endpoint(endpoint), scope: scope, pace: pace)
   }
 
-  public static func post(
+  package static func post(
     _ path: String, _ endpoint: Endpoint, scope: AccessScope? = nil, bodyBytesMax: Int, pace: Pace = .whole
   ) -> Route {
     Route(.POST, path, .endpoint(endpoint), scope: scope, bodyBytesMax: bodyBytesMax, pace: pace)
   }
 
-  public static func delete(_ path: String, _ endpoint: Endpoint, scope: AccessScope?) -> Route {
+  package static func delete(_ path: String, _ endpoint: Endpoint, scope: AccessScope?) -> Route {
     Route(.DELETE, path, .endpoint(endpoint), scope: scope)
   }
 
@@ -61,7 +61,7 @@ public struct Route<Endpoint: Sendable>: Sendable {
 }
 
 /// The routes that every service has, for its operators.
-public enum ServiceOperation: String, Sendable, CaseIterable {
+package enum ServiceOperation: String, Sendable, CaseIterable {
   /// No dependency is asked.
   case alive = "/livez"
   /// The dependencies are asked.

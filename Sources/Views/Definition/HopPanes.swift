@@ -2,13 +2,13 @@
 ///
 /// The windows have numbers: number n begins at n × every. The lowest may begin before the range of times, and is cut off there;
 /// those that begin earlier still are none.
-public struct HopPanes: Sendable, Hashable {
+package struct HopPanes: Sendable, Hashable {
   /// A window's length, nanoseconds.
-  public let size: Int64
+  package let size: Int64
   /// From one window's start to the next one's, nanoseconds.
-  public let every: Int64
+  package let every: Int64
   /// A pane's length, nanoseconds.
-  public let length: Int64
+  package let length: Int64
 
   init(size: Int64, every: Int64) {
     (self.size, self.every) = (size, every)

@@ -1,21 +1,21 @@
 import Yams
 
-public struct ViewCatalog: Sendable {
-  public static let viewsMax = 64
-  public static let fileBytesMax = 1 << 20
+package struct ViewCatalog: Sendable {
+  package static let viewsMax = 64
+  package static let fileBytesMax = 1 << 20
   /// The bound of a file that this module has written: escapes make it longer than the file that was read.
-  public static let writtenBytesMax = 32 << 20
+  package static let writtenBytesMax = 32 << 20
 
   /// In the order of the file; names are distinct.
-  public let views: [ViewDefinition]
+  package let views: [ViewDefinition]
 
   /// - Precondition: Names are distinct.
-  public init(views: [ViewDefinition]) {
+  package init(views: [ViewDefinition]) {
     precondition(Set(views.map(\.name)).count == views.count, "view names are distinct")
     self.views = views
   }
 
-  public subscript(name: String) -> ViewDefinition? { views.first { $0.name == name } }
+  package subscript(name: String) -> ViewDefinition? { views.first { $0.name == name } }
 
   /// Reads a file of views; docs/views.md describes it.
   /// - Parameters:
@@ -23,7 +23,7 @@ public struct ViewCatalog: Sendable {
   ///   - file: The file's name, for error messages.
   ///   - bytesMax: The bound of the text; `writtenBytesMax` for a text that this module has written.
   /// - Throws: `ViewCatalogError` with every problem found, not only the first.
-  public init(yaml: String, file: String, bytesMax: Int = fileBytesMax) throws(ViewCatalogError) {
+  package init(yaml: String, file: String, bytesMax: Int = fileBytesMax) throws(ViewCatalogError) {
     var reader = ViewReader(file: file)
     let views = reader.views(in: yaml, bytesMax: bytesMax)
     guard reader.problems.isEmpty else { throw ViewCatalogError(problems: reader.problems) }

@@ -3,44 +3,44 @@ import Events
 import Expressions
 
 /// The differences between two generations' rows: by window and key, values column by column.
-public struct RowDifferences: Sendable {
-  public enum Kind: String, Sendable {
+package struct RowDifferences: Sendable {
+  package enum Kind: String, Sendable {
     case added, gone, changed
   }
 
-  public struct Row: Sendable, Hashable {
-    public var kind: Kind
-    public var windowStart: Int64
-    public var windowEnd: Int64
-    public var keys: [ResultValue]
+  package struct Row: Sendable, Hashable {
+    package var kind: Kind
+    package var windowStart: Int64
+    package var windowEnd: Int64
+    package var keys: [ResultValue]
     /// The values of `columns`; nil where the first has no such row.
-    public var first: [ResultValue]?
-    public var second: [ResultValue]?
+    package var first: [ResultValue]?
+    package var second: [ResultValue]?
   }
 
   /// The keys of the rows; of the second, where the two have different keys.
-  public let keys: [SchemaColumn]
+  package let keys: [SchemaColumn]
   /// The aggregates that both have by name and type: only these are compared.
-  public let columns: [SchemaColumn]
+  package let columns: [SchemaColumn]
   /// Aggregates that only one of them has.
-  public let columnsOnlyFirst: [String]
-  public let columnsOnlySecond: [String]
-  public private(set) var added = 0
-  public private(set) var gone = 0
-  public private(set) var changed = 0
-  public private(set) var same = 0
+  package let columnsOnlyFirst: [String]
+  package let columnsOnlySecond: [String]
+  package private(set) var added = 0
+  package private(set) var gone = 0
+  package private(set) var changed = 0
+  package private(set) var same = 0
   /// The first `rowsMax` that differ, in the order of window and key.
-  public private(set) var rows: [Row] = []
+  package private(set) var rows: [Row] = []
 
   private let rowsMax: Int
 
-  public var count: Int { added + gone + changed }
-  public var isSame: Bool { count == 0 && columnsOnlyFirst.isEmpty && columnsOnlySecond.isEmpty }
+  package var count: Int { added + gone + changed }
+  package var isSame: Bool { count == 0 && columnsOnlyFirst.isEmpty && columnsOnlySecond.isEmpty }
 
   /// - Parameters:
   ///   - pair: Both as of the same offsets.
   ///   - rowsMax: The number of rows to keep; all are counted.
-  public init(_ pair: PinnedResults, rowsMax: Int) {
+  package init(_ pair: PinnedResults, rowsMax: Int) {
     let (a, b) = (pair.first.definition, pair.second.definition)
     self.rowsMax = rowsMax
     keys = b.schema.keys

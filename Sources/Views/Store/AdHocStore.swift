@@ -1,27 +1,27 @@
 import Events
 
 /// The seam between clients that ask for a one-off aggregation and the workers that compute it from the log.
-public protocol AdHocStore: Sendable {
+package protocol AdHocStore: Sendable {
   /// Folds the log's events into rows of the definition, in parallel, and keeps nothing.
   ///
   /// Ends soon after the task is cancelled.
   nonisolated(nonsending) func aggregate(_ request: AdHocRequest) async throws(AdHocError) -> PartialResult
 }
 
-public struct AdHocRequest: Sendable, Hashable {
-  public var definition: ViewDefinition
+package struct AdHocRequest: Sendable, Hashable {
+  package var definition: ViewDefinition
   /// A bound of the events' time, inclusive.
-  public var from: Timestamp?
+  package var from: Timestamp?
   /// Exclusive.
-  public var to: Timestamp?
+  package var to: Timestamp?
   /// The time after which it is abandoned.
-  public var timeout: Duration
+  package var timeout: Duration
   /// The most rows held, over all partitions: the bound of its memory.
-  public var rowsMax: Int
+  package var rowsMax: Int
   /// The log's partitions to fold; nil for all.
-  public var partitions: Set<PartitionID>?
+  package var partitions: Set<PartitionID>?
 
-  public init(
+  package init(
     definition: ViewDefinition, from: Timestamp?, to: Timestamp?, timeout: Duration, rowsMax: Int,
     partitions: Set<PartitionID>? = nil
   ) {
@@ -35,7 +35,7 @@ public struct AdHocRequest: Sendable, Hashable {
 }
 
 /// The reason why an aggregation was not computed.
-public enum AdHocError: Error, Sendable, Hashable, CustomStringConvertible {
+package enum AdHocError: Error, Sendable, Hashable, CustomStringConvertible {
   case timeout
   /// It has more rows than allowed.
   case tooLarge(rowsMax: Int)
@@ -44,7 +44,7 @@ public enum AdHocError: Error, Sendable, Hashable, CustomStringConvertible {
   case unavailable(String)
   case cancelled
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .timeout: "the aggregation was not computed in time: narrow from and to, or pass a longer timeout"
     case .tooLarge(let rowsMax):

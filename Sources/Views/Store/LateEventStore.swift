@@ -1,25 +1,25 @@
 import Events
 
 /// The seam between clients that list a view's late events and the store that keeps them.
-public protocol LateEventStore: Sendable {
+package protocol LateEventStore: Sendable {
   /// Late events in the order of partition and offset.
   nonisolated(nonsending) func late(_ request: LateReadRequest) async throws(ViewStoreError) -> LateReadResult
 }
 
-public struct LateReadRequest: Sendable, Hashable {
-  public var view: String
+package struct LateReadRequest: Sendable, Hashable {
+  package var view: String
   /// The live generation when nil.
-  public var generation: Int?
+  package var generation: Int?
   /// A bound of the events' time, inclusive.
-  public var from: Timestamp?
+  package var from: Timestamp?
   /// Exclusive.
-  public var to: Timestamp?
+  package var to: Timestamp?
   /// The partition and offset to go on at; later partitions follow.
-  public var partition: PartitionID
-  public var offset: Offset
-  public var limit: Int
+  package var partition: PartitionID
+  package var offset: Offset
+  package var limit: Int
 
-  public init(
+  package init(
     view: String, generation: Int? = nil, from: Timestamp? = nil, to: Timestamp? = nil, partition: PartitionID = PartitionID(0),
     offset: Offset = .zero, limit: Int
   ) {
@@ -33,15 +33,15 @@ public struct LateReadRequest: Sendable, Hashable {
   }
 }
 
-public struct LateReadResult: Sendable {
-  public var generation: Int
+package struct LateReadResult: Sendable {
+  package var generation: Int
   /// No event before these is missing, none from them on is listed.
-  public var asOf: OffsetVector
-  public var events: [LateEvent]
+  package var asOf: OffsetVector
+  package var events: [LateEvent]
   /// The counts of each partition, whatever was asked for.
-  public var counts: [PartitionID: LateCounts]
+  package var counts: [PartitionID: LateCounts]
 
-  public init(generation: Int, asOf: OffsetVector, events: [LateEvent], counts: [PartitionID: LateCounts] = [:]) {
+  package init(generation: Int, asOf: OffsetVector, events: [LateEvent], counts: [PartitionID: LateCounts] = [:]) {
     self.generation = generation
     self.asOf = asOf
     self.events = events
@@ -50,25 +50,25 @@ public struct LateReadResult: Sendable {
 }
 
 /// The number of late events, and how many of them, the last ones, are listed.
-public struct LateCounts: Sendable, Hashable {
-  public var counted: Int
-  public var listed: Int
+package struct LateCounts: Sendable, Hashable {
+  package var counted: Int
+  package var listed: Int
 
-  public init(counted: Int, listed: Int) {
+  package init(counted: Int, listed: Int) {
     self.counted = counted
     self.listed = listed
   }
 }
 
 /// An event that came after its window had closed.
-public struct LateEvent: Sendable, Hashable {
-  public var partition: PartitionID
-  public var offset: Offset
-  public var time: Timestamp
+package struct LateEvent: Sendable, Hashable {
+  package var partition: PartitionID
+  package var offset: Offset
+  package var time: Timestamp
   /// The start of the window that it missed.
-  public var windowStart: Timestamp
+  package var windowStart: Timestamp
 
-  public init(partition: PartitionID, offset: Offset, time: Timestamp, windowStart: Timestamp) {
+  package init(partition: PartitionID, offset: Offset, time: Timestamp, windowStart: Timestamp) {
     self.partition = partition
     self.offset = offset
     self.time = time

@@ -4,7 +4,7 @@ import Expressions
 /// The seam between clients that read views and the stores that keep them: the workers of this process, or workers over the wire.
 ///
 /// A store answers for the partitions it owns; a client of several merges their answers.
-public protocol ViewStore: Sendable {
+package protocol ViewStore: Sendable {
   /// Every view with its generation and each partition's progress.
   nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus]
 
@@ -40,40 +40,40 @@ public protocol ViewStore: Sendable {
 }
 
 extension ViewStore {
-  public nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] { [] }
+  package nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] { [] }
 
-  public func noteSlowest(_ view: String, generation: Int, _ eventTimeWatermark: Timestamp) {}
+  package func noteSlowest(_ view: String, generation: Int, _ eventTimeWatermark: Timestamp) {}
 
-  public func readAtOnce(_ request: ViewReadRequest) -> PartialResult? { nil }
+  package func readAtOnce(_ request: ViewReadRequest) -> PartialResult? { nil }
 
-  public nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? { nil }
+  package nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? { nil }
 }
 
-public struct ViewReadRequest: Sendable, Hashable {
-  public var view: String
+package struct ViewReadRequest: Sendable, Hashable {
+  package var view: String
   /// The live generation when nil.
-  public var generation: Int?
+  package var generation: Int?
   /// On `window_start`, inclusive.
-  public var from: Timestamp?
+  package var from: Timestamp?
   /// On `window_start`, exclusive.
-  public var to: Timestamp?
+  package var to: Timestamp?
   /// Wait until these offsets are counted.
-  public var after: OffsetVector?
+  package var after: OffsetVector?
   /// How long to wait for `after`, and for the answer.
-  public var timeout: Duration
+  package var timeout: Duration
   /// A condition over the key columns. A store may use it to send less; it need not, so the client applies it again.
-  public var keyFilter: Expression?
+  package var keyFilter: Expression?
   /// The only key, in `KeyCodec`'s form, that meets `keyFilter`, if the client has found that there is just one.
-  public var key: [UInt8]?
+  package var key: [UInt8]?
   /// Reads the rows as they were when exactly these offsets had been counted; a partition that is not named counts nothing. Nil
   /// for the present.
-  public var asOf: OffsetVector?
+  package var asOf: OffsetVector?
   /// The partitions to answer for: `.missingPartitions` when the store does not own them all. Nil for all of the log's.
-  public var partitions: Set<PartitionID>?
+  package var partitions: Set<PartitionID>?
   /// Whether to leave out partitions that nobody answers for, and name them in `PartialResult.missing`.
-  public var allowsPartial: Bool
+  package var allowsPartial: Bool
 
-  public init(
+  package init(
     view: String, generation: Int? = nil, from: Timestamp? = nil, to: Timestamp? = nil, after: OffsetVector? = nil,
     timeout: Duration = .seconds(5), keyFilter: Expression? = nil, key: [UInt8]? = nil,
     asOf: OffsetVector? = nil,
@@ -94,7 +94,7 @@ public struct ViewReadRequest: Sendable, Hashable {
 }
 
 /// The reason why a store could not answer.
-public enum ViewStoreError: Error, Sendable, Hashable, CustomStringConvertible {
+package enum ViewStoreError: Error, Sendable, Hashable, CustomStringConvertible {
   case unknownView(String, known: [String])
   case unknownGeneration(Int, view: String, known: [Int])
   /// `after` was not reached: the partitions' present offsets.
@@ -113,7 +113,7 @@ public enum ViewStoreError: Error, Sendable, Hashable, CustomStringConvertible {
   /// An internal failure, in words.
   case failed(String)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .unknownView(let name, let known):
       let hint =

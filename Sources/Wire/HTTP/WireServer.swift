@@ -6,10 +6,10 @@ import Serving
 import Synchronization
 
 /// Answers a request to a service of the mesh, once it has come whole.
-public typealias WireEndpoint = @Sendable (HTTPRequest) async -> WireResponse
+package typealias WireEndpoint = @Sendable (HTTPRequest) async -> WireResponse
 
 /// The routes of a service of the mesh.
-public protocol WireRoutes: Sendable {
+package protocol WireRoutes: Sendable {
   /// Besides what every service answers. An answer is cancelled when the caller leaves or the server drains.
   var table: RouteTable<WireEndpoint> { get }
   var openAPI: [UInt8] { get }
@@ -18,7 +18,7 @@ public protocol WireRoutes: Sendable {
 }
 
 extension WireRoutes {
-  public var headers: [(name: String, value: String)] { [] }
+  package var headers: [(name: String, value: String)] { [] }
 }
 
 extension Route where Endpoint == WireEndpoint {
@@ -30,7 +30,7 @@ extension Route where Endpoint == WireEndpoint {
 }
 
 /// The HTTP/1.1 server for requests of other services: its sidecar stands before it, so it speaks plain text on loopback.
-public final class WireServer: Sendable {
+package final class WireServer: Sendable {
   private let host: String
   private let port: Int
   private let service: HTTPService<WireEndpoint>
@@ -47,7 +47,7 @@ public final class WireServer: Sendable {
   ///   - probe: Answers `/readyz`, `/health` and `/metrics`.
   ///   - callers: The users of this machine that the routes are for; nil for everybody.
   ///   - logger: Logs failures.
-  public init(
+  package init(
     name: String, host: String, port: Int, limits: ServingLimits = ServingLimits(), group: any EventLoopGroup,
     routes: any WireRoutes, probe: ServiceProbe, callers: LocalCallers? = nil, logger: Logger
   ) {
@@ -63,7 +63,7 @@ public final class WireServer: Sendable {
 
   /// Accepts connections.
   /// - Returns: The address listened on.
-  public func start() async throws -> SocketAddress? {
+  package func start() async throws -> SocketAddress? {
     let shared = shared
     return try await listener.start(
       service, host: host, port: port,
@@ -75,14 +75,14 @@ public final class WireServer: Sendable {
   }
 
   /// From now on `/readyz` answers no.
-  public func drain() { service.drain() }
+  package func drain() { service.drain() }
 
   /// Ends the open connections within a second, and goes on accepting: callers that are still allowed connect again.
-  public func renewConnections() async { await listener.renewConnections(grace: .milliseconds(300)) }
+  package func renewConnections() async { await listener.renewConnections(grace: .milliseconds(300)) }
 
   /// Stops accepting, ends the waits, lets other requests under way end, closes the connections.
   /// - Parameter timeout: The time after which connections are cut.
-  public func shutDown(timeout: Duration = .seconds(10)) async {
+  package func shutDown(timeout: Duration = .seconds(10)) async {
     drain()
     await listener.shutDown(timeout: timeout)
   }

@@ -4,16 +4,16 @@ import Serving
 
 /// The reports that services send to the log's process for others to read: the routes that `RemoteReports` asks. They are no part
 /// of the log.
-public struct ReportRoutes: Sendable {
+package struct ReportRoutes: Sendable {
   /// The longest report: its rejects may have long messages.
   static let bodyBytesMax = 4 << 20
 
   /// The offsets from which compute instances need the log.
-  public let needs = ReportedNeeds()
-  public let rejects = ReportedRejects()
+  package let needs = ReportedNeeds()
+  package let rejects = ReportedRejects()
   private let ingests = ReportedIngests()
 
-  public init() {}
+  package init() {}
 
   func sumOfIngests(_ request: HTTPRequest) -> WireResponse { WireResponse(["ingest": ingests.sum()?.json ?? .null]) }
 
