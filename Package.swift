@@ -56,7 +56,7 @@ let package = Package(
     .target(name: "Aggregates", dependencies: ["Events", "Expressions"], swiftSettings: strict),
     .target(name: "Views", dependencies: ["Events", "Expressions", "Aggregates", yams], swiftSettings: strict),
     .target(name: "Producers", dependencies: ["Events"], swiftSettings: strict),
-    .target(name: "Log", dependencies: ["Events", "Producers", "CZlib", logging, metrics], swiftSettings: strict),
+    .target(name: "Log", dependencies: ["Events", "Producers", logging, metrics], swiftSettings: strict),
     .target(name: "HTTPClient", dependencies: [nioCore, nioPosix, nioHTTP1], swiftSettings: strict),
     .target(name: "WebSocket", dependencies: ["CZlib", nioCore, nioHTTP1], swiftSettings: strict),
     .target(name: "Sockets", dependencies: ["CEpoll"], swiftSettings: strict),
@@ -85,7 +85,7 @@ let package = Package(
       name: "PenstockClient", dependencies: ["Events", "WebSocket", "SQLite", "CZlib", nioCore, nioPosix, nioHTTP1, logging],
       swiftSettings: strict),
     .target(
-      name: "Mesh", dependencies: ["HTTPClient", nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging, metrics],
+      name: "Mesh", dependencies: ["HTTPClient", nioCore, nioPosix, nioTLS, nioHTTP1, nioSSL, x509, logging],
       swiftSettings: strict),
     .target(
       name: "Wire",
@@ -99,8 +99,7 @@ let package = Package(
       name: "Penstock",
       dependencies: [
         "Events", "Expressions", "Aggregates", "Views", "Log", "Serving", "Ingest", "Compute", "Query", "HTTPClient",
-        "PenstockClient",
-        wire, mesh, identity, "CZlib", yams, logging, metrics, nioCore, nioPosix,
+        "PenstockClient", wire, mesh, identity, "CZlib", yams, logging, metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
