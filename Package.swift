@@ -99,7 +99,7 @@ let package = Package(
       name: "Penstock",
       dependencies: [
         "Events", "Expressions", "Aggregates", "Views", "Log", "Serving", "Ingest", "Compute", "Query", "HTTPClient",
-        "PenstockClient", wire, mesh, identity, "CZlib", yams, logging, metrics, nioCore, nioPosix,
+        "PenstockClient", wire, mesh, identity, "CZlib", "CEpoll", yams, logging, metrics, nioCore, nioPosix,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],

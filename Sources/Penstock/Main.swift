@@ -1,12 +1,17 @@
 import ArgumentParser
 import Foundation
 
+#if canImport(Glibc)
+  import CEpoll
+#endif
+
 /// The exit codes of the contract: 0 done, 1 failed, 2 usage or configuration, 3 verification found a difference.
 @main
 enum Main {
   static func main() async {
     ignoreBrokenPipes()
     keepFilesToOurselves()
+    limitHeaps()
     let code = await run(Array(CommandLine.arguments.dropFirst()))
     exit(code)
   }
@@ -28,6 +33,14 @@ enum Main {
   /// New folders get mode 0700, new files 0600, whatever creates them: events and views are not for every user of the machine.
   private static func keepFilesToOurselves() {
     umask(0o077)
+  }
+
+  /// Two heaps a core. glibc takes eight, and memory that is freed in one is of no use to threads of another: 256 streams
+  /// that had ended left 270 MiB in 16 heaps, and 100 MiB in 4.
+  private static func limitHeaps() {
+    #if canImport(Glibc)
+      _ = mallopt(M_ARENA_MAX, Int32(2 * ProcessInfo.processInfo.activeProcessorCount))
+    #endif
   }
 
   /// Prints the message for an error, and gives the exit code.
