@@ -1,37 +1,37 @@
 import Events
 
 /// The settings of compute. Bounds are checked where the settings are read.
-package struct ComputeConfiguration: Sendable, Hashable {
+public struct ComputeConfiguration: Sendable, Hashable {
   /// The folder that has a folder with `state.sqlite` for each worker.
-  package var directory: String
+  public var directory: String
   /// 0: one for each core.
-  package var workers: Int
-  package var checkpointInterval: Duration
+  public var workers: Int
+  public var checkpointInterval: Duration
   /// Changed rows that make a checkpoint due before its time: bounds memory and the length of the transaction.
-  package var changedRowsMax: Int
+  public var changedRowsMax: Int
   /// Bytes asked of the log at a time.
-  package var readBytesMax: Int
+  public var readBytesMax: Int
   /// Bytes of views' rows in memory, over all workers: beyond it, the rows that changed longest ago are in the files only.
-  package var memoryBytesMax: Int
+  public var memoryBytesMax: Int
 
   /// The late events of a view and partition that are listed, the last ones. All are counted.
-  package var lateEventsMax: Int
+  public var lateEventsMax: Int
 
   /// The kept checkpoints of each worker's file for reads at a past point, the time between two, and the bytes of all.
   /// 0 keeps none.
-  package var keptCheckpointsMax: Int
-  package var keptCheckpointInterval: Duration
-  package var keptBytesMax: Int
+  public var keptCheckpointsMax: Int
+  public var keptCheckpointInterval: Duration
+  public var keptBytesMax: Int
 
   /// The log that may take the place of the one that the state was computed from: the old state is then put aside, and computed
   /// anew.
-  package var acceptedLog: LogIdentity?
+  public var acceptedLog: LogIdentity?
 
   /// The folder with the data folders of all instances on this machine: a new owner of a partition begins with the state that its
   /// last owner left there.
-  package var neighbours: String?
+  public var neighbours: String?
 
-  package init(
+  public init(
     directory: String, workers: Int = 0, checkpointInterval: Duration = .seconds(1), changedRowsMax: Int = 200_000,
     readBytesMax: Int = 4 << 20, memoryBytesMax: Int = 1 << 30, lateEventsMax: Int = 100_000,
     keptCheckpointsMax: Int = 4,

@@ -1,8 +1,8 @@
 import Events
 
 /// An operational failure of compute, with its place.
-package struct ComputeError: Error, Sendable, CustomStringConvertible {
-  package enum Code: String, Sendable {
+public struct ComputeError: Error, Sendable, CustomStringConvertible {
+  public enum Code: String, Sendable {
     /// SQLite failed.
     case checkpoint
     /// The checkpoint has counted events that the log does not have.
@@ -13,19 +13,19 @@ package struct ComputeError: Error, Sendable, CustomStringConvertible {
     case incompatible
   }
 
-  package var code: Code
-  package var worker: Int?
-  package var partition: PartitionID?
-  package var detail: String
+  public var code: Code
+  public var worker: Int?
+  public var partition: PartitionID?
+  public var detail: String
 
-  package init(_ code: Code, worker: Int? = nil, partition: PartitionID? = nil, _ detail: String) {
+  public init(_ code: Code, worker: Int? = nil, partition: PartitionID? = nil, _ detail: String) {
     self.code = code
     self.worker = worker
     self.partition = partition
     self.detail = detail
   }
 
-  package var description: String {
+  public var description: String {
     var place: [String] = []
     if let worker { place.append("worker \(worker)") }
     if let partition { place.append("partition \(partition)") }

@@ -4,10 +4,10 @@ import Logging
 import Views
 
 /// Keeps the views: what owns the partitions, what reads them and what changes the generations, opened and wired together.
-package final class ComputeService: Sendable {
-  package let partitions: PartitionOwnership
-  package let reads: ReadCoordinator
-  package let generations: GenerationManager
+public final class ComputeService: Sendable {
+  public let partitions: PartitionOwnership
+  public let reads: ReadCoordinator
+  public let generations: GenerationManager
   private let refusal: Refusal
 
   /// Opens the workers' files and loads their state.
@@ -22,7 +22,7 @@ package final class ComputeService: Sendable {
   ///   - hold: Whether generations that the catalogue's changed definitions begin wait to be promoted.
   ///   - now: The clock for a generation's `createdAt`.
   ///   - logger: Logs generations that begin, change and end, and failures.
-  package init(
+  public init(
     configuration: ComputeConfiguration, catalog: ViewCatalog, log: any EventLog, partitions: Set<PartitionID>? = nil,
     fence: PartitionFence = .open, record: any ViewsRecord = VolatileViewsRecord(), sharesPartitions: Bool = false,
     hold: Bool = false,
@@ -73,27 +73,27 @@ package final class ComputeService: Sendable {
     try await own(partitions ?? self.partitions.all)
   }
 
-  package func start() {
+  public func start() {
     guard refusal.now?.isAnotherLog != true else { return }
     partitions.start()
     generations.start()
   }
 
   /// Stops reading, checkpoints, closes the files.
-  package func shutDown() async {
+  public func shutDown() async {
     await generations.stop()
     await partitions.stop()
   }
 
   /// The problem that keeps the workers from their work; nil when there is none.
-  package func problem() async -> String? {
+  public func problem() async -> String? {
     if let reason = refusal.reason { return reason.detail }
     return await partitions.problem()
   }
 
   /// Takes partitions over: their state comes from the local files, or from a neighbour's if that is further on; else they begin
   /// at the log's start.
-  package func own(_ taken: Set<PartitionID>) async throws(ComputeError) {
+  public func own(_ taken: Set<PartitionID>) async throws(ComputeError) {
     precondition(taken.allSatisfy { $0.index < partitions.partitionCount }, "the log has the partitions")
     if let reason = refusal.reason, reason.isAnotherLog { throw ComputeError(.anotherLog, reason.detail) }
     // A generation that begins meanwhile would be missing in what is just being loaded.

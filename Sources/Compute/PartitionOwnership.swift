@@ -6,7 +6,7 @@ import Views
 ///
 /// A partition is owned, handed over or not here. One that is handed over is counted and answered for until it is released: rows
 /// are as of their offsets, whoever gives them, and of two that answer the one further on counts.
-package final class PartitionOwnership: Sendable {
+public final class PartitionOwnership: Sendable {
   private struct Held {
     var owned: Set<PartitionID> = []
     /// Partitions that another process owns or is to own: they are counted and answered for until that process answers for them.
@@ -65,7 +65,7 @@ package final class PartitionOwnership: Sendable {
 
   /// Owns partitions no more: their state is checkpointed, where the fence still allows it. They are counted and answered for
   /// until `release`, since nobody else may answer for them yet.
-  package func handOver(_ partitions: Set<PartitionID>) async {
+  public func handOver(_ partitions: Set<PartitionID>) async {
     let given = held.withLock { held in
       let given = held.owned.intersection(partitions)
       held.owned.subtract(given)
@@ -76,7 +76,7 @@ package final class PartitionOwnership: Sendable {
   }
 
   /// Releases partitions: their state is checkpointed, if the fence still allows it, and then forgotten.
-  package func release(_ partitions: Set<PartitionID>) async {
+  public func release(_ partitions: Set<PartitionID>) async {
     for partition in partitions.sorted() {
       held.withLock { held in
         held.owned.remove(partition)
@@ -97,7 +97,7 @@ package final class PartitionOwnership: Sendable {
   var all: Set<PartitionID> { Set((0..<partitionCount).map { PartitionID($0) }) }
 
   /// The partitions that are owned, and not fenced off.
-  package var owned: Set<PartitionID> { held.withLock { $0.owned }.filter { fence.mayAct($0) } }
+  public var owned: Set<PartitionID> { held.withLock { $0.owned }.filter { fence.mayAct($0) } }
 
   /// The partitions whose rows are here, and can be read, even if their lease is not certain or they are handed over.
   var answered: Set<PartitionID> { held.withLock { $0.owned.union($0.handedOver) } }
@@ -133,7 +133,7 @@ package final class PartitionOwnership: Sendable {
 
   /// The lowest offset of each owned partition that some kept generation has not counted and checkpointed: the log must keep the
   /// events from there on.
-  package func neededOffsets() async -> OffsetVector {
+  public func neededOffsets() async -> OffsetVector {
     var needed = OffsetVector()
     for worker in workers { needed.offsets.merge(await worker.neededOffsets().offsets) { min($0, $1) } }
     return needed

@@ -2,10 +2,10 @@ import NIOCore
 import NIOHTTP1
 
 /// One HTTP/1.1 connection, with at most one request under way. Belongs to its channel's event loop.
-package final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
-  package typealias InboundIn = HTTPClientResponsePart
-  package typealias OutboundOut = HTTPClientRequestPart
-  package typealias Outcome = Result<ClientAnswer, ClientFailure>
+public final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler {
+  public typealias InboundIn = HTTPClientResponsePart
+  public typealias OutboundOut = HTTPClientRequestPart
+  public typealias Outcome = Result<ClientAnswer, ClientFailure>
 
   private struct Exchange {
     var answerBytesMax: Int
@@ -21,23 +21,23 @@ package final class ClientConnection: ChannelInboundHandler, RemovableChannelHan
   /// Why the connection takes no further request.
   private var failure: ClientFailure?
   /// Called when the connection can take another request, or (false) never will.
-  package var onIdle: ((Bool) -> Void)?
+  public var onIdle: ((Bool) -> Void)?
 
-  package var isUsable: Bool { failure == nil }
+  public var isUsable: Bool { failure == nil }
 
   /// - Parameter objection: Gives the reason why an answer is refused by its head; nil if it is accepted.
-  package init(objection: @escaping (HTTPResponseHead) -> String? = { _ in nil }) { self.objection = objection }
+  public init(objection: @escaping (HTTPResponseHead) -> String? = { _ in nil }) { self.objection = objection }
 
   /// Adds the connection to a channel's pipeline, behind what speaks HTTP. Called on the channel's event loop.
-  package func add(to channel: any Channel) throws {
+  public func add(to channel: any Channel) throws {
     let operations = channel.pipeline.syncOperations
     try operations.addHTTPClientHandlers(leftOverBytesStrategy: .dropBytes, enableOutboundHeaderValidation: true)
     try operations.addHandler(self)
   }
 
-  package func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+  public func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
-  package func handlerRemoved(context: ChannelHandlerContext) {
+  public func handlerRemoved(context: ChannelHandlerContext) {
     fail(.ended)
     self.context = nil
   }
@@ -47,7 +47,7 @@ package final class ClientConnection: ChannelInboundHandler, RemovableChannelHan
   ///   - request: A request whose headers include `Host`.
   ///   - deadline: The time at which the request is abandoned, and the connection with it.
   ///   - ended: Called once, with an answer of any status or with the failure.
-  package func send(_ request: ClientRequest, deadline: NIODeadline, ended: @escaping (Outcome) -> Void) {
+  public func send(_ request: ClientRequest, deadline: NIODeadline, ended: @escaping (Outcome) -> Void) {
     precondition(exchange == nil, "one request at a time")
     guard let context, isUsable else { return ended(.failure(failure ?? .ended)) }
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
@@ -63,12 +63,12 @@ package final class ClientConnection: ChannelInboundHandler, RemovableChannelHan
   }
 
   /// Abandons the request under way, and the connection with it.
-  package func cancel() { fail(.cancelled) }
+  public func cancel() { fail(.cancelled) }
 
   /// Takes no further request; one that is under way fails.
-  package func close() { fail(.ended) }
+  public func close() { fail(.ended) }
 
-  package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+  public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard let bytesMax = exchange?.answerBytesMax else { return fail(.malformed("bytes that answer nothing")) }
     switch unwrapInboundIn(data) {
     case .head(let head):
@@ -98,14 +98,14 @@ package final class ClientConnection: ChannelInboundHandler, RemovableChannelHan
     }
   }
 
-  package func channelInactive(context: ChannelHandlerContext) {
+  public func channelInactive(context: ChannelHandlerContext) {
     fail(.ended)
     context.fireChannelInactive()
   }
 
-  package func errorCaught(context: ChannelHandlerContext, error: any Error) { fail(.broken(error)) }
+  public func errorCaught(context: ChannelHandlerContext, error: any Error) { fail(.broken(error)) }
 
-  package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+  public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if event is IdleStateHandler.IdleStateEvent, exchange == nil { fail(.ended) }
     context.fireUserInboundEventTriggered(event)
   }

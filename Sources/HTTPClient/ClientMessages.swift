@@ -2,17 +2,17 @@ import NIOCore
 import NIOHTTP1
 
 /// A request, whole.
-package struct ClientRequest: Sendable {
-  package var method: HTTPMethod
+public struct ClientRequest: Sendable {
+  public var method: HTTPMethod
   /// Path and query, percent-encoded.
-  package var target: String
+  public var target: String
   /// All headers but `Content-Length`, which follows from the body.
-  package var headers: HTTPHeaders
-  package var body: ByteBuffer
+  public var headers: HTTPHeaders
+  public var body: ByteBuffer
   /// The longest body of an answer. A longer one is refused, by its head where that gives the length.
-  package var answerBytesMax: Int
+  public var answerBytesMax: Int
 
-  package init(
+  public init(
     _ method: HTTPMethod = .GET, _ target: String, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer(),
     answerBytesMax: Int = 64 << 20
   ) {
@@ -25,12 +25,12 @@ package struct ClientRequest: Sendable {
 }
 
 /// An answer, whole.
-package struct ClientAnswer: Sendable {
-  package var status: Int
-  package var headers: HTTPHeaders
-  package var body: ByteBuffer
+public struct ClientAnswer: Sendable {
+  public var status: Int
+  public var headers: HTTPHeaders
+  public var body: ByteBuffer
 
-  package init(status: Int, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()) {
+  public init(status: Int, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()) {
     self.status = status
     self.headers = headers
     self.body = body
@@ -38,7 +38,7 @@ package struct ClientAnswer: Sendable {
 }
 
 /// Why there is no answer.
-package enum ClientFailure: Error, Sendable, CustomStringConvertible {
+public enum ClientFailure: Error, Sendable, CustomStringConvertible {
   /// No connection could be made; nothing was sent.
   case unreachable(any Error)
   case timedOut
@@ -51,7 +51,7 @@ package enum ClientFailure: Error, Sendable, CustomStringConvertible {
   case ended
   case cancelled
 
-  package var description: String {
+  public var description: String {
     switch self {
     case .unreachable(let reason): "no connection: \(reason)"
     case .timedOut: "no answer in time"

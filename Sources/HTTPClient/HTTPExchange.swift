@@ -2,11 +2,11 @@ import NIOCore
 import NIOPosix
 
 /// One request, on a connection of its own.
-package struct HTTPExchange: Sendable {
+public struct HTTPExchange: Sendable {
   /// Puts TLS first in the pipeline of a connection to the named host.
-  package typealias Securing = @Sendable (any Channel, _ host: String) throws -> Void
+  public typealias Securing = @Sendable (any Channel, _ host: String) throws -> Void
 
-  package enum Address: Sendable, Hashable {
+  public enum Address: Sendable, Hashable {
     case host(String, port: Int)
     case unixSocket(path: String)
   }
@@ -15,26 +15,26 @@ package struct HTTPExchange: Sendable {
     let description = "this build has no TLS"
   }
 
-  package var address: Address
-  package var isSecure = false
-  package var request: ClientRequest
+  public var address: Address
+  public var isSecure = false
+  public var request: ClientRequest
   /// The time for the whole exchange.
-  package var timeout = Duration.seconds(60)
+  public var timeout = Duration.seconds(60)
   /// The time for its connection.
-  package var connectTimeout = Duration.seconds(10)
+  public var connectTimeout = Duration.seconds(10)
 
   /// - Parameters:
   ///   - address: The server's address.
   ///   - host: For the `Host` header.
   ///   - request: The request with all further headers.
-  package init(_ address: Address, host: String, _ request: ClientRequest) {
+  public init(_ address: Address, host: String, _ request: ClientRequest) {
     self.address = address
     self.request = request
     self.request.headers.add(name: "Host", value: host)
     self.request.headers.add(name: "Connection", value: "close")
   }
 
-  package init(_ url: ServiceURL) {
+  public init(_ url: ServiceURL) {
     self.init(
       .host(url.host, port: url.port), host: url.authority, ClientRequest(.GET, url.target.isEmpty ? "/" : url.target))
     isSecure = url.isSecure
@@ -44,7 +44,7 @@ package struct HTTPExchange: Sendable {
   ///   - secure: Called for `https`; without it, such a request fails.
   ///   - group: The group whose loop carries the connection.
   /// - Throws: `ClientFailure`, at the timeout at the latest.
-  package func run(secure: Securing? = nil, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton)
+  public func run(secure: Securing? = nil, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton)
     async throws(ClientFailure) -> ClientAnswer
   {
     if isSecure, secure == nil { throw .broken(WithoutTLS()) }

@@ -1,24 +1,24 @@
 /// The address of a service: `https://query.example:8443/base`, `ws://127.0.0.1:4000/v1/stream`, `http://[::1]:8080`.
-package struct ServiceURL: Sendable, Hashable, CustomStringConvertible {
+public struct ServiceURL: Sendable, Hashable, CustomStringConvertible {
   /// `http`, `https`, `ws` or `wss`
-  package var scheme: String
+  public var scheme: String
   /// The host without brackets.
-  package var host: String
+  public var host: String
   /// 1...65,535
-  package var port: Int
+  public var port: Int
   /// Path and query for the request line; empty where there is none.
-  package var target: String
+  public var target: String
 
   /// Whether the service speaks TLS.
-  package var isSecure: Bool { scheme == "https" || scheme == "wss" }
+  public var isSecure: Bool { scheme == "https" || scheme == "wss" }
 
   /// `host:port`, for the `Host` header and messages.
-  package var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  public var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
-  package var description: String { "\(scheme)://\(authority)\(target)" }
+  public var description: String { "\(scheme)://\(authority)\(target)" }
 
   /// Nil unless the text is a URL of one of the schemes; user names and fragments are refused.
-  package init?(_ text: String, schemes: Set<String> = ["http", "https", "ws", "wss"]) {
+  public init?(_ text: String, schemes: Set<String> = ["http", "https", "ws", "wss"]) {
     guard let separator = text.firstRange(of: "://") else { return nil }
     scheme = text[..<separator.lowerBound].lowercased()
     guard schemes.contains(scheme) else { return nil }

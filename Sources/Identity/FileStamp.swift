@@ -1,7 +1,7 @@
 import Glibc
 
 /// Tells one state of a file from another, without reading it.
-package struct FileStamp: Sendable, Hashable {
+public struct FileStamp: Sendable, Hashable {
   private var device: UInt
   private var inode: UInt
   private var bytes: Int
@@ -9,7 +9,7 @@ package struct FileStamp: Sendable, Hashable {
   private var nanoseconds: Int
 
   /// Nil when there is no such file.
-  package init?(path: String) {
+  public init?(path: String) {
     var status = stat()
     guard stat(path, &status) == 0 else { return nil }
     device = UInt(status.st_dev)

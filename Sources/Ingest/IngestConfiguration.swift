@@ -2,30 +2,30 @@ import Events
 import Serving
 
 /// The settings of ingest. Bounds are checked where the settings are read.
-package struct IngestConfiguration: Sendable, Hashable {
-  package var host: String
+public struct IngestConfiguration: Sendable, Hashable {
+  public var host: String
   /// 0 takes a free one.
-  package var port: Int
+  public var port: Int
   /// Largest WebSocket message and HTTP body, inflated, in bytes.
-  package var messageBytesMax: Int
+  public var messageBytesMax: Int
   /// Messages of a connection that are not yet acknowledged; at the bound the connection is not read.
-  package var unackedMessagesMax: Int
+  public var unackedMessagesMax: Int
   /// The time between pings; a peer silent for two of them is closed.
-  package var heartbeat: Duration
+  public var heartbeat: Duration
   /// The limits of its connections: for a device's WebSocket until it is open, for HTTP always.
-  package var serving: ServingLimits
+  public var serving: ServingLimits
   /// The host names it answers as, besides `host`, those of loopback and those without a dot.
-  package var hosts: [String]
+  public var hosts: [String]
   /// The origins of pages that may send, besides its own.
-  package var origins: [String]
+  public var origins: [String]
   /// WebSockets of one device, where tokens identify devices.
-  package var deviceConnectionsMax: Int
+  public var deviceConnectionsMax: Int
   /// The rate of one device over all its connections and requests; nil for no bound.
-  package var deviceEventsPerSecondMax: Int?
+  public var deviceEventsPerSecondMax: Int?
   /// Threads of our own that carry the devices' streams (Linux only); with 0, NIO's event loops carry all.
-  package var reactors: Int
+  public var reactors: Int
 
-  package init(
+  public init(
     host: String = "127.0.0.1", port: Int = 4000, messageBytesMax: Int = 1 << 20, unackedMessagesMax: Int = 1024,
     heartbeat: Duration = .seconds(30), serving: ServingLimits = ServingLimits(connectionsMax: 10_000), hosts: [String] = [],
     origins: [String] = [], deviceConnectionsMax: Int = 1024, deviceEventsPerSecondMax: Int? = nil,
@@ -48,8 +48,8 @@ package struct IngestConfiguration: Sendable, Hashable {
   var rules: HostRules { HostRules(service: "ingest", listen: host, hosts: hosts, origins: origins, takesSingleLabels: true) }
 
   #if os(Linux)
-    package static let defaultReactors = 2
+    public static let defaultReactors = 2
   #else
-    package static let defaultReactors = 0
+    public static let defaultReactors = 0
   #endif
 }

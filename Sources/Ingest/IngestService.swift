@@ -11,10 +11,10 @@ import Synchronization
 #endif
 
 /// Takes events from devices over WebSocket and HTTP, and gives them to the log.
-package final class IngestService: Sendable {
+public final class IngestService: Sendable {
   /// The most bytes one event loop gives to one partition before the first of them is synced: a batch has about 1 MiB
   /// of text, and already received bytes are still taken when reading stops.
-  package static let pendingBytesPerLoopMax = (IngestPipeline.batchesWaitingMax + 2) << 20
+  public static let pendingBytesPerLoopMax = (IngestPipeline.batchesWaitingMax + 2) << 20
 
   private let configuration: IngestConfiguration
   private let group: any EventLoopGroup
@@ -43,7 +43,7 @@ package final class IngestService: Sendable {
   ///   - totals: Counts events, for the ledger and the overview.
   ///   - rejects: Keeps the last rejects.
   ///   - suspects: Keeps the sources of suspect duplicates.
-  package init(
+  public init(
     configuration: IngestConfiguration, log: any EventLog, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger,
     totals: ReceivedEventsCount = ReceivedEventsCount(), rejects: RecentRejects = RecentRejects(),
@@ -80,7 +80,7 @@ package final class IngestService: Sendable {
   /// Accepts connections.
   /// - Returns: The address listened on.
   /// - Throws: `IOError` when the address is not available.
-  package func start() async throws -> SocketAddress? {
+  public func start() async throws -> SocketAddress? {
     let address = try await listen()
     observation.withLock { $0 = gate.observe { [weak self] in self?.accessChanged() } }
     return address
@@ -167,7 +167,7 @@ package final class IngestService: Sendable {
   /// Ends the open connections of processes of this machine, the sidecar's included, once their messages are answered for, and
   /// goes on accepting: callers that are still allowed connect again. Connections that begin meanwhile are ended likewise. Takes
   /// some tenths of a second.
-  package func renewLocalConnections() async {
+  public func renewLocalConnections() async {
     async let renewed: Void = http.renewConnections(grace: .milliseconds(300), cutsAnswers: false) { $0.isFromThisMachine }
     for _ in 0..<2 {
       onLoops { $0.renewLocal() }
@@ -182,7 +182,7 @@ package final class IngestService: Sendable {
 
   /// Stops accepting, answers for the received messages, closes the connections.
   /// - Parameter timeout: The time after which connections are cut.
-  package func shutDown(timeout: Duration = .seconds(10)) async {
+  public func shutDown(timeout: Duration = .seconds(10)) async {
     observation.withLock { $0 = nil }
     service.drain()
     #if os(Linux)

@@ -3,9 +3,9 @@ import Producers
 
 /// The settings of a log. Values outside of their bounds are a programmer's mistake: the reader of the settings checks
 /// them first.
-package struct LogConfiguration: Sendable, Hashable {
+public struct LogConfiguration: Sendable, Hashable {
   /// The moment when an append counts as done.
-  package enum SyncPolicy: Sendable, Hashable {
+  public enum SyncPolicy: Sendable, Hashable {
     /// After its bytes are synced. No crash loses an acknowledged event.
     case always
     /// After its bytes are written; a sync follows within this time. A power loss takes back events acknowledged since
@@ -16,50 +16,50 @@ package struct LogConfiguration: Sendable, Hashable {
     case never
   }
 
-  package struct Retention: Sendable, Hashable {
+  public struct Retention: Sendable, Hashable {
     /// Segments whose last append is older may go; nil keeps all.
-    package var age: Duration?
+    public var age: Duration?
     /// The most bytes a partition keeps; whole segments go, oldest first, until it holds no more; nil keeps all.
-    package var bytes: Int?
+    public var bytes: Int?
 
-    package init(age: Duration? = nil, bytes: Int? = nil) {
+    public init(age: Duration? = nil, bytes: Int? = nil) {
       self.age = age
       self.bytes = bytes
     }
   }
 
-  package static let segmentBytesRange = 1 << 20...4 << 30
-  package static let dedupIdentitiesRange = IdentityWindow.identitiesRange
+  public static let segmentBytesRange = 1 << 20...4 << 30
+  public static let dedupIdentitiesRange = IdentityWindow.identitiesRange
 
   /// The data folder; the log lives in its `log` subfolder.
-  package var directory: String
+  public var directory: String
   /// 1 ... `PartitionID.countMax`. Fixed for the life of the folder.
-  package var partitions = 8
+  public var partitions = 8
   /// Whether a log with another number of partitions is refused; else it keeps its own.
-  package var isPartitionCountFixed = true
-  package var sync = SyncPolicy.always
+  public var isPartitionCountFixed = true
+  public var sync = SyncPolicy.always
   /// A segment is full when the next batch would make it larger.
-  package var segmentBytesMax = 64 << 20
-  package var codec = BatchHeader.Codec.none
-  package var retention = Retention()
+  public var segmentBytesMax = 64 << 20
+  public var codec = BatchHeader.Codec.none
+  public var retention = Retention()
   /// Appends are refused with `.diskFull` while the disk has less than this free, and accepted again once it has more,
   /// so that views can checkpoint and acknowledged events can be kept. 0 leaves it to the disk to say when it is full.
-  package var diskReserveBytes = 64 << 20
+  public var diskReserveBytes = 64 << 20
   /// How often the disk is asked while appends are refused for want of room.
   var diskRoomInterval = Duration.milliseconds(250)
   /// How long (source, id) of events without a sequence is remembered, by append time.
-  package var dedupWindow = Duration.seconds(3600)
+  public var dedupWindow = Duration.seconds(3600)
   /// The most (source, id) remembered per partition; the oldest are forgotten first, early ones are counted.
-  package var dedupIdentitiesMax = 262_144
+  public var dedupIdentitiesMax = 262_144
   /// The bytes that may wait in memory, per partition; beyond it, `.unavailable`. One batch is always accepted.
-  package var pendingBytesMax = 16 << 20
-  package var pendingBatchesMax = 4096
+  public var pendingBytesMax = 16 << 20
+  public var pendingBatchesMax = 4096
   /// The most that is written between two syncs.
-  package var groupBytesMax = 16 << 20
+  public var groupBytesMax = 16 << 20
   /// The latest batches kept in memory for readers at the tail, per partition; 0 keeps none.
-  package var recentBytesMax = 1 << 20
+  public var recentBytesMax = 1 << 20
 
-  package init(directory: String) { self.directory = directory }
+  public init(directory: String) { self.directory = directory }
 
   var logDirectory: String { directory + "/log" }
   /// Bytes of a segment between two entries of its index: about a thousand entries a segment, however large.

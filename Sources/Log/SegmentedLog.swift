@@ -8,11 +8,11 @@ import Synchronization
 /// lists it for the readiness check. Memory per partition: `pendingBytesMax` + `recentBytesMax` + at most 1 MiB to
 /// gather writes in, the producer table (about 50 bytes a source and its name), at most 24 bytes ×
 /// `dedupIdentitiesMax`, 16 open segments with their indexes.
-package final class SegmentedLog: PartitionedLog {
-  package let identity: LogIdentity
+public final class SegmentedLog: PartitionedLog {
+  public let identity: LogIdentity
   /// The findings of start-up: a report for each partition that opened.
-  package let reports: [PartitionReport]
-  package let partitions: LogPartitions
+  public let reports: [PartitionReport]
+  public let partitions: LogPartitions
 
   private let folder: LogFolder
   private let writing: LogFolder.Writing
@@ -26,7 +26,7 @@ package final class SegmentedLog: PartitionedLog {
   ///   - logger: Logs recovery, removals and failures.
   /// - Throws: `.locked` when another process has it open, `.incompatible` when it was made with another number of partitions or
   ///   by a later version, `.corrupt` when its meta file is damaged, `.io`. A damaged partition does not throw: see `status`.
-  package static func open(
+  public static func open(
     _ configuration: LogConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
     logger: Logger = Logger(label: "penstock.log")
   ) async throws(LogError) -> SegmentedLog {
@@ -118,7 +118,7 @@ package final class SegmentedLog: PartitionedLog {
   }
 
   /// Refuses new appends, writes and syncs the waiting ones, wakes all waiters, and releases the lock. Reads still work.
-  package func close() async {
+  public func close() async {
     await partitions.close()
     writing.lock.release()
   }
@@ -126,7 +126,7 @@ package final class SegmentedLog: PartitionedLog {
   // MARK: watching
 
   /// Checks the log's files and the system's clock at each `interval`, until the task is cancelled.
-  package func runWatch(every interval: Duration) async {
+  public func runWatch(every interval: Duration) async {
     while !Task.isCancelled {
       do { try await Task.sleep(for: interval) } catch { return }
       await watchFiles()

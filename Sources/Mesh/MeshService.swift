@@ -1,5 +1,5 @@
 /// The four services of the mesh, by the names Consul knows them by.
-package enum MeshService: String, Sendable, CaseIterable {
+public enum MeshService: String, Sendable, CaseIterable {
   case ingest = "penstock-ingest"
   case log = "penstock-log"
   case compute = "penstock-compute"

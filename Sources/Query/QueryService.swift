@@ -7,12 +7,12 @@ import Synchronization
 import Views
 
 /// The analysts' HTTP API: results of views from a store, raw events from a log.
-package final class QueryService: Sendable {
+public final class QueryService: Sendable {
   /// The reason why the service could not start.
-  package enum StartError: Error, CustomStringConvertible {
+  public enum StartError: Error, CustomStringConvertible {
     case alreadyStarted
 
-    package var description: String {
+    public var description: String {
       switch self {
       case .alreadyStarted: "query: started twice"
       }
@@ -44,7 +44,7 @@ package final class QueryService: Sendable {
   ///   - secure: Puts TLS first in a new connection's pipeline; nil for plain text.
   ///   - group: The group whose loops serve the connections; not shut down here.
   ///   - logger: Logs failures, and the actions of administrators.
-  package init(
+  public init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
     reports: (any IngestReports)? = nil,
@@ -65,7 +65,7 @@ package final class QueryService: Sendable {
   /// Listens.
   /// - Returns: The address listened on.
   /// - Throws: The error of binding, such as an address in use.
-  package func start() async throws -> (host: String, port: Int) {
+  public func start() async throws -> (host: String, port: Int) {
     guard !isStarted.exchange(true, ordering: .acquiringAndReleasing) else { throw StartError.alreadyStarted }
     do {
       let responder = QueryResponder(answers, logger: logger)
@@ -93,13 +93,13 @@ package final class QueryService: Sendable {
 
   /// Ends the open connections of processes of this machine, the sidecar's included, and goes on accepting: callers
   /// that are still allowed connect again. Answers that take longer than some tenths of a second are cut, streams too.
-  package func renewLocalConnections() async {
+  public func renewLocalConnections() async {
     await listener.renewConnections(grace: .milliseconds(300)) { $0.isFromThisMachine }
   }
 
   /// Stops accepting, finishes the requests that are under way, closes the connections.
   /// - Parameter timeout: The time after which connections are cut.
-  package func shutDown(timeout: Duration = .seconds(10)) async {
+  public func shutDown(timeout: Duration = .seconds(10)) async {
     guard isStarted.exchange(false, ordering: .acquiringAndReleasing) else { return }
     service.drain()
     answers.drain()

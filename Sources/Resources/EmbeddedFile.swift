@@ -1,7 +1,7 @@
 import CResources
 
 /// A file within the executable: there is no folder to lose. Sources/CResources/resources.c says where each comes from.
-package enum EmbeddedFile: String, CaseIterable, Sendable {
+public enum EmbeddedFile: String, CaseIterable, Sendable {
   case indexPage = "index.html"
   case icon = "icon.svg"
   case consoleStyle = "console.css"
@@ -21,7 +21,7 @@ package enum EmbeddedFile: String, CaseIterable, Sendable {
   case logOpenAPI = "log-openapi.json"
   case computeOpenAPI = "compute-openapi.json"
 
-  package var bytes: [UInt8] {
+  public var bytes: [UInt8] {
     guard let file = cresources_find(rawValue) else { preconditionFailure("resources.c has no \(rawValue)") }
     return Array(UnsafeBufferPointer(start: file.pointee.bytes, count: file.pointee.count))
   }

@@ -3,8 +3,8 @@ import CSQLite
 /// One connection to a database file. It is not safe to share: one owner, such as a queue or an actor, uses it alone.
 ///
 /// Statements are prepared once and kept. `withStatement` gives one out and takes it back reset, however the scope ends.
-package final class SQLiteConnection {
-  package enum Access: Sendable {
+public final class SQLiteConnection {
+  public enum Access: Sendable {
     /// Makes the file when it is not there.
     case readWrite
     /// The file must be there. If the file is in WAL mode, the side files may be written nonetheless.
@@ -19,7 +19,7 @@ package final class SQLiteConnection {
   private var idle: [String: SQLiteStatement] = [:]
 
   /// - Parameter busyTimeout: How long a statement waits for another connection's lock.
-  package init(path: String, access: Access = .readWrite, busyTimeout: Duration = .seconds(5)) throws(SQLiteError) {
+  public init(path: String, access: Access = .readWrite, busyTimeout: Duration = .seconds(5)) throws(SQLiteError) {
     var opened: OpaquePointer?
     let flags = access == .readWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY
     // One owner: SQLite need not lock the connection.
@@ -43,20 +43,20 @@ package final class SQLiteConnection {
   // MARK: statements
 
   /// Runs statements without values and without rows, one after the other.
-  package func execute(_ sql: String) throws(SQLiteError) {
+  public func execute(_ sql: String) throws(SQLiteError) {
     let status = sqlite3_exec(handle, sql, nil, nil, nil)
     guard status == SQLITE_OK else { throw failure(status, sql) }
   }
 
   /// Runs one statement to its end.
-  package func run(_ sql: String, _ values: (any SQLiteBindable)?...) throws {
+  public func run(_ sql: String, _ values: (any SQLiteBindable)?...) throws {
     try withStatement(sql) { statement in
       try statement.bind(values)
       while try statement.step() {}
     }
   }
 
-  package func rows<R>(_ sql: String, _ values: (any SQLiteBindable)?..., body: (SQLiteStatement) throws -> R) throws -> [R] {
+  public func rows<R>(_ sql: String, _ values: (any SQLiteBindable)?..., body: (SQLiteStatement) throws -> R) throws -> [R] {
     try withStatement(sql) { statement in
       try statement.bind(values)
       var rows: [R] = []
@@ -66,7 +66,7 @@ package final class SQLiteConnection {
   }
 
   /// The result of `body` for the first row; nil when there is no row.
-  package func first<R>(_ sql: String, _ values: (any SQLiteBindable)?..., body: (SQLiteStatement) throws -> R) throws -> R? {
+  public func first<R>(_ sql: String, _ values: (any SQLiteBindable)?..., body: (SQLiteStatement) throws -> R) throws -> R? {
     try withStatement(sql) { statement in
       try statement.bind(values)
       return try statement.step() ? try body(statement) : nil
@@ -74,7 +74,7 @@ package final class SQLiteConnection {
   }
 
   /// A prepared statement, for the scope of `body`: reset and without values before it and after.
-  package func withStatement<R>(_ sql: String, _ body: (SQLiteStatement) throws -> R) throws -> R {
+  public func withStatement<R>(_ sql: String, _ body: (SQLiteStatement) throws -> R) throws -> R {
     // A statement in use by an outer scope is prepared once more.
     let statement = try idle.removeValue(forKey: sql) ?? SQLiteStatement(handle, sql)
     defer {
@@ -87,7 +87,7 @@ package final class SQLiteConnection {
 
   // MARK: transactions
 
-  package enum Transaction: String, Sendable {
+  public enum Transaction: String, Sendable {
     /// Sees the database as of its first read.
     case deferred = "DEFERRED"
     /// Takes the write lock at once, so that it cannot fail for want of it later.
@@ -95,7 +95,7 @@ package final class SQLiteConnection {
   }
 
   /// Commits all that `body` does or, when it throws, nothing.
-  package func transaction<R>(_ kind: Transaction = .immediate, _ body: () throws -> R) throws -> R {
+  public func transaction<R>(_ kind: Transaction = .immediate, _ body: () throws -> R) throws -> R {
     try execute("BEGIN \(kind.rawValue)")
     do {
       let result = try body()
@@ -108,15 +108,15 @@ package final class SQLiteConnection {
   }
 
   /// Ends a transaction without its changes; nothing when there is none, as after some errors.
-  package func rollBack() {
+  public func rollBack() {
     // It fails only where SQLite has rolled back by itself.
     if sqlite3_get_autocommit(handle) == 0 { sqlite3_exec(handle, "ROLLBACK", nil, nil, nil) }
   }
 
-  package var lastInsertedRowID: Int64 { sqlite3_last_insert_rowid(handle) }
+  public var lastInsertedRowID: Int64 { sqlite3_last_insert_rowid(handle) }
 
   /// Rows that the last statement inserted, updated or deleted.
-  package var changes: Int { Int(sqlite3_changes64(handle)) }
+  public var changes: Int { Int(sqlite3_changes64(handle)) }
 
   private func failure(_ status: Int32, _ sql: String?) -> SQLiteError {
     SQLiteError(code: status, message: String(cString: sqlite3_errmsg(handle)), sql: sql)

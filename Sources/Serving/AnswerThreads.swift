@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// A suspended answer goes on after everything that waits by then: so long answers that suspend between their pieces
 /// take turns. At most as many wait as answers are under way, each with its concurrent tasks.
-package final class AnswerThreads: TaskExecutor {
+public final class AnswerThreads: TaskExecutor {
   private struct State {
     var jobs: [UnownedJob] = []
     /// The first of `jobs` that has not begun.
@@ -35,18 +35,18 @@ package final class AnswerThreads: TaskExecutor {
   /// - Parameters:
   ///   - label: The beginning of the threads' names.
   ///   - threads: Answers computed at a time.
-  package init(label: String, threads: Int = 4) {
+  public init(label: String, threads: Int = 4) {
     precondition(threads > 0, "someone has to do the work")
     queues = (0..<threads).map { DispatchQueue(label: "\(label).\($0)") }
     state = Mutex(State(idle: Array(0..<threads)))
   }
 
   /// Runs `body`, and the functions it calls that are on no actor, on these threads.
-  package nonisolated(nonsending) func run<R: Sendable>(_ body: @Sendable () async -> R) async -> R {
+  public nonisolated(nonsending) func run<R: Sendable>(_ body: @Sendable () async -> R) async -> R {
     await withTaskExecutorPreference(self) { await body() }
   }
 
-  package func enqueue(_ job: consuming ExecutorJob) {
+  public func enqueue(_ job: consuming ExecutorJob) {
     let job = UnownedJob(job)
     let idle = state.withLock { state in
       state.jobs.append(job)

@@ -9,9 +9,9 @@ import Synchronization
 /// *busy* while a request is answered, *idle* from then to the next head. Silent ones go first, the oldest of them, unless it has
 /// come only just now; then those that are idle longest; then those whose bodies take longest. Busy ones stay.
 /// - Complexity: Constant, except for an address that has as many connections as it may, whose oldest idle one is searched for.
-package final class ConnectionTable: Sendable {
+public final class ConnectionTable: Sendable {
   /// The reason why a connection is served health and metrics only.
-  package enum Shortage: Sendable, Hashable {
+  public enum Shortage: Sendable, Hashable {
     /// There are as many connections as allowed, and all are busy.
     case full(connectionsMax: Int)
     /// The connection's address has as many connections as allowed, and all are busy.
@@ -29,20 +29,20 @@ package final class ConnectionTable: Sendable {
   /// - Parameters:
   ///   - limits: The limits of connections.
   ///   - service: The service's name, for metrics.
-  package init(_ limits: ServingLimits, of service: String) {
+  public init(_ limits: ServingLimits, of service: String) {
     self.limits = limits
     displaced = Counter(label: "penstock_connections_displaced_total", dimensions: [("service", service)])
     refused = Counter(label: "penstock_connections_refused_total", dimensions: [("service", service)])
   }
 
-  package var count: Int { state.withLock { $0.count } }
+  public var count: Int { state.withLock { $0.count } }
 
   /// Takes a connection in, if necessary in place of another, which is closed.
   /// - Parameters:
   ///   - address: Nil for a peer without an address.
   ///   - close: Closes the connection, from any thread; called at most once, when it has to give way.
   /// - Returns: Its entry; call `leave` when it has ended. Nil where there is no room even to refuse it: close it.
-  package func enter(_ address: PeerAddress?, close: @escaping @Sendable () -> Void) -> ConnectionPlace? {
+  public func enter(_ address: PeerAddress?, close: @escaping @Sendable () -> Void) -> ConnectionPlace? {
     let now = NIODeadline.now()
     let (entered, closing) = state.withLock { state in state.enter(address, close, now, limits) }
     if let closing {
@@ -54,7 +54,7 @@ package final class ConnectionTable: Sendable {
   }
 
   /// Returns when the last connection has left, or at the timeout.
-  package func waitForNone(timeout: Duration) async {
+  public func waitForNone(timeout: Duration) async {
     let deadline = ContinuousClock.now + timeout
     while count > 0, ContinuousClock.now < deadline {
       // Cancelled: the caller has stopped waiting.
@@ -74,10 +74,10 @@ package final class ConnectionTable: Sendable {
 }
 
 /// A connection's entry in the table. All methods may be called from any thread.
-package final class ConnectionPlace: Sendable {
+public final class ConnectionPlace: Sendable {
   /// Nil where everything is served.
-  package let shortage: ConnectionTable.Shortage?
-  package let enteredAt: NIODeadline
+  public let shortage: ConnectionTable.Shortage?
+  public let enteredAt: NIODeadline
   private let table: ConnectionTable
   private let key: ConnectionKey
 
@@ -90,21 +90,21 @@ package final class ConnectionPlace: Sendable {
 
   /// A request's head has come, and its body is still to come.
   /// - Returns: False if the connection had to give way, and is being closed.
-  package func reading() -> Bool { table.change(key, to: .reading) }
+  public func reading() -> Bool { table.change(key, to: .reading) }
 
   /// A request has come whole.
   /// - Returns: False as in `reading`.
-  package func busy() -> Bool { table.change(key, to: .busy) }
+  public func busy() -> Bool { table.change(key, to: .busy) }
 
   /// The answer is out, and the next request may come.
-  package func idle() { _ = table.change(key, to: .idle) }
+  public func idle() { _ = table.change(key, to: .idle) }
 
   /// Sets how the connection is closed from now on.
   /// - Returns: False as in `busy`.
-  package func attach(close: @escaping @Sendable () -> Void) -> Bool { table.attach(key, close) }
+  public func attach(close: @escaping @Sendable () -> Void) -> Bool { table.attach(key, close) }
 
   /// The connection has ended. Further calls do nothing.
-  package func leave() { table.leave(key) }
+  public func leave() { table.leave(key) }
 }
 
 extension ConnectionTable.Shortage {

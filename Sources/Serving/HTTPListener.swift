@@ -4,10 +4,10 @@ import NIOPosix
 import Synchronization
 
 /// Accepts a service's HTTP connections within its limits, knows which are open, and ends them in order.
-package final class HTTPListener: Sendable {
+public final class HTTPListener: Sendable {
   /// Sent down each connection's pipeline when the service stops: close once the answer under way is out.
-  package struct Finish: Sendable {
-    package init() {}
+  public struct Finish: Sendable {
+    public init() {}
   }
 
   /// The longest header or request line: expressions and cursors travel in it, and `?source=` may come many times.
@@ -15,7 +15,7 @@ package final class HTTPListener: Sendable {
   static let headersBytesMax = 128 << 10
   static let headersMax = 100
 
-  package let connections: ConnectionTable
+  public let connections: ConnectionTable
   private let group: any EventLoopGroup
   private let listener = Mutex<(any Channel)?>(nil)
   private let isEnding = Atomic<Bool>(false)
@@ -26,7 +26,7 @@ package final class HTTPListener: Sendable {
   ///   - service: The service's name, for metrics.
   ///   - group: The group whose loops serve the connections; not shut down here.
   ///   - limits: The limits of all connections together.
-  package init(_ service: String, group: any EventLoopGroup, limits: ServingLimits) {
+  public init(_ service: String, group: any EventLoopGroup, limits: ServingLimits) {
     self.group = group
     connections = ConnectionTable(limits, of: service)
   }
@@ -41,7 +41,7 @@ package final class HTTPListener: Sendable {
   ///   - responder: Makes a new connection's responder, on its event loop.
   /// - Returns: The address listened on.
   /// - Throws: The error of binding, such as an address in use.
-  package func start<Responder: HTTPResponder>(
+  public func start<Responder: HTTPResponder>(
     _ service: HTTPService<Responder.Endpoint>, host: String, port: Int, secure: (@Sendable (any Channel) throws -> Void)? = nil,
     options: (ServerBootstrap) -> ServerBootstrap = { $0 }, responder: @escaping @Sendable (any Channel) -> Responder
   ) async throws -> SocketAddress? {
@@ -75,7 +75,7 @@ package final class HTTPListener: Sendable {
   ///   - options: Sets what the connection has.
   ///   - responder: Makes the connection's responder, on its event loop.
   /// - Throws: The reason why it could not be served; it is closed then.
-  package func adopt<Responder: HTTPResponder>(
+  public func adopt<Responder: HTTPResponder>(
     _ socket: NIOBSDSocket.Handle, _ place: ConnectionPlace, _ service: HTTPService<Responder.Endpoint>,
     options: (ClientBootstrap) -> ClientBootstrap = { $0 }, responder: @escaping @Sendable (any Channel) -> Responder
   ) async throws {
@@ -122,7 +122,7 @@ package final class HTTPListener: Sendable {
   /// - Parameter timeout: The time after which connections that still speak HTTP are cut.
   /// - Returns: The number of connections that were cut.
   @discardableResult
-  package func shutDown(timeout: Duration) async -> Int {
+  public func shutDown(timeout: Duration) async -> Int {
     let listening = listener.withLock { listener -> (any Channel)? in
       defer { listener = nil }
       return listener
@@ -143,7 +143,7 @@ package final class HTTPListener: Sendable {
   ///   - grace: The call returns after twice that.
   ///   - cutsAnswers: False to wait for answers however long they take; requests that are still being read are cut all the same.
   ///   - isMeant: Chooses the connections to end.
-  package func renewConnections(
+  public func renewConnections(
     grace: Duration, cutsAnswers: Bool = true, of isMeant: @Sendable (any Channel) -> Bool = { _ in true }
   ) async {
     var left: [any Channel] = []

@@ -1,25 +1,25 @@
 import Events
 
 /// An RFC 9457 problem: the form of every error answer over HTTP.
-package struct HTTPProblem: Error, Sendable, Hashable {
-  package var status: Int
+public struct HTTPProblem: Error, Sendable, Hashable {
+  public var status: Int
   /// Stable, for programs.
-  package var code: String
+  public var code: String
   /// For people: the fault, its place, and what to do.
-  package var detail: String
-  package var headers: [String: String]
+  public var detail: String
+  public var headers: [String: String]
 
-  package init(status: Int, code: String, detail: String, headers: [String: String] = [:]) {
+  public init(status: Int, code: String, detail: String, headers: [String: String] = [:]) {
     self.status = status
     self.code = code
     self.detail = detail
     self.headers = headers
   }
 
-  package static let contentType = "application/problem+json"
+  public static let contentType = "application/problem+json"
 
   /// The body, with `extra` members after the problem's own.
-  package func body(extra: JSONObject = JSONObject()) -> [UInt8] {
+  public func body(extra: JSONObject = JSONObject()) -> [UInt8] {
     var members = JSONObject()
     members["type"] = .string("about:blank")
     members["title"] = .string(code.split(separator: "_").joined(separator: " "))

@@ -6,9 +6,9 @@ import NIOHTTP1
 /// A browser lets any page send requests to servers of the user's machine, and by DNS rebinding even makes such a page
 /// look like one of theirs. So a request's host has to be one of the service's own, and a page has to be the service's
 /// own, or have an allowed origin. Other clients than browsers name no origin, and need none.
-package struct HostRules: Sendable {
+public struct HostRules: Sendable {
   /// The origin of a request that may be served.
-  package enum Source: Sendable, Hashable {
+  public enum Source: Sendable, Hashable {
     /// No page, or one of the service's own.
     case own
     /// A page of an allowed origin: the answer has to tell browsers so.
@@ -28,7 +28,7 @@ package struct HostRules: Sendable {
   ///   - origins: The origins of pages that may ask.
   ///   - takesSingleLabels: Whether names without a dot are accepted, too: services within a cluster use them, and no public name
   ///     is one.
-  package init(service: String, listen: String, hosts: [String] = [], origins: [String] = [], takesSingleLabels: Bool = false) {
+  public init(service: String, listen: String, hosts: [String] = [], origins: [String] = [], takesSingleLabels: Bool = false) {
     self.service = service
     self.hosts = Set(([listen] + hosts).compactMap { HostName(setting: $0) })
     self.origins = Set(origins.compactMap { WebOrigin($0) })
@@ -37,15 +37,15 @@ package struct HostRules: Sendable {
   }
 
   /// Whether answers depend on the origin that asks.
-  package var allowsOrigins: Bool { !origins.isEmpty }
+  public var allowsOrigins: Bool { !origins.isEmpty }
 
   /// Whether a text is a host in the form of `hosts`.
-  package static func isHost(_ text: String) -> Bool { HostName(setting: text) != nil }
+  public static func isHost(_ text: String) -> Bool { HostName(setting: text) != nil }
 
   /// Checks the host and the origin of a request. A target in absolute form (RFC 9112, section 3.2.2) becomes a path,
   /// and its authority the `Host`.
   /// - Throws: 400 for a request that names no host, or several; 403 for a host or an origin that is not the service's.
-  package func check(_ head: inout HTTPRequestHead) throws(HTTPProblem) -> Source {
+  public func check(_ head: inout HTTPRequestHead) throws(HTTPProblem) -> Source {
     let authority = try HostRules.authority(of: &head)
     if let authority, !isOwn(authority.host) {
       throw HTTPProblem(

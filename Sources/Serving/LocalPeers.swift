@@ -2,12 +2,12 @@ import NIOCore
 
 extension Channel {
   /// Whether the other end is a process of this machine, as a sidecar is.
-  package var isFromThisMachine: Bool { SocketAddress.areOfOneMachine(remoteAddress, localAddress) }
+  public var isFromThisMachine: Bool { SocketAddress.areOfOneMachine(remoteAddress, localAddress) }
 }
 
 extension SocketAddress {
   /// Whether a connection's ends are on the same machine: by loopback, or from an address to itself.
-  package static func areOfOneMachine(_ remote: SocketAddress?, _ local: SocketAddress?) -> Bool {
+  public static func areOfOneMachine(_ remote: SocketAddress?, _ local: SocketAddress?) -> Bool {
     switch remote {
     case .unixDomainSocket: return true
     case .v4, .v6:

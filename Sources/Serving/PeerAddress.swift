@@ -8,12 +8,12 @@ import NIOCore
 
 /// The unit by which connections are counted: an IPv4 address, or an IPv6 network of 64 bits, which one household or
 /// machine has to itself.
-package struct PeerAddress: Hashable, Sendable {
+public struct PeerAddress: Hashable, Sendable {
   private let network: UInt64
   private let isIPv4: Bool
 
   /// Nil for a peer without an address, such as a Unix socket.
-  package init?(_ address: SocketAddress?) {
+  public init?(_ address: SocketAddress?) {
     switch address {
     case .v4(let address)?:
       network = UInt64(UInt32(bigEndian: address.address.sin_addr.s_addr))

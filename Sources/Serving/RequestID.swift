@@ -1,14 +1,14 @@
 /// `X-Request-Id`: 1 to 128 visible ASCII characters. The answer, the log and the services asked on the way have it.
-package struct RequestID: Sendable, Hashable, CustomStringConvertible {
-  package static let header = "X-Request-Id"
+public struct RequestID: Sendable, Hashable, CustomStringConvertible {
+  public static let header = "X-Request-Id"
 
   /// The id of the request that the present task answers; calls to other services carry it on.
-  @TaskLocal package static var current: RequestID?
+  @TaskLocal public static var current: RequestID?
 
-  package let description: String
+  public let description: String
 
   /// - Parameter given: The sender's id; a new one is made where it is missing or malformed.
-  package init(_ given: String?) {
+  public init(_ given: String?) {
     if let given, (1...128).contains(given.utf8.count), given.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
       description = given
     } else {

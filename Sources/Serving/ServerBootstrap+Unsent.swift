@@ -8,7 +8,7 @@ import NIOPosix
 extension ServerBootstrap {
   /// Bounds the bytes that the system buffers for a peer that reads nothing. Without it that is some megabytes each,
   /// and a third of them must leave before a slow reader is seen to read at all.
-  package func withUnsentBytesInSystem(max: Int) -> Self {
+  public func withUnsentBytesInSystem(max: Int) -> Self {
     #if os(Linux)
       let option = ChannelOptions.Types.SocketOption(level: .tcp, name: NIOBSDSocket.Option(rawValue: TCP_NOTSENT_LOWAT))
       return childChannelOption(option, value: ChannelOptions.Types.SocketOption.Value(max))

@@ -1,23 +1,23 @@
 /// The limits of a service's connections: their number, and how long each may keep the service waiting.
-package struct ServingLimits: Sendable, Hashable {
+public struct ServingLimits: Sendable, Hashable {
   /// Connections open at once. Where all of them have a request under way, the next is answered with 503; else the oldest idle
   /// one is closed.
-  package var connectionsMax: Int
+  public var connectionsMax: Int
   /// Connections of one address; nil for no such bound. An IPv6 address stands for its network of 64 bits.
-  package var connectionsPerAddressMax: Int?
+  public var connectionsPerAddressMax: Int?
   /// Connections beyond `connectionsMax`, each for one request: for health and metrics; all other requests are answered with 503.
-  package var healthConnections: Int
+  public var healthConnections: Int
   /// From a connection's beginning to the end of its first request's head, from the first byte of any other to its end, and from
   /// there to the end of its body.
-  package var requestTimeout: Duration
+  public var requestTimeout: Duration
   /// From an answer's end to the first byte of the next request.
-  package var idleTimeout: Duration
+  public var idleTimeout: Duration
   /// A peer that takes no byte of an answer for this long is cut off.
-  package var stallTimeout: Duration
+  public var stallTimeout: Duration
   /// Bytes of the bodies of all requests that are being read or answered.
-  package var bodiesBytesMax: Int
+  public var bodiesBytesMax: Int
 
-  package init(
+  public init(
     connectionsMax: Int = 4096, connectionsPerAddressMax: Int? = nil, healthConnections: Int = 16,
     requestTimeout: Duration = .seconds(30), idleTimeout: Duration = .seconds(75), stallTimeout: Duration = .seconds(30),
     bodiesBytesMax: Int = 256 << 20

@@ -1,11 +1,11 @@
 /// The origin of a page, as browsers send it in `Origin` (RFC 6454): scheme, host and port.
-package struct WebOrigin: Hashable, Sendable {
+public struct WebOrigin: Hashable, Sendable {
   private let isSecure: Bool
   private let host: HostName
   private let port: Int
 
   /// - Parameter text: `https://app.example.org` or `http://localhost:3000`. Nil for all other texts, `null` included.
-  package init?(_ text: some StringProtocol) {
+  public init?(_ text: some StringProtocol) {
     let lowercased = text.lowercased()
     for (scheme, isSecure, port) in [("http://", false, 80), ("https://", true, 443)] where lowercased.hasPrefix(scheme) {
       guard let authority = Authority(lowercased.dropFirst(scheme.count)) else { return nil }

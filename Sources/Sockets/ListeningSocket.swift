@@ -3,10 +3,10 @@
   import Glibc
 
   /// A non-blocking TCP socket that accepts connections. Its holder closes it, once.
-  package struct ListeningSocket: Sendable {
-    package let descriptor: Int32
+  public struct ListeningSocket: Sendable {
+    public let descriptor: Int32
 
-    package enum Accepted: Sendable {
+    public enum Accepted: Sendable {
       case connection(StreamSocket)
       case none
       /// Mostly a lack of descriptors or memory: try again a little later.
@@ -18,7 +18,7 @@
     ///   - address: An IPv4 or IPv6 address; port 0 takes a free one.
     ///   - length: Bytes of the address.
     ///   - backlog: Connections that may wait to be accepted.
-    package static func open(_ address: UnsafePointer<sockaddr>, length: socklen_t, backlog: Int32 = 4096) throws(SocketError)
+    public static func open(_ address: UnsafePointer<sockaddr>, length: socklen_t, backlog: Int32 = 4096) throws(SocketError)
       -> ListeningSocket
     {
       let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
@@ -40,7 +40,7 @@
     }
 
     /// The address listened on, with the port that was taken.
-    package func localAddress() throws(SocketError) -> sockaddr_storage {
+    public func localAddress() throws(SocketError) -> sockaddr_storage {
       var address = sockaddr_storage()
       var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
       let status = withUnsafeMutablePointer(to: &address) {
@@ -50,7 +50,7 @@
       return address
     }
 
-    package func accept() -> Accepted {
+    public func accept() -> Accepted {
       while true {
         let descriptor = cepoll_accept(descriptor)
         if descriptor >= 0 { return .connection(StreamSocket(descriptor: descriptor)) }
@@ -64,6 +64,6 @@
       }
     }
 
-    package func close() { _ = Glibc.close(descriptor) }
+    public func close() { _ = Glibc.close(descriptor) }
   }
 #endif

@@ -9,7 +9,7 @@
   /// this thread itself. So work that handlers leave to `execute` runs after all ready sockets were read. The thread sleeps only
   /// when there is nothing of these, and only then does a wake-up cost anything; or for a moment when sockets become ready faster
   /// than it is worth to run for each (`TurnPacer`).
-  package final class Reactor: @unchecked Sendable {
+  public final class Reactor: @unchecked Sendable {
     // Invariant of the unchecked conformance: the properties below "Only the reactor's thread touches these" are used by that
     // thread alone; each public method that uses them checks it. The others are immutable, or atomic, or locked.
 
@@ -41,7 +41,7 @@
 
     /// Begins the thread.
     /// - Parameter name: The thread's name, 15 bytes at most.
-    package static func start(name: String) throws(SocketError) -> Reactor {
+    public static func start(name: String) throws(SocketError) -> Reactor {
       let reactor = try Reactor(name: name)
       var thread = pthread_t()
       let kept = Unmanaged.passRetained(reactor)
@@ -86,10 +86,10 @@
     // MARK: any thread
 
     /// Whether this is the reactor's thread.
-    package var isCurrent: Bool { thread.load(ordering: .acquiring) == UInt(pthread_self()) }
+    public var isCurrent: Bool { thread.load(ordering: .acquiring) == UInt(pthread_self()) }
 
     /// Runs `work` on the reactor's thread, after the work of this turn. Work is dropped once the reactor has ended.
-    package func execute(_ work: @escaping @Sendable () -> Void) {
+    public func execute(_ work: @escaping @Sendable () -> Void) {
       if isCurrent {
         own.append(work)
       } else if inbox.push(work) {
@@ -100,7 +100,7 @@
     }
 
     /// Ends the reactor. Returns when its thread has told every handler.
-    package func stop() async {
+    public func stop() async {
       execute { self.isStopping = true }
       await withCheckedContinuation { continuation in
         let isEnded = ended.withLock { ended in
@@ -114,7 +114,7 @@
     // MARK: on the thread
 
     /// Watches a socket. The handler is kept until `remove`.
-    package func add(_ descriptor: Int32, _ handler: any SocketHandler, _ watched: Readiness) throws(SocketError) -> SocketKey {
+    public func add(_ descriptor: Int32, _ handler: any SocketHandler, _ watched: Readiness) throws(SocketError) -> SocketKey {
       precondition(isCurrent, "a reactor's sockets belong to its thread")
       let index: UInt32
       if let free = freeSlots.popLast() {
@@ -136,18 +136,18 @@
     }
 
     /// Sets the readiness that the socket is watched for from now on.
-    package func watch(_ key: SocketKey, _ watched: Readiness) throws(SocketError) {
+    public func watch(_ key: SocketKey, _ watched: Readiness) throws(SocketError) {
       guard let index = index(of: key) else { return }
       try control(EPOLL_CTL_MOD, slots[index].descriptor, key, watched)
     }
 
-    package func replaceHandler(_ key: SocketKey, _ handler: any SocketHandler) {
+    public func replaceHandler(_ key: SocketKey, _ handler: any SocketHandler) {
       guard let index = index(of: key) else { return }
       slots[index].handler = handler
     }
 
     /// Watches the socket no longer, and forgets its timer. To be called before it is closed.
-    package func remove(_ key: SocketKey) {
+    public func remove(_ key: SocketKey) {
       guard let index = index(of: key) else { return }
       var event = epoll_event()
       _ = epoll_ctl(epoll, EPOLL_CTL_DEL, slots[index].descriptor, &event)
@@ -156,14 +156,14 @@
     }
 
     /// Sets the socket's one timer, in place of the one before. The timer is exact to 10 ms.
-    package func setTimer(_ key: SocketKey, after duration: Duration) {
+    public func setTimer(_ key: SocketKey, after duration: Duration) {
       guard let index = index(of: key) else { return }
       let (seconds, attoseconds) = duration.components
       let nanoseconds = UInt64(clamping: seconds) * 1_000_000_000 + UInt64(clamping: attoseconds / 1_000_000_000)
       slots[index].timerTick = timers.insert(key.bits, deadline: Reactor.monotonicNow() + nanoseconds)
     }
 
-    package func clearTimer(_ key: SocketKey) {
+    public func clearTimer(_ key: SocketKey) {
       guard let index = index(of: key) else { return }
       slots[index].timerTick = 0
     }

@@ -5,15 +5,15 @@
 #endif
 
 /// A failed system call on a socket.
-package struct SocketError: Error, Equatable, Sendable, CustomStringConvertible {
+public struct SocketError: Error, Equatable, Sendable, CustomStringConvertible {
   /// `bind`, `epoll_ctl`, …
-  package let call: String
-  package let errno: Int32
+  public let call: String
+  public let errno: Int32
 
-  package init(_ call: String, errno: Int32) {
+  public init(_ call: String, errno: Int32) {
     self.call = call
     self.errno = errno
   }
 
-  package var description: String { "\(call): \(String(cString: strerror(errno)))" }
+  public var description: String { "\(call): \(String(cString: strerror(errno)))" }
 }

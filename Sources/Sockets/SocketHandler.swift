@@ -1,5 +1,5 @@
 /// Handles one socket's readiness; called on the reactor's thread, never while one of its calls is under way.
-package protocol SocketHandler: AnyObject {
+public protocol SocketHandler: AnyObject {
   func ready(_ readiness: Readiness)
   /// Called when the time set by `Reactor.setTimer` is up.
   func timerFired()
@@ -9,7 +9,7 @@ package protocol SocketHandler: AnyObject {
 
 /// A socket's registration with its reactor. The reactor recognises a key that is no longer registered, even when another socket
 /// has its slot.
-package struct SocketKey: Hashable, Sendable {
+public struct SocketKey: Hashable, Sendable {
   let index: UInt32
   let generation: UInt32
 

@@ -2,11 +2,11 @@
   import Glibc
 
   /// A connected stream socket that does not block. Its holder closes it, once.
-  package struct StreamSocket: Sendable, Equatable {
-    package let descriptor: Int32
+  public struct StreamSocket: Sendable, Equatable {
+    public let descriptor: Int32
 
     /// The result of a read or a write.
-    package enum Transfer: Equatable, Sendable {
+    public enum Transfer: Equatable, Sendable {
       /// At least one.
       case bytes(Int)
       case wouldBlock
@@ -15,17 +15,17 @@
       case failed(errno: Int32)
     }
 
-    package init(descriptor: Int32) { self.descriptor = descriptor }
+    public init(descriptor: Int32) { self.descriptor = descriptor }
 
     /// Sends written bytes at once, instead of waiting for more.
-    package func setNoDelay() {
+    public func setNoDelay() {
       var on: Int32 = 1
       // Not a TCP socket, or gone already: nothing to be done in either case.
       _ = setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
     }
 
     /// The address of the other side; nil where it has left already.
-    package func peerAddress() -> sockaddr_storage? {
+    public func peerAddress() -> sockaddr_storage? {
       var address = sockaddr_storage()
       var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
       let status = withUnsafeMutablePointer(to: &address) {
@@ -35,10 +35,10 @@
     }
 
     /// - Parameter buffer: Not empty.
-    package func read(into buffer: UnsafeMutableRawBufferPointer) -> Transfer { receive(buffer, 0) }
+    public func read(into buffer: UnsafeMutableRawBufferPointer) -> Transfer { receive(buffer, 0) }
 
     /// Reads bytes and leaves them there: the next read or peek begins with the same.
-    package func peek(into buffer: UnsafeMutableRawBufferPointer) -> Transfer { receive(buffer, Int32(MSG_PEEK)) }
+    public func peek(into buffer: UnsafeMutableRawBufferPointer) -> Transfer { receive(buffer, Int32(MSG_PEEK)) }
 
     private func receive(_ buffer: UnsafeMutableRawBufferPointer, _ flags: Int32) -> Transfer {
       while true {
@@ -51,7 +51,7 @@
 
     /// - Parameter bytes: Not empty.
     /// - Returns: `.bytes` may be fewer than given.
-    package func write(_ bytes: UnsafeRawBufferPointer) -> Transfer {
+    public func write(_ bytes: UnsafeRawBufferPointer) -> Transfer {
       while true {
         let count = send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
         if count >= 0 { return .bytes(count) }
@@ -64,8 +64,8 @@
     }
 
     /// Ends our side of the connection; the peer's bytes can still be read.
-    package func shutDownOutput() { _ = shutdown(descriptor, Int32(SHUT_WR)) }
+    public func shutDownOutput() { _ = shutdown(descriptor, Int32(SHUT_WR)) }
 
-    package func close() { _ = Glibc.close(descriptor) }
+    public func close() { _ = Glibc.close(descriptor) }
   }
 #endif

@@ -8,7 +8,7 @@ extension ByteBuffer {
   ///   - isFinal: False for all but the last frame of a fragmented message.
   ///   - isCompressed: Sets RSV1: on the first frame of a message that was deflated.
   ///   - maskKey: A client's key: unpredictable, and another for each frame (`WebSocketMaskKeys`). Nil for a server.
-  package mutating func writeWebSocketFrame(
+  public mutating func writeWebSocketFrame(
     _ opcode: WebSocketOpcode, _ payload: UnsafeRawBufferPointer, isFinal: Bool = true, isCompressed: Bool = false,
     maskKey: UInt32? = nil
   ) {
@@ -48,7 +48,7 @@ extension ByteBuffer {
   }
 
   /// Appends one frame with a buffer's readable bytes.
-  package mutating func writeWebSocketFrame(
+  public mutating func writeWebSocketFrame(
     _ opcode: WebSocketOpcode, _ payload: ByteBuffer, isFinal: Bool = true, maskKey: UInt32? = nil
   ) {
     payload.withUnsafeReadableBytes { writeWebSocketFrame(opcode, $0, isFinal: isFinal, maskKey: maskKey) }
@@ -59,7 +59,7 @@ extension ByteBuffer {
   /// - Parameters:
   ///   - code: Nil gives an empty frame; any other code must be allowed on the wire.
   ///   - reason: Cut to what fits, 123 bytes, between two characters. Not sent without a code.
-  package mutating func writeWebSocketClose(_ code: WebSocketCloseCode?, reason: String = "", maskKey: UInt32? = nil) {
+  public mutating func writeWebSocketClose(_ code: WebSocketCloseCode?, reason: String = "", maskKey: UInt32? = nil) {
     guard let code else {
       writeWebSocketFrame(.close, UnsafeRawBufferPointer(start: nil, count: 0), maskKey: maskKey)
       return

@@ -2,16 +2,16 @@ import NIOCore
 import NIOHTTP1
 
 /// The client's half of one opening handshake: builds the request, checks the response.
-package struct WebSocketClientHandshake: Sendable {
-  package let key: String
-  package let subprotocols: [String]
+public struct WebSocketClientHandshake: Sendable {
+  public let key: String
+  public let subprotocols: [String]
   /// The compression to offer; nil for none.
-  package let deflate: WebSocketDeflateSettings?
+  public let deflate: WebSocketDeflateSettings?
 
   /// - Parameters:
   ///   - subprotocols: The subprotocols to offer, in order of preference; if there are any, the server must choose one.
   ///   - deflate: The compression to offer; nil for none.
-  package init(subprotocols: [String] = [], deflate: WebSocketDeflateSettings? = nil) {
+  public init(subprotocols: [String] = [], deflate: WebSocketDeflateSettings? = nil) {
     var generator = SystemRandomNumberGenerator()
     self.init(
       subprotocols: subprotocols, deflate: deflate,
@@ -29,7 +29,7 @@ package struct WebSocketClientHandshake: Sendable {
   ///   - uri: Path and query.
   ///   - host: The host, with the port if it is not the scheme's default.
   ///   - headers: Headers to add to the handshake's own.
-  package func requestHead(uri: String, host: String, headers: HTTPHeaders = [:]) -> HTTPRequestHead {
+  public func requestHead(uri: String, host: String, headers: HTTPHeaders = [:]) -> HTTPRequestHead {
     var all: HTTPHeaders = ["Host": host, "Upgrade": "websocket", "Connection": "Upgrade"]
     all.add(contentsOf: handshakeHeaders)
     all.add(contentsOf: headers)
@@ -37,7 +37,7 @@ package struct WebSocketClientHandshake: Sendable {
   }
 
   /// The request's `Sec-WebSocket-…` headers.
-  package var handshakeHeaders: HTTPHeaders {
+  public var handshakeHeaders: HTTPHeaders {
     var headers: HTTPHeaders = ["Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key]
     if !subprotocols.isEmpty {
       headers.add(name: "Sec-WebSocket-Protocol", value: subprotocols.joined(separator: ", "))
@@ -47,7 +47,7 @@ package struct WebSocketClientHandshake: Sendable {
   }
 
   /// Checks the server's response (RFC 6455, section 4.1).
-  package func check(_ response: HTTPResponseHead) throws(WebSocketHandshakeError) -> WebSocketAgreement {
+  public func check(_ response: HTTPResponseHead) throws(WebSocketHandshakeError) -> WebSocketAgreement {
     guard response.status == .switchingProtocols else { throw .status(response.status.code) }
     let headers = response.headers
     guard WebSocketHandshake.hasToken("websocket", in: headers, "upgrade"),

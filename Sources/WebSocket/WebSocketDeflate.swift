@@ -1,29 +1,29 @@
 /// The settings of permessage-deflate (RFC 7692) that a server agrees to, or that a client offers.
-package struct WebSocketDeflateSettings: Equatable, Sendable {
+public struct WebSocketDeflateSettings: Equatable, Sendable {
   /// Whether the server shall start each of its messages with an empty window: worse ratio, less memory.
-  package var serverNoContextTakeover = false
-  package var clientNoContextTakeover = false
+  public var serverNoContextTakeover = false
+  public var clientNoContextTakeover = false
   /// The largest window that each side sends with, as a power of two, 8 ... 15. Receiving costs the window plus 7 KiB,
   /// sending four windows plus 128 KiB, per connection, from the first compressed message on.
-  package var serverMaxWindowBits = 15
-  package var clientMaxWindowBits = 15
+  public var serverMaxWindowBits = 15
+  public var clientMaxWindowBits = 15
   /// zlib's compression level, 1 ... 9.
-  package var level = 1
+  public var level = 1
   /// Smaller messages are sent uncompressed.
-  package var compressBytesMin = 128
+  public var compressBytesMin = 128
 
-  package init() {}
+  public init() {}
 }
 
 /// The parameters that both sides agreed on.
-package struct WebSocketDeflateParameters: Equatable, Sendable {
-  package var serverNoContextTakeover: Bool
-  package var clientNoContextTakeover: Bool
+public struct WebSocketDeflateParameters: Equatable, Sendable {
+  public var serverNoContextTakeover: Bool
+  public var clientNoContextTakeover: Bool
   /// 8 ... 15.
-  package var serverMaxWindowBits: Int
-  package var clientMaxWindowBits: Int
+  public var serverMaxWindowBits: Int
+  public var clientMaxWindowBits: Int
 
-  package init(
+  public init(
     serverNoContextTakeover: Bool = false, clientNoContextTakeover: Bool = false,
     serverMaxWindowBits: Int = 15, clientMaxWindowBits: Int = 15
   ) {
@@ -46,7 +46,7 @@ extension WebSocketDeflateSettings {
   /// - Parameter offers: The values of all `Sec-WebSocket-Extensions` fields of the request, in order.
   /// - Returns: The agreed parameters and the response's `Sec-WebSocket-Extensions`. Nil if no offer is acceptable: the
   ///   connection then goes uncompressed.
-  package func accept(_ offers: [String]) -> (parameters: WebSocketDeflateParameters, response: String)? {
+  public func accept(_ offers: [String]) -> (parameters: WebSocketDeflateParameters, response: String)? {
     guard let extensions = ExtensionList.parse(offers) else { return nil }
     for offer in extensions where offer.name == Self.name {
       if let accepted = accept(offer) { return accepted }
@@ -76,7 +76,7 @@ extension WebSocketDeflateSettings {
   }
 
   /// The client's side: the one offer it makes, for `Sec-WebSocket-Extensions`.
-  package var offer: String {
+  public var offer: String {
     var offer = Self.name
     if serverNoContextTakeover { offer += "; server_no_context_takeover" }
     if clientNoContextTakeover { offer += "; client_no_context_takeover" }
@@ -91,7 +91,7 @@ extension WebSocketDeflateSettings {
   /// - Parameter responses: The values of all `Sec-WebSocket-Extensions` fields of the response.
   /// - Returns: Nil if the server took no extension.
   /// - Throws: `.extensions` if the server answered something that was not offered, or in a way that RFC 7692 forbids.
-  package func agreed(_ responses: [String]) throws(WebSocketHandshakeError) -> WebSocketDeflateParameters? {
+  public func agreed(_ responses: [String]) throws(WebSocketHandshakeError) -> WebSocketDeflateParameters? {
     guard let extensions = ExtensionList.parse(responses) else { throw .extensions }
     guard let response = extensions.first else { return nil }
     guard extensions.count == 1, response.name == Self.name,

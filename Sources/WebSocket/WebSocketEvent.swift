@@ -2,7 +2,7 @@
 ///
 /// Payloads lie in the decoder's or the scratch's storage: they are valid until the next call of `next`, and must not be kept.
 /// Messages' payloads are followed by at least `WebSocketScratch.paddingBytes` zero bytes that may be read.
-package enum WebSocketEvent {
+public enum WebSocketEvent {
   case message(WebSocketMessage)
   /// At most 125 bytes. Answer it with a pong of the same bytes.
   case ping(UnsafeRawBufferPointer)
@@ -12,17 +12,17 @@ package enum WebSocketEvent {
 }
 
 /// A data message, whole, unmasked, inflated, and valid UTF-8 if text.
-package struct WebSocketMessage {
-  package enum Kind: Sendable {
+public struct WebSocketMessage {
+  public enum Kind: Sendable {
     case text
     case binary
   }
 
-  package let kind: Kind
+  public let kind: Kind
   /// Whether it came compressed; only then may an answer be compressed.
-  package let wasCompressed: Bool
+  public let wasCompressed: Bool
   /// At most `WebSocketLimits.messageBytesMax` bytes.
-  package let payload: UnsafeRawBufferPointer
+  public let payload: UnsafeRawBufferPointer
 
   @inline(__always)
   init(kind: Kind, wasCompressed: Bool, payload: UnsafeRawBufferPointer) {
@@ -33,13 +33,13 @@ package struct WebSocketMessage {
 }
 
 /// The content of a peer's close frame.
-package struct WebSocketClose: Equatable, Sendable {
+public struct WebSocketClose: Equatable, Sendable {
   /// Nil if the frame was empty; else one that is allowed on the wire.
-  package let code: WebSocketCloseCode?
+  public let code: WebSocketCloseCode?
   /// At most 123 bytes of UTF-8.
-  package let reason: String
+  public let reason: String
 
-  package init(code: WebSocketCloseCode?, reason: String) {
+  public init(code: WebSocketCloseCode?, reason: String) {
     self.code = code
     self.reason = reason
   }

@@ -14,7 +14,7 @@ import NIOCore
 /// scratch. So between two messages a connection costs this struct, and zlib's state if its peer compresses.
 ///
 /// After `.close` or an error there is nothing more to decode: further bytes are dropped and `next` gives nil.
-package struct WebSocketFrameDecoder: ~Copyable {
+public struct WebSocketFrameDecoder: ~Copyable {
   private enum State {
     /// Between frames, or inside a header whose beginning is in `held`.
     case header
@@ -54,7 +54,7 @@ package struct WebSocketFrameDecoder: ~Copyable {
   ///   - role: Which end we are. A server accepts masked frames only, a client unmasked ones only.
   ///   - limits: The bounds of messages and their fragments.
   ///   - deflate: The parameters that the handshake agreed on; nil for no compression.
-  package init(role: WebSocketRole, limits: WebSocketLimits, deflate: WebSocketDeflateParameters? = nil) {
+  public init(role: WebSocketRole, limits: WebSocketLimits, deflate: WebSocketDeflateParameters? = nil) {
     self.limits = limits
     isMaskExpected = role == .server
     isDeflateAgreed = deflate != nil
@@ -64,16 +64,16 @@ package struct WebSocketFrameDecoder: ~Copyable {
   }
 
   /// Whether a close frame came or an error was thrown.
-  package var isEnded: Bool { state == .ended }
+  public var isEnded: Bool { state == .ended }
 
   /// Whether a message has begun and not ended: the end of the connection now would cut it.
-  package var isInsideMessage: Bool { fragments > 0 || state == .data }
+  public var isInsideMessage: Bool { fragments > 0 || state == .data }
 
   // For tests: what an idle connection costs.
   var messageStorageBytes: Int { buffer.capacity }
 
   /// Takes the next event out of `received`, moving its reader index past the bytes used.
-  package mutating func next(
+  public mutating func next(
     _ received: inout ByteBuffer, _ scratch: WebSocketScratch
   ) throws(WebSocketViolation) -> WebSocketEvent? {
     var event: WebSocketEvent?
@@ -93,7 +93,7 @@ package struct WebSocketFrameDecoder: ~Copyable {
   }
 
   /// Takes the next event out of `bytes`, cutting those used off its front.
-  package mutating func next(
+  public mutating func next(
     _ bytes: inout UnsafeRawBufferPointer, _ scratch: WebSocketScratch
   ) throws(WebSocketViolation) -> WebSocketEvent? {
     if isHandedOut {

@@ -2,21 +2,21 @@ import NIOCore
 import NIOHTTP1
 
 /// The opening handshake (RFC 6455, section 4), apart from any channel.
-package enum WebSocketHandshake {
+public enum WebSocketHandshake {
   /// `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key`.
-  package static func acceptKey(for key: String) -> String {
+  public static func acceptKey(for key: String) -> String {
     Base64.encode(SHA1.digest(Array(key.utf8) + Array("258EAFA5-E914-47DA-95CA-C5AB0DC85B11".utf8)))
   }
 
   /// Whether the request asks for a WebSocket at all, rightly or not.
-  package static func isUpgrade(_ head: HTTPRequestHead) -> Bool {
+  public static func isUpgrade(_ head: HTTPRequestHead) -> Bool {
     hasToken("websocket", in: head.headers, "upgrade")
   }
 
   /// A server's check of a request (section 4.2.1).
   ///
   /// - Returns: The request's `Sec-WebSocket-Key`.
-  package static func check(_ head: HTTPRequestHead) throws(WebSocketHandshakeError) -> String {
+  public static func check(_ head: HTTPRequestHead) throws(WebSocketHandshakeError) -> String {
     guard head.method == .GET else { throw .methodNotGet }
     guard head.version.major > 1 || (head.version.major == 1 && head.version.minor >= 1) else { throw .versionNotHTTP11 }
     guard hasToken("websocket", in: head.headers, "upgrade") else { throw .upgradeMissing }
@@ -36,7 +36,7 @@ package enum WebSocketHandshake {
   ///   - subprotocol: A subprotocol that the request names, or nil.
   ///   - deflate: The compression to accept; nil for none.
   /// - Returns: The agreement, and the response's headers for it, besides `Connection` and `Upgrade`.
-  package static func accept(
+  public static func accept(
     _ request: HTTPRequestHead, key: String, subprotocol: String?, deflate: WebSocketDeflateSettings?
   ) -> (agreement: WebSocketAgreement, headers: HTTPHeaders) {
     var agreement = WebSocketAgreement(subprotocol: subprotocol)
@@ -53,20 +53,20 @@ package enum WebSocketHandshake {
   }
 
   /// The bytes of the 101 response: these headers, and `Connection` and `Upgrade`.
-  package static func response(_ headers: HTTPHeaders) -> [UInt8] {
+  public static func response(_ headers: HTTPHeaders) -> [UInt8] {
     var text = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
     for (name, value) in headers { text += "\(name): \(value)\r\n" }
     return Array((text + "\r\n").utf8)
   }
 
   /// The subprotocols that a request or response names, in order of preference.
-  package static func subprotocols(_ headers: HTTPHeaders) -> [String] {
+  public static func subprotocols(_ headers: HTTPHeaders) -> [String] {
     headers[canonicalForm: "sec-websocket-protocol"].map(String.init).filter { !$0.isEmpty }
   }
 
   /// The answer to a request that failed `check`: 426 with the version if the version is wrong or the upgrade is missing, else
   /// 400.
-  package static func refusal(of error: WebSocketHandshakeError) -> WebSocketRefusal {
+  public static func refusal(of error: WebSocketHandshakeError) -> WebSocketRefusal {
     switch error {
     case .versionUnsupported, .upgradeMissing:
       WebSocketRefusal(
@@ -93,14 +93,14 @@ package enum WebSocketHandshake {
 }
 
 /// An answer that is not 101.
-package struct WebSocketRefusal: Error, Equatable, Sendable {
-  package var status: HTTPResponseStatus
-  package var headers: HTTPHeaders
-  package var detail: String
+public struct WebSocketRefusal: Error, Equatable, Sendable {
+  public var status: HTTPResponseStatus
+  public var headers: HTTPHeaders
+  public var detail: String
   /// A code for programs, where the status does not tell the kind of refusal.
-  package var code: String?
+  public var code: String?
 
-  package init(status: HTTPResponseStatus, headers: HTTPHeaders = [:], detail: String = "", code: String? = nil) {
+  public init(status: HTTPResponseStatus, headers: HTTPHeaders = [:], detail: String = "", code: String? = nil) {
     self.status = status
     self.headers = headers
     self.detail = detail
@@ -108,12 +108,12 @@ package struct WebSocketRefusal: Error, Equatable, Sendable {
   }
 }
 
-package struct WebSocketAgreement: Equatable, Sendable {
-  package var subprotocol: String?
+public struct WebSocketAgreement: Equatable, Sendable {
+  public var subprotocol: String?
   /// Nil: no compression.
-  package var deflate: WebSocketDeflateParameters?
+  public var deflate: WebSocketDeflateParameters?
 
-  package init(subprotocol: String? = nil, deflate: WebSocketDeflateParameters? = nil) {
+  public init(subprotocol: String? = nil, deflate: WebSocketDeflateParameters? = nil) {
     self.subprotocol = subprotocol
     self.deflate = deflate
   }

@@ -1,5 +1,5 @@
 /// Why an opening handshake failed.
-package enum WebSocketHandshakeError: Error, Equatable, Sendable {
+public enum WebSocketHandshakeError: Error, Equatable, Sendable {
   // A server finds these in the request.
   case methodNotGet
   case versionNotHTTP11

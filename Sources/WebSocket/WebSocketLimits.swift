@@ -1,14 +1,14 @@
 /// The bounds of one connection's cost.
-package struct WebSocketLimits: Equatable, Sendable {
+public struct WebSocketLimits: Equatable, Sendable {
   /// A message's bytes, inflated. A compressed message may take twice as many bytes and 1 KiB on the wire.
-  package var messageBytesMax: Int
+  public var messageBytesMax: Int
   /// Frames of one message before its last frame, empty ones included.
-  package var fragmentsMax: Int
+  public var fragmentsMax: Int
 
   /// - Parameters:
   ///   - messageBytesMax: 1 ... 1 GiB.
   ///   - fragmentsMax: At least 1.
-  package init(messageBytesMax: Int, fragmentsMax: Int = 65_536) {
+  public init(messageBytesMax: Int, fragmentsMax: Int = 65_536) {
     precondition((1...1 << 30).contains(messageBytesMax), "messageBytesMax out of 1 ... 1 GiB")
     precondition(fragmentsMax >= 1, "fragmentsMax below 1")
     self.messageBytesMax = messageBytesMax

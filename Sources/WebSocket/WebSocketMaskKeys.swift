@@ -1,12 +1,12 @@
 import Glibc
 
 /// Mask keys for a client's frames, from the kernel's random source as RFC 6455, section 10.3, asks; one system call gives 64.
-package struct WebSocketMaskKeys: Sendable {
+public struct WebSocketMaskKeys: Sendable {
   private var keys: [UInt32] = []
 
-  package init() {}
+  public init() {}
 
-  package mutating func next() -> UInt32 {
+  public mutating func next() -> UInt32 {
     if keys.isEmpty { refill() }
     return keys.removeLast()
   }

@@ -4,7 +4,7 @@ import NIOCore
 ///
 /// One per connection: the messages of a connection share a deflate window. The compressor, 256 KiB and more, is made for the
 /// first message that is compressed.
-package struct WebSocketMessageEncoder: ~Copyable {
+public struct WebSocketMessageEncoder: ~Copyable {
   private let isDeflateAgreed: Bool
   private let compressBytesMin: Int
   private var deflater: Deflater
@@ -14,7 +14,7 @@ package struct WebSocketMessageEncoder: ~Copyable {
   ///   - role: Which end we are: a client masks.
   ///   - deflate: The parameters that the handshake agreed on; nil for no compression.
   ///   - settings: Level and smallest size to compress.
-  package init(
+  public init(
     role: WebSocketRole, deflate: WebSocketDeflateParameters? = nil, settings: WebSocketDeflateSettings = .init()
   ) {
     precondition((1...9).contains(settings.level), "deflate level out of 1 ... 9")
@@ -27,7 +27,7 @@ package struct WebSocketMessageEncoder: ~Copyable {
   }
 
   /// A key for a frame that is written without this encoder: nil for a server.
-  package mutating func nextMaskKey() -> UInt32? { maskKeys?.next() }
+  public mutating func nextMaskKey() -> UInt32? { maskKeys?.next() }
 
   /// Appends one message as one frame.
   ///
@@ -37,7 +37,7 @@ package struct WebSocketMessageEncoder: ~Copyable {
   ///   - compress: Whether to compress, if it was agreed and the message is not below `compressBytesMin`.
   ///   - scratch: This thread's scratch memory, reused from call to call.
   ///   - buffer: The buffer to append the frame to.
-  package mutating func write(
+  public mutating func write(
     _ kind: WebSocketMessage.Kind, _ payload: UnsafeRawBufferPointer, compress: Bool = true, _ scratch: WebSocketScratch,
     into buffer: inout ByteBuffer
   ) {

@@ -1,5 +1,5 @@
 /// The kind of a frame's payload (RFC 6455, section 5.2). The other ten values are reserved and never reach a caller.
-package enum WebSocketOpcode: UInt8, Sendable {
+public enum WebSocketOpcode: UInt8, Sendable {
   case continuation = 0x0
   case text = 0x1
   case binary = 0x2
@@ -9,7 +9,7 @@ package enum WebSocketOpcode: UInt8, Sendable {
 }
 
 /// Which end of the connection we are: it decides who masks (RFC 6455, section 5.1: the client does, the server never).
-package enum WebSocketRole: Sendable {
+public enum WebSocketRole: Sendable {
   case server
   case client
 }

@@ -4,9 +4,9 @@ import NIOCore
 /// messages that come in pieces borrow their buffers from it. So a connection holds no memory between two messages.
 ///
 /// Not Sendable: one per event loop (see `WebSocketScratchPool`), or one per test.
-package final class WebSocketScratch {
+public final class WebSocketScratch {
   /// Readable zero bytes after each message's payload, so that a scanner may load whole blocks.
-  package static let paddingBytes = 64
+  public static let paddingBytes = 64
 
   /// The most buffers kept for later messages, each of at most `keptBytesMax`.
   private static let keptMax = 8
@@ -18,7 +18,7 @@ package final class WebSocketScratch {
   private(set) var capacity: Int
   private var kept: [MessageBuffer.Storage] = []
 
-  package init() {
+  public init() {
     capacity = 64 * 1024
     base = .allocate(byteCount: capacity + Self.paddingBytes, alignment: 64)
   }
@@ -63,10 +63,10 @@ extension Int {
 }
 
 /// One scratch for each event loop of a group.
-package struct WebSocketScratchPool: Sendable {
+public struct WebSocketScratchPool: Sendable {
   private let scratches: [ObjectIdentifier: NIOLoopBoundBox<WebSocketScratch>]
 
-  package init(_ group: any EventLoopGroup) {
+  public init(_ group: any EventLoopGroup) {
     var scratches: [ObjectIdentifier: NIOLoopBoundBox<WebSocketScratch>] = [:]
     for loop in group.makeIterator() {
       scratches[ObjectIdentifier(loop)] = NIOLoopBoundBox.makeBoxSendingValue(WebSocketScratch(), eventLoop: loop)
@@ -75,7 +75,7 @@ package struct WebSocketScratchPool: Sendable {
   }
 
   /// To be called on `loop`, once per connection. A loop that the group doesn't have gets a scratch of its own.
-  package func scratch(on loop: any EventLoop) -> WebSocketScratch {
+  public func scratch(on loop: any EventLoop) -> WebSocketScratch {
     scratches[ObjectIdentifier(loop)]?.value ?? WebSocketScratch()
   }
 }

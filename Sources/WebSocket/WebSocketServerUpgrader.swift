@@ -2,7 +2,7 @@ import NIOCore
 import NIOHTTP1
 
 /// A server's decision about a well-formed handshake.
-package enum WebSocketUpgradeDecision: Sendable {
+public enum WebSocketUpgradeDecision: Sendable {
   /// - Parameters:
   ///   - subprotocol: A subprotocol that the request names, or nil.
   ///   - headers: Headers to add to the 101 response.
@@ -17,16 +17,16 @@ package enum WebSocketUpgradeDecision: Sendable {
 ///
 /// A refused request, by `shouldUpgrade` or because it is malformed, is not answered here: the next handler gets the
 /// `WebSocketRefusal` by `errorCaught`, then the request as if it asked for no upgrade, and answers with the refusal.
-package final class WebSocketServerUpgrader: HTTPServerProtocolUpgrader {
+public final class WebSocketServerUpgrader: HTTPServerProtocolUpgrader {
   /// Looks at path, query and headers; called on the channel's event loop.
-  package typealias ShouldUpgrade = (any Channel, HTTPRequestHead) -> EventLoopFuture<WebSocketUpgradeDecision>
+  public typealias ShouldUpgrade = (any Channel, HTTPRequestHead) -> EventLoopFuture<WebSocketUpgradeDecision>
   /// Adds the handlers that speak WebSocket and removes those that speak HTTP and NIO doesn't know of; all bytes that arrive
   /// until it is done are kept for them.
-  package typealias UpgradePipeline = (ChannelHandlerContext, WebSocketAgreement, HTTPRequestHead) -> EventLoopFuture<Void>
+  public typealias UpgradePipeline = (ChannelHandlerContext, WebSocketAgreement, HTTPRequestHead) -> EventLoopFuture<Void>
 
-  package let supportedProtocol = "websocket"
+  public let supportedProtocol = "websocket"
   // NIO wants names given here in the request's Connection header, where clients name Upgrade only.
-  package let requiredUpgradeHeaders: [String] = []
+  public let requiredUpgradeHeaders: [String] = []
 
   private let deflate: WebSocketDeflateSettings?
   private let shouldUpgrade: ShouldUpgrade
@@ -37,7 +37,7 @@ package final class WebSocketServerUpgrader: HTTPServerProtocolUpgrader {
   ///   - deflate: The compression to accept; nil for none.
   ///   - shouldUpgrade: Decides about each well-formed handshake.
   ///   - upgradePipelineHandler: Sets up the connection's pipeline after the upgrade.
-  package init(
+  public init(
     deflate: WebSocketDeflateSettings?, shouldUpgrade: @escaping ShouldUpgrade,
     upgradePipelineHandler: @escaping UpgradePipeline
   ) {
@@ -46,7 +46,7 @@ package final class WebSocketServerUpgrader: HTTPServerProtocolUpgrader {
     self.upgradePipelineHandler = upgradePipelineHandler
   }
 
-  package func buildUpgradeResponse(
+  public func buildUpgradeResponse(
     channel: any Channel, upgradeRequest: HTTPRequestHead, initialResponseHeaders: HTTPHeaders
   ) -> EventLoopFuture<HTTPHeaders> {
     let key: String
@@ -71,7 +71,7 @@ package final class WebSocketServerUpgrader: HTTPServerProtocolUpgrader {
     }.nonisolated()
   }
 
-  package func upgrade(context: ChannelHandlerContext, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Void> {
+  public func upgrade(context: ChannelHandlerContext, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Void> {
     upgradePipelineHandler(context, agreement, upgradeRequest)
   }
 }

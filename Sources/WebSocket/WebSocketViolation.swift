@@ -1,6 +1,6 @@
 /// A peer's violation of the protocol, or a message that we refuse to carry. It ends the connection: send a close frame
 /// with `closeCode`, read no more frames.
-package enum WebSocketViolation: Error, Equatable, Sendable, CaseIterable {
+public enum WebSocketViolation: Error, Equatable, Sendable, CaseIterable {
   /// A reserved bit is set that no extension gave a meaning; also RSV1 on a control frame or a continuation.
   case reservedBit
   case reservedOpcode
@@ -29,7 +29,7 @@ package enum WebSocketViolation: Error, Equatable, Sendable, CaseIterable {
   /// zlib had no memory.
   case inflateUnavailable
 
-  package var closeCode: WebSocketCloseCode {
+  public var closeCode: WebSocketCloseCode {
     switch self {
     case .reservedBit, .reservedOpcode, .maskMissing, .maskPresent, .controlFrameFragmented, .controlFrameTooLong,
       .continuationWithoutStart, .messageInsideMessage, .lengthNotMinimal, .lengthBeyond63Bits, .closeCodeCut,
@@ -44,7 +44,7 @@ package enum WebSocketViolation: Error, Equatable, Sendable, CaseIterable {
 
 extension WebSocketViolation: CustomStringConvertible {
   /// Fits a close frame's reason: ASCII, under 124 bytes.
-  package var description: String {
+  public var description: String {
     switch self {
     case .reservedBit: "reserved bit set"
     case .reservedOpcode: "reserved opcode"

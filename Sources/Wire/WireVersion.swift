@@ -1,12 +1,12 @@
 import NIOHTTP1
 
 /// The version of the protocol between services; both sides state theirs, and a different one is refused.
-package enum WireVersion {
-  package static let current = 4
+public enum WireVersion {
+  public static let current = 4
   /// Every request and answer between services has it.
-  package static let header = "Penstock-Wire"
+  public static let header = "Penstock-Wire"
   /// The log that a request is for, or that answers: a `LogIdentity`.
-  package static let logHeader = "Penstock-Log"
+  public static let logHeader = "Penstock-Log"
 
   /// Why an answer is none of this protocol, by its head; nil if it is.
   static func objection(to head: HTTPResponseHead) -> String? {
@@ -18,16 +18,16 @@ package enum WireVersion {
 }
 
 /// The `Content-Type` of bodies. docs/wire.md describes each byte by byte.
-package enum WireContent {
+public enum WireContent {
   /// Column batches back to back, each with its header.
-  package static let batches = "application/vnd.penstock.batches"
+  public static let batches = "application/vnd.penstock.batches"
   /// The results of appended batches.
-  package static let receipts = "application/vnd.penstock.receipts"
+  public static let receipts = "application/vnd.penstock.receipts"
   /// The batches of several partitions.
-  package static let reads = "application/vnd.penstock.reads"
+  public static let reads = "application/vnd.penstock.reads"
   /// Partial rows of a view.
-  package static let rows = "application/vnd.penstock.rows"
+  public static let rows = "application/vnd.penstock.rows"
   /// Entries of the record of views.
-  package static let viewsRecord = "application/vnd.penstock.views"
-  package static let json = "application/json"
+  public static let viewsRecord = "application/vnd.penstock.views"
+  public static let json = "application/json"
 }

@@ -39,7 +39,7 @@
       }
     }
 
-    @Test("a package key does not serve as an HMAC secret, nor a key for another algorithm")
+    @Test("a public key does not serve as an HMAC secret, nor a key for another algorithm")
     func swapped() throws {
       let access = try maker.access()
       let publicForms: [[UInt8]] = [
@@ -190,7 +190,7 @@
     func keySets() throws {
       let shared = try KeySet(json: Array(maker.keySet.text.utf8), isPublic: true)
       #expect(shared.keys.compactMap(\.id) == ["ec", "ed"], "a secret that all can read is none")
-      #expect(shared.notices == ["key 'hs' is left out: it is a secret, and a set at a URL may hold package keys only"])
+      #expect(shared.notices == ["key 'hs' is left out: it is a secret, and a set at a URL may hold public keys only"])
       guard case .array(let good)? = maker.keySet["keys"] else { return }
       for bad in [
         #"{"kty":"oct","kid":"short","k":"c2hvcnQ"}"#, #"{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}"#,

@@ -6,18 +6,18 @@ import Serving
 import Wire
 
 /// A log served over plain sockets by a log service's routes. It can be restarted, on another port each time.
-package actor ServedLog {
-  package static let group = MultiThreadedEventLoopGroup.singleton
+public actor ServedLog {
+  public static let group = MultiThreadedEventLoopGroup.singleton
 
-  package nonisolated let dialler = LoopbackDialler(service: "log", [])
-  package nonisolated let client: WireClient
-  package private(set) var storage: SegmentedLog
-  package private(set) var instance = LoopbackDialler.Instance(id: "none", port: 0)
+  public nonisolated let dialler = LoopbackDialler(service: "log", [])
+  public nonisolated let client: WireClient
+  public private(set) var storage: SegmentedLog
+  public private(set) var instance = LoopbackDialler.Instance(id: "none", port: 0)
   private let open: @Sendable () async throws(LogError) -> SegmentedLog
   private var server: WireServer
 
   /// - Parameter open: Opens the log that is served; again after each restart.
-  package init(_ open: @escaping @Sendable () async throws(LogError) -> SegmentedLog) async throws {
+  public init(_ open: @escaping @Sendable () async throws(LogError) -> SegmentedLog) async throws {
     self.open = open
     storage = try await open()
     client = WireClient(dialler: dialler, group: ServedLog.group)
@@ -25,7 +25,7 @@ package actor ServedLog {
     try await listen()
   }
 
-  package init(_ configuration: LogConfiguration) async throws {
+  public init(_ configuration: LogConfiguration) async throws {
     try await self.init { () async throws(LogError) in try await SegmentedLog.open(configuration, logger: ServedLog.quiet) }
   }
 
@@ -45,7 +45,7 @@ package actor ServedLog {
   }
 
   /// Cuts every connection, answered or not, and opens the same log anew.
-  package func restart() async throws {
+  public func restart() async throws {
     dialler.set([])
     dialler.cutConnections()
     await server.shutDown(timeout: .seconds(2))
@@ -55,7 +55,7 @@ package actor ServedLog {
     try await listen()
   }
 
-  package func stop() async {
+  public func stop() async {
     await client.close()
     await server.shutDown(timeout: .seconds(2))
     await storage.close()

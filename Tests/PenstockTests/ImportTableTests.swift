@@ -92,7 +92,7 @@ private let unrestricted: Set<String> = ["Penstock", "CZlib", "CSQLite", "CEpoll
       @testable import B
       @preconcurrency import struct C.D
         import E  // indented, after #if
-      package import F.G
+      public import F.G
       // import H
       let text = "import I"
       @_exported import class J.K; import L

@@ -1,17 +1,17 @@
 import Foundation
 import Synchronization
 
-package struct ConsulProcessError: Error, CustomStringConvertible {
-  package var description: String
+public struct ConsulProcessError: Error, CustomStringConvertible {
+  public var description: String
 }
 
 /// A Consul agent of its own, in development mode, on free loopback ports, with the sidecars a test wants. All end with it.
 ///
 /// The executable is the one `PENSTOCK_CONSUL` names, else one on the PATH; `ops/test` fetches one and sets the variable.
-package final class ConsulProcess: Sendable {
-  package let httpPort: Int
+public final class ConsulProcess: Sendable {
+  public let httpPort: Int
   /// The management token, where ACLs are on.
-  package let token: String?
+  public let token: String?
   private let executable: URL
   private let folder: URL
   private let agent: Mutex<Process?>
@@ -35,7 +35,7 @@ package final class ConsulProcess: Sendable {
     }
   }
 
-  package static func find() throws -> URL {
+  public static func find() throws -> URL {
     let environment = ProcessInfo.processInfo.environment
     if let path = environment["PENSTOCK_CONSUL"] { return URL(fileURLWithPath: path) }
     for folder in (environment["PATH"] ?? "").split(separator: ":") {
@@ -47,7 +47,7 @@ package final class ConsulProcess: Sendable {
 
   /// Returns once the agent has a leader: itself.
   /// - Parameter acls: Whether nothing is allowed without a token.
-  package static func start(acls: Bool = false) async throws -> ConsulProcess {
+  public static func start(acls: Bool = false) async throws -> ConsulProcess {
     let executable = try find()
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("penstock-consul-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -77,12 +77,12 @@ package final class ConsulProcess: Sendable {
     }
   }
 
-  package var log: String {
+  public var log: String {
     (try? String(contentsOf: folder.appendingPathComponent("agent.log"), encoding: .utf8)) ?? "(no log)"
   }
 
   /// Runs the built-in proxy beside a registered instance.
-  package func startSidecar(for id: String, tokenFile: String? = nil) throws {
+  public func startSidecar(for id: String, tokenFile: String? = nil) throws {
     let process = try ConsulProcess.launch(
       executable,
       ["connect", "proxy", "-sidecar-for", id, "-http-addr=127.0.0.1:\(httpPort)"]
@@ -91,14 +91,14 @@ package final class ConsulProcess: Sendable {
     sidecars.withLock { $0[id] = process }
   }
 
-  package func killSidecar(of id: String) {
+  public func killSidecar(of id: String) {
     if let process = sidecars.withLock({ $0.removeValue(forKey: id) }) { Foundation.kill(process.processIdentifier, SIGKILL) }
   }
 
   /// Runs a command of Consul's against the agent.
   /// - Throws: If it ends with another code than 0.
   @discardableResult
-  package func run(_ arguments: [String]) async throws -> String {
+  public func run(_ arguments: [String]) async throws -> String {
     let process = Process()
     process.executableURL = executable
     process.arguments = arguments
@@ -146,7 +146,7 @@ package final class ConsulProcess: Sendable {
 }
 
 /// Ports free a moment ago: all are held until the last is found, so that they differ.
-package func freePorts(_ count: Int) throws -> [Int] {
+public func freePorts(_ count: Int) throws -> [Int] {
   var sockets: [Int32] = []
   defer { for socket in sockets { close(socket) } }
   return try (0..<count).map { _ in

@@ -1,11 +1,11 @@
 /// SplitMix64: the same numbers for the same seed, everywhere. Source: S. Vigna, splitmix64.
-package struct SeededGenerator: RandomNumberGenerator, Sendable {
+public struct SeededGenerator: RandomNumberGenerator, Sendable {
   private var state: UInt64
 
   /// Seeds are spread: counting up by one state a number, neighbours would else run through the same numbers.
-  package init(seed: UInt64) { state = SeededGenerator.mixed(seed &+ 0x1234_5678_9ABC_DEF1) }
+  public init(seed: UInt64) { state = SeededGenerator.mixed(seed &+ 0x1234_5678_9ABC_DEF1) }
 
-  package mutating func next() -> UInt64 {
+  public mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     return SeededGenerator.mixed(state)
   }

@@ -2,7 +2,7 @@ import Aggregates
 import Events
 
 /// The canonical state of these values of the only argument.
-package func stateWords(_ layout: StateLayout, _ values: [Double]) -> [UInt64] {
+public func stateWords(_ layout: StateLayout, _ values: [Double]) -> [UInt64] {
   var vector = ValueVector(repeating: .double, count: values.count)
   vector.bits = values.map(\.bitPattern)
   var rows = StateRows(layout: layout)

@@ -1,8 +1,8 @@
 import Events
 
 /// Rows in memory: columns of values by path, strings interned as a column batch does.
-package struct TableRows: RowSource {
-  package enum Cell: Sendable {
+public struct TableRows: RowSource {
+  public enum Cell: Sendable {
     case missing, null, object
     case bool(Bool)
     case int(Int64)
@@ -13,25 +13,25 @@ package struct TableRows: RowSource {
     case time(Int64)
   }
 
-  package private(set) var rowCount: Int
+  public private(set) var rowCount: Int
   private var columns: [ValuePath: ValueVector] = [:]
   private var strings: [[UInt8]] = []
   private var codes: [String: Int] = [:]
   /// Gives every string a code of its own, as `RowSource` allows.
-  package var sharesCodes = true
+  public var sharesCodes = true
 
-  package init(rowCount: Int, sharesCodes: Bool = true) {
+  public init(rowCount: Int, sharesCodes: Bool = true) {
     self.rowCount = rowCount
     self.sharesCodes = sharesCodes
   }
 
   /// One column from `data.` paths or attributes, by their text.
-  package init(_ columns: KeyValuePairs<String, [Cell]>, sharesCodes: Bool = true) {
+  public init(_ columns: KeyValuePairs<String, [Cell]>, sharesCodes: Bool = true) {
     self.init(rowCount: columns.first?.value.count ?? 0, sharesCodes: sharesCodes)
     for (name, cells) in columns { self[name] = cells }
   }
 
-  package subscript(name: String) -> [Cell] {
+  public subscript(name: String) -> [Cell] {
     get { [] }
     set {
       precondition(newValue.count == rowCount)
@@ -66,7 +66,7 @@ package struct TableRows: RowSource {
     return strings.count - 1
   }
 
-  package func load(_ path: ValuePath, into vector: inout ValueVector) {
+  public func load(_ path: ValuePath, into vector: inout ValueVector) {
     if let known = columns[path] {
       vector = known
       return
@@ -80,9 +80,9 @@ package struct TableRows: RowSource {
     vector.uniformKind = vector.kinds.dropFirst().allSatisfy { $0 == vector.kinds[0] } ? vector.kinds.first : nil
   }
 
-  package var stringCount: Int { strings.count }
+  public var stringCount: Int { strings.count }
 
-  package func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+  public func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     try strings[code].withUnsafeBytes(body)
   }
 }

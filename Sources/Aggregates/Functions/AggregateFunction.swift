@@ -2,8 +2,8 @@ import Expressions
 
 /// An aggregate of views: all facts about one stand in one place. `all` lists them; code that reads, folds, merges, answers and
 /// documents uses that list.
-package final class AggregateFunction: Sendable {
-  package enum Argument: String, Sendable {
+public final class AggregateFunction: Sendable {
+  public enum Argument: String, Sendable {
     /// Nothing: every event counts.
     case none = "every event"
     case present = "values other than null"
@@ -22,16 +22,16 @@ package final class AggregateFunction: Sendable {
     }
   }
 
-  package let name: String
-  package let argument: Argument
+  public let name: String
+  public let argument: Argument
   /// The number after the argument; nil for a function that takes none.
-  package let constant: Double?
+  public let constant: Double?
   /// The constant's bounds, its name in docs, its meaning and an example; nil for a function that takes none.
   package let constants: (bounds: ClosedRange<Int>, name: String, meaning: String, example: String)?
   /// One line of docs: how exact the result is.
-  package let exactness: String
+  public let exactness: String
   /// The result of no values, for the docs.
-  package let emptyResult: String
+  public let emptyResult: String
   /// The same function with another constant.
   private let made: @Sendable (Double) -> AggregateFunction?
   /// A row's cells for it, one or two. The result is read from the last. Where there are two, functions that need only the first
@@ -73,16 +73,16 @@ package final class AggregateFunction: Sendable {
 
   /// The type of its results.
   /// - Parameter argument: The argument's; `.any` where the rows decide.
-  package func resultType(of argument: ColumnType) -> ColumnType { type(argument) }
+  public func resultType(of argument: ColumnType) -> ColumnType { type(argument) }
 
   /// The text of a call: `quantile(data.temp, 0.95)`.
   /// - Parameter argument: The argument's text; nil for none.
-  package func text(_ argument: String?) -> String {
+  public func text(_ argument: String?) -> String {
     "\(name)(\([argument, constant.map { "\($0)" }].compactMap { $0 }.joined(separator: ", ")))"
   }
 
   /// Its row in the docs' table.
-  package var documentation: String {
+  public var documentation: String {
     let parts = [argument == .none ? nil : "x", constants?.name].compactMap { $0 }
     return "| `\(name)(\(parts.joined(separator: ", ")))` | \(argument.rawValue) | \(emptyResult) | \(exactness) |"
   }
@@ -107,11 +107,11 @@ package final class AggregateFunction: Sendable {
 }
 
 extension AggregateFunction: Hashable {
-  package static func == (a: AggregateFunction, b: AggregateFunction) -> Bool {
+  public static func == (a: AggregateFunction, b: AggregateFunction) -> Bool {
     a === b || a.name == b.name && a.argument == b.argument && a.constant == b.constant
   }
 
-  package func hash(into hasher: inout Hasher) {
+  public func hash(into hasher: inout Hasher) {
     hasher.combine(name)
     hasher.combine(argument)
     hasher.combine(constant)

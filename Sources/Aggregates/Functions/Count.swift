@@ -2,12 +2,12 @@ import Events
 import Expressions
 
 extension AggregateFunction {
-  package static let countRows = AggregateFunction(
+  public static let countRows = AggregateFunction(
     "count", .none, exactness: "exact", emptyResult: "0", cells: [EventCount.self], type: { _ in .int64 },
     result: { cell, _, _ in .int(Int64(bitPattern: cell.words[0])) })
 
   /// `count(x)`: events for which x is there and not null.
-  package static let count = AggregateFunction(
+  public static let count = AggregateFunction(
     "count", .present, exactness: "exact", emptyResult: "0", cells: [PresentCount.self], type: { _ in .int64 },
     result: { cell, _, _ in .int(Int64(bitPattern: cell.words[0])) })
 }

@@ -2,7 +2,7 @@ import Events
 import Expressions
 
 extension AggregateFunction {
-  package static let countDistinct = AggregateFunction(
+  public static let countDistinct = AggregateFunction(
     "count_distinct", .scalar, exactness: "exact up to 1,024 values, then standard error 0.81 %", emptyResult: "0",
     cells: [DistinctSketch.self], type: { _ in .int64 }, result: { cell, _, _ in .int(DistinctSketch.count(tail: cell.tail)) })
 }

@@ -3,12 +3,12 @@ import Expressions
 
 extension AggregateFunction {
   /// The value with the smallest event time; see `TimedValue`.
-  package static let first = AggregateFunction(
+  public static let first = AggregateFunction(
     "first", .scalar, exactness: exactnessOfTimed, cells: [FirstValue.self], type: { $0 },
     result: { cell, _, _ in TimedValue.value(cell.words, tail: cell.tail) })
 
   /// The value with the largest event time; see `TimedValue`.
-  package static let last = AggregateFunction(
+  public static let last = AggregateFunction(
     "last", .scalar, exactness: exactnessOfTimed, cells: [LastValue.self], type: { $0 },
     result: { cell, _, _ in TimedValue.value(cell.words, tail: cell.tail) })
 

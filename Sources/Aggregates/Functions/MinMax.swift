@@ -2,11 +2,11 @@ import Events
 import Expressions
 
 extension AggregateFunction {
-  package static let min = AggregateFunction(
+  public static let min = AggregateFunction(
     "min", .number, exactness: exactnessOfExtreme, cells: [Least.self], type: typeOfExtreme,
     result: { cell, _, type in ExtremeNumber.value(cell, isInteger: type.isInteger) })
 
-  package static let max = AggregateFunction(
+  public static let max = AggregateFunction(
     "max", .number, exactness: exactnessOfExtreme, cells: [Greatest.self], type: typeOfExtreme,
     result: { cell, _, type in ExtremeNumber.value(cell, isInteger: type.isInteger) })
 

@@ -2,7 +2,7 @@ import Expressions
 
 extension AggregateFunction {
   /// - Parameter q: 0...1.
-  package static func quantile(_ q: Double) -> AggregateFunction {
+  public static func quantile(_ q: Double) -> AggregateFunction {
     AggregateFunction(
       "quantile", .number,
       exactness: "relative error at most 1 % of the value at rank q · (n − 1); the smallest and largest value are exact",

@@ -3,7 +3,7 @@ import Expressions
 
 extension AggregateFunction {
   /// Increase of a counter per second; see `CounterRate`.
-  package static let rate = AggregateFunction(
+  public static let rate = AggregateFunction(
     "rate", .counter, exactness: "see below", emptyResult: "null, of fewer than two times too", cells: [CounterRate.self],
     type: { _ in .double }, result: { cell, _, _ in .number(CounterRate.value(tail: cell.tail)) })
 }

@@ -1,12 +1,12 @@
 import Expressions
 
 extension AggregateFunction {
-  package static let variance = AggregateFunction(
+  public static let variance = AggregateFunction(
     "variance", .number, exactness: exactnessOfVariance, emptyResult: "null, of one value too",
     cells: [ExactSum.self, ExactVariance.self], type: { _ in .double },
     result: { squares, sum, _ in .number(ExactVariance.value(sum: sum, squares: squares)) })
 
-  package static let stddev = AggregateFunction(
+  public static let stddev = AggregateFunction(
     "stddev", .number, exactness: exactnessOfVariance, emptyResult: "null, of one value too",
     cells: [ExactSum.self, ExactVariance.self], type: { _ in .double },
     result: { squares, sum, _ in .number(ExactVariance.value(sum: sum, squares: squares)?.squareRoot()) })

@@ -1,7 +1,7 @@
 import Events
 
 /// Gives a string's UTF-8 by its code.
-package typealias StringReader = (Int, (UnsafeRawBufferPointer) -> Void) -> Void
+public typealias StringReader = (Int, (UnsafeRawBufferPointer) -> Void) -> Void
 
 /// One cell of many rows, and the batch whose values go into it. Its loops are what every aggregate is made of.
 struct CellFold {

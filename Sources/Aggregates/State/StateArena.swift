@@ -3,7 +3,7 @@
 ///
 /// A block is four words of header and 2^k words, 0 ≤ k ≤ 13. A row holds a block's handle, never an address: `position << 8 |
 /// k`, 0 for none. Freed blocks are kept for the next of their size; the whole arena goes when the table is compacted.
-package struct StateArena: ~Copyable {
+public struct StateArena: ~Copyable {
   static let headerWords = 4
   static let classMax = 13
 

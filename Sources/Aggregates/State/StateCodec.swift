@@ -1,8 +1,8 @@
 import Events
 
 /// A canonical state's words as bytes, in SQLite and on the wire: little-endian, one after the other.
-package enum StateCodec {
-  package static func encode(_ state: UnsafeBufferPointer<UInt64>, to bytes: inout [UInt8]) {
+public enum StateCodec {
+  public static func encode(_ state: UnsafeBufferPointer<UInt64>, to bytes: inout [UInt8]) {
     bytes.reserveCapacity(bytes.count + state.count * 8)
     for word in state { withUnsafeBytes(of: word.littleEndian) { bytes.append(contentsOf: $0) } }
   }
@@ -10,7 +10,7 @@ package enum StateCodec {
   /// Appends a stored state's words.
   /// - Returns: False, with nothing appended, when the bytes are no canonical state of the layout: damaged, or stored by another
   ///   definition. Nothing is allocated beyond the bytes' own size.
-  package static func decode(_ bytes: UnsafeRawBufferPointer, _ layout: StateLayout, appendingTo words: inout [UInt64]) -> Bool {
+  public static func decode(_ bytes: UnsafeRawBufferPointer, _ layout: StateLayout, appendingTo words: inout [UInt64]) -> Bool {
     guard bytes.count % 8 == 0, bytes.count >= layout.stride * 8, bytes.count / 8 <= layout.canonicalWordsMax else {
       return false
     }
@@ -26,14 +26,14 @@ package enum StateCodec {
 
 /// A hash of many rows' states that does not depend on the order of the rows: equal hashes prove that a replay gives
 /// the same state. It is the sum of a hash of each row.
-package struct StateHash: Sendable, Hashable, CustomStringConvertible {
-  package private(set) var value: UInt64 = 0
-  package private(set) var rows = 0
+public struct StateHash: Sendable, Hashable, CustomStringConvertible {
+  public private(set) var value: UInt64 = 0
+  public private(set) var rows = 0
 
-  package init() {}
+  public init() {}
 
   /// A hash that was computed elsewhere.
-  package init(value: UInt64, rows: Int) {
+  public init(value: UInt64, rows: Int) {
     self.value = value
     self.rows = rows
   }
@@ -45,7 +45,7 @@ package struct StateHash: Sendable, Hashable, CustomStringConvertible {
   ///   - windowEnd: Nanoseconds since 1970; after the start.
   ///   - key: The key in `KeyCodec`'s form.
   ///   - state: The state in canonical form.
-  package mutating func add(
+  public mutating func add(
     partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer,
     state: UnsafeBufferPointer<UInt64>
   ) {
@@ -58,12 +58,12 @@ package struct StateHash: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// Takes in all rows of another hash.
-  package mutating func add(_ other: StateHash) {
+  public mutating func add(_ other: StateHash) {
     value &+= other.value
     rows += other.rows
   }
 
-  package var description: String { hexadecimal(value) }
+  public var description: String { hexadecimal(value) }
 
   /// Source: S. Vigna, splitmix64.
   private func mix(_ value: UInt64) -> UInt64 {

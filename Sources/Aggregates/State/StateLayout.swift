@@ -11,18 +11,18 @@ import Expressions
 /// (results, SQLite, the wire, hashes): instead of a handle stands the number of words of the cell's tail, and the tails follow
 /// the row's words, in the order of the cells. A row's canonical form depends on its events alone: not on their order, their
 /// batches, or how states were merged.
-package struct StateLayout: Sendable {
-  package struct Column: Sendable, Hashable {
-    package var function: AggregateFunction
+public struct StateLayout: Sendable {
+  public struct Column: Sendable, Hashable {
+    public var function: AggregateFunction
     /// The number of its argument among the view's distinct ones; nil for `count()`.
-    package var argument: Int?
-    package var type: ColumnType
+    public var argument: Int?
+    public var type: ColumnType
 
     /// - Parameters:
     ///   - function: The column's function.
     ///   - argument: Which of the view's distinct arguments it takes; nil for `count()`.
     ///   - argumentType: The argument's; `.any` where the rows decide.
-    package init(function: AggregateFunction, argument: Int?, argumentType: ColumnType = .any) {
+    public init(function: AggregateFunction, argument: Int?, argumentType: ColumnType = .any) {
       self.function = function
       self.argument = argument
       type = function.resultType(of: argumentType)
@@ -37,9 +37,9 @@ package struct StateLayout: Sendable {
     var hasTail: Bool
   }
 
-  package let columns: [Column]
+  public let columns: [Column]
   /// The words of a row, without tails.
-  package let stride: Int
+  public let stride: Int
   let cells: [Cell]
   /// The cells that may have a tail, in order.
   let tailCells: [Cell]
@@ -47,7 +47,7 @@ package struct StateLayout: Sendable {
   private let cellsOfColumn: [(own: Int, first: Int)]
 
   /// - Parameter columns: The view's aggregates, in order.
-  package init(_ columns: [Column]) {
+  public init(_ columns: [Column]) {
     var cells: [Cell] = []
     var stride = 0
     cellsOfColumn = columns.map { column in
@@ -68,10 +68,10 @@ package struct StateLayout: Sendable {
   }
 
   /// The most words of a row's canonical form.
-  package var canonicalWordsMax: Int { cells.reduce(stride) { $0 + $1.kind.tailWordsMax } }
+  public var canonicalWordsMax: Int { cells.reduce(stride) { $0 + $1.kind.tailWordsMax } }
 
   /// The words of a row that has seen no event, in either form.
-  package var initialWords: [UInt64] {
+  public var initialWords: [UInt64] {
     var words = Array(repeating: UInt64(0), count: stride)
     for cell in cells { words[cell.offset] = cell.kind.initialWord }
     return words
@@ -97,7 +97,7 @@ package struct StateLayout: Sendable {
   }
 
   /// Whether words from elsewhere are a row of this layout in canonical form, all of it within its bounds.
-  package func isCanonical(_ state: UnsafeBufferPointer<UInt64>) -> Bool {
+  public func isCanonical(_ state: UnsafeBufferPointer<UInt64>) -> Bool {
     guard state.count >= stride, let words = state.baseAddress else { return false }
     var start = stride
     for cell in cells {
@@ -116,20 +116,20 @@ package struct StateLayout: Sendable {
   /// - Parameters:
   ///   - column: The column's number.
   ///   - state: A row in canonical form, with its tails.
-  package func value(of column: Int, in state: UnsafeBufferPointer<UInt64>) -> ResultValue {
+  public func value(of column: Int, in state: UnsafeBufferPointer<UInt64>) -> ResultValue {
     precondition(state.count >= stride, "a state has the layout's words")
     let (own, first) = cellsOfColumn[column]
     let cell = view(own, state)
     return columns[column].function.result(cell, first == own ? cell : view(first, state), columns[column].type)
   }
 
-  package func values(of state: UnsafeBufferPointer<UInt64>) -> [ResultValue] {
+  public func values(of state: UnsafeBufferPointer<UInt64>) -> [ResultValue] {
     columns.indices.map { value(of: $0, in: state) }
   }
 }
 
 extension StateLayout: Hashable {
   /// The columns say all else.
-  package static func == (a: StateLayout, b: StateLayout) -> Bool { a.columns == b.columns }
-  package func hash(into hasher: inout Hasher) { hasher.combine(columns) }
+  public static func == (a: StateLayout, b: StateLayout) -> Bool { a.columns == b.columns }
+  public func hash(into hasher: inout Hasher) { hasher.combine(columns) }
 }

@@ -3,19 +3,19 @@ import Events
 /// The states of many rows in live form: contiguous words, and an arena for parts without a fixed size.
 ///
 /// Belongs to one owner. Rows are numbered densely, in the order they were added.
-package struct StateRows: ~Copyable {
-  package let layout: StateLayout
+public struct StateRows: ~Copyable {
+  public let layout: StateLayout
   private let stride: Int
   private let initialWords: [UInt64]
   private var words: UnsafeMutablePointer<UInt64>
   private var capacity: Int
   private var arena = StateArena()
-  package private(set) var count = 0
+  public private(set) var count = 0
 
   /// - Parameters:
   ///   - layout: The layout of each row.
   ///   - capacity: The rows to have room for at first.
-  package init(layout: StateLayout, capacity: Int = 16) {
+  public init(layout: StateLayout, capacity: Int = 16) {
     self.layout = layout
     self.capacity = Swift.max(1, capacity)
     stride = layout.stride
@@ -26,10 +26,10 @@ package struct StateRows: ~Copyable {
   deinit { words.deallocate() }
 
   /// The allocated bytes of memory.
-  package var byteCount: Int { capacity * stride * 8 + arena.byteCount }
+  public var byteCount: Int { capacity * stride * 8 + arena.byteCount }
 
   /// Adds a row that has seen no event.
-  package mutating func append() {
+  public mutating func append() {
     if count == capacity {
       let larger = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity * 2 * stride)
       larger.update(from: words, count: count * stride)
@@ -42,7 +42,7 @@ package struct StateRows: ~Copyable {
   }
 
   /// Resets a row to one that has seen no event.
-  package mutating func reset(_ row: Int) {
+  public mutating func reset(_ row: Int) {
     precondition(row < count)
     let state = words + row * stride
     for cell in layout.tailCells { cell.kind.release(state + cell.offset, &arena) }
@@ -51,13 +51,13 @@ package struct StateRows: ~Copyable {
 
   // MARK: folding
 
-  package struct Batch {
+  public struct Batch {
     /// The state's number for each of the batch's rows; −1 leaves the row out.
-    package var slots: UnsafeBufferPointer<Int32>
-    package var times: UnsafeBufferPointer<Int64>
-    package var baseOffset: Offset
+    public var slots: UnsafeBufferPointer<Int32>
+    public var times: UnsafeBufferPointer<Int64>
+    public var baseOffset: Offset
 
-    package init(slots: UnsafeBufferPointer<Int32>, times: UnsafeBufferPointer<Int64>, baseOffset: Offset) {
+    public init(slots: UnsafeBufferPointer<Int32>, times: UnsafeBufferPointer<Int64>, baseOffset: Offset) {
       self.slots = slots
       self.times = times
       self.baseOffset = baseOffset
@@ -65,7 +65,7 @@ package struct StateRows: ~Copyable {
   }
 
   /// Folds the aggregates without an argument.
-  package mutating func foldRows(_ batch: Batch) {
+  public mutating func foldRows(_ batch: Batch) {
     fold(nil, ValueVector(), batch) { _, _ in }
   }
 
@@ -78,7 +78,7 @@ package struct StateRows: ~Copyable {
   /// - Returns: The number of values that could not be used: an error, or another kind than needed. Each is counted
   ///   once for each cell that wanted it; missing fields and nulls are left out silently, as in SQL.
   @discardableResult
-  package mutating func fold(argument: Int, _ values: ValueVector, _ batch: Batch, strings: StringReader) -> Int {
+  public mutating func fold(argument: Int, _ values: ValueVector, _ batch: Batch, strings: StringReader) -> Int {
     precondition(values.count == batch.slots.count, "an argument has a value for each row")
     return fold(argument, values, batch, strings)
   }
@@ -98,7 +98,7 @@ package struct StateRows: ~Copyable {
   // MARK: canonical form
 
   /// Appends a row in canonical form.
-  package func appendCanonical(_ row: Int, to output: inout [UInt64]) {
+  public func appendCanonical(_ row: Int, to output: inout [UInt64]) {
     precondition(row < count)
     let state = words + row * stride
     let start = output.count
@@ -115,7 +115,7 @@ package struct StateRows: ~Copyable {
   /// - Parameters:
   ///   - row: The row to add to.
   ///   - source: A row that `StateLayout.isCanonical` accepts, or that `appendCanonical` made.
-  package mutating func merge(into row: Int, _ source: UnsafeBufferPointer<UInt64>) {
+  public mutating func merge(into row: Int, _ source: UnsafeBufferPointer<UInt64>) {
     precondition(row < count && source.count >= stride)
     let target = words + row * stride
     let from = source.baseAddress.unsafelyUnwrapped

@@ -6,9 +6,9 @@ import Views
 
 /// Computes aggregations once, from the log: each partition is folded on one of a few threads, into a scratch fold that nobody
 /// keeps.
-package final class AdHocAggregation: AdHocStore {
+public final class AdHocAggregation: AdHocStore {
   /// Aggregations at a time. Each may hold `AdHocRequest.rowsMax` rows and keeps all threads busy.
-  package static let runningMax = 2
+  public static let runningMax = 2
 
   private let log: any EventLog
   private let workers: [AdHocWorker]
@@ -18,13 +18,13 @@ package final class AdHocAggregation: AdHocStore {
   /// - Parameters:
   ///   - log: The log whose events are aggregated.
   ///   - threads: The number of threads; one for each core makes sense.
-  package init(log: any EventLog, threads: Int) {
+  public init(log: any EventLog, threads: Int) {
     precondition(threads > 0, "someone has to do the work")
     self.log = log
     workers = (0..<min(threads, log.partitionCount)).map { AdHocWorker(number: $0, log: log) }
   }
 
-  package nonisolated(nonsending) func aggregate(_ request: AdHocRequest) async throws(AdHocError) -> PartialResult {
+  public nonisolated(nonsending) func aggregate(_ request: AdHocRequest) async throws(AdHocError) -> PartialResult {
     guard running.wrappingAdd(1, ordering: .relaxed).newValue <= AdHocAggregation.runningMax else {
       running.wrappingSubtract(1, ordering: .relaxed)
       throw .unavailable("\(AdHocAggregation.runningMax) run already")

@@ -72,29 +72,37 @@ struct EventIntake {
   @inline(__always) mutating func place(
     _ batch: ColumnBatch, times: [Int64], _ row: (_ event: Int, _ time: Int64, _ closedEnd: Int64) -> Int32
   ) -> Counts {
-    rowOfEvent.removeAll(keepingCapacity: true)
-    rowOfEvent.append(contentsOf: repeatElement(-1, count: batch.count))
+    // Apart from `self` while the loop runs, as the clock is: each is touched by every event.
+    var rows: [Int32] = []
+    swap(&rows, &rowOfEvent)
+    defer { swap(&rows, &rowOfEvent) }
+    var clock = clock
+    defer { self.clock = clock }
+    rows.removeAll(keepingCapacity: true)
+    rows.append(contentsOf: repeatElement(-1, count: batch.count))
     let hasMask = !mask.isEmpty, hasOutside = !isOutside.isEmpty
     var counts = Counts()
-    for event in first..<batch.count {
-      if hasOutside, isOutside[event] {
-        counts.filtered &+= 1
-        continue
+    rows.withUnsafeMutableBufferPointer { rows in
+      for event in first..<batch.count {
+        if hasOutside, isOutside[event] {
+          counts.filtered &+= 1
+          continue
+        }
+        let time = times[event]
+        clock.observe(time)
+        if hasMask, mask[event] == 0 {
+          counts.filtered &+= 1
+          continue
+        }
+        let row = row(event, time, clock.closedEnd)
+        guard row >= 0 else {
+          late.append(LateEntry(offset: batch.baseOffset.advanced(by: event), eventTime: time))
+          counts.late &+= 1
+          continue
+        }
+        rows[event] = row
+        counts.applied &+= 1
       }
-      let time = times[event]
-      clock.observe(time)
-      if hasMask, mask[event] == 0 {
-        counts.filtered &+= 1
-        continue
-      }
-      let row = row(event, time, clock.closedEnd)
-      guard row >= 0 else {
-        late.append(LateEntry(offset: batch.baseOffset.advanced(by: event), eventTime: time))
-        counts.late &+= 1
-        continue
-      }
-      rowOfEvent[event] = row
-      counts.applied &+= 1
     }
     return counts
   }

@@ -2,7 +2,7 @@ import Events
 import Views
 
 extension GenerationManager: ViewAdmin {
-  package nonisolated(nonsending) func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus] {
+  public nonisolated(nonsending) func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus] {
     try refusal.checkLog()
     guard table.live(view) != nil else { throw .unknownView(view, known: table.viewNames) }
     var result: [GenerationStatus] = []
@@ -33,7 +33,7 @@ extension GenerationManager: ViewAdmin {
 
   // MARK: changes
 
-  package nonisolated(nonsending) func apply(_ catalog: ViewCatalog, hold: Bool) async throws(ViewStoreError) -> [AppliedView] {
+  public nonisolated(nonsending) func apply(_ catalog: ViewCatalog, hold: Bool) async throws(ViewStoreError) -> [AppliedView] {
     let time = now()
     return try await change { table throws(ViewStoreError) in
       var applied: [AppliedView] = []
@@ -43,14 +43,14 @@ extension GenerationManager: ViewAdmin {
   }
 
   /// The file of views has been read again: the changes since the last reading take effect.
-  package func reload(_ catalog: ViewCatalog, hold: Bool = false) async throws(ViewStoreError) -> [AppliedView] {
+  public func reload(_ catalog: ViewCatalog, hold: Bool = false) async throws(ViewStoreError) -> [AppliedView] {
     let time = now()
     let loaded = try await change { table throws(ViewStoreError) in try table.load(catalog, hold: hold, at: time) }
     book.tellRemoved(loaded)
     return loaded
   }
 
-  package nonisolated(nonsending) func promote(_ request: PromoteRequest) async throws(ViewStoreError) -> GenerationStatus {
+  public nonisolated(nonsending) func promote(_ request: PromoteRequest) async throws(ViewStoreError) -> GenerationStatus {
     let record = try table.promotable(request.view, request.generation)
     if let changesMax = request.changesMax, record.state != .live, let live = table.live(request.view) {
       guard record.state != .building else { throw PromoteRequest.notCaughtUp(request.view, record.number) }
@@ -63,17 +63,17 @@ extension GenerationManager: ViewAdmin {
     return try await status(request.view, number)
   }
 
-  package nonisolated(nonsending) func rollback(_ view: String) async throws(ViewStoreError) -> GenerationStatus {
+  public nonisolated(nonsending) func rollback(_ view: String) async throws(ViewStoreError) -> GenerationStatus {
     let number = try await change { table throws(ViewStoreError) in try table.rollback(view) }
     return try await status(view, number)
   }
 
-  package nonisolated(nonsending) func drop(_ view: String, generation: Int) async throws(ViewStoreError) -> GenerationStatus {
+  public nonisolated(nonsending) func drop(_ view: String, generation: Int) async throws(ViewStoreError) -> GenerationStatus {
     _ = try await change { table throws(ViewStoreError) in try table.drop(view, generation) }
     return try await status(view, generation)
   }
 
-  package nonisolated(nonsending) func remove(_ view: String, purgeAfter: Int64) async throws(ViewStoreError) -> ViewRemoval {
+  public nonisolated(nonsending) func remove(_ view: String, purgeAfter: Int64) async throws(ViewStoreError) -> ViewRemoval {
     let time = now()
     let (sum, overflow) = time.nanoseconds.addingReportingOverflow(purgeAfter)
     let purgeAt = Timestamp(nanoseconds: overflow ? .max : sum)
@@ -89,7 +89,7 @@ extension GenerationManager: ViewAdmin {
 
   // MARK: replays
 
-  package nonisolated(nonsending) func replay(_ request: ReplayRequest) async throws(ViewStoreError) -> GenerationStatus {
+  public nonisolated(nonsending) func replay(_ request: ReplayRequest) async throws(ViewStoreError) -> GenerationStatus {
     let plan = try await ReplayPlan(request, of: try table.find(request.view, nil), log)
     let time = now()
     let number = try await change { table throws(ViewStoreError) in
@@ -99,18 +99,18 @@ extension GenerationManager: ViewAdmin {
     return try await status(request.view, number)
   }
 
-  package nonisolated(nonsending) func estimate(_ request: ReplayRequest) async throws(ViewStoreError) -> ReplayEstimate {
+  public nonisolated(nonsending) func estimate(_ request: ReplayRequest) async throws(ViewStoreError) -> ReplayEstimate {
     let plan = try await ReplayPlan(request, of: try table.find(request.view, nil), log)
     return try await plan.estimate(reads.past, workers: partitions.workers.count)
   }
 
   // MARK: comparing
 
-  package nonisolated(nonsending) func pinned(_ request: PinnedRequest) async throws(ViewStoreError) -> PinnedResults {
+  public nonisolated(nonsending) func pinned(_ request: PinnedRequest) async throws(ViewStoreError) -> PinnedResults {
     try await reads.pinned(request)
   }
 
-  package nonisolated(nonsending) func verify(
+  public nonisolated(nonsending) func verify(
     _ view: String, generation: Int?, timeout: Duration
   ) async throws(ViewStoreError) -> VerifyReport {
     try await reads.verify(view, generation: generation, timeout: timeout)

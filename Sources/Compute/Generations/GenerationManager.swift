@@ -10,7 +10,7 @@ import Views
 ///   table's changes
 /// - a step that has begun is done, whoever asked for it has left or not
 /// - a generation that builds takes over only when it has counted, in every partition here, what the live one has
-package final class GenerationManager: Sendable {
+public final class GenerationManager: Sendable {
   /// The longest sleep at once: a clock that is set meanwhile is noticed.
   private static let purgeSleepMax = Duration.seconds(3600)
 
@@ -78,7 +78,7 @@ package final class GenerationManager: Sendable {
   }
 
   /// The number of entries of the record of views that this process has read; rises with each change.
-  package var version: UInt64 { UInt64(book.count) }
+  public var version: UInt64 { UInt64(book.count) }
 
   var table: GenerationTable { book.table }
 
@@ -198,7 +198,7 @@ package final class GenerationManager: Sendable {
 
   /// To be called after `own` where partitions change hands: their former owner's word that a generation has caught up
   /// no longer counts.
-  package func settleAnew(_ moved: Set<PartitionID>) async {
+  public func settleAnew(_ moved: Set<PartitionID>) async {
     // A generation may have begun since the table was read.
     await takeShared()
     let building = book.table.kept.filter { $0.state == .building }

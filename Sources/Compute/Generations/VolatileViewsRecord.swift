@@ -3,7 +3,7 @@ import Synchronization
 
 /// A record of views that is gone with its process: for tests and measurements without a log's folder. The next start
 /// then uses the first worker's copy.
-package final class VolatileViewsRecord: ViewsRecord {
+public final class VolatileViewsRecord: ViewsRecord {
   private struct State {
     var entries: [[UInt8]] = []
     var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
@@ -12,15 +12,15 @@ package final class VolatileViewsRecord: ViewsRecord {
 
   private let state = Mutex(State())
 
-  package init() {}
+  public init() {}
 
-  package nonisolated(nonsending) func entries(from number: Int, bytesMax: Int) async throws(LogError) -> [[UInt8]] {
+  public nonisolated(nonsending) func entries(from number: Int, bytesMax: Int) async throws(LogError) -> [[UInt8]] {
     let entries = state.withLock { $0.entries }
     guard (0...entries.count).contains(number) else { throw LogError(.outOfRange, "the record has \(entries.count) entries") }
     return Array(entries[number...])
   }
 
-  package nonisolated(nonsending) func append(_ entry: [UInt8], as number: Int) async throws(LogError) -> Bool {
+  public nonisolated(nonsending) func append(_ entry: [UInt8], as number: Int) async throws(LogError) -> Bool {
     let (isThere, waiters) = state.withLock { state -> (Bool, [CheckedContinuation<Void, Never>]) in
       if state.entries.indices.contains(number) { return (state.entries[number] == entry, []) }
       guard number == state.entries.count else { return (false, []) }
@@ -32,7 +32,7 @@ package final class VolatileViewsRecord: ViewsRecord {
     return isThere
   }
 
-  package nonisolated(nonsending) func waitForEntry(past count: Int) async throws(LogError) {
+  public nonisolated(nonsending) func waitForEntry(past count: Int) async throws(LogError) {
     let id = state.withLock { state in
       state.nextWaiter += 1
       return state.nextWaiter

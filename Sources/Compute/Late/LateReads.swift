@@ -3,7 +3,7 @@ import SQLite
 import Views
 
 extension ReadCoordinator: LateEventStore {
-  package nonisolated(nonsending) func late(_ request: LateReadRequest) async throws(ViewStoreError) -> LateReadResult {
+  public nonisolated(nonsending) func late(_ request: LateReadRequest) async throws(ViewStoreError) -> LateReadResult {
     let record = try find(request.view, request.generation)
     var result = LateReadResult(generation: record.number, asOf: OffsetVector(), events: [])
     for progress in await partitions.progress(of: record.id) {

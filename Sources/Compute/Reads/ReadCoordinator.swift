@@ -6,7 +6,7 @@ import Views
 ///
 /// It holds only the addressees. A read looks up its generation twice, before and after it asks the workers: rows of a
 /// generation that was dropped meanwhile, or of a partition that was let go, may not be whole.
-package final class ReadCoordinator: Sendable {
+public final class ReadCoordinator: Sendable {
   /// The most rows that an event loop may read and write in one go.
   static let rowsAtOnceMax = 256
 
@@ -170,7 +170,7 @@ package final class ReadCoordinator: Sendable {
 }
 
 extension ReadCoordinator: ViewStore {
-  package nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
+  public nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
     let deadline = ContinuousClock.now + request.timeout
     return try await whilePartitionsMove(request) { () throws(ViewStoreError) in
       let wanted = try await begin(request)
@@ -201,7 +201,7 @@ extension ReadCoordinator: ViewStore {
     return results
   }
 
-  package func readAtOnce(_ request: ViewReadRequest) -> PartialResult? {
+  public func readAtOnce(_ request: ViewReadRequest) -> PartialResult? {
     guard let key = request.key, request.asOf == nil, !request.allowsPartial, request.partitions == nil,
       let record = book.table.live(request.view), request.generation ?? record.number == record.number, refusal.reason == nil
     else { return nil }
@@ -220,7 +220,7 @@ extension ReadCoordinator: ViewStore {
   }
 
   /// The present rows, read from the workers' files as they are asked for.
-  package nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? {
+  public nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? {
     guard let (snapshot, wanted) = try await snapshot(request) else { return nil }
     let reader = SnapshotReader(snapshot, through: wanted.range.through)
     return RowStream(head: snapshot.head, pieces: MergedPieces(definition: snapshot.head.definition, reader: reader))
@@ -240,7 +240,7 @@ extension ReadCoordinator: ViewStore {
 
   // MARK: status
 
-  package nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus] {
+  public nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus] {
     try refusal.checkLog()
     let table = book.table
     var result: [ViewStatus] = []
@@ -253,13 +253,13 @@ extension ReadCoordinator: ViewStore {
     return result
   }
 
-  package func noteSlowest(_ view: String, generation: Int, _ eventTimeWatermark: Timestamp) {
+  public func noteSlowest(_ view: String, generation: Int, _ eventTimeWatermark: Timestamp) {
     let id = GenerationID(view: view, number: generation)
     guard book.table[id] != nil else { return }
     horizons.noteSlowest(id, eventTimeWatermark)
   }
 
-  package nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] {
+  public nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] {
     let table = book.table
     // Partitions that are handed over, or whose lease is not certain, are read as of their last checkpoint; if two workers have
     // one on disk, the further one counts.

@@ -4,11 +4,11 @@ import Events
 ///
 /// Where partitions are leased, the answer turns to no a little before another process can get the lease; it must not wait for
 /// anything.
-package struct PartitionFence: Sendable {
-  package var mayAct: @Sendable (PartitionID) -> Bool
+public struct PartitionFence: Sendable {
+  public var mayAct: @Sendable (PartitionID) -> Bool
 
-  package init(mayAct: @escaping @Sendable (PartitionID) -> Bool) { self.mayAct = mayAct }
+  public init(mayAct: @escaping @Sendable (PartitionID) -> Bool) { self.mayAct = mayAct }
 
   /// One process owns all.
-  package static let open = PartitionFence { _ in true }
+  public static let open = PartitionFence { _ in true }
 }

@@ -10,22 +10,22 @@
 ///     (`AppendReceipt.Exception.Suspicion`), or 0
 ///     zeros up to a multiple of 16
 /// ```
-package struct AppendTag: Hashable, Sendable {
+public struct AppendTag: Hashable, Sendable {
   /// A process that appends; each draws its number at random.
-  package struct Appender: Hashable, Sendable, CustomStringConvertible {
-    package var high: UInt64
-    package var low: UInt64
+  public struct Appender: Hashable, Sendable, CustomStringConvertible {
+    public var high: UInt64
+    public var low: UInt64
 
-    package init(high: UInt64, low: UInt64) {
+    public init(high: UInt64, low: UInt64) {
       self.high = high
       self.low = low
     }
 
-    package static func random() -> Appender {
+    public static func random() -> Appender {
       Appender(high: .random(in: .min ... .max), low: .random(in: .min ... .max))
     }
 
-    package var description: String { "\(String(high, radix: 16))-\(String(low, radix: 16))" }
+    public var description: String { "\(String(high, radix: 16))-\(String(low, radix: 16))" }
   }
 
   static let fixedBytes = 32
@@ -35,15 +35,15 @@ package struct AppendTag: Hashable, Sendable {
   /// A tag in which all rows but one are exceptions.
   static let bytesMax = 65_535 * unitBytes
 
-  package var appender: Appender
+  public var appender: Appender
   /// Rises from batch to batch of one appender and partition.
-  package var number: UInt64
+  public var number: UInt64
   /// The rows of the batch as the appender gave it, 1 ... 65,536. The batch in the log has `exceptions.count` fewer.
-  package var rows: Int
+  public var rows: Int
   /// The rows that were not appended, ascending; what the receipt said.
-  package var exceptions: [AppendReceipt.Exception]
+  public var exceptions: [AppendReceipt.Exception]
 
-  package init(appender: Appender, number: UInt64, rows: Int, exceptions: [AppendReceipt.Exception] = []) {
+  public init(appender: Appender, number: UInt64, rows: Int, exceptions: [AppendReceipt.Exception] = []) {
     precondition((1...BatchHeader.countMax).contains(rows) && exceptions.count < rows)
     self.appender = appender
     self.number = number
@@ -52,7 +52,7 @@ package struct AppendTag: Hashable, Sendable {
   }
 
   /// The tag's bytes: a multiple of 16.
-  package var encoded: [UInt8] {
+  public var encoded: [UInt8] {
     var bytes: [UInt8] = []
     let count = AppendTag.fixedBytes + exceptions.count * AppendTag.exceptionBytes
     bytes.reserveCapacity(count + AppendTag.unitBytes)
@@ -99,7 +99,7 @@ package struct AppendTag: Hashable, Sendable {
 
 extension ColumnBatch {
   /// The tag of this batch's append; nil where the appender gave none.
-  package var tag: AppendTag? {
+  public var tag: AppendTag? {
     guard header.tagBytes > 0 else { return nil }
     let result = encoded.withUnsafeBytes { bytes -> AppendTag? in
       try? AppendTag(parsing: UnsafeRawBufferPointer(rebasing: bytes[(bytes.count - header.tagBytes)...]), count: count)
@@ -111,7 +111,7 @@ extension ColumnBatch {
 
   /// Appends a tag to the payload, in place of any earlier one.
   /// - Parameter tag: Its rows less its exceptions must be the batch's events.
-  package mutating func setTag(_ tag: AppendTag) {
+  public mutating func setTag(_ tag: AppendTag) {
     precondition(tag.rows - tag.exceptions.count == count, "the tag is of this batch")
     var bytes = encoded
     encoded = []
@@ -134,7 +134,7 @@ extension ColumnBatch {
   /// - Parameters:
   ///   - tag: A tag without exceptions; the batch has no tag yet.
   ///   - body: Called once; the pieces are valid only during the call.
-  package func withTagged<R>(
+  public func withTagged<R>(
     _ tag: AppendTag, _ body: (_ header: [UInt8], _ payload: UnsafeRawBufferPointer, _ tag: [UInt8]) -> R
   ) -> R {
     precondition(header.tagBytes == 0 && tag.rows == count, "the tag is of this batch")

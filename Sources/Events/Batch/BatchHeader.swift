@@ -15,35 +15,35 @@ import CZlib
 /// The append tag, where there is one, is the last of the stored payload; it is never deflated, and not counted when inflated.
 /// Partition, base offset and append time are patched in when the log takes the batch, and the header's own CRC with them; the
 /// payload and its CRC stay as they were made.
-package struct BatchHeader: Hashable, Sendable {
-  package static let byteCount = 64
+public struct BatchHeader: Hashable, Sendable {
+  public static let byteCount = 64
   /// "PNB1", read as a little-endian number.
-  package static let magic: UInt32 = 0x3142_4E50
-  package static let formatVersion: UInt16 = 1
+  public static let magic: UInt32 = 0x3142_4E50
+  public static let formatVersion: UInt16 = 1
   /// The most events a batch holds.
-  package static let countMax = 65_536
+  public static let countMax = 65_536
   /// The most bytes of a payload, inflated: a reader may have to allocate them.
-  package static let payloadBytesMax = 32 * 1024 * 1024
+  public static let payloadBytesMax = 32 * 1024 * 1024
 
-  package enum Codec: UInt16, Sendable {
+  public enum Codec: UInt16, Sendable {
     case none = 0
     case deflate = 1
   }
 
-  package var partition: PartitionID
-  package var baseOffset: Offset
-  package var count: Int
-  package var codec: Codec
+  public var partition: PartitionID
+  public var baseOffset: Offset
+  public var count: Int
+  public var codec: Codec
   /// The bytes of `AppendTag`, within `storedBytes`; a multiple of 16, 0 without a tag.
-  package internal(set) var tagBytes = 0
-  package var firstEventTime: Timestamp
-  package var lastEventTime: Timestamp
-  package var appendTime: Timestamp
-  package var storedBytes: Int
-  package var inflatedBytes: Int
-  package var payloadChecksum: UInt32
+  public internal(set) var tagBytes = 0
+  public var firstEventTime: Timestamp
+  public var lastEventTime: Timestamp
+  public var appendTime: Timestamp
+  public var storedBytes: Int
+  public var inflatedBytes: Int
+  public var payloadChecksum: UInt32
 
-  package init(
+  public init(
     partition: PartitionID, baseOffset: Offset, count: Int, codec: Codec, firstEventTime: Timestamp,
     lastEventTime: Timestamp, appendTime: Timestamp, storedBytes: Int, inflatedBytes: Int, payloadChecksum: UInt32
   ) {
@@ -59,15 +59,15 @@ package struct BatchHeader: Hashable, Sendable {
     self.payloadChecksum = payloadChecksum
   }
 
-  package var endOffset: Offset { baseOffset.advanced(by: count) }
+  public var endOffset: Offset { baseOffset.advanced(by: count) }
   /// The bytes of header and stored payload, including the tag.
-  package var batchBytes: Int { BatchHeader.byteCount + storedBytes }
+  public var batchBytes: Int { BatchHeader.byteCount + storedBytes }
   /// The range of the stored payload in the batch, without the tag.
   var payloadRange: Range<Int> { BatchHeader.byteCount..<BatchHeader.byteCount + storedBytes - tagBytes }
 
   /// Reads and checks a header: magic, version, CRC and every bound, so that a caller may allocate the sizes it states.
   /// - Parameter bytes: At least 64 bytes; only the first 64 are read.
-  package init(parsing bytes: UnsafeRawBufferPointer) throws(BatchError) {
+  public init(parsing bytes: UnsafeRawBufferPointer) throws(BatchError) {
     guard bytes.count >= BatchHeader.byteCount else { throw BatchError(.truncated, at: bytes.count) }
     func u32(_ at: Int) -> UInt32 { UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self)) }
     func i64(_ at: Int) -> Int64 { Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: Int64.self)) }
@@ -105,7 +105,7 @@ package struct BatchHeader: Hashable, Sendable {
 
   /// Writes the 64 bytes, with the header's CRC.
   /// - Parameter bytes: At least 64 bytes.
-  package func write(to bytes: UnsafeMutableRawBufferPointer) {
+  public func write(to bytes: UnsafeMutableRawBufferPointer) {
     precondition(bytes.count >= BatchHeader.byteCount)
     func put<T: FixedWidthInteger>(_ value: T, _ at: Int) {
       bytes.storeBytes(of: value.littleEndian, toByteOffset: at, as: T.self)
@@ -128,24 +128,24 @@ package struct BatchHeader: Hashable, Sendable {
 }
 
 /// The reason why bytes are no batch, and its position.
-package struct BatchError: Error, Hashable, Sendable, CustomStringConvertible {
-  package enum Code: String, Sendable {
+public struct BatchError: Error, Hashable, Sendable, CustomStringConvertible {
+  public enum Code: String, Sendable {
     case truncated, magic, version, headerChecksum, payloadChecksum, bounds, codec, inflate, layout, tag
   }
 
-  package let code: Code
-  package let position: Int
+  public let code: Code
+  public let position: Int
 
-  package init(_ code: Code, at position: Int) {
+  public init(_ code: Code, at position: Int) {
     self.code = code
     self.position = position
   }
 
-  package var description: String { "batch: \(code.rawValue) at byte \(position)" }
+  public var description: String { "batch: \(code.rawValue) at byte \(position)" }
 }
 
 /// CRC-32 as zlib computes it (polynomial 0xEDB88320).
 /// - Complexity: About 6 GB/s.
-package func checksum(_ bytes: UnsafeRawBufferPointer, from start: UInt32 = 0) -> UInt32 {
+public func checksum(_ bytes: UnsafeRawBufferPointer, from start: UInt32 = 0) -> UInt32 {
   UInt32(truncatingIfNeeded: crc32_z(UInt(start), bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count))
 }

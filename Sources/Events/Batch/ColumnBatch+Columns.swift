@@ -1,11 +1,11 @@
 extension ColumnBatch {
   /// Event times in nanoseconds, one a row.
-  package func times() -> [Int64] {
+  public func times() -> [Int64] {
     integers(layout.columns[layout.time])
   }
 
   /// Codes of the events' sources in the string table, one a row.
-  package func sourceCodes() -> [UInt32] { integers(layout.columns[layout.source]) }
+  public func sourceCodes() -> [UInt32] { integers(layout.columns[layout.source]) }
 
   /// Values of an integer column's present rows.
   func integers<Value: FixedWidthInteger & BitwiseCopyable>(_ column: BatchLayout.Column) -> [Value] {
@@ -27,7 +27,7 @@ extension ColumnBatch {
   }
 
   /// The columns that the producer table needs, one value a row.
-  package func producers() -> ProducerColumns {
+  public func producers() -> ProducerColumns {
     var result = ProducerColumns(sources: sourceCodes(), epochs: [], sequences: [], hasSequence: [], identities: [])
     if let index = layout.epoch {
       var epochs = [UInt64](repeating: 0, count: count)
@@ -96,31 +96,31 @@ extension ColumnBatch {
 }
 
 /// The producer and the sequence of each row.
-package struct ProducerColumns: Sendable {
+public struct ProducerColumns: Sendable {
   /// Code of the source in the batch's string table.
-  package var sources: [UInt32]
+  public var sources: [UInt32]
   /// 0 where the event had no epoch; empty when no event had one.
-  package var epochs: [UInt64]
-  package var sequences: [UInt64]
+  public var epochs: [UInt64]
+  public var sequences: [UInt64]
   /// Whether the row has a sequence; empty when every row has one.
-  package var hasSequence: [Bool]
+  public var hasSequence: [Bool]
   /// Digest of (source, id) for rows that have an id but no sequence; empty when no row needs one.
-  package var identities: [EventIdentity?]
+  public var identities: [EventIdentity?]
 }
 
 /// A 128-bit digest of (source, id): small enough to remember, and wide enough that of 2^64 remembered events two share one.
 ///
 /// Two rounds of FNV-1a with different bases and finalisers. It does not keep an attacker from making his own events collide.
-package struct EventIdentity: Hashable, Sendable {
-  package var high: UInt64
-  package var low: UInt64
+public struct EventIdentity: Hashable, Sendable {
+  public var high: UInt64
+  public var low: UInt64
 
-  package init(high: UInt64, low: UInt64) {
+  public init(high: UInt64, low: UInt64) {
     self.high = high
     self.low = low
   }
 
-  package init(source: UnsafeRawBufferPointer, id: UnsafeRawBufferPointer) {
+  public init(source: UnsafeRawBufferPointer, id: UnsafeRawBufferPointer) {
     var a: UInt64 = 0xcbf2_9ce4_8422_2325, b: UInt64 = 0x9e37_79b9_7f4a_7c15
     func mix(_ bytes: UnsafeRawBufferPointer) {
       for byte in bytes {

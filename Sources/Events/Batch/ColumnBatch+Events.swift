@@ -1,15 +1,15 @@
 extension ColumnBatch {
   /// One whole event.
   /// - Complexity: That of `events(at:)`; use that for more than a few rows.
-  package func event(at row: Int) -> Event { events(at: [row])[0] }
+  public func event(at row: Int) -> Event { events(at: [row])[0] }
 
   /// The events of consecutive rows, as `events(at:)` gives them; nil takes all rows.
-  package func events(_ rows: Range<Int>? = nil) -> [Event] { events(at: Array(rows ?? 0..<count)) }
+  public func events(_ rows: Range<Int>? = nil) -> [Event] { events(at: Array(rows ?? 0..<count)) }
 
   /// The events of some rows, with the values and value types they came with; member order and number spelling may differ.
   /// - Parameter rows: Row numbers in any order.
   /// - Complexity: One pass over the columns, and over the values of the rows from the first to the last.
-  package func events(at rows: [Int]) -> [Event] {
+  public func events(at rows: [Int]) -> [Event] {
     guard let lowest = rows.min(), let highest = rows.max() else { return [] }
     let cells = BatchRows(self, lowest..<highest + 1)
     let attributeNames = cells.attributes.map { String(decoding: $0.name, as: UTF8.self) }

@@ -1,9 +1,9 @@
 extension ColumnBatch: RowSource {
-  package var rowCount: Int { count }
+  public var rowCount: Int { count }
   /// Shared strings only; an id's code lies beyond, and belongs to its row alone.
-  package var stringCount: Int { layout.stringCount + (layout.id == nil ? 0 : count) }
+  public var stringCount: Int { layout.stringCount + (layout.id == nil ? 0 : count) }
 
-  package func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+  public func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     if code >= layout.stringCount { return try withID(ofRow: code - layout.stringCount, body) }
     let start = Int(layout.stringStarts[code]), end = Int(layout.stringStarts[code + 1])
     let position = layout.stringsPosition + start
@@ -16,7 +16,7 @@ extension ColumnBatch: RowSource {
     }
   }
 
-  package func load(_ path: ValuePath, into vector: inout ValueVector) {
+  public func load(_ path: ValuePath, into vector: inout ValueVector) {
     vector.reset(to: .missing, count: count)
     switch path {
     case .attribute("time"): fill(&vector, layout.columns[layout.time], kind: .time)

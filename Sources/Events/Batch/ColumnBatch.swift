@@ -1,8 +1,8 @@
 /// Up to 65,536 events of one partition, as columns: the form in which events travel from socket to SQLite.
-package struct ColumnBatch: Sendable {
-  package internal(set) var header: BatchHeader
+public struct ColumnBatch: Sendable {
+  public internal(set) var header: BatchHeader
   /// Header and stored payload: the bytes in the segment and on the wire.
-  package internal(set) var encoded: [UInt8]
+  public internal(set) var encoded: [UInt8]
   /// The payload when it is stored deflated; else it is in `encoded`.
   let inflated: [UInt8]?
   let layout: BatchLayout
@@ -10,7 +10,7 @@ package struct ColumnBatch: Sendable {
   /// Reads a batch: checks header, CRC, and the layout of every column. A hostile batch costs no more memory than its header
   /// states, and a header cannot state more than 32 MiB, or 1032 times the batch's own size.
   /// - Parameter encoded: Exactly one batch.
-  package init(encoded: [UInt8]) throws(BatchError) {
+  public init(encoded: [UInt8]) throws(BatchError) {
     try self.init(encoded: encoded, isTrusted: false)
   }
 
@@ -46,10 +46,10 @@ package struct ColumnBatch: Sendable {
     self.inflated = inflated
   }
 
-  package var count: Int { header.count }
-  package var partition: PartitionID { header.partition }
-  package var baseOffset: Offset { header.baseOffset }
-  package var endOffset: Offset { header.endOffset }
+  public var count: Int { header.count }
+  public var partition: PartitionID { header.partition }
+  public var baseOffset: Offset { header.baseOffset }
+  public var endOffset: Offset { header.endOffset }
 
   @inline(__always) func withPayload<R>(_ body: (UnsafeRawPointer) -> R) -> R {
     if let inflated {
@@ -59,7 +59,7 @@ package struct ColumnBatch: Sendable {
   }
 
   /// Gives the batch its place in the log: patches partition, offset and append time into the header's bytes. The payload stays.
-  package mutating func place(partition: PartitionID, baseOffset: Offset, appendTime: Timestamp) {
+  public mutating func place(partition: PartitionID, baseOffset: Offset, appendTime: Timestamp) {
     header.partition = partition
     header.baseOffset = baseOffset
     header.appendTime = appendTime
@@ -68,7 +68,7 @@ package struct ColumnBatch: Sendable {
   }
 
   /// The same batch and tag, with the payload stored by `codec`. A payload that deflate cannot make smaller stays as it is.
-  package func recoded(_ codec: BatchHeader.Codec) -> ColumnBatch {
+  public func recoded(_ codec: BatchHeader.Codec) -> ColumnBatch {
     guard codec != header.codec else { return self }
     var header = header
     header.codec = codec
@@ -101,7 +101,7 @@ package struct ColumnBatch: Sendable {
   /// The batch with these rows only, and without a tag; nil when `rows` is empty.
   /// - Parameter rows: Ascending row numbers.
   /// - Complexity: Several microseconds a row: for the rare batch that holds duplicates.
-  package func selecting(_ rows: [Int]) -> ColumnBatch? {
+  public func selecting(_ rows: [Int]) -> ColumnBatch? {
     guard !rows.isEmpty else { return nil }
     return ColumnBatch(events: events(at: rows), partition: partition)
   }
@@ -110,7 +110,7 @@ package struct ColumnBatch: Sendable {
   /// - Parameters:
   ///   - events: 1...65,536 events within `EventReader`'s bounds; anything else is a programmer's mistake.
   ///   - partition: The partition of all of them.
-  package init(events: [Event], partition: PartitionID) {
+  public init(events: [Event], partition: PartitionID) {
     let reader = EventReader()
     let builder = ColumnBatchBuilder(partition: partition)
     for event in events {

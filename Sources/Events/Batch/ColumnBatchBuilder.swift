@@ -1,13 +1,13 @@
 /// Collects events of one partition into columns, and seals them into a batch. Belongs to one event loop, as its reader does.
-package final class ColumnBatchBuilder {
+public final class ColumnBatchBuilder {
   /// A batch is full when the text of its events reaches this many bytes; that bounds memory and the payload.
-  package static let textBytesTarget = 1 << 20
+  public static let textBytesTarget = 1 << 20
 
-  package let partition: PartitionID
+  public let partition: PartitionID
   // Behind a pointer, as the reader's scanner is.
   private let columns: UnsafeMutablePointer<BatchColumns>
 
-  package init(partition: PartitionID) {
+  public init(partition: PartitionID) {
     self.partition = partition
     columns = .allocate(capacity: 1)
     columns.initialize(to: BatchColumns(partition: partition))
@@ -19,19 +19,19 @@ package final class ColumnBatchBuilder {
   }
 
   /// Events since the last seal, 0 ... 65,536.
-  package var count: Int { columns.pointee.count }
-  package var isEmpty: Bool { columns.pointee.count == 0 }
+  public var count: Int { columns.pointee.count }
+  public var isEmpty: Bool { columns.pointee.count == 0 }
   /// Whether the batch must be sealed before another event is appended.
-  package var isFull: Bool { columns.pointee.isFull }
+  public var isFull: Bool { columns.pointee.isFull }
 
-  package func append(_ reader: EventReader) {
+  public func append(_ reader: EventReader) {
     reader.withScanner { columns.pointee.append($0) }
   }
 
   /// Encodes the collected events and begins anew.
   /// - Parameter reader: The reader that read the events.
   /// - Returns: A batch with base offset 0 and append time 0, to be placed by the log; nil when there is no event.
-  package func seal(_ reader: EventReader) -> ColumnBatch? {
+  public func seal(_ reader: EventReader) -> ColumnBatch? {
     reader.withScanner { columns.pointee.seal($0) }
   }
 }

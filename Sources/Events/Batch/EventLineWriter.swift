@@ -1,24 +1,24 @@
 /// Writes batches' events as CloudEvents JSON straight from the columns, for exports and pages of events.
 ///
 /// The result is that of `Event.writeJSON`. Strings are escaped once a batch, however many rows have them.
-package struct EventLineWriter: ~Copyable {
+public struct EventLineWriter: ~Copyable {
   /// The members written besides the events' own.
-  package struct Style: Sendable {
+  public struct Style: Sendable {
     /// An event a line.
-    package static let lines = Style(separator: 0x0A)
+    public static let lines = Style(separator: 0x0A)
 
-    package var separator: UInt8
+    public var separator: UInt8
     /// Whether each event has its place in the log, as `logpartition` and `logoffset`, instead of its own attributes of these
     /// names.
-    package var hasPlace: Bool
+    public var hasPlace: Bool
 
-    package init(separator: UInt8, hasPlace: Bool = false) {
+    public init(separator: UInt8, hasPlace: Bool = false) {
       self.separator = separator
       self.hasPlace = hasPlace
     }
   }
 
-  package static let placeNames = (partition: "logpartition", offset: "logoffset")
+  public static let placeNames = (partition: "logpartition", offset: "logoffset")
 
   private var output = GrowableBuffer<UInt8>(capacity: 1 << 16)
   /// Escaped strings of the present batch, back to back.
@@ -27,16 +27,16 @@ package struct EventLineWriter: ~Copyable {
   private var escapedRanges: [(start: Int32, end: Int32)] = []
   private var scratch: [UInt8] = []
 
-  package init() {}
+  public init() {}
 
   /// Bytes written since `removeAll`.
-  package var byteCount: Int { output.count }
+  public var byteCount: Int { output.count }
 
-  package func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+  public func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     try body(UnsafeRawBufferPointer(start: output.base, count: output.count))
   }
 
-  package mutating func removeAll() { output.removeAll(keepingAtMost: 16 << 20) }
+  public mutating func removeAll() { output.removeAll(keepingAtMost: 16 << 20) }
 
   /// Appends the events of some rows, one a line.
   /// - Parameters:
@@ -44,7 +44,7 @@ package struct EventLineWriter: ~Copyable {
   ///   - rows: Rows within the batch's count.
   ///   - times: Events of other times are left out; nil takes all.
   /// - Returns: The number of events written.
-  package mutating func append(_ batch: ColumnBatch, _ rows: Range<Int>, times: Range<Int64>? = nil) -> Int {
+  public mutating func append(_ batch: ColumnBatch, _ rows: Range<Int>, times: Range<Int64>? = nil) -> Int {
     guard let times else { return append(batch, Array(rows), as: .lines) }
     let eventTimes = batch.times()
     return append(batch, rows.filter { times.contains(eventTimes[$0]) }, as: .lines)
@@ -57,7 +57,7 @@ package struct EventLineWriter: ~Copyable {
   ///   - style: The members to write besides the events' own.
   ///   - bytesMax: Once this many bytes are written, no further event is.
   /// - Returns: The number of events written.
-  package mutating func append(_ batch: ColumnBatch, _ rows: [Int], as style: Style, bytesMax: Int = .max) -> Int {
+  public mutating func append(_ batch: ColumnBatch, _ rows: [Int], as style: Style, bytesMax: Int = .max) -> Int {
     guard let lowest = rows.first, let highest = rows.last else { return 0 }
     escaped.removeAll(keepingAtMost: 1 << 20)
     escapedRanges = Array(repeating: (0, 0), count: batch.layout.stringCount)

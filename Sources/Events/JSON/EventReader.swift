@@ -10,21 +10,21 @@
 /// }
 /// ```
 /// - Complexity: One pass over the bytes; no allocation once the tables have grown.
-package final class EventReader {
+public final class EventReader {
   /// The number of readable zero bytes that must follow a message.
-  package static let padding = JSONCursor.padding
+  public static let padding = JSONCursor.padding
   /// Longest `source`, `type`, `id`, `subject` and extension value, in bytes.
-  package static let attributeBytesMax = 8192
+  public static let attributeBytesMax = 8192
   /// Longest string in `data`, in bytes; one less than 1 MiB.
-  package static let stringBytesMax = (1 << 20) - 1
+  public static let stringBytesMax = (1 << 20) - 1
   /// Most values in one event.
-  package static let leavesMax = 4096
+  public static let leavesMax = 4096
   /// Most bytes of the paths of one event's values together, each written out from `data` on: 1 MiB. A batch stores them so.
-  package static let pathBytesMax = 1 << 20
+  public static let pathBytesMax = 1 << 20
   /// Longest name of an extension attribute, in bytes; CloudEvents asks for 20 and allows more.
-  package static let attributeNameBytesMax = 64
+  public static let attributeNameBytesMax = 64
 
-  package enum Framing: Sendable {
+  public enum Framing: Sendable {
     /// One event, or an array of events.
     case json
     /// One event and nothing else.
@@ -33,7 +33,7 @@ package final class EventReader {
     case lines
   }
 
-  package enum Step: Sendable {
+  public enum Step: Sendable {
     /// The event is on the tape: append it to its partition's builder before the next call.
     case event(index: Int)
     /// `index` is nil where the whole message is bad.
@@ -41,19 +41,19 @@ package final class EventReader {
   }
 
   /// A rejected event. Its bytes live until the next `next()`.
-  package struct Rejected {
+  public struct Rejected {
     /// The position of its first byte in the message.
-    package var position: Int
+    public var position: Int
     /// The event's bytes, as far as its end can be found.
-    package var bytes: UnsafeRawBufferPointer
+    public var bytes: UnsafeRawBufferPointer
     /// The event's own source, or the default where it has none; nil where neither is known.
-    package var source: UnsafeRawBufferPointer?
+    public var source: UnsafeRawBufferPointer?
   }
 
   // Behind a pointer: Swift would check a stored property of a class for overlapping access at each call, once or more an event.
   private let scanner: UnsafeMutablePointer<EventScanner>
 
-  package init() {
+  public init() {
     scanner = .allocate(capacity: 1)
     scanner.initialize(to: EventScanner())
   }
@@ -64,26 +64,26 @@ package final class EventReader {
   }
 
   /// FNV-1a of the present event's source; modulo the number of partitions it is the partition.
-  package var sourceHash: UInt64 { scanner.pointee.tape.sourceHash }
+  public var sourceHash: UInt64 { scanner.pointee.tape.sourceHash }
   /// Whether the event has a time of its own, not that of its arrival.
-  package var hasTime: Bool { scanner.pointee.tape.hasTime }
+  public var hasTime: Bool { scanner.pointee.tape.hasTime }
   /// Lends the present event's source, UTF-8.
-  package func withSource<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+  public func withSource<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
     body(scanner.pointee.tape.source?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
   }
 
   /// The event that the reject just read is about; after an event, the event itself, for a caller that rejects it.
   /// - Parameter isWhole: The step was `.event`.
-  package func rejected(isWhole: Bool) -> Rejected { scanner.pointee.rejected(isWhole: isWhole) }
+  public func rejected(isWhole: Bool) -> Rejected { scanner.pointee.rejected(isWhole: isWhole) }
 
   /// Bytes of the message that have been read.
-  package var position: Int { scanner.pointee.cursor.position }
+  public var position: Int { scanner.pointee.cursor.position }
   /// The bytes of the present event in its message.
-  package var eventBytes: Int { scanner.pointee.tape.textBytes }
+  public var eventBytes: Int { scanner.pointee.tape.textBytes }
   /// Whether the path table has reached its bound: call `resetPaths()` when no builder holds unsealed rows.
-  package var needsReset: Bool { scanner.pointee.paths.needsReset }
+  public var needsReset: Bool { scanner.pointee.paths.needsReset }
 
-  package func resetPaths() { scanner.pointee.resetPaths() }
+  public func resetPaths() { scanner.pointee.resetPaths() }
 
   /// Begins a message.
   /// - Parameters:
@@ -91,18 +91,18 @@ package final class EventReader {
   ///   - framing: The form of the message.
   ///   - arrival: The time of events that have none.
   ///   - defaultSource: The source of events that have none; at most `attributeBytesMax` bytes.
-  package func begin(message: UnsafeRawBufferPointer, framing: Framing, arrival: Timestamp, defaultSource: [UInt8]?) {
+  public func begin(message: UnsafeRawBufferPointer, framing: Framing, arrival: Timestamp, defaultSource: [UInt8]?) {
     scanner.pointee.begin(message: message, framing: framing, arrival: arrival, defaultSource: defaultSource)
   }
 
   /// Sets the trace context that `addTrace` gives the events of the message begun.
-  package func setTrace(_ context: TraceContext) { scanner.pointee.setTrace(context) }
+  public func setTrace(_ context: TraceContext) { scanner.pointee.setTrace(context) }
 
   /// Gives the event just read the message's trace context as attributes, unless it has one of its own.
-  package func addTrace() { scanner.pointee.addTrace() }
+  public func addTrace() { scanner.pointee.addTrace() }
 
   /// Reads the next event; nil at the message's end.
-  package func next() -> Step? { scanner.pointee.next() }
+  public func next() -> Step? { scanner.pointee.next() }
 
   @inline(__always) func withScanner<R>(_ body: (borrowing EventScanner) -> R) -> R { body(scanner.pointee) }
 }

@@ -1,5 +1,5 @@
 /// The reason why an event, or a whole message, was rejected. Devices rely on the raw values.
-package enum RejectCode: String, Sendable, CaseIterable {
+public enum RejectCode: String, Sendable, CaseIterable {
   case malformedJSON = "malformed_json"
   /// The event is no JSON object.
   case invalidEvent = "invalid_event"
@@ -33,15 +33,15 @@ package enum RejectCode: String, Sendable, CaseIterable {
 }
 
 /// The code and detail of a rejected event or message.
-package struct EventReject: Error, Sendable, Hashable {
+public struct EventReject: Error, Sendable, Hashable {
   /// The most bytes of a detail: it may quote the sender, but not at any length.
-  package static let detailBytesMax = 1024
+  public static let detailBytesMax = 1024
 
-  package var code: RejectCode
+  public var code: RejectCode
   /// The fault, its place, and what to do, for the device's author.
-  package var detail: String
+  public var detail: String
 
-  package init(_ code: RejectCode, _ detail: String) {
+  public init(_ code: RejectCode, _ detail: String) {
     self.code = code
     self.detail =
       detail.utf8.count <= EventReject.detailBytesMax

@@ -1,11 +1,11 @@
 import Glibc
 
 /// A reason why Penstock does not take a JSON text.
-package enum JSONProblem: UInt8, Error, Sendable {
+public enum JSONProblem: UInt8, Error, Sendable {
   case unexpectedEnd, unexpectedCharacter, controlCharacter, badEscape, loneSurrogate, badNumber, numberOutOfRange, tooDeep
   case trailingCharacters, duplicateMember, notUTF8
 
-  package var text: String {
+  public var text: String {
     switch self {
     case .unexpectedEnd: "the text ends too soon"
     case .unexpectedCharacter: "unexpected character"
@@ -23,11 +23,11 @@ package enum JSONProblem: UInt8, Error, Sendable {
 }
 
 /// The fault of a JSON text, and its position.
-package struct JSONError: Error, Sendable, CustomStringConvertible {
-  package let problem: JSONProblem
+public struct JSONError: Error, Sendable, CustomStringConvertible {
+  public let problem: JSONProblem
   /// The position from the text's start.
-  package let position: Int
-  package var description: String { "JSON: \(problem.text) at byte \(position)" }
+  public let position: Int
+  public var description: String { "JSON: \(problem.text) at byte \(position)" }
 }
 
 /// Reads JSON (RFC 8259) token by token out of bytes in place.

@@ -1,7 +1,7 @@
 /// The seam between writers or readers of events and the log that keeps them: the segmented log on disk, or a log over the wire.
 ///
 /// Nothing above this protocol knows about files.
-package protocol EventLog: Sendable {
+public protocol EventLog: Sendable {
   /// Fixed when the log is made, 1 ... `PartitionID.countMax`.
   var partitionCount: Int { get }
 
@@ -57,15 +57,15 @@ package protocol EventLog: Sendable {
 
 extension EventLog {
   /// Nil for a log that nothing can replace.
-  package var replacement: LogError? { nil }
+  public var replacement: LogError? { nil }
 
   /// A log in this process always answers.
-  package nonisolated(nonsending) func lastBounds(of partition: PartitionID) async -> KnownBounds? {
+  public nonisolated(nonsending) func lastBounds(of partition: PartitionID) async -> KnownBounds? {
     do throws(LogError) { return KnownBounds(try await bounds(of: partition)) } catch { return nil }
   }
 
   /// Where reading several at once saves nothing: the first.
-  package nonisolated(nonsending) func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
+  public nonisolated(nonsending) func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
     guard let (partition, start) = positions.sorted.first else { return [] }
     do throws(LogError) {
       return [PartitionRead(partition, .success(try await read(partition, from: start, bytesMax: bytesMax)))]
@@ -75,13 +75,13 @@ extension EventLog {
   }
 
   /// The partition of a source: FNV-1a over its UTF-8, mixed, modulo the partition count.
-  package func partition(of source: String) -> PartitionID {
+  public func partition(of source: String) -> PartitionID {
     var copy = source
     return copy.withUTF8 { PartitionID(Int(stableHash(UnsafeRawBufferPointer($0)) % UInt64(partitionCount))) }
   }
 
   /// `append(_:completion:)` for callers that can wait.
-  package func append(_ batch: ColumnBatch) async throws(LogError) -> AppendReceipt {
+  public func append(_ batch: ColumnBatch) async throws(LogError) -> AppendReceipt {
     let result = await withCheckedContinuation { continuation in
       append(batch) { continuation.resume(returning: $0) }
     }

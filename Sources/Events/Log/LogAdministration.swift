@@ -1,5 +1,5 @@
 /// Administers a log: its state, its retention, its end. Code that only writes and reads a log uses `EventLog` alone.
-package protocol LogAdministration: Sendable {
+public protocol LogAdministration: Sendable {
   /// The state of every partition, in the order of their numbers.
   func status() -> [PartitionStatus]
 
@@ -24,8 +24,8 @@ package protocol LogAdministration: Sendable {
 }
 
 /// The state of one partition, for `/readyz` and tools.
-package struct PartitionStatus: Sendable, Hashable {
-  package enum State: Sendable, Hashable {
+public struct PartitionStatus: Sendable, Hashable {
+  public enum State: Sendable, Hashable {
     case open
     /// Reads go on, appends are refused: poisoned, or shut down.
     case refusing(LogError)
@@ -33,15 +33,15 @@ package struct PartitionStatus: Sendable, Hashable {
     case failed(LogError)
   }
 
-  package let partition: PartitionID
-  package let state: State
+  public let partition: PartitionID
+  public let state: State
   /// Nil when it did not open.
-  package let bounds: PartitionBounds?
+  public let bounds: PartitionBounds?
   /// Pieces that retention removes whole.
-  package let segments: Int
-  package let bytes: Int
+  public let segments: Int
+  public let bytes: Int
 
-  package init(partition: PartitionID, state: State, bounds: PartitionBounds?, segments: Int, bytes: Int) {
+  public init(partition: PartitionID, state: State, bounds: PartitionBounds?, segments: Int, bytes: Int) {
     self.partition = partition
     self.state = state
     self.bounds = bounds

@@ -1,6 +1,6 @@
 /// An operational failure of a log, with its place.
-package struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
-  package enum Code: String, Sendable, CaseIterable {
+public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
+  public enum Code: String, Sendable, CaseIterable {
     /// An earlier sync failed; opening the partition anew recovers it.
     case poisoned
     /// Damage before the tail: the partition does not open.
@@ -21,21 +21,21 @@ package struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
     case anotherLog = "another_log"
   }
 
-  package var code: Code
-  package var partition: PartitionID?
+  public var code: Code
+  public var partition: PartitionID?
   /// Where in the partition, in the words of the engine that keeps it, as `segment 0, byte 4711`: to be printed, never to be
   /// parsed. Empty where the engine says no more than `partition`.
-  package var place: String
-  package var detail: String
+  public var place: String
+  public var detail: String
 
-  package init(_ code: Code, partition: PartitionID? = nil, place: String = "", _ detail: String) {
+  public init(_ code: Code, partition: PartitionID? = nil, place: String = "", _ detail: String) {
     self.code = code
     self.partition = partition
     self.place = place
     self.detail = detail
   }
 
-  package var description: String {
+  public var description: String {
     let places = [partition.map { "partition \($0)" }, place.isEmpty ? nil : place].compactMap { $0 }
     return "log: \(code.rawValue): \(detail)" + (places.isEmpty ? "" : " (\(places.joined(separator: ", ")))")
   }

@@ -1,35 +1,35 @@
 /// The identity of a log: an id that is drawn when the log is made, and an epoch that rises when it is repaired with
 /// loss. Facts about one log (offsets, counts, producers' sequences) mean nothing in another.
-package struct LogIdentity: Hashable, Sendable, CustomStringConvertible {
+public struct LogIdentity: Hashable, Sendable, CustomStringConvertible {
   /// The id's halves; not both 0.
-  package let high: UInt64
-  package let low: UInt64
+  public let high: UInt64
+  public let low: UInt64
   /// 1 or more.
-  package let epoch: UInt32
+  public let epoch: UInt32
 
   /// - Precondition: Not both halves are 0, and `epoch` is 1 or more.
-  package init(high: UInt64, low: UInt64, epoch: UInt32) {
+  public init(high: UInt64, low: UInt64, epoch: UInt32) {
     precondition(high | low != 0 && epoch > 0, "an id is drawn, an epoch counts from 1")
     self.high = high
     self.low = low
     self.epoch = epoch
   }
 
-  package static func random() -> LogIdentity {
+  public static func random() -> LogIdentity {
     LogIdentity(high: .random(in: .min ... .max), low: .random(in: 1 ... .max), epoch: 1)
   }
 
   /// The same log after one more loss.
-  package var next: LogIdentity { LogIdentity(high: high, low: low, epoch: epoch == .max ? epoch : epoch + 1) }
+  public var next: LogIdentity { LogIdentity(high: high, low: low, epoch: epoch == .max ? epoch : epoch + 1) }
 
   /// Whether both are one log, perhaps at different epochs.
-  package func isSameLog(as other: LogIdentity) -> Bool { high == other.high && low == other.low }
+  public func isSameLog(as other: LogIdentity) -> Bool { high == other.high && low == other.low }
 
   /// 32 hexadecimal digits, `-`, the epoch.
-  package var description: String { LogIdentity.digits(high) + LogIdentity.digits(low) + "-\(epoch)" }
+  public var description: String { LogIdentity.digits(high) + LogIdentity.digits(low) + "-\(epoch)" }
 
   /// Reads the text of `description`; nil for any other text.
-  package init?(parsing text: some StringProtocol) {
+  public init?(parsing text: some StringProtocol) {
     let bytes = Array(text.utf8)
     guard bytes.count >= 34, bytes.count <= 43, bytes[32] == UInt8(ascii: "-"),
       !bytes.contains(UInt8(ascii: "+")), let high = UInt64(String(decoding: bytes[0..<16], as: UTF8.self), radix: 16),

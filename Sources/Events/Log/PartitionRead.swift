@@ -1,27 +1,27 @@
-package struct PartitionRead: Sendable {
-  package var partition: PartitionID
-  package var result: Result<[ColumnBatch], LogError>
+public struct PartitionRead: Sendable {
+  public var partition: PartitionID
+  public var result: Result<[ColumnBatch], LogError>
 
-  package init(_ partition: PartitionID, _ result: Result<[ColumnBatch], LogError>) {
+  public init(_ partition: PartitionID, _ result: Result<[ColumnBatch], LogError>) {
     self.partition = partition
     self.result = result
   }
 }
 
-package struct PartitionBounds: Sendable, Hashable {
-  package var startOffset: Offset
-  package var highWatermark: Offset
-  package init(startOffset: Offset, highWatermark: Offset) {
+public struct PartitionBounds: Sendable, Hashable {
+  public var startOffset: Offset
+  public var highWatermark: Offset
+  public init(startOffset: Offset, highWatermark: Offset) {
     self.startOffset = startOffset
     self.highWatermark = highWatermark
   }
 }
 
-package struct KnownBounds: Sendable, Hashable {
-  package var bounds: PartitionBounds
+public struct KnownBounds: Sendable, Hashable {
+  public var bounds: PartitionBounds
   /// Whether the log has told them just now; if not, it may hold more by now, and nothing follows from a missing event.
-  package var isCurrent: Bool
-  package init(_ bounds: PartitionBounds, isCurrent: Bool = true) {
+  public var isCurrent: Bool
+  public init(_ bounds: PartitionBounds, isCurrent: Bool = true) {
     self.bounds = bounds
     self.isCurrent = isCurrent
   }

@@ -1,5 +1,5 @@
 /// The events that retention must keep, because somebody has still to read them.
-package enum RetentionHold: Sendable, Hashable {
+public enum RetentionHold: Sendable, Hashable {
   /// Nothing is known about readers: all events are kept.
   case everything
   /// Events from these offsets on are kept; in a partition that is not named, all are.
@@ -7,13 +7,13 @@ package enum RetentionHold: Sendable, Hashable {
   /// No reader is waited for.
   case nothing
 
-  package enum Limit: Sendable, Hashable {
+  public enum Limit: Sendable, Hashable {
     case keepAll
     /// Events below it may go; all of them where it is nil.
     case below(Offset?)
   }
 
-  package func limit(in partition: PartitionID) -> Limit {
+  public func limit(in partition: PartitionID) -> Limit {
     switch self {
     case .everything: .keepAll
     case .from(let offsets): offsets[partition].map { .below($0) } ?? .keepAll

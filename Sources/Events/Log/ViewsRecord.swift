@@ -2,7 +2,7 @@
 /// they are.
 ///
 /// Only its writer knows an entry's meaning; the record's keeper knows bytes. Entries are numbered from 0, without gaps.
-package protocol ViewsRecord: Sendable {
+public protocol ViewsRecord: Sendable {
   /// Entries from `number` on, in order: as many as `bytesMax` allows, one at least where there is one.
   /// - Returns: Empty where `number` is the record's end.
   /// - Throws: `.outOfRange` when `number` is beyond the end, `.corrupt` where an entry is damaged.
@@ -21,7 +21,7 @@ package protocol ViewsRecord: Sendable {
   nonisolated(nonsending) func waitForEntry(past count: Int) async throws(LogError)
 }
 
-package enum ViewsRecordLimits {
+public enum ViewsRecordLimits {
   /// A change of all possible views, with their definitions, has a fourth of it at most.
-  package static let entryBytesMax = 4 << 20
+  public static let entryBytesMax = 4 << 20
 }

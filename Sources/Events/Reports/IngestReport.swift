@@ -1,11 +1,11 @@
 /// The report of an ingest process about itself, or the sum of several: counts since each started.
-package struct IngestReport: Sendable, Hashable {
+public struct IngestReport: Sendable, Hashable {
   /// A histogram's cumulative count of the acknowledgements that took no longer than `bound` seconds, which may be infinite.
-  package struct AckBucket: Sendable, Hashable {
-    package var bound: Double
-    package var count: Int
+  public struct AckBucket: Sendable, Hashable {
+    public var bound: Double
+    public var count: Int
 
-    package init(bound: Double, count: Int) {
+    public init(bound: Double, count: Int) {
       self.bound = bound
       self.count = count
     }
@@ -16,13 +16,13 @@ package struct IngestReport: Sendable, Hashable {
   /// No count is larger, so that sums of many reports stay whole numbers.
   private static let countMax: Int64 = 1 << 53
 
-  package var events: ReceivedEvents
+  public var events: ReceivedEvents
   /// The sources of suspect duplicates, the latest first.
-  package var suspectSources: [SuspectSources.Entry]
-  package var connections: Int
-  package var rejects: [RejectCode: Int]
+  public var suspectSources: [SuspectSources.Entry]
+  public var connections: Int
+  public var rejects: [RejectCode: Int]
   /// By ascending bound.
-  package var acks: [AckBucket]
+  public var acks: [AckBucket]
 
   /// - Parameters:
   ///   - events: The counts of one moment.
@@ -30,7 +30,7 @@ package struct IngestReport: Sendable, Hashable {
   ///   - connections: Devices' open connections.
   ///   - rejects: Rejected events by code.
   ///   - acks: Buckets by ascending bound.
-  package init(
+  public init(
     _ events: ReceivedEvents, suspects: SuspectSources = SuspectSources(), connections: Int = 0,
     rejects: [RejectCode: Int] = [:], acks: [AckBucket] = []
   ) {
@@ -43,7 +43,7 @@ package struct IngestReport: Sendable, Hashable {
 
   /// - Parameter json: The form of `json`; unknown codes are skipped.
   /// - Returns: Nil for any other form.
-  package init?(_ json: JSONValue) {
+  public init?(_ json: JSONValue) {
     func count(_ value: JSONValue?) -> Int? {
       guard case .int(let count)? = value, (0...IngestReport.countMax).contains(count) else { return nil }
       return Int(count)
@@ -78,7 +78,7 @@ package struct IngestReport: Sendable, Hashable {
   }
 
   /// `{"received":12,"appended":12,"duplicates":0,"rejected":0,"suspect_duplicates":0,"suspect_sources":[],"connections":1,"rejects":{"fenced":0},"ack_seconds":{"buckets":[[0.001,12],[null,12]]}}`
-  package var json: JSONValue {
+  public var json: JSONValue {
     var codes = JSONObject()
     for (code, count) in rejects.sorted(by: { $0.key.rawValue < $1.key.rawValue }) { codes[code.rawValue] = .int(Int64(count)) }
     let buckets = acks.map { JSONValue.array([$0.bound.isFinite ? .double($0.bound) : .null, .int(Int64($0.count))]) }
@@ -91,7 +91,7 @@ package struct IngestReport: Sendable, Hashable {
   }
 
   /// Adds another process's report. Processes of one version have the same buckets; where they differ, the first's are kept.
-  package mutating func add(_ other: IngestReport) {
+  public mutating func add(_ other: IngestReport) {
     events.received += other.events.received
     events.appended += other.events.appended
     events.duplicates += other.events.duplicates

@@ -1,15 +1,15 @@
 import Synchronization
 
 /// The counts of ingest since it started: received = appended + duplicates + rejected, once nothing is in flight.
-package struct ReceivedEvents: Sendable, Hashable {
-  package var received: Int
-  package var appended: Int
-  package var duplicates: Int
-  package var rejected: Int
+public struct ReceivedEvents: Sendable, Hashable {
+  public var received: Int
+  public var appended: Int
+  public var duplicates: Int
+  public var rejected: Int
   /// The part of the duplicates that is suspect.
-  package var suspects: Int
+  public var suspects: Int
 
-  package init(received: Int, appended: Int, duplicates: Int, rejected: Int, suspects: Int = 0) {
+  public init(received: Int, appended: Int, duplicates: Int, rejected: Int, suspects: Int = 0) {
     self.received = received
     self.appended = appended
     self.duplicates = duplicates
@@ -18,37 +18,37 @@ package struct ReceivedEvents: Sendable, Hashable {
   }
 
   /// Events received and not answered for yet; below zero only when something was answered for twice.
-  package var inFlight: Int { received - appended - duplicates - rejected }
+  public var inFlight: Int { received - appended - duplicates - rejected }
 }
 
 /// Counts the events that a process's ingest receives.
-package final class ReceivedEventsCount: Sendable {
+public final class ReceivedEventsCount: Sendable {
   private let receivedEvents = Atomic<Int>(0)
   private let appendedEvents = Atomic<Int>(0)
   private let duplicateEvents = Atomic<Int>(0)
   private let rejectedEvents = Atomic<Int>(0)
   private let suspectEvents = Atomic<Int>(0)
 
-  package init() {}
+  public init() {}
 
-  package func received(_ count: Int) { receivedEvents.wrappingAdd(count, ordering: .relaxed) }
+  public func received(_ count: Int) { receivedEvents.wrappingAdd(count, ordering: .relaxed) }
 
   // An event that is answered for has been counted as received before, so a reader that sees the one sees the other.
 
-  package func rejected(_ count: Int) { rejectedEvents.wrappingAdd(count, ordering: .releasing) }
+  public func rejected(_ count: Int) { rejectedEvents.wrappingAdd(count, ordering: .releasing) }
 
   /// - Parameters:
   ///   - appended: Events that are new in the log.
   ///   - duplicates: Events that the log had already.
   ///   - suspects: The part of the duplicates that is suspect.
-  package func synced(appended: Int, duplicates: Int, suspects: Int = 0) {
+  public func synced(appended: Int, duplicates: Int, suspects: Int = 0) {
     suspectEvents.wrappingAdd(suspects, ordering: .relaxed)
     appendedEvents.wrappingAdd(appended, ordering: .releasing)
     duplicateEvents.wrappingAdd(duplicates, ordering: .releasing)
   }
 
   /// Answered events are read first: they were received before.
-  package var current: ReceivedEvents {
+  public var current: ReceivedEvents {
     let (appended, duplicates) = (appendedEvents.load(ordering: .acquiring), duplicateEvents.load(ordering: .acquiring))
     let rejected = rejectedEvents.load(ordering: .acquiring)
     return ReceivedEvents(

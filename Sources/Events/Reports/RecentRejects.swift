@@ -1,17 +1,17 @@
 import Synchronization
 
 /// The last rejected events, by reason, so that a flood of one kind does not hide the others.
-package final class RecentRejects: Sendable {
+public final class RecentRejects: Sendable {
   /// The most rejects kept of each code.
-  package static let perCodeMax = 32
+  public static let perCodeMax = 32
 
-  package struct Entry: Sendable, Hashable {
-    package var time: Timestamp
-    package var code: RejectCode
-    package var detail: String
-    package var rejected: RejectedEvent
+  public struct Entry: Sendable, Hashable {
+    public var time: Timestamp
+    public var code: RejectCode
+    public var detail: String
+    public var rejected: RejectedEvent
     /// The reject's number among those of its process, from 1.
-    package var number: Int
+    public var number: Int
   }
 
   private struct State {
@@ -22,13 +22,13 @@ package final class RecentRejects: Sendable {
 
   private let state = Mutex(State())
 
-  package init() {}
+  public init() {}
 
   /// - Parameters:
   ///   - reject: The reason.
   ///   - rejected: The known parts of the event.
   ///   - time: The time of its arrival.
-  package func note(_ reject: EventReject, _ rejected: RejectedEvent, at time: Timestamp = .systemNow()) {
+  public func note(_ reject: EventReject, _ rejected: RejectedEvent, at time: Timestamp = .systemNow()) {
     state.withLock { state in
       RecentRejects.keep(
         Entry(time: time, code: reject.code, detail: reject.detail, rejected: rejected, number: state.last + 1), in: &state)
@@ -37,7 +37,7 @@ package final class RecentRejects: Sendable {
 
   /// Keeps the rejects that another process has reported, or those stored before a restart.
   /// - Parameter entries: Entries in the order of their numbers; those up to `last` are skipped.
-  package func note(_ entries: [Entry]) {
+  public func note(_ entries: [Entry]) {
     state.withLock { state in for entry in entries where entry.number > state.last { RecentRejects.keep(entry, in: &state) } }
   }
 
@@ -51,14 +51,14 @@ package final class RecentRejects: Sendable {
   }
 
   /// The number of the last reject that was noted; 0 before the first.
-  package var last: Int { state.withLock { $0.last } }
+  public var last: Int { state.withLock { $0.last } }
 
-  package func newestFirst() -> [Entry] {
+  public func newestFirst() -> [Entry] {
     state.withLock { state in Array(state.entries.values.joined()) }.sorted { $0.isNewer(than: $1) }
   }
 
   /// The kept rejects with a number above `number`, in the order of their numbers.
-  package func entries(after number: Int) -> [Entry] {
+  public func entries(after number: Int) -> [Entry] {
     state.withLock { state in
       state.last == number ? [] : state.entries.values.flatMap { list in list.filter { $0.number > number } }
     }.sorted { $0.number < $1.number }
@@ -67,13 +67,13 @@ package final class RecentRejects: Sendable {
 
 extension RecentRejects.Entry {
   /// Numbers order the rejects of one moment, which may be of one process.
-  package func isNewer(than other: RecentRejects.Entry) -> Bool { (time, number) > (other.time, other.number) }
+  public func isNewer(than other: RecentRejects.Entry) -> Bool { (time, number) > (other.time, other.number) }
 
   /// ```
   /// {"number":7,"time_ns":1356998400000000000,"code":"invalid_time","detail":"…","source":"station/EWR","message_number":3,"event":0,
   ///  "position":1,"message":"{\"source\":…"}
   /// ```
-  package var json: JSONValue {
+  public var json: JSONValue {
     var members = JSONObject()
     members["number"] = .int(Int64(number))
     members["time_ns"] = .int(time.nanoseconds)
@@ -83,7 +83,7 @@ extension RecentRejects.Entry {
 
   /// The members shown to people: `code`, `detail`, `source`, `message_number`, `event`, `position` and `message`, null where
   /// unknown.
-  package var told: JSONObject {
+  public var told: JSONObject {
     func number(_ value: Int?) -> JSONValue { value.map { .int(Int64($0)) } ?? .null }
     var members = JSONObject()
     members["code"] = .string(code.rawValue)
@@ -99,7 +99,7 @@ extension RecentRejects.Entry {
   /// Reads entries in the form of `json`. Unknown codes are skipped, and long texts cut.
   /// - Parameter json: An array of at most as many entries as one process keeps.
   /// - Returns: In the order of their numbers; nil for any other form.
-  package static func list(_ json: JSONValue?) -> [RecentRejects.Entry]? {
+  public static func list(_ json: JSONValue?) -> [RecentRejects.Entry]? {
     guard case .array(let values)? = json, values.count <= RecentRejects.perCodeMax * RejectCode.allCases.count else {
       return nil
     }

@@ -1,22 +1,22 @@
 /// The position of a rejected event, its source and its beginning, as far as each is known.
-package struct RejectedEvent: Sendable, Hashable {
+public struct RejectedEvent: Sendable, Hashable {
   /// The bytes kept of an event.
-  package static let excerptBytesMax = 256
+  public static let excerptBytesMax = 256
   /// The bytes kept of a source.
-  package static let sourceBytesMax = 256
+  public static let sourceBytesMax = 256
 
   /// The number of its message, counted from 1 since the connection opened.
-  package var message: Int?
+  public var message: Int?
   /// Its number in its message, from 0; nil where the whole message is bad.
-  package var event: Int?
+  public var event: Int?
   /// The position of its first byte in the message.
-  package var position: Int?
+  public var position: Int?
   /// Its first bytes, repaired to UTF-8.
-  package var excerpt: String?
+  public var excerpt: String?
   /// Its source's first bytes, repaired to UTF-8.
-  package var source: String?
+  public var source: String?
 
-  package init(
+  public init(
     message: Int? = nil, event: Int? = nil, position: Int? = nil, excerpt: String? = nil, source: String? = nil
   ) {
     self.message = message
@@ -30,7 +30,7 @@ package struct RejectedEvent: Sendable, Hashable {
   ///   - rejected: The reader's view of it; its bytes are copied.
   ///   - message: The number of its message.
   ///   - event: Its number in the message; nil where the whole message is bad.
-  package init(_ rejected: EventReader.Rejected, message: Int, event: Int?) {
+  public init(_ rejected: EventReader.Rejected, message: Int, event: Int?) {
     self.init(
       message: message, event: event, position: rejected.position,
       excerpt: String(decoding: rejected.bytes.prefix(RejectedEvent.excerptBytesMax), as: UTF8.self),
@@ -38,7 +38,7 @@ package struct RejectedEvent: Sendable, Hashable {
   }
 
   /// Whether it is of a source, as far as the source was kept.
-  package func isOf(source wanted: String) -> Bool {
+  public func isOf(source wanted: String) -> Bool {
     guard let source else { return false }
     return source.utf8.elementsEqual(String(decoding: wanted.utf8.prefix(RejectedEvent.sourceBytesMax), as: UTF8.self).utf8)
   }

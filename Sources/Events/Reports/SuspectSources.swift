@@ -1,29 +1,29 @@
 import Synchronization
 
 /// The sources of suspect duplicates: events that were answered for as duplicates, and that nobody has.
-package final class SuspectSources: Sendable {
+public final class SuspectSources: Sendable {
   /// The most sources kept, those that sent such an event last.
-  package static let sourcesMax = 32
+  public static let sourcesMax = 32
 
-  package struct Entry: Sendable, Hashable {
+  public struct Entry: Sendable, Hashable {
     /// Its first bytes, repaired to UTF-8.
-    package var source: String
+    public var source: String
     /// Its suspect duplicates since it is in the list.
-    package var count: Int
+    public var count: Int
     /// The sequence of the last of them.
-    package var sequence: UInt64
-    package var last: ProducerPosition
-    package var time: Timestamp
+    public var sequence: UInt64
+    public var last: ProducerPosition
+    public var time: Timestamp
   }
 
   private let entries = Mutex<[UTF8Text: Entry]>([:])
 
-  package init() {}
+  public init() {}
 
   /// - Parameters:
   ///   - named: The suspect exception.
   ///   - time: The time of its answer.
-  package func note(_ named: AppendReceipt.Named, at time: Timestamp) {
+  public func note(_ named: AppendReceipt.Named, at time: Timestamp) {
     entries.withLock { entries in
       let source = UTF8Text(named.source)
       let count = (entries[source]?.count ?? 0) + 1
@@ -35,7 +35,7 @@ package final class SuspectSources: Sendable {
   }
 
   /// The source that sent such an event last comes first.
-  package var list: [Entry] { SuspectSources.ordered(entries.withLock { Array($0.values) }) }
+  public var list: [Entry] { SuspectSources.ordered(entries.withLock { Array($0.values) }) }
 
   static func ordered(_ entries: [Entry]) -> [Entry] {
     Array(entries.sorted { ($1.time, UTF8Text($0.source)) < ($0.time, UTF8Text($1.source)) }.prefix(sourcesMax))
@@ -44,7 +44,7 @@ package final class SuspectSources: Sendable {
 
 extension SuspectSources.Entry {
   /// `{"source":"thermo/7","count":12,"sequence":"101","epoch":"0","last_sequence":"1000000000","time_ns":1356998400000000000}`
-  package var json: JSONValue {
+  public var json: JSONValue {
     var members = told
     members["time_ns"] = .int(time.nanoseconds)
     return .object(members)
@@ -52,7 +52,7 @@ extension SuspectSources.Entry {
 
   /// The members shown to people: `source`, `count`, `sequence`, `epoch`, `last_sequence`; sequences as text, since they have 64
   /// bits.
-  package var told: JSONObject {
+  public var told: JSONObject {
     var members = JSONObject()
     members["source"] = .string(source)
     members["count"] = .int(Int64(count))

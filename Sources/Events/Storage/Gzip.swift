@@ -1,9 +1,9 @@
 import CZlib
 
 /// RFC 1952, whole buffers at a time.
-package enum Gzip {
+public enum Gzip {
   /// - Returns: Nil when there is no memory for it.
-  package static func compress(_ bytes: [UInt8], level: Int32 = 6) -> [UInt8]? {
+  public static func compress(_ bytes: [UInt8], level: Int32 = 6) -> [UInt8]? {
     var stream = z_stream()
     // 16 more than the window's bits: gzip's header and trailer instead of zlib's.
     guard czlib_deflate_init(&stream, level, 15 + 16) == Z_OK else { return nil }

@@ -1,8 +1,8 @@
 /// RFC 4648 section 5, without padding: the encoding of cursors and tokens.
-package enum Base64URL {
+public enum Base64URL {
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 
-  package static func encode(_ bytes: [UInt8]) -> String {
+  public static func encode(_ bytes: [UInt8]) -> String {
     var output: [UInt8] = []
     output.reserveCapacity((bytes.count * 4 + 2) / 3)
     var index = 0
@@ -17,7 +17,7 @@ package enum Base64URL {
   }
 
   /// - Returns: Nil when `encode` cannot have given the text.
-  package static func decode(_ text: some StringProtocol) -> [UInt8]? {
+  public static func decode(_ text: some StringProtocol) -> [UInt8]? {
     var output: [UInt8] = []
     var group: UInt32 = 0
     var bits = 0

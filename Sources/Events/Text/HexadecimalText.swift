@@ -1,5 +1,5 @@
 /// Sixteen hexadecimal digits.
-package func hexadecimal(_ value: UInt64) -> String {
+public func hexadecimal(_ value: UInt64) -> String {
   let digits = String(value, radix: 16)
   return String(repeating: "0", count: 16 - digits.count) + digits
 }

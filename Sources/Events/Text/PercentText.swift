@@ -1,15 +1,15 @@
 /// Percent-encoding, RFC 3986: the only way in which text is read from targets and headers.
-package enum PercentText {
+public enum PercentText {
   /// - Parameters:
   ///   - text: The text as it came. NIO has put U+FFFD in place of bytes that were not UTF-8, which does not
   ///     distinguish them: so U+FFFD is accepted only percent-encoded.
   ///   - plusIsSpace: Whether a plus is a space, as in `application/x-www-form-urlencoded` queries.
   /// - Returns: Nil when a `%` has no two hexadecimal digits after it, or the bytes are not UTF-8.
-  package static func decode(_ text: some StringProtocol, plusIsSpace: Bool = false) -> String? {
+  public static func decode(_ text: some StringProtocol, plusIsSpace: Bool = false) -> String? {
     decode(text.utf8, plusIsSpace: plusIsSpace)
   }
 
-  package static func decode(_ text: some Collection<UInt8>, plusIsSpace: Bool = false) -> String? {
+  public static func decode(_ text: some Collection<UInt8>, plusIsSpace: Bool = false) -> String? {
     guard !holdsReplacement(text) else { return nil }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(text.count)
@@ -32,9 +32,9 @@ package enum PercentText {
   }
 
   /// Encodes all but RFC 3986's unreserved characters.
-  package static func encode(_ text: String) -> String { encode(text.utf8) }
+  public static func encode(_ text: String) -> String { encode(text.utf8) }
 
-  package static func encode(_ text: some Sequence<UInt8>) -> String {
+  public static func encode(_ text: some Sequence<UInt8>) -> String {
     let digits = Array("0123456789ABCDEF".utf8)
     var bytes: [UInt8] = []
     for byte in text {
@@ -47,7 +47,7 @@ package enum PercentText {
   }
 
   /// Whether the text has U+FFFD, which stands for bytes that were not UTF-8.
-  package static func holdsReplacement(_ text: some Collection<UInt8>) -> Bool {
+  public static func holdsReplacement(_ text: some Collection<UInt8>) -> Bool {
     var last: (UInt8, UInt8) = (0, 0)
     for byte in text {
       if byte == 0xBD, last == (0xEF, 0xBF) { return true }

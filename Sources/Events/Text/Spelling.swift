@@ -1,5 +1,5 @@
 /// The name in `names` that `word` most likely meant, for "did you mean"; nil when none is near.
-package func nearest(to word: String, among names: [String]) -> String? {
+public func nearest(to word: String, among names: [String]) -> String? {
   // Long words are no typing errors, and the table below is quadratic.
   guard word.utf8.count <= 64 else { return nil }
   let distances = names.map { (name: $0, distance: editDistance(word.lowercased(), $0.lowercased())) }

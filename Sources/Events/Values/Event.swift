@@ -1,19 +1,19 @@
 /// One CloudEvents 1.0 event, for the places where an event is handled alone. Batches keep columns instead.
-package struct Event: Sendable {
-  package var source: String
-  package var type: String
-  package var id: String?
-  package var time: Timestamp
-  package var subject: String?
-  package var sequence: UInt64?
-  package var epoch: UInt64?
+public struct Event: Sendable {
+  public var source: String
+  public var type: String
+  public var id: String?
+  public var time: Timestamp
+  public var subject: String?
+  public var sequence: UInt64?
+  public var epoch: UInt64?
   /// `datacontenttype`, `dataschema`, `data_base64` and the extension attributes, by name. Names consist of a–z, 0–9 and _;
   /// values are strings, booleans and integers.
-  package var attributes: [String: JSONValue]
+  public var attributes: [String: JSONValue]
   /// Nil when the event carries no `data`.
-  package var data: JSONValue?
+  public var data: JSONValue?
 
-  package init(
+  public init(
     source: String, type: String, id: String? = nil, time: Timestamp, subject: String? = nil, sequence: UInt64? = nil,
     epoch: UInt64? = nil, attributes: [String: JSONValue] = [:], data: JSONValue? = nil
   ) {
@@ -32,7 +32,7 @@ package struct Event: Sendable {
   /// - Parameters:
   ///   - output: The buffer to append to.
   ///   - extra: Further members, put before `data`; the event's own attributes of these names are left out.
-  package func writeJSON(to output: inout [UInt8], extra: [(name: String, value: JSONValue)] = []) {
+  public func writeJSON(to output: inout [UInt8], extra: [(name: String, value: JSONValue)] = []) {
     output.append(contentsOf: "{\"specversion\":\"1.0\"".utf8)
     func member(_ name: String, _ value: JSONValue) {
       output.append(0x2C)
@@ -58,12 +58,12 @@ package struct Event: Sendable {
 
 extension Event: Hashable {
   /// Texts are equal when their bytes are: `UTF8Text` says why.
-  package static func == (a: Event, b: Event) -> Bool {
+  public static func == (a: Event, b: Event) -> Bool {
     a.texts == b.texts && a.time == b.time && a.sequence == b.sequence && a.epoch == b.epoch && a.attributes == b.attributes
       && a.data == b.data
   }
 
-  package func hash(into hasher: inout Hasher) {
+  public func hash(into hasher: inout Hasher) {
     hasher.combine(texts)
     hasher.combine(time)
     hasher.combine(sequence)

@@ -1,61 +1,61 @@
 /// A partition's number: 0 ..< the log's partition count.
-package struct PartitionID: Hashable, Comparable, Sendable, CustomStringConvertible {
+public struct PartitionID: Hashable, Comparable, Sendable, CustomStringConvertible {
   /// The largest number of partitions a log may have.
-  package static let countMax = 1024
+  public static let countMax = 1024
 
-  package let rawValue: UInt16
+  public let rawValue: UInt16
 
-  package init(_ rawValue: UInt16) { self.rawValue = rawValue }
-  package init(_ index: Int) { self.rawValue = UInt16(index) }
+  public init(_ rawValue: UInt16) { self.rawValue = rawValue }
+  public init(_ index: Int) { self.rawValue = UInt16(index) }
 
   /// The number as an index into per-partition arrays.
-  @inlinable package var index: Int { Int(rawValue) }
-  package var description: String { String(rawValue) }
-  package static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
+  @inlinable public var index: Int { Int(rawValue) }
+  public var description: String { String(rawValue) }
+  public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
 }
 
 /// The number of an event in its partition: dense, from 0.
-package struct Offset: Hashable, Comparable, Sendable, CustomStringConvertible {
-  package let rawValue: Int64
+public struct Offset: Hashable, Comparable, Sendable, CustomStringConvertible {
+  public let rawValue: Int64
 
-  package static let zero = Offset(0)
+  public static let zero = Offset(0)
 
-  @inlinable package init(_ rawValue: Int64) { self.rawValue = rawValue }
+  @inlinable public init(_ rawValue: Int64) { self.rawValue = rawValue }
 
-  @inlinable package func advanced(by count: Int) -> Offset { Offset(rawValue + Int64(count)) }
+  @inlinable public func advanced(by count: Int) -> Offset { Offset(rawValue + Int64(count)) }
   /// How many events lie in `self ..< end`; negative when `end` comes first.
-  @inlinable package func distance(to end: Offset) -> Int { Int(end.rawValue - rawValue) }
-  package var description: String { String(rawValue) }
-  @inlinable package static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
+  @inlinable public func distance(to end: Offset) -> Int { Int(end.rawValue - rawValue) }
+  public var description: String { String(rawValue) }
+  @inlinable public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
 }
 
 /// The next offset of each partition. Acks return one, results carry one, reads can wait for one. As JSON:
 /// `{"0":118,"3":90}`, in the order of the partitions' numbers.
-package struct OffsetVector: Hashable, Sendable, CustomStringConvertible {
-  package var offsets: [PartitionID: Offset]
+public struct OffsetVector: Hashable, Sendable, CustomStringConvertible {
+  public var offsets: [PartitionID: Offset]
 
-  package init(_ offsets: [PartitionID: Offset] = [:]) { self.offsets = offsets }
+  public init(_ offsets: [PartitionID: Offset] = [:]) { self.offsets = offsets }
 
-  package subscript(_ partition: PartitionID) -> Offset? {
+  public subscript(_ partition: PartitionID) -> Offset? {
     get { offsets[partition] }
     set { offsets[partition] = newValue }
   }
 
   /// Raises each partition to at least its offset in `other`.
-  package mutating func formMaximum(_ other: OffsetVector) {
+  public mutating func formMaximum(_ other: OffsetVector) {
     offsets.merge(other.offsets) { max($0, $1) }
   }
 
   /// Whether every partition named by `other` has reached its offset here.
-  package func reaches(_ other: OffsetVector) -> Bool {
+  public func reaches(_ other: OffsetVector) -> Bool {
     other.offsets.allSatisfy { partition, offset in (offsets[partition] ?? .zero) >= offset }
   }
 
-  package var sorted: [(partition: PartitionID, offset: Offset)] {
+  public var sorted: [(partition: PartitionID, offset: Offset)] {
     offsets.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 
-  package var description: String {
+  public var description: String {
     var text: [UInt8] = []
     write(to: &text)
     return String(decoding: text, as: UTF8.self)
@@ -63,7 +63,7 @@ package struct OffsetVector: Hashable, Sendable, CustomStringConvertible {
 
   /// Appends the JSON form.
   /// - Parameter bytes: The buffer to append to.
-  package func write(to bytes: inout [UInt8]) {
+  public func write(to bytes: inout [UInt8]) {
     bytes.reserveCapacity(bytes.count + 2 + offsets.count * 16)
     bytes.append(0x7B)
     for (index, one) in offsets.sorted(by: { $0.key < $1.key }).enumerated() {
@@ -77,7 +77,7 @@ package struct OffsetVector: Hashable, Sendable, CustomStringConvertible {
 
   /// Reads the JSON form.
   /// - Throws: `OffsetVectorError` that names the fault of the text.
-  package init(parsing text: String) throws(OffsetVectorError) {
+  public init(parsing text: String) throws(OffsetVectorError) {
     guard case .object(let members)? = try? JSONValue(parsing: text) else {
       throw OffsetVectorError(detail: "expected a JSON object of partition to offset, as {\"0\":118}, not \(text.prefix(64))")
     }
@@ -96,7 +96,7 @@ package struct OffsetVector: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-package struct OffsetVectorError: Error, CustomStringConvertible {
-  package let detail: String
-  package var description: String { "offset vector: \(detail)" }
+public struct OffsetVectorError: Error, CustomStringConvertible {
+  public let detail: String
+  public var description: String { "offset vector: \(detail)" }
 }

@@ -1,5 +1,5 @@
 /// A JSON value, for the places where an event is handled alone: answers, exports, tests. Batches keep columns instead.
-package enum JSONValue: Sendable {
+public enum JSONValue: Sendable {
   case null
   case bool(Bool)
   case int(Int64)
@@ -12,13 +12,13 @@ package enum JSONValue: Sendable {
   case object(JSONObject)
 
   /// Reads a text that holds one JSON value.
-  package init(parsing text: String) throws(JSONError) {
+  public init(parsing text: String) throws(JSONError) {
     try self.init(parsing: Array(text.utf8))
   }
 
   /// Reads UTF-8 that holds one JSON value.
   /// - Throws: `JSONError`, also for bytes that are not UTF-8: if they were repaired, two texts could become one.
-  package init(parsing bytes: some Collection<UInt8>) throws(JSONError) {
+  public init(parsing bytes: some Collection<UInt8>) throws(JSONError) {
     let padded = Array(bytes) + Array(repeating: 0, count: JSONCursor.padding)
     let result = padded.withUnsafeBufferPointer { buffer -> Result<JSONValue, JSONError> in
       guard let base = buffer.baseAddress else { return .success(.null) }
@@ -95,7 +95,7 @@ package enum JSONValue: Sendable {
   }
 
   /// Checks that UTF-8 holds one JSON value, without making one.
-  package static func check(_ bytes: UnsafeRawBufferPointer) throws(JSONError) {
+  public static func check(_ bytes: UnsafeRawBufferPointer) throws(JSONError) {
     if let position = firstInvalid(bytes.bindMemory(to: UInt8.self)) { throw JSONError(problem: .notUTF8, position: position) }
     let padded = Array(bytes) + Array(repeating: 0, count: JSONCursor.padding)
     let failure = padded.withUnsafeBufferPointer { buffer -> JSONError? in
@@ -127,7 +127,7 @@ package enum JSONValue: Sendable {
     }
   }
 
-  package subscript(_ name: String) -> JSONValue? {
+  public subscript(_ name: String) -> JSONValue? {
     guard case .object(let members) = self else { return nil }
     return members[name]
   }
@@ -135,7 +135,7 @@ package enum JSONValue: Sendable {
   // MARK: writing
 
   /// Appends the value's JSON text, without white space.
-  package func write(to output: inout [UInt8]) {
+  public func write(to output: inout [UInt8]) {
     switch self {
     case .null: output.append(contentsOf: "null".utf8)
     case .bool(let value): output.append(contentsOf: (value ? "true" : "false").utf8)
@@ -163,13 +163,13 @@ package enum JSONValue: Sendable {
   }
 
   /// Appends a string with its quotes, escaped as RFC 8259 asks.
-  package static func writeString(_ string: String, to output: inout [UInt8]) {
+  public static func writeString(_ string: String, to output: inout [UInt8]) {
     var copy = string
     copy.withUTF8 { writeString(UnsafeRawBufferPointer($0), to: &output) }
   }
 
   /// Appends UTF-8 as a string with its quotes, escaped as RFC 8259 asks.
-  package static func writeString(_ bytes: UnsafeRawBufferPointer, to output: inout [UInt8]) {
+  public static func writeString(_ bytes: UnsafeRawBufferPointer, to output: inout [UInt8]) {
     output.append(0x22)
     for byte in bytes {
       switch byte {
@@ -190,7 +190,7 @@ package enum JSONValue: Sendable {
     output.append(0x22)
   }
 
-  package var text: String {
+  public var text: String {
     var output: [UInt8] = []
     write(to: &output)
     return String(decoding: output, as: UTF8.self)
@@ -199,7 +199,7 @@ package enum JSONValue: Sendable {
 
 extension JSONValue: Hashable {
   /// Texts are equal when their bytes are: `UTF8Text` says why.
-  package static func == (a: JSONValue, b: JSONValue) -> Bool {
+  public static func == (a: JSONValue, b: JSONValue) -> Bool {
     switch (a, b) {
     case (.null, .null): true
     case (.bool(let x), .bool(let y)): x == y
@@ -212,7 +212,7 @@ extension JSONValue: Hashable {
     }
   }
 
-  package func hash(into hasher: inout Hasher) {
+  public func hash(into hasher: inout Hasher) {
     switch self {
     case .null: hasher.combine(0)
     case .bool(let value): hasher.combine(value)
@@ -226,21 +226,21 @@ extension JSONValue: Hashable {
 }
 
 /// An object's members in order. Names are compared by their bytes; if one comes twice, the last value counts.
-package struct JSONObject: Sendable, Hashable, RandomAccessCollection {
-  package struct Member: Sendable {
-    package var name: String
-    package var value: JSONValue
+public struct JSONObject: Sendable, Hashable, RandomAccessCollection {
+  public struct Member: Sendable {
+    public var name: String
+    public var value: JSONValue
   }
 
   private var members: [Member] = []
 
-  package init() {}
+  public init() {}
 
-  package var startIndex: Int { 0 }
-  package var endIndex: Int { members.count }
-  package subscript(position: Int) -> Member { members[position] }
+  public var startIndex: Int { 0 }
+  public var endIndex: Int { members.count }
+  public subscript(position: Int) -> Member { members[position] }
 
-  package subscript(_ name: String) -> JSONValue? {
+  public subscript(_ name: String) -> JSONValue? {
     get { members.last { $0.name.hasSameBytes(as: name) }?.value }
     set {
       members.removeAll { $0.name.hasSameBytes(as: name) }
@@ -249,11 +249,11 @@ package struct JSONObject: Sendable, Hashable, RandomAccessCollection {
   }
 
   /// Appends a member whose name is not there yet, without looking for it, so that many members take linear time.
-  package mutating func append(_ name: String, _ value: JSONValue) { members.append(Member(name: name, value: value)) }
+  public mutating func append(_ name: String, _ value: JSONValue) { members.append(Member(name: name, value: value)) }
 
   /// Equal when the same names have the same values, in any order.
-  package static func == (a: JSONObject, b: JSONObject) -> Bool { a.byName == b.byName }
-  package func hash(into hasher: inout Hasher) { hasher.combine(byName) }
+  public static func == (a: JSONObject, b: JSONObject) -> Bool { a.byName == b.byName }
+  public func hash(into hasher: inout Hasher) { hasher.combine(byName) }
 
   private var byName: [UTF8Text: JSONValue] {
     Dictionary(members.map { (UTF8Text($0.name), $0.value) }, uniquingKeysWith: { $1 })
@@ -261,7 +261,7 @@ package struct JSONObject: Sendable, Hashable, RandomAccessCollection {
 }
 
 extension JSONValue: ExpressibleByDictionaryLiteral {
-  package init(dictionaryLiteral elements: (String, JSONValue)...) {
+  public init(dictionaryLiteral elements: (String, JSONValue)...) {
     var members = JSONObject()
     for (name, value) in elements { members.append(name, value) }
     self = .object(members)

@@ -2,12 +2,12 @@ import Synchronization
 
 /// The system's time, carried on by a clock that nobody sets. It follows small corrections of the system's clock, but not a jump
 /// until its owner says so.
-package struct SettledTime: Sendable {
+public struct SettledTime: Sendable {
   /// The nanoseconds that the system's clock may be off at a look.
-  package static let slack: Int64 = 1_000_000_000
+  public static let slack: Int64 = 1_000_000_000
 
   /// The result of a look; nanoseconds.
-  package enum Sight: Sendable, Hashable {
+  public enum Sight: Sendable, Hashable {
     case steady
     /// The system's clock has jumped just now.
     case jumped(by: Int64)
@@ -18,26 +18,26 @@ package struct SettledTime: Sendable {
   }
 
   /// The settled time less the steady clock's. Nanoseconds.
-  package private(set) var offset: Int64
+  public private(set) var offset: Int64
   /// The offset to which the system's clock has jumped, and since when, by the steady clock.
   private var jump: (offset: Int64, since: Int64)?
 
   /// - Parameters:
   ///   - wall: The system's time.
   ///   - steady: Nanoseconds of a clock that only rises, in sleep too.
-  package init(wall: Timestamp, steady: Int64) {
+  public init(wall: Timestamp, steady: Int64) {
     offset = wall.nanoseconds &- steady
   }
 
   /// The settled time. It is cheap: between two looks it ignores a jump.
-  package mutating func time(wall: Timestamp, steady: Int64) -> Timestamp {
+  public mutating func time(wall: Timestamp, steady: Int64) -> Timestamp {
     let deviation = wall.nanoseconds &- (steady &+ offset)
     if jump == nil, deviation.magnitude <= UInt64(SettledTime.slack) { offset &+= deviation }
     return Timestamp(nanoseconds: steady &+ offset)
   }
 
   /// Looks whether the system's clock has jumped. To be called about every second.
-  package mutating func look(wall: Timestamp, steady: Int64) -> Sight {
+  public mutating func look(wall: Timestamp, steady: Int64) -> Sight {
     let deviation = wall.nanoseconds &- (steady &+ offset)
     let slack = UInt64(SettledTime.slack)
     if deviation.magnitude <= slack {
@@ -51,14 +51,14 @@ package struct SettledTime: Sendable {
   }
 
   /// Follows the system's clock to where it is.
-  package mutating func settle(wall: Timestamp, steady: Int64) {
+  public mutating func settle(wall: Timestamp, steady: Int64) {
     offset = wall.nanoseconds &- steady
     jump = nil
   }
 }
 
 /// The system's time for moment-to-moment decisions: a jump counts once it has lasted.
-package final class SettledClock: Sendable {
+public final class SettledClock: Sendable {
   private let wall: @Sendable () -> Timestamp
   private let steady: @Sendable () -> Int64
   private let confirmation: Int64
@@ -68,7 +68,7 @@ package final class SettledClock: Sendable {
   ///   - wall: The system's clock.
   ///   - steady: Nanoseconds of a clock that only rises.
   ///   - confirmation: How long a jump must last, in nanoseconds: ten minutes.
-  package init(
+  public init(
     wall: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() },
     steady: @escaping @Sendable () -> Int64 = Timestamp.steadyClock(), confirmation: Int64 = 600_000_000_000
   ) {
@@ -78,7 +78,7 @@ package final class SettledClock: Sendable {
     time = Mutex(SettledTime(wall: wall(), steady: steady()))
   }
 
-  package func now() -> Timestamp {
+  public func now() -> Timestamp {
     time.withLock { time in
       let (wall, steady) = (wall(), steady())
       if case .lasting(_, let since) = time.look(wall: wall, steady: steady), since >= confirmation {

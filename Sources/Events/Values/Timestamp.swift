@@ -1,22 +1,22 @@
 /// A point in time: nanoseconds since 1970-01-01T00:00:00Z, from 1677-09-21 to 2262-04-11.
 ///
 /// Read and written as RFC 3339. A leap second (`:60`) is read as the second after it.
-package struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible {
-  package let nanoseconds: Int64
+public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible {
+  public let nanoseconds: Int64
 
-  @inlinable package init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+  @inlinable public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
-  package static func < (a: Self, b: Self) -> Bool { a.nanoseconds < b.nanoseconds }
+  public static func < (a: Self, b: Self) -> Bool { a.nanoseconds < b.nanoseconds }
 
   /// Reads an RFC 3339 date-time with any number of fraction digits; those past the ninth are dropped.
-  package init?(rfc3339 text: some StringProtocol) {
+  public init?(rfc3339 text: some StringProtocol) {
     var copy = String(text)
     guard let value = copy.withUTF8({ Timestamp.parse(UnsafeRawBufferPointer($0)) }) else { return nil }
     self = value
   }
 
   /// Reads an RFC 3339 date-time that fills `bytes`; nil when it is malformed, or lies outside the range.
-  package static func parse(_ bytes: UnsafeRawBufferPointer) -> Timestamp? {
+  public static func parse(_ bytes: UnsafeRawBufferPointer) -> Timestamp? {
     let count = bytes.count
     guard count >= 20 else { return nil }
     func digits2(_ at: Int) -> Int? {
@@ -67,7 +67,7 @@ package struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertibl
   }
 
   /// RFC 3339 in UTC: whole seconds as `2013-01-01T06:00:00Z`, else with 3, 6 or 9 fraction digits.
-  package var description: String {
+  public var description: String {
     let (secondsOfEpoch, fraction) = nanoseconds.flooredQuotientAndRemainder(by: 1_000_000_000)
     let (days, secondOfDay) = secondsOfEpoch.flooredQuotientAndRemainder(by: 86400)
     let (year, month, day) = Timestamp.date(daysSinceEpoch: Int(days))
@@ -121,7 +121,7 @@ package struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertibl
 
 extension Int64 {
   /// Division that rounds towards minus infinity; the remainder is never negative. `divisor` is above 0.
-  @inlinable package func flooredQuotientAndRemainder(by divisor: Int64) -> (quotient: Int64, remainder: Int64) {
+  @inlinable public func flooredQuotientAndRemainder(by divisor: Int64) -> (quotient: Int64, remainder: Int64) {
     let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
     return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
   }

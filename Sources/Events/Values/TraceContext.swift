@@ -1,17 +1,17 @@
 /// W3C trace context, from a caller's headers or from CloudEvents' distributed-tracing extension.
-package struct TraceContext: Sendable, Hashable {
-  package static let stateBytesMax = 512
+public struct TraceContext: Sendable, Hashable {
+  public static let stateBytesMax = 512
 
   /// `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`
-  package let parent: String
+  public let parent: String
   /// The vendors' part; nil where there is none, or none that is well-formed.
-  package let state: String?
+  public let state: String?
 
   /// - Parameters:
   ///   - parent: The value of `traceparent`.
   ///   - states: The values of `tracestate`, which may come in several headers.
   /// - Returns: Nil when the parent is malformed: as the recommendation says, the context is then left alone.
-  package init?(parent: String?, states: [String] = []) {
+  public init?(parent: String?, states: [String] = []) {
     guard let parent, TraceContext.isParent(Array(parent.utf8)) else { return nil }
     self.parent = parent
     let state = states.joined(separator: ",")

@@ -1,5 +1,5 @@
 /// The kind of value in a row of a `ValueVector`.
-package enum ValueKind: UInt8, Sendable, BitwiseCopyable {
+public enum ValueKind: UInt8, Sendable, BitwiseCopyable {
   /// The event has no such member.
   case missing = 0
   /// An expression failed on this row.
@@ -25,27 +25,27 @@ package enum ValueKind: UInt8, Sendable, BitwiseCopyable {
 }
 
 /// One value a row, for a batch of rows: the input of expressions and aggregates.
-package struct ValueVector: Sendable {
-  package var kinds: [ValueKind]
-  package var bits: [UInt64]
+public struct ValueVector: Sendable {
+  public var kinds: [ValueKind]
+  public var bits: [UInt64]
   /// Set when every row has this kind, so that leaf loops need not look at each.
-  package var uniformKind: ValueKind?
+  public var uniformKind: ValueKind?
 
-  package init() {
+  public init() {
     kinds = []
     bits = []
   }
 
-  package init(repeating kind: ValueKind, bits pattern: UInt64 = 0, count: Int) {
+  public init(repeating kind: ValueKind, bits pattern: UInt64 = 0, count: Int) {
     kinds = Array(repeating: kind, count: count)
     bits = Array(repeating: pattern, count: count)
     uniformKind = kind
   }
 
-  @inlinable package var count: Int { kinds.count }
+  @inlinable public var count: Int { kinds.count }
 
   /// Makes every row `kind`, keeping the storage.
-  package mutating func reset(to kind: ValueKind, count: Int) {
+  public mutating func reset(to kind: ValueKind, count: Int) {
     if kinds.count == count {
       for row in 0..<count { kinds[row] = kind }
       for row in 0..<count { bits[row] = 0 }
@@ -57,7 +57,7 @@ package struct ValueVector: Sendable {
   }
 
   /// Makes every row this value, keeping the storage.
-  @inlinable package mutating func fill(_ kind: ValueKind, _ pattern: UInt64, count: Int) {
+  @inlinable public mutating func fill(_ kind: ValueKind, _ pattern: UInt64, count: Int) {
     reset(to: kind, count: count)
     guard pattern != 0 else { return }
     bits.withUnsafeMutableBufferPointer { bits in
@@ -66,7 +66,7 @@ package struct ValueVector: Sendable {
   }
 
   /// The columns' memory, for leaf loops: neither array moves while `body` runs.
-  @inlinable @inline(__always) package mutating func withColumns<R>(
+  @inlinable @inline(__always) public mutating func withColumns<R>(
     _ body: (UnsafeMutablePointer<ValueKind>, UnsafeMutablePointer<UInt64>) -> R
   ) -> R? {
     kinds.withUnsafeMutableBufferPointer { kinds in
@@ -77,7 +77,7 @@ package struct ValueVector: Sendable {
     }
   }
 
-  @inlinable @inline(__always) package func withColumns<R>(_ body: (UnsafePointer<ValueKind>, UnsafePointer<UInt64>) -> R) -> R? {
+  @inlinable @inline(__always) public func withColumns<R>(_ body: (UnsafePointer<ValueKind>, UnsafePointer<UInt64>) -> R) -> R? {
     kinds.withUnsafeBufferPointer { kinds in
       bits.withUnsafeBufferPointer { bits in
         guard let kinds = kinds.baseAddress, let bits = bits.baseAddress else { return nil }
@@ -88,13 +88,13 @@ package struct ValueVector: Sendable {
 }
 
 /// The path of a value within a row.
-package enum ValuePath: Sendable, CustomStringConvertible {
+public enum ValuePath: Sendable, CustomStringConvertible {
   /// A CloudEvents attribute (`source`, `type`, `id`, `time`, `subject`, `sequence`, `epoch`, an extension) or a result column.
   case attribute(String)
   /// A path of member names below `data`; empty for `data` itself.
   case data([String])
 
-  package var description: String {
+  public var description: String {
     switch self {
     case .attribute(let name): name
     case .data(let members): (["data"] + members).joined(separator: ".")
@@ -102,7 +102,7 @@ package enum ValuePath: Sendable, CustomStringConvertible {
   }
 
   /// The path's last part: the name of a key column made from it.
-  package var lastPart: String {
+  public var lastPart: String {
     switch self {
     case .attribute(let name): name
     case .data(let members): members.last ?? "data"
@@ -112,7 +112,7 @@ package enum ValuePath: Sendable, CustomStringConvertible {
 
 extension ValuePath: Hashable {
   /// Names are compared by their bytes.
-  package static func == (a: ValuePath, b: ValuePath) -> Bool {
+  public static func == (a: ValuePath, b: ValuePath) -> Bool {
     switch (a, b) {
     case (.attribute(let x), .attribute(let y)): x.hasSameBytes(as: y)
     case (.data(let x), .data(let y)): x.count == y.count && zip(x, y).allSatisfy { $0.hasSameBytes(as: $1) }
@@ -120,7 +120,7 @@ extension ValuePath: Hashable {
     }
   }
 
-  package func hash(into hasher: inout Hasher) {
+  public func hash(into hasher: inout Hasher) {
     switch self {
     case .attribute(let name): hasher.combine(UTF8Text(name))
     case .data(let members):
@@ -131,7 +131,7 @@ extension ValuePath: Hashable {
 }
 
 /// Rows that expressions read: a column batch's events, or a result's rows.
-package protocol RowSource {
+public protocol RowSource {
   var rowCount: Int { get }
   /// Fills `vector` with one value a row; rows without a value become `.missing`.
   func load(_ path: ValuePath, into vector: inout ValueVector)

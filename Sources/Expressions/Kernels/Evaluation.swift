@@ -1,13 +1,13 @@
 import Events
 
 /// The number of rows that a condition chose.
-package struct Selection: Sendable, Hashable {
+public struct Selection: Sendable, Hashable {
   /// Rows for which it was true.
-  package var matched = 0
+  public var matched = 0
   /// Rows for which it was an error or no truth value: they do not match.
-  package var errors = 0
+  public var errors = 0
 
-  package init(matched: Int = 0, errors: Int = 0) {
+  public init(matched: Int = 0, errors: Int = 0) {
     self.matched = matched
     self.errors = errors
   }
@@ -24,7 +24,7 @@ extension Expression {
   ///   - scratch: Memory used from call to call; its computed strings last until the next call.
   ///   - result: Its storage is reused; on return it has `rows.rowCount` rows.
   /// - Complexity: A loop over the rows for each operator; no allocation for a row.
-  package func evaluate(over rows: some RowSource, using scratch: inout EvaluationScratch, into result: inout ValueVector) {
+  public func evaluate(over rows: some RowSource, using scratch: inout EvaluationScratch, into result: inout ValueVector) {
     if program.instructions.count == 1, case .load = program.instructions[0] {
       scratch.begin(stackDepth: 0, sourceStringCount: rows.stringCount)
       rows.load(program.paths[0], into: &result)
@@ -42,7 +42,7 @@ extension Expression {
   ///   - rows: The rows to compute over.
   ///   - scratch: Memory used from call to call.
   ///   - mask: Resized to `rows.rowCount`.
-  package func select(from rows: some RowSource, using scratch: inout EvaluationScratch, into mask: inout [UInt8]) -> Selection {
+  public func select(from rows: some RowSource, using scratch: inout EvaluationScratch, into mask: inout [UInt8]) -> Selection {
     var values = ValueVector()
     // The result's storage returns to the scratch afterwards, so that nothing is allocated for the next batch.
     if !scratch.registers.isEmpty { values = scratch.take(0) }

@@ -3,9 +3,9 @@ import Events
 /// Memory that evaluation keeps from batch to batch: value vectors, strings computed by `+`, and notes on the batch's strings.
 ///
 /// One per thread; pass the same one again and again.
-package struct EvaluationScratch: Sendable {
+public struct EvaluationScratch: Sendable {
   /// The most bytes of strings that one evaluation may compute; further rows are errors.
-  package static let computedBytesMax = 64 << 20
+  public static let computedBytesMax = 64 << 20
 
   var registers: [ValueVector] = []
   var computed = ComputedStrings()
@@ -14,7 +14,7 @@ package struct EvaluationScratch: Sendable {
 
   static let unknownNote: UInt8 = 255
 
-  package init() {}
+  public init() {}
 
   mutating func begin(stackDepth: Int, sourceStringCount: Int) {
     while registers.count < stackDepth { registers.append(ValueVector()) }
@@ -37,7 +37,7 @@ package struct EvaluationScratch: Sendable {
   }
 
   /// The UTF-8 of a string in the result of the last evaluation: one of the source's own, or a computed one.
-  package func withString<R>(_ code: Int, over rows: some RowSource, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+  public func withString<R>(_ code: Int, over rows: some RowSource, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     try computed.withString(code, rows, body)
   }
 }

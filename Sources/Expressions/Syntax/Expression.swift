@@ -1,7 +1,7 @@
 import Events
 
 /// The meaning of the names in an expression.
-package enum ExpressionScope: Sendable {
+public enum ExpressionScope: Sendable {
   /// An event's attributes and `data`.
   case event
   /// A result's columns, by name; any other name is an error.
@@ -11,15 +11,15 @@ package enum ExpressionScope: Sendable {
 /// An expression of the CEL subset described in docs/views.md: parsed, checked and ready to run over rows.
 ///
 /// At most 4,096 bytes of text, 512 parts, 32 levels; so neither reading nor running one can exhaust the stack.
-package struct Expression: Sendable {
+public struct Expression: Sendable {
   /// The text it was read from.
-  package let text: String
+  public let text: String
   /// The same expression in this module's spelling: equal for equal trees, whatever the spaces, quotes and brackets.
-  package let canonicalText: String
+  public let canonicalText: String
   /// The paths it reads, each once, in the order of their first appearance.
-  package let paths: [ValuePath]
+  public let paths: [ValuePath]
   /// The kind of its value, as far as its text tells; `.any` when the rows decide.
-  package let type: ColumnType
+  public let type: ColumnType
 
   let nodes: [ExpressionNode]
   let program: ExpressionProgram
@@ -28,7 +28,7 @@ package struct Expression: Sendable {
   ///   - text: At most 4,096 bytes.
   ///   - scope: The meaning of names.
   /// - Throws: `ExpressionError` for texts that do not parse or cannot succeed on any row, such as `"a" - 1`.
-  package init(parsing text: String, scope: ExpressionScope = .event) throws(ExpressionError) {
+  public init(parsing text: String, scope: ExpressionScope = .event) throws(ExpressionError) {
     self.text = text
     nodes = try ExpressionParser.nodes(of: text, scope: scope)
     type = try ExpressionTypes.check(nodes, text: text, scope: scope)
@@ -52,7 +52,7 @@ package struct Expression: Sendable {
   }
 
   /// The path, when the expression is nothing else.
-  package var path: ValuePath? {
+  public var path: ValuePath? {
     if case .path(let path)? = nodes.last?.kind { path } else { nil }
   }
 
@@ -79,7 +79,7 @@ package struct Expression: Sendable {
 
   /// Refuses an expression that can never be true or false.
   /// - Throws: `ExpressionError` that names its type.
-  package func requireBoolean() throws(ExpressionError) {
+  public func requireBoolean() throws(ExpressionError) {
     guard type == .boolean || type == .any else {
       throw ExpressionError(
         "expected a condition, true or false, but this is a \(type.noun)", in: text, at: nodes.last?.position ?? 0)
@@ -89,10 +89,10 @@ package struct Expression: Sendable {
 
 extension Expression: Hashable {
   /// By bytes: texts that only look the same, as é in one character or in two, name other members and match other strings.
-  package static func == (a: Self, b: Self) -> Bool { a.canonicalText.hasSameBytes(as: b.canonicalText) }
-  package func hash(into hasher: inout Hasher) { hasher.combine(UTF8Text(canonicalText)) }
+  public static func == (a: Self, b: Self) -> Bool { a.canonicalText.hasSameBytes(as: b.canonicalText) }
+  public func hash(into hasher: inout Hasher) { hasher.combine(UTF8Text(canonicalText)) }
 }
 
 extension Expression: CustomStringConvertible {
-  package var description: String { canonicalText }
+  public var description: String { canonicalText }
 }

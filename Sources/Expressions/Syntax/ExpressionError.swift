@@ -1,21 +1,21 @@
 /// The fault of an expression's text, and its position.
-package struct ExpressionError: Error, Sendable, Hashable, CustomStringConvertible {
+public struct ExpressionError: Error, Sendable, Hashable, CustomStringConvertible {
   /// One sentence without a full stop: the found and the expected text.
-  package let message: String
-  package let text: String
+  public let message: String
+  public let text: String
   /// Byte of the text's UTF-8 at which the problem begins: 0 ... `text.utf8.count`.
-  package let position: Int
+  public let position: Int
 
-  package init(_ message: String, in text: String, at position: Int) {
+  public init(_ message: String, in text: String, at position: Int) {
     self.message = message
     self.text = text
     self.position = min(max(position, 0), text.utf8.count)
   }
 
   /// Line, from 1.
-  package var line: Int { prefix.utf8.count { $0 == 0x0A } + 1 }
+  public var line: Int { prefix.utf8.count { $0 == 0x0A } + 1 }
   /// Character in the line, from 1.
-  package var column: Int { lastLineOfPrefix.count + 1 }
+  public var column: Int { lastLineOfPrefix.count + 1 }
 
   /// The message, the line it is about and a caret under the place:
   /// ```
@@ -23,7 +23,7 @@ package struct ExpressionError: Error, Sendable, Hashable, CustomStringConvertib
   ///   type = "weather.observed"
   ///        ^
   /// ```
-  package var description: String {
+  public var description: String {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     // A tab stays a tab, so that the caret stands under its character whatever the tab's width.
     let indent = String(lastLineOfPrefix.map { $0 == "\t" ? "\t" : " " })

@@ -136,7 +136,7 @@ extension ResultValue {
 
 extension ValuePath {
   /// The path's spelling in an expression: `data.site`, `data["wind speed"]`; in backticks a name that is a word of the language.
-  package var expressionText: String {
+  public var expressionText: String {
     switch self {
     case .attribute(let name): return ExpressionParser.isPlainName(name) ? name : "`\(name)`"
     case .data(let members):

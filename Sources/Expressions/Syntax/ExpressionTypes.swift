@@ -113,7 +113,7 @@ package enum ExpressionTypes {
 
 extension ResultValue {
   /// The type a value of this kind has.
-  package var type: ColumnType {
+  public var type: ColumnType {
     switch self {
     case .null: .null
     case .bool: .boolean

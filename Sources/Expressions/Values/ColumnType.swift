@@ -1,5 +1,5 @@
 /// The type of a result's column, or of an expression.
-package enum ColumnType: String, Sendable, Hashable {
+public enum ColumnType: String, Sendable, Hashable {
   /// An RFC 3339 time in JSON.
   case timestamp
   case boolean

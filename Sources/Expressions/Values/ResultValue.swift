@@ -1,7 +1,7 @@
 import Events
 
 /// One value of a result row, of a key, or of a literal in an expression.
-package enum ResultValue: Sendable {
+public enum ResultValue: Sendable {
   case null
   case bool(Bool)
   case int(Int64)
@@ -13,7 +13,7 @@ package enum ResultValue: Sendable {
 
   /// Appends the JSON form: doubles in the shortest text that reads back as the same double, times as RFC 3339 strings.
   /// JSON has no NaN and no infinity, so those become `null`.
-  package func writeJSON(to output: inout [UInt8]) {
+  public func writeJSON(to output: inout [UInt8]) {
     switch self {
     case .null: output.append(contentsOf: "null".utf8)
     case .bool(let value): output.append(contentsOf: (value ? "true" : "false").utf8)
@@ -25,14 +25,14 @@ package enum ResultValue: Sendable {
     }
   }
 
-  package var json: String {
+  public var json: String {
     var bytes: [UInt8] = []
     writeJSON(to: &bytes)
     return String(decoding: bytes, as: UTF8.self)
   }
 
   /// The value in a table or a CSV cell, unquoted; empty for null and for doubles JSON cannot write.
-  package var plainText: String {
+  public var plainText: String {
     switch self {
     case .null: ""
     case .bool(let value): value ? "true" : "false"
@@ -58,7 +58,7 @@ package enum ResultValue: Sendable {
 
 extension ResultValue: Hashable {
   /// Texts are equal when their bytes are: `UTF8Text` says why.
-  package static func == (a: Self, b: Self) -> Bool {
+  public static func == (a: Self, b: Self) -> Bool {
     switch (a, b) {
     case (.null, .null): true
     case (.bool(let x), .bool(let y)): x == y
@@ -71,7 +71,7 @@ extension ResultValue: Hashable {
     }
   }
 
-  package func hash(into hasher: inout Hasher) {
+  public func hash(into hasher: inout Hasher) {
     hasher.combine(rank)
     switch self {
     case .null: break
@@ -88,7 +88,7 @@ extension ResultValue: Hashable {
 extension ResultValue: Comparable {
   /// The order of results: null < false < true < numbers < times < strings. Numbers compare exactly across int, uint and double,
   /// with NaN after all others; strings compare by code point.
-  package static func < (a: Self, b: Self) -> Bool {
+  public static func < (a: Self, b: Self) -> Bool {
     switch (a, b) {
     case (.bool(let x), .bool(let y)): !x && y
     case (.int(let x), .int(let y)): x < y

@@ -3,13 +3,13 @@
   import NIOSSL
 
   /// TLS for connections to a server whose name or address is checked.
-  package struct ClientTLS: Sendable {
+  public struct ClientTLS: Sendable {
     private let context: NIOSSLContext
 
     /// - Parameters:
     ///   - authorities: A PEM file of the trusted authorities' certificates; nil takes the system's.
     ///   - identity: PEM files with the client's own certificate and key, for a server that demands one.
-    package init(authorities: String? = nil, identity: (certificates: String, key: String)? = nil) throws(TLSFileError) {
+    public init(authorities: String? = nil, identity: (certificates: String, key: String)? = nil) throws(TLSFileError) {
       var configuration = TLSConfiguration.makeClientConfiguration()
       configuration.minimumTLSVersion = .tlsv12
       if let authorities {
@@ -35,7 +35,7 @@
     /// - Parameters:
     ///   - channel: A channel with an empty pipeline.
     ///   - host: Name or IP address that the server's certificate has to be for.
-    package func secure(_ channel: any Channel, host: String) throws {
+    public func secure(_ channel: any Channel, host: String) throws {
       // RFC 6066 has no addresses in SNI; the handler then holds the certificate against the peer's address.
       let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
       let handler = try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host)

@@ -4,49 +4,49 @@
   import Synchronization
 
   /// The reason why certificates or keys cannot be used. It never holds their content.
-  package struct TLSFileError: Error, Sendable, Hashable, CustomStringConvertible {
-    package var path: String
-    package var reason: String
+  public struct TLSFileError: Error, Sendable, Hashable, CustomStringConvertible {
+    public var path: String
+    public var reason: String
 
-    package var description: String { "\(path): \(reason)" }
+    public var description: String { "\(path): \(reason)" }
   }
 
   /// TLS for listeners. `reload` reads changed files again; open connections go on with the certificates they began with.
-  package final class ServerTLS: Sendable {
-    package struct Files: Sendable, Hashable {
+  public final class ServerTLS: Sendable {
+    public struct Files: Sendable, Hashable {
       /// A PEM file: the server's certificate, then those between it and its root.
-      package var certificates: String
+      public var certificates: String
       /// A PEM file, without a passphrase.
-      package var key: String
+      public var key: String
       /// A PEM file of the authorities that sign clients' certificates, which are then demanded. Nil asks for none.
-      package var clientAuthorities: String?
+      public var clientAuthorities: String?
 
-      package init(certificates: String, key: String, clientAuthorities: String? = nil) {
+      public init(certificates: String, key: String, clientAuthorities: String? = nil) {
         self.certificates = certificates
         self.key = key
         self.clientAuthorities = clientAuthorities
       }
 
-      package var paths: [String] { [certificates, key] + (clientAuthorities.map { [$0] } ?? []) }
+      public var paths: [String] { [certificates, key] + (clientAuthorities.map { [$0] } ?? []) }
     }
 
     private let files: Files
     private let context: Mutex<NIOSSLContext>
 
-    package init(_ files: Files) throws(TLSFileError) {
+    public init(_ files: Files) throws(TLSFileError) {
       self.files = files
       context = Mutex(try ServerTLS.makeContext(files))
     }
 
     /// Takes the files as they are now, for later connections.
     /// - Throws: The fault of the files; the certificate and key before them then stay in use.
-    package func reload() throws(TLSFileError) {
+    public func reload() throws(TLSFileError) {
       let fresh = try ServerTLS.makeContext(files)
       context.withLock { $0 = fresh }
     }
 
     /// Puts TLS before all else in a new connection's pipeline. Called on the connection's event loop.
-    package func secure(_ channel: any Channel) throws {
+    public func secure(_ channel: any Channel) throws {
       let context = context.withLock { $0 }
       try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context), position: .first)
     }

@@ -3,17 +3,17 @@
   import Serving
 
   /// The rules for a JWT's claims, and the caller that the claims stand for.
-  package struct ClaimRules: Sendable {
+  public struct ClaimRules: Sendable {
     /// The audience that must be among the token's `aud`.
-    package var audience: String
+    public var audience: String
     /// The required `iss`; nil takes any issuer whose key is known.
-    package var issuer: String?
+    public var issuer: String?
     /// The most that clocks may differ by.
-    package var leeway: Duration
+    public var leeway: Duration
     /// The claim that lists the sources that the token's holder may write as; without it, `sub` is the only one.
-    package var sourcesClaim: String
+    public var sourcesClaim: String
 
-    package init(audience: String, issuer: String? = nil, leeway: Duration = .seconds(30), sourcesClaim: String = "sources") {
+    public init(audience: String, issuer: String? = nil, leeway: Duration = .seconds(30), sourcesClaim: String = "sources") {
       self.audience = audience
       self.issuer = issuer
       self.leeway = leeway

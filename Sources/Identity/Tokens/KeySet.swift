@@ -4,31 +4,31 @@
   import Foundation
 
   /// The reason why a file of keys or tokens cannot be used. It holds nothing of their content.
-  package struct KeyFileError: Error, Sendable, Hashable, CustomStringConvertible {
-    package var description: String
+  public struct KeyFileError: Error, Sendable, Hashable, CustomStringConvertible {
+    public var description: String
 
-    package init(_ description: String) { self.description = description }
+    public init(_ description: String) { self.description = description }
   }
 
   /// A JSON Web Key Set (RFC 7517).
-  package struct KeySet: Sendable {
-    package static let bytesMax = 1 << 20
+  public struct KeySet: Sendable {
+    public static let bytesMax = 1 << 20
     static let keysMax = 256
     /// The most signatures checked for a token that names no key.
     static let triesMax = 8
 
     var keys: [VerificationKey] = []
     /// The keys left out, and why: malformed, or of kinds or for uses that are not taken here. The other keys serve.
-    package private(set) var notices: [String] = []
+    public private(set) var notices: [String] = []
 
-    package var isEmpty: Bool { keys.isEmpty }
+    public var isEmpty: Bool { keys.isEmpty }
 
-    package init() {}
+    public init() {}
 
     /// - Parameters:
     ///   - json: A JSON Web Key Set, RFC 7517.
     ///   - isPublic: Others can read the set, as at a URL: a secret in it is then not secret, and is left out.
-    package init(json: [UInt8], isPublic: Bool) throws(KeyFileError) {
+    public init(json: [UInt8], isPublic: Bool) throws(KeyFileError) {
       let set: JSONValue
       do { set = try JSONValue(parsing: json) } catch { throw KeyFileError("not JSON: \(error)") }
       guard case .array(let members)? = set["keys"] else { throw KeyFileError("no JSON Web Key Set: it has no array 'keys'") }
@@ -44,7 +44,7 @@
     }
 
     /// The shared secret of HS256.
-    package mutating func add(secret: [UInt8]) throws(KeyFileError) {
+    public mutating func add(secret: [UInt8]) throws(KeyFileError) {
       guard secret.count >= VerificationKey.secretBytesMin else {
         throw KeyFileError("an HS256 secret has \(VerificationKey.secretBytesMin) bytes at least")
       }
@@ -74,11 +74,11 @@
         return .es256(point)
       case ("OKP", "Ed25519"):
         guard let x = bytes(key["x"]), let point = try? Curve25519.Signing.PublicKey(rawRepresentation: x) else {
-          throw Unusable("it is no Ed25519 package key")
+          throw Unusable("it is no Ed25519 public key")
         }
         return .edDSA(point)
       case ("oct", _):
-        guard !isPublic else { throw Unusable("it is a secret, and a set at a URL may hold package keys only") }
+        guard !isPublic else { throw Unusable("it is a secret, and a set at a URL may hold public keys only") }
         guard let secret = bytes(key["k"]), secret.count >= VerificationKey.secretBytesMin else {
           throw Unusable("it is no secret of \(VerificationKey.secretBytesMin) bytes at least")
         }

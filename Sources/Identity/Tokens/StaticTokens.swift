@@ -7,8 +7,8 @@
   ///
   /// One JSON object a line; empty lines and those that begin with `#` are passed over:
   /// `{"token":"…","subject":"alice","scopes":["query","admin"],"sources":["station/*"]}`
-  package struct StaticTokens: Sendable {
-    package static let bytesMax = 1 << 20
+  public struct StaticTokens: Sendable {
+    public static let bytesMax = 1 << 20
     static let tokensMax = 1024
     /// Shorter tokens can be guessed.
     static let tokenBytesMin = 16
@@ -16,9 +16,9 @@
     /// SHA-256 of each token: equal lengths, and no secret stays in memory.
     private var entries: [(digest: [UInt8], caller: Caller)] = []
 
-    package init() {}
+    public init() {}
 
-    package init(text: String) throws(KeyFileError) {
+    public init(text: String) throws(KeyFileError) {
       for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
         let content = line.drop { $0 == " " || $0 == "\t" }
         guard !content.isEmpty, content != "\r", content.first != "#" else { continue }

@@ -5,7 +5,7 @@
   import Synchronization
 
   /// Bearer tokens: JWTs signed with a key of a set, and static ones.
-  package final class TokenAccess: AccessControl {
+  public final class TokenAccess: AccessControl {
     /// Tokens whose signature was found right, remembered so that a device's next request costs a hash and not a signature check.
     static let verifiedMax = 4096
 
@@ -18,13 +18,13 @@
       var generation = 0
     }
 
-    package let changes = AccessChanges()
+    public let changes = AccessChanges()
     private let rules: ClaimRules
     private let now: @Sendable () -> Timestamp
     private let state: Mutex<State>
     private let unknownKey = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
 
-    package init(
+    public init(
       rules: ClaimRules, keys: KeySet, tokens: StaticTokens, now: @escaping @Sendable () -> Timestamp = { Timestamp.systemNow() }
     ) {
       self.rules = rules
@@ -34,7 +34,7 @@
 
     deinit { unknownKey.continuation.finish() }
 
-    package func replace(keys: KeySet) {
+    public func replace(keys: KeySet) {
       state.withLock {
         $0.keys = keys
         $0.verified = [:]
@@ -43,19 +43,19 @@
       changes.notify()
     }
 
-    package func replace(tokens: StaticTokens) {
+    public func replace(tokens: StaticTokens) {
       state.withLock { $0.tokens = tokens }
       changes.notify()
     }
 
     /// Whether any JWT can be accepted at all.
-    package var hasKeys: Bool { state.withLock { !$0.keys.isEmpty } }
+    public var hasKeys: Bool { state.withLock { !$0.keys.isEmpty } }
 
     /// Yields when a token names a key that is not in the set: the set may have a newer version. One element stands for all such
     /// tokens until it is read; for one listener.
-    package var unknownKeys: AsyncStream<Void> { unknownKey.stream }
+    public var unknownKeys: AsyncStream<Void> { unknownKey.stream }
 
-    package func authenticate(bearer text: Substring) throws(AccessDenial) -> Caller {
+    public func authenticate(bearer text: Substring) throws(AccessDenial) -> Caller {
       guard text.utf8.count <= JSONWebToken.bytesMax else {
         throw .invalid(reason: "longer than \(JSONWebToken.bytesMax) bytes")
       }

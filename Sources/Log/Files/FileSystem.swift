@@ -2,7 +2,7 @@
 ///
 /// Implementations do one system call each and hide nothing: a call may be short or interrupted. `File.writeAll` and
 /// `File.readFull` handle that, once.
-package protocol FileSystem: Sendable {
+public protocol FileSystem: Sendable {
   func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File
   /// Names in a directory, in no order, without `.` and `..`.
   func list(_ directory: String) throws(IOFailure) -> [String]
@@ -22,7 +22,7 @@ package protocol FileSystem: Sendable {
   func lock(_ path: String) throws(IOFailure) -> any FileLock
 }
 
-package enum OpenMode: Sendable {
+public enum OpenMode: Sendable {
   /// Existing files only.
   case read
   /// Existing files only.
@@ -32,7 +32,7 @@ package enum OpenMode: Sendable {
 }
 
 /// An open file, closed when its last reference is gone. Calls may come from several threads at once.
-package protocol File: AnyObject, Sendable {
+public protocol File: AnyObject, Sendable {
   var path: String { get }
   /// Writes some of `bytes`, and says how many: at least 1 when there are any.
   func write(_ bytes: UnsafeRawBufferPointer, at position: Int) throws(IOFailure) -> Int
@@ -47,13 +47,13 @@ package protocol File: AnyObject, Sendable {
 }
 
 /// Identifies a file: its name may belong to another by now.
-package struct FileMark: Hashable, Sendable {
-  package var device: UInt64
-  package var inode: UInt64
+public struct FileMark: Hashable, Sendable {
+  public var device: UInt64
+  public var inode: UInt64
   /// Bytes.
-  package var size: Int
+  public var size: Int
 
-  package init(device: UInt64, inode: UInt64, size: Int) {
+  public init(device: UInt64, inode: UInt64, size: Int) {
     self.device = device
     self.inode = inode
     self.size = size
@@ -63,19 +63,19 @@ package struct FileMark: Hashable, Sendable {
 }
 
 /// A lock, held until `release` or until its last reference is gone.
-package protocol FileLock: AnyObject, Sendable {
+public protocol FileLock: AnyObject, Sendable {
   /// The locked file's own mark; nil once it is released.
   func mark() throws(IOFailure) -> FileMark?
   func release()
 }
 
 /// A failed system call.
-package struct IOFailure: Error, Hashable, Sendable, CustomStringConvertible {
-  package var call: String
-  package var path: String
-  package var errno: Int32
+public struct IOFailure: Error, Hashable, Sendable, CustomStringConvertible {
+  public var call: String
+  public var path: String
+  public var errno: Int32
 
-  package init(_ call: String, _ path: String, errno: Int32) {
+  public init(_ call: String, _ path: String, errno: Int32) {
     self.call = call
     self.path = path
     self.errno = errno
@@ -84,7 +84,7 @@ package struct IOFailure: Error, Hashable, Sendable, CustomStringConvertible {
   /// Whether the disk, or the writer's share of it, has no room left.
   var isFull: Bool { errno == noSpaceErrno || errno == quotaErrno }
 
-  package var description: String { "\(call) of \(path) failed: \(errorText(errno))" }
+  public var description: String { "\(call) of \(path) failed: \(errorText(errno))" }
 }
 
 extension File {

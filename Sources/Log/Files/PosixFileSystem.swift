@@ -24,10 +24,10 @@ func errorText(_ errno: Int32) -> String {
 }
 
 /// Real files, with one system call each.
-package struct PosixFileSystem: FileSystem {
-  package init() {}
+public struct PosixFileSystem: FileSystem {
+  public init() {}
 
-  package func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
+  public func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
     let flags: Int32 =
       switch mode {
       case .read: O_RDONLY
@@ -37,7 +37,7 @@ package struct PosixFileSystem: FileSystem {
     return PosixFile(descriptor: try openDescriptor(path, flags), path: path)
   }
 
-  package func list(_ directory: String) throws(IOFailure) -> [String] {
+  public func list(_ directory: String) throws(IOFailure) -> [String] {
     guard let stream = opendir(directory) else { throw IOFailure("opendir", directory, errno: errno) }
     defer { closedir(stream) }
     var names: [String] = []
@@ -54,13 +54,13 @@ package struct PosixFileSystem: FileSystem {
     }
   }
 
-  package func createDirectory(_ path: String) throws(IOFailure) -> Bool {
+  public func createDirectory(_ path: String) throws(IOFailure) -> Bool {
     if mkdir(path, 0o700) == 0 { return true }
     guard errno == EEXIST else { throw IOFailure("mkdir", path, errno: errno) }
     return false
   }
 
-  package func rename(_ path: String, to newPath: String) throws(IOFailure) {
+  public func rename(_ path: String, to newPath: String) throws(IOFailure) {
     #if canImport(Darwin)
       let result = Darwin.rename(path, newPath)
     #elseif canImport(Musl)
@@ -71,30 +71,30 @@ package struct PosixFileSystem: FileSystem {
     guard result == 0 else { throw IOFailure("rename", path, errno: errno) }
   }
 
-  package func remove(_ path: String) throws(IOFailure) {
+  public func remove(_ path: String) throws(IOFailure) {
     guard unlink(path) == 0 else { throw IOFailure("unlink", path, errno: errno) }
   }
 
-  package func syncDirectory(_ path: String) throws(IOFailure) {
+  public func syncDirectory(_ path: String) throws(IOFailure) {
     let descriptor = try openDescriptor(path, O_RDONLY | O_DIRECTORY)
     defer { close(descriptor) }
     guard fsync(descriptor) == 0 else { throw IOFailure("fsync", path, errno: errno) }
   }
 
-  package func freeBytes(_ directory: String) throws(IOFailure) -> Int {
+  public func freeBytes(_ directory: String) throws(IOFailure) -> Int {
     var status = statvfs()
     guard statvfs(directory, &status) == 0 else { throw IOFailure("statvfs", directory, errno: errno) }
     return Int(clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
   }
 
-  package func mark(of path: String) throws(IOFailure) -> FileMark? {
+  public func mark(of path: String) throws(IOFailure) -> FileMark? {
     var status = stat()
     if stat(path, &status) == 0 { return FileMark(status) }
     guard errno == ENOENT || errno == ENOTDIR else { throw IOFailure("stat", path, errno: errno) }
     return nil
   }
 
-  package func lock(_ path: String) throws(IOFailure) -> any FileLock {
+  public func lock(_ path: String) throws(IOFailure) -> any FileLock {
     let descriptor = try openDescriptor(path, O_RDWR | O_CREAT)
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       let code = errno

@@ -4,13 +4,13 @@ import Synchronization
 
 /// A log of partitions with a writer each, whatever keeps their bytes: all of `EventLog` that engines share, and of
 /// `LogAdministration` what is not the engine's own.
-package protocol PartitionedLog: EventLog, LogAdministration {
+public protocol PartitionedLog: EventLog, LogAdministration {
   var partitions: LogPartitions { get }
 }
 
 /// The partitions of a log, and what their writers share. A damaged one does not keep the others from opening: it answers with
 /// its error, and `status` lists it.
-package struct LogPartitions: Sendable {
+public struct LogPartitions: Sendable {
   package struct Shared: Sendable {
     let configuration: LogConfiguration
     let clock: LogClock
@@ -102,9 +102,9 @@ package struct LogPartitions: Sendable {
 }
 
 extension PartitionedLog {
-  package var partitionCount: Int { partitions.count }
+  public var partitionCount: Int { partitions.count }
 
-  package func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
+  public func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
     let partition: LogPartitions.OpenPartition
     do throws(LogError) { partition = try partitions.partition(batch.partition) } catch { return completion(.failure(error)) }
     switch partition.queue.offer(PendingAppend(batch, completion)) {
@@ -117,17 +117,17 @@ extension PartitionedLog {
   }
 
   /// May block the caller's thread while it reads, unless the batches are still in memory.
-  package nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
+  public nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
     -> [ColumnBatch]
   {
     try await partitions.partition(partition).tail.read(from: start, bytesMax: bytesMax)
   }
 
-  package nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
+  public nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
     try partitions.partition(partition).tail.bounds
   }
 
-  package nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
+  public nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
     var watched: [(tail: PartitionTail, offset: Offset)] = []
     for (partition, offset) in positions.sorted { watched.append((try partitions.partition(partition).tail, offset)) }
     await partitions.shared.waiters.wait(past: positions) { [watched] in
@@ -136,7 +136,7 @@ extension PartitionedLog {
     if partitions.shared.waiters.isClosed { throw LogError(.unavailable, "the log is shut down") }
   }
 
-  package nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError)
+  public nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError)
     -> [UTF8Text: ProducerPosition]
   {
     var byPartition: [PartitionID: [String]] = [:]
@@ -149,7 +149,7 @@ extension PartitionedLog {
     return result
   }
 
-  package nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
+  public nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
     -> Offset?
   {
     try await partitions.partition(partition).tail.firstOffset(atOrAfter: time)
@@ -157,13 +157,13 @@ extension PartitionedLog {
 
   // MARK: LogAdministration
 
-  package func status() -> [PartitionStatus] { partitions.status }
+  public func status() -> [PartitionStatus] { partitions.status }
 
   /// Removes whole segments that are too old or too many for `retention`, from each partition's front: never the active
   /// one, never one with events that `hold` keeps. An active segment that was begun longer than `retention.age` ago is
   /// sealed first, so that it can go later: an event stays for `age` at least, and for about twice that at most.
   @discardableResult
-  package func enforceRetention(_ hold: RetentionHold) async throws(LogError) -> Int {
+  public func enforceRetention(_ hold: RetentionHold) async throws(LogError) -> Int {
     let shared = partitions.shared
     let (now, floor) = (shared.clock.now(), shared.clock.floor)
     let retention = shared.configuration.retention
@@ -183,7 +183,7 @@ extension PartitionedLog {
     return removed
   }
 
-  package func runRetention(every interval: Duration, hold: @Sendable () async -> RetentionHold) async {
+  public func runRetention(every interval: Duration, hold: @Sendable () async -> RetentionHold) async {
     let shared = partitions.shared
     guard shared.configuration.retention != LogConfiguration.Retention() else { return }
     while !Task.isCancelled {

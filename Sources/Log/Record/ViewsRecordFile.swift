@@ -5,9 +5,9 @@ import Logging
 ///
 /// An actor on a queue of its own: its writes and syncs block nobody else. After a failed sync it takes no more entries until it
 /// is opened again.
-package actor ViewsRecordFile: ViewsRecord {
+public actor ViewsRecordFile: ViewsRecord {
   /// The most bytes of the file: hundreds of thousands of changes.
-  package static let fileBytesMax = 256 << 20
+  public static let fileBytesMax = 256 << 20
 
   private let path: String
   private let directory: String
@@ -23,12 +23,12 @@ package actor ViewsRecordFile: ViewsRecord {
   private var nextWaiter: UInt64 = 0
   private var isClosed = false
 
-  package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
   /// Opens the record of a log's folder. A torn tail is cut and reported; where there is no file, the first entry creates it.
   /// - Precondition: The caller has the log open: its lock is this file's too.
   /// - Throws: `.corrupt` for damage that is no torn tail, `.incompatible` for a later version, `.io`.
-  package init(
+  public init(
     directory: String, fileSystem: any FileSystem = PosixFileSystem(), logger: Logger = Logger(label: "penstock.log")
   ) throws(LogError) {
     try self.init(directory: directory, fileSystem: fileSystem, scheduler: DispatchScheduler(), logger: logger)
@@ -84,7 +84,7 @@ package actor ViewsRecordFile: ViewsRecord {
 
   /// Checks a record that nobody opens for writing, and counts its entries.
   /// - Returns: Nil where there is no record.
-  package static func check(
+  public static func check(
     directory: String, fileSystem: any FileSystem = PosixFileSystem()
   ) throws(LogError) -> (entries: Int, tornBytes: Int)? {
     let path = "\(LogPaths(root: directory + "/log").root)/\(ViewsRecordFormat.name)"
@@ -94,22 +94,22 @@ package actor ViewsRecordFile: ViewsRecord {
   }
 
   /// Wakes all waiting readers. Entries can still be read.
-  package func close() {
+  public func close() {
     isClosed = true
     wakeAll()
   }
 
   // MARK: ViewsRecord
 
-  nonisolated(nonsending) package func entries(from number: Int, bytesMax: Int) async throws(LogError) -> [[UInt8]] {
+  nonisolated(nonsending) public func entries(from number: Int, bytesMax: Int) async throws(LogError) -> [[UInt8]] {
     try await read(from: number, bytesMax: bytesMax)
   }
 
-  nonisolated(nonsending) package func append(_ entry: [UInt8], as number: Int) async throws(LogError) -> Bool {
+  nonisolated(nonsending) public func append(_ entry: [UInt8], as number: Int) async throws(LogError) -> Bool {
     try await write(entry, as: number)
   }
 
-  nonisolated(nonsending) package func waitForEntry(past count: Int) async throws(LogError) {
+  nonisolated(nonsending) public func waitForEntry(past count: Int) async throws(LogError) {
     while !Task.isCancelled, await count >= positions.count {
       guard await !isClosed else { throw LogError(.unavailable, "the log is shut down") }
       await wait(past: count)

@@ -165,12 +165,12 @@ struct PartitionRecovery {
 }
 
 /// The findings of start-up in a partition.
-package struct PartitionReport: Sendable, Hashable {
-  package let partition: PartitionID
+public struct PartitionReport: Sendable, Hashable {
+  public let partition: PartitionID
   /// Bytes of an unacknowledged tail that were cut.
-  package internal(set) var tornBytes = 0
+  public internal(set) var tornBytes = 0
   /// Bytes of batches read to rebuild the producer state and find the end.
-  package internal(set) var bytesScanned = 0
+  public internal(set) var bytesScanned = 0
   /// 0 unless producer snapshots were missing or damaged.
-  package internal(set) var sealedSegmentsScanned = 0
+  public internal(set) var sealedSegmentsScanned = 0
 }

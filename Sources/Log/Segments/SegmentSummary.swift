@@ -1,13 +1,13 @@
 import Events
 
 /// The facts of a sealed segment that are known without opening it.
-package struct SegmentSummary: Sendable, Hashable {
-  package let base: Offset
+public struct SegmentSummary: Sendable, Hashable {
+  public let base: Offset
   /// The next segment's base offset.
-  package let end: Offset
-  package let bytes: Int
-  package let lastEventTime: Timestamp
-  package let lastAppendTime: Timestamp
+  public let end: Offset
+  public let bytes: Int
+  public let lastEventTime: Timestamp
+  public let lastAppendTime: Timestamp
 
   init(_ index: SparseIndex) {
     base = index.base

@@ -2,9 +2,9 @@ import Events
 import Synchronization
 
 /// The repair of a partition that does not open, or whose batches cannot all be read.
-package struct RepairPlan: Sendable, Hashable {
+public struct RepairPlan: Sendable, Hashable {
   /// The side of the damage that is kept: offsets are dense, so both sides cannot be.
-  package enum Side: String, Sendable, CaseIterable {
+  public enum Side: String, Sendable, CaseIterable {
     /// The events before the first damage stay; the partition goes on from there, and the offsets behind it are given anew.
     case before
     /// The events behind the last damage stay, as if retention had removed the rest. Only where they are whole segments.
@@ -20,34 +20,34 @@ package struct RepairPlan: Sendable, Hashable {
     case anew
   }
 
-  package let partition: PartitionID
-  package let side: Side
-  package let reasons: [LogFinding]
+  public let partition: PartitionID
+  public let side: Side
+  public let reasons: [LogFinding]
   /// The kept offsets are `startOffset ..< endOffset`.
-  package let startOffset: Offset
-  package let endOffset: Offset
+  public let startOffset: Offset
+  public let endOffset: Offset
   /// Offsets that are lost, as far as the segments' names tell.
-  package let lostOffsets: Range<Int64>
+  public let lostOffsets: Range<Int64>
   /// The names of files that are moved aside.
-  package let moved: [String]
+  public let moved: [String]
   /// The names of files that are copied aside, and changed: the segment that is cut, and the high-watermark file.
-  package let copied: [String]
+  public let copied: [String]
   /// Warnings to read before agreeing.
-  package let warnings: [String]
+  public let warnings: [String]
   let action: Action
 }
 
 /// A log under repair. It holds the lock, so no server has the log open.
-package final class LogRepair: Sendable {
+public final class LogRepair: Sendable {
   /// Originals go to `DIR/log-damaged/<name>/<partition>`.
-  package static let asideDirectory = "log-damaged"
+  public static let asideDirectory = "log-damaged"
 
   private let log: StoredLog
   private let lock: any FileLock
   private let isEpochRaised = Mutex(false)
 
   /// - Throws: `.locked` when a server has the log open.
-  package init(_ log: StoredLog) throws(LogError) {
+  public init(_ log: StoredLog) throws(LogError) {
     self.log = log
     lock = try log.folder.takeLock()
   }
@@ -62,7 +62,7 @@ package final class LogRepair: Sendable {
   /// - Returns: Nil when the partition can be opened and read. Changes nothing.
   /// - Throws: `.incompatible` when the partition cannot be kept on that side, `.corrupt` when nothing is left and that loss is
   ///   not accepted.
-  package func plan(
+  public func plan(
     _ partition: PartitionID, keeping side: RepairPlan.Side = .before, acceptsLoss: Bool = false,
     onBytes: @escaping (Int) -> Void = { _ in }
   ) throws(LogError) -> RepairPlan? {
@@ -169,7 +169,7 @@ package final class LogRepair: Sendable {
   ///   - plan: A plan made by this repair for the partition as it still is.
   ///   - name: The name of the folder for the originals, below `log-damaged`; the same for all partitions of one repair.
   /// - Returns: The folder that the originals are in.
-  package func apply(_ plan: RepairPlan, name: String) throws(LogError) -> String {
+  public func apply(_ plan: RepairPlan, name: String) throws(LogError) -> String {
     let files = try log.files(of: plan.partition)
     let (fileSystem, directory) = (files.fileSystem, files.paths.directory)
     let top = "\(log.folder.directory)/\(LogRepair.asideDirectory)"

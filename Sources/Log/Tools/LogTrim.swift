@@ -7,7 +7,7 @@ extension StoredPartition {
   ///   - retention: The bounds that retention keeps.
   ///   - now: The present time.
   ///   - floor: `StoredLog.ageFloor`.
-  package func surplus(
+  public func surplus(
     _ retention: LogConfiguration.Retention, at now: Timestamp, floor: Timestamp? = nil
   ) -> [SegmentSummary] {
     let rule = RetentionRule(retention: retention, now: now, floor: floor)
@@ -23,12 +23,12 @@ extension StoredPartition {
 }
 
 /// Removes segments from a log that no server has open: it holds the lock.
-package final class LogTrim: Sendable {
+public final class LogTrim: Sendable {
   private let log: StoredLog
   private let lock: any FileLock
 
   /// - Throws: `.locked` when a server has the log open.
-  package init(_ log: StoredLog) throws(LogError) {
+  public init(_ log: StoredLog) throws(LogError) {
     self.log = log
     lock = try log.folder.takeLock()
   }
@@ -40,7 +40,7 @@ package final class LogTrim: Sendable {
   ///   - partition: The segments' partition.
   /// - Throws: `.corrupt`, with nothing removed, when the producer snapshot that would be the only record of who sent them is
   ///   damaged.
-  package func remove(_ segments: [SegmentSummary], of partition: PartitionID) throws(LogError) {
+  public func remove(_ segments: [SegmentSummary], of partition: PartitionID) throws(LogError) {
     guard let last = segments.last else { return }
     let files = try log.files(of: partition)
     guard try hasSnapshot(files, atOrAfter: last.end) else {

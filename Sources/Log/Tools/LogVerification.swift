@@ -2,7 +2,7 @@ import Events
 
 extension StoredLog {
   /// Bytes of all segments: the total of `verify`.
-  package func segmentBytes() throws(LogError) -> Int {
+  public func segmentBytes() throws(LogError) -> Int {
     var total = 0
     for partition in partitions {
       let files = try files(of: partition)
@@ -23,7 +23,7 @@ extension StoredLog {
   /// - Parameters:
   ///   - partition: The partition to verify.
   ///   - onBytes: Called with the number of bytes as they are read.
-  package func verify(_ partition: PartitionID, onBytes: @escaping (Int) -> Void = { _ in }) throws(LogError)
+  public func verify(_ partition: PartitionID, onBytes: @escaping (Int) -> Void = { _ in }) throws(LogError)
     -> PartitionVerification
   {
     try PartitionCheck.run(try files(of: partition), onBytes: onBytes)

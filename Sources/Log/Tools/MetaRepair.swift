@@ -2,7 +2,7 @@ import Events
 import Logging
 
 /// Writes a new `meta` into a log's folder where it is missing or damaged. It holds the lock, so no server has the log open.
-package final class MetaRepair: Sendable {
+public final class MetaRepair: Sendable {
   private let folder: LogFolder
   private let lock: any FileLock
 
@@ -10,7 +10,7 @@ package final class MetaRepair: Sendable {
   ///   - directory: The data folder.
   ///   - fileSystem: The file system of the folder.
   /// - Throws: `.locked` when a server has the log open, `.io` when there is none.
-  package init(directory: String, fileSystem: any FileSystem = PosixFileSystem()) throws(LogError) {
+  public init(directory: String, fileSystem: any FileSystem = PosixFileSystem()) throws(LogError) {
     folder = LogFolder(directory: directory, fileSystem: fileSystem)
     guard try !folder.made().isEmpty else {
       throw LogError(
@@ -22,12 +22,12 @@ package final class MetaRepair: Sendable {
   deinit { lock.release() }
 
   /// Whether `meta` is there and whole.
-  package var isWhole: Bool { (try? folder.meta()) != nil }
+  public var isWhole: Bool { (try? folder.meta()) != nil }
 
   /// Writes `meta` for a log with a new identity, since the old one is lost with it. Partitions without a folder count as lost.
   /// - Parameter partitionCount: The log's number of partitions: compared with the sources of the first batches that are there.
   /// - Throws: `.incompatible`, with nothing changed, when that number is wrong.
-  package func write(partitionCount: Int) throws(LogError) -> LogIdentity {
+  public func write(partitionCount: Int) throws(LogError) -> LogIdentity {
     let made = try folder.made()
     guard (1...PartitionID.countMax).contains(partitionCount), made.allSatisfy({ $0.index < partitionCount }) else {
       throw LogError(

@@ -2,32 +2,32 @@ import Events
 import Producers
 
 /// A fault in a partition, and its file and position.
-package struct LogFinding: Hashable, Sendable, CustomStringConvertible {
-  package let partition: PartitionID
+public struct LogFinding: Hashable, Sendable, CustomStringConvertible {
+  public let partition: PartitionID
   /// The file's name in the partition's folder.
-  package let file: String
+  public let file: String
   /// The position in that file, where it is known.
-  package let position: Int?
-  package let detail: String
+  public let position: Int?
+  public let detail: String
 
-  package var description: String {
+  public var description: String {
     "partition \(partition), \(file)\(position.map { ", byte \($0)" } ?? ""): \(detail)"
   }
 }
 
 /// The counts of a partition's content, and all its faults.
-package struct PartitionVerification: Sendable {
-  package let partition: PartitionID
-  package internal(set) var segments = 0
-  package internal(set) var batches = 0
-  package internal(set) var events = 0
+public struct PartitionVerification: Sendable {
+  public let partition: PartitionID
+  public internal(set) var segments = 0
+  public internal(set) var batches = 0
+  public internal(set) var events = 0
   /// The bytes of whole batches.
-  package internal(set) var bytes = 0
-  package internal(set) var startOffset = Offset.zero
-  package internal(set) var endOffset = Offset.zero
+  public internal(set) var bytes = 0
+  public internal(set) var startOffset = Offset.zero
+  public internal(set) var endOffset = Offset.zero
   /// Bytes after the last whole batch, left by a write that is under way or was cut off.
-  package internal(set) var tornBytes = 0
-  package internal(set) var findings: [LogFinding] = []
+  public internal(set) var tornBytes = 0
+  public internal(set) var findings: [LogFinding] = []
   /// The breaks where batches are damaged or missing, in order: they keep the partition from being opened or read.
   var breaks: [Break] = []
   /// The end of the last whole batch in the last segment.

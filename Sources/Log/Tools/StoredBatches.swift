@@ -1,15 +1,15 @@
 import Events
 
 /// A batch and its position in the log's files.
-package struct StoredBatch: Sendable {
-  package let batch: ColumnBatch
-  package let segment: Offset
+public struct StoredBatch: Sendable {
+  public let batch: ColumnBatch
+  public let segment: Offset
   /// The position of its first byte in the segment.
-  package let position: Int
+  public let position: Int
 }
 
 /// Reads a stored partition's batches in order, one at a time.
-package struct StoredBatches: ~Copyable {
+public struct StoredBatches: ~Copyable {
   private let partition: StoredPartition
   private let start: Offset
   private let times: Range<Int64>?
@@ -24,7 +24,7 @@ package struct StoredBatches: ~Copyable {
   ///   - start: The first batch may begin before it.
   ///   - times: Batches without an event of these times are skipped; nil skips none.
   /// - Throws: `.outOfRange` when `start` is below the first kept offset; the detail says where the log now starts.
-  package init(_ partition: StoredPartition, from start: Offset? = nil, times: Range<Int64>? = nil) throws(LogError) {
+  public init(_ partition: StoredPartition, from start: Offset? = nil, times: Range<Int64>? = nil) throws(LogError) {
     let start = start ?? partition.startOffset
     guard start >= partition.startOffset else {
       throw LogError(
@@ -40,7 +40,7 @@ package struct StoredBatches: ~Copyable {
 
   /// The next batch; nil at the high watermark.
   /// - Throws: `.corrupt` where a batch does not check, `.io`.
-  package mutating func next() throws(LogError) -> StoredBatch? {
+  public mutating func next() throws(LogError) -> StoredBatch? {
     while true {
       if cursor == nil {
         guard try openNext() else { return nil }

@@ -2,19 +2,19 @@ import Events
 import Logging
 
 /// A log's folder on disk, for tools. It takes no lock and changes nothing, so it may be read beside a writer.
-package struct StoredLog: Sendable {
-  package let partitionCount: Int
+public struct StoredLog: Sendable {
+  public let partitionCount: Int
   /// Nil in a log that only versions without identities have opened.
-  package let identity: LogIdentity?
+  public let identity: LogIdentity?
   /// The time that earlier append times count as, where retention goes by age; nil when they count as they are.
-  package let ageFloor: Timestamp?
+  public let ageFloor: Timestamp?
   let folder: LogFolder
 
   /// - Parameters:
   ///   - directory: The data folder; the log lies in its `log` subfolder.
   ///   - fileSystem: The file system of the folder; a test's may fail.
   /// - Throws: `.io` when there is no log, `.corrupt` or `.incompatible` when its meta file says so.
-  package init(directory: String, fileSystem: any FileSystem = PosixFileSystem()) throws(LogError) {
+  public init(directory: String, fileSystem: any FileSystem = PosixFileSystem()) throws(LogError) {
     folder = LogFolder(directory: directory, fileSystem: fileSystem)
     guard let meta = try folder.meta() else {
       throw LogError(.io, place: filePlace(errno: missingErrno), "there is no log in \(folder.paths.root): name the data folder")
@@ -22,7 +22,7 @@ package struct StoredLog: Sendable {
     (partitionCount, identity, ageFloor) = (meta.partitionCount, meta.identity, meta.ages?.floor)
   }
 
-  package var partitions: [PartitionID] { (0..<partitionCount).map { PartitionID($0) } }
+  public var partitions: [PartitionID] { (0..<partitionCount).map { PartitionID($0) } }
 
   /// The content of a partition at this moment.
   /// - Parameters:
@@ -30,7 +30,7 @@ package struct StoredLog: Sendable {
   ///   - includingTail: Whether whole batches after the high watermark count, as they will once the partition is started again;
   ///     beside a writer they may not be synced yet.
   /// - Throws: `.unknownPartition`, `.corrupt` when it holds damage, `.io`.
-  package func partition(_ partition: PartitionID, includingTail: Bool = false) throws(LogError) -> StoredPartition {
+  public func partition(_ partition: PartitionID, includingTail: Bool = false) throws(LogError) -> StoredPartition {
     try StoredPartition(files(of: partition), includingTail: includingTail)
   }
 

@@ -1,22 +1,22 @@
 import Events
 
 /// A partition's segments at one moment, up to the high watermark.
-package struct StoredPartition: Sendable {
-  package let partition: PartitionID
+public struct StoredPartition: Sendable {
+  public let partition: PartitionID
   /// Ascending; each ends where the next begins; the last is the active one. Empty before the first start.
-  package let segments: [SegmentSummary]
+  public let segments: [SegmentSummary]
   /// The first offset that is not known to be durable.
-  package let highWatermark: Offset
+  public let highWatermark: Offset
   /// Bytes of the active segment after the high watermark: a write under way, or a tail that the next start judges.
-  package let tailBytes: Int
+  public let tailBytes: Int
 
   let files: PartitionFiles
   /// The index of the active segment, as far as `highWatermark`.
   let active: SparseIndex
 
-  package var startOffset: Offset { segments.first?.base ?? .zero }
-  package var bytes: Int { segments.reduce(0) { $0 + $1.bytes } }
-  package var eventCount: Int { startOffset.distance(to: highWatermark) }
+  public var startOffset: Offset { segments.first?.base ?? .zero }
+  public var bytes: Int { segments.reduce(0) { $0 + $1.bytes } }
+  public var eventCount: Int { startOffset.distance(to: highWatermark) }
 
   /// How often to look again when names change between two looks, through a writer's roll or retention.
   static let attemptsMax = 5
@@ -102,7 +102,7 @@ package struct StoredPartition: Sendable {
   }
 
   /// The append time of the partition's first event; nil when it holds none.
-  package func firstAppendTime() throws(LogError) -> Timestamp? {
+  public func firstAppendTime() throws(LogError) -> Timestamp? {
     guard let segment = segments.first, segment.bytes > 0 else { return nil }
     let file = try open(segment).file
     var cursor = SegmentCursor(file, from: 0, to: segment.bytes)

@@ -1,7 +1,7 @@
 import NIOHTTP1
 
 /// An agent's description of itself.
-package struct ConsulAgentSelf: Sendable, Hashable, Decodable {
+public struct ConsulAgentSelf: Sendable, Hashable, Decodable {
   private struct Facts: Sendable, Hashable, Decodable {
     var Datacenter: String
     var NodeName: String
@@ -11,34 +11,34 @@ package struct ConsulAgentSelf: Sendable, Hashable, Decodable {
 
   private enum CodingKeys: String, CodingKey { case facts = "Config" }
 
-  package var datacenter: String { facts.Datacenter }
-  package var node: String { facts.NodeName }
-  package var version: String { facts.Version }
+  public var datacenter: String { facts.Datacenter }
+  public var node: String { facts.NodeName }
+  public var version: String { facts.Version }
 }
 
 extension ConsulClient {
   /// - Throws: `.forbidden` where the token lacks `agent:read`.
-  package func agent() async throws(ConsulError) -> ConsulAgentSelf {
+  public func agent() async throws(ConsulError) -> ConsulAgentSelf {
     let request = ConsulRequest(path: "/v1/agent/self")
     return try decode(ConsulAgentSelf.self, try await send(request), of: request)
   }
 
   /// Registers the service with the agent, or changes the one registered under the same id; checks keep the state they have.
-  package func register(_ service: ServiceDefinition) async throws(ConsulError) {
+  public func register(_ service: ServiceDefinition) async throws(ConsulError) {
     var request = ConsulRequest(method: .PUT, path: "/v1/agent/service/register", query: "replace-existing-checks=true")
     request.body = try encode(service, for: request.place)
     _ = try await send(request)
   }
 
   /// Removes the instance and its sidecar. Succeeds when they are not there.
-  package func deregister(_ id: String) async throws(ConsulError) {
+  public func deregister(_ id: String) async throws(ConsulError) {
     for id in ["\(id)-sidecar-proxy", id] {
       _ = try await send(ConsulRequest(method: .PUT, path: "/v1/agent/service/deregister/\(id)"), mayMiss: true)
     }
   }
 
   /// Whether the agent has an instance of that id.
-  package func isRegistered(_ id: String) async throws(ConsulError) -> Bool {
+  public func isRegistered(_ id: String) async throws(ConsulError) -> Bool {
     try await send(ConsulRequest(path: "/v1/agent/service/\(id)"), mayMiss: true).status == 200
   }
 

@@ -7,14 +7,14 @@ import Synchronization
 /// Asks the local Consul agent, over HTTP on loopback.
 ///
 /// Nothing is tried again here: watches (`watch`) and the loops of the registration and of leases do so with their own backoff.
-package final class ConsulClient: Sendable {
+public final class ConsulClient: Sendable {
   let configuration: ConsulConfiguration
   let logger: Logger
   private let group: any EventLoopGroup
   private let token: Mutex<String?>
 
   /// - Throws: If the token's file cannot be read.
-  package init(_ configuration: ConsulConfiguration, group: any EventLoopGroup, logger: Logger) throws(ConsulError) {
+  public init(_ configuration: ConsulConfiguration, group: any EventLoopGroup, logger: Logger) throws(ConsulError) {
     self.configuration = configuration
     self.group = group
     self.logger = logger

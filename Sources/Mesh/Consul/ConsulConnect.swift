@@ -47,7 +47,7 @@ private struct IntentionAnswer: Decodable { var Allowed: Bool }
 
 extension ConsulClient {
   /// Whether callers find the instance: the servers list it, and all checks of it and of its sidecar pass.
-  package func isListed(_ id: String, of service: MeshService) async throws(ConsulError) -> Bool {
+  public func isListed(_ id: String, of service: MeshService) async throws(ConsulError) -> Bool {
     let request = ConsulRequest(path: "/v1/health/connect/\(service.rawValue)", query: "passing")
     return try decode([ConnectHealthEntry].self, try await send(request), of: request).contains { MeshInstance($0).id == id }
   }

@@ -1,6 +1,6 @@
 /// A request to Consul's agent that failed.
-package struct ConsulError: Error, Sendable, Hashable, CustomStringConvertible {
-  package enum Code: String, Sendable, CaseIterable {
+public struct ConsulError: Error, Sendable, Hashable, CustomStringConvertible {
+  public enum Code: String, Sendable, CaseIterable {
     /// The agent could not be connected to, or went away before its answer was complete.
     case unreachable
     case timeout
@@ -15,16 +15,16 @@ package struct ConsulError: Error, Sendable, Hashable, CustomStringConvertible {
     case cancelled
   }
 
-  package var code: Code
+  public var code: Code
   /// The request's method and path.
-  package var request: String
-  package var detail: String
+  public var request: String
+  public var detail: String
 
-  package init(_ code: Code, request: String, _ detail: String) {
+  public init(_ code: Code, request: String, _ detail: String) {
     self.code = code
     self.request = request
     self.detail = detail
   }
 
-  package var description: String { "Consul: \(request): \(code.rawValue): \(detail)" }
+  public var description: String { "Consul: \(request): \(code.rawValue): \(detail)" }
 }

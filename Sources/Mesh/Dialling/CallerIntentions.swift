@@ -4,7 +4,7 @@ import Logging
 ///
 /// A sidecar checks intentions only when a connection begins, and does not say who called. So a service that hears of a
 /// withdrawal ends all its connections; callers that are still allowed come again through the sidecar.
-package final class CallerIntentions: Sendable {
+public final class CallerIntentions: Sendable {
   private let service: MeshService
   private let client: ConsulClient
   private let logger: Logger
@@ -13,7 +13,7 @@ package final class CallerIntentions: Sendable {
   ///   - service: The called service. The client's token has to permit `service:read` on it.
   ///   - client: The local agent.
   ///   - logger: Logs withdrawals.
-  package init(of service: MeshService, client: ConsulClient, logger: Logger) {
+  public init(of service: MeshService, client: ConsulClient, logger: Logger) {
     self.service = service
     self.client = client
     self.logger = logger
@@ -23,7 +23,7 @@ package final class CallerIntentions: Sendable {
   /// While the servers can't be asked, it is not called; withdrawals of that time are reported afterwards.
   /// - Parameter withdrawn: Never called twice at a time. The rules are watched while it runs; withdrawals meanwhile cause one
   ///   more call.
-  package func run(_ withdrawn: @escaping @Sendable () async -> Void) async {
+  public func run(_ withdrawn: @escaping @Sendable () async -> Void) async {
     let (news, tell) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     await withDiscardingTaskGroup { group in
       group.addTask { for await _ in news { await withdrawn() } }

@@ -9,8 +9,8 @@
   ///
   /// An upstream of our own sidecar would balance to one instance, and ask the servers at each connection. Queries have to reach
   /// every worker, also while servers elect a leader. So the dialler watches the instances and dials their sidecars.
-  package final class ConnectDialler: Sendable {
-    package let target: MeshService
+  public final class ConnectDialler: Sendable {
+    public let target: MeshService
     private let identity: ConnectIdentity
     private let client: ConsulClient
     /// The time limit of a connection and its TLS handshake together.
@@ -39,13 +39,13 @@
 
     /// The instances whose checks pass, or did until just now. Empty until the first answer; the last list while the agent is
     /// away.
-    package var instances: MeshInstanceList {
+    public var instances: MeshInstanceList {
       let (list, version) = known.current
       return MeshInstanceList(version: version, instances: list.instances)
     }
 
     /// Returns when the list has another version than the one given, or the task is cancelled.
-    package nonisolated(nonsending) func waitForChange(from version: UInt64) async {
+    public nonisolated(nonsending) func waitForChange(from version: UInt64) async {
       await known.waitForChange(from: version)
     }
 
@@ -79,7 +79,7 @@
 
     /// Opens a connection to one instance; keeps the promises of `PeerDialler` in module Wire.
     /// - Returns: The channel, once plain bytes may be written; fails with `MeshError` and nothing else.
-    package func connect(
+    public func connect(
       to instance: MeshInstance, on eventLoop: any EventLoop,
       initialise: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>
     ) -> EventLoopFuture<any Channel> {
@@ -147,12 +147,12 @@
     }
 
     /// The serial number of the certificate shown now; nil before the first.
-    package var certificateSerial: String? { identity.current?.serial }
+    public var certificateSerial: String? { identity.current?.serial }
 
-    package var openCount: Int { state.withLock { $0.open.count } }
+    public var openCount: Int { state.withLock { $0.open.count } }
 
     /// Whether the mesh allows this service to be dialled, by its last answer.
-    package var isAllowed: Bool { state.withLock { $0.isAllowed } }
+    public var isAllowed: Bool { state.withLock { $0.isAllowed } }
 
     /// Sets whether the target may be dialled; false ends the open connections.
     func set(allowed: Bool) {

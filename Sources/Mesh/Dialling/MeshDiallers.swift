@@ -3,7 +3,7 @@
   import NIOCore
 
   /// A service's means to dial others: its certificate, the intentions, and a dialler for each target.
-  package final class MeshDiallers: Sendable {
+  public final class MeshDiallers: Sendable {
     private let identity: ConnectIdentity
     private let intentions: ConnectIntentions
     private let diallers: [MeshService: ConnectDialler]
@@ -14,7 +14,7 @@
     ///   - targets: The services that it dials.
     ///   - client: The local agent.
     ///   - logger: Logs targets that cannot be dialled.
-    package init(
+    public init(
       of service: MeshService, to targets: [MeshService], client: ConsulClient, logger: Logger
     ) {
       identity = ConnectIdentity(of: service, client: client, logger: logger)
@@ -28,19 +28,19 @@
     }
 
     /// - Precondition: `target` was given at the start.
-    package func dialler(to target: MeshService) -> ConnectDialler {
+    public func dialler(to target: MeshService) -> ConnectDialler {
       guard let dialler = diallers[target] else { preconditionFailure("no dialler to \(target.rawValue) was asked for") }
       return dialler
     }
 
     /// Returns once the agent has given a certificate and roots, or the task is cancelled.
-    package func waitUntilReady() async { await identity.waitUntilKnown() }
+    public func waitUntilReady() async { await identity.waitUntilKnown() }
 
     /// Whether the agent has given a certificate and roots.
-    package var isReady: Bool { identity.current != nil }
+    public var isReady: Bool { identity.current != nil }
 
     /// Keeps certificate, intentions and instances fresh until the task is cancelled; then closes the open connections.
-    package func run() async {
+    public func run() async {
       await withTaskGroup { group in
         group.addTask { await self.identity.run() }
         for dialler in diallers.values { group.addTask { await dialler.run() } }

@@ -1,6 +1,6 @@
 /// A connection to a peer that was not made, or that the mesh ended.
-package struct MeshError: Error, Sendable, Hashable, CustomStringConvertible {
-  package enum Code: String, Sendable, CaseIterable {
+public struct MeshError: Error, Sendable, Hashable, CustomStringConvertible {
+  public enum Code: String, Sendable, CaseIterable {
     /// No certificate or no roots are known yet: the agent has not been reached since the start.
     case notReady = "not_ready"
     /// The peer's address did not answer.
@@ -14,18 +14,18 @@ package struct MeshError: Error, Sendable, Hashable, CustomStringConvertible {
     case closed
   }
 
-  package var code: Code
-  package var service: String
+  public var code: Code
+  public var service: String
   /// The peer's host and port.
-  package var address: String
-  package var detail: String
+  public var address: String
+  public var detail: String
 
-  package init(_ code: Code, service: String, address: String, _ detail: String) {
+  public init(_ code: Code, service: String, address: String, _ detail: String) {
     self.code = code
     self.service = service
     self.address = address
     self.detail = detail
   }
 
-  package var description: String { "\(service) at \(address): \(code.rawValue): \(detail)" }
+  public var description: String { "\(service) at \(address): \(code.rawValue): \(detail)" }
 }

@@ -1,13 +1,13 @@
 /// An instance of a service whose checks pass, and the address of its sidecar.
-package struct MeshInstance: Sendable, Hashable {
+public struct MeshInstance: Sendable, Hashable {
   /// The id of the service's instance, not of its sidecar.
-  package var id: String
-  package var host: String
-  package var port: Int
-  package var metadata: [String: String]
-  package var datacenter: String
+  public var id: String
+  public var host: String
+  public var port: Int
+  public var metadata: [String: String]
+  public var datacenter: String
 
-  package var address: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  public var address: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
   init(_ entry: ConnectHealthEntry) {
     id = entry.Service.Proxy?.DestinationServiceID ?? entry.Service.ID
@@ -20,8 +20,8 @@ package struct MeshInstance: Sendable, Hashable {
 }
 
 /// The instances known at one time. Two lists that differ have different versions.
-package struct MeshInstanceList: Sendable, Hashable {
-  package var version: UInt64 = 0
+public struct MeshInstanceList: Sendable, Hashable {
+  public var version: UInt64 = 0
   /// In the order of ids.
-  package var instances: [MeshInstance] = []
+  public var instances: [MeshInstance] = []
 }

@@ -9,7 +9,7 @@ import Synchronization
 ///
 /// So a lease counts only within a TTL of the last sign of life *sent*, and within `serversMax` of the servers' last answer that
 /// the session lives, both measured from before they were asked, on a clock that runs on while the machine sleeps.
-package final class LeaseFence: Sendable {
+public final class LeaseFence: Sendable {
   /// How long the servers' answer holds; mostly longer than an election of a new leader.
   static let serversMax = Duration.seconds(4)
 
@@ -27,13 +27,13 @@ package final class LeaseFence: Sendable {
   }
 
   /// Whether this process certainly still has the lease on `partition`.
-  package func holds(_ partition: Int) -> Bool {
+  public func holds(_ partition: Int) -> Bool {
     let now = ContinuousClock.now
     return state.withLock { $0.held[partition] != nil && now < $0.lifeSignUntil && now < $0.serversUntil }
   }
 
   /// The fencing token, greater than that of any earlier owner of the partition; nil unless `holds`.
-  package func token(of partition: Int) -> UInt64? {
+  public func token(of partition: Int) -> UInt64? {
     let now = ContinuousClock.now
     return state.withLock { now < $0.lifeSignUntil && now < $0.serversUntil ? $0.held[partition] : nil }
   }
@@ -41,7 +41,7 @@ package final class LeaseFence: Sendable {
   /// The leased partitions, each with its fencing token, whether or not the leases are certain at this moment.
   var tokens: [Int: UInt64] { state.withLock { $0.held } }
 
-  package var partitions: Set<Int> { Set(tokens.keys) }
+  public var partitions: Set<Int> { Set(tokens.keys) }
 
   func add(_ partition: Int, token: UInt64) { state.withLock { $0.held[partition] = token } }
   func remove(_ partition: Int) { state.withLock { _ = $0.held.removeValue(forKey: partition) } }

@@ -1,7 +1,7 @@
 import Logging
 
 /// A worker's actions when it is given partitions or loses them.
-package protocol LeaseHolder: Sendable {
+public protocol LeaseHolder: Sendable {
   /// These partitions are leased from now on; the fence says so already. Returns when the worker answers for them.
   func acquired(_ partitions: Set<Int>) async
   /// These partitions are to go to another worker. Returns when their state is checkpointed. They are still leased, and the
@@ -14,20 +14,20 @@ package protocol LeaseHolder: Sendable {
   func release(_ partitions: Set<Int>) async
 }
 
-package struct LeaseConfiguration: Sendable, Hashable {
+public struct LeaseConfiguration: Sendable, Hashable {
   /// The instance's id, as registered.
-  package var member: String
+  public var member: String
   /// The number of the log's partitions, 1 or more.
-  package var partitions: Int
+  public var partitions: Int
   /// The TTL of the sign of life, as in the instance's registration; a sign is sent every quarter of it.
-  package var ttl: Duration
+  public var ttl: Duration
   /// It can be short: the fence of a worker that lost its lease has said no before Consul ends the lease.
-  package var lockDelay = Duration.milliseconds(100)
+  public var lockDelay = Duration.milliseconds(100)
   /// The prefix of the keys: `<prefix>/members/<id>` and `<prefix>/partitions/<number>`.
-  package var prefix = prefixDefault
-  package static let prefixDefault = "penstock/compute"
+  public var prefix = prefixDefault
+  public static let prefixDefault = "penstock/compute"
 
-  package init(member: String, partitions: Int, ttl: Duration = .seconds(2)) {
+  public init(member: String, partitions: Int, ttl: Duration = .seconds(2)) {
     precondition(partitions > 0, "a log has partitions")
     self.member = member
     self.partitions = partitions
@@ -42,7 +42,7 @@ package struct LeaseConfiguration: Sendable, Hashable {
 /// keys go, and after LockDelay the others take its partitions.
 ///
 /// A worker that takes a partition marks its key once it answers for it. Until then the former owner, if it lives, still answers.
-package actor PartitionLeases {
+public actor PartitionLeases {
   /// The flag of a partition's key whose owner answers for the partition.
   static let answersFlag: UInt64 = 1
   /// How long the former owner answers beside the new one: a read may have asked the one too early and asks the other too late.
@@ -51,7 +51,7 @@ package actor PartitionLeases {
   static let leavingMax = Duration.seconds(10)
   private static let retryInterval = Duration.milliseconds(100)
 
-  package nonisolated let fence = LeaseFence()
+  public nonisolated let fence = LeaseFence()
   private let configuration: LeaseConfiguration
   private let client: ConsulClient
   private let registration: MeshRegistration
@@ -77,7 +77,7 @@ package actor PartitionLeases {
   ///   - holder: Takes partitions and lets them go.
   ///   - isReachable: Whether others can call this instance now. Asked until it says yes: nothing is leased before.
   ///   - logger: Logs each change.
-  package init(
+  public init(
     _ configuration: LeaseConfiguration, client: ConsulClient, registration: MeshRegistration, holder: any LeaseHolder,
     isReachable: @escaping @Sendable () async -> Bool = { true }, logger: Logger
   ) {
@@ -93,7 +93,7 @@ package actor PartitionLeases {
   var sessionID: String? { session }
 
   /// Takes part until the task is cancelled; then gives everything back in order. The registration has to run meanwhile.
-  package func run() async {
+  public func run() async {
     // The buffer has one element: after several wake-ups, one look at the newest keys is enough.
     let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     await withDiscardingTaskGroup { group in

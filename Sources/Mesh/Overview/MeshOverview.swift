@@ -1,20 +1,20 @@
 /// Every instance of every service, and which partitions each holds.
-package struct MeshOverview: Sendable, Hashable {
-  package struct Instance: Sendable, Hashable {
-    package var service: MeshService
-    package var id: String
+public struct MeshOverview: Sendable, Hashable {
+  public struct Instance: Sendable, Hashable {
+    public var service: MeshService
+    public var id: String
     /// The sidecar's address; the instance's own where it has no sidecar.
-    package var address: String
+    public var address: String
     /// `passing`, `warning` or `critical`: the worst of its checks, its sidecar's and its node's.
-    package var health: String
+    public var health: String
     /// The partitions that it has leased, in order.
-    package var partitions: [Int] = []
+    public var partitions: [Int] = []
   }
 
   /// In the order of service and id.
-  package var instances: [Instance] = []
+  public var instances: [Instance] = []
   /// The reason why something is missing here: the token does not permit to read the leases.
-  package var problem: String?
+  public var problem: String?
 
   init() {}
 
@@ -52,7 +52,7 @@ package struct MeshOverview: Sendable, Hashable {
 extension ConsulClient {
   /// The overview as the agent and the servers have it now.
   /// - Parameter prefix: The prefix of the leases' keys.
-  package func overview(leases prefix: String) async throws(ConsulError) -> MeshOverview {
+  public func overview(leases prefix: String) async throws(ConsulError) -> MeshOverview {
     var overview = MeshOverview()
     for service in MeshService.allCases {
       overview.add(

@@ -3,24 +3,24 @@ import Logging
 /// Keeps an instance registered with the local agent until it is told to leave.
 ///
 /// An agent that was restarted may have forgotten its services: it is asked every few seconds, and told again.
-package actor MeshRegistration {
+public actor MeshRegistration {
   private let client: ConsulClient
   private let logger: Logger
   private let refresh: Duration
   private let definition: ServiceDefinition
   private var isLeft = false
 
-  package init(_ definition: ServiceDefinition, client: ConsulClient, refresh: Duration = .seconds(2), logger: Logger) {
+  public init(_ definition: ServiceDefinition, client: ConsulClient, refresh: Duration = .seconds(2), logger: Logger) {
     self.definition = definition
     self.client = client
     self.refresh = refresh
     self.logger = logger
   }
 
-  package var id: String { definition.id }
+  public var id: String { definition.id }
 
   /// Registers, trying again until it is done or the task is cancelled; then watches that it stays so.
-  package func run() async {
+  public func run() async {
     var backoff = Backoff(client.configuration)
     while !Task.isCancelled, !isLeft {
       do throws(ConsulError) {
@@ -39,13 +39,13 @@ package actor MeshRegistration {
   }
 
   /// Registers now, once.
-  package func register() async throws(ConsulError) {
+  public func register() async throws(ConsulError) {
     guard !isLeft else { return }
     try await client.register(definition)
   }
 
   /// Takes the instance out of the mesh: others stop dialling it within milliseconds.
-  package func leave() async {
+  public func leave() async {
     isLeft = true
     do throws(ConsulError) {
       try await client.deregister(definition.id)

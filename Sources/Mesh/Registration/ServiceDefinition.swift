@@ -2,24 +2,24 @@
 ///
 /// The sidecar's default check runs every 10 seconds, so a start looks like "no healthy instance" for as long: ours runs every
 /// second. A definition with checks of its own loses the default alias to the service's checks, so that is named too.
-package struct ServiceDefinition: Sendable, Hashable, Encodable {
+public struct ServiceDefinition: Sendable, Hashable, Encodable {
   /// The instance's name in the whole datacenter: letters, digits, `-`, `_` and `.`, at most 100.
-  package var id: String
-  package var service: MeshService
+  public var id: String
+  public var service: MeshService
   /// The address where the sidecar and the agent, both on the same machine, reach the service itself. Loopback, except for the
   /// edges: never a wildcard, which Consul refuses.
-  package private(set) var address: String
-  package var port: Int
+  public private(set) var address: String
+  public var port: Int
   /// Where the sidecar listens, and on which address it is announced.
-  package var sidecarAddress: String
-  package var sidecarPort: Int
+  public var sidecarAddress: String
+  public var sidecarPort: Int
   /// Other instances read these: `version`.
-  package var metadata: [String: String]
+  public var metadata: [String: String]
   /// The service itself must pass the check `live-<id>` this often; sessions are bound to it. Nil: there is no such check.
-  package var lifeSignEvery: Duration?
+  public var lifeSignEvery: Duration?
   /// Whether the service itself takes TLS only. Its certificate is for the name that clients call, not for loopback, so the agent
   /// does not check it.
-  package var isTLS: Bool
+  public var isTLS: Bool
 
   /// - Parameters:
   ///   - id: A valid id.
@@ -31,7 +31,7 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
   ///   - metadata: Facts for other instances to read.
   ///   - lifeSignEvery: The longest time between two signs of life of the service; nil for no such check.
   ///   - isTLS: Whether the service takes TLS only.
-  package init(
+  public init(
     id: String, service: MeshService, address: String, port: Int, sidecarAddress: String = "127.0.0.1", sidecarPort: Int,
     metadata: [String: String] = [:], lifeSignEvery: Duration? = nil, isTLS: Bool = false
   ) {
@@ -52,7 +52,7 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
     self.isTLS = isTLS
   }
 
-  package static func isValid(id: String) -> Bool {
+  public static func isValid(id: String) -> Bool {
     (1...100).contains(id.utf8.count)
       && id.utf8.allSatisfy {
         switch $0 {
@@ -63,9 +63,9 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
   }
 
   /// The id of the check for signs of life.
-  package static func lifeSignCheck(of id: String) -> String { "live-\(id)" }
+  public static func lifeSignCheck(of id: String) -> String { "live-\(id)" }
 
-  package func encode(to encoder: any Encoder) throws {
+  public func encode(to encoder: any Encoder) throws {
     let host = address.contains(":") ? "[\(address)]" : address
     var checks = [
       Check(

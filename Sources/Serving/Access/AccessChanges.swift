@@ -2,13 +2,13 @@ import Events
 import Synchronization
 
 /// Notifies holders of standing access that tokens or keys have changed: each checks again whether it may go on.
-package final class AccessChanges: Sendable {
+public final class AccessChanges: Sendable {
   private let observers = Mutex<(next: Int, all: [Int: @Sendable () -> Void])>((0, [:]))
 
-  package init() {}
+  public init() {}
 
   /// - Parameter changed: Called with each change, on the changing thread, until the observation is released; must be quick.
-  package func observe(_ changed: @escaping @Sendable () -> Void) -> AccessObservation {
+  public func observe(_ changed: @escaping @Sendable () -> Void) -> AccessObservation {
     let number = observers.withLock { observers in
       observers.next += 1
       observers.all[observers.next] = changed
@@ -17,13 +17,13 @@ package final class AccessChanges: Sendable {
     return AccessObservation { [weak self] in self?.observers.withLock { $0.all[number] = nil } }
   }
 
-  package func notify() {
+  public func notify() {
     for changed in observers.withLock({ Array($0.all.values) }) { changed() }
   }
 }
 
 /// Lasts until it is released.
-package final class AccessObservation: Sendable {
+public final class AccessObservation: Sendable {
   private let end: @Sendable () -> Void
 
   fileprivate init(_ end: @escaping @Sendable () -> Void) { self.end = end }
@@ -32,12 +32,12 @@ package final class AccessObservation: Sendable {
 }
 
 /// The access of a request that was admitted once and goes on: a stream, a long answer.
-package struct StandingAccess: Sendable {
+public struct StandingAccess: Sendable {
   private let gate: AccessGate
   private let authorization: [String]
   private let scope: AccessScope
   /// The time from which on it may not go on; nil while its token stays valid.
-  package let expiry: Timestamp?
+  public let expiry: Timestamp?
 
   /// - Parameters:
   ///   - gate: The gate that admitted the caller.
@@ -45,7 +45,7 @@ package struct StandingAccess: Sendable {
   ///   - authorization: The values of the request's `Authorization` headers.
   ///   - scope: The scope that the request needs.
   /// - Returns: Nil where there is nothing to check again.
-  package init?(_ gate: AccessGate, _ caller: Caller?, authorization: [String], scope: AccessScope) {
+  public init?(_ gate: AccessGate, _ caller: Caller?, authorization: [String], scope: AccessScope) {
     guard let caller else { return nil }
     self.gate = gate
     self.authorization = authorization
@@ -54,7 +54,7 @@ package struct StandingAccess: Sendable {
   }
 
   /// The reason why it may not go on; nil if it may.
-  package var denial: AccessDenial? {
+  public var denial: AccessDenial? {
     do throws(AccessDenial) {
       _ = try gate.admit(authorization: authorization, for: scope)
       return nil
@@ -63,5 +63,5 @@ package struct StandingAccess: Sendable {
     }
   }
 
-  package func observe(_ changed: @escaping @Sendable () -> Void) -> AccessObservation? { gate.observe(changed) }
+  public func observe(_ changed: @escaping @Sendable () -> Void) -> AccessObservation? { gate.observe(changed) }
 }

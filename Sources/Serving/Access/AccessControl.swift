@@ -1,7 +1,7 @@
 import Events
 
 /// Identifies the holder of a bearer token. Ingest and Query know only this; module Identity implements it.
-package protocol AccessControl: Sendable {
+public protocol AccessControl: Sendable {
   /// - Returns: The token's holder.
   /// - Throws: `AccessDenial.invalid` or `.expired`.
   /// - Complexity: At most one signature check for each key that may have made it, some 100 µs each. Never waits: event loops may
@@ -11,7 +11,7 @@ package protocol AccessControl: Sendable {
   var changes: AccessChanges { get }
 }
 
-package enum AccessScope: String, Sendable, CaseIterable {
+public enum AccessScope: String, Sendable, CaseIterable {
   /// Writing events.
   case ingest
   /// Reading results, events and metrics.
@@ -21,20 +21,20 @@ package enum AccessScope: String, Sendable, CaseIterable {
 }
 
 /// The holder of a token.
-package struct Caller: Sendable, Hashable {
+public struct Caller: Sendable, Hashable {
   /// The longest subject, in bytes.
-  package static let subjectBytesMax = 256
+  public static let subjectBytesMax = 256
 
   /// The token's name for its holder: for logs and for counting by device. It is no secret.
-  package var subject: UTF8Text
-  package var scopes: Set<AccessScope>
-  package var sources: SourcePermission
+  public var subject: UTF8Text
+  public var scopes: Set<AccessScope>
+  public var sources: SourcePermission
   /// The time from which on the token is invalid; nil never.
-  package var expiry: Timestamp?
+  public var expiry: Timestamp?
   /// The events a second that its holder may send, where that differs from the service's own limit.
-  package var eventsPerSecondMax: Int?
+  public var eventsPerSecondMax: Int?
 
-  package init(
+  public init(
     subject: String, scopes: Set<AccessScope>, sources: SourcePermission, expiry: Timestamp? = nil,
     eventsPerSecondMax: Int? = nil
   ) {
@@ -45,30 +45,30 @@ package struct Caller: Sendable, Hashable {
     self.eventsPerSecondMax = eventsPerSecondMax
   }
 
-  package func may(_ scope: AccessScope) -> Bool {
+  public func may(_ scope: AccessScope) -> Bool {
     scopes.contains(scope) || (scope == .query && scopes.contains(.admin))
   }
 }
 
 /// The one check at a service's edge.
-package struct AccessGate: Sendable {
+public struct AccessGate: Sendable {
   /// Permits everything to everybody: for listeners that only this machine reaches.
-  package static let open = AccessGate(nil)
+  public static let open = AccessGate(nil)
 
   private let access: (any AccessControl)?
 
-  package init(_ access: (any AccessControl)?) { self.access = access }
+  public init(_ access: (any AccessControl)?) { self.access = access }
 
-  package var isOpen: Bool { access == nil }
+  public var isOpen: Bool { access == nil }
 
   /// Observes as `AccessChanges.observe` does; nil where the gate is open, and nothing changes.
-  package func observe(_ changed: @escaping @Sendable () -> Void) -> AccessObservation? { access?.changes.observe(changed) }
+  public func observe(_ changed: @escaping @Sendable () -> Void) -> AccessObservation? { access?.changes.observe(changed) }
 
   /// - Parameters:
   ///   - authorization: The values of the request's `Authorization` headers.
   ///   - scope: The scope that the token has to permit.
   /// - Returns: Nil where the gate is open.
-  package func admit(authorization: [String], for scope: AccessScope) throws(AccessDenial) -> Caller? {
+  public func admit(authorization: [String], for scope: AccessScope) throws(AccessDenial) -> Caller? {
     guard let access else { return nil }
     guard let credentials = authorization.first else { throw .missing }
     let parts = credentials.split(separator: " ", maxSplits: 1)
@@ -80,7 +80,7 @@ package struct AccessGate: Sendable {
 }
 
 /// The reason why a request is not served. No case carries any part of a token.
-package enum AccessDenial: Error, Sendable, Hashable {
+public enum AccessDenial: Error, Sendable, Hashable {
   case missing
   /// An `Authorization` that is no bearer token.
   case malformed
@@ -89,7 +89,7 @@ package enum AccessDenial: Error, Sendable, Hashable {
   case insufficient(needed: AccessScope)
 
   /// The problem of RFC 6750, section 3.
-  package var problem: HTTPProblem {
+  public var problem: HTTPProblem {
     switch self {
     case .missing:
       HTTPProblem(

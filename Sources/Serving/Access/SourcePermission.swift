@@ -1,8 +1,8 @@
 /// The sources that a caller may write events as.
-package struct SourcePermission: Sendable, Hashable {
+public struct SourcePermission: Sendable, Hashable {
   /// The most patterns of one caller: each event may be compared with all of them.
-  package static let patternsMax = 256
-  package static let all = SourcePermission(patterns: ["*"])
+  public static let patternsMax = 256
+  public static let all = SourcePermission(patterns: ["*"])
 
   private struct Pattern: Sendable, Hashable {
     /// The pattern without the star.
@@ -18,7 +18,7 @@ package struct SourcePermission: Sendable, Hashable {
   private let patterns: [Pattern]
 
   /// - Parameter patterns: Each a source, or the beginning of sources with a `*` at its end; at most `patternsMax`.
-  package init(patterns: [String]) {
+  public init(patterns: [String]) {
     precondition(patterns.count <= SourcePermission.patternsMax, "more patterns than a caller may have")
     self.patterns = patterns.map { text in
       let isPrefix = text.utf8.last == 0x2A
@@ -27,12 +27,12 @@ package struct SourcePermission: Sendable, Hashable {
   }
 
   /// One source, taken literally.
-  package init(source: String) { patterns = [Pattern(bytes: Array(source.utf8), isPrefix: false)] }
+  public init(source: String) { patterns = [Pattern(bytes: Array(source.utf8), isPrefix: false)] }
 
   /// - Parameter source: UTF-8.
-  package func permits(_ source: UnsafeRawBufferPointer) -> Bool { patterns.contains { $0.matches(source) } }
+  public func permits(_ source: UnsafeRawBufferPointer) -> Bool { patterns.contains { $0.matches(source) } }
 
-  package func permits(_ source: String) -> Bool {
+  public func permits(_ source: String) -> Bool {
     var copy = source
     return copy.withUTF8 { permits(UnsafeRawBufferPointer($0)) }
   }

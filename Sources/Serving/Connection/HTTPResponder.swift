@@ -4,7 +4,7 @@ import NIOHTTP1
 
 /// Answers the requests that a service's table has routes for. It serves one connection or many; its functions are
 /// called on the connection's event loop and never wait.
-package protocol HTTPResponder: AnyObject, SendableMetatype {
+public protocol HTTPResponder: AnyObject, SendableMetatype {
   associatedtype Endpoint: Sendable
 
   /// Headers that every answer has besides its own.
@@ -19,43 +19,43 @@ package protocol HTTPResponder: AnyObject, SendableMetatype {
 }
 
 extension HTTPResponder {
-  package var headers: [(name: String, value: String)] { [] }
-  package func admit(_ request: HTTPRequest, _ route: Route<Endpoint>) throws(HTTPProblem) {}
-  package func answered(_ answer: AnsweredRequest) {}
+  public var headers: [(name: String, value: String)] { [] }
+  public func admit(_ request: HTTPRequest, _ route: Route<Endpoint>) throws(HTTPProblem) {}
+  public func answered(_ answer: AnsweredRequest) {}
 }
 
 /// The outcome of a request, for metrics and logs.
-package struct AnsweredRequest: Sendable {
-  package let request: HTTPRequest
+public struct AnsweredRequest: Sendable {
+  public let request: HTTPRequest
   /// Its path in the service's table; nil where it has none.
-  package let path: Int?
-  package let status: Int
+  public let path: Int?
+  public let status: Int
   /// The problem that its sender was told; nil where there was none.
-  package let problem: HTTPProblem?
+  public let problem: HTTPProblem?
   /// The bytes received of its body.
-  package let receivedBytes: Int
+  public let receivedBytes: Int
   /// The time from the request's last byte to its answer; zero for a request that was refused before its end.
-  package let duration: Duration
+  public let duration: Duration
 }
 
 /// The way back to the client. Belongs to the connection's event loop. A second answer, or one after the connection's
 /// end, is ignored.
-package struct HTTPReply {
+public struct HTTPReply {
   let connection: any ReplyingConnection
   let number: Int
 
   /// Whether the client still waits for an answer.
-  package var isAwaited: Bool { connection.isAwaited(number) }
-  package var channel: any Channel { connection.channel }
+  public var isAwaited: Bool { connection.isAwaited(number) }
+  public var channel: any Channel { connection.channel }
 
-  package func send(_ answer: HTTPAnswer) { connection.send(answer, number) }
+  public func send(_ answer: HTTPAnswer) { connection.send(answer, number) }
 
   /// Has the answer made in a task, which ends as the route's pace says.
   /// - Parameters:
   ///   - threads: The threads that make the answer and the pieces of its body; nil for Swift's own, which computing must not
   ///     hold.
   ///   - make: Makes the answer; `RequestID.current` is the request's id.
-  package func send(on threads: AnswerThreads? = nil, _ make: @escaping @Sendable () async -> HTTPAnswer) {
+  public func send(on threads: AnswerThreads? = nil, _ make: @escaping @Sendable () async -> HTTPAnswer) {
     connection.send(on: threads, make, number)
   }
 
@@ -63,7 +63,7 @@ package struct HTTPReply {
   /// - Parameters:
   ///   - headers: The answer's headers.
   ///   - speaker: Makes the handler that gets all bytes from then on.
-  package func upgrade(_ headers: HTTPHeaders, to speaker: @escaping () -> any ChannelHandler) {
+  public func upgrade(_ headers: HTTPHeaders, to speaker: @escaping () -> any ChannelHandler) {
     connection.upgrade(headers, to: speaker, number)
   }
 }

@@ -3,23 +3,23 @@ import NIOCore
 import NIOHTTP1
 
 /// A request without its connection.
-package struct HTTPRequest: Sendable {
+public struct HTTPRequest: Sendable {
   /// The received head; its target is a path.
-  package let head: HTTPRequestHead
+  public let head: HTTPRequestHead
   /// Still percent-encoded.
-  package let path: Substring
+  public let path: Substring
   /// The text after the `?`, still percent-encoded.
-  package let query: Substring
+  public let query: Substring
   /// The sender's id, or one made here: the answer and the log have it.
-  package let id: RequestID
+  public let id: RequestID
   /// The body; empty where the route takes none, and until it has come whole.
-  package var body: ByteBuffer
+  public var body: ByteBuffer
   /// The values of the route's `{…}`, decoded, in order.
-  package internal(set) var parameters: [String] = []
+  public internal(set) var parameters: [String] = []
   /// The token's holder; nil where no token is needed.
-  package internal(set) var caller: Caller?
+  public internal(set) var caller: Caller?
 
-  package init(_ head: HTTPRequestHead, body: ByteBuffer = ByteBuffer()) {
+  public init(_ head: HTTPRequestHead, body: ByteBuffer = ByteBuffer()) {
     self.head = head
     self.body = body
     id = RequestID(head.headers.joined(RequestID.header))
@@ -31,16 +31,16 @@ package struct HTTPRequest: Sendable {
   }
 
   /// - Parameter target: Path and query, as in a request line.
-  package init(_ method: HTTPMethod, _ target: String, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()) {
+  public init(_ method: HTTPMethod, _ target: String, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()) {
     self.init(HTTPRequestHead(version: .http1_1, method: method, uri: target, headers: headers), body: body)
   }
 
-  package var method: HTTPMethod { head.method }
-  package var headers: HTTPHeaders { head.headers }
-  package var queryItems: QueryItems { QueryItems(query) }
+  public var method: HTTPMethod { head.method }
+  public var headers: HTTPHeaders { head.headers }
+  public var queryItems: QueryItems { QueryItems(query) }
 
   /// The query's parameters; of a name that comes twice, the last counts. Nil when one is no percent-encoded UTF-8.
-  package var decodedQuery: [UTF8Text: String]? {
+  public var decodedQuery: [UTF8Text: String]? {
     var result: [UTF8Text: String] = [:]
     for item in queryItems {
       guard let name = item.name, let value = item.value else { return nil }
@@ -52,7 +52,7 @@ package struct HTTPRequest: Sendable {
 
 extension HTTPHeaders {
   /// A header's value; if it comes several times, all values, joined as in HTTP; nil when there is none.
-  package func joined(_ name: String) -> String? {
+  public func joined(_ name: String) -> String? {
     let values = self[name]
     return values.count < 2 ? values.first : values.joined(separator: ", ")
   }

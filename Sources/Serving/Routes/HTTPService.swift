@@ -5,15 +5,15 @@ import Synchronization
 
 /// A service, for all of its connections: its routes, who may ask for them, and the operations routes that every
 /// service has.
-package final class HTTPService<Endpoint: Sendable>: Sendable {
+public final class HTTPService<Endpoint: Sendable>: Sendable {
   /// The service's name in settings, messages and metrics: `query`.
-  package let name: String
-  package let routes: RouteTable<Endpoint>
-  package let limits: ServingLimits
+  public let name: String
+  public let routes: RouteTable<Endpoint>
+  public let limits: ServingLimits
   /// The hosts that requests may be for, and the origins of pages that may send.
-  package let rules: HostRules
-  package let gate: AccessGate
-  package let probe: ServiceProbe
+  public let rules: HostRules
+  public let gate: AccessGate
+  public let probe: ServiceProbe
   private let description: [UInt8]
   private let hint: String
   private let tooLargeCode: String
@@ -31,7 +31,7 @@ package final class HTTPService<Endpoint: Sendable>: Sendable {
   ///   - description: The answer to `GET /openapi.json`.
   ///   - hint: The hint in a 404 on where to look.
   ///   - tooLargeCode: The code of a 413.
-  package init(
+  public init(
     name: String, routes: RouteTable<Endpoint>, limits: ServingLimits = ServingLimits(), rules: HostRules,
     gate: AccessGate = .open,
     probe: ServiceProbe, description: [UInt8], hint: String = "GET /openapi.json lists what there is",
@@ -49,8 +49,8 @@ package final class HTTPService<Endpoint: Sendable>: Sendable {
   }
 
   /// From now on `/readyz` answers no.
-  package func drain() { draining.store(true, ordering: .releasing) }
-  package var isDraining: Bool { draining.load(ordering: .acquiring) }
+  public func drain() { draining.store(true, ordering: .releasing) }
+  public var isDraining: Bool { draining.load(ordering: .acquiring) }
 
   // MARK: admission
 
@@ -59,7 +59,7 @@ package final class HTTPService<Endpoint: Sendable>: Sendable {
   ///   - request: Gets its parameters and its caller.
   ///   - match: The request's path in `routes`.
   /// - Throws: 404, 405, and the problems of `AccessGate`.
-  package func admit(_ request: inout HTTPRequest, _ match: RouteTable<Endpoint>.Match?) throws(HTTPProblem) -> Route<Endpoint> {
+  public func admit(_ request: inout HTTPRequest, _ match: RouteTable<Endpoint>.Match?) throws(HTTPProblem) -> Route<Endpoint> {
     guard let match, let parameters = decoded(match.parameters) else {
       throw HTTPProblem(
         status: 404, code: "not_found", detail: "there is nothing at \(request.path.prefix(200)); \(hint)")
@@ -125,7 +125,7 @@ package final class HTTPService<Endpoint: Sendable>: Sendable {
 
   // MARK: operations
 
-  package func answer(_ operation: ServiceOperation) async -> HTTPAnswer {
+  public func answer(_ operation: ServiceOperation) async -> HTTPAnswer {
     switch operation {
     case .alive: return alive
     case .description: return HTTPAnswer(200, "application/json", description)

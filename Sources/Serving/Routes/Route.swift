@@ -2,15 +2,15 @@ import Events
 import NIOHTTP1
 
 /// One method of a path: the endpoint that answers it, and its bounds.
-package struct Route<Endpoint: Sendable>: Sendable {
+public struct Route<Endpoint: Sendable>: Sendable {
   /// The endpoint or operation that answers.
-  package enum Target: Sendable {
+  public enum Target: Sendable {
     case operation(ServiceOperation)
     case endpoint(Endpoint)
   }
 
   /// How long an answer is computed.
-  package enum Pace: Sendable {
+  public enum Pace: Sendable {
     /// To its end, whether or not the client still waits: it is short, or changes something.
     case whole
     /// Until the client has left.
@@ -21,17 +21,17 @@ package struct Route<Endpoint: Sendable>: Sendable {
     case stream
   }
 
-  package let method: HTTPMethod
+  public let method: HTTPMethod
   /// The path's name in metrics and the description: `/v1/views/{view}`.
-  package let path: String
-  package let target: Target
+  public let path: String
+  public let target: Target
   /// The scope that a token must have; nil for routes that hold nobody's data.
-  package let scope: AccessScope?
+  public let scope: AccessScope?
   /// The longest body; 0 for a route that takes none.
-  package let bodyBytesMax: Int
-  package let pace: Pace
+  public let bodyBytesMax: Int
+  public let pace: Pace
 
-  package init(
+  public init(
     _ method: HTTPMethod, _ path: String, _ target: Target, scope: AccessScope? = nil, bodyBytesMax: Int = 0, pace: Pace = .whole
   ) {
     self.method = method
@@ -43,17 +43,17 @@ package struct Route<Endpoint: Sendable>: Sendable {
   }
 
   /// A route of `GET`, which includes `HEAD`.
-  package static func get(_ path: String, _ endpoint: Endpoint, scope: AccessScope? = nil, pace: Pace = .whole) -> Route {
+  public static func get(_ path: String, _ endpoint: Endpoint, scope: AccessScope? = nil, pace: Pace = .whole) -> Route {
     Route(.GET, path, .endpoint(endpoint), scope: scope, pace: pace)
   }
 
-  package static func post(
+  public static func post(
     _ path: String, _ endpoint: Endpoint, scope: AccessScope? = nil, bodyBytesMax: Int, pace: Pace = .whole
   ) -> Route {
     Route(.POST, path, .endpoint(endpoint), scope: scope, bodyBytesMax: bodyBytesMax, pace: pace)
   }
 
-  package static func delete(_ path: String, _ endpoint: Endpoint, scope: AccessScope?) -> Route {
+  public static func delete(_ path: String, _ endpoint: Endpoint, scope: AccessScope?) -> Route {
     Route(.DELETE, path, .endpoint(endpoint), scope: scope)
   }
 
@@ -61,7 +61,7 @@ package struct Route<Endpoint: Sendable>: Sendable {
 }
 
 /// The routes that every service has, for its operators.
-package enum ServiceOperation: String, Sendable, CaseIterable {
+public enum ServiceOperation: String, Sendable, CaseIterable {
   /// No dependency is asked.
   case alive = "/livez"
   /// The dependencies are asked.

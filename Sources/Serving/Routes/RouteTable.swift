@@ -2,12 +2,12 @@ import NIOHTTP1
 
 /// The one table of a service's paths. It decides which requests are found (else 404, or 405 with `Allow`), names paths
 /// in metrics, and tests compare it with the service's description.
-package struct RouteTable<Endpoint: Sendable>: Sendable {
-  package struct Path: Sendable {
+public struct RouteTable<Endpoint: Sendable>: Sendable {
+  public struct Path: Sendable {
     /// `/v1/views/{view}`
-    package let name: String
+    public let name: String
     /// At least one, of different methods.
-    package let routes: [Route<Endpoint>]
+    public let routes: [Route<Endpoint>]
     /// The texts between its slashes; nil for a parameter.
     fileprivate let segments: [[UInt8]?]
 
@@ -20,29 +20,29 @@ package struct RouteTable<Endpoint: Sendable>: Sendable {
     }
 
     /// The route of a method; `HEAD` goes with `GET`.
-    package func route(_ method: HTTPMethod) -> Route<Endpoint>? {
+    public func route(_ method: HTTPMethod) -> Route<Endpoint>? {
       routes.first { $0.method == method || (method == .HEAD && $0.takesHead) }
     }
 
     /// The `Allow` header's value.
-    package var allow: String {
+    public var allow: String {
       routes.map { $0.takesHead ? "\($0.method.rawValue), HEAD" : $0.method.rawValue }.joined(separator: ", ")
     }
   }
 
   /// A path's number in the table, and the values of its `{…}`: still percent-encoded, none empty.
-  package struct Match: Sendable {
-    package let index: Int
-    package let parameters: [Substring]
+  public struct Match: Sendable {
+    public let index: Int
+    public let parameters: [Substring]
   }
 
   /// In the order in which they were first named; the paths that every service has come last.
-  package let paths: [Path]
+  public let paths: [Path]
   /// The paths by their number of segments; paths without parameters come first.
   private let candidates: [[Int]]
 
   /// - Parameter routes: Each method of a path once.
-  package init(_ routes: [Route<Endpoint>]) {
+  public init(_ routes: [Route<Endpoint>]) {
     let all =
       routes
       + ServiceOperation.allCases.map {
@@ -67,7 +67,7 @@ package struct RouteTable<Endpoint: Sendable>: Sendable {
   /// - Parameter path: The path, still percent-encoded.
   /// - Returns: Nil where no route has the path.
   /// - Complexity: As many comparisons as there are paths of as many segments.
-  package func find(_ path: Substring) -> Match? {
+  public func find(_ path: Substring) -> Match? {
     let segments = path.utf8.split(separator: 0x2F, omittingEmptySubsequences: false)
     guard segments.count < candidates.count else { return nil }
     candidate: for index in candidates[segments.count] {

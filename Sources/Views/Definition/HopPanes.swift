@@ -2,13 +2,13 @@
 ///
 /// The windows have numbers: number n begins at n × every. The lowest may begin before the range of times, and is cut off there;
 /// those that begin earlier still are none.
-package struct HopPanes: Sendable, Hashable {
+public struct HopPanes: Sendable, Hashable {
   /// A window's length, nanoseconds.
-  package let size: Int64
+  public let size: Int64
   /// From one window's start to the next one's, nanoseconds.
-  package let every: Int64
+  public let every: Int64
   /// A pane's length, nanoseconds.
-  package let length: Int64
+  public let length: Int64
 
   init(size: Int64, every: Int64) {
     (self.size, self.every) = (size, every)

@@ -1,11 +1,11 @@
 /// The fault of a duration's or a size's text.
-package struct QuantityError: Error, Sendable, Hashable, CustomStringConvertible {
-  package let detail: String
-  package var description: String { detail }
+public struct QuantityError: Error, Sendable, Hashable, CustomStringConvertible {
+  public let detail: String
+  public var description: String { detail }
 }
 
 /// Durations in the form of configuration and views: `500ms`, `5s`, `1h30m`, `7d`; in nanoseconds.
-package enum DurationText {
+public enum DurationText {
   private static let units: [(name: String, nanoseconds: Int64)] = [
     ("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000),
     ("us", 1000), ("ns", 1),
@@ -13,7 +13,7 @@ package enum DurationText {
 
   /// Reads one or more whole numbers, each with its unit (d h m s ms us ns), from the larger units to the smaller.
   /// - Returns: Nanoseconds, 0 or more.
-  package static func parse(_ text: String) throws(QuantityError) -> Int64 {
+  public static func parse(_ text: String) throws(QuantityError) -> Int64 {
     let failure = QuantityError(detail: "expected a duration such as 500ms, 5s, 1h30m or 7d, found '\(text.prefix(40))'")
     var rest = text.utf8[...]
     var total: Int64 = 0
@@ -40,7 +40,7 @@ package enum DurationText {
 
   /// The shortest text `parse` reads back as the same: `1h30m`; `0s` for nothing.
   /// - Parameter nanoseconds: 0 or more.
-  package static func text(_ nanoseconds: Int64) -> String {
+  public static func text(_ nanoseconds: Int64) -> String {
     precondition(nanoseconds >= 0, "durations are not negative")
     var rest = nanoseconds
     var text = ""
@@ -53,14 +53,14 @@ package enum DurationText {
 }
 
 /// Sizes in the form of configuration: `512B`, `64KiB`, `1MiB`, `2GiB`, `1TiB`, also the decimal `kB MB GB TB`; in bytes.
-package enum ByteSizeText {
+public enum ByteSizeText {
   private static let units: [(name: String, bytes: Int)] = [
     ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("TB", 1_000_000_000_000), ("GB", 1_000_000_000),
     ("MB", 1_000_000), ("kB", 1000), ("B", 1),
   ]
 
   /// Reads a whole number with its unit; a bare number is an error, since nobody can tell what it counts.
-  package static func parse(_ text: String) throws(QuantityError) -> Int {
+  public static func parse(_ text: String) throws(QuantityError) -> Int {
     let digits = text.prefix { $0.isASCII && $0.isNumber }
     let name = text[digits.endIndex...]
     guard let count = Int(digits), let unit = units.first(where: { $0.name == name }) else {
@@ -72,7 +72,7 @@ package enum ByteSizeText {
   }
 
   /// The text in the largest binary unit that divides it: `64KiB`.
-  package static func text(_ bytes: Int) -> String {
+  public static func text(_ bytes: Int) -> String {
     for unit in units.prefix(4) where bytes != 0 && bytes % unit.bytes == 0 { return "\(bytes / unit.bytes)\(unit.name)" }
     return "\(bytes)B"
   }

@@ -2,24 +2,24 @@ import Events
 
 extension ViewCatalog {
   /// A file of views in the form of docs/views.md: `init(yaml:file:)` reads the same views back, whatever their texts hold.
-  package var yaml: String {
+  public var yaml: String {
     views.isEmpty ? "views: {}\n" : "views:\n" + views.map { $0.lines.map { "  \($0)\n" }.joined() }.joined()
   }
 
   /// The same file as JSON, which is YAML too.
-  package var json: String {
+  public var json: String {
     var members = JSONObject()
     for view in views { members[view.name] = view.settings }
     let document: JSONValue = ["views": .object(members)]
     return YAMLText.escaping(json: document.text)
   }
 
-  package init(json: JSONValue, file: String) throws(ViewCatalogError) {
+  public init(json: JSONValue, file: String) throws(ViewCatalogError) {
     try self.init(jsonText: json.text, file: file)
   }
 
   /// Reads JSON that `JSONValue` has written: every character but the control characters below U+0020 is unescaped.
-  package init(jsonText: String, file: String) throws(ViewCatalogError) {
+  public init(jsonText: String, file: String) throws(ViewCatalogError) {
     try self.init(yaml: YAMLText.escaping(json: jsonText), file: file, bytesMax: ViewCatalog.writtenBytesMax)
   }
 }
@@ -27,7 +27,7 @@ extension ViewCatalog {
 extension ViewDefinition {
   /// Reads a view back that was written as `yaml`.
   /// - Throws: `ViewCatalogError`, also when the text holds another view.
-  package init(written yaml: String, name: String, file: String) throws(ViewCatalogError) {
+  public init(written yaml: String, name: String, file: String) throws(ViewCatalogError) {
     guard let view = try ViewCatalog(yaml: yaml, file: file, bytesMax: ViewCatalog.writtenBytesMax)[name] else {
       let message = "the text is not of this view"
       throw ViewCatalogError(problems: [ViewProblem(file: file, line: 1, column: 1, view: name, key: nil, message: message)])
@@ -36,7 +36,7 @@ extension ViewDefinition {
   }
 
   /// A file with this view alone.
-  package var yaml: String { ViewCatalog(views: [self]).yaml }
+  public var yaml: String { ViewCatalog(views: [self]).yaml }
 
   /// The view's name, and its settings indented below it.
   fileprivate var lines: [String] {

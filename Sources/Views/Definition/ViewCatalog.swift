@@ -1,21 +1,21 @@
 import Yams
 
-package struct ViewCatalog: Sendable {
-  package static let viewsMax = 64
-  package static let fileBytesMax = 1 << 20
+public struct ViewCatalog: Sendable {
+  public static let viewsMax = 64
+  public static let fileBytesMax = 1 << 20
   /// The bound of a file that this module has written: escapes make it longer than the file that was read.
-  package static let writtenBytesMax = 32 << 20
+  public static let writtenBytesMax = 32 << 20
 
   /// In the order of the file; names are distinct.
-  package let views: [ViewDefinition]
+  public let views: [ViewDefinition]
 
   /// - Precondition: Names are distinct.
-  package init(views: [ViewDefinition]) {
+  public init(views: [ViewDefinition]) {
     precondition(Set(views.map(\.name)).count == views.count, "view names are distinct")
     self.views = views
   }
 
-  package subscript(name: String) -> ViewDefinition? { views.first { $0.name == name } }
+  public subscript(name: String) -> ViewDefinition? { views.first { $0.name == name } }
 
   /// Reads a file of views; docs/views.md describes it.
   /// - Parameters:
@@ -23,7 +23,7 @@ package struct ViewCatalog: Sendable {
   ///   - file: The file's name, for error messages.
   ///   - bytesMax: The bound of the text; `writtenBytesMax` for a text that this module has written.
   /// - Throws: `ViewCatalogError` with every problem found, not only the first.
-  package init(yaml: String, file: String, bytesMax: Int = fileBytesMax) throws(ViewCatalogError) {
+  public init(yaml: String, file: String, bytesMax: Int = fileBytesMax) throws(ViewCatalogError) {
     var reader = ViewReader(file: file)
     let views = reader.views(in: yaml, bytesMax: bytesMax)
     guard reader.problems.isEmpty else { throw ViewCatalogError(problems: reader.problems) }

@@ -2,7 +2,7 @@ import Events
 
 extension ViewDefinition {
   /// The settings below the view's name in a file of views, as JSON.
-  package var settings: JSONValue {
+  public var settings: JSONValue {
     var members = JSONObject()
     if let filter { members["where"] = .string(filter.text) }
     if !keys.isEmpty {
@@ -20,13 +20,13 @@ extension ViewDefinition {
     return .object(members)
   }
 
-  package func with(allowedLateness: Int64) -> ViewDefinition {
+  public func with(allowedLateness: Int64) -> ViewDefinition {
     ViewDefinition(
       name: name, filter: filter, keys: keys, window: window, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
       retention: retention, aggregates: aggregates)
   }
 
-  package func with(retention: Int64?) -> ViewDefinition {
+  public func with(retention: Int64?) -> ViewDefinition {
     ViewDefinition(
       name: name, filter: filter, keys: keys, window: window, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
       retention: retention, aggregates: aggregates)

@@ -3,9 +3,9 @@ import Events
 import Expressions
 
 /// One view: its filter, keys, windows and aggregates.
-package struct ViewDefinition: Sendable, Hashable {
-  package static let keysMax = 16
-  package static let aggregatesMax = 64
+public struct ViewDefinition: Sendable, Hashable {
+  public static let keysMax = 16
+  public static let aggregatesMax = 64
 
   /// In one object, so that copying a definition copies one reference: it goes along with every read and every answered row.
   private let storage: Storage
@@ -61,26 +61,26 @@ package struct ViewDefinition: Sendable, Hashable {
   }
 
   /// `[a-z][a-z0-9_]*`, at most 63 bytes.
-  package var name: String { storage.name }
+  public var name: String { storage.name }
   /// The condition that events must meet; nil for all.
-  package var filter: Expression? { storage.filter }
-  package var keys: [KeyColumn] { storage.keys }
-  package var window: WindowDefinition { storage.window }
+  public var filter: Expression? { storage.filter }
+  public var keys: [KeyColumn] { storage.keys }
+  public var window: WindowDefinition { storage.window }
   /// Nanoseconds that the event-time watermark trails the largest event time.
-  package var watermarkDelay: Int64 { storage.watermarkDelay }
+  public var watermarkDelay: Int64 { storage.watermarkDelay }
   /// Nanoseconds that a window still takes events after the event-time watermark has passed its end.
-  package var allowedLateness: Int64 { storage.allowedLateness }
+  public var allowedLateness: Int64 { storage.allowedLateness }
   /// Nanoseconds of event time for which rows are kept; for ever when nil.
-  package var retention: Int64? { storage.retention }
-  package var aggregates: [AggregateColumn] { storage.aggregates }
+  public var retention: Int64? { storage.retention }
+  public var aggregates: [AggregateColumn] { storage.aggregates }
   /// The distinct arguments of the aggregates, to be evaluated once a batch each.
-  package var arguments: [Expression] { storage.arguments }
+  public var arguments: [Expression] { storage.arguments }
   /// How the aggregates' state lies in memory.
-  package var layout: StateLayout { storage.layout }
+  public var layout: StateLayout { storage.layout }
   /// The columns of its results.
-  package var schema: ViewSchema { storage.schema }
+  public var schema: ViewSchema { storage.schema }
 
-  package init(
+  public init(
     name: String, filter: Expression? = nil, keys: [KeyColumn] = [], window: WindowDefinition, watermarkDelay: Int64 = 0,
     allowedLateness: Int64 = 0, retention: Int64? = nil, aggregates: [AggregateColumn]
   ) {
@@ -90,74 +90,74 @@ package struct ViewDefinition: Sendable, Hashable {
   /// A text that is equal for definitions that compute the same: comments, spaces, quotes and the order of a view's
   /// settings do not matter, the order of keys and aggregates does. `retention` is left out: it decides which rows are
   /// kept, not their content.
-  package var canonicalText: String { storage.canonicalText }
+  public var canonicalText: String { storage.canonicalText }
 
   /// 32 hexadecimal digits of a hash of `canonicalText`: the id of one generation of the view, on every machine. Two
   /// FNV-1a hashes with different starts tell definitions apart, but do not resist someone who wants them to collide.
-  package var generationHash: String { storage.generationHash }
+  public var generationHash: String { storage.generationHash }
 
   /// The event-time watermark of a partition whose largest event time is this. Nanoseconds.
-  @inlinable package func eventTimeWatermark(ofLargest eventTime: Int64) -> Int64 {
+  @inlinable public func eventTimeWatermark(ofLargest eventTime: Int64) -> Int64 {
     let (value, overflow) = eventTime.subtractingReportingOverflow(watermarkDelay)
     return overflow ? Int64.min : value
   }
 
   /// Whether a window takes no more events: further events for it are late, and its row is final. Nanoseconds.
-  @inlinable package func isClosed(windowEnd: Int64, at eventTimeWatermark: Int64) -> Bool {
+  @inlinable public func isClosed(windowEnd: Int64, at eventTimeWatermark: Int64) -> Bool {
     windowEnd <= closedEnd(at: eventTimeWatermark)
   }
 
   /// Windows that end at or before this are closed. Nanoseconds; never the last of the range of times, which stands for every end
   /// beyond it: no time closes those.
-  @inlinable package func closedEnd(at eventTimeWatermark: Int64) -> Int64 {
+  @inlinable public func closedEnd(at eventTimeWatermark: Int64) -> Int64 {
     let (end, overflow) = eventTimeWatermark.subtractingReportingOverflow(allowedLateness)
     return overflow ? Int64.min : min(end, Int64.max - 1)
   }
 
   /// Windows that end at or before this are past retention, in a partition with that event-time watermark; nil when none are. A
   /// row stays at least for as long as it takes events, whatever `retention` says: so no event is counted in a deleted row.
-  package func expiredEnd(at eventTimeWatermark: Int64) -> Int64? {
+  public func expiredEnd(at eventTimeWatermark: Int64) -> Int64? {
     guard let retention else { return nil }
     let (end, overflow) = eventTimeWatermark.subtractingReportingOverflow(max(retention, allowedLateness))
     return overflow || end == .min ? nil : min(end, Int64.max - 1)
   }
 
   /// Whether all events of a row are in one partition, that of its source.
-  package var hasSourceKey: Bool { keys.contains { $0.path == .attribute("source") } }
+  public var hasSourceKey: Bool { keys.contains { $0.path == .attribute("source") } }
 
-  package static func == (a: Self, b: Self) -> Bool {
+  public static func == (a: Self, b: Self) -> Bool {
     a.storage === b.storage
       || a.retention == b.retention && a.generationHash == b.generationHash
         && a.canonicalText.utf8.elementsEqual(b.canonicalText.utf8)
   }
 
-  package func hash(into hasher: inout Hasher) { hasher.combine(generationHash) }
+  public func hash(into hasher: inout Hasher) { hasher.combine(generationHash) }
 }
 
 /// A key column: its name in results and its path in an event.
-package struct KeyColumn: Sendable, Hashable {
-  package let name: String
-  package let path: ValuePath
+public struct KeyColumn: Sendable, Hashable {
+  public let name: String
+  public let path: ValuePath
 
-  package init(name: String, path: ValuePath) {
+  public init(name: String, path: ValuePath) {
     self.name = name
     self.path = path
   }
 }
 
 /// An aggregate column: its name in results, the function, and its argument.
-package struct AggregateColumn: Sendable, Hashable {
-  package let name: String
-  package let function: AggregateFunction
+public struct AggregateColumn: Sendable, Hashable {
+  public let name: String
+  public let function: AggregateFunction
   /// Nil for `count()`.
-  package let argument: Expression?
+  public let argument: Expression?
 
-  package init(name: String, function: AggregateFunction, argument: Expression? = nil) {
+  public init(name: String, function: AggregateFunction, argument: Expression? = nil) {
     precondition((argument == nil) == (function.argument == .none), "every aggregate but count() takes an argument")
     self.name = name
     self.function = function
     self.argument = argument
   }
 
-  package var canonicalText: String { function.text(argument?.canonicalText) }
+  public var canonicalText: String { function.text(argument?.canonicalText) }
 }

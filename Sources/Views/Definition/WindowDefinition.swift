@@ -4,7 +4,7 @@ import Events
 ///
 /// Whoever works with windows asks here, and tells no kinds apart. A new kind is a case of this type: the compiler then wants its
 /// answers in this file, and its text in `WindowText.swift`.
-package enum WindowDefinition: Sendable, Hashable {
+public enum WindowDefinition: Sendable, Hashable {
   /// Windows of one size, one after the other, aligned to the epoch; each event is in exactly one.
   case tumble(size: Int64)
   /// Overlapping windows of one size, one beginning at each multiple of `every` since the epoch; `every` ≤ `size`.
@@ -13,14 +13,14 @@ package enum WindowDefinition: Sendable, Hashable {
   /// `gap`, half-open.
   case session(gap: Int64)
 
-  package static let lengthMin: Int64 = 1_000_000
+  public static let lengthMin: Int64 = 1_000_000
   /// Ten years of 365 days.
-  package static let lengthMax: Int64 = 3650 * 86_400_000_000_000
+  public static let lengthMax: Int64 = 3650 * 86_400_000_000_000
   /// Windows that one event may be in.
-  package static let overlapMax: Int64 = 10_000
+  public static let overlapMax: Int64 = 10_000
 
   /// The length of a window; of sessions, which have none of their own, the gap.
-  package var length: Int64 {
+  public var length: Int64 {
     switch self {
     case .tumble(let size), .hop(let size, _): size
     case .session(let gap): gap
@@ -30,14 +30,14 @@ package enum WindowDefinition: Sendable, Hashable {
   // MARK: rows
 
   /// How the rows of such windows are kept.
-  package enum Keeping: Sendable, Hashable {
+  public enum Keeping: Sendable, Hashable {
     /// A row for each slot and key: slots do not depend on events.
     case slots
     /// A row for each session, of each partition.
     case sessions(gap: Int64)
   }
 
-  package var keeping: Keeping {
+  public var keeping: Keeping {
     switch self {
     case .tumble, .hop: .slots
     case .session(let gap): .sessions(gap: gap)
@@ -45,7 +45,7 @@ package enum WindowDefinition: Sendable, Hashable {
   }
 
   /// The panes that make up overlapping windows; nil where a row is a window.
-  package var panes: HopPanes? {
+  public var panes: HopPanes? {
     switch self {
     case .tumble, .session: nil
     case .hop(let size, let every): HopPanes(size: size, every: every)
@@ -53,7 +53,7 @@ package enum WindowDefinition: Sendable, Hashable {
   }
 
   /// The slots whose rows make the windows that begin in `from...through`; where a row is a window, the windows' starts.
-  package func slots(from: Int64, through: Int64) -> ClosedRange<Int64> {
+  public func slots(from: Int64, through: Int64) -> ClosedRange<Int64> {
     switch self {
     case .tumble, .session: from...through
     case .hop(let size, _): from...WindowDefinition.end(of: through, size: size - 1)
@@ -61,7 +61,7 @@ package enum WindowDefinition: Sendable, Hashable {
   }
 
   /// The last slot all of whose windows end at or before this; for sessions, whose rows have their own ends, the last start.
-  package func lastSlot(endingBy end: Int64) -> Int64 {
+  public func lastSlot(endingBy end: Int64) -> Int64 {
     let (start, overflow) = end.subtractingReportingOverflow(length)
     guard !overflow else { return .min }
     return switch self {
@@ -71,7 +71,7 @@ package enum WindowDefinition: Sendable, Hashable {
   }
 
   /// The end of the last window that a slot's row counts in.
-  package func end(ofSlot slot: Int64) -> Int64 {
+  public func end(ofSlot slot: Int64) -> Int64 {
     switch self {
     case .tumble(let size): WindowDefinition.tumbleEnd(of: slot, size: size)
     case .hop(let size, let every): HopPanes.end(HopPanes.number(of: slot, every: every), size: size, every: every)
@@ -80,7 +80,7 @@ package enum WindowDefinition: Sendable, Hashable {
   }
 
   /// The start of the last window that holds `time`; for a session, of the one that it would begin.
-  package func lastStart(of time: Int64) -> Int64 {
+  public func lastStart(of time: Int64) -> Int64 {
     switch self {
     case .tumble(let size): WindowDefinition.tumbleStart(of: time, size: size)
     case .hop(_, let every): WindowDefinition.tumbleStart(of: time, size: every)
@@ -89,7 +89,7 @@ package enum WindowDefinition: Sendable, Hashable {
   }
 
   /// The first window start that has to be looked at when windows that end at or before `end` are of no interest.
-  package func firstStart(endingAfter end: Int64) -> Int64 {
+  public func firstStart(endingAfter end: Int64) -> Int64 {
     switch self {
     case .tumble, .hop:
       let (last, overflow) = end.subtractingReportingOverflow(length)
@@ -104,7 +104,7 @@ package enum WindowDefinition: Sendable, Hashable {
   // MARK: results
 
   /// Which windows a step of a result is made of.
-  package enum StepMembers: Sendable, Hashable {
+  public enum StepMembers: Sendable, Hashable {
     case all
     /// The windows that begin at multiples of their length: of overlapping ones, those that follow one another. With all of them
     /// events would count several times.
@@ -113,7 +113,7 @@ package enum WindowDefinition: Sendable, Hashable {
     case none
   }
 
-  package var stepMembers: StepMembers {
+  public var stepMembers: StepMembers {
     switch self {
     case .tumble, .session: .all
     case .hop(let size, let every): size % every == 0 ? .aligned : .none
@@ -121,7 +121,7 @@ package enum WindowDefinition: Sendable, Hashable {
   }
 
   /// Each step is a multiple of this, nanoseconds. It is 1 for sessions, which begin at any time.
-  package var stepUnit: Int64 {
+  public var stepUnit: Int64 {
     switch self {
     case .tumble(let size), .hop(let size, _): size
     case .session: 1
@@ -129,7 +129,7 @@ package enum WindowDefinition: Sendable, Hashable {
   }
 
   /// Whether all windows begin and end at multiples of `unit`.
-  package func isAligned(to unit: Int64) -> Bool {
+  public func isAligned(to unit: Int64) -> Bool {
     switch self {
     case .tumble(let size): size % unit == 0
     case .hop(let size, let every): size % unit == 0 && every % unit == 0
@@ -141,7 +141,7 @@ package enum WindowDefinition: Sendable, Hashable {
 
   /// Half-open and epoch-aligned.
   /// - Returns: The start of the tumbling window that holds `time`; `Int64.min` when that start lies before the range of times.
-  @inlinable package static func tumbleStart(of time: Int64, size: Int64) -> Int64 {
+  @inlinable public static func tumbleStart(of time: Int64, size: Int64) -> Int64 {
     var remainder = time % size
     if remainder < 0 { remainder += size }
     let (start, overflow) = time.subtractingReportingOverflow(remainder)
@@ -150,19 +150,19 @@ package enum WindowDefinition: Sendable, Hashable {
 
   /// The end of the tumbling window that holds `time`; the end of the range of times when it would lie beyond it. Right also for
   /// a window that begins before the range of times.
-  @inlinable package static func tumbleEnd(of time: Int64, size: Int64) -> Int64 {
+  @inlinable public static func tumbleEnd(of time: Int64, size: Int64) -> Int64 {
     var remainder = time % size
     if remainder < 0 { remainder += size }
     return end(of: time, size: size - remainder)
   }
 
   /// `size` after `start`, which may be any time; the end of the range of times when that lies beyond it.
-  @inlinable package static func end(of start: Int64, size: Int64) -> Int64 {
+  @inlinable public static func end(of start: Int64, size: Int64) -> Int64 {
     let (end, overflow) = start.addingReportingOverflow(size)
     return overflow ? Int64.max : end
   }
 
   /// Whether a time lies before a session's end. The last of the range of times stands for every end beyond it: all times are
   /// before that.
-  @inlinable package static func isBefore(_ time: Int64, end: Int64) -> Bool { time < end || end == .max }
+  @inlinable public static func isBefore(_ time: Int64, end: Int64) -> Bool { time < end || end == .max }
 }

@@ -1,16 +1,16 @@
 /// Cuts event time into slots. A slot is what a row of a key is kept for: a window, or a pane of overlapping ones. Made once for
 /// many times.
-package struct WindowSlots: Sendable {
+public struct WindowSlots: Sendable {
   private let window: WindowDefinition
   private let panes: HopPanes?
 
-  package init(_ window: WindowDefinition) {
+  public init(_ window: WindowDefinition) {
     self.window = window
     panes = window.panes
   }
 
   /// The slot that events of a time go to; of sessions, the one that an event would begin.
-  package func slot(of time: Int64) -> WindowSlot {
+  public func slot(of time: Int64) -> WindowSlot {
     if let panes {
       let start = WindowDefinition.tumbleStart(of: time, size: panes.length)
       return WindowSlot(
@@ -23,23 +23,23 @@ package struct WindowSlots: Sendable {
 }
 
 /// A stretch of event time whose events are in the same windows. Nanoseconds.
-package struct WindowSlot: Sendable {
+public struct WindowSlot: Sendable {
   /// Inclusive.
-  package let start: Int64
+  public let start: Int64
   /// Exclusive.
-  package let end: Int64
-  package let firstEnd: Int64
-  package let lastEnd: Int64
+  public let end: Int64
+  public let firstEnd: Int64
+  public let lastEnd: Int64
   /// From one window's end to the next one's.
   @usableFromInline let every: Int64
 
   /// Whether events of a time go here. Not sure to hold of the last of the range of times.
-  @inlinable package func contains(_ time: Int64) -> Bool { time >= start && time < end }
+  @inlinable @inline(__always) public func contains(_ time: Int64) -> Bool { time >= start && time < end }
 
   /// The number of the row that an event goes to: the start, and of a pane the number of its windows that are closed.
   /// - Parameter closedEnd: Windows that end at or before this are closed.
   /// - Returns: Nil when all of its windows are.
-  @inlinable package func row(closedEnd: Int64) -> Int64? {
+  @inlinable @inline(__always) public func row(closedEnd: Int64) -> Int64? {
     guard firstEnd <= closedEnd else { return start }
     return lastEnd > closedEnd ? start + (closedEnd - firstEnd) / every + 1 : nil
   }

@@ -48,7 +48,7 @@ extension WindowDefinition {
   /// The text that goes into a view's hash; lengths are in nanoseconds.
   var canonicalText: String { ([written.kind] + written.lengths.map { "\($0.value)" }).joined(separator: " ") }
 
-  package var json: JSONValue {
+  public var json: JSONValue {
     var members = JSONObject()
     for (name, value) in written.lengths {
       let text = JSONValue.string(DurationText.text(value))
@@ -67,7 +67,7 @@ extension WindowDefinition {
   }
 
   /// For people, on one line: `tumble 1d`, `hop 1h every 5m`.
-  package var summary: String {
+  public var summary: String {
     let lengths = written.lengths.map { length in
       let name = length.name ?? "size"
       return (name == "size" ? "" : name + " ") + DurationText.text(length.value)

@@ -1,6 +1,6 @@
 import Events
 
-package enum GenerationState: String, Sendable, Hashable, CaseIterable {
+public enum GenerationState: String, Sendable, Hashable, CaseIterable {
   /// Reads the log from its start, beside the live one.
   case building
   /// Has caught up, goes on counting, and waits to be promoted.
@@ -17,29 +17,29 @@ package enum GenerationState: String, Sendable, Hashable, CaseIterable {
   case dropped
 
   /// Whether its state is kept.
-  package var isKept: Bool { self != .cancelled && self != .dropped }
+  public var isKept: Bool { self != .cancelled && self != .dropped }
 }
 
 /// One generation of a view: its definition, its state and its progress.
-package struct GenerationStatus: Sendable {
-  package var definition: ViewDefinition
+public struct GenerationStatus: Sendable {
+  public var definition: ViewDefinition
   /// From 1; unique within the view, never given twice.
-  package var generation: Int
-  package var state: GenerationState
+  public var generation: Int
+  public var state: GenerationState
   /// Whether it takes over by itself once it has caught up.
-  package var promotes: Bool
+  public var promotes: Bool
   /// The end of a bounded replay.
-  package var to: OffsetVector?
-  package var times: EventTimeBounds
-  package var createdAt: Timestamp
+  public var to: OffsetVector?
+  public var times: EventTimeBounds
+  public var createdAt: Timestamp
   /// In the order of partitions; only those that the store owns. Empty for a generation that is not kept.
-  package var partitions: [PartitionProgress]
+  public var partitions: [PartitionProgress]
   /// Measured since this process began to build it; nil when it has not.
-  package var eventsPerSecond: Double?
+  public var eventsPerSecond: Double?
   /// The reason why it stopped.
-  package var problem: String?
+  public var problem: String?
 
-  package init(
+  public init(
     definition: ViewDefinition, generation: Int, state: GenerationState, promotes: Bool = true, to: OffsetVector? = nil,
     times: EventTimeBounds = .all, createdAt: Timestamp, partitions: [PartitionProgress] = [], eventsPerSecond: Double? = nil,
     problem: String? = nil
@@ -57,10 +57,10 @@ package struct GenerationStatus: Sendable {
   }
 
   /// Events counted, from its beginning.
-  package var eventsDone: Int { partitions.reduce(0) { $0 + max(0, $1.firstOffset.distance(to: $1.nextOffset)) } }
+  public var eventsDone: Int { partitions.reduce(0) { $0 + max(0, $1.firstOffset.distance(to: $1.nextOffset)) } }
 
   /// Events to count up to its end or, without one, up to the log's.
-  package var eventsTotal: Int {
+  public var eventsTotal: Int {
     partitions.reduce(0) { $0 + max(0, $1.firstOffset.distance(to: end(of: $1))) }
   }
 
@@ -70,14 +70,14 @@ package struct GenerationStatus: Sendable {
   }
 
   /// Nil when it is not known.
-  package var secondsLeft: Double? {
+  public var secondsLeft: Double? {
     let left = eventsTotal - eventsDone
     if left <= 0 { return 0 }
     guard let eventsPerSecond, eventsPerSecond > 0 else { return nil }
     return Double(left) / eventsPerSecond
   }
 
-  package var offsets: OffsetVector {
+  public var offsets: OffsetVector {
     OffsetVector(Dictionary(uniqueKeysWithValues: partitions.map { ($0.partition, $0.nextOffset) }))
   }
 }

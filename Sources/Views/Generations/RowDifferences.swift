@@ -3,44 +3,44 @@ import Events
 import Expressions
 
 /// The differences between two generations' rows: by window and key, values column by column.
-package struct RowDifferences: Sendable {
-  package enum Kind: String, Sendable {
+public struct RowDifferences: Sendable {
+  public enum Kind: String, Sendable {
     case added, gone, changed
   }
 
-  package struct Row: Sendable, Hashable {
-    package var kind: Kind
-    package var windowStart: Int64
-    package var windowEnd: Int64
-    package var keys: [ResultValue]
+  public struct Row: Sendable, Hashable {
+    public var kind: Kind
+    public var windowStart: Int64
+    public var windowEnd: Int64
+    public var keys: [ResultValue]
     /// The values of `columns`; nil where the first has no such row.
-    package var first: [ResultValue]?
-    package var second: [ResultValue]?
+    public var first: [ResultValue]?
+    public var second: [ResultValue]?
   }
 
   /// The keys of the rows; of the second, where the two have different keys.
-  package let keys: [SchemaColumn]
+  public let keys: [SchemaColumn]
   /// The aggregates that both have by name and type: only these are compared.
-  package let columns: [SchemaColumn]
+  public let columns: [SchemaColumn]
   /// Aggregates that only one of them has.
-  package let columnsOnlyFirst: [String]
-  package let columnsOnlySecond: [String]
-  package private(set) var added = 0
-  package private(set) var gone = 0
-  package private(set) var changed = 0
-  package private(set) var same = 0
+  public let columnsOnlyFirst: [String]
+  public let columnsOnlySecond: [String]
+  public private(set) var added = 0
+  public private(set) var gone = 0
+  public private(set) var changed = 0
+  public private(set) var same = 0
   /// The first `rowsMax` that differ, in the order of window and key.
-  package private(set) var rows: [Row] = []
+  public private(set) var rows: [Row] = []
 
   private let rowsMax: Int
 
-  package var count: Int { added + gone + changed }
-  package var isSame: Bool { count == 0 && columnsOnlyFirst.isEmpty && columnsOnlySecond.isEmpty }
+  public var count: Int { added + gone + changed }
+  public var isSame: Bool { count == 0 && columnsOnlyFirst.isEmpty && columnsOnlySecond.isEmpty }
 
   /// - Parameters:
   ///   - pair: Both as of the same offsets.
   ///   - rowsMax: The number of rows to keep; all are counted.
-  package init(_ pair: PinnedResults, rowsMax: Int) {
+  public init(_ pair: PinnedResults, rowsMax: Int) {
     let (a, b) = (pair.first.definition, pair.second.definition)
     self.rowsMax = rowsMax
     keys = b.schema.keys

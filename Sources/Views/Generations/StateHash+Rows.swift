@@ -1,7 +1,7 @@
 import Aggregates
 
 extension StateHash {
-  package init(_ rows: PartialRows) {
+  public init(_ rows: PartialRows) {
     self.init()
     for row in 0..<rows.count {
       rows.withKey(row) { key in

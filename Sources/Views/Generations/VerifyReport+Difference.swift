@@ -9,7 +9,7 @@ extension VerifyReport.Difference {
   ///   - replayed: The same rows, computed once more.
   ///   - partition: The rows' partition.
   ///   - layout: The layout of the states.
-  package init?(_ kept: PartialRows, _ replayed: PartialRows, _ partition: PartitionID, _ layout: StateLayout) {
+  public init?(_ kept: PartialRows, _ replayed: PartialRows, _ partition: PartitionID, _ layout: StateLayout) {
     let (left, right) = (kept.canonicalOrder(), replayed.canonicalOrder())
     func values(_ rows: PartialRows, _ row: Int) -> [ResultValue] { rows.withState(row) { layout.values(of: $0) } }
     var i = 0, j = 0

@@ -6,7 +6,7 @@ import Expressions
 /// over a wire.
 ///
 /// An administrator acts for the partitions it owns; docs/replay.md has the states and the guarantees of each step.
-package protocol ViewAdmin: Sendable {
+public protocol ViewAdmin: Sendable {
   /// Every generation of a view, oldest first, including those that ended lately.
   nonisolated(nonsending) func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus]
 
@@ -49,8 +49,8 @@ package protocol ViewAdmin: Sendable {
 }
 
 /// The result of `apply` for one view.
-package struct AppliedView: Sendable, Hashable {
-  package enum Action: String, Sendable {
+public struct AppliedView: Sendable, Hashable {
+  public enum Action: String, Sendable {
     /// The definition is the one last asked for, or the live generation's: nothing was done.
     case unchanged
     /// A new view: its first generation is live at once, and fills up.
@@ -65,11 +65,11 @@ package struct AppliedView: Sendable, Hashable {
     /// The file of views has the same definition as before, and the view was removed since: it stays removed.
     case removed
   }
-  package var view: String
-  package var generation: Int
-  package var action: Action
+  public var view: String
+  public var generation: Int
+  public var action: Action
 
-  package init(view: String, generation: Int, action: Action) {
+  public init(view: String, generation: Int, action: Action) {
     self.view = view
     self.generation = generation
     self.action = action
@@ -77,7 +77,7 @@ package struct AppliedView: Sendable, Hashable {
 }
 
 /// The beginning or the end of a replay.
-package enum ReplayBound: Sendable, Hashable {
+public enum ReplayBound: Sendable, Hashable {
   case earliest
   /// Events of this event time or later, or before it, wherever they lie in the log.
   case time(Timestamp)
@@ -85,17 +85,17 @@ package enum ReplayBound: Sendable, Hashable {
   case offsets(OffsetVector)
 }
 
-package struct ReplayRequest: Sendable, Hashable {
-  package var view: String
-  package var from: ReplayBound
+public struct ReplayRequest: Sendable, Hashable {
+  public var view: String
+  public var from: ReplayBound
   /// Nil: to the end, and on.
-  package var to: ReplayBound?
+  public var to: ReplayBound?
   /// Whether to take over once it has caught up.
-  package var promotes: Bool
+  public var promotes: Bool
   /// Nanoseconds; nil takes the live definition's. A longer one counts events that were late.
-  package var allowedLateness: Int64?
+  public var allowedLateness: Int64?
 
-  package init(
+  public init(
     view: String, from: ReplayBound = .earliest, to: ReplayBound? = nil, promotes: Bool = false, allowedLateness: Int64? = nil
   ) {
     self.view = view
@@ -106,32 +106,32 @@ package struct ReplayRequest: Sendable, Hashable {
   }
 }
 
-package struct ReplayEstimate: Sendable, Hashable {
-  package var from: OffsetVector
-  package var to: OffsetVector
-  package var events: Int
+public struct ReplayEstimate: Sendable, Hashable {
+  public var from: OffsetVector
+  public var to: OffsetVector
+  public var events: Int
   /// Measured on a first part of the events just now; nil when there was none.
-  package var eventsPerSecond: Double?
+  public var eventsPerSecond: Double?
 
-  package init(from: OffsetVector, to: OffsetVector, events: Int, eventsPerSecond: Double?) {
+  public init(from: OffsetVector, to: OffsetVector, events: Int, eventsPerSecond: Double?) {
     self.from = from
     self.to = to
     self.events = events
     self.eventsPerSecond = eventsPerSecond
   }
 
-  package var seconds: Double? { eventsPerSecond.map { Double(events) / max($0, 1) } }
+  public var seconds: Double? { eventsPerSecond.map { Double(events) / max($0, 1) } }
 }
 
-package struct PromoteRequest: Sendable, Hashable {
-  package var view: String
+public struct PromoteRequest: Sendable, Hashable {
+  public var view: String
   /// Nil for the newest that is held or builds.
-  package var generation: Int?
+  public var generation: Int?
   /// The most rows that may be added, gone or changed; nil for any number. 0 is `--if-same`.
-  package var changesMax: Int?
-  package var timeout: Duration
+  public var changesMax: Int?
+  public var timeout: Duration
 
-  package init(view: String, generation: Int? = nil, changesMax: Int? = nil, timeout: Duration = .seconds(30)) {
+  public init(view: String, generation: Int? = nil, changesMax: Int? = nil, timeout: Duration = .seconds(30)) {
     self.view = view
     self.generation = generation
     self.changesMax = changesMax
@@ -139,13 +139,13 @@ package struct PromoteRequest: Sendable, Hashable {
   }
 }
 
-package struct PinnedRequest: Sendable, Hashable {
-  package var view: String
-  package var first: Int
-  package var second: Int
-  package var timeout: Duration
+public struct PinnedRequest: Sendable, Hashable {
+  public var view: String
+  public var first: Int
+  public var second: Int
+  public var timeout: Duration
 
-  package init(view: String, first: Int, second: Int, timeout: Duration = .seconds(30)) {
+  public init(view: String, first: Int, second: Int, timeout: Duration = .seconds(30)) {
     self.view = view
     self.first = first
     self.second = second
@@ -154,11 +154,11 @@ package struct PinnedRequest: Sendable, Hashable {
 }
 
 /// Two results with the same `asOf`.
-package struct PinnedResults: Sendable {
-  package var first: PartialResult
-  package var second: PartialResult
+public struct PinnedResults: Sendable {
+  public var first: PartialResult
+  public var second: PartialResult
 
-  package init(first: PartialResult, second: PartialResult) {
+  public init(first: PartialResult, second: PartialResult) {
     precondition(first.asOf == second.asOf, "both are as of the same offsets")
     self.first = first
     self.second = second
@@ -167,7 +167,7 @@ package struct PinnedResults: Sendable {
 
 extension PromoteRequest {
   /// Refuses a promotion whose generation differs from the live one in more rows than allowed.
-  package static func check(
+  public static func check(
     _ pair: PinnedResults, changesMax: Int
   ) throws(ViewStoreError) {
     // Rows that a gate compares are counted, not kept.
@@ -183,7 +183,7 @@ extension PromoteRequest {
   }
 
   /// The error for a gate on a generation that still builds.
-  package static func notCaughtUp(_ view: String, _ generation: Int) -> ViewStoreError {
+  public static func notCaughtUp(_ view: String, _ generation: Int) -> ViewStoreError {
     .refused(
       code: "not_caught_up",
       detail: "\(view) generation \(generation) still builds: it can be compared with the live one when it has caught up")
@@ -191,16 +191,16 @@ extension PromoteRequest {
 }
 
 /// The result of computing a generation once more.
-package struct VerifyReport: Sendable, Hashable {
-  package struct Partition: Sendable, Hashable {
-    package var partition: PartitionID
+public struct VerifyReport: Sendable, Hashable {
+  public struct Partition: Sendable, Hashable {
+    public var partition: PartitionID
     /// The offset of both states.
-    package var offset: Offset
-    package var rows: Int
-    package var kept: StateHash
-    package var replayed: StateHash
+    public var offset: Offset
+    public var rows: Int
+    public var kept: StateHash
+    public var replayed: StateHash
 
-    package init(partition: PartitionID, offset: Offset, rows: Int, kept: StateHash, replayed: StateHash) {
+    public init(partition: PartitionID, offset: Offset, rows: Int, kept: StateHash, replayed: StateHash) {
       self.partition = partition
       self.offset = offset
       self.rows = rows
@@ -210,15 +210,15 @@ package struct VerifyReport: Sendable, Hashable {
   }
 
   /// The first row that differs, in the order of partition, window and key.
-  package struct Difference: Sendable, Hashable {
-    package var partition: PartitionID
-    package var windowStart: Timestamp
-    package var keys: [ResultValue]
+  public struct Difference: Sendable, Hashable {
+    public var partition: PartitionID
+    public var windowStart: Timestamp
+    public var keys: [ResultValue]
     /// The aggregates' values; nil where there is no such row.
-    package var kept: [ResultValue]?
-    package var replayed: [ResultValue]?
+    public var kept: [ResultValue]?
+    public var replayed: [ResultValue]?
 
-    package init(
+    public init(
       partition: PartitionID, windowStart: Timestamp, keys: [ResultValue], kept: [ResultValue]?, replayed: [ResultValue]?
     ) {
       self.partition = partition
@@ -229,18 +229,18 @@ package struct VerifyReport: Sendable, Hashable {
     }
   }
 
-  package var definition: ViewDefinition
-  package var generation: Int
-  package var partitions: [Partition]
-  package var difference: Difference?
+  public var definition: ViewDefinition
+  public var generation: Int
+  public var partitions: [Partition]
+  public var difference: Difference?
 
-  package init(definition: ViewDefinition, generation: Int, partitions: [Partition], difference: Difference?) {
+  public init(definition: ViewDefinition, generation: Int, partitions: [Partition], difference: Difference?) {
     self.definition = definition
     self.generation = generation
     self.partitions = partitions
     self.difference = difference
   }
 
-  package var isSame: Bool { partitions.allSatisfy { $0.kept == $0.replayed } }
-  package var asOf: OffsetVector { OffsetVector(Dictionary(uniqueKeysWithValues: partitions.map { ($0.partition, $0.offset) })) }
+  public var isSame: Bool { partitions.allSatisfy { $0.kept == $0.replayed } }
+  public var asOf: OffsetVector { OffsetVector(Dictionary(uniqueKeysWithValues: partitions.map { ($0.partition, $0.offset) })) }
 }

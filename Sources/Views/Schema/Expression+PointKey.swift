@@ -8,7 +8,7 @@ extension Expression {
   /// - Parameter names: The key columns' names, in the order of the keys' values.
   /// - Returns: The key in `KeyCodec`'s form, and whether the condition has no further part; nil when it leaves a key column
   ///   open.
-  package func pointKey(_ names: [String]) -> (key: [UInt8], isWhole: Bool)? {
+  public func pointKey(_ names: [String]) -> (key: [UInt8], isWhole: Bool)? {
     guard !names.isEmpty else { return nil }
     var (equal, isWhole) = equalities
     var values: [String: ResultValue] = [:]

@@ -13,7 +13,7 @@ import Expressions
 /// ```
 /// null < false < true < numbers < times < strings; a tuple that is a prefix of another comes first. An int or a uint and the
 /// double equal to it are one key, and are read back as the integer where there is one; −0 is 0.
-package enum KeyCodec {
+public enum KeyCodec {
   private static let null: UInt8 = 1, no: UInt8 = 2, yes: UInt8 = 3, number: UInt8 = 4, time: UInt8 = 5, string: UInt8 = 6
 
   /// Appends one value of a batch. A missing value, an error, a list or an object counts as null.
@@ -22,7 +22,7 @@ package enum KeyCodec {
   ///   - bits: The value's bits, as in a `ValueVector`.
   ///   - rows: The source to look a string's code up in.
   ///   - key: The buffer to append to.
-  package static func append(_ kind: ValueKind, _ bits: UInt64, _ rows: some RowSource, to key: inout [UInt8]) {
+  public static func append(_ kind: ValueKind, _ bits: UInt64, _ rows: some RowSource, to key: inout [UInt8]) {
     switch kind {
     case .bool: key.append(bits == 0 ? no : yes)
     case .int: append(int: Int64(bitPattern: bits), to: &key)
@@ -38,7 +38,7 @@ package enum KeyCodec {
     }
   }
 
-  package static func append(_ value: ResultValue, to key: inout [UInt8]) {
+  public static func append(_ value: ResultValue, to key: inout [UInt8]) {
     switch value {
     case .null: key.append(null)
     case .bool(let value): key.append(value ? yes : no)
@@ -51,7 +51,7 @@ package enum KeyCodec {
   }
 
   /// The tuple's bytes.
-  package static func encode(_ values: [ResultValue]) -> [UInt8] {
+  public static func encode(_ values: [ResultValue]) -> [UInt8] {
     var key: [UInt8] = []
     for value in values { append(value, to: &key) }
     return key
@@ -59,7 +59,7 @@ package enum KeyCodec {
 
   /// The values of a tuple.
   /// - Returns: Nil when the bytes are no tuple: damaged, or of another version.
-  package static func decode(_ key: UnsafeRawBufferPointer) -> [ResultValue]? {
+  public static func decode(_ key: UnsafeRawBufferPointer) -> [ResultValue]? {
     var values: [ResultValue] = []
     var at = 0
     while at < key.count {
@@ -69,11 +69,11 @@ package enum KeyCodec {
     return values
   }
 
-  package static func decode(_ key: [UInt8]) -> [ResultValue]? { key.withUnsafeBytes { decode($0) } }
+  public static func decode(_ key: [UInt8]) -> [ResultValue]? { key.withUnsafeBytes { decode($0) } }
 
   /// The bytes of each value in a tuple, for regrouping by fewer keys without decoding.
   /// - Returns: Nil when the bytes are no tuple.
-  package static func ranges(in key: UnsafeRawBufferPointer) -> [Range<Int>]? {
+  public static func ranges(in key: UnsafeRawBufferPointer) -> [Range<Int>]? {
     var ranges: [Range<Int>] = []
     var at = 0
     while at < key.count {
@@ -119,7 +119,7 @@ package enum KeyCodec {
   }
 
   /// Appends a string, by its UTF-8.
-  package static func append(string value: UnsafeRawBufferPointer, to key: inout [UInt8]) {
+  public static func append(string value: UnsafeRawBufferPointer, to key: inout [UInt8]) {
     key.append(string)
     if value.contains(0) {
       for byte in value {

@@ -1,13 +1,13 @@
 import Expressions
 
-package struct SchemaColumn: Sendable, Hashable {
-  package enum Role: String, Sendable { case window, key, aggregate }
+public struct SchemaColumn: Sendable, Hashable {
+  public enum Role: String, Sendable { case window, key, aggregate }
 
-  package var name: String
-  package var type: ColumnType
-  package var role: Role
+  public var name: String
+  public var type: ColumnType
+  public var role: Role
 
-  package init(name: String, type: ColumnType, role: Role) {
+  public init(name: String, type: ColumnType, role: Role) {
     self.name = name
     self.type = type
     self.role = role
@@ -15,11 +15,11 @@ package struct SchemaColumn: Sendable, Hashable {
 }
 
 /// The columns of a view's results, in order: `window_start`, `window_end`, `final`, the keys, the aggregates.
-package struct ViewSchema: Sendable, Hashable {
+public struct ViewSchema: Sendable, Hashable {
   /// Names that no key and no aggregate may have.
-  package static let reservedNames = ["window_start", "window_end", "final"]
+  public static let reservedNames = ["window_start", "window_end", "final"]
 
-  package let columns: [SchemaColumn]
+  public let columns: [SchemaColumn]
 
   init(keys: [KeyColumn], aggregates: [AggregateColumn]) {
     var columns = [
@@ -38,23 +38,23 @@ package struct ViewSchema: Sendable, Hashable {
     self.columns = columns
   }
 
-  package var keys: [SchemaColumn] { columns.filter { $0.role == .key } }
-  package var aggregates: [SchemaColumn] { columns.filter { $0.role == .aggregate } }
+  public var keys: [SchemaColumn] { columns.filter { $0.role == .key } }
+  public var aggregates: [SchemaColumn] { columns.filter { $0.role == .aggregate } }
 
   /// The names that a condition over rows may use: the keys, `window_start` and `window_end`; see `KeyColumns`.
-  package var keyScope: ExpressionScope {
+  public var keyScope: ExpressionScope {
     columns.filter { $0.role == .key || $0.role == .window && $0.type == .timestamp }.scope
   }
 }
 
 extension [SchemaColumn] {
   /// The names that an expression over rows of these columns may use.
-  package var scope: ExpressionScope { .columns(map { ($0.name, $0.type) }) }
+  public var scope: ExpressionScope { .columns(map { ($0.name, $0.type) }) }
 }
 
 extension KeyColumn {
   /// The type that CloudEvents gives the attribute; `any` for fields below `data`, and for extensions.
-  package var type: ColumnType {
+  public var type: ColumnType {
     guard case .attribute(let name) = path else { return .any }
     return ExpressionTypes.eventAttributeType(name)
   }

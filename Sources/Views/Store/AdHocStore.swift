@@ -1,27 +1,27 @@
 import Events
 
 /// The seam between clients that ask for a one-off aggregation and the workers that compute it from the log.
-package protocol AdHocStore: Sendable {
+public protocol AdHocStore: Sendable {
   /// Folds the log's events into rows of the definition, in parallel, and keeps nothing.
   ///
   /// Ends soon after the task is cancelled.
   nonisolated(nonsending) func aggregate(_ request: AdHocRequest) async throws(AdHocError) -> PartialResult
 }
 
-package struct AdHocRequest: Sendable, Hashable {
-  package var definition: ViewDefinition
+public struct AdHocRequest: Sendable, Hashable {
+  public var definition: ViewDefinition
   /// A bound of the events' time, inclusive.
-  package var from: Timestamp?
+  public var from: Timestamp?
   /// Exclusive.
-  package var to: Timestamp?
+  public var to: Timestamp?
   /// The time after which it is abandoned.
-  package var timeout: Duration
+  public var timeout: Duration
   /// The most rows held, over all partitions: the bound of its memory.
-  package var rowsMax: Int
+  public var rowsMax: Int
   /// The log's partitions to fold; nil for all.
-  package var partitions: Set<PartitionID>?
+  public var partitions: Set<PartitionID>?
 
-  package init(
+  public init(
     definition: ViewDefinition, from: Timestamp?, to: Timestamp?, timeout: Duration, rowsMax: Int,
     partitions: Set<PartitionID>? = nil
   ) {
@@ -35,7 +35,7 @@ package struct AdHocRequest: Sendable, Hashable {
 }
 
 /// The reason why an aggregation was not computed.
-package enum AdHocError: Error, Sendable, Hashable, CustomStringConvertible {
+public enum AdHocError: Error, Sendable, Hashable, CustomStringConvertible {
   case timeout
   /// It has more rows than allowed.
   case tooLarge(rowsMax: Int)
@@ -44,7 +44,7 @@ package enum AdHocError: Error, Sendable, Hashable, CustomStringConvertible {
   case unavailable(String)
   case cancelled
 
-  package var description: String {
+  public var description: String {
     switch self {
     case .timeout: "the aggregation was not computed in time: narrow from and to, or pass a longer timeout"
     case .tooLarge(let rowsMax):

@@ -7,8 +7,8 @@ import Expressions
 /// let condition = try Expression(parsing: "source == \"station/EWR\"", scope: definition.schema.keyScope)
 /// let kept = rows.filtered(by: condition, keys: definition.keys.map(\.name), using: &scratch)
 /// ```
-package struct KeyColumns: RowSource {
-  package let rowCount: Int
+public struct KeyColumns: RowSource {
+  public let rowCount: Int
   private var columns: [String: ValueVector] = [:]
   /// One past each string's last byte in `stringBytes`.
   private var stringEnds: [Int] = []
@@ -17,7 +17,7 @@ package struct KeyColumns: RowSource {
   /// - Parameters:
   ///   - rows: The rows whose keys these are.
   ///   - names: The key columns' names, in the order of the keys' values. A row with fewer values has nulls.
-  package init(_ rows: PartialRows, names: [String]) {
+  public init(_ rows: PartialRows, names: [String]) {
     rowCount = rows.count
     var vectors = Array(repeating: ValueVector(repeating: .null, count: rows.count), count: names.count)
     for row in 0..<rows.count {
@@ -45,7 +45,7 @@ package struct KeyColumns: RowSource {
     return vector
   }
 
-  package func load(_ path: ValuePath, into vector: inout ValueVector) {
+  public func load(_ path: ValuePath, into vector: inout ValueVector) {
     if case .attribute(let name) = path, let column = columns[name] {
       vector = column
     } else {
@@ -53,9 +53,9 @@ package struct KeyColumns: RowSource {
     }
   }
 
-  package var stringCount: Int { stringEnds.count }
+  public var stringCount: Int { stringEnds.count }
 
-  package func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+  public func withString<R>(_ code: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     let range = (code == 0 ? 0 : stringEnds[code - 1])..<stringEnds[code]
     return try stringBytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
   }
@@ -67,7 +67,7 @@ extension PartialRows {
   ///   - condition: A condition parsed with the keys' scope.
   ///   - keys: The key columns' names, in the order of the keys' values.
   ///   - scratch: Memory used from call to call.
-  package func filtered(by condition: Expression, keys: [String], using scratch: inout EvaluationScratch) -> PartialRows {
+  public func filtered(by condition: Expression, keys: [String], using scratch: inout EvaluationScratch) -> PartialRows {
     var mask: [UInt8] = []
     _ = condition.select(from: KeyColumns(self, names: keys), using: &scratch, into: &mask)
     var result = PartialRows(stride: stride)

@@ -1,25 +1,25 @@
 import Events
 
 /// The seam between clients that list a view's late events and the store that keeps them.
-package protocol LateEventStore: Sendable {
+public protocol LateEventStore: Sendable {
   /// Late events in the order of partition and offset.
   nonisolated(nonsending) func late(_ request: LateReadRequest) async throws(ViewStoreError) -> LateReadResult
 }
 
-package struct LateReadRequest: Sendable, Hashable {
-  package var view: String
+public struct LateReadRequest: Sendable, Hashable {
+  public var view: String
   /// The live generation when nil.
-  package var generation: Int?
+  public var generation: Int?
   /// A bound of the events' time, inclusive.
-  package var from: Timestamp?
+  public var from: Timestamp?
   /// Exclusive.
-  package var to: Timestamp?
+  public var to: Timestamp?
   /// The partition and offset to go on at; later partitions follow.
-  package var partition: PartitionID
-  package var offset: Offset
-  package var limit: Int
+  public var partition: PartitionID
+  public var offset: Offset
+  public var limit: Int
 
-  package init(
+  public init(
     view: String, generation: Int? = nil, from: Timestamp? = nil, to: Timestamp? = nil, partition: PartitionID = PartitionID(0),
     offset: Offset = .zero, limit: Int
   ) {
@@ -33,15 +33,15 @@ package struct LateReadRequest: Sendable, Hashable {
   }
 }
 
-package struct LateReadResult: Sendable {
-  package var generation: Int
+public struct LateReadResult: Sendable {
+  public var generation: Int
   /// No event before these is missing, none from them on is listed.
-  package var asOf: OffsetVector
-  package var events: [LateEvent]
+  public var asOf: OffsetVector
+  public var events: [LateEvent]
   /// The counts of each partition, whatever was asked for.
-  package var counts: [PartitionID: LateCounts]
+  public var counts: [PartitionID: LateCounts]
 
-  package init(generation: Int, asOf: OffsetVector, events: [LateEvent], counts: [PartitionID: LateCounts] = [:]) {
+  public init(generation: Int, asOf: OffsetVector, events: [LateEvent], counts: [PartitionID: LateCounts] = [:]) {
     self.generation = generation
     self.asOf = asOf
     self.events = events
@@ -50,25 +50,25 @@ package struct LateReadResult: Sendable {
 }
 
 /// The number of late events, and how many of them, the last ones, are listed.
-package struct LateCounts: Sendable, Hashable {
-  package var counted: Int
-  package var listed: Int
+public struct LateCounts: Sendable, Hashable {
+  public var counted: Int
+  public var listed: Int
 
-  package init(counted: Int, listed: Int) {
+  public init(counted: Int, listed: Int) {
     self.counted = counted
     self.listed = listed
   }
 }
 
 /// An event that came after its window had closed.
-package struct LateEvent: Sendable, Hashable {
-  package var partition: PartitionID
-  package var offset: Offset
-  package var time: Timestamp
+public struct LateEvent: Sendable, Hashable {
+  public var partition: PartitionID
+  public var offset: Offset
+  public var time: Timestamp
   /// The start of the window that it missed.
-  package var windowStart: Timestamp
+  public var windowStart: Timestamp
 
-  package init(partition: PartitionID, offset: Offset, time: Timestamp, windowStart: Timestamp) {
+  public init(partition: PartitionID, offset: Offset, time: Timestamp, windowStart: Timestamp) {
     self.partition = partition
     self.offset = offset
     self.time = time

@@ -1,7 +1,7 @@
 import Events
 
 /// Rows in the canonical order, read a piece at a time.
-package protocol OrderedRows: Sendable {
+public protocol OrderedRows: Sendable {
   /// Reads on when what was read has been taken.
   mutating func fill() async throws(ViewStoreError)
 
@@ -19,20 +19,20 @@ package protocol OrderedRows: Sendable {
 }
 
 /// Several ordered sources read as one: what is held is a piece of each.
-package struct MergedRows<Source: OrderedRows>: Sendable {
+public struct MergedRows<Source: OrderedRows>: Sendable {
   /// The sources that were not done when rows were last asked for.
-  package private(set) var sources: [Source]
+  public private(set) var sources: [Source]
 
   /// - Parameter sources: Sources of one view. The caller merges rows of the same place.
-  package init(_ sources: [Source]) { self.sources = sources }
+  public init(_ sources: [Source]) { self.sources = sources }
 
-  package var isDone: Bool { sources.allSatisfy(\.isDone) }
+  public var isDone: Bool { sources.allSatisfy(\.isDone) }
 
   /// The rows that follow, up to where every source has come.
   /// - Parameter stride: The layout's stride.
   /// - Returns: They are in the order of the sources, and of each in its own. With up to where they reach; nil when there are no
   ///   more.
-  package mutating func next(stride: Int) async throws(ViewStoreError) -> (rows: PartialRows, reach: RowPlace?) {
+  public mutating func next(stride: Int) async throws(ViewStoreError) -> (rows: PartialRows, reach: RowPlace?) {
     sources.removeAll { $0.isDone }
     for index in sources.indices { try await sources[index].fill() }
     // Beyond the lowest row that all have reached, some may still have rows.

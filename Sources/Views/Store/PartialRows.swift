@@ -2,21 +2,21 @@ import Aggregates
 import Events
 import Expressions
 
-package struct PartialResult: Sendable {
-  package var definition: ViewDefinition
-  package var generation: Int
+public struct PartialResult: Sendable {
+  public var definition: ViewDefinition
+  public var generation: Int
   /// The next offset of each partition that the rows count.
-  package var asOf: OffsetVector
+  public var asOf: OffsetVector
   /// The event-time watermarks of the partitions that have seen an event.
-  package var eventTimeWatermarks: [PartitionID: Timestamp]
-  package var rows: PartialRows
+  public var eventTimeWatermarks: [PartitionID: Timestamp]
+  public var rows: PartialRows
   /// For a view whose rows may lie in several partitions: parts that end at or before this may have been dropped by retention.
   /// Nanoseconds; nil when none.
-  package var droppedEnd: Int64?
+  public var droppedEnd: Int64?
   /// Partitions whose rows are missing, because nobody answers for them; empty unless `allowsPartial` was asked for.
-  package var missing: [PartitionID] = []
+  public var missing: [PartitionID] = []
 
-  package init(
+  public init(
     definition: ViewDefinition, generation: Int, asOf: OffsetVector, eventTimeWatermarks: [PartitionID: Timestamp],
     rows: PartialRows
   ) {
@@ -29,7 +29,7 @@ package struct PartialResult: Sendable {
 
   /// Takes in what is said of other partitions, of the same generation, and their rows.
   /// - Parameter other: Its rows come after these.
-  package mutating func append(_ other: PartialResult) {
+  public mutating func append(_ other: PartialResult) {
     asOf.formMaximum(other.asOf)
     eventTimeWatermarks.merge(other.eventTimeWatermarks) { $1 }
     if let end = other.droppedEnd { droppedEnd = max(end, droppedEnd ?? end) }
@@ -38,28 +38,28 @@ package struct PartialResult: Sendable {
 }
 
 /// Rows whose aggregates can still be merged: columns side by side, no allocation for a row.
-package struct PartialRows: Sendable {
+public struct PartialRows: Sendable {
   /// The words of state of a row, without tails: the layout's stride.
-  package let stride: Int
-  package internal(set) var partitions: [PartitionID] = []
+  public let stride: Int
+  public internal(set) var partitions: [PartitionID] = []
   /// Nanoseconds.
-  package internal(set) var windowStarts: [Int64] = []
+  public internal(set) var windowStarts: [Int64] = []
   /// Nanoseconds.
-  package internal(set) var windowEnds: [Int64] = []
+  public internal(set) var windowEnds: [Int64] = []
   /// One past each row's last byte in `keyBytes`.
-  package internal(set) var keyEnds: [Int] = []
+  public internal(set) var keyEnds: [Int] = []
   /// The rows' keys in `KeyCodec`'s form, one after the other.
-  package internal(set) var keyBytes: [UInt8] = []
+  public internal(set) var keyBytes: [UInt8] = []
   /// One past each row's last word in `states`.
-  package internal(set) var stateEnds: [Int] = []
+  public internal(set) var stateEnds: [Int] = []
   /// The rows' states in the layout's canonical form, one after the other.
-  package internal(set) var states: [UInt64] = []
+  public internal(set) var states: [UInt64] = []
 
-  package init(stride: Int) { self.stride = stride }
+  public init(stride: Int) { self.stride = stride }
 
-  package var count: Int { windowStarts.count }
+  public var count: Int { windowStarts.count }
 
-  package mutating func reserveCapacity(_ rows: Int) {
+  public mutating func reserveCapacity(_ rows: Int) {
     partitions.reserveCapacity(rows)
     windowStarts.reserveCapacity(rows)
     windowEnds.reserveCapacity(rows)
@@ -74,7 +74,7 @@ package struct PartialRows: Sendable {
   ///   - windowEnd: Nanoseconds since 1970; after the start.
   ///   - key: The key in `KeyCodec`'s form.
   ///   - state: The state in the layout's canonical form.
-  package mutating func append(
+  public mutating func append(
     partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer, state: UnsafeBufferPointer<UInt64>
   ) {
     precondition(state.count >= stride, "a state has the layout's words")
@@ -83,7 +83,7 @@ package struct PartialRows: Sendable {
   }
 
   /// Appends the row whose canonical state `write` appends to the states.
-  package mutating func append(
+  public mutating func append(
     partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer,
     writingState write: (inout [UInt64]) -> Void
   ) {
@@ -104,7 +104,7 @@ package struct PartialRows: Sendable {
 
   /// Appends a stored row, with its state in `StateCodec`'s form.
   /// - Returns: False, with nothing appended, when the state does not have the layout.
-  package mutating func append(
+  public mutating func append(
     partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer,
     stored: UnsafeRawBufferPointer, layout: StateLayout
   ) -> Bool {
@@ -114,7 +114,7 @@ package struct PartialRows: Sendable {
   }
 
   /// Appends all rows of another result of the same view.
-  package mutating func append(contentsOf other: PartialRows) {
+  public mutating func append(contentsOf other: PartialRows) {
     precondition(other.stride == stride, "rows of one view have one stride")
     // Shared, not copied.
     guard count > 0 else {
@@ -136,7 +136,7 @@ package struct PartialRows: Sendable {
   /// - Parameters:
   ///   - row: The row's number.
   ///   - other: A result of the same view.
-  package mutating func append(_ row: Int, of other: PartialRows) {
+  public mutating func append(_ row: Int, of other: PartialRows) {
     other.withKey(row) { key in
       other.withState(row) { state in
         append(
@@ -147,14 +147,14 @@ package struct PartialRows: Sendable {
   }
 
   /// The rows whose window start is wanted, in their order.
-  package func filtered(_ isWanted: (_ windowStart: Int64) -> Bool) -> PartialRows {
+  public func filtered(_ isWanted: (_ windowStart: Int64) -> Bool) -> PartialRows {
     var result = PartialRows(stride: stride)
     for row in 0..<count where isWanted(windowStarts[row]) { result.append(row, of: self) }
     return result
   }
 
   /// Appends the rows of another result of the same view whose partition `isKept`.
-  package mutating func append(_ other: PartialRows, where isKept: (PartitionID) -> Bool) {
+  public mutating func append(_ other: PartialRows, where isKept: (PartitionID) -> Bool) {
     for row in 0..<other.count where isKept(other.partitions[row]) {
       other.withKey(row) { key in
         other.withState(row) { state in
@@ -166,32 +166,32 @@ package struct PartialRows: Sendable {
     }
   }
 
-  package func keyRange(_ row: Int) -> Range<Int> { (row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row] }
+  public func keyRange(_ row: Int) -> Range<Int> { (row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row] }
 
-  package func stateRange(_ row: Int) -> Range<Int> { (row == 0 ? 0 : stateEnds[row - 1])..<stateEnds[row] }
+  public func stateRange(_ row: Int) -> Range<Int> { (row == 0 ? 0 : stateEnds[row - 1])..<stateEnds[row] }
 
   /// The order of two keys' bytes in results: below zero, zero or above.
   /// - Parameters:
   ///   - a: A key in `KeyCodec`'s form.
   ///   - b: Another key.
-  package static func keyOrder(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int {
+  public static func keyOrder(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int {
     let order = Order.of(a, b)
     return order == Order.less ? -1 : order == Order.greater ? 1 : 0
   }
 
-  package func withKey<R>(_ row: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+  public func withKey<R>(_ row: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     let range = keyRange(row)
     return try keyBytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
   }
 
   /// The row's state, for `StateLayout.value` and `StateRows.merge`.
-  package func withState<R>(_ row: Int, _ body: (UnsafeBufferPointer<UInt64>) throws -> R) rethrows -> R {
+  public func withState<R>(_ row: Int, _ body: (UnsafeBufferPointer<UInt64>) throws -> R) rethrows -> R {
     let range = stateRange(row)
     return try states.withUnsafeBufferPointer { try body(UnsafeBufferPointer(rebasing: $0[range])) }
   }
 
   /// A row's key values; empty when the view has no keys.
-  package func keys(_ row: Int) -> [ResultValue] {
+  public func keys(_ row: Int) -> [ResultValue] {
     // `KeyCodec` wrote the keys; keys from a wire are checked when they are read.
     withKey(row) { KeyCodec.decode($0) } ?? []
   }

@@ -8,7 +8,7 @@ extension PartialResult {
   /// For a view whose rows may lie in several partitions: rows that end at or before this are past retention, as are joined
   /// sessions that begin before it. Nil when none are; also where a row's own partition decides, since its rows are left out
   /// already.
-  package var expiredEnd: Int64? {
+  public var expiredEnd: Int64? {
     PartialResult.expiredEnd(definition, eventTimeWatermarks: eventTimeWatermarks, droppedEnd: droppedEnd)
   }
 
@@ -16,7 +16,7 @@ extension PartialResult {
   ///   - definition: The view's definition.
   ///   - eventTimeWatermarks: The event-time watermarks of the partitions that have seen events.
   ///   - droppedEnd: Parts that end at or before this may be gone already.
-  package static func expiredEnd(
+  public static func expiredEnd(
     _ definition: ViewDefinition, eventTimeWatermarks: [PartitionID: Timestamp], droppedEnd: Int64?
   ) -> Int64? {
     guard definition.retention != nil, !definition.hasSourceKey else { return nil }
@@ -28,7 +28,7 @@ extension PartialResult {
 
 extension PartialResult {
   /// - Throws: `.asOfUnreachable` when parts of these past rows, of several processes, have been dropped because of later events.
-  package func checkWhole() throws(ViewStoreError) {
+  public func checkWhole() throws(ViewStoreError) {
     guard let droppedEnd, !definition.hasSourceKey else { return }
     let passed = PartialResult.expiredEnd(definition, eventTimeWatermarks: eventTimeWatermarks, droppedEnd: nil) ?? .min
     guard droppedEnd > passed else { return }
@@ -42,7 +42,7 @@ extension PartialResult {
 extension PartialRows {
   /// The rows that retention leaves, for windows of fixed lengths.
   /// - Parameter expiredEnd: Rows that end at or before it go; nil keeps all.
-  package func retained(after expiredEnd: Int64?) -> PartialRows {
+  public func retained(after expiredEnd: Int64?) -> PartialRows {
     guard let expiredEnd, windowEnds.contains(where: { $0 <= expiredEnd }) else { return self }
     var result = PartialRows(stride: stride)
     for row in 0..<count where windowEnds[row] > expiredEnd { result.append(row, of: self) }
@@ -50,7 +50,7 @@ extension PartialRows {
   }
 
   /// The joined sessions that retention leaves: no part of one that begins at or after `expiredEnd` has been dropped.
-  package func retainedSessions(from expiredEnd: Int64?) -> PartialRows {
+  public func retainedSessions(from expiredEnd: Int64?) -> PartialRows {
     guard let expiredEnd else { return self }
     return filtered { $0 >= expiredEnd }
   }
@@ -59,7 +59,7 @@ extension PartialRows {
   /// - Parameters:
   ///   - definition: The view's definition.
   ///   - expiredEnd: `PartialResult.expiredEnd`.
-  package func retained(for definition: ViewDefinition, after expiredEnd: Int64?) -> PartialRows {
+  public func retained(for definition: ViewDefinition, after expiredEnd: Int64?) -> PartialRows {
     guard definition.joinsSessions(keptKeys: nil) else { return retained(after: expiredEnd).merged(for: definition) }
     return merged(for: definition).retainedSessions(from: expiredEnd)
   }
@@ -81,7 +81,7 @@ struct RetainedPieces: RowPieces {
 
 extension RowStream {
   /// The stream without rows past retention.
-  package func retained() -> RowStream {
+  public func retained() -> RowStream {
     guard let end = head.expiredEnd else { return self }
     var stream = self
     stream.pieces = RetainedPieces(pieces: pieces, expiredEnd: end)

@@ -4,7 +4,7 @@ import Expressions
 
 extension PartialRows {
   /// The rows of a result: merged as by `merged(layout:keptKeys:step:)`, and overlapping sessions of one key joined.
-  package func merged(for definition: ViewDefinition, keptKeys: [Int]? = nil, step: Int64? = nil) -> PartialRows {
+  public func merged(for definition: ViewDefinition, keptKeys: [Int]? = nil, step: Int64? = nil) -> PartialRows {
     switch definition.window.keeping {
     case .slots: merged(layout: definition.layout, keptKeys: keptKeys, step: step)
     case .sessions:
@@ -22,7 +22,7 @@ extension PartialRows {
   /// - Returns: Rows in the order of window start, then key, each with the lowest partition that contributed. With `step`, a
   ///   window is the step's.
   /// - Complexity: A sort of the rows.
-  package func merged(layout: StateLayout, keptKeys: [Int]? = nil, step: Int64? = nil) -> PartialRows {
+  public func merged(layout: StateLayout, keptKeys: [Int]? = nil, step: Int64? = nil) -> PartialRows {
     precondition(layout.stride == stride, "rows of one view have one stride")
     precondition(step.map { $0 > 0 } ?? true, "a step has a length")
     let rekeyed = keptKeys != nil || step != nil ? regrouped(keptKeys, step) : self
@@ -70,7 +70,7 @@ extension PartialRows {
   ///   - other: The other's number.
   ///   - those: Rows of the same view.
   ///   - merging: One row at most, which is reset.
-  package mutating func append(
+  public mutating func append(
     merging row: Int, of others: PartialRows, and other: Int, of those: PartialRows, _ merging: inout StateRows
   ) {
     if merging.count == 0 { merging.append() } else { merging.reset(0) }
@@ -113,7 +113,7 @@ extension PartialRows {
 
   /// Row numbers in the canonical order: that of window start, key and window end. Rows that are alike in all three, of several
   /// partitions, keep theirs.
-  package func canonicalOrder() -> [Int] {
+  public func canonicalOrder() -> [Int] {
     // All memory is held still around the sort, so that comparing two rows is arithmetic on addresses.
     withPlaces { keys, ends, starts in
       (0..<starts.count).sorted { a, b in
@@ -125,10 +125,10 @@ extension PartialRows {
     }
   }
 
-  package func ordered() -> PartialRows { isMerged ? self : gathered(canonicalOrder()) }
+  public func ordered() -> PartialRows { isMerged ? self : gathered(canonicalOrder()) }
 
   /// Whether the rows are in the order of window start and key, no two alike: merging then changes nothing.
-  package var isMerged: Bool {
+  public var isMerged: Bool {
     withPlaces { keys, ends, starts in
       for row in 0..<starts.count where row > 0 {
         if starts[row - 1] > starts[row] { return false }
@@ -157,7 +157,7 @@ extension PartialRows {
   /// - Parameters:
   ///   - order: Their numbers.
   ///   - other: Rows of the same view.
-  package mutating func append(_ order: ArraySlice<Int>, of other: PartialRows) {
+  public mutating func append(_ order: ArraySlice<Int>, of other: PartialRows) {
     partitions.append(contentsOf: order.map { other.partitions[$0] })
     windowStarts.append(contentsOf: order.map { other.windowStarts[$0] })
     windowEnds.append(contentsOf: order.map { other.windowEnds[$0] })

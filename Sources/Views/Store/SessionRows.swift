@@ -5,7 +5,7 @@ import Expressions
 extension ViewDefinition {
   /// Whether sessions of several partitions, or of several keys of which `keptKeys` keeps a part, may be joined in the
   /// result. Then a range of the result's window starts does not tell which rows are needed.
-  package func joinsSessions(keptKeys: [Int]?) -> Bool {
+  public func joinsSessions(keptKeys: [Int]?) -> Bool {
     switch window.keeping {
     case .slots: false
     case .sessions: keptKeys != nil || !hasSourceKey
@@ -13,7 +13,7 @@ extension ViewDefinition {
   }
 
   /// Whether rows of the result may still change when their windows have ended: sessions that are joined, or merged into steps.
-  package func isOpenEnded(keptKeys: [Int]?, step: Int64?) -> Bool {
+  public func isOpenEnded(keptKeys: [Int]?, step: Int64?) -> Bool {
     switch window.keeping {
     case .slots: false
     case .sessions: keptKeys != nil || !hasSourceKey || step != nil
@@ -105,7 +105,7 @@ extension PartialRows {
 
   /// For each row, the last end of the rows of its key among others.
   /// - Parameter sessions: Sessions of the same keys, these rows' among them.
-  package func lastEnds(of sessions: PartialRows) -> [Int64] {
+  public func lastEnds(of sessions: PartialRows) -> [Int64] {
     var last: [[UInt8]: Int64] = [:]
     for row in 0..<sessions.count {
       let key = sessions.withKey(row) { Array($0) }

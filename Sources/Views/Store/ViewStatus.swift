@@ -1,53 +1,53 @@
 import Events
 
-package struct ViewStatus: Sendable {
-  package var definition: ViewDefinition
+public struct ViewStatus: Sendable {
+  public var definition: ViewDefinition
   /// From 1; rises with each changed definition.
-  package var generation: Int
+  public var generation: Int
   /// In the order of partitions; only those the store owns.
-  package var partitions: [PartitionProgress]
+  public var partitions: [PartitionProgress]
 
-  package init(definition: ViewDefinition, generation: Int, partitions: [PartitionProgress]) {
+  public init(definition: ViewDefinition, generation: Int, partitions: [PartitionProgress]) {
     self.definition = definition
     self.generation = generation
     self.partitions = partitions
   }
 
-  package var offsets: OffsetVector {
+  public var offsets: OffsetVector {
     OffsetVector(Dictionary(uniqueKeysWithValues: partitions.map { ($0.partition, $0.nextOffset) }))
   }
 
   /// Events in the log that no result counts yet.
-  package var lagEvents: Int { partitions.reduce(0) { $0 + $1.lagEvents } }
+  public var lagEvents: Int { partitions.reduce(0) { $0 + $1.lagEvents } }
 }
 
 /// The progress of one partition of a view. appended = applied + filtered + late + pending, counted from offset 0 or,
 /// when the log had been trimmed before the view began, from `firstOffset`.
-package struct PartitionProgress: Sendable, Hashable {
-  package var partition: PartitionID
+public struct PartitionProgress: Sendable, Hashable {
+  public var partition: PartitionID
   /// The offset at which this generation began to read.
-  package var firstOffset: Offset
+  public var firstOffset: Offset
   /// The first offset not counted yet.
-  package var nextOffset: Offset
-  package var highWatermark: Offset
+  public var nextOffset: Offset
+  public var highWatermark: Offset
   /// Nil before the first event.
-  package var eventTimeWatermark: Timestamp?
+  public var eventTimeWatermark: Timestamp?
   /// The time when the last counted event was appended; nil before the first.
-  package var lastAppendTime: Timestamp?
+  public var lastAppendTime: Timestamp?
   /// Events in a window.
-  package var applied: Int
+  public var applied: Int
   /// Events that `where` left out, including those on which it failed.
-  package var filtered: Int
+  public var filtered: Int
   /// Events whose window had closed.
-  package var late: Int
+  public var late: Int
   /// The late events that are listed, the last ones.
-  package var lateListed = 0
+  public var lateListed = 0
   /// Events on which `where` was an error.
-  package var whereErrors: Int
+  public var whereErrors: Int
   /// Aggregates' arguments that were an error or no number.
-  package var argumentErrors: Int
+  public var argumentErrors: Int
 
-  package init(
+  public init(
     partition: PartitionID, firstOffset: Offset = .zero, nextOffset: Offset = .zero, highWatermark: Offset = .zero,
     eventTimeWatermark: Timestamp? = nil, lastAppendTime: Timestamp? = nil, applied: Int = 0, filtered: Int = 0, late: Int = 0,
     whereErrors: Int = 0, argumentErrors: Int = 0
@@ -65,5 +65,5 @@ package struct PartitionProgress: Sendable, Hashable {
     self.argumentErrors = argumentErrors
   }
 
-  package var lagEvents: Int { max(0, nextOffset.distance(to: highWatermark)) }
+  public var lagEvents: Int { max(0, nextOffset.distance(to: highWatermark)) }
 }

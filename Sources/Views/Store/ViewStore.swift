@@ -4,7 +4,7 @@ import Expressions
 /// The seam between clients that read views and the stores that keep them: the workers of this process, or workers over the wire.
 ///
 /// A store answers for the partitions it owns; a client of several merges their answers.
-package protocol ViewStore: Sendable {
+public protocol ViewStore: Sendable {
   /// Every view with its generation and each partition's progress.
   nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus]
 
@@ -40,40 +40,40 @@ package protocol ViewStore: Sendable {
 }
 
 extension ViewStore {
-  package nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] { [] }
+  public nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] { [] }
 
-  package func noteSlowest(_ view: String, generation: Int, _ eventTimeWatermark: Timestamp) {}
+  public func noteSlowest(_ view: String, generation: Int, _ eventTimeWatermark: Timestamp) {}
 
-  package func readAtOnce(_ request: ViewReadRequest) -> PartialResult? { nil }
+  public func readAtOnce(_ request: ViewReadRequest) -> PartialResult? { nil }
 
-  package nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? { nil }
+  public nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? { nil }
 }
 
-package struct ViewReadRequest: Sendable, Hashable {
-  package var view: String
+public struct ViewReadRequest: Sendable, Hashable {
+  public var view: String
   /// The live generation when nil.
-  package var generation: Int?
+  public var generation: Int?
   /// On `window_start`, inclusive.
-  package var from: Timestamp?
+  public var from: Timestamp?
   /// On `window_start`, exclusive.
-  package var to: Timestamp?
+  public var to: Timestamp?
   /// Wait until these offsets are counted.
-  package var after: OffsetVector?
+  public var after: OffsetVector?
   /// How long to wait for `after`, and for the answer.
-  package var timeout: Duration
+  public var timeout: Duration
   /// A condition over the key columns. A store may use it to send less; it need not, so the client applies it again.
-  package var keyFilter: Expression?
+  public var keyFilter: Expression?
   /// The only key, in `KeyCodec`'s form, that meets `keyFilter`, if the client has found that there is just one.
-  package var key: [UInt8]?
+  public var key: [UInt8]?
   /// Reads the rows as they were when exactly these offsets had been counted; a partition that is not named counts nothing. Nil
   /// for the present.
-  package var asOf: OffsetVector?
+  public var asOf: OffsetVector?
   /// The partitions to answer for: `.missingPartitions` when the store does not own them all. Nil for all of the log's.
-  package var partitions: Set<PartitionID>?
+  public var partitions: Set<PartitionID>?
   /// Whether to leave out partitions that nobody answers for, and name them in `PartialResult.missing`.
-  package var allowsPartial: Bool
+  public var allowsPartial: Bool
 
-  package init(
+  public init(
     view: String, generation: Int? = nil, from: Timestamp? = nil, to: Timestamp? = nil, after: OffsetVector? = nil,
     timeout: Duration = .seconds(5), keyFilter: Expression? = nil, key: [UInt8]? = nil,
     asOf: OffsetVector? = nil,
@@ -94,7 +94,7 @@ package struct ViewReadRequest: Sendable, Hashable {
 }
 
 /// The reason why a store could not answer.
-package enum ViewStoreError: Error, Sendable, Hashable, CustomStringConvertible {
+public enum ViewStoreError: Error, Sendable, Hashable, CustomStringConvertible {
   case unknownView(String, known: [String])
   case unknownGeneration(Int, view: String, known: [Int])
   /// `after` was not reached: the partitions' present offsets.
@@ -113,7 +113,7 @@ package enum ViewStoreError: Error, Sendable, Hashable, CustomStringConvertible 
   /// An internal failure, in words.
   case failed(String)
 
-  package var description: String {
+  public var description: String {
     switch self {
     case .unknownView(let name, let known):
       let hint =

@@ -17,7 +17,7 @@ extension PartialRows {
   ///   - from: The first start for each partition, since retention ends at another time in each.
   ///   - through: Nanoseconds since 1970.
   /// - Complexity: For a hop, a sort of the rows, and size / pane merges for each.
-  package func windows(of definition: ViewDefinition, from: (PartitionID) -> Int64 = { _ in .min }, through: Int64 = .max)
+  public func windows(of definition: ViewDefinition, from: (PartitionID) -> Int64 = { _ in .min }, through: Int64 = .max)
     -> PartialRows
   {
     guard let panes = definition.window.panes else { return self }

@@ -103,11 +103,11 @@ enum SocketOwner {
 /// The service has no other way to know who calls.
 ///
 /// Probes and metrics are open to everybody: the agent, which is another user, asks for `/readyz`.
-package struct LocalCallers: Sendable {
+public struct LocalCallers: Sendable {
   private let users: Set<UInt32>
 
   /// - Parameter users: Users besides the process's own and root.
-  package init(users: Set<UInt32>) { self.users = users.union([0, geteuid()]) }
+  public init(users: Set<UInt32>) { self.users = users.union([0, geteuid()]) }
 
   init(exactly users: Set<UInt32>) { self.users = users }
 

@@ -6,13 +6,13 @@ import Synchronization
 /// bounded in number.
 ///
 /// It retries nothing: the caller knows which requests may be sent twice.
-package final class WireClient: Sendable {
-  package let dialler: any PeerDialler
+public final class WireClient: Sendable {
+  public let dialler: any PeerDialler
   private let pools: [ObjectIdentifier: NIOLoopBoundBox<PeerPool>]
   private let group: any EventLoopGroup
   private let nextID = Atomic<UInt64>(0)
 
-  package init(dialler: any PeerDialler, group: any EventLoopGroup) {
+  public init(dialler: any PeerDialler, group: any EventLoopGroup) {
     self.dialler = dialler
     self.group = group
     var pools: [ObjectIdentifier: NIOLoopBoundBox<PeerPool>] = [:]
@@ -36,7 +36,7 @@ package final class WireClient: Sendable {
   }
 
   /// Sends a request and waits for the answer, whatever its status. Cancelling the task closes the connection it is on.
-  package nonisolated(nonsending) func send(_ request: WireRequest, to peer: Peer, within timeout: Duration)
+  public nonisolated(nonsending) func send(_ request: WireRequest, to peer: Peer, within timeout: Duration)
     async throws(PeerError)
     -> WireResponse
   {
@@ -58,7 +58,7 @@ package final class WireClient: Sendable {
   }
 
   /// Closes every connection; requests under way fail with `.closed`.
-  package func close() async {
+  public func close() async {
     for eventLoop in group.makeIterator() {
       guard let pool = pools[ObjectIdentifier(eventLoop)] else { continue }
       await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in

@@ -5,20 +5,20 @@ import NIOHTTP1
 import Serving
 
 /// A whole request between services.
-package struct WireRequest: Sendable {
-  package var method: HTTPMethod
+public struct WireRequest: Sendable {
+  public var method: HTTPMethod
   /// Path and query, percent-encoded.
-  package var target: String
-  package var contentType: String?
-  package var body: ByteBuffer
+  public var target: String
+  public var contentType: String?
+  public var body: ByteBuffer
   /// The longest answer that is accepted.
-  package var answerBytesMax: Int
+  public var answerBytesMax: Int
   /// The id of the request that this one helps to answer.
-  package var id: RequestID?
+  public var id: RequestID?
   /// The log that it is for, in the form of `LogIdentity`; nil where any log may answer.
-  package var log: String?
+  public var log: String?
 
-  package init(
+  public init(
     _ method: HTTPMethod, _ target: String, contentType: String? = nil, body: ByteBuffer = ByteBuffer(),
     answerBytesMax: Int = 4 << 20, id: RequestID? = .current
   ) {
@@ -30,7 +30,7 @@ package struct WireRequest: Sendable {
     self.id = id
   }
 
-  package init(posting json: JSONValue, to target: String, answerBytesMax: Int = 4 << 20) {
+  public init(posting json: JSONValue, to target: String, answerBytesMax: Int = 4 << 20) {
     var bytes: [UInt8] = []
     json.write(to: &bytes)
     self.init(.POST, target, contentType: WireContent.json, body: ByteBuffer(bytes: bytes), answerBytesMax: answerBytesMax)
@@ -47,20 +47,20 @@ package struct WireRequest: Sendable {
 }
 
 /// A whole answer between services.
-package struct WireResponse: Sendable {
-  package var status: Int
-  package var contentType: String
-  package var headers: [String: String]
-  package var body: ByteBuffer
+public struct WireResponse: Sendable {
+  public var status: Int
+  public var contentType: String
+  public var headers: [String: String]
+  public var body: ByteBuffer
 
-  package init(status: Int = 200, contentType: String, headers: [String: String] = [:], body: ByteBuffer) {
+  public init(status: Int = 200, contentType: String, headers: [String: String] = [:], body: ByteBuffer) {
     self.status = status
     self.contentType = contentType
     self.headers = headers
     self.body = body
   }
 
-  package init(_ json: JSONValue, status: Int = 200) {
+  public init(_ json: JSONValue, status: Int = 200) {
     var bytes: [UInt8] = []
     json.write(to: &bytes)
     self.init(status: status, contentType: WireContent.json, body: ByteBuffer(bytes: bytes))
@@ -75,12 +75,12 @@ package struct WireResponse: Sendable {
   /// - Parameters:
   ///   - problem: The problem, with its status and stable code.
   ///   - extra: Members after the problem's own.
-  package init(_ problem: HTTPProblem, extra: JSONObject = JSONObject()) {
+  public init(_ problem: HTTPProblem, extra: JSONObject = JSONObject()) {
     self.init(
       status: problem.status, contentType: HTTPProblem.contentType, headers: problem.headers,
       body: ByteBuffer(bytes: problem.body(extra: extra)))
   }
 
   /// The body as JSON; nil when it is no JSON.
-  package var json: JSONValue? { try? JSONValue(parsing: body.readableBytesView) }
+  public var json: JSONValue? { try? JSONValue(parsing: body.readableBytesView) }
 }

@@ -6,10 +6,10 @@ import Serving
 import Synchronization
 
 /// Answers a request to a service of the mesh, once it has come whole.
-package typealias WireEndpoint = @Sendable (HTTPRequest) async -> WireResponse
+public typealias WireEndpoint = @Sendable (HTTPRequest) async -> WireResponse
 
 /// The routes of a service of the mesh.
-package protocol WireRoutes: Sendable {
+public protocol WireRoutes: Sendable {
   /// Besides what every service answers. An answer is cancelled when the caller leaves or the server drains.
   var table: RouteTable<WireEndpoint> { get }
   var openAPI: [UInt8] { get }
@@ -18,7 +18,7 @@ package protocol WireRoutes: Sendable {
 }
 
 extension WireRoutes {
-  package var headers: [(name: String, value: String)] { [] }
+  public var headers: [(name: String, value: String)] { [] }
 }
 
 extension Route where Endpoint == WireEndpoint {
@@ -30,7 +30,7 @@ extension Route where Endpoint == WireEndpoint {
 }
 
 /// The HTTP/1.1 server for requests of other services: its sidecar stands before it, so it speaks plain text on loopback.
-package final class WireServer: Sendable {
+public final class WireServer: Sendable {
   private let host: String
   private let port: Int
   private let service: HTTPService<WireEndpoint>
@@ -47,7 +47,7 @@ package final class WireServer: Sendable {
   ///   - probe: Answers `/readyz`, `/health` and `/metrics`.
   ///   - callers: The users of this machine that the routes are for; nil for everybody.
   ///   - logger: Logs failures.
-  package init(
+  public init(
     name: String, host: String, port: Int, limits: ServingLimits = ServingLimits(), group: any EventLoopGroup,
     routes: any WireRoutes, probe: ServiceProbe, callers: LocalCallers? = nil, logger: Logger
   ) {
@@ -63,7 +63,7 @@ package final class WireServer: Sendable {
 
   /// Accepts connections.
   /// - Returns: The address listened on.
-  package func start() async throws -> SocketAddress? {
+  public func start() async throws -> SocketAddress? {
     let shared = shared
     return try await listener.start(
       service, host: host, port: port,
@@ -75,14 +75,14 @@ package final class WireServer: Sendable {
   }
 
   /// From now on `/readyz` answers no.
-  package func drain() { service.drain() }
+  public func drain() { service.drain() }
 
   /// Ends the open connections within a second, and goes on accepting: callers that are still allowed connect again.
-  package func renewConnections() async { await listener.renewConnections(grace: .milliseconds(300)) }
+  public func renewConnections() async { await listener.renewConnections(grace: .milliseconds(300)) }
 
   /// Stops accepting, ends the waits, lets other requests under way end, closes the connections.
   /// - Parameter timeout: The time after which connections are cut.
-  package func shutDown(timeout: Duration = .seconds(10)) async {
+  public func shutDown(timeout: Duration = .seconds(10)) async {
     drain()
     await listener.shutDown(timeout: timeout)
   }

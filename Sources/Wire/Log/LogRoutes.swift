@@ -6,7 +6,7 @@ import Serving
 import Synchronization
 
 /// A log's routes, for `RemoteLog`. docs/wire.md describes them.
-package struct LogRoutes: WireRoutes {
+public struct LogRoutes: WireRoutes {
   /// The longest that a wait is held.
   static let waitMax = Duration.seconds(30)
   static let sourcesMax = 4096
@@ -22,18 +22,18 @@ package struct LogRoutes: WireRoutes {
   ///   - log: The log to serve.
   ///   - views: The record of views that lies with it; nil where there is none.
   ///   - reports: The reports that services exchange beside the log.
-  package init(log: any EventLog, views: (any ViewsRecord)? = nil, reports: ReportRoutes = ReportRoutes()) {
+  public init(log: any EventLog, views: (any ViewsRecord)? = nil, reports: ReportRoutes = ReportRoutes()) {
     self.log = log
     self.views = views
     self.reports = reports
     readers = (0..<min(LogRoutes.readersMax, log.partitionCount)).map { LogReader(log, number: $0) }
   }
 
-  package var openAPI: [UInt8] { EmbeddedFile.logOpenAPI.bytes }
+  public var openAPI: [UInt8] { EmbeddedFile.logOpenAPI.bytes }
 
-  package var headers: [(name: String, value: String)] { [(WireVersion.logHeader, log.identity.description)] }
+  public var headers: [(name: String, value: String)] { [(WireVersion.logHeader, log.identity.description)] }
 
-  package var table: RouteTable<WireEndpoint> {
+  public var table: RouteTable<WireEndpoint> {
     RouteTable([
       .read("/v1/log", answering(about)),
       .ask("/v1/log/batches", bodyBytesMax: BatchFraming.bytesMax, answering(append)),

@@ -3,7 +3,7 @@ import NIOCore
 
 /// The record of views lies with the log, so the log is asked.
 extension RemoteLog: ViewsRecord {
-  package nonisolated(nonsending) func entries(from number: Int, bytesMax: Int) async throws(LogError) -> [[UInt8]] {
+  public nonisolated(nonsending) func entries(from number: Int, bytesMax: Int) async throws(LogError) -> [[UInt8]] {
     let request = WireRequest(
       .GET, "/v1/log/views?from=\(number)&bytes_max=\(bytesMax)", answerBytesMax: ViewsRecordCoding.bytesMax)
     let response = try await link.ask(request, patience: configuration.questionPatience)
@@ -13,7 +13,7 @@ extension RemoteLog: ViewsRecord {
     return entries
   }
 
-  package nonisolated(nonsending) func append(_ entry: [UInt8], as number: Int) async throws(LogError) -> Bool {
+  public nonisolated(nonsending) func append(_ entry: [UInt8], as number: Int) async throws(LogError) -> Bool {
     // Asked again when no answer comes: an entry that is there already is not appended twice.
     let request = WireRequest(
       .POST, "/v1/log/views?number=\(number)", contentType: WireContent.viewsRecord, body: ByteBuffer(bytes: entry))
@@ -22,7 +22,7 @@ extension RemoteLog: ViewsRecord {
     return isAppended
   }
 
-  package nonisolated(nonsending) func waitForEntry(past count: Int) async throws(LogError) {
+  public nonisolated(nonsending) func waitForEntry(past count: Int) async throws(LogError) {
     try await link.waitUntilAppended("/v1/log/views/wait", past: .int(Int64(count)), patience: configuration.patience)
   }
 }

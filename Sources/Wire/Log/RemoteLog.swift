@@ -6,17 +6,17 @@ import Synchronization
 
 /// The log of another process. Keeps the promises of `EventLog` across lost connections and restarts of the log:
 /// appends in order, each once, answered when synced; reads that fail are retried for as long as its `patience` lasts.
-package final class RemoteLog: EventLog, Sendable {
-  package struct Configuration: Sendable {
+public final class RemoteLog: EventLog, Sendable {
+  public struct Configuration: Sendable {
     /// The bytes that may wait for the log's answer, per partition; beyond it, `.unavailable`. One batch is always accepted.
-    package var pendingBytesMax = 16 << 20
-    package var pendingBatchesMax = 4096
+    public var pendingBytesMax = 16 << 20
+    public var pendingBatchesMax = 4096
     /// How long reads and waits are retried while the log does not answer; nil: until their task is cancelled.
-    package var patience: Duration?
+    public var patience: Duration?
     /// The patience of `bounds` and `producerPositions`, for which somebody waits.
-    package var questionPatience = Duration.seconds(5)
+    public var questionPatience = Duration.seconds(5)
 
-    package init(patience: Duration? = nil) { self.patience = patience }
+    public init(patience: Duration? = nil) { self.patience = patience }
   }
 
   /// The timeout of a question whose answer the caller can do without.
@@ -24,7 +24,7 @@ package final class RemoteLog: EventLog, Sendable {
   /// The time between two reads at a partition's end: a request has a fixed cost, and the busier the log, the more it carries.
   private static let readInterval = Duration.milliseconds(10)
 
-  package let partitionCount: Int
+  public let partitionCount: Int
   private let contact: LogContact
   let link: LogLink
   let configuration: Configuration
@@ -36,7 +36,7 @@ package final class RemoteLog: EventLog, Sendable {
 
   /// Asks the log for its partitions until one answers or the task is cancelled.
   /// - Throws: `.incompatible` when the answer is not from a log of this version, `.unavailable` when cancelled.
-  package static func connect(_ client: WireClient, configuration: Configuration = Configuration(), logger: Logger)
+  public static func connect(_ client: WireClient, configuration: Configuration = Configuration(), logger: Logger)
     async throws(LogError)
     -> RemoteLog
   {
@@ -62,13 +62,13 @@ package final class RemoteLog: EventLog, Sendable {
       logger: logger)
   }
 
-  package var identity: LogIdentity { contact.identity }
-  package var replacement: LogError? { contact.replacement }
+  public var identity: LogIdentity { contact.identity }
+  public var replacement: LogError? { contact.replacement }
   /// The reports that services exchange through this log's process.
-  package var reports: RemoteReports { RemoteReports(link: link, patience: configuration.questionPatience) }
+  public var reports: RemoteReports { RemoteReports(link: link, patience: configuration.questionPatience) }
 
   /// Waits until appends are answered, then refuses more and fails the rest. The client stays open: its owner closes it.
-  package func close(timeout: Duration = .seconds(5)) async {
+  public func close(timeout: Duration = .seconds(5)) async {
     let deadline = ContinuousClock.now + timeout
     while !lanes.isEmpty, ContinuousClock.now < deadline {
       do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
@@ -77,7 +77,7 @@ package final class RemoteLog: EventLog, Sendable {
   }
 
   /// The reason why the log does not answer; nil when it does. Asks it, for less than the second that Consul waits for `/readyz`.
-  package nonisolated(nonsending) func problem() async -> String? {
+  public nonisolated(nonsending) func problem() async -> String? {
     do throws(LogError) {
       _ = try await link.ask(WireRequest(.GET, "/v1/log"), patience: .zero, timeout: RemoteLog.probeTimeout)
       return nil
@@ -88,12 +88,12 @@ package final class RemoteLog: EventLog, Sendable {
 
   // MARK: EventLog
 
-  package func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
+  public func append(_ batch: ColumnBatch, completion: @escaping @Sendable (Result<AppendReceipt, LogError>) -> Void) {
     guard batch.partition.index < partitionCount else { return completion(.failure(unknown(batch.partition))) }
     lanes.offer(batch, completion)
   }
 
-  package nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
+  public nonisolated(nonsending) func read(_ partition: PartitionID, from start: Offset, bytesMax: Int) async throws(LogError)
     -> [ColumnBatch]
   {
     guard partition.index < partitionCount else { throw unknown(partition) }
@@ -107,7 +107,7 @@ package final class RemoteLog: EventLog, Sendable {
     return batches
   }
 
-  package nonisolated(nonsending) func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
+  public nonisolated(nonsending) func readSome(from positions: OffsetVector, bytesMax: Int) async -> [PartitionRead] {
     guard !positions.offsets.isEmpty else { return [] }
     if let next = nextRead(of: positions.offsets.keys) {
       let reads = await gathered.read(from: positions, at: next) { await self.readNow(from: $0, bytesMax: bytesMax) }
@@ -146,7 +146,7 @@ package final class RemoteLog: EventLog, Sendable {
     nextReads.withLock { nextReads in for partition in partitions { nextReads[partition] = next } }
   }
 
-  package nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
+  public nonisolated(nonsending) func bounds(of partition: PartitionID) async throws(LogError) -> PartitionBounds {
     try await bounds(of: partition, patience: configuration.questionPatience, timeout: LogLink.timeout)
   }
 
@@ -164,7 +164,7 @@ package final class RemoteLog: EventLog, Sendable {
     return bounds
   }
 
-  package nonisolated(nonsending) func lastBounds(of partition: PartitionID) async -> KnownBounds? {
+  public nonisolated(nonsending) func lastBounds(of partition: PartitionID) async -> KnownBounds? {
     if link.presence.isWorthAsking {
       do throws(LogError) {
         return KnownBounds(try await bounds(of: partition, patience: .zero, timeout: RemoteLog.probeTimeout))
@@ -175,14 +175,14 @@ package final class RemoteLog: EventLog, Sendable {
     return link.presence.bounds(of: partition).map { KnownBounds($0, isCurrent: false) }
   }
 
-  package nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
+  public nonisolated(nonsending) func waitForAppend(past positions: OffsetVector) async throws(LogError) {
     for partition in positions.offsets.keys where partition.index >= partitionCount { throw unknown(partition) }
     var past = JSONObject()
     for (partition, offset) in positions.sorted { past[partition.description] = .int(offset.rawValue) }
     try await link.waitUntilAppended("/v1/log/wait", past: .object(past), patience: configuration.patience)
   }
 
-  package nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError)
+  public nonisolated(nonsending) func producerPositions(of sources: [String]) async throws(LogError)
     -> [UTF8Text: ProducerPosition]
   {
     var result: [UTF8Text: ProducerPosition] = [:]
@@ -203,7 +203,7 @@ package final class RemoteLog: EventLog, Sendable {
     return result
   }
 
-  package nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
+  public nonisolated(nonsending) func firstOffset(of partition: PartitionID, atOrAfter time: Timestamp) async throws(LogError)
     -> Offset?
   {
     guard partition.index < partitionCount else { throw unknown(partition) }

@@ -4,13 +4,13 @@ import Synchronization
 
 /// Reaches instances over plain sockets of this machine: for tests and measurements. Between machines, and between
 /// services in operation, the mesh is used.
-package final class LoopbackDialler: PeerDialler {
-  package struct Instance: Sendable, Hashable {
-    package var id: String
-    package var port: Int
-    package var metadata: [String: String]
+public final class LoopbackDialler: PeerDialler {
+  public struct Instance: Sendable, Hashable {
+    public var id: String
+    public var port: Int
+    public var metadata: [String: String]
 
-    package init(id: String, port: Int, metadata: [String: String] = [:]) {
+    public init(id: String, port: Int, metadata: [String: String] = [:]) {
       self.id = id
       self.port = port
       self.metadata = metadata
@@ -24,18 +24,18 @@ package final class LoopbackDialler: PeerDialler {
     var nextWaiter: UInt64 = 0
   }
 
-  package let service: String
+  public let service: String
   private let state: Mutex<State>
   /// The channels to be cut, as a mesh does when a permission is withdrawn.
   private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
 
-  package init(service: String, _ instances: [Instance]) {
+  public init(service: String, _ instances: [Instance]) {
     self.service = service
     state = Mutex(State(list: LoopbackDialler.list(instances, version: 1), ports: LoopbackDialler.ports(instances)))
   }
 
   /// Replaces the instances; wakes callers that wait for a change.
-  package func set(_ instances: [Instance]) {
+  public func set(_ instances: [Instance]) {
     let waiters = state.withLock { state in
       state.list = LoopbackDialler.list(instances, version: state.list.version + 1)
       state.ports = LoopbackDialler.ports(instances)
@@ -46,13 +46,13 @@ package final class LoopbackDialler: PeerDialler {
   }
 
   /// Cuts every open connection, in the middle of whatever is under way.
-  package func cutConnections() {
+  public func cutConnections() {
     for channel in channels.withLock({ Array($0.values) }) { channel.close(promise: nil) }
   }
 
-  package func peers() -> PeerList { state.withLock { $0.list } }
+  public func peers() -> PeerList { state.withLock { $0.list } }
 
-  package nonisolated(nonsending) func waitForChange(from version: UInt64) async {
+  public nonisolated(nonsending) func waitForChange(from version: UInt64) async {
     let id = state.withLock { state in
       state.nextWaiter += 1
       return state.nextWaiter
@@ -71,7 +71,7 @@ package final class LoopbackDialler: PeerDialler {
     }
   }
 
-  package func connect(
+  public func connect(
     to peer: Peer, on eventLoop: any EventLoop, initialise: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>
   ) -> EventLoopFuture<any Channel> {
     guard let port = state.withLock({ $0.ports[peer.id] }) else {

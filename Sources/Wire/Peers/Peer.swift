@@ -1,32 +1,32 @@
 /// One running instance of a service, as its callers know it.
-package struct Peer: Sendable, Hashable, CustomStringConvertible {
+public struct Peer: Sendable, Hashable, CustomStringConvertible {
   /// The instance's name; another instance at the same address has another id.
-  package var id: String
+  public var id: String
   /// The host and port to dial, for messages: `127.0.0.1:21003`. With a sidecar, the sidecar's.
-  package var address: String
+  public var address: String
   /// The metadata that the instance registers.
-  package var metadata: [String: String]
+  public var metadata: [String: String]
 
-  package init(id: String, address: String, metadata: [String: String] = [:]) {
+  public init(id: String, address: String, metadata: [String: String] = [:]) {
     self.id = id
     self.address = address
     self.metadata = metadata
   }
 
-  package var description: String { "\(id) at \(address)" }
+  public var description: String { "\(id) at \(address)" }
 }
 
 /// The instances of a service at one time.
-package struct PeerList: Sendable, Hashable {
+public struct PeerList: Sendable, Hashable {
   /// Differs for different lists, and has no other meaning.
-  package var version: UInt64
+  public var version: UInt64
   /// The instances that may be asked, in the order of their ids. At most `peersMax`.
-  package var peers: [Peer]
+  public var peers: [Peer]
 
   /// A dialler that knows more instances leaves the rest out.
-  package static let peersMax = 1024
+  public static let peersMax = 1024
 
-  package init(version: UInt64, peers: [Peer]) {
+  public init(version: UInt64, peers: [Peer]) {
     precondition(peers.count <= PeerList.peersMax, "a list of peers is bounded")
     self.version = version
     self.peers = peers.sorted { $0.id < $1.id }

@@ -5,7 +5,7 @@ import NIOCore
 /// in tests.
 ///
 /// A dialler is for one service.
-package protocol PeerDialler: Sendable {
+public protocol PeerDialler: Sendable {
   /// The name of the service dialled, as `penstock-log`, for messages and metrics.
   var service: String { get }
 
@@ -33,8 +33,8 @@ package protocol PeerDialler: Sendable {
 }
 
 /// The reason why a peer could not be asked, or gave no answer, with its place.
-package struct PeerError: Error, Sendable, Hashable, CustomStringConvertible {
-  package enum Code: String, Sendable, CaseIterable {
+public struct PeerError: Error, Sendable, Hashable, CustomStringConvertible {
+  public enum Code: String, Sendable, CaseIterable {
     /// No instance of the service is known.
     case noInstance = "no_instance"
     /// The connection could not be made: refused, no route, no answer in time.
@@ -53,13 +53,13 @@ package struct PeerError: Error, Sendable, Hashable, CustomStringConvertible {
     case closed
   }
 
-  package var code: Code
-  package var service: String
+  public var code: Code
+  public var service: String
   /// Nil where no instance was chosen yet.
-  package var peer: Peer?
-  package var detail: String
+  public var peer: Peer?
+  public var detail: String
 
-  package init(_ code: Code, service: String, peer: Peer? = nil, _ detail: String) {
+  public init(_ code: Code, service: String, peer: Peer? = nil, _ detail: String) {
     self.code = code
     self.service = service
     self.peer = peer
@@ -82,12 +82,12 @@ package struct PeerError: Error, Sendable, Hashable, CustomStringConvertible {
     self.init(code, service: service, peer: peer, detail)
   }
 
-  package var description: String {
+  public var description: String {
     "\(service): \(code.rawValue): \(detail)" + (peer.map { " (\($0))" } ?? "")
   }
 
   /// Whether the peer cannot have acted on the request.
-  package var isUnsent: Bool {
+  public var isUnsent: Bool {
     switch code {
     case .noInstance, .unreachable, .overloaded, .closed: true
     case .refused, .disconnected, .timeout, .malformed: false

@@ -1,13 +1,13 @@
 import Events
 
 /// Reads and sends the reports that services of a mesh exchange through the log's process, which all of them may ask.
-package struct RemoteReports: IngestReports {
+public struct RemoteReports: IngestReports {
   let link: LogLink
   /// How long a question is asked again while somebody waits for the answer.
   let patience: Duration
 
   /// Tells what the log must keep: of each partition that this process owns, the first offset it may still read again.
-  package nonisolated(nonsending) func report(needs: OffsetVector) async throws(LogError) {
+  public nonisolated(nonsending) func report(needs: OffsetVector) async throws(LogError) {
     guard let from = try? JSONValue(parsing: needs.description) else { preconditionFailure("a vector's text is JSON") }
     _ = try await link.ask(WireRequest(posting: ["from": from], to: "/v1/log/needs"), patience: .zero)
   }
@@ -19,7 +19,7 @@ package struct RemoteReports: IngestReports {
   ///   - number: The last of them that is known to have been taken: 0, then what this has returned.
   ///   - instance: A name that the process has drawn, 1 to 64 bytes.
   /// - Returns: The number of the last reject that was taken.
-  package nonisolated(nonsending) func report(
+  public nonisolated(nonsending) func report(
     _ report: IngestReport, _ rejects: RecentRejects, after number: Int, of instance: String
   ) async throws(LogError) -> Int {
     let entries = rejects.entries(after: number).map(\.json)
@@ -34,7 +34,7 @@ package struct RemoteReports: IngestReports {
 
   // MARK: IngestReports
 
-  package func rejects() async throws(LogError) -> [RecentRejects.Entry] {
+  public func rejects() async throws(LogError) -> [RecentRejects.Entry] {
     let request = WireRequest(.GET, "/v1/log/rejects", answerBytesMax: ReportedRejects.instancesMax * ReportRoutes.bodyBytesMax)
     let response = try await link.ask(request, patience: patience)
     guard case .array(let values)? = response.json?["rejects"] else { throw LogLink.malformed() }
@@ -47,7 +47,7 @@ package struct RemoteReports: IngestReports {
   }
 
   /// Asks once; nil, too, where no answer comes.
-  package func ingest() async -> IngestReport? {
+  public func ingest() async -> IngestReport? {
     do throws(LogError) {
       let response = try await link.ask(WireRequest(.GET, "/v1/log/ingests"), patience: .zero)
       return response.json?["ingest"].flatMap { IngestReport($0) }

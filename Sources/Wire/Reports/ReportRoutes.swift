@@ -4,16 +4,16 @@ import Serving
 
 /// The reports that services send to the log's process for others to read: the routes that `RemoteReports` asks. They are no part
 /// of the log.
-package struct ReportRoutes: Sendable {
+public struct ReportRoutes: Sendable {
   /// The longest report: its rejects may have long messages.
   static let bodyBytesMax = 4 << 20
 
   /// The offsets from which compute instances need the log.
-  package let needs = ReportedNeeds()
-  package let rejects = ReportedRejects()
+  public let needs = ReportedNeeds()
+  public let rejects = ReportedRejects()
   private let ingests = ReportedIngests()
 
-  package init() {}
+  public init() {}
 
   func sumOfIngests(_ request: HTTPRequest) -> WireResponse { WireResponse(["ingest": ingests.sum()?.json ?? .null]) }
 

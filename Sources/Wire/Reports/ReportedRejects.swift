@@ -3,7 +3,7 @@ import Synchronization
 
 /// The last rejects that ingest processes report to the log; the query service asks for them. Rejects of a process that
 /// has ended stay.
-package final class ReportedRejects: Sendable {
+public final class ReportedRejects: Sendable {
   /// The most processes kept, those that reported a reject last.
   static let instancesMax = 16
 
@@ -19,19 +19,19 @@ package final class ReportedRejects: Sendable {
 
   private let state = Mutex(State())
 
-  package init() {}
+  public init() {}
 
   /// Rises whenever a process reports a reject.
-  package var changes: Int { state.withLock { $0.changes } }
+  public var changes: Int { state.withLock { $0.changes } }
 
-  package var kept: [(name: String, entries: [RecentRejects.Entry])] {
+  public var kept: [(name: String, entries: [RecentRejects.Entry])] {
     let instances = state.withLock { $0.instances.mapValues(\.rejects) }
     return instances.sorted { $0.key < $1.key }.map { ($0.key, $0.value.entries(after: 0)) }
   }
 
   /// Takes the rejects stored before a restart: to be called before the first report.
   /// - Parameter kept: The stored rejects; if there are too many processes, some are left out.
-  package func restore(_ kept: [(name: String, entries: [RecentRejects.Entry])]) {
+  public func restore(_ kept: [(name: String, entries: [RecentRejects.Entry])]) {
     for (name, entries) in kept.prefix(ReportedRejects.instancesMax) { _ = note(entries, after: 0, of: name) }
   }
 
@@ -62,7 +62,7 @@ package final class ReportedRejects: Sendable {
   }
 
   /// The rejects of all processes: for each at most `RecentRejects.perCodeMax` of each code.
-  package func newestFirst() -> [RecentRejects.Entry] {
+  public func newestFirst() -> [RecentRejects.Entry] {
     let all = state.withLock { $0.instances.values.map(\.rejects) }
     return all.flatMap { $0.newestFirst() }.sorted { $0.isNewer(than: $1) }
   }

@@ -6,7 +6,7 @@ import Serving
 import Views
 
 /// A compute instance's routes, for `RemoteViewStore` and `RemoteViewAdmin`. docs/wire.md describes them.
-package struct ComputeRoutes: WireRoutes {
+public struct ComputeRoutes: WireRoutes {
   let store: any ViewStore
   private let late: (any LateEventStore)?
   private let admin: (any ViewAdmin)?
@@ -20,7 +20,7 @@ package struct ComputeRoutes: WireRoutes {
   ///   - admin: Changes and compares generations; nil where that is not offered.
   ///   - adHoc: Computes one-off aggregations; nil where that is not offered.
   ///   - generationsVersion: The number of entries of the record of views that the instance has read; rises with each change.
-  package init(
+  public init(
     store: any ViewStore, late: (any LateEventStore)? = nil, admin: (any ViewAdmin)? = nil, adHoc: (any AdHocStore)? = nil,
     generationsVersion: @escaping @Sendable () -> UInt64 = { 0 }
   ) {
@@ -31,9 +31,9 @@ package struct ComputeRoutes: WireRoutes {
     self.generationsVersion = generationsVersion
   }
 
-  package var openAPI: [UInt8] { EmbeddedFile.computeOpenAPI.bytes }
+  public var openAPI: [UInt8] { EmbeddedFile.computeOpenAPI.bytes }
 
-  package var table: RouteTable<WireEndpoint> {
+  public var table: RouteTable<WireEndpoint> {
     let asked = 256 << 10
     var routes: [Route<WireEndpoint>] = [
       .read("/v1/compute/views", ComputeRoutes.answering(views)),

@@ -6,7 +6,7 @@ import Views
 /// answers with rows that can be merged.
 ///
 /// Any instance can read any partition, so the share of one that goes away is given to the others.
-package final class RemoteAdHocStore: AdHocStore {
+public final class RemoteAdHocStore: AdHocStore {
   /// Added to an instance's time limit: time for its own answer that the time was up.
   private static let slack = Duration.milliseconds(250)
 
@@ -26,13 +26,13 @@ package final class RemoteAdHocStore: AdHocStore {
   ///   - client: Asks every compute instance.
   ///   - partitionCount: The number of the log's partitions.
   ///   - logger: Logs instances that go away meanwhile.
-  package init(client: WireClient, partitionCount: Int, logger: Logger) {
+  public init(client: WireClient, partitionCount: Int, logger: Logger) {
     self.client = client
     self.partitionCount = partitionCount
     self.logger = logger
   }
 
-  package nonisolated(nonsending) func aggregate(_ request: AdHocRequest) async throws(AdHocError) -> PartialResult {
+  public nonisolated(nonsending) func aggregate(_ request: AdHocRequest) async throws(AdHocError) -> PartialResult {
     let deadline = ContinuousClock.now + request.timeout
     var open = Set((0..<partitionCount).map { PartitionID($0) })
     if let wanted = request.partitions { open.formIntersection(wanted) }

@@ -7,7 +7,7 @@ import Views
 /// The instances share one record of generations, so one instance makes a change; the others follow within
 /// milliseconds, and the change is answered when they have. Results over rows are asked of all instances, each for its
 /// own partitions, and put together here.
-package final class RemoteViewAdmin: ViewAdmin {
+public final class RemoteViewAdmin: ViewAdmin {
   private static let timeout = Duration.seconds(30)
   /// How long instances may take to follow a change before it is answered all the same.
   private static let followTimeout = Duration.seconds(3)
@@ -15,11 +15,11 @@ package final class RemoteViewAdmin: ViewAdmin {
   private let peers: ComputePeers
 
   /// - Parameter store: The store of the same instances.
-  package init(_ store: RemoteViewStore) { peers = store.peers }
+  public init(_ store: RemoteViewStore) { peers = store.peers }
 
   // MARK: status
 
-  package nonisolated(nonsending) func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus] {
+  public nonisolated(nonsending) func generations(of view: String) async throws(ViewStoreError) -> [GenerationStatus] {
     try await listing(of: view).generations
   }
 
@@ -103,7 +103,7 @@ package final class RemoteViewAdmin: ViewAdmin {
     return all.first { $0.generation == changed.generation } ?? changed
   }
 
-  package nonisolated(nonsending) func apply(_ catalog: ViewCatalog, hold: Bool) async throws(ViewStoreError) -> [AppliedView] {
+  public nonisolated(nonsending) func apply(_ catalog: ViewCatalog, hold: Bool) async throws(ViewStoreError) -> [AppliedView] {
     let (peer, answer) = try await change(
       "apply", ["views": .string(catalog.yaml), "hold": .bool(hold)], view: catalog.views.first?.name)
     guard case .array(let elements)? = answer["views"] else { throw ComputePeers.malformed(peer) }
@@ -112,19 +112,19 @@ package final class RemoteViewAdmin: ViewAdmin {
     return applied
   }
 
-  package nonisolated(nonsending) func replay(_ request: ReplayRequest) async throws(ViewStoreError) -> GenerationStatus {
+  public nonisolated(nonsending) func replay(_ request: ReplayRequest) async throws(ViewStoreError) -> GenerationStatus {
     try await changeOne("replay", request.json, view: request.view)
   }
 
-  package nonisolated(nonsending) func rollback(_ view: String) async throws(ViewStoreError) -> GenerationStatus {
+  public nonisolated(nonsending) func rollback(_ view: String) async throws(ViewStoreError) -> GenerationStatus {
     try await changeOne("rollback", ["view": .string(view)], view: view)
   }
 
-  package nonisolated(nonsending) func drop(_ view: String, generation: Int) async throws(ViewStoreError) -> GenerationStatus {
+  public nonisolated(nonsending) func drop(_ view: String, generation: Int) async throws(ViewStoreError) -> GenerationStatus {
     try await changeOne("drop", ["view": .string(view), "generation": .int(Int64(generation))], view: view)
   }
 
-  package nonisolated(nonsending) func remove(_ view: String, purgeAfter: Int64) async throws(ViewStoreError) -> ViewRemoval {
+  public nonisolated(nonsending) func remove(_ view: String, purgeAfter: Int64) async throws(ViewStoreError) -> ViewRemoval {
     let (peer, answer) = try await change("remove", ["view": .string(view), "purge_after": .int(purgeAfter)], view: nil)
     guard let removal = ViewRemoval(json: answer["removal"]) else { throw ComputePeers.malformed(peer) }
     // The others have followed when none knows the view any more.
@@ -140,7 +140,7 @@ package final class RemoteViewAdmin: ViewAdmin {
   }
 
   /// The gate is checked here, on all instances' rows.
-  package nonisolated(nonsending) func promote(_ request: PromoteRequest) async throws(ViewStoreError) -> GenerationStatus {
+  public nonisolated(nonsending) func promote(_ request: PromoteRequest) async throws(ViewStoreError) -> GenerationStatus {
     var request = request
     if let changesMax = request.changesMax {
       let all = try await generations(of: request.view)
@@ -165,7 +165,7 @@ package final class RemoteViewAdmin: ViewAdmin {
     return try await changeOne("promote", request.json, view: request.view)
   }
 
-  package nonisolated(nonsending) func estimate(_ request: ReplayRequest) async throws(ViewStoreError) -> ReplayEstimate {
+  public nonisolated(nonsending) func estimate(_ request: ReplayRequest) async throws(ViewStoreError) -> ReplayEstimate {
     let (peer, response) = try await peers.askOne(
       WireRequest(posting: request.json, to: "/v1/compute/estimate"), within: RemoteViewAdmin.timeout)
     guard let estimate = ReplayEstimate(json: response.json) else { throw ComputePeers.malformed(peer) }
@@ -174,7 +174,7 @@ package final class RemoteViewAdmin: ViewAdmin {
 
   // MARK: comparing
 
-  package nonisolated(nonsending) func pinned(_ request: PinnedRequest) async throws(ViewStoreError) -> PinnedResults {
+  public nonisolated(nonsending) func pinned(_ request: PinnedRequest) async throws(ViewStoreError) -> PinnedResults {
     let peers = peers
     let pairs = try await peers.collect(
       WireRequest(posting: request.json, to: "/v1/compute/pinned", answerBytesMax: RowsCoding.bytesMax),
@@ -192,7 +192,7 @@ package final class RemoteViewAdmin: ViewAdmin {
     return PinnedResults(first: ComputePeers.merged(first, owner), second: ComputePeers.merged(second, owner))
   }
 
-  package nonisolated(nonsending) func verify(
+  public nonisolated(nonsending) func verify(
     _ view: String, generation: Int?, timeout: Duration
   ) async throws(ViewStoreError) -> VerifyReport {
     let peers = peers

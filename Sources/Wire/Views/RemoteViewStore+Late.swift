@@ -2,7 +2,7 @@ import Events
 import Views
 
 extension RemoteViewStore: LateEventStore {
-  package nonisolated(nonsending) func late(_ request: LateReadRequest) async throws(ViewStoreError) -> LateReadResult {
+  public nonisolated(nonsending) func late(_ request: LateReadRequest) async throws(ViewStoreError) -> LateReadResult {
     var request = request
     var results = try await lateResults(request)
     // As with rows: the older generation is everyone's while a new one is taken over.

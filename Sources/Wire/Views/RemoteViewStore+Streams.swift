@@ -4,7 +4,7 @@ import Views
 
 extension RemoteViewStore {
   /// Each instance keeps a moment until the last row is read or the stream is released.
-  package nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? {
+  public nonisolated(nonsending) func stream(_ request: ViewReadRequest) async throws(ViewStoreError) -> RowStream? {
     // A stream is never of some partitions only.
     guard request.asOf == nil, !request.allowsPartial else { return nil }
     let (peers, within) = (peers, request.timeout + RemoteViewStore.slack)

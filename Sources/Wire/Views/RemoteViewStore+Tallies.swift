@@ -2,7 +2,7 @@ import Events
 import Views
 
 extension RemoteViewStore {
-  package nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] {
+  public nonisolated(nonsending) func tallies() async throws(ViewStoreError) -> [ViewTally] {
     let answers = try await peers.collect(
       WireRequest(.GET, "/v1/compute/tallies"), within: RemoteViewStore.slack,
       decode: { _, response -> [ViewTally]? in

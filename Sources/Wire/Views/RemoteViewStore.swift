@@ -7,7 +7,7 @@ import Views
 ///
 /// The instance that owns a partition answers for it. While a partition passes from an instance to another both may answer, or
 /// neither. Then the answer further on counts, or the partition is missing, and a read says so instead of giving a smaller sum.
-package final class RemoteViewStore: ViewStore {
+public final class RemoteViewStore: ViewStore {
   /// Added to a read's time limit: time to compute and send the rows.
   static let slack = Duration.seconds(10)
   /// The wait before a missing partition is looked for again.
@@ -23,11 +23,11 @@ package final class RemoteViewStore: ViewStore {
   ///   - client: Asks every compute instance.
   ///   - partitionCount: The number of the log's partitions.
   ///   - logger: Logs instances that do not answer.
-  package init(client: WireClient, partitionCount: Int, logger: Logger) {
+  public init(client: WireClient, partitionCount: Int, logger: Logger) {
     peers = ComputePeers(client: client, partitionCount: partitionCount, logger: logger)
   }
 
-  package nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus] {
+  public nonisolated(nonsending) func views() async throws(ViewStoreError) -> [ViewStatus] {
     try await views(within: RemoteViewStore.slack)
   }
 
@@ -57,7 +57,7 @@ package final class RemoteViewStore: ViewStore {
     return merged
   }
 
-  package nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
+  public nonisolated(nonsending) func read(_ request: ViewReadRequest) async throws(ViewStoreError) -> PartialResult {
     var merged = try await readOnce(request)
     // The new owner may have been asked before it took the partition over, and the former one after it had released it: they are
     // asked again.
@@ -90,7 +90,7 @@ package final class RemoteViewStore: ViewStore {
   }
 
   /// The reason why some partition is not answered for; nil when all are.
-  package nonisolated(nonsending) func problem() async -> String? {
+  public nonisolated(nonsending) func problem() async -> String? {
     do throws(ViewStoreError) {
       for view in try await views(within: RemoteViewStore.probeTimeout) {
         let missing = peers.missing(view.partitions.map(\.partition))
