@@ -13,7 +13,9 @@ package protocol PartitionStore: AnyObject {
   // MARK: appending
 
   /// The reason why there is no room for so many bytes; nil where there is room, or where only `append` can find out.
-  /// - Parameter isFresh: Whether to look anew in any case, since the caller waits for room.
+  /// - Parameters:
+  ///   - bytes: The bytes that the caller is about to append.
+  ///   - isFresh: Whether to look anew in any case, since the caller waits for room.
   func shortage(of bytes: Int, isFresh: Bool) -> String?
 
   /// Whether `roll` is to come before a batch of so many bytes, once a group of `groupBytes` is appended.
@@ -80,6 +82,7 @@ package protocol PartitionReader: AnyObject, Sendable {
   /// - Parameters:
   ///   - start: An offset that was still stored when the caller last looked, and below `end`.
   ///   - end: The end of a batch.
+  ///   - bytesMax: Bytes of batches; one batch at least is returned.
   /// - Throws: `.corrupt` for any damage: all of it was published.
   nonisolated(nonsending) func read(from start: Offset, below end: Offset, bytesMax: Int) async throws(LogError) -> [ColumnBatch]
 

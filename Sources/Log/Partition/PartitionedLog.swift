@@ -45,7 +45,9 @@ public struct LogPartitions: Sendable {
   private let all: [Result<OpenPartition, LogError>]
 
   /// Opens all partitions at once, on threads that may block.
-  /// - Parameter open: Opens one partition's store.
+  /// - Parameters:
+  ///   - shared: Values that all partitions share.
+  ///   - open: Opens one partition's store.
   package init(
     _ shared: Shared, open: @escaping @Sendable (PartitionID) throws(LogError) -> sending OpenedStore
   ) async {
