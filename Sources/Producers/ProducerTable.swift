@@ -60,14 +60,19 @@ package struct ProducerTable {
 
   /// The entry of a source; nil when it has none.
   package func find(_ name: UnsafeRawBufferPointer) -> Int? {
-    let hash = stableHash(name)
+    let slot = slot(of: name, stableHash(name))
+    return slots[slot] == 0 ? nil : Int(slots[slot]) - 1
+  }
+
+  /// The slot that has a source's entry, or the free one that would take it.
+  @inline(__always) private func slot(of name: UnsafeRawBufferPointer, _ hash: UInt64) -> Int {
     var slot = firstSlot(hash)
     while slots[slot] != 0 {
       let entry = Int(slots[slot]) - 1
-      if hashes[entry] == hash, isName(of: entry, equalTo: name) { return entry }
+      if hashes[entry] == hash, isName(of: entry, equalTo: name) { break }
       slot = (slot + 1) & (slots.count - 1)
     }
-    return nil
+    return slot
   }
 
   package func position(of entry: Int) -> ProducerPosition { entries[entry].position }
@@ -78,12 +83,8 @@ package struct ProducerTable {
   package mutating func entry(for name: UnsafeRawBufferPointer) -> Int {
     if (count + 1) * 4 > slots.count * 3 { grow() }
     let hash = stableHash(name)
-    var slot = firstSlot(hash)
-    while slots[slot] != 0 {
-      let entry = Int(slots[slot]) - 1
-      if hashes[entry] == hash, isName(of: entry, equalTo: name) { return entry }
-      slot = (slot + 1) & (slots.count - 1)
-    }
+    let slot = slot(of: name, hash)
+    if slots[slot] != 0 { return Int(slots[slot]) - 1 }
     let entry = count
     precondition(entry < Int(UInt32.max) - 1)
     slots[slot] = UInt32(entry + 1)

@@ -37,6 +37,6 @@ final class QueryCounters: Sendable {
       return counter
     }
     counter.increment()
-    durations[path].recordNanoseconds(duration.nanoseconds)
+    durations[path].recordNanoseconds(duration.nanosecondsHeld)
   }
 }

@@ -67,9 +67,12 @@ private func results(_ state: [UInt64], layout: StateLayout = layout) -> [Result
   state.withUnsafeBufferPointer { layout.values(of: $0) }
 }
 
-/// The sum rounded once: an exact sum of doubles as a list of non-overlapping parts.
+/// The sum rounded once.
+private func exactSum(_ values: [Double]) -> Double { exactParts(values).reversed().reduce(0, +) }
+
+/// An exact sum of doubles as a list of non-overlapping parts, the smallest first.
 /// Source: J. Shewchuk 1997, "Adaptive Precision Floating-Point Arithmetic and Fast Robust Geometric Predicates".
-private func exactSum(_ values: [Double]) -> Double {
+func exactParts(_ values: [Double]) -> [Double] {
   var parts: [Double] = []
   for var x in values {
     var kept: [Double] = []
@@ -82,7 +85,7 @@ private func exactSum(_ values: [Double]) -> Double {
     }
     parts = kept + [x]
   }
-  return parts.reversed().reduce(0, +)
+  return parts
 }
 
 @Test("of no values, counts are 0 and all else is null")

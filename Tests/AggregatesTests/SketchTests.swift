@@ -120,19 +120,7 @@ func exactSums(seed: UInt64) {
     if Bool.random(using: &random) { values.append(-value) }
   }
   // An independent exact sum: Shewchuk's, whose parts never overlap, added from the smallest.
-  var parts: [Double] = []
-  for var x in values {
-    var kept: [Double] = []
-    for var y in parts {
-      if abs(x) < abs(y) { swap(&x, &y) }
-      let high = x + y
-      let low = y - (high - x)
-      if low != 0 { kept.append(low) }
-      x = high
-    }
-    parts = kept + [x]
-  }
-  let expected = parts.reduce(0, +)
+  let expected = exactParts(values).reduce(0, +)
   let sum = double(.sum, values.shuffled(using: &random))
   #expect(abs(sum - expected) <= expected.ulp, "seed \(seed): \(sum), \(expected)")
   #expect(double(.sum, values + values.map { -$0 }) == 0, "seed \(seed)")

@@ -120,14 +120,8 @@ enum ExactSum: WideCell, NumberCell {
     }
     widen(state, &arena)
     let wide = arena.block(state[0]) + StateArena.headerWords
-    guard other[3] >= flag else { return addRow(other, to: wide) }
-    var carry: UInt64 = 0
-    for index in 0..<wideWords {
-      let (s, o) = wide[index].addingReportingOverflow(tail[index])
-      let (t, p) = s.addingReportingOverflow(carry)
-      wide[index] = t
-      carry = o || p ? 1 : 0
-    }
+    assert(other[3] < flag || tail.count >= wideWords, "a wide row brings its words")
+    if other[3] < flag { addRow(other, to: wide) } else { wideAdd(wide, tail.baseAddress.unsafelyUnwrapped, wideWords) }
   }
 
   static func canonical(

@@ -61,23 +61,13 @@ enum ExactVariance: WideCell, NumberCell {
   ) {
     if state[3] < flag, other[3] < flag {
       let kept = (state[0], state[1], state[2], state[3])
-      add(state, other, 4)
+      wideAdd(state, other, 4)
       if state[3] < flag { return }
       (state[0], state[1], state[2], state[3]) = kept
     }
     widen(state, &arena)
     let wide = arena.block(state[0]) + StateArena.headerWords
-    if other[3] < flag { addRow(other, to: wide) } else { add(wide, tail.baseAddress.unsafelyUnwrapped, wideWords) }
-  }
-
-  private static func add(_ words: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, _ count: Int) {
-    var carry: UInt64 = 0
-    for index in 0..<count {
-      let (s, o) = words[index].addingReportingOverflow(other[index])
-      let (t, p) = s.addingReportingOverflow(carry)
-      words[index] = t
-      carry = o || p ? 1 : 0
-    }
+    if other[3] < flag { addRow(other, to: wide) } else { wideAdd(wide, tail.baseAddress.unsafelyUnwrapped, wideWords) }
   }
 
   static func canonical(

@@ -33,6 +33,17 @@ func wideAdd(
   return (before ^ words[count - 1]) & (addend ^ words[count - 1]) & 1 << 63 == 0
 }
 
+/// Adds another number of as many words. A carry out of the last word is lost.
+func wideAdd(_ words: UnsafeMutablePointer<UInt64>, _ other: UnsafePointer<UInt64>, _ count: Int) {
+  var carry: UInt64 = 0
+  for index in 0..<count {
+    let (s, o) = words[index].addingReportingOverflow(other[index])
+    let (t, p) = s.addingReportingOverflow(carry)
+    words[index] = t
+    carry = o || p ? 1 : 0
+  }
+}
+
 /// Negates a two's complement number.
 func wideNegate(_ words: inout [UInt64]) {
   var carry: UInt64 = 1

@@ -25,7 +25,7 @@
       guard let expiry = try ClaimRules.time(claims["exp"], "exp") else {
         throw .invalid(reason: "it has no 'exp': a token that is good for ever is not taken")
       }
-      let leeway = leeway.nanoseconds
+      let leeway = leeway.nanosecondsHeld
       let end = Timestamp(nanoseconds: expiry.nanoseconds + leeway)
       guard now < end else { throw .expired }
       if let start = try ClaimRules.time(claims["nbf"], "nbf"), now.nanoseconds < start.nanoseconds - leeway {

@@ -48,7 +48,7 @@ final class ViewSource: Sendable {
 
   init(store: any ViewStore, idleAfter: Duration, now: @escaping @Sendable () -> Timestamp) {
     self.store = store
-    self.idleAfter = idleAfter.nanoseconds
+    self.idleAfter = idleAfter.nanosecondsHeld
     self.now = now
     startedAt = now().nanoseconds
   }

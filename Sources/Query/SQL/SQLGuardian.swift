@@ -85,7 +85,7 @@ final class SQLGuardian {
 
   /// - Parameter waited: The resource that the statement waited for, if it did not come to run.
   static func timedOut(_ timeout: Duration, waitingFor waited: String? = nil) -> QueryFailure {
-    let limit = DurationText.text(timeout.nanoseconds)
+    let limit = DurationText.text(timeout.nanosecondsHeld)
     guard let waited else {
       return QueryFailure(
         504, "sql_timeout", "the statement ran longer than \(limit): bound window_start, or pass a longer timeout")

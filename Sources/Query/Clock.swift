@@ -1,9 +1,0 @@
-import Events
-
-extension Duration {
-  /// Whole nanoseconds, of durations up to 292 years.
-  var nanoseconds: Int64 {
-    let (seconds, attoseconds) = components
-    return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
-  }
-}
