@@ -9,8 +9,8 @@ import Views
 /// The folds' part of a worker's file: changed rows and next offsets, written together in one transaction, and taken up
 /// again after a restart. Other contents of the file have types of their own, which are reached from here.
 ///
-/// One writer, the worker. Most reads take rows that can change no more. A read of other rows, which memory has let go
-/// of, sees the file as of the moment at which the worker copied its rows in memory (`StatePin`).
+/// One writer, the worker. A read sees the file as of the moment at which the worker copied its rows in memory
+/// (`StatePin`); one key's rows that can change no more need no such moment (`PointRead`).
 ///
 /// It asks the folds, and no fold asks it.
 final class CheckpointStore: Sendable {
@@ -32,7 +32,7 @@ final class CheckpointStore: Sendable {
   }
 
   var worker: Int { file.worker }
-  var log: StoredLog { StoredLog(file: file) }
+  var log: StoredLogIdentity { StoredLogIdentity(file: file) }
   var generationCopy: GenerationCopy { GenerationCopy(file: file) }
 
   // MARK: loading

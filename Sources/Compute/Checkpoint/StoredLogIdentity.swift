@@ -2,7 +2,7 @@ import Events
 import SQLite
 
 /// Which log a worker's state is of.
-struct StoredLog: Sendable {
+struct StoredLogIdentity: Sendable {
   let file: CheckpointFile
 
   /// Nil where that is not known yet.

@@ -30,7 +30,11 @@ public struct HTTPRequest: Sendable {
     query = hasQuery ? target[target.utf8.index(after: end)...] : target[target.endIndex...]
   }
 
-  /// - Parameter target: Path and query, as in a request line.
+  /// - Parameters:
+  ///   - method: As in a request line.
+  ///   - target: Path and query, as in a request line.
+  ///   - headers: All headers, in their order.
+  ///   - body: The whole body.
   public init(_ method: HTTPMethod, _ target: String, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()) {
     self.init(HTTPRequestHead(version: .http1_1, method: method, uri: target, headers: headers), body: body)
   }
