@@ -12,6 +12,7 @@ import Testing
 /// Answers `POST /v1/wait` when it is let, and anything else at once.
 private final class StubRoutes: WireRoutes {
   let openAPI = Array("{}".utf8)
+  let begun = Atomic<Int>(0)
   let cancelled = Atomic<Int>(0)
 
   var table: RouteTable<WireEndpoint> {
@@ -19,6 +20,7 @@ private final class StubRoutes: WireRoutes {
     return RouteTable([
       .read("/v1/log", path), .ask("/v1/log", bodyBytesMax: 1 << 20, path),
       .ask("/v1/wait", bodyBytesMax: 1 << 20) { [self] request in
+        begun.add(1, ordering: .relaxed)
         // Until the client has left.
         do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.add(1, ordering: .relaxed) }
         return await path(request)
@@ -103,6 +105,8 @@ private final class RawConnection: ChannelInboundHandler, Sendable {
       let wait = "POST /v1/wait HTTP/1.1\r\nHost: penstock-log\r\nContent-Length: 0\r\n\r\n"
       var held: [any Channel] = []
       for _ in 0..<3 { held.append(try await dial(address, wait).channel) }
+      // A connection whose head has not been read yet would give way to the next.
+      try await eventually { routes.begun.load(ordering: .relaxed) == 3 }
       var answer = ""
       repeat { answer = try await ask(address, "GET /v1/log HTTP/1.1\r\nHost: penstock-log\r\n") } while answer.contains(" 200 ")
       #expect(answer.hasPrefix("HTTP/1.1 503") && answer.contains("too_many_connections"))
