@@ -27,6 +27,11 @@ public struct ComputeConfiguration: Sendable, Hashable {
   /// anew.
   public var acceptedLog: LogIdentity?
 
+  /// How far beyond its batch's append time an event's time moves its source's event-time watermark.
+  public var clockAheadMax: Duration
+  /// A source that appended nothing for this long holds no row's `final` back.
+  public var sourceIdle: Duration
+
   /// The folder with the data folders of all instances on this machine: a new owner of a partition begins with the state that its
   /// last owner left there.
   public var neighbours: String?
@@ -35,7 +40,8 @@ public struct ComputeConfiguration: Sendable, Hashable {
     directory: String, workers: Int = 0, checkpointInterval: Duration = .seconds(1), changedRowsMax: Int = 200_000,
     readBytesMax: Int = 4 << 20, memoryBytesMax: Int = 1 << 30, lateEventsMax: Int = 100_000,
     keptCheckpointsMax: Int = 4,
-    keptCheckpointInterval: Duration = .seconds(3600), keptBytesMax: Int = 1 << 30, neighbours: String? = nil,
+    keptCheckpointInterval: Duration = .seconds(3600), keptBytesMax: Int = 1 << 30,
+    clockAheadMax: Duration = .seconds(60), sourceIdle: Duration = .seconds(600), neighbours: String? = nil,
     acceptedLog: LogIdentity? = nil
   ) {
     self.directory = directory
@@ -48,6 +54,8 @@ public struct ComputeConfiguration: Sendable, Hashable {
     self.keptCheckpointsMax = keptCheckpointsMax
     self.keptCheckpointInterval = keptCheckpointInterval
     self.keptBytesMax = keptBytesMax
+    self.clockAheadMax = clockAheadMax
+    self.sourceIdle = sourceIdle
     self.neighbours = neighbours
     self.acceptedLog = acceptedLog
   }

@@ -61,7 +61,7 @@ private enum EarlierGenerations {
     let id = GenerationID(view: row.text(0), number: row.int(1))
     let definition: ViewDefinition
     do throws(ViewCatalogError) {
-      guard let read = try ViewCatalog(jsonText: row.text(2), file: path)[id.view] else {
+      guard let read = try ViewCatalog(jsonText: row.text(2), file: path, watermarkDefault: .partition)[id.view] else {
         return .setAside(id, reason: "its text is of another view")
       }
       definition = read

@@ -18,17 +18,23 @@ extension ViewCatalog {
     try self.init(jsonText: json.text, file: file)
   }
 
-  /// Reads JSON that `JSONValue` has written: every character but the control characters below U+0020 is unescaped.
-  public init(jsonText: String, file: String) throws(ViewCatalogError) {
-    try self.init(yaml: YAMLText.escaping(json: jsonText), file: file, bytesMax: ViewCatalog.writtenBytesMax)
+  /// Reads JSON that an earlier version has kept.
+  ///
+  /// `JSONValue` has written it: every character but the control characters below U+0020 is unescaped.
+  public init(jsonText: String, file: String, watermarkDefault: WatermarkScope = .source) throws(ViewCatalogError) {
+    try self.init(
+      yaml: YAMLText.escaping(json: jsonText), file: file, bytesMax: ViewCatalog.writtenBytesMax, watermarkDefault: watermarkDefault)
   }
 }
 
 extension ViewDefinition {
-  /// Reads a view back that was written as `yaml`.
+  /// Reads a view back that was written as `yaml`. Where it says no `watermark`, it was written before there was a choice: the
+  /// partition's time closed windows.
   /// - Throws: `ViewCatalogError`, also when the text holds another view.
   public init(written yaml: String, name: String, file: String) throws(ViewCatalogError) {
-    guard let view = try ViewCatalog(yaml: yaml, file: file, bytesMax: ViewCatalog.writtenBytesMax)[name] else {
+    let catalog = try ViewCatalog(
+      yaml: yaml, file: file, bytesMax: ViewCatalog.writtenBytesMax, watermarkDefault: .partition)
+    guard let view = catalog[name] else {
       let message = "the text is not of this view"
       throw ViewCatalogError(problems: [ViewProblem(file: file, line: 1, column: 1, view: name, key: nil, message: message)])
     }
@@ -47,7 +53,7 @@ extension ViewDefinition {
       lines += keys.map { "    \($0.name): \(YAMLText.quoted($0.path.expressionText))" }
     }
     lines += [
-      "  window: \(window.yaml)", "  watermark_delay: \(DurationText.text(watermarkDelay))",
+      "  window: \(window.yaml)", "  watermark: \(watermark.rawValue)", "  watermark_delay: \(DurationText.text(watermarkDelay))",
       "  allowed_lateness: \(DurationText.text(allowedLateness))",
     ]
     if let retention { lines.append("  retention: \(DurationText.text(retention))") }

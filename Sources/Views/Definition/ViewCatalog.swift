@@ -24,7 +24,12 @@ public struct ViewCatalog: Sendable {
   ///   - bytesMax: The bound of the text; `writtenBytesMax` for a text that this module has written.
   /// - Throws: `ViewCatalogError` with every problem found, not only the first.
   public init(yaml: String, file: String, bytesMax: Int = fileBytesMax) throws(ViewCatalogError) {
-    var reader = ViewReader(file: file)
+    try self.init(yaml: yaml, file: file, bytesMax: bytesMax, watermarkDefault: .source)
+  }
+
+  /// - Parameter watermarkDefault: The `watermark` of views that say none.
+  init(yaml: String, file: String, bytesMax: Int, watermarkDefault: WatermarkScope) throws(ViewCatalogError) {
+    var reader = ViewReader(file: file, watermarkDefault: watermarkDefault)
     let views = reader.views(in: yaml, bytesMax: bytesMax)
     guard reader.problems.isEmpty else { throw ViewCatalogError(problems: reader.problems) }
     self.views = views

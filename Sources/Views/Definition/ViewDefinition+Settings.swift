@@ -11,6 +11,7 @@ extension ViewDefinition {
       members["key"] = .object(columns)
     }
     members["window"] = window.json
+    members["watermark"] = .string(watermark.rawValue)
     members["watermark_delay"] = .string(DurationText.text(watermarkDelay))
     members["allowed_lateness"] = .string(DurationText.text(allowedLateness))
     if let retention { members["retention"] = .string(DurationText.text(retention)) }
@@ -22,13 +23,13 @@ extension ViewDefinition {
 
   public func with(allowedLateness: Int64) -> ViewDefinition {
     ViewDefinition(
-      name: name, filter: filter, keys: keys, window: window, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
+      name: name, filter: filter, keys: keys, window: window, watermark: watermark, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
       retention: retention, aggregates: aggregates)
   }
 
   public func with(retention: Int64?) -> ViewDefinition {
     ViewDefinition(
-      name: name, filter: filter, keys: keys, window: window, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
+      name: name, filter: filter, keys: keys, window: window, watermark: watermark, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
       retention: retention, aggregates: aggregates)
   }
 }

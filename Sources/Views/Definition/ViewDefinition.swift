@@ -15,6 +15,7 @@ public struct ViewDefinition: Sendable, Hashable {
     let filter: Expression?
     let keys: [KeyColumn]
     let window: WindowDefinition
+    let watermark: WatermarkScope
     let watermarkDelay: Int64
     let allowedLateness: Int64
     let retention: Int64?
@@ -26,13 +27,14 @@ public struct ViewDefinition: Sendable, Hashable {
     let generationHash: String
 
     init(
-      _ name: String, _ filter: Expression?, _ keys: [KeyColumn], _ window: WindowDefinition, _ watermarkDelay: Int64,
-      _ allowedLateness: Int64, _ retention: Int64?, _ aggregates: [AggregateColumn]
+      _ name: String, _ filter: Expression?, _ keys: [KeyColumn], _ window: WindowDefinition, _ watermark: WatermarkScope,
+      _ watermarkDelay: Int64, _ allowedLateness: Int64, _ retention: Int64?, _ aggregates: [AggregateColumn]
     ) {
       self.name = name
       self.filter = filter
       self.keys = keys
       self.window = window
+      self.watermark = watermark
       self.watermarkDelay = watermarkDelay
       self.allowedLateness = allowedLateness
       self.retention = retention
@@ -49,7 +51,10 @@ public struct ViewDefinition: Sendable, Hashable {
       schema = ViewSchema(keys: keys, aggregates: aggregates)
       var lines = ["penstock view 1", "name \(name)", "where \(filter?.canonicalText ?? "true")"]
       lines += keys.map { "key \($0.name) \($0.path.expressionText)" }
-      lines += ["window \(window.canonicalText)", "watermark_delay \(watermarkDelay)", "allowed_lateness \(allowedLateness)"]
+      // A definition of the partition's time keeps the hash that it had before there was a choice.
+      let scope = watermark == .partition ? [] : ["watermark \(watermark.rawValue)"]
+      lines += ["window \(window.canonicalText)"] + scope
+      lines += ["watermark_delay \(watermarkDelay)", "allowed_lateness \(allowedLateness)"]
       lines += aggregates.map { "aggregate \($0.name) \($0.canonicalText)" }
       var text = lines.joined(separator: "\n")
       generationHash = text.withUTF8 { bytes in
@@ -66,6 +71,7 @@ public struct ViewDefinition: Sendable, Hashable {
   public var filter: Expression? { storage.filter }
   public var keys: [KeyColumn] { storage.keys }
   public var window: WindowDefinition { storage.window }
+  public var watermark: WatermarkScope { storage.watermark }
   /// Nanoseconds that the event-time watermark trails the largest event time.
   public var watermarkDelay: Int64 { storage.watermarkDelay }
   /// Nanoseconds that a window still takes events after the event-time watermark has passed its end.
@@ -81,10 +87,10 @@ public struct ViewDefinition: Sendable, Hashable {
   public var schema: ViewSchema { storage.schema }
 
   public init(
-    name: String, filter: Expression? = nil, keys: [KeyColumn] = [], window: WindowDefinition, watermarkDelay: Int64 = 0,
-    allowedLateness: Int64 = 0, retention: Int64? = nil, aggregates: [AggregateColumn]
+    name: String, filter: Expression? = nil, keys: [KeyColumn] = [], window: WindowDefinition,
+    watermark: WatermarkScope = .source, watermarkDelay: Int64 = 0, allowedLateness: Int64 = 0, retention: Int64? = nil, aggregates: [AggregateColumn]
   ) {
-    storage = Storage(name, filter, keys, window, watermarkDelay, allowedLateness, retention, aggregates)
+    storage = Storage(name, filter, keys, window, watermark, watermarkDelay, allowedLateness, retention, aggregates)
   }
 
   /// A text that is equal for definitions that compute the same: comments, spaces, quotes and the order of a view's

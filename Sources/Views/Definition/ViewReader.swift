@@ -6,13 +6,20 @@ import Yams
 /// Reads views out of a YAML tree and gathers their faults.
 struct ViewReader {
   static let nameBytesMax = 63
-  private static let settings = ["where", "key", "window", "watermark_delay", "allowed_lateness", "retention", "aggregates"]
+  private static let settings = [
+    "where", "key", "window", "watermark", "watermark_delay", "allowed_lateness", "retention", "aggregates",
+  ]
 
   let file: String
+  /// What a view without the setting has.
+  let watermarkDefault: WatermarkScope
   var problems: [ViewProblem] = []
   private var viewName: String?
 
-  init(file: String) { self.file = file }
+  init(file: String, watermarkDefault: WatermarkScope) {
+    self.file = file
+    self.watermarkDefault = watermarkDefault
+  }
 
   // MARK: Reporting
 
@@ -63,6 +70,7 @@ struct ViewReader {
     } else {
       report("missing: write, for instance, { tumble: 1m }", key: "window", at: nameNode)
     }
+    let watermark = mapping["watermark"].flatMap { watermarkScope($0) } ?? watermarkDefault
     let delay = mapping["watermark_delay"].flatMap { duration($0, key: "watermark_delay", least: 0) } ?? 0
     let lateness = mapping["allowed_lateness"].flatMap { duration($0, key: "allowed_lateness", least: 0) } ?? 0
     var retention: Int64?
@@ -81,9 +89,8 @@ struct ViewReader {
     checkColumns(keys, aggregates, at: nameNode)
     guard problems.count == problemsBefore, let window else { return nil }
     return ViewDefinition(
-      name: name, filter: filter, keys: keys, window: window, watermarkDelay: delay, allowedLateness: lateness,
-      retention: retention,
-      aggregates: aggregates)
+      name: name, filter: filter, keys: keys, window: window, watermark: watermark, watermarkDelay: delay,
+      allowedLateness: lateness, retention: retention, aggregates: aggregates)
   }
 
   private mutating func checkName(_ name: String, of what: String, key: String?, at node: Node) -> Bool {
@@ -128,6 +135,15 @@ struct ViewReader {
       return nil
     }
     return scalar.string
+  }
+
+  private mutating func watermarkScope(_ node: Node) -> WatermarkScope? {
+    let names = WatermarkScope.allCases.map(\.rawValue)
+    guard let text = text(node, key: "watermark", expected: listed(names)) else { return nil }
+    if let scope = WatermarkScope(rawValue: text) { return scope }
+    let hint = nearest(to: text, among: names).map { "did you mean \($0)?" } ?? "expected \(listed(names))"
+    report("there is no '\(text.prefix(64))': \(hint)", key: "watermark", at: node)
+    return nil
   }
 
   private mutating func expression(_ text: String, key: String, at node: Node) -> Expression? {
@@ -196,7 +212,7 @@ struct ViewReader {
   }
 
   private func isName(_ text: String) -> Bool {
-    var copy = ViewReader(file: file)
+    var copy = ViewReader(file: file, watermarkDefault: watermarkDefault)
     return copy.checkName(text, of: "column", key: nil, at: Node(""))
   }
 

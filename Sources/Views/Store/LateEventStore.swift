@@ -60,18 +60,30 @@ public struct LateCounts: Sendable, Hashable {
   }
 }
 
-/// An event that came after its window had closed.
+/// The reason why an event is counted in no window.
+public enum LateReason: String, Sendable, Hashable, CaseIterable {
+  /// Its windows were closed.
+  case windowClosed = "window_closed"
+  /// Its windows were past the view's retention.
+  case expired
+}
+
+/// An event that came too late for its windows.
 public struct LateEvent: Sendable, Hashable {
   public var partition: PartitionID
   public var offset: Offset
   public var time: Timestamp
   /// The start of the window that it missed.
   public var windowStart: Timestamp
+  public var reason: LateReason
 
-  public init(partition: PartitionID, offset: Offset, time: Timestamp, windowStart: Timestamp) {
+  public init(
+    partition: PartitionID, offset: Offset, time: Timestamp, windowStart: Timestamp, reason: LateReason = .windowClosed
+  ) {
     self.partition = partition
     self.offset = offset
     self.time = time
     self.windowStart = windowStart
+    self.reason = reason
   }
 }

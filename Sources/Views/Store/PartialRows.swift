@@ -9,6 +9,9 @@ public struct PartialResult: Sendable {
   public var asOf: OffsetVector
   /// The event-time watermarks of the partitions that have seen an event.
   public var eventTimeWatermarks: [PartitionID: Timestamp]
+  /// The event-time watermark of the slowest active source of each partition: no row that it has not closed is final. A partition
+  /// without active sources is not named. Empty where the partition's own time closes windows.
+  public var slowestSources: [PartitionID: Timestamp] = [:]
   public var rows: PartialRows
   /// For a view whose rows may lie in several partitions: parts that end at or before this may have been dropped by retention.
   /// Nanoseconds; nil when none.
@@ -32,6 +35,7 @@ public struct PartialResult: Sendable {
   public mutating func append(_ other: PartialResult) {
     asOf.formMaximum(other.asOf)
     eventTimeWatermarks.merge(other.eventTimeWatermarks) { $1 }
+    slowestSources.merge(other.slowestSources) { $1 }
     if let end = other.droppedEnd { droppedEnd = max(end, droppedEnd ?? end) }
     rows.append(contentsOf: other.rows)
   }
@@ -54,6 +58,9 @@ public struct PartialRows: Sendable {
   public internal(set) var stateEnds: [Int] = []
   /// The rows' states in the layout's canonical form, one after the other.
   public internal(set) var states: [UInt64] = []
+  /// The event-time watermark of each row's source, nanoseconds; of a source not seen yet the lowest time. Empty where a row is
+  /// not of one source, or its partition's time closes its windows.
+  public internal(set) var sourceWatermarks: [Int64] = []
 
   public init(stride: Int) { self.stride = stride }
 

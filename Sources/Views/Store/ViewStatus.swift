@@ -36,6 +36,8 @@ public struct PartitionProgress: Sendable, Hashable {
   public var lastAppendTime: Timestamp?
   /// Events in a window.
   public var applied: Int
+  /// Applied events in windows that the largest event time of the partition had closed, though their own source's had not.
+  public var amended = 0
   /// Events that `where` left out, including those on which it failed.
   public var filtered: Int
   /// Events whose window had closed.
