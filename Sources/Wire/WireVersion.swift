@@ -2,7 +2,7 @@ import NIOHTTP1
 
 /// The version of the protocol between services; both sides state theirs, and a different one is refused.
 public enum WireVersion {
-  public static let current = 4
+  public static let current = 5
   /// Every request and answer between services has it.
   public static let header = "Penstock-Wire"
   /// The log that a request is for, or that answers: a `LogIdentity`.

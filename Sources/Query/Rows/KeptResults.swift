@@ -102,8 +102,9 @@ extension ViewResult {
 extension PartialRows {
   var approximateBytes: Int {
     // Capacity counts, since an array that grew by doubling may take twice its elements; a row's sketches are in `states`.
-    keyBytes.capacity + (states.capacity + windowStarts.capacity + windowEnds.capacity + keyEnds.capacity + stateEnds.capacity)
-      * 8
-      + partitions.capacity * MemoryLayout<PartitionID>.stride
+    let words =
+      states.capacity + windowStarts.capacity + windowEnds.capacity + keyEnds.capacity + stateEnds.capacity
+      + sourceWatermarks.capacity
+    return keyBytes.capacity + words * 8 + partitions.capacity * MemoryLayout<PartitionID>.stride
   }
 }

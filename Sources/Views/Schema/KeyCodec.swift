@@ -84,6 +84,34 @@ public enum KeyCodec {
     return ranges
   }
 
+  /// The bytes of one value in a tuple.
+  /// - Returns: Nil when the tuple has no such value, or the bytes before it are none.
+  static func range(of column: Int, in key: UnsafeRawBufferPointer) -> Range<Int>? {
+    var at = 0
+    for _ in 0..<column {
+      guard at < key.count, skip(key, &at) else { return nil }
+    }
+    let start = at
+    guard at < key.count, skip(key, &at) else { return nil }
+    return start..<at
+  }
+
+  /// The UTF-8 of a value that is a string.
+  /// - Parameter value: One value's bytes, as `range(of:in:)` gives them.
+  /// - Returns: Nil when the value is no string.
+  static func withText<R>(_ value: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> R) -> R? {
+    guard value.first == string else { return nil }
+    let text = UnsafeRawBufferPointer(rebasing: value.dropFirst().dropLast(2))
+    guard text.contains(0) else { return body(text) }
+    var plain: [UInt8] = []
+    var at = 0
+    while at < text.count {
+      plain.append(text[at])
+      at += text[at] == 0 ? 2 : 1
+    }
+    return plain.withUnsafeBytes { body($0) }
+  }
+
   // MARK: Writing
 
   private static func append(int value: Int64, to key: inout [UInt8]) {

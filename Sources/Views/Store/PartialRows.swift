@@ -58,8 +58,8 @@ public struct PartialRows: Sendable {
   public internal(set) var stateEnds: [Int] = []
   /// The rows' states in the layout's canonical form, one after the other.
   public internal(set) var states: [UInt64] = []
-  /// The event-time watermark of each row's source, nanoseconds; of a source not seen yet the lowest time. Empty where a row is
-  /// not of one source, or its partition's time closes its windows.
+  /// The event-time watermark of each row's source, nanoseconds; of a source not seen yet the lowest time. Empty, or one entry a
+  /// row: empty where a row is not of one source, or its partition's time closes its windows.
   public internal(set) var sourceWatermarks: [Int64] = []
 
   public init(stride: Int) { self.stride = stride }
@@ -81,26 +81,31 @@ public struct PartialRows: Sendable {
   ///   - windowEnd: Nanoseconds since 1970; after the start.
   ///   - key: The key in `KeyCodec`'s form.
   ///   - state: The state in the layout's canonical form.
+  ///   - sourceWatermark: The event-time watermark of the row's source, nanoseconds; nil where none is known.
   public mutating func append(
-    partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer, state: UnsafeBufferPointer<UInt64>
+    partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer,
+    state: UnsafeBufferPointer<UInt64>, sourceWatermark: Int64? = nil
   ) {
     precondition(state.count >= stride, "a state has the layout's words")
     states.append(contentsOf: state)
-    endRow(partition: partition, windowStart: windowStart, windowEnd: windowEnd, key: key)
+    endRow(partition: partition, windowStart: windowStart, windowEnd: windowEnd, key: key, sourceWatermark)
   }
 
   /// Appends the row whose canonical state `write` appends to the states.
   public mutating func append(
-    partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer,
+    partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer, sourceWatermark: Int64? = nil,
     writingState write: (inout [UInt64]) -> Void
   ) {
     let start = states.count
     write(&states)
     precondition(states.count >= start + stride, "a state has the layout's words")
-    endRow(partition: partition, windowStart: windowStart, windowEnd: windowEnd, key: key)
+    endRow(partition: partition, windowStart: windowStart, windowEnd: windowEnd, key: key, sourceWatermark)
   }
 
-  private mutating func endRow(partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer) {
+  private mutating func endRow(
+    partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer, _ sourceWatermark: Int64?
+  ) {
+    appendSourceWatermark(sourceWatermark)
     partitions.append(partition)
     windowStarts.append(windowStart)
     windowEnds.append(windowEnd)
@@ -113,10 +118,10 @@ public struct PartialRows: Sendable {
   /// - Returns: False, with nothing appended, when the state does not have the layout.
   public mutating func append(
     partition: PartitionID, windowStart: Int64, windowEnd: Int64, key: UnsafeRawBufferPointer,
-    stored: UnsafeRawBufferPointer, layout: StateLayout
+    stored: UnsafeRawBufferPointer, layout: StateLayout, sourceWatermark: Int64? = nil
   ) -> Bool {
     guard StateCodec.decode(stored, layout, appendingTo: &states) else { return false }
-    endRow(partition: partition, windowStart: windowStart, windowEnd: windowEnd, key: key)
+    endRow(partition: partition, windowStart: windowStart, windowEnd: windowEnd, key: key, sourceWatermark)
     return true
   }
 
@@ -130,6 +135,7 @@ public struct PartialRows: Sendable {
     }
     let base = keyBytes.count
     let stateBase = states.count
+    appendSourceWatermarks(of: 0..<other.count, other)
     partitions += other.partitions
     windowStarts += other.windowStarts
     windowEnds += other.windowEnds
@@ -148,7 +154,7 @@ public struct PartialRows: Sendable {
       other.withState(row) { state in
         append(
           partition: other.partitions[row], windowStart: other.windowStarts[row], windowEnd: other.windowEnds[row], key: key,
-          state: state)
+          state: state, sourceWatermark: other.sourceWatermark(row))
       }
     }
   }
@@ -162,15 +168,7 @@ public struct PartialRows: Sendable {
 
   /// Appends the rows of another result of the same view whose partition `isKept`.
   public mutating func append(_ other: PartialRows, where isKept: (PartitionID) -> Bool) {
-    for row in 0..<other.count where isKept(other.partitions[row]) {
-      other.withKey(row) { key in
-        other.withState(row) { state in
-          append(
-            partition: other.partitions[row], windowStart: other.windowStarts[row], windowEnd: other.windowEnds[row], key: key,
-            state: state)
-        }
-      }
-    }
+    for row in 0..<other.count where isKept(other.partitions[row]) { append(row, of: other) }
   }
 
   public func keyRange(_ row: Int) -> Range<Int> { (row == 0 ? 0 : keyEnds[row - 1])..<keyEnds[row] }

@@ -4,11 +4,15 @@ import Expressions
 
 extension PartialRows {
   /// The rows of a result: merged as by `merged(layout:keptKeys:step:)`, and overlapping sessions of one key joined.
+  ///
+  /// Where `keptKeys` leaves the source out, `sourceWatermarks` is left out too: a row may be of several sources then.
   public func merged(for definition: ViewDefinition, keptKeys: [Int]? = nil, step: Int64? = nil) -> PartialRows {
-    switch definition.window.keeping {
-    case .slots: merged(layout: definition.layout, keptKeys: keptKeys, step: step)
+    var rows = self
+    if !definition.keepsSource(keptKeys: keptKeys) { rows.sourceWatermarks = [] }
+    return switch definition.window.keeping {
+    case .slots: rows.merged(layout: definition.layout, keptKeys: keptKeys, step: step)
     case .sessions:
-      joiningSessions(layout: definition.layout, keptKeys: keptKeys).merged(layout: definition.layout, step: step)
+      rows.joiningSessions(layout: definition.layout, keptKeys: keptKeys).merged(layout: definition.layout, step: step)
     }
   }
 
@@ -19,8 +23,8 @@ extension PartialRows {
   ///   - layout: The view's layout.
   ///   - keptKeys: The numbers of the key columns to keep, in the result's order; nil keeps all.
   ///   - step: Nanoseconds; windows that begin in the same multiple of it become one. Nil leaves the windows.
-  /// - Returns: Rows in the order of window start, then key, each with the lowest partition that contributed. With `step`, a
-  ///   window is the step's.
+  /// - Returns: Rows in the order of window start, then key, each with the lowest partition and the earliest event-time watermark
+  ///   of a source that contributed. With `step`, a window is the step's.
   /// - Complexity: A sort of the rows.
   public func merged(layout: StateLayout, keptKeys: [Int]? = nil, step: Int64? = nil) -> PartialRows {
     precondition(layout.stride == stride, "rows of one view have one stride")
@@ -43,7 +47,8 @@ extension PartialRows {
     return result
   }
 
-  /// Appends the union of rows, with the first one's start and key, the last end, and the lowest partition.
+  /// Appends the union of rows, with the first one's start and key, the last end, the lowest partition and the earliest event-time
+  /// watermark of their sources.
   /// - Parameter merging: One row, which is reset.
   mutating func append(merging group: some Collection<Int>, of other: PartialRows, _ merging: inout StateRows) {
     guard let first = group.first else { return }
@@ -56,10 +61,11 @@ extension PartialRows {
       end = Swift.max(end, other.windowEnds[row])
       other.withState(row) { merging.merge(into: 0, $0) }
     }
+    let sourceWatermark = group.lazy.compactMap { other.sourceWatermark($0) }.min()
     other.withKey(first) { key in
-      append(partition: partition, windowStart: other.windowStarts[first], windowEnd: end, key: key) {
-        merging.appendCanonical(0, to: &$0)
-      }
+      append(
+        partition: partition, windowStart: other.windowStarts[first], windowEnd: end, key: key, sourceWatermark: sourceWatermark
+      ) { merging.appendCanonical(0, to: &$0) }
     }
   }
 
@@ -76,9 +82,12 @@ extension PartialRows {
     if merging.count == 0 { merging.append() } else { merging.reset(0) }
     others.withState(row) { merging.merge(into: 0, $0) }
     those.withState(other) { merging.merge(into: 0, $0) }
+    let (first, second) = (others.sourceWatermark(row), those.sourceWatermark(other))
+    let isKnown = first != nil || second != nil
     others.withKey(row) { key in
       append(
-        partition: others.partitions[row], windowStart: others.windowStarts[row], windowEnd: others.windowEnds[row], key: key
+        partition: others.partitions[row], windowStart: others.windowStarts[row], windowEnd: others.windowEnds[row], key: key,
+        sourceWatermark: isKnown ? Swift.min(first ?? .min, second ?? .min) : nil
       ) { merging.appendCanonical(0, to: &$0) }
     }
   }
@@ -104,7 +113,9 @@ extension PartialRows {
       }
       key.withUnsafeBytes { key in
         withState(row) { state in
-          result.append(partition: partitions[row], windowStart: start, windowEnd: end, key: key, state: state)
+          result.append(
+            partition: partitions[row], windowStart: start, windowEnd: end, key: key, state: state,
+            sourceWatermark: sourceWatermark(row))
         }
       }
     }
@@ -158,6 +169,7 @@ extension PartialRows {
   ///   - order: Their numbers.
   ///   - other: Rows of the same view.
   public mutating func append(_ order: ArraySlice<Int>, of other: PartialRows) {
+    appendSourceWatermarks(of: order, other)
     partitions.append(contentsOf: order.map { other.partitions[$0] })
     windowStarts.append(contentsOf: order.map { other.windowStarts[$0] })
     windowEnds.append(contentsOf: order.map { other.windowEnds[$0] })

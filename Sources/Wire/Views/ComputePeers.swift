@@ -213,12 +213,14 @@ final class ComputePeers: Sendable {
     var merged = results[0]
     merged.asOf = OffsetVector()
     merged.eventTimeWatermarks = [:]
+    merged.slowestSources = [:]
     merged.rows = PartialRows(stride: merged.definition.layout.stride)
     merged.droppedEnd = results.compactMap(\.droppedEnd).max()
     for (index, result) in results.enumerated() {
       for (partition, offset) in result.asOf.offsets where owner[partition] == index {
         merged.asOf[partition] = offset
         merged.eventTimeWatermarks[partition] = result.eventTimeWatermarks[partition]
+        merged.slowestSources[partition] = result.slowestSources[partition]
       }
       if result.asOf.offsets.keys.allSatisfy({ owner[$0] == index }) {
         merged.rows.append(contentsOf: result.rows)

@@ -67,7 +67,7 @@ extension LateReadRequest {
 
 extension LateReadResult {
   /// `{"generation":1,"as_of":"{\"0\":118}","counts":[[partition,counted,listed]],"events":[[partition,offset,time,window
-  /// start]]}`, times in nanoseconds.
+  /// start,reason]]}`, times in nanoseconds.
   var json: JSONValue {
     [
       "generation": .int(Int64(generation)), "as_of": .string(asOf.description),
@@ -79,7 +79,7 @@ extension LateReadResult {
         events.map {
           .array([
             .int(Int64($0.partition.index)), .int($0.offset.rawValue), .int($0.time.nanoseconds),
-            .int($0.windowStart.nanoseconds),
+            .int($0.windowStart.nanoseconds), .string($0.reason.rawValue),
           ])
         }),
     ]
@@ -100,14 +100,15 @@ extension LateReadResult {
     }
     var events: [LateEvent] = []
     for element in elements {
-      guard case .array(let numbers) = element, numbers.count == 4, case .int(let partition) = numbers[0],
+      guard case .array(let numbers) = element, numbers.count == 5, case .int(let partition) = numbers[0],
         (0..<Int64(PartitionID.countMax)).contains(partition), case .int(let offset) = numbers[1],
-        case .int(let time) = numbers[2], case .int(let windowStart) = numbers[3]
+        case .int(let time) = numbers[2], case .int(let windowStart) = numbers[3],
+        case .string(let text) = numbers[4], let reason = LateReason(rawValue: text)
       else { return nil }
       events.append(
         LateEvent(
           partition: PartitionID(Int(partition)), offset: Offset(offset), time: Timestamp(nanoseconds: time),
-          windowStart: Timestamp(nanoseconds: windowStart)))
+          windowStart: Timestamp(nanoseconds: windowStart), reason: reason))
     }
     self.init(generation: Int(clamping: generation), asOf: asOf, events: events, counts: counts)
   }

@@ -6,17 +6,19 @@ import Views
 /// anything is made of it.
 ///
 /// ```
-/// u32  magic "PNR3"      u32  generation
+/// u32  magic "PNR4"      u32  generation
 /// u32  length of the definition as YAML, the definition
 /// u32  offsets: each  u16 partition, i64 next offset
 /// u32  event-time watermarks: each  u16 partition, i64 nanoseconds
+/// u32  slowest active sources: each  u16 partition, i64 nanoseconds, the event-time watermark of its slowest active source
 /// i64  end up to which parts of rows may have been dropped, nanoseconds; the least number when none were
 /// u32  stride: words of state a row, without tails    u32  rows    u32  bytes of keys    u32  words of states
+/// u32  1 when each row has the event-time watermark of its source, else 0
 /// rows × u16 partition, rows × i64 window start, rows × i64 window end, rows × u32 bytes of key, rows × u32 words of state,
-/// the keys, the states
+/// rows × i64 event-time watermark of the source if each has one, the keys, the states
 /// ```
 enum RowsCoding {
-  static let magic: UInt32 = 0x3352_4E50
+  static let magic: UInt32 = 0x3452_4E50
   static let definitionBytesMax = 1 << 20
   /// The longest answer: about a million rows.
   static let bytesMax = 256 << 20
@@ -24,7 +26,7 @@ enum RowsCoding {
   static func encode(_ result: PartialResult) -> ByteBuffer {
     let rows = result.rows
     var buffer = ByteBuffer()
-    buffer.reserveCapacity(256 + rows.count * 26 + rows.states.count * 8 + rows.keyBytes.count)
+    buffer.reserveCapacity(256 + rows.count * 34 + rows.states.count * 8 + rows.keyBytes.count)
     func put<T: FixedWidthInteger>(_ value: T) { buffer.writeInteger(value, endianness: .little) }
     put(magic)
     put(UInt32(result.generation))
@@ -36,21 +38,25 @@ enum RowsCoding {
       put(partition.rawValue)
       put(offset.rawValue)
     }
-    put(UInt32(result.eventTimeWatermarks.count))
-    for (partition, time) in result.eventTimeWatermarks.sorted(by: { $0.key < $1.key }) {
-      put(partition.rawValue)
-      put(time.nanoseconds)
+    for times in [result.eventTimeWatermarks, result.slowestSources] {
+      put(UInt32(times.count))
+      for (partition, time) in times.sorted(by: { $0.key < $1.key }) {
+        put(partition.rawValue)
+        put(time.nanoseconds)
+      }
     }
     put(result.droppedEnd ?? Int64.min)
     put(UInt32(rows.stride))
     put(UInt32(rows.count))
     put(UInt32(rows.keyBytes.count))
     put(UInt32(rows.states.count))
+    put(UInt32(rows.sourceWatermarks.isEmpty ? 0 : 1))
     for partition in rows.partitions { put(partition.rawValue) }
     for start in rows.windowStarts { put(start) }
     for end in rows.windowEnds { put(end) }
     for row in 0..<rows.count { put(UInt32(rows.keyRange(row).count)) }
     for row in 0..<rows.count { put(UInt32(rows.stateRange(row).count)) }
+    for time in rows.sourceWatermarks { put(time) }
     buffer.writeBytes(rows.keyBytes)
     for word in rows.states { put(word) }
     return buffer
@@ -72,28 +78,36 @@ enum RowsCoding {
       else { return nil }
       asOf[PartitionID(partition)] = Offset(offset)
     }
-    var watermarks: [PartitionID: Timestamp] = [:]
-    guard let times = number(UInt32.self), times <= PartitionID.countMax else { return nil }
-    for _ in 0..<times {
-      guard let partition = number(UInt16.self), let time = number(Int64.self) else { return nil }
-      watermarks[PartitionID(partition)] = Timestamp(nanoseconds: time)
-    }
-    guard let droppedEnd = number(Int64.self) else { return nil }
+    guard let watermarks = times(from: &buffer), let slowestSources = times(from: &buffer), let droppedEnd = number(Int64.self) else { return nil }
     let stride = definition.layout.stride
     guard number(UInt32.self) == UInt32(stride), let count = number(UInt32.self).map({ Int($0) }),
       let keyBytes = number(UInt32.self).map({ Int($0) }),
-      let stateWords = number(UInt32.self).map({ Int($0) }),
-      buffer.readableBytes == count * 26 + keyBytes + stateWords * 8
+      let stateWords = number(UInt32.self).map({ Int($0) }), let hasSources = number(UInt32.self), hasSources <= 1,
+      buffer.readableBytes == count * (hasSources == 1 ? 34 : 26) + keyBytes + stateWords * 8
     else { return nil }
     var rows = PartialRows(stride: stride)
     let isRead = buffer.withUnsafeReadableBytes { bytes in
-      append(bytes, count: count, keyBytes: keyBytes, definition, asOf, to: &rows)
+      append(bytes, count: count, keyBytes: keyBytes, hasSources: hasSources == 1, definition, asOf, to: &rows)
     }
     guard isRead else { return nil }
     var result = PartialResult(
       definition: definition, generation: Int(generation), asOf: asOf, eventTimeWatermarks: watermarks, rows: rows)
+    result.slowestSources = slowestSources
     if droppedEnd != .min { result.droppedEnd = droppedEnd }
     return result
+  }
+
+  /// A time of each of some partitions.
+  private static func times(from buffer: inout ByteBuffer) -> [PartitionID: Timestamp]? {
+    var times: [PartitionID: Timestamp] = [:]
+    guard let count = buffer.readInteger(endianness: .little, as: UInt32.self), count <= PartitionID.countMax else { return nil }
+    for _ in 0..<count {
+      guard let partition = buffer.readInteger(endianness: .little, as: UInt16.self), partition < PartitionID.countMax,
+        let time = buffer.readInteger(endianness: .little, as: Int64.self)
+      else { return nil }
+      times[PartitionID(partition)] = Timestamp(nanoseconds: time)
+    }
+    return times
   }
 
   /// Two results: the `u64` length of the first, and both.
@@ -119,11 +133,12 @@ enum RowsCoding {
   }
 
   private static func append(
-    _ bytes: UnsafeRawBufferPointer, count: Int, keyBytes: Int, _ definition: ViewDefinition, _ asOf: OffsetVector,
-    to rows: inout PartialRows
+    _ bytes: UnsafeRawBufferPointer, count: Int, keyBytes: Int, hasSources: Bool, _ definition: ViewDefinition,
+    _ asOf: OffsetVector, to rows: inout PartialRows
   ) -> Bool {
     let starts = count * 2, ends = starts + count * 8, keyLengths = ends + count * 8, stateLengths = keyLengths + count * 4
-    let keyStart = stateLengths + count * 4
+    let sources = stateLengths + count * 4
+    let keyStart = sources + (hasSources ? count * 8 : 0)
     let states = keyStart + keyBytes
     func number<T: FixedWidthInteger>(_ type: T.Type, _ at: Int) -> T {
       T(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: type))
@@ -143,7 +158,8 @@ enum RowsCoding {
       let isRead = rows.append(
         partition: PartitionID(partition), windowStart: number(Int64.self, starts + row * 8),
         windowEnd: number(Int64.self, ends + row * 8), key: key,
-        stored: UnsafeRawBufferPointer(rebasing: bytes[stateAt..<stateAt + stateLength]), layout: definition.layout)
+        stored: UnsafeRawBufferPointer(rebasing: bytes[stateAt..<stateAt + stateLength]), layout: definition.layout,
+        sourceWatermark: hasSources ? number(Int64.self, sources + row * 8) : nil)
       guard isRead else { return false }
       keyAt += keyLength
       stateAt += stateLength

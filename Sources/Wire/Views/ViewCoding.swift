@@ -70,6 +70,7 @@ extension PartitionProgress {
     if let eventTimeWatermark { members["event_time_watermark"] = .int(eventTimeWatermark.nanoseconds) }
     if let lastAppendTime { members["last_append_time"] = .int(lastAppendTime.nanoseconds) }
     members["applied"] = .int(Int64(applied))
+    members["amended"] = .int(Int64(amended))
     members["filtered"] = .int(Int64(filtered))
     members["late"] = .int(Int64(late))
     members["late_listed"] = .int(Int64(lateListed))
@@ -82,7 +83,7 @@ extension PartitionProgress {
     func number(_ name: String) -> Int64? { if case .int(let value)? = json[name] { value } else { nil } }
     guard let partition = number("partition"), (0..<Int64(PartitionID.countMax)).contains(partition),
       let first = number("first_offset"), let next = number("next_offset"), let high = number("high_watermark"),
-      let applied = number("applied"), let filtered = number("filtered"), let late = number("late"),
+      let applied = number("applied"), let amended = number("amended"), let filtered = number("filtered"), let late = number("late"),
       let lateListed = number("late_listed"),
       let whereErrors = number("where_errors"), let argumentErrors = number("argument_errors")
     else { return nil }
@@ -91,6 +92,7 @@ extension PartitionProgress {
       eventTimeWatermark: number("event_time_watermark").map { Timestamp(nanoseconds: $0) },
       lastAppendTime: number("last_append_time").map { Timestamp(nanoseconds: $0) }, applied: Int(applied),
       filtered: Int(filtered), late: Int(late), whereErrors: Int(whereErrors), argumentErrors: Int(argumentErrors))
+    self.amended = Int(amended)
     self.lateListed = Int(lateListed)
   }
 }
