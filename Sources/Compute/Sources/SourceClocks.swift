@@ -1,0 +1,227 @@
+import Events
+import Views
+
+/// What is known of each source of a partition by the events up to a reading position: its event time, and when it appended last.
+///
+/// Shared by all live folds of the partition at that position, for it does not depend on their views. It is a function of the log's
+/// events from `firstOffset` to `nextOffset`, of `aheadMax` and `bounds`: not of the batches that bring them, nor of any clock.
+///
+/// Belongs to one worker. Sources that memory lets go of are in the worker's file: before a batch is counted, those of its sources
+/// that are `missing` are restored from there.
+final class SourceClocks {
+  let partition: PartitionID
+  /// The first event that counts.
+  let firstOffset: Offset
+  /// The next event to be counted.
+  private(set) var nextOffset: Offset
+  /// The latest append time of counted batches. Nanoseconds; nil before the first.
+  private(set) var lastAppendTime: Int64?
+  /// How far beyond its batch's append time an event's time counts, in nanoseconds.
+  let aheadMax: Int64
+  /// Events outside of these bounds move nothing.
+  let bounds: EventTimeBounds
+  /// Of the batch counted last, by event: the largest time of the event's own source up to and with that event. Nanoseconds. Not
+  /// specified for events that had been counted before, and for those out of bounds.
+  private(set) var sourceTimes: [Int64] = []
+  /// Whether the file may have sources that are not in memory.
+  private(set) var mayBeInFile = false
+  /// Sources that have changed since the last checkpoint.
+  private(set) var unsavedCount = 0
+  private(set) var table = SourceTable()
+  private var slowest = SlowestSource()
+  private var batchSources = BatchSources()
+
+  /// - Parameters:
+  ///   - firstOffset: The first event that counts.
+  ///   - aheadMax: `compute.clock_ahead_max`, in nanoseconds.
+  ///   - bounds: Events outside move nothing.
+  init(partition: PartitionID, firstOffset: Offset, aheadMax: Int64, bounds: EventTimeBounds = .all) {
+    self.partition = partition
+    self.firstOffset = firstOffset
+    self.aheadMax = aheadMax
+    self.bounds = bounds
+    nextOffset = firstOffset
+  }
+
+  /// Sources in memory.
+  var count: Int { table.count }
+
+  /// Bytes of memory for them, without those of the batch at hand.
+  var byteCount: Int { table.byteCount + slowest.byteCount }
+
+  /// The latest time that events of a batch count as. Nanoseconds.
+  func limit(of batch: ColumnBatch) -> Int64 {
+    let (sum, isBeyond) = batch.header.appendTime.nanoseconds.addingReportingOverflow(aheadMax)
+    return isBeyond ? .max : sum
+  }
+
+  // MARK: counting
+
+  /// Counts the batch's events from `nextOffset` on.
+  /// - Parameters:
+  ///   - batch: A batch that holds the event at `nextOffset`, or only earlier ones, which are skipped.
+  ///   - times: `batch.times()`.
+  func advance(_ batch: ColumnBatch, times: [Int64]) {
+    precondition(times.count == batch.count, "each event has a time")
+    guard let first = firstUncounted(of: batch) else { return }
+    if sourceTimes.count != batch.count {
+      sourceTimes.removeAll(keepingCapacity: true)
+      sourceTimes.append(contentsOf: repeatElement(.min, count: batch.count))
+    }
+    let limit = limit(of: batch)
+    batchSources.load(batch, times: times, from: first, within: bounds)
+    batch.withSharedStrings { strings in
+      batchSources.find(strings, in: table)
+      batchSources.count(times, limit: limit, after: table, into: &sourceTimes)
+      takeIn(strings, appendTime: batch.header.appendTime.nanoseconds)
+    }
+    if batch.header.lastEventTime.nanoseconds > limit { noteAhead(times, limit) }
+    noteSequences(batch)
+    nextOffset = batch.endOffset
+    lastAppendTime = max(lastAppendTime ?? .min, batch.header.appendTime.nanoseconds)
+  }
+
+  /// The first event of the batch that is not counted; nil when all are.
+  private func firstUncounted(of batch: ColumnBatch) -> Int? {
+    precondition(batch.partition == partition && batch.baseOffset <= nextOffset, "a batch was left out")
+    let first = batch.baseOffset.distance(to: nextOffset)
+    return first < batch.count ? first : nil
+  }
+
+  private func takeIn(_ strings: SharedStrings, appendTime: Int64) {
+    for source in batchSources.codes.indices {
+      let tally = batchSources.tallies[source]
+      var number = Int(batchSources.numbers[source])
+      if number >= 0 {
+        if !table.isChanged(number) { unsavedCount += 1 }
+        table.advance(number, time: tally.time, appendTime: appendTime, events: Int(tally.events))
+      } else {
+        let entry = SourceEntry(
+          time: tally.time, largest: tally.time, lastAppendTime: appendTime, events: Int(tally.events))
+        number = table.insert(
+          strings[Int(batchSources.codes[source])], entry, hash: batchSources.hashes[source], isChanged: true)
+        batchSources.setNumber(number, of: source)
+        unsavedCount += 1
+      }
+      slowest.note(number, time: tally.time)
+    }
+  }
+
+  /// Some of the batch's events are beyond the limit.
+  private func noteAhead(_ times: [Int64], _ limit: Int64) {
+    batchSources.forEach(where: { times[$0] > limit }) { source, event in
+      table.setLargest(times[event], of: Int(batchSources.numbers[source]))
+    }
+  }
+
+  private func noteSequences(_ batch: ColumnBatch) {
+    guard let sequences = batch.sequences() else { return }
+    func note(_ source: Int, _ row: Int) {
+      let (epoch, sequence) = sequences.position(ofRow: row)
+      table.setSequence(sequence, epoch: epoch, of: Int(batchSources.numbers[source]))
+    }
+    if sequences.hasSequence.isEmpty {
+      for source in batchSources.codes.indices { note(source, Int(batchSources.tallies[source].last)) }
+    } else {
+      batchSources.forEach(where: { sequences.hasSequence[$0] }, note)
+    }
+  }
+
+  // MARK: what is in the file
+
+  /// The sources of the batch's uncounted events that are not in memory, and may be in the file.
+  func missing(in batch: ColumnBatch) -> [[UInt8]] {
+    guard mayBeInFile, let first = firstUncounted(of: batch) else { return [] }
+    batchSources.load(batch, times: bounds.isAll ? [] : batch.times(), from: first, within: bounds)
+    return batch.withSharedStrings { strings in
+      batchSources.find(strings, in: table)
+      return batchSources.codes.indices.lazy.filter { self.batchSources.numbers[$0] < 0 }
+        .map { Array(strings[Int(self.batchSources.codes[$0])]) }
+    }
+  }
+
+  /// Takes up a source as the file has it. One that is in memory stays as it is there.
+  func restore(_ source: UnsafeRawBufferPointer, _ entry: SourceEntry) {
+    guard table.find(source) == nil else { return }
+    let number = table.insert(source, entry, isChanged: false)
+    slowest.note(number, time: entry.time)
+  }
+
+  /// Goes on from a checkpoint. Its sources are restored by further calls.
+  func restore(nextOffset: Offset, lastAppendTime: Int64?) {
+    precondition(count == 0 && nextOffset >= firstOffset, "a checkpoint is taken up at the beginning")
+    self.nextOffset = nextOffset
+    self.lastAppendTime = lastAppendTime
+  }
+
+  /// Sources stay in the file that were not restored.
+  /// - Parameter sources: The smallest of their times, and the latest of their append times.
+  func leaveInFile(_ sources: SlowestSource.LetGo) {
+    mayBeInFile = true
+    slowest.leave(sources)
+  }
+
+  /// Lets go of the sources that appended longest ago.
+  /// - Precondition: All are stored.
+  func shrink(toBytes bytes: Int) {
+    precondition(unsavedCount == 0, "what memory lets go of is in the file")
+    guard bytes < byteCount else { return }
+    let keptMax = Int(Double(count) * Double(bytes) / Double(byteCount))
+    var appendTimes = table.blocks.flatMap { $0.records.map(\.lastAppendTime) }
+    appendTimes.sort(by: >)
+    let limit = appendTimes[keptMax]
+    let whole = table
+    var restMax = keptMax - appendTimes.prefix(keptMax).count { $0 > limit }
+    table = SourceTable()
+    slowest = SlowestSource(threshold: slowest.threshold, letGo: slowest.ofLetGo)
+    mayBeInFile = true
+    for number in 0..<whole.count {
+      let entry = whole.entry(number)
+      var isKept = entry.lastAppendTime > limit
+      if entry.lastAppendTime == limit, restMax > 0 {
+        isKept = true
+        restMax -= 1
+      }
+      guard isKept else {
+        slowest.leave(SlowestSource.LetGo(time: entry.time, lastAppendTime: entry.lastAppendTime))
+        continue
+      }
+      whole.withName(number) { name in
+        let number = table.insert(name, entry, isChanged: false)
+        slowest.note(number, time: entry.time)
+      }
+    }
+  }
+
+  /// Calls `body` with the sources that have changed since the last checkpoint.
+  func forEachChanged(_ body: (UnsafeRawBufferPointer, SourceEntry) throws -> Void) rethrows {
+    for block in table.blocks {
+      for index in block.changedIndices { try block.withName(index) { try body($0, block.entry(index)) } }
+    }
+  }
+
+  /// All sources are on disk.
+  func checkpointed() {
+    table.checkpointed()
+    unsavedCount = 0
+  }
+
+  // MARK: questions
+
+  /// The largest event time of a source, with clocks that are ahead held back. Nanoseconds; nil when it is not in memory.
+  func time(of source: UnsafeRawBufferPointer) -> Int64? { table.find(source).map { table.time($0) } }
+
+  /// What is known of a source; nil when it is not in memory.
+  func entry(of source: UnsafeRawBufferPointer) -> SourceEntry? { table.find(source).map { table.entry($0) } }
+
+  /// The smallest time of the sources that appended at `threshold` or later. Nanoseconds; nil when there are none.
+  ///
+  /// Sources that memory let go of count with the smallest of their times, for as long as any of them could be active: the answer
+  /// may be earlier than it need be then, and is never later.
+  /// - Parameter threshold: Nanoseconds; a lower one than asked for before counts as that one.
+  /// - Complexity: Linear in the 256th part of the sources, and in those that have moved on since they were the answer.
+  func slowestActive(since threshold: Int64) -> Int64? { slowest.time(in: table, since: threshold) }
+
+  /// The sources' times as they are now. The memory that both share is copied as it changes.
+  func snapshot() -> SourceTimes { SourceTimes(table, mayBeInFile: mayBeInFile) }
+}

@@ -1,0 +1,116 @@
+import Events
+
+/// The sources of a partition that are in memory, numbered in the order in which they came: 256 a block, found by name.
+///
+/// A value: a copy costs nothing until the original changes, and then the blocks that change.
+struct SourceTable: Sendable {
+  private(set) var blocks: [SourceBlock] = []
+  private var slots = SourceSlots()
+  /// The bytes of all blocks but the last, to which sources are added.
+  private var fullBytes = 0
+  /// Keeps a sender from choosing sources that share a slot. It decides no result.
+  private let seed = UInt64.random(in: .min ... .max)
+
+  var count: Int { slots.count }
+
+  var byteCount: Int {
+    fullBytes + (blocks.last?.byteCount ?? 0) + slots.byteCount
+      + (blocks.capacity - blocks.count) * MemoryLayout<SourceBlock>.stride
+  }
+
+  @inline(__always) func hash(_ name: UnsafeRawBufferPointer) -> UInt32 {
+    UInt32(truncatingIfNeeded: memoryHash(name, seed: seed) &>> 32)
+  }
+
+  /// The source's number; nil when memory does not have it.
+  func find(_ name: UnsafeRawBufferPointer) -> Int? { find(name, hash(name)) }
+
+  private func find(_ name: UnsafeRawBufferPointer, _ hash: UInt32) -> Int? {
+    slots.find(hash) { isName(of: $0, equalTo: name) }
+  }
+
+  /// The numbers of some of a batch's strings, −1 for those that memory does not have.
+  /// - Parameters:
+  ///   - codes: The strings' codes.
+  ///   - hashes: Gets their hashes.
+  ///   - numbers: Gets their numbers.
+  func find(_ codes: [UInt32], in strings: SharedStrings, hashes: inout [UInt32], numbers: inout [Int32]) {
+    hashes.removeAll(keepingCapacity: true)
+    for code in codes { hashes.append(hash(strings[Int(code)])) }
+    slots.findFirst(hashes, into: &numbers)
+    for index in codes.indices where numbers[index] >= 0 {
+      let name = strings[Int(codes[index])]
+      if !isName(of: Int(numbers[index]), equalTo: name) {
+        // Another source has the same hash.
+        numbers[index] = Int32(find(name, hashes[index]) ?? -1)
+      }
+    }
+  }
+
+  @inline(__always) private func isName(of number: Int, equalTo name: UnsafeRawBufferPointer) -> Bool {
+    blocks[number &>> 8].isName(of: number & 255, equalTo: name)
+  }
+
+  @inline(__always) func time(_ number: Int) -> Int64 { blocks[number &>> 8].records[number & 255].time }
+
+  @inline(__always) func isChanged(_ number: Int) -> Bool { blocks[number &>> 8].isChanged(number & 255) }
+
+  func entry(_ number: Int) -> SourceEntry { blocks[number >> 8].entry(number & 255) }
+
+  func withName<R>(_ number: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    try blocks[number >> 8].withName(number & 255, body)
+  }
+
+  /// Adds a source that is not there.
+  /// - Parameter hash: Its `hash`, where that is known.
+  /// - Returns: Its number.
+  @discardableResult
+  mutating func insert(_ name: UnsafeRawBufferPointer, _ entry: SourceEntry, hash: UInt32? = nil, isChanged: Bool) -> Int {
+    let number = count
+    if number & 255 == 0 {
+      fullBytes += blocks.last?.byteCount ?? 0
+      blocks.append(SourceBlock())
+    }
+    blocks[number >> 8].append(name, entry, isChanged: isChanged)
+    slots.insert(hash ?? self.hash(name), number)
+    return number
+  }
+
+  /// Changes a source.
+  @inline(__always) mutating func advance(_ number: Int, time: Int64, appendTime: Int64, events: Int) {
+    blocks[number &>> 8].advance(number & 255, time: time, appendTime: appendTime, events: events)
+  }
+
+  @inline(__always) mutating func setSequence(_ sequence: UInt64, epoch: UInt64, of number: Int) {
+    guard epoch != 0 else { return blocks[number &>> 8].setSequence(sequence, epoch: 0, of: number & 255) }
+    resize(number >> 8) { $0.setSequence(sequence, epoch: epoch, of: number & 255) }
+  }
+
+  mutating func setLargest(_ time: Int64, of number: Int) { resize(number >> 8) { $0.setLargest(time, of: number & 255) } }
+
+  /// Changes a block in a way that may add to its bytes.
+  private mutating func resize(_ block: Int, _ body: (inout SourceBlock) -> Void) {
+    let before = blocks[block].byteCount
+    body(&blocks[block])
+    if block < blocks.count - 1 { fullBytes += blocks[block].byteCount - before }
+  }
+
+  mutating func checkpointed() {
+    for block in blocks.indices where blocks[block].changed != SIMD4(repeating: 0) { blocks[block].checkpointed() }
+  }
+}
+
+/// The event times of a partition's sources at one moment.
+struct SourceTimes: Sendable {
+  private let table: SourceTable
+  /// Whether the file may have sources that are not here.
+  let mayBeInFile: Bool
+
+  init(_ table: SourceTable, mayBeInFile: Bool) {
+    self.table = table
+    self.mayBeInFile = mayBeInFile
+  }
+
+  /// The largest event time of a source, with clocks that are ahead held back. Nanoseconds; nil when it is not here.
+  func time(of source: UnsafeRawBufferPointer) -> Int64? { table.find(source).map { table.time($0) } }
+}
