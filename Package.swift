@@ -148,7 +148,8 @@ let package = Package(
     .testTarget(
       name: "IngestTests",
       dependencies: [
-        "Ingest", "Serving", "Events", "Resources", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio"),
+        "Ingest", "Serving", "WebSocket", "Events", "Resources", "TestSupport", nioCore, nioPosix, nioHTTP1, logging,
+        .product(name: "NIOEmbedded", package: "swift-nio"),
       ],
       swiftSettings: strict),
     .testTarget(name: "SQLiteTests", dependencies: ["SQLite"], swiftSettings: strict),

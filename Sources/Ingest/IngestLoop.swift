@@ -9,6 +9,7 @@ final class IngestLoop {
   let configuration: IngestConfiguration
   let log: any EventLog
   let pipeline: IngestPipeline
+  let bodies: BodyReading
   let scratch = WebSocketScratch()
   let counters: IngestCounters
   let logger: Logger
@@ -22,8 +23,9 @@ final class IngestLoop {
 
   init(
     configuration: IngestConfiguration, log: any EventLog, loop: any ConnectionLoop, counters: IngestCounters,
-    gate: AccessGate, limits: DeviceLimits, logger: Logger
+    gate: AccessGate, limits: DeviceLimits, bodies: AnswerThreads, logger: Logger
   ) {
+    self.bodies = BodyReading(bodies)
     self.loop = loop
     self.configuration = configuration
     self.log = log

@@ -27,6 +27,12 @@ final class IngestPipeline {
     var isDirty = false
   }
 
+  private enum Waiting {
+    /// It sends more only when the log is not behind either.
+    case session(MessageTracker)
+    case turn(() -> Void)
+  }
+
   /// No message has as many events.
   private static let arrivalTimeBit: UInt32 = 1 << 31
 
@@ -83,10 +89,10 @@ final class IngestPipeline {
   private var dirty: [Int] = []
   private var isFlushScheduled = false
   /// Whether the log is behind.
-  private var isBehind = false
+  private(set) var isBehind = false
   private var reading: MessageReading?
-  /// The callers that wait for the pipeline to go on, in order.
-  private var waiting: [() -> Void] = []
+  /// Callers that wait until the pipeline reads again, in order.
+  private var waiting: [Waiting] = []
   private var touched: [MessageTracker] = []
   private let inbox = Inbox()
   /// The rejected events of the message at hand that are only counted.
@@ -322,10 +328,17 @@ final class IngestPipeline {
 
   /// Lets waiting callers go on, as long as none of them makes the others wait again.
   private func resume() {
-    var rest = waiting[...]
-    waiting = []
-    while !isPaused, let next = rest.popFirst() { next() }
-    waiting = Array(rest) + waiting
+    var called: [Waiting] = []
+    swap(&called, &waiting)
+    var still: [Waiting] = []
+    for caller in called {
+      switch caller {
+      case .session(let session) where !isPaused: session.pipelineResumed()
+      case .turn(let body) where !isReading: body()
+      case .session, .turn: still.append(caller)
+      }
+    }
+    waiting = still + waiting
   }
 
   private func finish(_ submission: Submission, of lane: Int, _ result: Result<AppendReceipt, LogError>) {
@@ -398,8 +411,8 @@ final class IngestPipeline {
   var isPaused: Bool { isBehind || reading != nil }
 
   /// Calls the tracker's `pipelineResumed()` when reading may go on.
-  func waitForResume(_ tracker: MessageTracker) { waiting.append { tracker.pipelineResumed() } }
+  func waitForResume(_ tracker: MessageTracker) { waiting.append(.session(tracker)) }
 
-  /// Calls `body` when reading may go on.
-  func waitForTurn(_ body: @escaping () -> Void) { waiting.append(body) }
+  /// Calls `body` when no long message is being read. The log may be behind then.
+  func waitForTurn(_ body: @escaping () -> Void) { waiting.append(.turn(body)) }
 }

@@ -25,6 +25,7 @@ public final class IngestService: Sendable {
   private let http: HTTPListener
   private let gate: AccessGate
   private let limits: DeviceLimits
+  private let bodies: AnswerThreads
   private let secure: (@Sendable (any Channel) throws -> Void)?
   private let logger: Logger
   #if os(Linux)
@@ -43,12 +44,15 @@ public final class IngestService: Sendable {
   ///   - totals: Counts events, for the ledger and the overview.
   ///   - rejects: Keeps the last rejects.
   ///   - suspects: Keeps the sources of suspect duplicates.
+  ///   - bodies: Threads that inflate and check bodies which are too long for a turn of an event loop.
   public init(
     configuration: IngestConfiguration, log: any EventLog, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger,
     totals: ReceivedEventsCount = ReceivedEventsCount(), rejects: RecentRejects = RecentRejects(),
-    suspects: SuspectSources = SuspectSources()
+    suspects: SuspectSources = SuspectSources(),
+    bodies: AnswerThreads = AnswerThreads(label: "penstock.ingest.body", threads: 2)
   ) {
+    self.bodies = bodies
     self.gate = gate
     self.secure = secure
     let limits = DeviceLimits(
@@ -71,7 +75,7 @@ public final class IngestService: Sendable {
       loops[ObjectIdentifier(eventLoop)] = NIOLoopBoundBox.makeBoxSendingValue(
         IngestLoop(
           configuration: configuration, log: log, loop: EventLoopThread(eventLoop), counters: counters, gate: gate,
-          limits: limits, logger: logger),
+          limits: limits, bodies: bodies, logger: logger),
         eventLoop: eventLoop)
     }
     self.loops = loops
@@ -133,7 +137,8 @@ public final class IngestService: Sendable {
         configuration, logger: logger,
         makeLoop: { loop in
           IngestLoop(
-            configuration: configuration, log: log, loop: loop, counters: counters, gate: gate, limits: limits, logger: logger)
+            configuration: configuration, log: log, loop: loop, counters: counters, gate: gate, limits: limits, bodies: bodies,
+            logger: logger)
         },
         connections: http.connections, handOver: { self.serveHTTP($0, $1) })
       do {
@@ -168,16 +173,15 @@ public final class IngestService: Sendable {
   /// goes on accepting: callers that are still allowed connect again. Connections that begin meanwhile are ended likewise. Takes
   /// some tenths of a second.
   public func renewLocalConnections() async {
-    async let renewed: Void = http.renewConnections(grace: .milliseconds(300), cutsAnswers: false) { $0.isFromThisMachine }
-    for _ in 0..<2 {
-      onLoops { $0.renewLocal() }
-      #if os(Linux)
-        reactors.withLock { $0 }?.renewLocal()
-      #endif
-      // Cancelled: the service stops, and its connections with it.
-      do { try await Task.sleep(for: .milliseconds(300)) } catch { break }
-    }
-    await renewed
+    await http.renewConnections(
+      grace: .milliseconds(300), cutsAnswers: false, of: { $0.isFromThisMachine }, together: renewLocalStreams)
+  }
+
+  private func renewLocalStreams() {
+    onLoops { $0.renewLocal() }
+    #if os(Linux)
+      reactors.withLock { $0 }?.renewLocal()
+    #endif
   }
 
   /// Stops accepting, answers for the received messages, closes the connections.

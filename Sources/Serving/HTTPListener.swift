@@ -143,14 +143,17 @@ public final class HTTPListener: Sendable {
   ///   - grace: The call returns after twice that.
   ///   - cutsAnswers: False to wait for answers however long they take; requests that are still being read are cut all the same.
   ///   - isMeant: Chooses the connections to end.
+  ///   - endOthers: Called in each of the two rounds, to end the service's connections that are not the listener's.
   public func renewConnections(
-    grace: Duration, cutsAnswers: Bool = true, of isMeant: @Sendable (any Channel) -> Bool = { _ in true }
+    grace: Duration, cutsAnswers: Bool = true, of isMeant: @Sendable (any Channel) -> Bool = { _ in true },
+    together endOthers: @Sendable () -> Void = {}
   ) async {
     var left: [any Channel] = []
     for _ in 0..<2 {
       if cutsAnswers { for channel in left { channel.close(promise: nil) } }
       left = open.withLock { Array($0.values) }.filter(isMeant)
       finish(left)
+      endOthers()
       // Cancelled: the service stops, and its connections with it.
       do { try await Task.sleep(for: grace) } catch { return }
     }

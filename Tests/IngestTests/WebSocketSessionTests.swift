@@ -62,13 +62,17 @@ struct WebSocketSessionTests {
   let loop = EmbeddedEventLoop()
   let log = HeldLog(partitionCount: 1)
 
-  private func open(unackedMessagesMax: Int = 1024, subprotocol: String? = nil) -> RecordingTransport {
+  private func open(
+    unackedMessagesMax: Int = 1024, subprotocol: String? = nil, deflate: WebSocketDeflateParameters? = nil,
+    on stepped: SteppedLoop? = nil
+  ) -> RecordingTransport {
     let ingest = IngestLoop(
-      configuration: IngestConfiguration(unackedMessagesMax: unackedMessagesMax), log: log, loop: EventLoopThread(loop),
-      counters: IngestCounters(), gate: .open,
-      limits: DeviceLimits(connectionsMax: 1, eventsPerSecondMax: nil), logger: Logger(label: "test"))
+      configuration: IngestConfiguration(unackedMessagesMax: unackedMessagesMax), log: log,
+      loop: stepped ?? EventLoopThread(loop), counters: IngestCounters(), gate: .open,
+      limits: DeviceLimits(connectionsMax: 1, eventsPerSecondMax: nil), bodies: AnswerThreads(label: "test", threads: 1),
+      logger: Logger(label: "test"))
     let session = WebSocketSession(
-      ingest: ingest, agreement: WebSocketAgreement(subprotocol: subprotocol), sources: [], admission: DeviceAdmission())
+      ingest: ingest, agreement: WebSocketAgreement(subprotocol: subprotocol, deflate: deflate), sources: [], admission: DeviceAdmission())
     let transport = RecordingTransport(session)
     session.start(on: transport)
     transport.sessionChanged()
@@ -150,6 +154,26 @@ struct WebSocketSessionTests {
     #expect(transport.sent.count { $0.hasPrefix(#"{"kind":"reject""#) } == 5000)
     #expect(transport.sent.last?.hasPrefix(#"{"kind":"ack","messages":5000,"#) == true)
     #expect(transport.session.mayRead)
+  }
+
+  @Test("a read of small frames that inflate to a MiB each is taken one a turn of the loop")
+  func inflating() {
+    let stepped = SteppedLoop(), deflate = WebSocketDeflateParameters(), scratch = WebSocketScratch(), count = 20
+    let transport = open(deflate: deflate, on: stepped)
+    var encoder = WebSocketMessageEncoder(role: .client, deflate: deflate), frames = ByteBuffer()
+    Array(("[" + String(repeating: "x", count: (1 << 20) - 1)).utf8).withUnsafeBytes { message in
+      for _ in 0..<count { encoder.write(.text, message, scratch, into: &frames) }
+    }
+    #expect(frames.readableBytes < 256 << 10)
+    frames.withUnsafeReadableBytes { transport.session.receive($0) }
+    transport.sessionChanged()
+    for answered in 1..<count {
+      #expect(transport.sent.count { $0.contains(#""kind":"reject""#) } == answered)
+      #expect(transport.session.mayRead == false)
+      stepped.turn()
+    }
+    stepped.run()
+    #expect(transport.sent.last?.contains("\"messages\":\(count),") == true && transport.session.mayRead)
   }
 
   @Test("pings a silent peer, and gives it up at the third beat")

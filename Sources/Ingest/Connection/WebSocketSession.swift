@@ -58,6 +58,8 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   private var expiry: Task<Void, Never>?
   /// Running while the device has sent more than its rate: it is not read until this ends.
   private var throttle: Task<Void, Never>?
+  /// Whether the rest of a read waits for the loop's next turn.
+  private var isTurnSpent = false
 
   /// - Parameters:
   ///   - agreement: Its subprotocol is one of `Subprotocol`, or nil for the default.
@@ -202,7 +204,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   var mayRead: Bool {
     guard state == .open else { return state == .closing }
     return openCount < unackedMessagesMax && isWritable && outgoing.readableBytes < WebSocketSession.outgoingBytesMax
-      && !pipeline.isPaused && throttle == nil
+      && !pipeline.isPaused && throttle == nil && !isTurnSpent
   }
 
   /// Takes bytes from the peer. Bytes that the bounds don't let in now are kept: at most one read more than
@@ -234,6 +236,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
     var bytes = received
     let arrival = Timestamp.systemNow(), now = NIODeadline.now().uptimeNanoseconds
+    var inflatedBytes = 0
     do throws(WebSocketViolation) {
       while state == .open, mayRead, let event = try decoder.next(&bytes, ingest.scratch) {
         switch event {
@@ -243,6 +246,8 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
             return nothing
           }
           take(message.payload, arrival: arrival, receivedAt: now)
+          if message.wasCompressed { inflatedBytes += message.payload.count }
+          if inflatedBytes >= WebSocketSession.inflatedBytesPerTurnMax { goOnNextTurn() }
           // Messages that no sync will answer must not fill the bound on unanswered messages.
           if isAnsweredAtOnce, !mayRead { answerAtOnce() }
         case .ping(let payload): outgoing.writeWebSocketFrame(.pong, payload)
@@ -264,6 +269,18 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     }
     if isAnsweredAtOnce { answerAtOnce() }
     return decoder.isEnded || state == .closing ? nothing : bytes
+  }
+
+  /// Leaves the rest of a read to a later turn: a kilobyte may inflate to a message of a MiB, so that a read may hold many.
+  private func goOnNextTurn() {
+    isTurnSpent = true
+    let bound = LoopBound(self, ingest.loop)
+    ingest.loop.execute {
+      bound.value.isTurnSpent = false
+      guard bound.value.mayRead else { return }
+      bound.value.decodeReceived()
+      bound.value.transport?.sessionChanged()
+    }
   }
 
   private func answerAtOnce() {
@@ -314,6 +331,9 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     if isAnswerHeld { answer() }
     if mayRead { decodeReceived() }
   }
+
+  /// Inflated messages are not taken beyond this many bytes in one turn, but for the last: a millisecond's work.
+  private static let inflatedBytesPerTurnMax = 256 * 1024
 
   // MARK: answers
 

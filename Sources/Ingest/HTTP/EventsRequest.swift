@@ -5,15 +5,15 @@ import Serving
 import WebSocket
 
 /// The parameters of a `POST /v1/events`, from its headers.
-struct EventsRequest {
-  enum Mode {
+struct EventsRequest: Sendable {
+  enum Mode: Sendable {
     case framed(EventReader.Framing)
     /// The attributes are in `ce-` headers and the body is the data.
     case binary(contentType: String?)
   }
 
   /// A body as it is read.
-  enum Text {
+  enum Text: Sendable {
     /// So many bytes of UTF-8, and `EventReader.padding` zeroes after them.
     case events([UInt8], count: Int, EventReader.Framing)
     /// Nothing of the body can be read; `event` is nil where the fault is the whole message's.
@@ -51,6 +51,7 @@ struct EventsRequest {
     }
   }
 
+  /// Reads the body. Depends on nothing else, so that other threads may read a long one.
   /// - Parameters:
   ///   - request: The request with its body.
   ///   - bytesMax: The longest text, inflated.

@@ -6,6 +6,8 @@ import WebSocket
 
 /// The events of one `POST /v1/events`, on their way to the log. Belongs to its connection's loop.
 final class PostedEvents {
+  private typealias ReadText = Result<EventsRequest.Text, HTTPProblem>
+
   private let request: HTTPRequest
   private let events: EventsRequest
   private let reply: HTTPReply
@@ -23,17 +25,46 @@ final class PostedEvents {
   /// Passes the events to the pipeline, and answers when the log has them.
   func take() {
     guard reply.isAwaited else { return }
-    if ingest.pipeline.isReading { return ingest.pipeline.waitForTurn { self.take() } }
-    guard !ingest.isDraining, !ingest.pipeline.isPaused else {
-      return refuse(
-        503, ingest.isDraining ? "shutting_down" : "overloaded", "try again later", headers: ["Retry-After": "1"])
+    guard !ingest.isDraining else { return refuseForNow("shutting_down") }
+    guard !ingest.pipeline.isBehind else { return refuseForNow("overloaded") }
+    if events.isLong(request) {
+      if !ingest.bodies.takeTurn({ self.readAside() }) { refuseForNow("overloaded") }
+    } else if ingest.pipeline.isReading {
+      ingest.pipeline.waitForTurn { self.take() }
+    } else {
+      take(PostedEvents.text(of: request, events, ingest.configuration.messageBytesMax))
     }
+  }
+
+  private static func text(of request: HTTPRequest, _ events: EventsRequest, _ bytesMax: Int) -> ReadText {
+    Result { () throws(HTTPProblem) in try events.text(request, bytesMax: bytesMax) }
+  }
+
+  /// Has a long body read on other threads.
+  private func readAside() -> Bool {
+    guard reply.isAwaited else { return false }
+    let bound = LoopBound(self, ingest.loop), loop = ingest.loop
+    let (request, events, bytesMax) = (request, events, ingest.configuration.messageBytesMax)
+    Task(executorPreference: ingest.bodies.threads) {
+      let text = PostedEvents.text(of: request, events, bytesMax)
+      loop.execute { bound.value.takeAside(text) }
+    }
+    return true
+  }
+
+  /// Takes a text that was read on other threads. The service may be draining by now: it waits for this answer.
+  private func takeAside(_ text: ReadText) {
+    if reply.isAwaited, ingest.pipeline.isReading { return ingest.pipeline.waitForTurn { self.takeAside(text) } }
+    // Before the next body's turn, which may be taken at once.
+    defer { ingest.bodies.endTurn() }
+    guard reply.isAwaited else { return }
+    guard !ingest.pipeline.isBehind else { return refuseForNow("overloaded") }
+    take(text)
+  }
+
+  private func take(_ read: ReadText) {
     let text: EventsRequest.Text
-    do throws(HTTPProblem) {
-      text = try events.text(request, bytesMax: ingest.configuration.messageBytesMax)
-    } catch {
-      return reply.send(HTTPAnswer(error))
-    }
+    do throws(HTTPProblem) { text = try read.get() } catch { return reply.send(HTTPAnswer(error)) }
     let tracker = RequestTracker { self.answer($0) }
     tracker.permission = request.caller?.sources
     let message = tracker.beginMessage(receivedAt: NIODeadline.now().uptimeNanoseconds)
@@ -81,6 +112,8 @@ final class PostedEvents {
   }
 
   // MARK: answers
+
+  private func refuseForNow(_ code: String) { refuse(503, code, "try again later", headers: ["Retry-After": "1"]) }
 
   private func refuse(_ status: Int, _ code: String, _ detail: String, headers: [String: String] = [:]) {
     reply.send(HTTPAnswer(HTTPProblem(status: status, code: code, detail: detail, headers: headers)))
