@@ -37,6 +37,9 @@ static const unsigned char sql_js[] = {
 static const unsigned char log_js[] = {
 #embed "../Query/Console/page/log.js"
 };
+static const unsigned char sources_js[] = {
+#embed "../Query/Console/page/sources.js"
+};
 static const unsigned char replay_js[] = {
 #embed "../Query/Console/page/replay.js"
 };
@@ -73,6 +76,7 @@ static const struct cresources_file files[] = {
     FILE_OF("views.js", views_js),
     FILE_OF("sql.js", sql_js),
     FILE_OF("log.js", log_js),
+    FILE_OF("sources.js", sources_js),
     FILE_OF("replay.js", replay_js),
     FILE_OF("mesh.js", mesh_js),
     FILE_OF("query-openapi.json", query_openapi_json),

@@ -14,6 +14,7 @@ final class QueryAnswers: Sendable {
   private let ledger: LedgerAnswers
   private let events: EventAnswers
   private let overview: OverviewAnswers
+  private let sources: SourceAnswers
   private let rejects: RejectAnswers
   private let admin: AdminAnswers
   private let instances: @Sendable () async -> ServiceInstances
@@ -27,7 +28,7 @@ final class QueryAnswers: Sendable {
   init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, logger: Logger, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
-    reports: (any IngestReports)? = nil,
+    sources: (any SourceStore)? = nil, reports: (any IngestReports)? = nil,
     instances: @escaping @Sendable () async -> ServiceInstances = { ServiceInstances() },
     now: @escaping @Sendable () -> Timestamp = QueryAnswers.settledNow()
   ) {
@@ -58,7 +59,9 @@ final class QueryAnswers: Sendable {
     events = EventAnswers(
       log: log, rowsMax: configuration.rowsMax, scanBytesMax: configuration.eventsScanBytesMax,
       answerBytesMax: configuration.eventsAnswerBytesMax)
-    overview = OverviewAnswers(store: store, admin: admin, log: log, probe: probe, reports: reports, now: now)
+    overview = OverviewAnswers(
+      store: store, admin: admin, log: log, probe: probe, reports: reports, ahead: sources.map { AheadSources($0) }, now: now)
+    self.sources = SourceAnswers(store: sources, partitionCount: log.partitionCount, now: now)
     self.rejects = RejectAnswers(reports: reports)
     self.admin = AdminAnswers(admin: admin, rowsMax: configuration.rowsMax)
     self.instances = instances
@@ -91,6 +94,7 @@ final class QueryAnswers: Sendable {
     case .aggregate: return try await aggregates.answer(request)
     case .sql: return try await sql.answer(request)
     case .ledger: return try await ledger.answer(request.query)
+    case .sources: return try await sources.answer(request.query, accept: request.accept)
     case .rejects: return try await rejects.answer(request.query)
     case .events: return try await events.answer(request.query, accept: request.accept)
     case .overview: return HTTPAnswer(200, try await overview.json())

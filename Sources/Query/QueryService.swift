@@ -38,6 +38,7 @@ public final class QueryService: Sendable {
   ///   - probe: Answers `/readyz`, `/health` and `/metrics`.
   ///   - late: The store of late events; nil where there is none.
   ///   - adHoc: Computes one-off aggregations; nil where this service cannot.
+  ///   - sources: Knows the sources; nil where no one does.
   ///   - reports: The counts and rejects of ingest; nil where no ingest is known.
   ///   - instances: Every instance of every service; none where all run in one process.
   ///   - gate: Decides who may ask.
@@ -47,7 +48,7 @@ public final class QueryService: Sendable {
   public init(
     configuration: QueryConfiguration, store: any ViewStore, admin: (any ViewAdmin)? = nil, log: any EventLog,
     probe: ServiceProbe, late: (any LateEventStore)? = nil, adHoc: (any AdHocStore)? = nil,
-    reports: (any IngestReports)? = nil,
+    sources: (any SourceStore)? = nil, reports: (any IngestReports)? = nil,
     instances: @escaping @Sendable () async -> ServiceInstances = { ServiceInstances() }, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, logger: Logger
   ) {
@@ -55,7 +56,7 @@ public final class QueryService: Sendable {
     self.logger = logger
     let answers = QueryAnswers(
       configuration: configuration, store: store, admin: admin, log: log, probe: probe, logger: logger, late: late, adHoc: adHoc,
-      reports: reports, instances: instances)
+      sources: sources, reports: reports, instances: instances)
     self.answers = answers
     self.secure = secure
     service = QueryService.http(configuration, gate, probe)

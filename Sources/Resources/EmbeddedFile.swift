@@ -13,6 +13,7 @@ public enum EmbeddedFile: String, CaseIterable, Sendable {
   case viewsScript = "views.js"
   case sqlScript = "sql.js"
   case logScript = "log.js"
+  case sourcesScript = "sources.js"
   case replayScript = "replay.js"
   case meshScript = "mesh.js"
   case queryOpenAPI = "query-openapi.json"

@@ -54,7 +54,7 @@ private func commands(below command: any ParsableCommand.Type = PenstockCommand.
     let all = commands().map { $0.joined(separator: " ") }
     #expect(
       Set(all) == [
-        "", "up", "demo", "send", "simulate", "query", "sql", "events", "rejects", "top", "view", "view list", "view show",
+        "", "up", "demo", "send", "simulate", "query", "sql", "events", "sources", "rejects", "top", "view", "view list", "view show",
         "view check", "view apply", "view diff", "view promote", "view rollback", "view drop", "view remove", "view export",
         "view verify", "replay", "ingest", "compute",
         "log", "log serve", "log list",

@@ -27,7 +27,7 @@ struct Asking: Sendable {
 
   init(
     store: FakeStore = FakeStore(), log: FakeLog = FakeLog(), configuration: QueryConfiguration = QueryConfiguration(),
-    problem: String? = nil, received: ReceivedEvents? = nil
+    problem: String? = nil, received: ReceivedEvents? = nil, sources: (any SourceStore)? = nil
   ) {
     self.store = store
     self.log = log
@@ -35,7 +35,7 @@ struct Asking: Sendable {
     service = QueryService.http(configuration, .open, probe)
     answers = QueryAnswers(
       configuration: configuration, store: store, log: log, probe: probe,
-      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, sources: sources,
       reports: received.map { FakeReports(report: IngestReport($0)) },
       now: { Asking.now })
   }

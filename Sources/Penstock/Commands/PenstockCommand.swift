@@ -15,9 +15,7 @@ struct PenstockCommand: AsyncParsableCommand {
     version: "penstock \(penstockVersion)",
     subcommands: [
       UpCommand.self, DemoCommand.self, IngestCommand.self, LogCommand.self, ComputeCommand.self, QueryCommand.self,
-      SendCommand.self, SimulateCommand.self, SQLCommand.self, EventsCommand.self, RejectsCommand.self, TopCommand.self,
-      ViewCommand.self,
-      ReplayCommand.self,
-      ConfigCommand.self,
+      SendCommand.self, SimulateCommand.self, SQLCommand.self, EventsCommand.self, SourcesCommand.self, RejectsCommand.self,
+      TopCommand.self, ViewCommand.self, ReplayCommand.self, ConfigCommand.self,
     ])
 }

@@ -180,6 +180,18 @@ enum SettingKeys {
         "compute.kept_bytes_max", in: .mebibytes(1) ... .tebibytes(16),
         help: "Bytes of all such copies; the oldest go first."))
     keys.bind(
+      \.compute.configuration.clockAheadMax,
+      .duration(
+        "compute.clock_ahead_max", in: .zero ... .seconds(86_400),
+        help:
+          "How far beyond its append time an event's time closes windows of its source: a clock that is further ahead closes none sooner."
+      ))
+    keys.bind(
+      \.compute.configuration.sourceIdle,
+      .duration(
+        "compute.source_idle", in: .seconds(1) ... .seconds(31_536_000),
+        help: "A source that appended nothing for this long keeps no row from being final."))
+    keys.bind(
       \.compute.configuration.neighbours,
       .optionalPath(
         "compute.neighbours",

@@ -33,6 +33,7 @@ struct ConsoleFile: Sendable {
     "views.js": ConsoleFile(script, .viewsScript),
     "sql.js": ConsoleFile(script, .sqlScript),
     "log.js": ConsoleFile(script, .logScript),
+    "sources.js": ConsoleFile(script, .sourcesScript),
     "replay.js": ConsoleFile(script, .replayScript),
     "mesh.js": ConsoleFile(script, .meshScript),
   ]

@@ -4,15 +4,15 @@ import Views
 /// The routes of the query service. Tests compare them with its description.
 enum QueryEndpoint: Sendable {
   case console, consoleFile, overview, liveOverview, mesh
-  case views, rows, live, late, sql, aggregate, ledger, rejects, events
+  case views, rows, live, late, sql, aggregate, ledger, sources, rejects, events
   case apply, remove, generations, generation, dropGeneration, replays, beginReplay, promote, rollback, diff, verify
 
   /// Whether its answer is computed from data, and so may take long: health checks must not wait for those.
   var isComputed: Bool {
     switch self {
     case .console, .consoleFile, .mesh: false
-    case .overview, .liveOverview, .views, .rows, .live, .late, .sql, .aggregate, .ledger, .rejects, .events, .apply, .remove,
-      .generations, .generation, .dropGeneration, .replays, .beginReplay, .promote, .rollback, .diff, .verify:
+    case .overview, .liveOverview, .views, .rows, .live, .late, .sql, .aggregate, .ledger, .sources, .rejects, .events, .apply,
+      .remove, .generations, .generation, .dropGeneration, .replays, .beginReplay, .promote, .rollback, .diff, .verify:
       true
     }
   }
@@ -31,6 +31,7 @@ enum QueryEndpoint: Sendable {
     .post("/v1/sql", .sql, scope: .query, bodyBytesMax: SQLAnswers.bodyBytesMax, pace: .whileAsked),
     .post("/v1/aggregate", .aggregate, scope: .query, bodyBytesMax: AggregateAnswers.bodyBytesMax, pace: .whileAsked),
     .get("/v1/ledger", .ledger, scope: .query),
+    .get("/v1/sources", .sources, scope: .query),
     .get("/v1/rejects", .rejects, scope: .query),
     .get("/v1/events", .events, scope: .query),
     .post("/v1/views/apply", .apply, scope: .admin, bodyBytesMax: ViewCatalog.fileBytesMax),

@@ -11,6 +11,8 @@ struct OverviewAnswers: Sendable {
   let probe: ServiceProbe
   /// Nil where no ingest is known.
   let reports: (any IngestReports)?
+  /// Nil where no one knows sources.
+  let ahead: AheadSources?
   let now: @Sendable () -> Timestamp
 
   /// ```
@@ -18,7 +20,8 @@ struct OverviewAnswers: Sendable {
   ///  "ack_seconds":{"buckets":[[0.001,12],…]},"partitions":[{"partition":0,"start":0,"high_watermark":118}],
   ///  "views":[{"name":…,"generation":1,"appended":…,"applied":…,"filtered":…,"late":…,"pending":…,"gone":…,
   ///   "offsets":{…},…}],
-  ///  "replays":[{"view":…,"generation":2,"state":"building","events_done":…,"events_total":…,"events_per_second":…,"seconds_left":…,"problem":null}]}
+  ///  "replays":[{"view":…,"generation":2,"state":"building","events_done":…,"events_total":…,"events_per_second":…,"seconds_left":…,"problem":null}],
+  ///  "sources_ahead":[{"source":…,"partition":3,"largest_event_time":…,"last_append_time":…}]}
   /// ```
   /// Counts of devices' events are since ingest started, of all its processes together, null where none is known; views' counts
   /// are durable.
@@ -58,6 +61,7 @@ struct OverviewAnswers: Sendable {
     let starts = partitions.map { (try? $0.get())?.startOffset ?? .zero }
     members["views"] = .array(views.map { OverviewAnswers.json($0, logStarts: starts) })
     members["replays"] = .array(try await replays(of: views))
+    members["sources_ahead"] = try await sourcesAhead()
     return .object(members)
   }
 
@@ -110,6 +114,21 @@ struct OverviewAnswers: Sendable {
       }
     }
     return partitions
+  }
+
+  /// The sources whose clocks are ahead, at most `AheadSources.countMax` of them; null where no one knows.
+  private func sourcesAhead() async throws(QueryFailure) -> JSONValue {
+    guard let ahead else { return .null }
+    let sources: [SourceStatus]
+    do throws(ViewStoreError) { sources = try await ahead.list() } catch { throw QueryFailure(error) }
+    return .array(
+      sources.map { status in
+        [
+          "source": .string(status.source.string), "partition": .int(Int64(status.partition.index)),
+          "largest_event_time": .string(status.largestEventTime.description),
+          "last_append_time": .string(status.lastAppendTime.description),
+        ]
+      })
   }
 
   /// Generations beside the live ones that build, wait or have reached their end.

@@ -9,6 +9,7 @@ import Views
 public struct ComputeRoutes: WireRoutes {
   let store: any ViewStore
   private let late: (any LateEventStore)?
+  private let sources: (any SourceStore)?
   private let admin: (any ViewAdmin)?
   private let adHoc: (any AdHocStore)?
   private let generationsVersion: @Sendable () -> UInt64
@@ -17,15 +18,18 @@ public struct ComputeRoutes: WireRoutes {
   /// - Parameters:
   ///   - store: The store of the instance's partitions.
   ///   - late: Lists their late events; nil where no late events are kept.
+  ///   - sources: Knows their sources; nil where that is not offered.
   ///   - admin: Changes and compares generations; nil where that is not offered.
   ///   - adHoc: Computes one-off aggregations; nil where that is not offered.
   ///   - generationsVersion: The number of entries of the record of views that the instance has read; rises with each change.
   public init(
-    store: any ViewStore, late: (any LateEventStore)? = nil, admin: (any ViewAdmin)? = nil, adHoc: (any AdHocStore)? = nil,
+    store: any ViewStore, late: (any LateEventStore)? = nil, sources: (any SourceStore)? = nil,
+    admin: (any ViewAdmin)? = nil, adHoc: (any AdHocStore)? = nil,
     generationsVersion: @escaping @Sendable () -> UInt64 = { 0 }
   ) {
     self.store = store
     self.late = late
+    self.sources = sources
     self.admin = admin
     self.adHoc = adHoc
     self.generationsVersion = generationsVersion
@@ -49,6 +53,12 @@ public struct ComputeRoutes: WireRoutes {
         .ask(
           "/v1/compute/late", bodyBytesMax: asked,
           ComputeRoutes.answering { request throws(ViewStoreError) in try await ComputeRoutes.late(request, late) }))
+    }
+    if let sources {
+      routes.append(
+        .ask(
+          "/v1/compute/sources", bodyBytesMax: 4 << 20,
+          ComputeRoutes.answering { request throws(ViewStoreError) in try await ComputeRoutes.sources(request, sources) }))
     }
     if let adHoc {
       routes.append(
@@ -88,6 +98,13 @@ public struct ComputeRoutes: WireRoutes {
       return ComputeRoutes.bad(request)
     }
     return WireResponse(try await late.late(wanted).json)
+  }
+
+  private static func sources(_ request: HTTPRequest, _ sources: any SourceStore) async throws(ViewStoreError) -> WireResponse {
+    guard let wanted = ComputeRoutes.json(request).flatMap({ SourceReadRequest(json: $0) }) else {
+      return ComputeRoutes.bad(request)
+    }
+    return WireResponse(try await sources.sources(wanted).json)
   }
 
   private static func aggregate(_ request: HTTPRequest, _ adHoc: any AdHocStore) async -> WireResponse {

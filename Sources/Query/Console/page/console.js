@@ -2,7 +2,7 @@
 import { h, fill, loading, failure, ask } from "./dom.js";
 import { setToken, hasToken } from "./api.js";
 
-const sections = ["overview", "views", "sql", "log", "replay", "mesh"];
+const sections = ["overview", "views", "sql", "log", "sources", "replay", "mesh"];
 const content = document.getElementById("content");
 let leave = null;
 

@@ -77,6 +77,13 @@ export function short(one) {
 export const seconds = (one) =>
   one === null || !Number.isFinite(one) ? "–" : one < 1 ? `${Number((one * 1000).toPrecision(3))} ms` : `${Number(one.toPrecision(3))} s`;
 
+/** A length of time in its largest unit: 7200 → 2 h */
+export function span(one) {
+  for (const [unit, size] of [["y", 31556952], ["d", 86400], ["h", 3600], ["min", 60]])
+    if (one >= size) return `${Number((one / size).toPrecision(2))} ${unit}`;
+  return `${Math.max(0, Math.round(one))} s`;
+}
+
 export function toast(text) {
   const note = h("div", {}, text);
   document.getElementById("toasts").append(note);

@@ -1,5 +1,5 @@
 // The current state: rates, acknowledgements, lag, and whether the ledger adds up.
-import { h, fill, panel, table, pill, short, seconds, number, failure, empty } from "./dom.js";
+import { h, fill, panel, table, pill, short, seconds, span, number, failure, empty } from "./dom.js";
 import { stream } from "./api.js";
 import { Chart } from "./chart.js";
 
@@ -16,11 +16,11 @@ function quantile(now, before, q) {
 
 export async function show(root, { signal }) {
   const chart = new Chart({ time: true, small: true, gap: 5000, label: "Events per second over the last minutes", unit: "/s" });
-  const stats = h("dl", { class: "grid" }), lag = h("div", {}), ledger = h("div", {}), rejects = h("div", {}), state = h("span", { class: "pill" }, "connecting");
+  const stats = h("dl", { class: "grid" }), lag = h("div", {}), ledger = h("div", {}), rejects = h("div", {}), clocks = h("div", {}), state = h("span", { class: "pill" }, "connecting");
   fill(root,
     h("div", { class: "row between" }, h("div", {}, h("h1", {}, "Overview"), h("p", { class: "sub" }, "As it is now, each second.")), state),
     stats, panel("Events per second", chart.element, h("p", { class: "sub" }, "Received from devices, and counted by views.")),
-    h("div", { class: "two" }, panel("Ledger", ledger), panel("Rejected, by reason", rejects)), panel("Partitions", lag));
+    h("div", { class: "two" }, panel("Ledger", ledger), panel("Rejected, by reason", rejects)), clocks, panel("Partitions", lag));
   const history = [];
   const series = [{ name: "received", points: [] }, { name: "counted", points: [] }];
   stream("/v1/overview/live", {}, signal, {
@@ -52,10 +52,20 @@ export async function show(root, { signal }) {
       fill(rejects, now.rejects === null ? empty("Not known here: ask ingest's /metrics.") : kinds.length
         ? table([{ name: "code", cell: ([code]) => h("code", {}, code) }, { name: "events", number: true, cell: ([, count]) => number(count) }], kinds, { caption: "Rejects" })
         : empty("Nothing was rejected."));
+      showClocks(clocks, now);
       showLedger(ledger, now);
       showLag(lag, now);
     },
   });
+}
+
+function showClocks(root, now) {
+  const ahead = now.sources_ahead ?? [];
+  fill(root, ahead.length ? panel("Clocks ahead", table([
+    { name: "source", wrap: true, cell: (row) => h("a", { href: `#sources?prefix=${encodeURIComponent(row.source)}` }, row.source) },
+    { name: "largest_event_time", title: "largest event time" },
+    { name: "last_append_time", title: "last heard", cell: (row) => `${span((Date.parse(now.time) - Date.parse(row.last_append_time)) / 1000)} ago` },
+  ], ahead, { caption: "Sources whose clock is ahead" }), h("p", { class: "sub" }, h("a", { href: "#sources?ahead=true" }, "All of them"))) : "");
 }
 
 function showLedger(root, now) {
