@@ -91,8 +91,8 @@ public struct SourceStatus: Sendable, Hashable {
     self.events = events
   }
 
-  /// Whether an event of it was further ahead of its append time than `compute.clock_ahead_max`, and no right time has passed that
-  /// event's yet.
+  /// Whether an event of it was further ahead of its append time than `compute.clock_ahead_max`, and no right time has passed
+  /// that event's yet.
   public var isAhead: Bool { largestEventTime > eventTime }
 }
 
