@@ -92,9 +92,9 @@ final class CheckpointFile: Sendable {
       }
       try db.transaction {
         let isEarlier = try db.first("SELECT 1 FROM sqlite_master WHERE name = 'meta'", body: { $0.int(0) }) != nil
-        if isEarlier, try CheckpointSchema.version(db) == CheckpointMigration.earlier {
-          try CheckpointMigration.run(db, lateMax: lateMax)
-          logger.notice("\(path) had format \(CheckpointMigration.earlier), and has \(CheckpointSchema.formatVersion) now")
+        if isEarlier, let version = try CheckpointSchema.version(db), CheckpointMigration.earlier.contains(version) {
+          try CheckpointMigration.run(db, from: version, lateMax: lateMax)
+          logger.notice("\(path) had format \(version), and has \(CheckpointSchema.formatVersion) now")
         } else {
           try CheckpointSchema.create(db)
         }
@@ -117,7 +117,7 @@ final class CheckpointFile: Sendable {
         "\(path) has format \(version), this program reads \(CheckpointSchema.formatVersion); move it away to compute the views anew"
       )
     }
-    if version == CheckpointMigration.earlier {
+    if CheckpointMigration.earlier.contains(version) {
       return try CheckpointMigration.partialIndexes(db).isEmpty
         ? nil : "is of a version that may have counted events of sessions twice"
     }

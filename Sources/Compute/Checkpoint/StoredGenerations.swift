@@ -142,6 +142,7 @@ struct StoredGenerations: Sendable {
             WHERE view = ?2 AND partition = ?3
             """, own, view, partition.index)
         }
+        try StoredSources.take(db, view: own, partition, from: view, in: "other")
         return Offset(next)
       }
     }

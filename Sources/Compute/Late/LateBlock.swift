@@ -9,7 +9,8 @@ import Views
 /// each event   varint  offset − that of the event before (of the first, − the block's first offset)
 ///              varint  event time − that of the event before (of the first, − 0), zigzag
 /// ```
-/// Varints are little-endian groups of seven bits, the last without the eighth.
+/// Varints are little-endian groups of seven bits, the last without the eighth. Beside a block, where any of its events is late
+/// for being past retention, a bit an event says which: least significant first.
 enum LateBlock {
   static let eventsMax = 4096
 
@@ -44,6 +45,23 @@ enum LateBlock {
     return entries
   }
 
+  /// A bit for each event that is past retention; nil when none is.
+  static func encodeExpired(_ entries: some Collection<LateEntry>) -> [UInt8]? {
+    guard entries.contains(where: { $0.reason == .expired }) else { return nil }
+    var bits = [UInt8](repeating: 0, count: (entries.count + 7) / 8)
+    for (index, entry) in entries.enumerated() where entry.reason == .expired { bits[index / 8] |= 1 << UInt8(index % 8) }
+    return bits
+  }
+
+  /// - Parameter bits: Empty when no event is past retention.
+  /// - Returns: Whether the bits belong to that many events.
+  static func decodeExpired(_ bits: UnsafeRawBufferPointer, into entries: inout [LateEntry]) -> Bool {
+    guard !bits.isEmpty else { return true }
+    guard bits.count == (entries.count + 7) / 8 else { return false }
+    for index in entries.indices where bits[index / 8] >> UInt8(index % 8) & 1 != 0 { entries[index].reason = .expired }
+    return true
+  }
+
   private static func append(_ value: UInt64, to bytes: inout [UInt8]) {
     var rest = value
     while rest >= 0x80 {
@@ -74,15 +92,15 @@ enum LateBlock {
     guard let first = entries.first else { return }
     // The last block is filled first, so that the number of blocks depends on the number of events alone.
     let last = try db.first(
-      "SELECT first_offset, block FROM late WHERE view = ? AND partition = ? AND events < ? ORDER BY first_offset DESC LIMIT 1",
+      "SELECT first_offset, block, expired FROM late WHERE view = ? AND partition = ? AND events < ? ORDER BY first_offset DESC LIMIT 1",
       view, partition.index, eventsMax
     ) { row in try block(row) }
     if let last, let end = last.last, end.offset < first.offset { entries.insert(contentsOf: last, at: 0) }
     for start in stride(from: 0, to: entries.count, by: eventsMax) {
       let part = entries[start..<min(entries.count, start + eventsMax)]
       try db.run(
-        "INSERT OR REPLACE INTO late (view, partition, first_offset, events, block) VALUES (?, ?, ?, ?, ?)", view,
-        partition.index, part[start].offset.rawValue, part.count, encode(part))
+        "INSERT OR REPLACE INTO late (view, partition, first_offset, events, block, expired) VALUES (?, ?, ?, ?, ?, ?)", view,
+        partition.index, part[start].offset.rawValue, part.count, encode(part), encodeExpired(part))
     }
     try letGo(view, partition, countMax: countMax, db)
   }
@@ -106,14 +124,14 @@ enum LateBlock {
   static func read(_ db: SQLiteConnection, _ id: GenerationID, _ partition: PartitionID) throws -> [LateEntry] {
     try db.rows(
       """
-      SELECT first_offset, block FROM late
+      SELECT first_offset, block, expired FROM late
       WHERE view = (SELECT id FROM view WHERE name = ? AND generation = ?) AND partition = ? ORDER BY first_offset
       """, id.view, id.number, partition.index
     ) { row in try block(row) }.flatMap { $0 }
   }
 
   private static func block(_ row: SQLiteStatement) throws -> [LateEntry] {
-    guard let entries = decode(row.bytes(1), first: row.int64(0)) else {
+    guard var entries = decode(row.bytes(1), first: row.int64(0)), decodeExpired(row.bytes(2), into: &entries) else {
       throw SQLiteError.corrupt("a block of late events does not read")
     }
     return entries

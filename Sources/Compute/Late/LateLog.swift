@@ -1,10 +1,12 @@
 import Events
+import Views
 
-/// An event that came after its window had closed.
+/// An event that came too late for its windows.
 struct LateEntry: Sendable, Hashable {
   var offset: Offset
   /// Nanoseconds.
   var eventTime: Int64
+  var reason = LateReason.windowClosed
 }
 
 /// The late events of one fold since its last checkpoint: the last ones of them, in the order of their offsets. All are counted

@@ -51,7 +51,7 @@ extension LateEvent {
   init(_ partition: PartitionID, _ entry: LateEntry, _ window: WindowDefinition) {
     self.init(
       partition: partition, offset: entry.offset, time: Timestamp(nanoseconds: entry.eventTime),
-      windowStart: Timestamp(nanoseconds: window.lastStart(of: entry.eventTime)))
+      windowStart: Timestamp(nanoseconds: window.lastStart(of: entry.eventTime)), reason: entry.reason)
   }
 }
 

@@ -1,9 +1,11 @@
 import Events
 import Views
 
-/// The distinct sources of a batch's events, numbered in the order in which they come. Its buffers serve one batch after the other.
+/// The distinct sources of a batch's events, numbered in the order in which they come.
+///
+/// Its buffers serve one batch after the other.
 struct BatchSources {
-  /// What a batch says of one of its sources.
+  /// A batch's events of one of its sources.
   struct Tally {
     /// The largest time so far; the lowest before the first event.
     var time = Int64.min
@@ -14,7 +16,7 @@ struct BatchSources {
 
   /// The code of each source in the batch.
   private(set) var codes: [UInt32] = []
-  /// Of each source, after `find`: the hash of its name, and its number in the table, −1 where that does not have it.
+  /// After `find`, the hash of each source's name, and its number in the table, −1 where that does not have it.
   private(set) var hashes: [UInt32] = []
   private(set) var numbers: [Int32] = []
   private(set) var tallies: [Tally] = []

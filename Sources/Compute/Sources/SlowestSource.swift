@@ -1,11 +1,11 @@
 /// Which of the active sources of a partition has the smallest time, without a look at all of them.
 ///
-/// Each block of 256 sources has a lower bound of the times of its active sources. Times only rise, so a bound stays one; a source
-/// that appends lowers its block's bound to its own time where that is less, for it may have been idle. A question computes the
-/// blocks anew whose bounds are below the answer. So a block is looked at again only after its slowest source has moved on or
-/// gone idle.
+/// Each block of 256 sources has a lower bound of the times of its active sources. Times only rise, so a bound stays one; a
+/// source that appends lowers its block's bound to its own time where that is less, for it may have been idle. A question
+/// computes the blocks anew whose bounds are below the answer. So a block is looked at again only after its slowest source has
+/// moved on or gone idle.
 struct SlowestSource: Sendable {
-  /// Of sources that memory let go of: the smallest time, and the latest append time.
+  /// The smallest time of the sources that memory let go of, and the latest append time.
   struct LetGo: Sendable, Hashable {
     var time: Int64
     var lastAppendTime: Int64

@@ -5,7 +5,7 @@ struct SourceBlock: Sendable {
   static let capacity = 256
   private static let arrayHeaderBytes = 32
 
-  /// What every source has: 40 bytes.
+  /// The part that every source has: 40 bytes.
   struct Record: Sendable {
     var time: Int64
     var lastAppendTime: Int64
@@ -24,7 +24,7 @@ struct SourceBlock: Sendable {
   /// Empty as long as all are 0.
   private var epochs: [UInt64] = []
   /// A bit for each source that has changed since the last checkpoint.
-  private(set) var changed = SIMD4<UInt64>(repeating: 0)
+  private var changed = SIMD4<UInt64>(repeating: 0)
 
   var count: Int { records.count }
 
@@ -115,10 +115,7 @@ struct SourceBlock: Sendable {
 
   @inline(__always) func isChanged(_ index: Int) -> Bool { changed[index &>> 6] &>> UInt64(index & 63) & 1 != 0 }
 
-  var changedCount: Int { (0..<4).reduce(0) { $0 + changed[$1].nonzeroBitCount } }
-
-  /// The numbers of the changed sources, in order.
-  var changedIndices: some Sequence<Int> { (0..<count).lazy.filter { isChanged($0) } }
+  var hasChanged: Bool { changed != SIMD4(repeating: 0) }
 
   mutating func checkpointed() { changed = SIMD4(repeating: 0) }
 }

@@ -1,14 +1,15 @@
 import Events
 import Views
 
-/// What is known of each source of a partition by the events up to a reading position: its event time, and when it appended last.
+/// All that is known of each source of a partition by the events up to a reading position: its event time, when it appended last.
 ///
-/// Shared by all live folds of the partition at that position, for it does not depend on their views. It is a function of the log's
-/// events from `firstOffset` to `nextOffset`, of `aheadMax` and `bounds`: not of the batches that bring them, nor of any clock.
+/// Shared by all live folds of the partition at that position, for it does not depend on their views. It is a function of the
+/// log's events from `firstOffset` to `nextOffset`, of `aheadMax` and `bounds`: not of the batches that bring them, nor of any
+/// clock.
 ///
-/// Belongs to one worker. Sources that memory lets go of are in the worker's file: before a batch is counted, those of its sources
-/// that are `missing` are restored from there.
-final class SourceClocks {
+/// Belongs to one worker. Sources that memory lets go of are in the worker's file: before a batch is counted, those of its
+/// sources that are `missing` are restored from there.
+package final class SourceClocks {
   let partition: PartitionID
   /// The first event that counts.
   let firstOffset: Offset
@@ -20,7 +21,7 @@ final class SourceClocks {
   let aheadMax: Int64
   /// Events outside of these bounds move nothing.
   let bounds: EventTimeBounds
-  /// Of the batch counted last, by event: the largest time of the event's own source up to and with that event. Nanoseconds. Not
+  /// The largest time of each event's own source up to and with that event, by event of the batch counted last. Nanoseconds. Not
   /// specified for events that had been counted before, and for those out of bounds.
   private(set) var sourceTimes: [Int64] = []
   /// Whether the file may have sources that are not in memory.
@@ -35,7 +36,7 @@ final class SourceClocks {
   ///   - firstOffset: The first event that counts.
   ///   - aheadMax: `compute.clock_ahead_max`, in nanoseconds.
   ///   - bounds: Events outside move nothing.
-  init(partition: PartitionID, firstOffset: Offset, aheadMax: Int64, bounds: EventTimeBounds = .all) {
+  package init(partition: PartitionID, firstOffset: Offset, aheadMax: Int64, bounds: EventTimeBounds = .all) {
     self.partition = partition
     self.firstOffset = firstOffset
     self.aheadMax = aheadMax
@@ -44,10 +45,10 @@ final class SourceClocks {
   }
 
   /// Sources in memory.
-  var count: Int { table.count }
+  package var count: Int { table.count }
 
   /// Bytes of memory for them, without those of the batch at hand.
-  var byteCount: Int { table.byteCount + slowest.byteCount }
+  package var byteCount: Int { table.byteCount + slowest.byteCount }
 
   /// The latest time that events of a batch count as. Nanoseconds.
   func limit(of batch: ColumnBatch) -> Int64 {
@@ -61,7 +62,7 @@ final class SourceClocks {
   /// - Parameters:
   ///   - batch: A batch that holds the event at `nextOffset`, or only earlier ones, which are skipped.
   ///   - times: `batch.times()`.
-  func advance(_ batch: ColumnBatch, times: [Int64]) {
+  package func advance(_ batch: ColumnBatch, times: [Int64]) {
     precondition(times.count == batch.count, "each event has a time")
     guard let first = firstUncounted(of: batch) else { return }
     if sourceTimes.count != batch.count {
@@ -195,9 +196,8 @@ final class SourceClocks {
 
   /// Calls `body` with the sources that have changed since the last checkpoint.
   func forEachChanged(_ body: (UnsafeRawBufferPointer, SourceEntry) throws -> Void) rethrows {
-    for block in table.blocks {
-      for index in block.changedIndices { try block.withName(index) { try body($0, block.entry(index)) } }
-    }
+    let table = table
+    try table.forEachChanged { number in try table.withName(number) { try body($0, table.entry(number)) } }
   }
 
   /// All sources are on disk.
@@ -211,7 +211,7 @@ final class SourceClocks {
   /// The largest event time of a source, with clocks that are ahead held back. Nanoseconds; nil when it is not in memory.
   func time(of source: UnsafeRawBufferPointer) -> Int64? { table.find(source).map { table.time($0) } }
 
-  /// What is known of a source; nil when it is not in memory.
+  /// All that is known of a source; nil when it is not in memory.
   func entry(of source: UnsafeRawBufferPointer) -> SourceEntry? { table.find(source).map { table.entry($0) } }
 
   /// The smallest time of the sources that appended at `threshold` or later. Nanoseconds; nil when there are none.
@@ -220,7 +220,7 @@ final class SourceClocks {
   /// may be earlier than it need be then, and is never later.
   /// - Parameter threshold: Nanoseconds; a lower one than asked for before counts as that one.
   /// - Complexity: Linear in the 256th part of the sources, and in those that have moved on since they were the answer.
-  func slowestActive(since threshold: Int64) -> Int64? { slowest.time(in: table, since: threshold) }
+  package func slowestActive(since threshold: Int64) -> Int64? { slowest.time(in: table, since: threshold) }
 
   /// The sources' times as they are now. The memory that both share is copied as it changes.
   func snapshot() -> SourceTimes { SourceTimes(table, mayBeInFile: mayBeInFile) }

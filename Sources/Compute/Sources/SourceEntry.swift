@@ -1,6 +1,6 @@
 import Glibc
 
-/// What is known of one source of a partition, by the events up to a reading position.
+/// All that is known of one source of a partition, by the events up to a reading position.
 struct SourceEntry: Sendable, Hashable {
   /// The largest event time, each counted as at most its batch's append time + `compute.clock_ahead_max`. Nanoseconds.
   var time: Int64

@@ -95,8 +95,15 @@ struct SourceTable: Sendable {
     if block < blocks.count - 1 { fullBytes += blocks[block].byteCount - before }
   }
 
+  /// Calls `body` with the numbers of the changed sources, in order.
+  func forEachChanged(_ body: (Int) throws -> Void) rethrows {
+    for (block, one) in blocks.enumerated() where one.hasChanged {
+      for index in 0..<one.count where one.isChanged(index) { try body(block << 8 | index) }
+    }
+  }
+
   mutating func checkpointed() {
-    for block in blocks.indices where blocks[block].changed != SIMD4(repeating: 0) { blocks[block].checkpointed() }
+    for block in blocks.indices where blocks[block].hasChanged { blocks[block].checkpointed() }
   }
 }
 
