@@ -92,7 +92,7 @@ enum TimedValue {
     case .uint: return state[2] < 256 && state[3] > UInt64(Int64.max) && tail.isEmpty
     case .double: return state[2] < 256 && Double(bitPattern: state[3]).isFinite && tail.isEmpty
     case .string: return state[2] < 256 && state[3] <= UInt64(stringBytesMax) && tail.count == tailWords(state)
-    default: return false
+    case .missing, .error, .null, .raw, .object, nil: return false
     }
   }
 
@@ -106,7 +106,7 @@ enum TimedValue {
     case .time: return .time(Timestamp(nanoseconds: Int64(bitPattern: state[3])))
     case .string:
       return .string(String(decoding: UnsafeRawBufferPointer(tail).prefix(Int(truncatingIfNeeded: state[3])), as: UTF8.self))
-    default: return .null
+    case .missing, .error, .null, .raw, .object, nil: return .null
     }
   }
 }

@@ -208,7 +208,7 @@ extension JSONValue: Hashable {
     case (.number(let x), .number(let y)), (.string(let x), .string(let y)): x.hasSameBytes(as: y)
     case (.array(let x), .array(let y)): x == y
     case (.object(let x), .object(let y)): x == y
-    default: false
+    case (.null, _), (.bool, _), (.int, _), (.double, _), (.number, _), (.string, _), (.array, _), (.object, _): false
     }
   }
 

@@ -116,7 +116,7 @@ extension ValuePath: Hashable {
     switch (a, b) {
     case (.attribute(let x), .attribute(let y)): x.hasSameBytes(as: y)
     case (.data(let x), .data(let y)): x.count == y.count && zip(x, y).allSatisfy { $0.hasSameBytes(as: $1) }
-    default: false
+    case (.attribute, .data), (.data, .attribute): false
     }
   }
 

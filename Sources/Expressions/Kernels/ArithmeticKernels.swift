@@ -4,7 +4,7 @@ import Events
 /// double becomes a double first, since JSON writes both 20 and 20.5 for one field; CEL itself would call that an error. Beside a
 /// uint, ints are computed with exactly, and what is beyond 64 bits is an error.
 func compute(
-  _ op: BinaryOperator, _ a: inout ValueVector, _ b: ValueVector, _ rows: some RowSource, _ computed: inout ComputedStrings
+  _ op: ArithmeticOperator, _ a: inout ValueVector, _ b: ValueVector, _ rows: some RowSource, _ computed: inout ComputedStrings
 ) {
   let count = a.count
   if a.uniformKind == .double, b.uniformKind == .double, op != .remainder {
@@ -39,19 +39,19 @@ func compute(
 }
 
 private func computeDoubles(
-  _ op: BinaryOperator, _ a: UnsafeMutablePointer<UInt64>, _ b: UnsafePointer<UInt64>, _ count: Int
+  _ op: ArithmeticOperator, _ a: UnsafeMutablePointer<UInt64>, _ b: UnsafePointer<UInt64>, _ count: Int
 ) {
   switch op {
   case .add: for row in 0..<count { a[row] = (Double(bitPattern: a[row]) + Double(bitPattern: b[row])).bitPattern }
   case .subtract: for row in 0..<count { a[row] = (Double(bitPattern: a[row]) - Double(bitPattern: b[row])).bitPattern }
   case .multiply: for row in 0..<count { a[row] = (Double(bitPattern: a[row]) * Double(bitPattern: b[row])).bitPattern }
   case .divide: for row in 0..<count { a[row] = (Double(bitPattern: a[row]) / Double(bitPattern: b[row])).bitPattern }
-  default: preconditionFailure("\(op.rawValue) does not take doubles")
+  case .remainder: preconditionFailure("% does not take doubles")
   }
 }
 
 @inline(__always) private func number(
-  _ op: BinaryOperator, _ aKind: ValueKind, _ aBits: UInt64, _ bKind: ValueKind, _ bBits: UInt64
+  _ op: ArithmeticOperator, _ aKind: ValueKind, _ aBits: UInt64, _ bKind: ValueKind, _ bBits: UInt64
 ) -> (kind: ValueKind, bits: UInt64) {
   let x: Double
   let y: Double
@@ -66,18 +66,20 @@ private func computeDoubles(
   case (.double, .double): (x, y) = (Double(bitPattern: aBits), Double(bitPattern: bBits))
   case (.int, .double): (x, y) = (Double(Int64(bitPattern: aBits)), Double(bitPattern: bBits))
   case (.double, .int): (x, y) = (Double(bitPattern: aBits), Double(Int64(bitPattern: bBits)))
-  default: return (.error, 0)
+  case (.int, _), (.uint, _), (.double, _), (.missing, _), (.error, _), (.null, _), (.bool, _), (.string, _), (.raw, _),
+    (.object, _), (.time, _):
+    return (.error, 0)
   }
   switch op {
   case .add: return (.double, (x + y).bitPattern)
   case .subtract: return (.double, (x - y).bitPattern)
   case .multiply: return (.double, (x * y).bitPattern)
   case .divide: return (.double, (x / y).bitPattern)
-  default: return (.error, 0)
+  case .remainder: return (.error, 0)
   }
 }
 
-@inline(__always) private func integer<I: FixedWidthInteger>(_ op: BinaryOperator, _ x: I, _ y: I) -> I? {
+@inline(__always) private func integer<I: FixedWidthInteger>(_ op: ArithmeticOperator, _ x: I, _ y: I) -> I? {
   let result: (partialValue: I, overflow: Bool)
   switch op {
   case .add: result = x.addingReportingOverflow(y)
@@ -85,13 +87,12 @@ private func computeDoubles(
   case .multiply: result = x.multipliedReportingOverflow(by: y)
   case .divide: result = x.dividedReportingOverflow(by: y)
   case .remainder: result = x.remainderReportingOverflow(dividingBy: y)
-  default: return nil
   }
   return result.overflow ? nil : result.partialValue
 }
 
 /// At least one of the two is beyond Int64.
-private func wide(_ op: BinaryOperator, _ x: Int128, _ y: Int128) -> (kind: ValueKind, bits: UInt64) {
+private func wide(_ op: ArithmeticOperator, _ x: Int128, _ y: Int128) -> (kind: ValueKind, bits: UInt64) {
   guard let result = integer(op, x, y) else { return (.error, 0) }
   if let small = Int64(exactly: result) { return (.int, UInt64(bitPattern: small)) }
   return UInt64(exactly: result).map { (.uint, $0) } ?? (.error, 0)
@@ -111,7 +112,7 @@ func negateNumbers(_ a: inout ValueVector) {
       case .uint where bits[row] == 1 << 63:
         kinds[row] = .int
         changed &+= 1
-      default:
+      case .int, .uint, .missing, .error, .null, .bool, .string, .raw, .object, .time:
         kinds[row] = .error
         failed &+= 1
       }

@@ -163,7 +163,7 @@ extension Literal {
     case .double: Double(bitPattern: bits)
     case .int: Double(exactly: Int64(bitPattern: bits))
     case .uint: Double(exactly: bits)
-    default: nil
+    case .missing, .error, .null, .bool, .string, .raw, .object, .time: nil
     }
   }
 }

@@ -18,7 +18,7 @@ struct ExpressionProgram: Sendable {
     /// Whether the top equals one of the list's values.
     case member(Int)
     case and, or, not, negate
-    case arithmetic(BinaryOperator)
+    case arithmetic(ArithmeticOperator)
     case method(StringMethod)
     case methodLiteral(StringMethod, Int)
     case size
@@ -39,8 +39,9 @@ struct ExpressionProgram: Sendable {
       switch node.kind {
       case .binary(let op, let a, let b) where op.isComparison:
         if nodes[b].isLiteral { isFused[b] = true } else if nodes[a].isLiteral { isFused[a] = true }
-      case .method(_, _, let b) where nodes[b].isLiteral: isFused[b] = true
-      default: break
+      case .method(_, _, let b):
+        if nodes[b].isLiteral { isFused[b] = true }
+      case .binary, .literal, .path, .has, .not, .negate, .member, .conditional, .size: break
       }
     }
     var depth = 0
@@ -62,26 +63,21 @@ struct ExpressionProgram: Sendable {
       case .negate:
         instructions.append(.negate)
         pops = 1
-      case .binary(.and, _, _):
-        instructions.append(.and)
-        pops = 2
-      case .binary(.or, _, _):
-        instructions.append(.or)
-        pops = 2
-      case .binary(let op, let a, let b) where op.isComparison:
-        if isFused[b], case .literal(let value) = nodes[b].kind {
-          instructions.append(.compareLiteral(ComparisonTable(op), literal(value)))
-          pops = 1
-        } else if isFused[a], case .literal(let value) = nodes[a].kind {
-          instructions.append(.compareLiteral(ComparisonTable(op.mirrored), literal(value)))
-          pops = 1
-        } else {
-          instructions.append(.compare(ComparisonTable(op)))
-          pops = 2
+      case .binary(let op, let a, let b):
+        switch op.meaning {
+        case .and: instructions.append(.and)
+        case .or: instructions.append(.or)
+        case .compute(let op): instructions.append(.arithmetic(op))
+        case .compare(let op):
+          if isFused[b], case .literal(let value) = nodes[b].kind {
+            instructions.append(.compareLiteral(ComparisonTable(op), literal(value)))
+          } else if isFused[a], case .literal(let value) = nodes[a].kind {
+            instructions.append(.compareLiteral(ComparisonTable(op.mirrored), literal(value)))
+          } else {
+            instructions.append(.compare(ComparisonTable(op)))
+          }
         }
-      case .binary(let op, _, _):
-        instructions.append(.arithmetic(op))
-        pops = 2
+        pops = isFused[a] || isFused[b] ? 1 : 2
       case .member(_, let values):
         instructions.append(.member(lists.count))
         lists.append(values.map(Literal.init))

@@ -50,7 +50,7 @@ func loadPresence(_ path: ValuePath, _ rows: some RowSource, into vector: inout 
       case .missing: isObject = isTopLevel
       // An empty object has no members with columns, so it stays text; a list also does.
       case .raw: isObject = rows.withString(Int(parents.bits[row])) { $0.first == 0x7B }
-      default: isObject = false
+      case .error, .null, .bool, .int, .uint, .double, .string, .time: isObject = false
       }
       kinds[row] = isObject ? .bool : .error
       errors &+= isObject ? 0 : 1

@@ -50,17 +50,48 @@ enum BinaryOperator: String, Sendable {
   var isEquality: Bool { self == .equal || self == .notEqual }
   var isComparison: Bool { precedence == 4 }
 
-  /// The comparison with its sides exchanged.
-  var mirrored: BinaryOperator {
+  /// What the operator does with its sides' values.
+  enum Meaning {
+    case or, and
+    case compare(ComparisonOperator)
+    case compute(ArithmeticOperator)
+  }
+
+  var meaning: Meaning {
     switch self {
+    case .or: .or
+    case .and: .and
+    case .equal: .compare(.equal)
+    case .notEqual: .compare(.notEqual)
+    case .less: .compare(.less)
+    case .lessOrEqual: .compare(.lessOrEqual)
+    case .greater: .compare(.greater)
+    case .greaterOrEqual: .compare(.greaterOrEqual)
+    case .add: .compute(.add)
+    case .subtract: .compute(.subtract)
+    case .multiply: .compute(.multiply)
+    case .divide: .compute(.divide)
+    case .remainder: .compute(.remainder)
+    }
+  }
+}
+
+enum ComparisonOperator: Sendable {
+  case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual
+
+  /// The comparison with its sides exchanged.
+  var mirrored: ComparisonOperator {
+    switch self {
+    case .equal, .notEqual: self
     case .less: .greater
     case .lessOrEqual: .greaterOrEqual
     case .greater: .less
     case .greaterOrEqual: .lessOrEqual
-    default: self
     }
   }
 }
+
+enum ArithmeticOperator: Sendable { case add, subtract, multiply, divide, remainder }
 
 enum StringMethod: String, Sendable, CaseIterable {
   case startsWith, endsWith, contains

@@ -80,7 +80,7 @@ package enum Order {
     case (.uint, .int): greater
     case (.missing, _), (.error, _), (_, .missing), (_, .error): failed
     case (.raw, .object), (.object, .raw): failed
-    default: different
+    case (.null, _), (.bool, _), (.int, _), (.uint, _), (.double, _), (.string, _), (.time, _), (.raw, _), (.object, _): different
     }
   }
 }
@@ -93,7 +93,7 @@ struct ComparisonTable: Sendable {
   let failure: UInt8
   private let isTrueIfLess, isTrueIfEqual, isTrueIfGreater, isTrueIfUnordered: UInt64
 
-  init(_ op: BinaryOperator) {
+  init(_ op: ComparisonOperator) {
     func bits(_ orders: UInt8...) -> UInt8 { orders.reduce(0) { $0 | 1 << $1 } }
     switch op {
     case .equal: truth = bits(Order.equal, Order.bothNull)
@@ -102,13 +102,15 @@ struct ComparisonTable: Sendable {
     case .lessOrEqual: truth = bits(Order.less, Order.equal)
     case .greater: truth = bits(Order.greater)
     case .greaterOrEqual: truth = bits(Order.greater, Order.equal)
-    default: preconditionFailure("\(op.rawValue) is no comparison")
     }
     isTrueIfLess = UInt64(truth >> Order.less & 1)
     isTrueIfEqual = UInt64(truth >> Order.equal & 1)
     isTrueIfGreater = UInt64(truth >> Order.greater & 1)
     isTrueIfUnordered = UInt64(truth >> Order.unordered & 1)
-    failure = op.isEquality ? bits(Order.failed) : bits(Order.failed, Order.different, Order.bothNull)
+    switch op {
+    case .equal, .notEqual: failure = bits(Order.failed)
+    case .less, .lessOrEqual, .greater, .greaterOrEqual: failure = bits(Order.failed, Order.different, Order.bothNull)
+    }
   }
 
   /// 1 when the comparison holds, else 0; without a branch, since data without a pattern would mispredict it every other row.

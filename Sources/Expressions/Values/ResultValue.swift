@@ -67,7 +67,7 @@ extension ResultValue: Hashable {
     case (.double(let x), .double(let y)): x == y
     case (.string(let x), .string(let y)): x.hasSameBytes(as: y)
     case (.time(let x), .time(let y)): x == y
-    default: false
+    case (.null, _), (.bool, _), (.int, _), (.uint, _), (.double, _), (.string, _), (.time, _): false
     }
   }
 
@@ -103,7 +103,7 @@ extension ResultValue: Comparable {
     case (.time(let x), .time(let y)): x < y
     // Comparing UTF-8 compares code points; Swift's own `<` would compare normalised forms.
     case (.string(let x), .string(let y)): x.utf8.lexicographicallyPrecedes(y.utf8)
-    default: a.rank < b.rank
+    case (.null, _), (.bool, _), (.int, _), (.uint, _), (.double, _), (.string, _), (.time, _): a.rank < b.rank
     }
   }
 }

@@ -172,7 +172,8 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     switch error.code {
     case .unavailable: close(.tryAgainLater, "the log is busy; try again later")
     case .diskFull: close(.tryAgainLater, "the disk is almost full; try again later")
-    default: close(.internalError, "the log failed: \(error.code.rawValue)")
+    case .poisoned, .corrupt, .io, .locked, .outOfRange, .unknownPartition, .incompatible, .anotherLog:
+      close(.internalError, "the log failed: \(error.code.rawValue)")
     }
   }
 
@@ -187,6 +188,8 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
     guard state != .closing else { return }
     state = .closing
     received = ByteBuffer()
+    // For which there has been no room: nothing comes behind the close frame.
+    if isAckWanted { DeviceMessages.writeAck(totals, offsets, to: &outgoing) }
     (isAckWanted, isAnswerHeld) = (false, false)
     outgoing.writeWebSocketClose(code, reason: reason)
   }
