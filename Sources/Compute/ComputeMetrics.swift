@@ -2,6 +2,7 @@ import Metrics
 
 struct ComputeMetrics: Sendable {
   let eventsApplied = Counter(label: "penstock_compute_events_applied_total")
+  let eventsAmended = Counter(label: "penstock_compute_events_amended_total")
   let eventsFiltered = Counter(label: "penstock_compute_events_filtered_total")
   let eventsLate = Counter(label: "penstock_compute_events_late_total")
   let checkpointRows = Counter(label: "penstock_compute_checkpoint_rows_total")

@@ -22,6 +22,7 @@ struct Ledger: Decodable, Sendable {
       var next_offset: Int
       var appended: Int
       var applied: Int
+      var amended: Int
       var filtered: Int
       var late: Int
       var pending: Int
@@ -56,6 +57,7 @@ struct Ledger: Decodable, Sendable {
       if view.appended != view.applied + view.filtered + view.late + view.pending { differences.append("\(view)") }
       for row in view.partitions {
         let counted = row.applied + row.filtered + row.late
+        if row.amended > row.applied { differences.append("\(view.view) amends more than it applies: \(row)") }
         if row.appended != counted + row.pending || row.next_offset != row.first_offset + counted {
           differences.append("\(view.view): \(row)")
         }

@@ -151,17 +151,17 @@ private func page(_ rows: ClosedRange<Int>, cursor: String?, asOf: Int) -> (stat
     #expect(ids == ["1", "2"])
   }
 
-  @Test("views are listed with window, lag and columns")
+  @Test("views are listed with window, whose event times close it, lag and columns")
   func viewList() throws {
     let answer = try json(
-      #"[{"name":"daily","generation":2,"window":{"tumble":"1d"},"lag":{"events":3,"seconds":0.5},"#
+      #"[{"name":"daily","generation":2,"window":{"tumble":"1d"},"watermark":"source","lag":{"events":3,"seconds":0.5},"#
         + #""columns":[{"name":"final","type":"boolean","role":"window"},"#
         + #"{"name":"n","type":"int64","role":"aggregate"},{"name":"t","type":"double"}]}]"#
     )
     #expect(
       ViewListCommand.table(answer.array ?? []).rendered() == """
-        name   generation  window     lag_events  lag_seconds  columns
-        daily           2  tumble 1d           3          0.5  n:int64 t:double
+        name   generation  window     watermark  lag_events  lag_seconds  columns
+        daily           2  tumble 1d  source              3          0.5  n:int64 t:double
 
         """)
   }

@@ -8,10 +8,10 @@ import Testing
       try RawJSON(
         parsing: Array(
           """
-          {"time":"2024-05-01T10:00:00Z","received":\(received),"appended":\(appended),"duplicates":0,"rejected":0,"in_flight":0,"late":0,\
+          {"time":"2024-05-01T10:00:00Z","received":\(received),"appended":\(appended),"duplicates":0,"rejected":0,"in_flight":0,"late":0,"amended":7,\
           "connections":1,"rejects":{"fenced":0},"ack_seconds":{"buckets":[[0.001,\(fast)],[0.1,\(fast + slow)],[null,\(fast + slow)]]},\
           "partitions":[{"partition":3,"start":0,"high_watermark":\(appended)}],\
-          "views":[{"name":"v","generation":1,"appended":\(appended),"applied":\(applied),"filtered":0,"late":0,"pending":\(appended - applied),\
+          "views":[{"name":"v","generation":1,"appended":\(appended),"applied":\(applied),"amended":5,"filtered":0,"late":0,"pending":\(appended - applied),\
           "offsets":{"3":\(applied)}}],"replays":[]}
           """.utf8)))
   }
@@ -50,6 +50,17 @@ import Testing
     #expect(!sample.addsUp)
     let page = OverviewText(OverviewChange(sample)).page(title: "http://127.0.0.1:1")
     #expect(page.contains { $0.text.hasPrefix("the ledger does not add up") && $0.style == .bad })
+  }
+
+  @Test("a page says how many events were amended, in all and of each view")
+  func amended() throws {
+    let sample = try sample(received: 9, appended: 9, applied: 9)
+    #expect(sample.amended == 7 && sample.views.map(\.amended) == [5])
+    let page = OverviewText(OverviewChange(sample)).page(title: "t").map(\.text)
+    #expect(page.contains { $0.hasSuffix("late 0  amended 7") })
+    let heading = try #require(page.first { $0.hasPrefix("view ") }).split(separator: " ")
+    let row = try #require(page.first { $0.hasPrefix("v ") }).split(separator: " ")
+    #expect(heading.firstIndex(of: "amended").map { row[$0] } == "5")
   }
 
   @Test("a page is cut to the terminal's rows and columns, and a source's name cannot reach the terminal")

@@ -22,7 +22,7 @@ def differences(ledger):
     log = high_watermarks(ledger)
     for view in ledger["views"]:
         for row in [view, *view["partitions"]]:
-            if row["appended"] != row["applied"] + row["filtered"] + row["late"] + row["pending"]:
+            if row["appended"] != row["applied"] + row["filtered"] + row["late"] + row["pending"] or row["amended"] > row["applied"]:
                 wrong.append(f"{view['view']}: {row}")
         for row in view["partitions"]:
             # The views are asked after the log.

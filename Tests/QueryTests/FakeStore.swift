@@ -60,14 +60,8 @@ final class FakeStore: ViewStore {
       let start = result.rows.windowStarts[row]
       if let from = request.from, start < from.nanoseconds { continue }
       if let to = request.to, start >= to.nanoseconds { continue }
-      result.rows.withKey(row) { key in
-        if let wanted, !key.elementsEqual(wanted) { return }
-        result.rows.withState(row) { state in
-          rows.append(
-            partition: result.rows.partitions[row], windowStart: start, windowEnd: result.rows.windowEnds[row], key: key,
-            state: state)
-        }
-      }
+      if let wanted, !result.rows.withKey(row, { $0.elementsEqual(wanted) }) { continue }
+      rows.append(row, of: result.rows)
     }
     if let filter = request.keyFilter {
       var scratch = EvaluationScratch()
@@ -93,7 +87,7 @@ enum Hours {
 
   /// Keys `source` and `site`, one-hour windows, `n`, `total`, `mean`, `low`, `high` of `data.v`.
   static func definition(
-    name: String = "hourly", allowedLateness: Int64 = hour, keysOnSource: Bool = true
+    name: String = "hourly", watermark: WatermarkScope = .partition, allowedLateness: Int64 = hour, keysOnSource: Bool = true
   ) throws -> ViewDefinition {
     let value = try Expression(parsing: "data.v")
     return ViewDefinition(
@@ -102,7 +96,7 @@ enum Hours {
         KeyColumn(name: "source", path: keysOnSource ? .attribute("source") : .data(["source"])),
         KeyColumn(name: "site", path: .data(["site"])),
       ],
-      window: .tumble(size: hour), watermarkDelay: 0, allowedLateness: allowedLateness,
+      window: .tumble(size: hour), watermark: watermark, watermarkDelay: 0, allowedLateness: allowedLateness,
       aggregates: [
         AggregateColumn(name: "n", function: .countRows), AggregateColumn(name: "total", function: .sum, argument: value),
         AggregateColumn(name: "mean", function: .avg, argument: value),
@@ -148,10 +142,13 @@ extension FakeStore {
   }
 
   /// Puts a view's rows there, with partitions that count all there is.
-  /// - Parameter watermarks: Hours by partition.
+  /// - Parameters:
+  ///   - watermarks: Event-time watermarks in hours, by partition.
+  ///   - slowest: The same of each partition's slowest active source.
+  ///   - sources: The same of sources, by name.
   func put(
     _ seen: [Seen], _ definition: ViewDefinition, generation: Int = 1, watermarks: [Int: Int] = [0: 0],
-    lastAppend: [Int: Timestamp] = [:]
+    lastAppend: [Int: Timestamp] = [:], slowest: [Int: Int] = [:], sources: [String: Int] = [:]
   ) {
     let times = watermarks.map { (PartitionID($0), Timestamp(nanoseconds: Int64($1) * Hours.hour)) }
     let progress = watermarks.keys.sorted().map { partition in
@@ -161,10 +158,16 @@ extension FakeStore {
         lastAppendTime: lastAppend[partition], applied: 8, filtered: 1, late: 1)
     }
     let status = ViewStatus(definition: definition, generation: generation, partitions: progress)
-    let result = PartialResult(
+    var result = PartialResult(
       definition: definition, generation: generation, asOf: status.offsets,
       eventTimeWatermarks: Dictionary(uniqueKeysWithValues: times), rows: Hours.rows(seen, definition))
-    state.withLock { state in
+    for (partition, hour) in slowest {
+      result.slowestSources[PartitionID(partition)] = Timestamp(nanoseconds: Int64(hour) * Hours.hour)
+    }
+    result.rows.fillSourceWatermarks(of: definition) { source in
+      sources[String(decoding: source, as: UTF8.self)].map { Int64($0) * Hours.hour } ?? .min
+    }
+    state.withLock { [result] state in
       state.statuses.removeAll { $0.definition.name == definition.name }
       state.statuses.append(status)
       state.results[definition.name] = result

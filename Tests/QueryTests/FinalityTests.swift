@@ -69,15 +69,30 @@ func idle() async throws {
   #expect(try await finals([0: 1, 1: 5], idle: [0], lag: true, [("group_by", "")]) == ["all": first(0)])
 }
 
-@Test("with no partition's time known, nothing is final, and at the ends of time nothing overflows")
-func extremes() throws {
-  let definition = try Hours.definition(allowedLateness: WindowDefinition.lengthMax)
+extension Finality {
+  /// Whether a row of this partition that ends then is final.
+  /// - Parameter sourceWatermark: The event-time watermark of its source.
+  fileprivate func isFinal(partition: PartitionID, windowEnd: Int64, sourceWatermark: Int64? = nil) -> Bool {
+    var rows = PartialRows(stride: 1)
+    KeyCodec.encode([.string("a"), .null]).withUnsafeBytes { key in
+      rows.append(
+        partition: partition, windowStart: windowEnd - 1, windowEnd: windowEnd, key: key, sourceWatermark: sourceWatermark
+      ) { $0.append(1) }
+    }
+    return isFinal(0, of: rows)
+  }
+}
+
+@Test("with no time known, nothing is final, and at the ends of time nothing overflows", arguments: WatermarkScope.allCases)
+func extremes(scope: WatermarkScope) throws {
+  let definition = try Hours.definition(watermark: scope, allowedLateness: WindowDefinition.lengthMax)
   let none = Finality(definition: definition, keptKeys: nil, Finality.Partitions([:]))
   #expect(!none.isFinal(partition: PartitionID(0), windowEnd: 0))
+  #expect(!none.isFinal(partition: PartitionID(0), windowEnd: .min + 1, sourceWatermark: .min))
   let early = Finality(definition: definition, keptKeys: [], Finality.Partitions([PartitionID(0): Timestamp(nanoseconds: .min)]))
   #expect(!early.isFinal(partition: PartitionID(0), windowEnd: .min + 1))
   let late = Finality(definition: definition, keptKeys: nil, Finality.Partitions([PartitionID(0): Timestamp(nanoseconds: .max)]))
-  #expect(!late.isFinal(partition: PartitionID(0), windowEnd: .max))
+  #expect(!late.isFinal(partition: PartitionID(0), windowEnd: .max, sourceWatermark: .max))
   #expect(!late.isFinal(partition: PartitionID(1023), windowEnd: 0))
 }
 
@@ -101,7 +116,7 @@ func silentPartitions() throws {
 func joinedSessions() async throws {
   let gap = Hours.hour
   let definition = ViewDefinition(
-    name: "s", keys: [KeyColumn(name: "site", path: .data(["site"]))], window: .session(gap: gap),
+    name: "s", keys: [KeyColumn(name: "site", path: .data(["site"]))], window: .session(gap: gap), watermark: .partition,
     aggregates: [AggregateColumn(name: "n", function: .countRows)])
   var rows = PartialRows(stride: definition.layout.stride)
   func add(_ partition: Int, _ start: Int64, _ end: Int64) {

@@ -19,7 +19,7 @@ func ledger() async throws {
   #expect(view["balanced"] == .bool(true))
   #expect(
     view["partitions"]?.text.contains(
-      #"{"partition":2,"first_offset":0,"next_offset":10,"appended":10,"applied":8,"filtered":1,"late":1,"pending":0,"gone":0,"balanced":true}"#
+      #"{"partition":2,"first_offset":0,"next_offset":10,"appended":10,"applied":8,"amended":0,"filtered":1,"late":1,"pending":0,"gone":0,"balanced":true}"#
     )
       == true)
   #expect(try reply.member("balanced") == .bool(true))
@@ -30,6 +30,35 @@ func ledger() async throws {
   }
   #expect(try await asking.get("/v1/ledger").member("balanced") == .bool(false))
   #expect(try await Asking().get("/v1/ledger").member("ingest") == .null)
+}
+
+@Test("amended events are a part of the applied ones, of each partition and of all; more of them balance nowhere")
+func ledgerOfAmended() async throws {
+  let asking = Asking()
+  asking.store.put([], try Hours.definition(), watermarks: [0: 3, 2: 4])
+  func amend(_ first: Int, _ second: Int) {
+    asking.store.state.withLock { state in
+      state.statuses[0].partitions[0].amended = first
+      state.statuses[0].partitions[1].amended = second
+    }
+  }
+  amend(2, 8)
+  let reply = await asking.get("/v1/ledger")
+  let view = try #require(try reply.array("views").first)
+  #expect(view["applied"] == .int(16) && view["amended"] == .int(10) && view["balanced"] == .bool(true))
+  guard case .array(let partitions)? = view["partitions"] else {
+    Issue.record("no partitions")
+    return
+  }
+  #expect(partitions.map { $0["amended"]?.number } == [2, 8])
+  let overview = await asking.get("/v1/overview")
+  #expect(try overview.member("amended") == .int(10) && overview.array("views").first?["amended"] == .int(10))
+  #expect(try await asking.get("/v1/views").array("views").first?["counts"]?["amended"] == .int(10))
+  amend(9, 0)
+  let wrong = await asking.get("/v1/ledger")
+  #expect(try wrong.member("balanced") == .bool(false))
+  let difference = try #require(try wrong.array("differences").first)
+  #expect(difference["partition"] == .int(0) && difference["expected"] == .int(8) && difference["found"] == .int(9))
 }
 
 @Test(

@@ -23,7 +23,7 @@ func listing() async throws {
   #expect(
     reply.text == """
       {"views":[{"name":"hourly","generation":1,"where":null,"keys":["source","site"],"window":{"tumble":"1h"},\
-      "watermark_delay":"0s",\
+      "watermark":"partition","watermark_delay":"0s",\
       "allowed_lateness":"1h","retention":null,"columns":[{"name":"window_start","type":"timestamp","role":"window"},\
       {"name":"window_end","type":"timestamp","role":"window"},{"name":"final","type":"boolean","role":"window"},\
       {"name":"source","type":"string","role":"key"},{"name":"site","type":"any","role":"key"},\
@@ -32,7 +32,7 @@ func listing() async throws {
       {"name":"low","type":"double","role":"aggregate"},{"name":"high","type":"double","role":"aggregate"}],\
       "offsets":{"0":10,"2":10},\
       "high_watermarks":{"0":10,"2":15},"event_time_watermarks":{"0":"1970-01-01T03:00:00Z","2":"1970-01-01T04:00:00Z"},\
-      "lag":{"events":5,"seconds":2.5},"counts":{"applied":16,"filtered":2,"late":2,"pending":5,\
+      "lag":{"events":5,"seconds":2.5},"counts":{"applied":16,"amended":0,"filtered":2,"late":2,"pending":5,\
       "where_errors":0,"argument_errors":0}}]}
       """)
   #expect(await asking.get("/v1/views", [("limit", "1")]).status == 400)

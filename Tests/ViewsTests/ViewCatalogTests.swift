@@ -96,6 +96,9 @@ func leastView() throws {
     (["window": "{ session: {gap: 10} }"], 9, "window.session.gap", "expected a duration"),
     (["watermark_delay": "-1h"], 9, "watermark_delay", "expected a duration"),
     (["watermark_delay": "5"], 9, "watermark_delay", "expected a duration"),
+    (["watermark": "sources"], 10, "watermark", "there is no 'sources': did you mean source?"),
+    (["watermark": "everything"], 10, "watermark", "there is no 'everything': expected one of source, partition"),
+    (["watermark": "[source]"], 10, "watermark", "expected one of source, partition"),
     (["allowed_lateness": "9999d"], 9, "allowed_lateness", "out of bounds"),
     (["retention": "1h"], 9, "retention", "shorter than the window"),
     (["aggregates": "-"], 2, "aggregates", "missing"),
@@ -197,6 +200,31 @@ func generationHash() throws {
     view(["aggregates": "{ n: count(), temp_mean: avg(data.temp) }"]), view(named: "weekly"),
   ]
   #expect(try Set(others.map(hash) + [base]).count == others.count + 1)
+}
+
+@Test("whose event times close windows goes through every form of a definition unchanged", arguments: WatermarkScope.allCases)
+func watermarkScope(scope: WatermarkScope) throws {
+  let read = try ViewCatalog(yaml: view(["watermark": scope.rawValue]), file: "f").views[0]
+  #expect(read.watermark == scope)
+  #expect(try ViewCatalog(yaml: read.yaml, file: "f").views == [read])
+  #expect(try ViewCatalog(json: ["views": ["daily": read.settings]], file: "f").views == [read])
+  #expect(try ViewDefinition(written: read.yaml, name: "daily", file: "f") == read)
+  #expect(read.with(allowedLateness: 7).watermark == scope && read.with(retention: nil).watermark == scope)
+  #expect(read.with(allowedLateness: read.allowedLateness).generationHash == read.generationHash)
+}
+
+@Test("a file that does not say whose event times close windows means each source's; an earlier record means the partition's")
+func watermarkDefault() throws {
+  #expect(try ViewCatalog(yaml: view(), file: "f").views[0].watermark == .source)
+  let earlier = try ViewCatalog(yaml: view(["watermark": "partition"]), file: "f").views[0]
+  let kept = earlier.yaml.split(separator: "\n").filter { !$0.hasPrefix("  watermark:") && !$0.hasPrefix("    watermark:") }
+  let text = kept.joined(separator: "\n")
+  #expect(text.contains("watermark_delay:") && !text.contains("watermark:"))
+  let read = try ViewDefinition(written: text, name: "daily", file: "f")
+  #expect(read == earlier && read.generationHash == "126941d2e02305e7dc132197a0b610e2")
+  let json = #"{"views":{"daily":{"window":{"tumble":"1d"},"aggregates":{"n":"count()"}}}}"#
+  #expect(try ViewCatalog(jsonText: json, file: "f", watermarkDefault: .partition).views[0].watermark == .partition)
+  #expect(try ViewCatalog(jsonText: json, file: "f").views[0].watermark == .source)
 }
 
 @Test(

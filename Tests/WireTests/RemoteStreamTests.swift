@@ -83,6 +83,7 @@ struct RemoteStreamTests {
   private static func isSame(_ a: PartialRows, _ b: PartialRows) -> Bool {
     a.windowStarts == b.windowStarts && a.windowEnds == b.windowEnds && a.keyEnds == b.keyEnds && a.keyBytes == b.keyBytes
       && a.stateEnds == b.stateEnds && a.states == b.states && a.partitions == b.partitions
+      && a.sourceWatermarks == b.sourceWatermarks
   }
 
   /// Two instances over one log of four partitions, and who asks them.

@@ -26,8 +26,13 @@ private struct SomePartitions: ViewStore {
     var some = all
     some.asOf.offsets = all.asOf.offsets.filter { partitions.contains($0.key) }
     some.eventTimeWatermarks = all.eventTimeWatermarks.filter { partitions.contains($0.key) }
+    some.slowestSources = [:]
+    for partition in partitions where all.asOf[partition] != nil {
+      some.slowestSources[partition] = Timestamp(nanoseconds: Int64(partition.index) - 2)
+    }
     some.rows = PartialRows(stride: all.rows.stride)
     some.rows.append(all.rows, where: { partitions.contains($0) })
+    some.rows.fillSourceWatermarks(of: some.definition) { Int64(truncatingIfNeeded: stableHash($0)) }
     return some
   }
 }
@@ -124,14 +129,18 @@ struct RemoteViewStoreTests {
     let dialler = LoopbackDialler(service: "compute", [.init(id: "a", port: first.port), .init(id: "b", port: second.port)])
     let client = WireClient(dialler: dialler, group: ServedLog.group)
     let remote = RemoteViewStore(client: client, partitionCount: 4, logger: quiet)
+    let whole = SomePartitions(store: compute.reads, partitions: Set((0..<4).map { PartitionID($0) }))
     for view in ["by_source", "all"] {
       var request = ViewReadRequest(view: view, after: offsets)
-      let near = try await compute.reads.read(request), far = try await remote.read(request)
+      let near = try await whole.read(request), far = try await remote.read(request)
       #expect(far.definition == near.definition && far.asOf == near.asOf && far.eventTimeWatermarks == near.eventTimeWatermarks)
+      #expect(near.slowestSources.count == 4 && far.slowestSources == near.slowestSources)
+      #expect(far.rows.sourceWatermarks.count == (view == "all" ? 0 : far.rows.count))
       #expect(far.missing.isEmpty && far.rows.count == near.rows.count)
       let layout = near.definition.layout
       let (a, b) = (near.rows.merged(layout: layout), far.rows.merged(layout: layout))
       #expect(a.states == b.states && a.keyBytes == b.keyBytes && a.windowStarts == b.windowStarts && a.keyEnds == b.keyEnds)
+      #expect(a.sourceWatermarks == b.sourceWatermarks)
       let missing = RemoteViewStore(client: client, partitionCount: 5, logger: quiet)
       await #expect(throws: ViewStoreError.missingPartitions([PartitionID(4)])) { try await missing.read(request) }
       request.allowsPartial = true
@@ -185,11 +194,14 @@ struct RemoteViewStoreTests {
   func hostileRows() async throws {
     let directory = try TemporaryDirectory()
     let (log, compute, offsets) = try await counted(directory)
-    let result = try await compute.reads.read(
+    let partitions = Set((0..<4).map { PartitionID($0) })
+    let result = try await SomePartitions(store: compute.reads, partitions: partitions).read(
       ViewReadRequest(view: "by_source", to: Timestamp(nanoseconds: 60_000_000_000), after: offsets))
     let body = RowsCoding.encode(result)
     func read(_ text: String) -> ViewDefinition? { text == result.definition.yaml ? result.definition : nil }
-    #expect(RowsCoding.decode(body, definition: read)?.rows.states == result.rows.states)
+    let same = try #require(RowsCoding.decode(body, definition: read))
+    #expect(same.rows.states == result.rows.states && same.slowestSources == result.slowestSources)
+    #expect(same.rows.sourceWatermarks == result.rows.sourceWatermarks && same.rows.sourceWatermarks.count == same.rows.count)
     for length in 0..<body.readableBytes {
       #expect(
         RowsCoding.decode(body.getSlice(at: 0, length: length) ?? ByteBuffer(), definition: read) == nil, "cut at \(length)")
@@ -200,10 +212,49 @@ struct RemoteViewStoreTests {
       let at = Int.random(in: 0..<body.readableBytes, using: &random)
       changed.setInteger(UInt8.random(in: 0...255, using: &random), at: at)
       guard let rows = RowsCoding.decode(changed, definition: read)?.rows else { continue }
+      #expect(rows.sourceWatermarks.isEmpty || rows.sourceWatermarks.count == rows.count, "round \(round), byte \(at)")
       for row in 0..<rows.count { #expect(rows.keys(row).count == 2, "round \(round), byte \(at)") }
     }
     await compute.shutDown()
     await log.close()
+  }
+
+  @Test("rows of a view whose partitions' times close windows are refused when they come with their sources' times")
+  func unwantedSources() throws {
+    let view = try #require(try ViewCatalog(yaml: catalogText, file: "test")["by_source"])
+    let text = view.yaml.replacing("watermark: source", with: "watermark: partition")
+    let partition = try #require(try ViewCatalog(yaml: text, file: "f").views.first)
+    var rows = PartialRows(stride: view.layout.stride)
+    KeyCodec.encode([.string("a"), .string("t")]).withUnsafeBytes { key in
+      rows.append(partition: PartitionID(0), windowStart: 0, windowEnd: 1, key: key, sourceWatermark: 5) {
+        $0 += Array(repeating: 0, count: view.layout.stride)
+      }
+    }
+    for (definition, isRead) in [(view, true), (partition, false)] {
+      let result = PartialResult(
+        definition: definition, generation: 1, asOf: OffsetVector([PartitionID(0): Offset(1)]), eventTimeWatermarks: [:],
+        rows: rows)
+      #expect((RowsCoding.decode(RowsCoding.encode(result)) { _ in definition } != nil) == isRead)
+    }
+  }
+
+  @Test("late events go over the wire with the reason, the progress of partitions with the amended events")
+  func lateAndAmended() throws {
+    let events = LateReason.allCases.enumerated().map { number, reason in
+      LateEvent(
+        partition: PartitionID(number), offset: Offset(Int64(number)), time: Timestamp(nanoseconds: 7),
+        windowStart: Timestamp(nanoseconds: 5), reason: reason)
+    }
+    let late = LateReadResult(
+      generation: 2, asOf: OffsetVector([PartitionID(0): Offset(9)]), events: events,
+      counts: [PartitionID(0): LateCounts(counted: 3, listed: 2)])
+    let read = try #require(LateReadResult(json: JSONValue(parsing: late.json.text)))
+    #expect(read.events == events && read.counts == late.counts && read.asOf == late.asOf)
+    let other = late.json.text.replacing("expired", with: "lost")
+    #expect(try LateReadResult(json: JSONValue(parsing: other)) == nil)
+    var progress = PartitionProgress(partition: PartitionID(3), nextOffset: Offset(9), highWatermark: Offset(9), applied: 8, late: 1)
+    progress.amended = 5
+    #expect(PartitionProgress(json: progress.json) == progress)
   }
 
   @Test("a definition goes through its YAML unchanged")

@@ -13,7 +13,7 @@ struct ViewCommand: ParsableCommand {
 
 struct ViewListCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "Print every view: its generation, window, lag and columns.")
+    commandName: "list", abstract: "Print every view: its generation, window, whose event times close it, lag and columns.")
 
   @OptionGroup var service: ServiceOptions
   @OptionGroup var outputOptions: OutputOptions
@@ -26,11 +26,11 @@ struct ViewListCommand: AsyncParsableCommand {
     try outputOptions.write(Self.table(views), of: answer)
   }
 
-  /// Each `{"name":…,"generation":1,"window":{"tumble":"1d"},"lag":{"events":0,"seconds":0},"columns":[…]}`, a column
-  /// `{"name":…,"type":…,"role":…}`.
+  /// Each `{"name":…,"generation":1,"window":{"tumble":"1d"},"watermark":"source","lag":{"events":0,"seconds":0},"columns":[…]}`,
+  /// a column `{"name":…,"type":…,"role":…}`.
   static func table(_ views: [RawJSON]) -> Table {
     var table = Table([
-      Table.Column("name"), Table.Column("generation", isNumber: true), Table.Column("window"),
+      Table.Column("name"), Table.Column("generation", isNumber: true), Table.Column("window"), Table.Column("watermark"),
       Table.Column("lag_events", isNumber: true), Table.Column("lag_seconds", isNumber: true), Table.Column("columns"),
     ])
     for view in views {
@@ -40,7 +40,8 @@ struct ViewListCommand: AsyncParsableCommand {
       }
       table.append([
         view["name"] ?? .null, view["generation"] ?? .null, .string(view["window"].map(windowText) ?? ""),
-        view["lag"]?["events"] ?? .null, view["lag"]?["seconds"] ?? .null, .string(columns.joined(separator: " ")),
+        view["watermark"] ?? .null, view["lag"]?["events"] ?? .null, view["lag"]?["seconds"] ?? .null,
+        .string(columns.joined(separator: " ")),
       ])
     }
     return table
@@ -64,10 +65,12 @@ struct ViewCheckCommand: ParsableCommand {
   @OptionGroup var outputOptions: OutputOptions
 
   func run() throws {
-    var table = Table([Table.Column("name"), Table.Column("window"), Table.Column("columns")])
+    var table = Table([Table.Column("name"), Table.Column("window"), Table.Column("watermark"), Table.Column("columns")])
     for view in try readViews(file).views {
       let columns = view.schema.columns.filter { $0.role != .window }.map { "\($0.name):\($0.type)" }
-      table.append([.string(view.name), .string(view.window.summary), .string(columns.joined(separator: " "))])
+      table.append([
+        .string(view.name), .string(view.window.summary), .string(view.watermark.rawValue), .string(columns.joined(separator: " ")),
+      ])
     }
     try outputOptions.write(table)
   }

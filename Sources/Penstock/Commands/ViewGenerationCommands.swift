@@ -5,15 +5,15 @@ import Foundation
 enum GenerationTable {
   static func print(_ generations: [RawJSON], _ options: OutputOptions) throws {
     var table = Table([
-      Table.Column("view"), Table.Column("generation", isNumber: true), Table.Column("state"),
+      Table.Column("view"), Table.Column("generation", isNumber: true), Table.Column("state"), Table.Column("watermark"),
       Table.Column("events_done", isNumber: true), Table.Column("events_total", isNumber: true),
       Table.Column("events_per_second", isNumber: true), Table.Column("seconds_left", isNumber: true), Table.Column("created_at"),
       Table.Column("problem"),
     ])
     for one in generations {
       table.append([
-        one["view"] ?? .null, one["generation"] ?? .null, one["state"] ?? .null, one["events_done"] ?? .null,
-        one["events_total"] ?? .null, one["events_per_second"] ?? .null, one["seconds_left"] ?? .null,
+        one["view"] ?? .null, one["generation"] ?? .null, one["state"] ?? .null, one["definition"]?["watermark"] ?? .null,
+        one["events_done"] ?? .null, one["events_total"] ?? .null, one["events_per_second"] ?? .null, one["seconds_left"] ?? .null,
         one["created_at"] ?? .null, one["problem"] ?? .null,
       ])
     }

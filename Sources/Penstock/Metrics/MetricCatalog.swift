@@ -32,8 +32,12 @@ enum MetricCatalog {
     ("penstock_log_partitions_disk_full", "Partitions that take no appends until the disk has room again."),
     ("penstock_log_disk_free_bytes", "Free on the log's disk, as of the last look; 0 while there is no reserve to keep."),
     ("penstock_compute_events_applied_total", "Events counted in a window, of each view once."),
+    (
+      "penstock_compute_events_amended_total",
+      "Applied events that changed windows which the largest event time of their partition had closed, of each view once."
+    ),
     ("penstock_compute_events_filtered_total", "Events that a view's where leaves out, of each view once."),
-    ("penstock_compute_events_late_total", "Events whose window had closed, of each view once."),
+    ("penstock_compute_events_late_total", "Events whose windows had closed for their source, or were past retention, of each view once."),
     ("penstock_compute_aggregate_partitions_total", "Partitions folded once for aggregations of which nothing is kept."),
     ("penstock_compute_events_pending", "Events a view has not counted yet, of each worker's partitions."),
     ("penstock_compute_state_bytes", "Memory that views' rows take, of each worker."),

@@ -19,6 +19,8 @@ struct OverviewSample: Sendable {
     var generation: Int
     var appended: Int
     var applied: Int
+    /// The part of `applied` that changed windows which the largest event time of their partition had closed.
+    var amended: Int
     var filtered: Int
     var late: Int
     var pending: Int
@@ -55,6 +57,8 @@ struct OverviewSample: Sendable {
   /// The sources of suspects, the latest first; not all where there are many.
   var suspectSources: [String]
   var late: Int
+  /// The part of the applied events, of all views, that changed windows which were closed for their partition.
+  var amended: Int
   var connections: Int
   /// Counts by code, those above 0, the largest first.
   var rejects: [(code: String, count: Int)]
@@ -81,6 +85,7 @@ struct OverviewSample: Sendable {
     suspects = count(json, "suspect_duplicates")
     suspectSources = (json["suspect_sources"]?.array ?? []).compactMap { $0["source"]?.string }
     late = count(json, "late")
+    amended = count(json, "amended")
     connections = count(json, "connections")
     rejects = (json["rejects"]?.members ?? []).compactMap { member in
       member.value.integer.flatMap { $0 > 0 ? (member.name, $0) : nil }
@@ -101,8 +106,8 @@ struct OverviewSample: Sendable {
       }
       return View(
         name: view["name"]?.string ?? "?", generation: count(view, "generation"), appended: count(view, "appended"),
-        applied: count(view, "applied"), filtered: count(view, "filtered"), late: count(view, "late"),
-        pending: count(view, "pending"), gone: count(view, "gone"), offsets: offsets)
+        applied: count(view, "applied"), amended: count(view, "amended"), filtered: count(view, "filtered"),
+        late: count(view, "late"), pending: count(view, "pending"), gone: count(view, "gone"), offsets: offsets)
     }
     replays = (json["replays"]?.array ?? []).map {
       Replay(

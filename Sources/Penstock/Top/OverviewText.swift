@@ -48,7 +48,7 @@ struct OverviewText: Sendable {
     guard sample.knowsIngest else {
       return [
         Line(text: "no ingest process has told the log of its devices: ask its /metrics", style: .dim),
-        Line(text: "late \(grouped(sample.late))"),
+        Line(text: "late \(grouped(sample.late))  amended \(grouped(sample.amended))"),
         sample.addsUp ? Line(text: "the ledger adds up", style: .good) : Line(text: "the ledger does not add up", style: .bad),
       ]
     }
@@ -59,7 +59,7 @@ struct OverviewText: Sendable {
       Line(
         text:
           "received \(grouped(sample.received))  appended \(grouped(sample.appended))  duplicates \(grouped(sample.duplicates))"
-          + "  rejected \(grouped(sample.rejected))  late \(grouped(sample.late))"),
+          + "  rejected \(grouped(sample.rejected))  late \(grouped(sample.late))  amended \(grouped(sample.amended))"),
     ]
     if !sample.rejects.isEmpty {
       lines.append(
@@ -80,14 +80,14 @@ struct OverviewText: Sendable {
   private var views: [Line] {
     var table = Table([
       Table.Column("view"), Table.Column("generation", isNumber: true), Table.Column("counted/s", isNumber: true),
-      Table.Column("applied", isNumber: true), Table.Column("filtered", isNumber: true), Table.Column("late", isNumber: true),
-      Table.Column("pending", isNumber: true), Table.Column(""),
+      Table.Column("applied", isNumber: true), Table.Column("amended", isNumber: true), Table.Column("filtered", isNumber: true),
+      Table.Column("late", isNumber: true), Table.Column("pending", isNumber: true), Table.Column(""),
     ])
     for view in sample.views {
       table.append(
         [
-          view.name, "\(view.generation)", count(change.rate(of: view)), grouped(view.applied), grouped(view.filtered),
-          grouped(view.late), grouped(view.pending),
+          view.name, "\(view.generation)", count(change.rate(of: view)), grouped(view.applied), grouped(view.amended),
+          grouped(view.filtered), grouped(view.late), grouped(view.pending),
           view.addsUp ? "" : view.gone > 0 ? "\(grouped(view.gone)) gone by retention" : "does not add up",
         ].map { .string($0) })
     }

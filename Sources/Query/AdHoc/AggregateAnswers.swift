@@ -8,7 +8,7 @@ struct AggregateAnswers: Sendable {
   private static let timeoutDefault: Duration = .seconds(30)
   private static let timeoutMax: Duration = .seconds(600)
   private static let definitionMembers = [
-    "where", "key", "window", "watermark_delay", "allowed_lateness", "retention", "aggregates",
+    "where", "key", "window", "watermark", "watermark_delay", "allowed_lateness", "retention", "aggregates",
   ]
   static let members = ["name"] + definitionMembers + ["from", "to", "timeout"]
 

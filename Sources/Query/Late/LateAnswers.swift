@@ -2,7 +2,7 @@ import Events
 import Serving
 import Views
 
-/// Answers `GET /v1/views/{view}/late`: events that no window counts, because their windows had closed.
+/// Answers `GET /v1/views/{view}/late`: events that no window counts, and why.
 struct LateAnswers: Sendable {
   static let parameterNames = ["from", "to", "limit", "cursor", "format", "generation"]
   static let limitDefault = 100
@@ -101,7 +101,7 @@ struct LateAnswers: Sendable {
   private static func row(_ late: LateEvent, _ event: JSONValue) -> [JSONValue] {
     [
       .int(Int64(late.partition.rawValue)), .int(late.offset.rawValue), .string(late.time.description),
-      .string(late.windowStart.description), .string("window_closed"), event,
+      .string(late.windowStart.description), .string(late.reason.rawValue), event,
     ]
   }
 

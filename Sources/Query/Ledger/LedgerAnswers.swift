@@ -88,10 +88,12 @@ struct LedgerAnswers: Sendable {
   }
 }
 
-/// appended = applied + filtered + late + pending, for one partition of a view or for all.
+/// appended = applied + filtered + late + pending, and amended is a part of applied, for one partition of a view or for all.
 struct LedgerRow: Sendable, Hashable {
   var appended = 0
   var applied = 0
+  /// The applied events that changed windows which the largest event time of their partition had closed.
+  var amended = 0
   var filtered = 0
   var late = 0
   var pending = 0
@@ -110,17 +112,22 @@ struct LedgerRow: Sendable, Hashable {
   init(_ progress: PartitionProgress, logStart: Offset) {
     appended = progress.firstOffset.distance(to: max(progress.highWatermark, progress.nextOffset))
     applied = progress.applied
+    amended = progress.amended
     filtered = progress.filtered
     late = progress.late
     gone = max(0, progress.nextOffset.distance(to: min(logStart, progress.highWatermark)))
     pending = progress.lagEvents - gone
     // Counted events must be in the log.
-    isBalanced = appended == applied + filtered + late + pending && progress.nextOffset <= progress.highWatermark
+    isBalanced =
+      appended == applied + filtered + late + pending && amended <= applied && progress.nextOffset <= progress.highWatermark
   }
 
   /// The sum of one partition that is not right.
   var difference: LedgerDifference? {
     guard !isBalanced else { return nil }
+    guard amended <= applied else {
+      return LedgerDifference(expected: applied, found: amended, detail: "more events are amended than applied")
+    }
     return LedgerDifference(
       expected: appended, found: applied + filtered + late + pending,
       detail: gone > 0
@@ -131,6 +138,7 @@ struct LedgerRow: Sendable, Hashable {
   mutating func add(_ other: LedgerRow) {
     appended += other.appended
     applied += other.applied
+    amended += other.amended
     filtered += other.filtered
     late += other.late
     pending += other.pending
@@ -147,6 +155,7 @@ struct LedgerRow: Sendable, Hashable {
     }
     members["appended"] = .int(Int64(appended))
     members["applied"] = .int(Int64(applied))
+    members["amended"] = .int(Int64(amended))
     members["filtered"] = .int(Int64(filtered))
     members["late"] = .int(Int64(late))
     members["pending"] = .int(Int64(pending))

@@ -50,11 +50,8 @@ struct LivePieces: BodyPieces {
     if let resumed, let rows = streams.rows(of: LivePieces.queryID(result), asOf: resumed) {
       (sent, asOf, generation) = (rows, resumed, result.query.generation)
       update(to: result)
-    } else if let resumed, resumed == result.asOf {
-      // Nothing was counted since, so the reader has these rows.
-      _ = sent.advance(to: result)
-      (asOf, generation) = (resumed, result.query.generation)
     } else {
+      // Even where nothing was counted since: a row becomes final with the time that passes, too.
       snapshot(result)
     }
   }

@@ -16,10 +16,11 @@ struct OverviewAnswers: Sendable {
   let now: @Sendable () -> Timestamp
 
   /// ```
-  /// {"time":…,"received":…,"appended":…,"duplicates":…,"suspect_duplicates":…,"suspect_sources":[{"source":…,"count":…,…}],"rejected":…,"in_flight":…,"late":…,"connections":…,"rejects":{CODE:…},
+  /// {"time":…,"received":…,"appended":…,"duplicates":…,"suspect_duplicates":…,"suspect_sources":[{"source":…,"count":…,…}],"rejected":…,"in_flight":…,
+  ///  "applied":…,"amended":…,"filtered":…,"late":…,"connections":…,"rejects":{CODE:…},
   ///  "ack_seconds":{"buckets":[[0.001,12],…]},"partitions":[{"partition":0,"start":0,"high_watermark":118}],
-  ///  "views":[{"name":…,"generation":1,"appended":…,"applied":…,"filtered":…,"late":…,"pending":…,"gone":…,
-  ///   "offsets":{…},…}],
+  ///  "views":[{"name":…,"generation":1,"appended":…,"applied":…,"amended":…,"filtered":…,"late":…,"pending":…,
+  ///   "gone":…,"offsets":{…},…}],
   ///  "replays":[{"view":…,"generation":2,"state":"building","events_done":…,"events_total":…,"events_per_second":…,"seconds_left":…,"problem":null}],
   ///  "sources_ahead":[{"source":…,"partition":3,"largest_event_time":…,"last_append_time":…}]}
   /// ```
@@ -45,6 +46,7 @@ struct OverviewAnswers: Sendable {
     }
     members["suspect_sources"] = counted.map { .array($0.suspectSources.map(\.shown)) } ?? .null
     members["applied"] = count("penstock_compute_events_applied_total", \.applied)
+    members["amended"] = count("penstock_compute_events_amended_total", \.amended)
     members["filtered"] = count("penstock_compute_events_filtered_total", \.filtered)
     members["late"] = count("penstock_compute_events_late_total", \.late)
     members["partitions"] = .array(

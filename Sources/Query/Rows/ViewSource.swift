@@ -86,9 +86,11 @@ final class ViewSource: Sendable {
       return ((stream, slot), stream.head.definition, stream.head.generation)
     }
     guard let (stream, slot) = found else { return nil }
-    let finality = finality(
-      made, Finality.Partitions(stream.head.eventTimeWatermarks, asOf: stream.head.asOf), stream.head.asOf,
-      try await statuses(maxAge: ViewSource.statusAge))
+    let partitions = Finality.Partitions(stream.head)
+    let finality =
+      Finality.dependsOnIdlePartitions(made.definition)
+      ? finality(made, partitions, stream.head.asOf, try await statuses(maxAge: ViewSource.statusAge))
+      : Finality(definition: made.definition, keptKeys: made.keptKeys, partitions)
     return (made, stream.retained(), finality, slot)
   }
 
@@ -126,10 +128,10 @@ final class ViewSource: Sendable {
   /// A store's answer, merged as the query wants it.
   func result(of query: ViewQuery, _ read: PartialResult) async throws(QueryFailure) -> ViewResult {
     let (rows, lastChanges) = query.result(of: read)
-    let partitions = Finality.Partitions(read.eventTimeWatermarks, asOf: read.asOf, areMissing: !read.missing.isEmpty)
+    let partitions = Finality.Partitions(read)
     var finality = Finality(definition: query.definition, keptKeys: query.keptKeys, partitions)
     finality.lastChanges = lastChanges
-    if !finality.isEveryRowFinal(rows) {
+    if Finality.dependsOnIdlePartitions(query.definition), !finality.isEveryRowFinal(rows) {
       finality = self.finality(query, partitions, read.asOf, try await statuses(maxAge: ViewSource.statusAge))
       finality.lastChanges = lastChanges
     }
@@ -140,10 +142,10 @@ final class ViewSource: Sendable {
   func resultAtOnce(of query: ViewQuery) -> ViewResult? {
     guard let read = store.readAtOnce(query.request), read.generation == query.generation else { return nil }
     let (rows, lastChanges) = query.result(of: read, isOfKey: true)
-    let partitions = Finality.Partitions(read.eventTimeWatermarks, asOf: read.asOf)
+    let partitions = Finality.Partitions(read)
     var finality = Finality(definition: query.definition, keptKeys: query.keptKeys, partitions)
     finality.lastChanges = lastChanges
-    if !finality.isEveryRowFinal(rows) {
+    if Finality.dependsOnIdlePartitions(query.definition), !finality.isEveryRowFinal(rows) {
       guard let statuses = knownStatuses(maxAge: ViewSource.statusAge) else { return nil }
       finality = self.finality(query, partitions, read.asOf, statuses)
       finality.lastChanges = lastChanges

@@ -11,6 +11,7 @@ extension ViewStatus {
     members["where"] = definition.filter.map { .string($0.text) } ?? .null
     members["keys"] = .array(schema.keys.map { .string($0.name) })
     members["window"] = definition.window.json
+    members["watermark"] = .string(definition.watermark.rawValue)
     members["watermark_delay"] = .string(DurationText.text(definition.watermarkDelay))
     members["allowed_lateness"] = .string(DurationText.text(definition.allowedLateness))
     members["retention"] = definition.retention.map { .string(DurationText.text($0)) } ?? .null
@@ -31,7 +32,8 @@ extension ViewStatus {
       .int(Int64(partitions.reduce(0) { $0 + $1[keyPath: count] }))
     }
     members["counts"] = [
-      "applied": total(\.applied), "filtered": total(\.filtered), "late": total(\.late), "pending": .int(Int64(lagEvents)),
+      "applied": total(\.applied), "amended": total(\.amended), "filtered": total(\.filtered), "late": total(\.late),
+      "pending": .int(Int64(lagEvents)),
       "where_errors": total(\.whereErrors), "argument_errors": total(\.argumentErrors),
     ]
     return .object(members)

@@ -23,13 +23,13 @@ extension ViewDefinition {
 
   public func with(allowedLateness: Int64) -> ViewDefinition {
     ViewDefinition(
-      name: name, filter: filter, keys: keys, window: window, watermark: watermark, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
-      retention: retention, aggregates: aggregates)
+      name: name, filter: filter, keys: keys, window: window, watermark: watermark, watermarkDelay: watermarkDelay,
+      allowedLateness: allowedLateness, retention: retention, aggregates: aggregates)
   }
 
   public func with(retention: Int64?) -> ViewDefinition {
     ViewDefinition(
-      name: name, filter: filter, keys: keys, window: window, watermark: watermark, watermarkDelay: watermarkDelay, allowedLateness: allowedLateness,
-      retention: retention, aggregates: aggregates)
+      name: name, filter: filter, keys: keys, window: window, watermark: watermark, watermarkDelay: watermarkDelay,
+      allowedLateness: allowedLateness, retention: retention, aggregates: aggregates)
   }
 }

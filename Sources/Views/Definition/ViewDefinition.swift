@@ -88,7 +88,8 @@ public struct ViewDefinition: Sendable, Hashable {
 
   public init(
     name: String, filter: Expression? = nil, keys: [KeyColumn] = [], window: WindowDefinition,
-    watermark: WatermarkScope = .source, watermarkDelay: Int64 = 0, allowedLateness: Int64 = 0, retention: Int64? = nil, aggregates: [AggregateColumn]
+    watermark: WatermarkScope = .source, watermarkDelay: Int64 = 0, allowedLateness: Int64 = 0, retention: Int64? = nil,
+    aggregates: [AggregateColumn]
   ) {
     storage = Storage(name, filter, keys, window, watermark, watermarkDelay, allowedLateness, retention, aggregates)
   }

@@ -11,7 +11,7 @@ struct ViewReader {
   ]
 
   let file: String
-  /// What a view without the setting has.
+  /// The scope of a view that does not say its own.
   let watermarkDefault: WatermarkScope
   var problems: [ViewProblem] = []
   private var viewName: String?

@@ -47,8 +47,8 @@ extension PartialRows {
     return result
   }
 
-  /// Appends the union of rows, with the first one's start and key, the last end, the lowest partition and the earliest event-time
-  /// watermark of their sources.
+  /// Appends the union of rows, with the first one's start and key, the last end, the lowest partition and the earliest
+  /// event-time watermark of their sources.
   /// - Parameter merging: One row, which is reset.
   mutating func append(merging group: some Collection<Int>, of other: PartialRows, _ merging: inout StateRows) {
     guard let first = group.first else { return }

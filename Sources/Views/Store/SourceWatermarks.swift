@@ -57,8 +57,8 @@ extension PartialRows {
     sourceWatermarks = filled
   }
 
-  /// Begins a row: to be called before its other columns are appended. A row without, beside others that have one, gets the lowest
-  /// time, so that it is not final.
+  /// Begins a row: to be called before its other columns are appended. A row without, beside others that have one, gets the
+  /// lowest time, so that it is not final.
   @inline(__always) mutating func appendSourceWatermark(_ watermark: Int64?) {
     if watermark == nil, sourceWatermarks.isEmpty { return }
     fillUp()

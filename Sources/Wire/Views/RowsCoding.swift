@@ -78,11 +78,13 @@ enum RowsCoding {
       else { return nil }
       asOf[PartitionID(partition)] = Offset(offset)
     }
-    guard let watermarks = times(from: &buffer), let slowestSources = times(from: &buffer), let droppedEnd = number(Int64.self) else { return nil }
+    guard let watermarks = times(from: &buffer), let slowestSources = times(from: &buffer), let droppedEnd = number(Int64.self)
+    else { return nil }
     let stride = definition.layout.stride
     guard number(UInt32.self) == UInt32(stride), let count = number(UInt32.self).map({ Int($0) }),
       let keyBytes = number(UInt32.self).map({ Int($0) }),
-      let stateWords = number(UInt32.self).map({ Int($0) }), let hasSources = number(UInt32.self), hasSources <= 1,
+      let stateWords = number(UInt32.self).map({ Int($0) }), let hasSources = number(UInt32.self),
+      hasSources == 0 || hasSources == 1 && definition.hasSourceWatermarks,
       buffer.readableBytes == count * (hasSources == 1 ? 34 : 26) + keyBytes + stateWords * 8
     else { return nil }
     var rows = PartialRows(stride: stride)

@@ -78,6 +78,8 @@ async function showRejects(root, signal) {
   }
 }
 
+const lateReasons = { window_closed: "Its windows were closed.", expired: "Its windows were past the view's retention." };
+
 async function showLate(root, views, signal) {
   const some = views.filter((view) => view.late > 0);
   if (!some.length) return fill(root, empty("No event came too late for any view."));
@@ -86,7 +88,7 @@ async function showLate(root, views, signal) {
     const answer = await get(`/v1/views/${encodeURIComponent(view.name)}/late`, { limit: 50 }, { signal });
     root.append(h("h3", {}, `${view.name}: ${number(view.late)}`), table([
       { name: "partition", number: true }, { name: "offset", number: true }, { name: "time" },
-      { name: "window_start" }, { name: "reason" },
+      { name: "window_start" }, { name: "reason", cell: (row) => h("span", { title: lateReasons[row.reason] ?? "" }, h("code", {}, row.reason)) },
       { name: "event", wrap: true, cell: (row) => row.event ? h("code", {}, JSON.stringify(row.event)) : h("span", { class: "null" }, "no longer in the log") },
     ], answer.events, { caption: `Late events of ${view.name}` }));
   }

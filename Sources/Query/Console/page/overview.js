@@ -45,7 +45,7 @@ export async function show(root, { signal }) {
       const p99 = now.ack_seconds ? quantile(now.ack_seconds, old === now ? null : old.ack_seconds, 0.99) ?? quantile(now.ack_seconds, null, 0.99) : null;
       fill(stats, now.received === null ? [] : [
         ["Events in", rate("received") === null ? "–" : `${short(rate("received"))}/s`],
-        ["Appended", short(now.appended)], ["Duplicates", short(now.duplicates)], ...(now.suspect_duplicates > 0 ? [["Suspect duplicates", short(now.suspect_duplicates)]] : []), ["Rejected", short(now.rejected)], ["Late", short(now.late)],
+        ["Appended", short(now.appended)], ["Duplicates", short(now.duplicates)], ...(now.suspect_duplicates > 0 ? [["Suspect duplicates", short(now.suspect_duplicates)]] : []), ["Rejected", short(now.rejected)], ["Late", short(now.late)], ...(now.amended > 0 ? [["Amended", short(now.amended)]] : []),
         ["Acks p99", p99 === null ? "–" : p99 === Infinity ? "> 10 s" : `≤ ${seconds(p99)}`], ["Devices", short(now.connections)],
       ].map(([name, text]) => h("div", { class: "stat" }, h("dt", {}, name), h("dd", {}, text))));
       const kinds = Object.entries(now.rejects ?? {}).filter(([, count]) => count > 0).sort((a, b) => b[1] - a[1]);
@@ -75,7 +75,7 @@ function showLedger(root, now) {
     now.received === null ? h("p", {}, "Not known here: no ingest process has told the log of its devices. Ask its /metrics.") : h("p", {}, pill(ingest ? "adds up" : "does not", ingest ? "good" : "bad"), ` received ${number(now.received)} = appended ${number(now.appended)} + duplicates ${number(now.duplicates)} + rejected ${number(now.rejected)}${now.in_flight ? ` + in flight ${number(now.in_flight)}` : ""}`),
     table([
       { name: "name", title: "view", cell: (row) => h("a", { href: `#views/${encodeURIComponent(row.name)}` }, row.name) },
-      ...["appended", "applied", "filtered", "late", "pending"].map((name) => ({ name, number: true })),
+      ...["appended", "applied", "amended", "filtered", "late", "pending"].map((name) => ({ name, title: name === "amended" ? "of them amended" : name, number: true })),
       { name: "adds", title: "", cell: (row) => pill(row.adds ? "adds up" : row.gone ? `${number(row.gone)} gone by retention` : "does not", row.adds ? "good" : "bad") },
     ], rows, { caption: "Ledger" }));
 }

@@ -134,9 +134,9 @@ function definition(view) {
   const counts = view.counts ?? {};
   return panel("Definition", h("dl", { class: "facts" },
     [["where", h("code", {}, view.where ?? "every event")], ["keys", (view.keys ?? []).map((key) => typeof key === "string" ? key : JSON.stringify(key)).join(", ") || "none"], ["window", windowText(view.window)],
-      ["watermark delay", view.watermark_delay], ["allowed lateness", view.allowed_lateness], ["retention", view.retention ?? "for ever"],
+      ["windows are closed by", view.watermark === "partition" ? "the largest event time of the partition" : "each source's own event time"], ["watermark delay", view.watermark_delay], ["allowed lateness", view.allowed_lateness], ["retention", view.retention ?? "for ever"],
       ["generation", String(view.generation)], ["lag", `${number(view.lag.events)} events, ${view.lag.seconds === null ? "–" : seconds(view.lag.seconds)}`],
-      ["counts", `applied ${number(counts.applied)} · filtered ${number(counts.filtered)} · late ${number(counts.late)} · pending ${number(counts.pending)}`],
+      ["counts", `applied ${number(counts.applied)}${counts.amended ? ` (${number(counts.amended)} of them amended)` : ""} · filtered ${number(counts.filtered)} · late ${number(counts.late)} · pending ${number(counts.pending)}`],
       ["errors", `where ${number(counts.where_errors)} · arguments ${number(counts.argument_errors)}`],
     ].map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)])));
 }
