@@ -14,32 +14,55 @@ struct SimulateRequest: Sendable, Hashable {
   /// Events a second, of all devices together.
   var rate: Double
   var duration: Duration
+  /// When the devices read and send.
+  var history: SimulatedHistory
+  /// Whether the run ends only when everything is sent; else it ends at `duration`, however far it is behind.
+  var isWhole: Bool
   /// The most events in one message, 1 ... 10,000.
   var eventsPerMessage: Int
-  var seed: UInt64
   var epoch: UInt64
+
+  /// The devices that a connection carries.
+  func fleet(_ connection: Int, of connections: Int) -> SimulatedFleet {
+    let numbers = stride(from: connection, to: devices, by: connections)
+    return SimulatedFleet(numbers, history, rate: rate * Double(numbers.underestimatedCount) / Double(devices), epoch: epoch)
+  }
 }
 
 enum SimulateRun {
   /// Messages are made at least this often, however few events they hold.
   private static let messageInterval = 0.1
 
-  /// Sends the devices' readings for `duration`, and returns once all are answered for.
+  /// A run that is behind by more than this at its end is cut short.
+  private static let overtime = Duration.milliseconds(500)
+
+  /// Prints the events, one a line, in the order in which one connection would send them.
+  static func printEvents(_ request: SimulateRequest) throws {
+    var fleet = request.fleet(0, of: 1)
+    var lines: [UInt8] = []
+    while fleet.write(1, { lines += $0 }) != nil {
+      lines.append(0x0A)
+      guard lines.count >= ExportFile.chunkBytes || fleet.left == 0 else { continue }
+      try lines.withUnsafeBytes { try StandardStream.output.write($0) }
+      lines.removeAll(keepingCapacity: true)
+    }
+  }
+
+  /// Sends the devices' readings, and returns once all are answered for.
   static func run(_ request: SimulateRequest, _ security: SecurityOptions) async throws -> SendCounts {
     let configuration = try SendRun.client(request.url, security)
+    let fleets = (0..<request.connections).map { request.fleet($0, of: request.connections) }
     let start = ContinuousClock.now
-    let progress = FleetProgress(total: Int(request.rate * (request.duration / .seconds(1))))
-    var random = SeededGenerator(seed: request.seed)
+    let progress = FleetProgress(total: fleets.reduce(0) { $0 + $1.left })
+    var random = SeededGenerator(seed: request.history.seed)
     var totals = DeviceTotals()
     do {
       totals = try await withThrowingTaskGroup(of: DeviceTotals.self) { group in
-        for connection in 0..<request.connections {
+        for fleet in fleets {
           var own = configuration
           own.seed = random.next()
           let client = DeviceClient(
             own, eventLoop: MultiThreadedEventLoopGroup.singleton.next(), logger: Logger(label: "penstock.simulate"))
-          let fleet = SimulatedFleet(
-            stride(from: connection, to: request.devices, by: request.connections), seed: request.seed, epoch: request.epoch)
           group.addTask {
             try await withTaskCancellationHandler {
               try await stream(fleet, to: client, request, since: start, progress)
@@ -68,17 +91,14 @@ enum SimulateRun {
     let rate = request.rate / Double(request.connections)
     let count = min(request.eventsPerMessage, max(1, Int(rate * messageInterval)))
     client.start()
-    var sent = 0
-    while true {
-      // The time at which the message is due: a late message does not delay those behind it.
-      let due = Duration.seconds(Double(sent) / rate)
-      guard due < request.duration else { break }
+    while let (message, due) = fleet.message(count) {
+      // A late message does not delay those behind it.
       let wait = due - (ContinuousClock.now - start)
       if wait > .zero { try await Task.sleep(for: wait) }
-      guard ContinuousClock.now - start < request.duration else { break }
-      try await client.send(fleet.message(count, at: .systemNow()))
-      sent += count
-      progress.add(count)
+      guard request.isWhole || ContinuousClock.now - start < request.duration + overtime else { break }
+      let events = message.eventCount
+      try await client.send(message)
+      progress.add(events)
     }
     return try await client.finish()
   }

@@ -1,81 +1,147 @@
 import Events
 import PenstockClient
 
-/// Simulated devices: each is a source, whose readings wander about a mean of its own. The same seed gives the same readings;
-/// their times are the clock's.
+/// Simulated devices: each is a source, whose readings wander about a mean of its own. The same seed and history give the same
+/// events, in the same order.
 struct SimulatedFleet {
   private struct Device {
-    let source: [UInt8]
-    let site: Int
+    let history: SimulatedHistory.Device
+    let number: Int32
+    let site: UInt8
     /// The mean in hundredths.
-    let mean: Int
-    var value: Int
-    var sequence: UInt64 = 0
+    let mean: Int32
+    var value: Int32
+    /// The reading that comes next.
+    var reading = 0
     var random: SeededGenerator
   }
 
   private static let sites = ["ams-1", "ams-2", "fra-1", "fra-2", "lhr-1", "sin-1", "sjc-1"]
+  /// An event waits so long for others of its message, in nanoseconds.
+  private static let messageInterval = 1e8
 
+  private let history: SimulatedHistory
   private let epoch: UInt64
+  /// The time that one event takes of those that a connection may send, in nanoseconds.
+  private let spacing: Double
   private var devices: [Device]
-  private var next = 0
+  private var schedule: SimulatedSchedule
+  /// The time from which the next event may be sent.
+  private var free = 0.0
   private var text: [UInt8] = []
+  private var second = (number: Int64.min, text: [UInt8]())
+
+  /// Events not yet made.
+  private(set) var left: Int
 
   /// - Parameters:
-  ///   - numbers: The devices' numbers, at least one.
+  ///   - numbers: The devices' numbers.
+  ///   - history: When they read and send.
+  ///   - rate: The most events a second that the fleet sends, above 0.
   ///   - epoch: The epoch of all events: a later one begins every device's sequence anew.
-  init(_ numbers: some Sequence<Int>, seed: UInt64, epoch: UInt64) {
+  init(_ numbers: some Sequence<Int>, _ history: SimulatedHistory, rate: Double, epoch: UInt64) {
+    self.history = history
     self.epoch = epoch
+    spacing = 1e9 / rate
     devices = numbers.map { number in
-      var random = SeededGenerator(seed: seed &+ UInt64(number) &* 0x9E37_79B9_7F4A_7C15)
-      let mean = Int.random(in: 500...3500, using: &random)
-      let digits = String(number)
-      let name = "device/" + String(repeating: "0", count: max(0, 7 - digits.count)) + digits
+      var random = SeededGenerator(seed: history.seed &+ UInt64(number) &* 0x9E37_79B9_7F4A_7C15)
+      let mean = Int32.random(in: 500...3500, using: &random)
       return Device(
-        source: Array(name.utf8), site: Int.random(in: 0..<SimulatedFleet.sites.count, using: &random), mean: mean, value: mean,
-        random: random)
+        history: history.device(number), number: Int32(number),
+        site: UInt8(Int.random(in: 0..<SimulatedFleet.sites.count, using: &random)), mean: mean, value: mean, random: random)
     }
-    precondition(!devices.isEmpty, "a fleet has a device")
+    left = devices.reduce(0) { $0 + history.count(of: $1.history) }
+    schedule = SimulatedSchedule()
+    for (index, device) in devices.enumerated() where history.count(of: device.history) > 0 {
+      schedule.add(index, due: history.due(0, of: device.history))
+    }
   }
 
-  /// The next readings of the devices, in turn.
-  mutating func message(_ count: Int, at time: Timestamp) -> DeviceMessage {
-    let time = Array(time.description.utf8)
+  /// The next events.
+  /// - Parameter count: The most events, at least 1.
+  /// - Returns: The events, and the time since the run's start from which they may be sent; nil at the end.
+  mutating func message(_ count: Int) -> (message: DeviceMessage, due: Duration)? {
     var message = DeviceMessage()
-    for _ in 0..<count {
-      writeReading(next, time)
-      text.withUnsafeBytes { message.append($0, line: 0) }
-      next = (next + 1) % devices.count
-    }
-    return message
+    let due = write(count) { message.append($0, line: 0) }
+    return due.map { (message, .nanoseconds($0)) }
   }
 
-  private mutating func writeReading(_ index: Int, _ time: [UInt8]) {
-    let step = Int.random(in: -20...20, using: &devices[index].random)
+  /// Makes the next events.
+  /// - Parameters:
+  ///   - count: The most events, at least 1.
+  ///   - body: Gets each event's JSON.
+  /// - Returns: The time from which they may be sent, in nanoseconds; nil at the end.
+  mutating func write(_ count: Int, _ body: (UnsafeRawBufferPointer) -> Void) -> Int64? {
+    var begin: Double?
+    for _ in 0..<count {
+      guard let next = schedule.first(at: Int64(free)) else { break }
+      let time = max(free, Double(next.due))
+      if let begin, time > begin + SimulatedFleet.messageInterval { break }
+      begin = begin ?? time
+      schedule.remove(next)
+      free = time + spacing
+      writeReading(next.device)
+      text.withUnsafeBytes(body)
+      goOn(next.device)
+    }
+    return begin == nil ? nil : Int64(free - spacing)
+  }
+
+  private mutating func goOn(_ index: Int) {
+    devices[index].reading += 1
+    left -= 1
+    let device = devices[index]
+    guard history.time(of: device.reading, device.history) < history.end else { return }
+    schedule.add(index, due: history.due(device.reading, of: device.history))
+  }
+
+  private mutating func writeReading(_ index: Int) {
+    let step = Int32.random(in: -20...20, using: &devices[index].random)
     devices[index].value += step + (devices[index].mean - devices[index].value) / 16
-    devices[index].sequence += 1
     let device = devices[index]
     text.removeAll(keepingCapacity: true)
-    func write(_ part: StaticString) {
-      text.append(contentsOf: UnsafeBufferPointer(start: part.utf8Start, count: part.utf8CodeUnitCount))
-    }
-    write(#"{"specversion":"1.0","source":""#)
-    text += device.source
+    write(#"{"specversion":"1.0","source":"device/"#)
+    write(Int64(device.number), digits: 7)
     write(#"","type":"reading","time":""#)
-    text += time
+    write(history.eventTime(of: device.reading, device.history, number: Int(device.number)))
     write(#"","sequence":"#)
-    text += String(device.sequence).utf8
+    text += String(device.reading + 1).utf8
     write(#","epoch":"#)
     text += String(epoch).utf8
     write(#","data":{"value":"#)
-    let hundredths = device.value.magnitude
+    let hundredths = Int64(device.value.magnitude)
     if device.value < 0 { text.append(0x2D) }
     text += String(hundredths / 100).utf8
     text.append(0x2E)
-    text.append(0x30 + UInt8(hundredths / 10 % 10))
-    text.append(0x30 + UInt8(hundredths % 10))
+    write(hundredths % 100, digits: 2)
     write(#","site":""#)
-    text += SimulatedFleet.sites[device.site].utf8
+    text += SimulatedFleet.sites[Int(device.site)].utf8
     write(#""}}"#)
+  }
+
+  private mutating func write(_ part: StaticString) {
+    text.append(contentsOf: UnsafeBufferPointer(start: part.utf8Start, count: part.utf8CodeUnitCount))
+  }
+
+  /// Writes a number below 10 to the power of `digits`.
+  private mutating func write(_ number: Int64, digits: Int) {
+    var unit = (1..<digits).reduce(Int64(1)) { unit, _ in unit * 10 }
+    while unit > 0 {
+      text.append(0x30 + UInt8(number / unit % 10))
+      unit /= 10
+    }
+  }
+
+  /// Writes a time, cut to milliseconds.
+  private mutating func write(_ time: Timestamp) {
+    let (seconds, nanoseconds) = time.nanoseconds.flooredQuotientAndRemainder(by: 1_000_000_000)
+    if seconds != second.number {
+      let whole = Timestamp(nanoseconds: time.nanoseconds - nanoseconds).description
+      second = (seconds, Array(whole.utf8.dropLast()))
+    }
+    text += second.text
+    text.append(0x2E)
+    write(nanoseconds / 1_000_000, digits: 3)
+    text.append(0x5A)
   }
 }
