@@ -24,12 +24,16 @@ public struct IngestConfiguration: Sendable, Hashable {
   public var deviceEventsPerSecondMax: Int?
   /// Threads of our own that carry the devices' streams (Linux only); with 0, NIO's event loops carry all.
   public var reactors: Int
+  /// The fate of events further ahead of the clock than `clockAheadMax`.
+  public var ahead: AheadChoice
+  /// The most that an event's time may be ahead of the clock without being called so; that of compute.
+  public var clockAheadMax: Duration
 
   public init(
     host: String = "127.0.0.1", port: Int = 4000, messageBytesMax: Int = 1 << 20, unackedMessagesMax: Int = 1024,
     heartbeat: Duration = .seconds(30), serving: ServingLimits = ServingLimits(connectionsMax: 10_000), hosts: [String] = [],
     origins: [String] = [], deviceConnectionsMax: Int = 1024, deviceEventsPerSecondMax: Int? = nil,
-    reactors: Int = IngestConfiguration.defaultReactors
+    reactors: Int = IngestConfiguration.defaultReactors, ahead: AheadChoice = .accept, clockAheadMax: Duration = .seconds(60)
   ) {
     self.host = host
     self.port = port
@@ -42,10 +46,14 @@ public struct IngestConfiguration: Sendable, Hashable {
     self.deviceConnectionsMax = deviceConnectionsMax
     self.deviceEventsPerSecondMax = deviceEventsPerSecondMax
     self.reactors = reactors
+    self.ahead = ahead
+    self.clockAheadMax = clockAheadMax
   }
 
   /// Devices within a cluster find it by a service's name.
   var rules: HostRules { HostRules(service: "ingest", listen: host, hosts: hosts, origins: origins, takesSingleLabels: true) }
+
+  var aheadRule: AheadRule { AheadRule(choice: ahead, aheadMax: clockAheadMax.nanosecondsHeld) }
 
   #if os(Linux)
     public static let defaultReactors = 2

@@ -9,6 +9,7 @@ struct IngestCounters: Sendable {
   private let eventsAppended = Counter(label: "penstock_ingest_events_appended_total")
   private let eventsDuplicate = Counter(label: "penstock_ingest_events_duplicate_total")
   private let duplicatesSuspect = Counter(label: "penstock_ingest_duplicates_suspect_total")
+  private let eventsAhead = Counter(label: "penstock_ingest_events_ahead_total")
   private let eventsRejected: [RejectCode: Counter]
   let streams = OpenStreams()
   let ackLatency = Timer(label: "penstock_ingest_ack_seconds")
@@ -22,13 +23,17 @@ struct IngestCounters: Sendable {
   /// The sources of suspect duplicates, for people to look at.
   private let suspects: SuspectSources
 
+  /// The sources of events ahead of the clock, for people to look at.
+  private let ahead: AheadEventSources
+
   init(
     totals: ReceivedEventsCount = ReceivedEventsCount(), rejects: RecentRejects = RecentRejects(),
-    suspects: SuspectSources = SuspectSources()
+    suspects: SuspectSources = SuspectSources(), ahead: AheadEventSources = AheadEventSources()
   ) {
     self.totals = totals
     self.rejects = rejects
     self.suspects = suspects
+    self.ahead = ahead
     var rejected: [RejectCode: Counter] = [:]
     for code in RejectCode.allCases {
       rejected[code] = Counter(label: "penstock_ingest_events_rejected_total", dimensions: [("code", code.rawValue)])
@@ -70,6 +75,9 @@ struct IngestCounters: Sendable {
   /// Notes a suspect among the duplicates, which are counted elsewhere.
   func suspected(_ named: AppendReceipt.Named) { suspects.note(named, at: .systemNow()) }
 
+  /// Notes the sources of events ahead of the clock, which are counted elsewhere.
+  func wereAhead(_ sources: [AheadEventSources.Entry]) { ahead.note(sources) }
+
   /// Devices' streams that are open now.
   final class OpenStreams: Sendable {
     private let gauge = Gauge(label: "penstock_ingest_connections")
@@ -85,15 +93,18 @@ struct IngestCounters: Sendable {
     var duplicates = 0
     /// The part of the duplicates that is suspect.
     var suspects = 0
+    /// The part of the appended events whose time was ahead of the clock.
+    var ahead = 0
   }
 
   /// Adds a loop's counts, and resets them.
   func add(_ tally: inout Tally) {
     if tally.received > 0 || tally.bytes > 0 { received(events: tally.received, bytes: tally.bytes) }
-    totals.synced(appended: tally.appended, duplicates: tally.duplicates, suspects: tally.suspects)
+    totals.synced(appended: tally.appended, duplicates: tally.duplicates, suspects: tally.suspects, ahead: tally.ahead)
     if tally.appended > 0 { eventsAppended.increment(by: tally.appended) }
     if tally.duplicates > 0 { eventsDuplicate.increment(by: tally.duplicates) }
     if tally.suspects > 0 { duplicatesSuspect.increment(by: tally.suspects) }
+    if tally.ahead > 0 { eventsAhead.increment(by: tally.ahead) }
     tally = Tally()
   }
 }

@@ -34,7 +34,7 @@ final class IngestLoop {
     self.limits = limits
     rules = configuration.rules
     self.logger = logger
-    pipeline = IngestPipeline(log: log, loop: loop, counters: counters)
+    pipeline = IngestPipeline(log: log, loop: loop, counters: counters, ahead: configuration.aheadRule)
   }
 
   func add(_ connection: any DrainableConnection) { connections[ObjectIdentifier(connection)] = connection }

@@ -1,4 +1,5 @@
 import Events
+import Serving
 import Synchronization
 
 /// One loop's path from messages to the log: a reader, and a lane with a builder for each partition.
@@ -41,6 +42,8 @@ final class IngestPipeline {
     var eventIndexes: [UInt32]
     /// Set if the batch was not given to the log, because an earlier one had failed.
     var refusal: LogError?
+    /// Set if the batch has events ahead of the clock.
+    var ahead: AheadBatch?
   }
 
   /// Completions on their way from the log's threads to the loop; one wake-up for all that have come.
@@ -80,6 +83,7 @@ final class IngestPipeline {
   private let loop: any ConnectionLoop
   private let log: any EventLog
   private let counters: IngestCounters
+  private let ahead: AheadRule
   /// The counts since they were last added to `counters`, which other threads write too.
   private var tally = IngestCounters.Tally()
   private let reader = EventReader()
@@ -98,7 +102,8 @@ final class IngestPipeline {
   /// The rejected events of the message at hand that are only counted.
   private var unnoted: [RejectCode: Int] = [:]
 
-  init(log: any EventLog, loop: any ConnectionLoop, counters: IngestCounters) {
+  init(log: any EventLog, loop: any ConnectionLoop, counters: IngestCounters, ahead: AheadRule = AheadRule()) {
+    self.ahead = ahead
     self.log = log
     self.loop = loop
     self.counters = counters
@@ -143,14 +148,14 @@ final class IngestPipeline {
   private func read(_ message: inout MessageReading) -> Bool {
     let partitions = UInt64(laneCount), reader = reader, lanes = lanes
     let tracker = message.tracker, permission = tracker.permission, isTraced = message.isTraced, number = message.number
+    let timeMax = ahead.acceptedLimit(at: message.arrival)
     let pieceEnd = message.pieceEnd(from: reader.position)
     var queued = 0, isEnded = true
     while let step = reader.next() {
       switch step {
       case .event(let index):
-        if let permission, !reader.withSource({ permission.permits($0) }) {
+        if let reject = refusal(permission, timeMax, message.arrival) {
           message.rejected += 1
-          let reject = EventReject(.forbiddenSource, "the token does not let its holder write as this source")
           note(reject, event: index, isWhole: true, of: number, number: message.rejected, tracker, message.arrival)
         } else {
           if isTraced { reader.addTrace() }
@@ -177,6 +182,17 @@ final class IngestPipeline {
     }
     scheduleFlush()
     return isEnded
+  }
+
+  /// The reason why the event just read is not taken, though it is sound; nil for one that is taken.
+  @inline(__always) private func refusal(
+    _ permission: SourcePermission?, _ timeMax: Int64, _ arrival: Timestamp
+  ) -> EventReject? {
+    if let permission, !reader.withSource({ permission.permits($0) }) {
+      return EventReject(.forbiddenSource, "the token does not let its holder write as this source")
+    }
+    guard reader.time > timeMax, reader.hasTime else { return nil }
+    return ahead.reject(reader.time, arrival: arrival)
   }
 
   /// - Returns: The number of events that wait for the log.
@@ -271,7 +287,10 @@ final class IngestPipeline {
     // The connections do not know of this failure yet: a later batch of a source must not be appended where an earlier
     // one was not, or the earlier one, sent again, would pass for a duplicate.
     let refusal = inbox.failure(of: lane)
-    lanes[lane].submitted.append(Submission(runs: lanes[lane].runs, eventIndexes: lanes[lane].eventIndexes, refusal: refusal))
+    lanes[lane].submitted.append(
+      Submission(
+        runs: lanes[lane].runs, eventIndexes: lanes[lane].eventIndexes, refusal: refusal,
+        ahead: AheadBatch(batch, limit: ahead.limit(at: .systemNow()))))
     lanes[lane].runs = []
     lanes[lane].eventIndexes = []
     lanes[lane].eventIndexes.reserveCapacity(min(batch.count, 4096))
@@ -405,6 +424,15 @@ final class IngestPipeline {
       tally.duplicates += duplicates
       row = end
     }
+    if let ahead = submission.ahead { countAhead(ahead, submission.eventIndexes, receipt) }
+  }
+
+  private func countAhead(_ batch: AheadBatch, _ eventIndexes: [UInt32], _ receipt: AppendReceipt) {
+    let (events, sources) = batch.count(besides: receipt.exceptions, at: .systemNow()) { row in
+      eventIndexes[row] & IngestPipeline.arrivalTimeBit == 0
+    }
+    tally.ahead += events
+    counters.wereAhead(sources)
   }
 
   /// Whether no message is taken now: the log is behind, or a long message is being read.

@@ -44,12 +44,13 @@ public final class IngestService: Sendable {
   ///   - totals: Counts events, for the ledger and the overview.
   ///   - rejects: Keeps the last rejects.
   ///   - suspects: Keeps the sources of suspect duplicates.
+  ///   - ahead: Keeps the sources of events ahead of the clock.
   ///   - bodies: Threads that inflate and check bodies which are too long for a turn of an event loop.
   public init(
     configuration: IngestConfiguration, log: any EventLog, gate: AccessGate = .open,
     secure: (@Sendable (any Channel) throws -> Void)? = nil, group: any EventLoopGroup, probe: ServiceProbe, logger: Logger,
     totals: ReceivedEventsCount = ReceivedEventsCount(), rejects: RecentRejects = RecentRejects(),
-    suspects: SuspectSources = SuspectSources(),
+    suspects: SuspectSources = SuspectSources(), ahead: AheadEventSources = AheadEventSources(),
     bodies: AnswerThreads = AnswerThreads(label: "penstock.ingest.body", threads: 2)
   ) {
     self.bodies = bodies
@@ -68,7 +69,7 @@ public final class IngestService: Sendable {
     self.group = group
     self.log = log
     self.logger = logger
-    let counters = IngestCounters(totals: totals, rejects: rejects, suspects: suspects)
+    let counters = IngestCounters(totals: totals, rejects: rejects, suspects: suspects, ahead: ahead)
     self.counters = counters
     var loops: [ObjectIdentifier: NIOLoopBoundBox<IngestLoop>] = [:]
     for eventLoop in group.makeIterator() {

@@ -207,6 +207,81 @@ struct IngestPipelineTests {
     #expect(kept.newestFirst().map(\.rejected.source) == ["a"])
   }
 
+  @Test("counts the appended events that are ahead of the clock, and their sources; none without a time of its own")
+  func ahead() {
+    let totals = ReceivedEventsCount(), sources = AheadEventSources()
+    let counters = IngestCounters(totals: totals, ahead: sources)
+    let pipeline = IngestPipeline(log: log, loop: EventLoopThread(loop), counters: counters), tracker = RecordingTracker()
+    func event(_ source: String, _ time: String?) -> String {
+      #"{"source":"\#(source)","type":"t"\#(time.map { #","time":"\#($0)""# } ?? "")}"#
+    }
+    // All of one source, so that the log has one batch of them.
+    let texts = [
+      event("a", "2261-05-01T12:00:00Z"), event("a", nil), event("a", "2013-05-01T12:00:00Z"), event("a", "2260-05-01T12:00:00Z"),
+      event("a", "2259-05-01T12:00:00Z"),
+    ]
+    _ = submit(pipeline, tracker, "[" + texts.joined(separator: ",") + "]")
+    loop.run()
+    #expect(sources.list.isEmpty, "nothing is appended yet")
+    log.complete(0, exceptions: [.init(row: 4, reason: .duplicate)])
+    loop.run()
+    #expect(totals.current == ReceivedEvents(received: 5, appended: 4, duplicates: 1, rejected: 0, ahead: 2))
+    #expect(sources.list.map { [$0.source, "\($0.count)", "\($0.eventTime)"] } == [["a", "2", "2260-05-01T12:00:00Z"]])
+    // A batch without such events leaves all as it is, and what the log fails was not taken.
+    _ = submit(pipeline, tracker, event("a", "2013-05-01T12:00:00Z"))
+    loop.run()
+    log.complete(0)
+    loop.run()
+    _ = submit(pipeline, tracker, event("a", "2261-05-01T12:00:00Z"))
+    loop.run()
+    log.fail(0, LogError(.poisoned, "sync failed"))
+    loop.run()
+    #expect(totals.current.ahead == 2)
+    #expect(sources.list.map(\.count) == [2])
+  }
+
+  @Test("rejects events ahead of the clock where it is told to, and says by how much")
+  func aheadIsRejected() {
+    let kept = RecentRejects(), minute = Int64(60_000_000_000)
+    let pipeline = IngestPipeline(
+      log: log, loop: EventLoopThread(loop), counters: IngestCounters(rejects: kept),
+      ahead: AheadRule(choice: .reject, aheadMax: minute))
+    let tracker = RecordingTracker()
+    // Messages arrive in 1970 here.
+    let texts = ["1970-01-01T00:01:00Z", "1970-01-01T00:01:00.000000001Z", "1975-01-01T00:00:00Z", "1969-01-01T00:00:00Z"].map {
+      #"{"source":"a","type":"t","time":"\#($0)"}"#
+    }
+    _ = submit(pipeline, tracker, "[" + (texts + [#"{"source":"a","type":"t"}"#]).joined(separator: ",") + "]")
+    #expect(tracker.rejects == ["1/1 time_in_future", "1/2 time_in_future"])
+    let details = kept.newestFirst().map(\.detail)
+    #expect(details.contains { $0.contains("'time' is 60 s ahead") } && details.contains { $0.contains("1826 days ahead") })
+    #expect(details.allSatisfy { $0.contains("60 s is allowed (compute.clock_ahead_max)") && $0.contains("leave 'time' out") })
+    #expect(kept.newestFirst().allSatisfy { $0.rejected.source == "a" })
+    loop.run()
+    #expect(log.heldBatches.map(\.count) == [3])
+  }
+
+  @Test("of many sources ahead of the clock, the last ones are named", arguments: [1, 31, 32, 33, 500])
+  func manyAhead(count: Int) {
+    let totals = ReceivedEventsCount(), sources = AheadEventSources()
+    let counters = IngestCounters(totals: totals, ahead: sources)
+    let pipeline = IngestPipeline(log: log, loop: EventLoopThread(loop), counters: counters), tracker = RecordingTracker()
+    // All of one partition: names that end in the same hash are found by trying.
+    let names = (0...).lazy.map { "many/\($0)" }
+      .filter { Array($0.utf8).withUnsafeBytes { stableHash($0) } % UInt64(log.partitionCount) == 0 }.prefix(count)
+    let texts = names.flatMap { name in
+      Array(repeating: #"{"source":"\#(name)","type":"t","time":"2261-05-01T12:00:00Z"}"#, count: 2)
+    }
+    _ = submit(pipeline, tracker, "[" + texts.joined(separator: ",") + "]")
+    loop.run()
+    log.complete(0)
+    loop.run()
+    #expect(totals.current.ahead == 2 * count)
+    let last = Array(names.suffix(AheadEventSources.sourcesMax))
+    #expect(sources.list.allSatisfy { $0.count == 2 && last.contains($0.source) })
+    #expect(sources.list.count == last.count)
+  }
+
   @Test("never answers for a message whose events the log failed")
   func failure() {
     let totals = ReceivedEventsCount(), kept = RecentRejects()

@@ -75,7 +75,7 @@ import Testing
     Gauge(label: "penstock_ingest_connections", factory: registry).record(2)
     let acks = Timer(label: "penstock_ingest_ack_seconds", factory: registry)
     for nanoseconds: Int64 in [50_000, 200_000, 20_000_000_000] { acks.recordNanoseconds(nanoseconds) }
-    let report = registry.ingestReport(ReceivedEventsCount(), SuspectSources())
+    let report = registry.ingestReport(ReceivedEventsCount(), SuspectSources(), AheadEventSources())
     #expect(report.connections == 2)
     #expect(report.rejects == [.fenced: 3])
     #expect(report.acks.map(\.bound) == PrometheusRegistry.secondsBounds + [.infinity])

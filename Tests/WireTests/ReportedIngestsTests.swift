@@ -34,6 +34,31 @@ import Testing
     await served.stop()
   }
 
+  @Test("the log tells whose events were ahead of the clock, the latest of all processes first")
+  func ahead() async throws {
+    let directory = try TemporaryDirectory()
+    let served = try await ServedLog(LogConfiguration(directory: directory.path))
+    let log = try await RemoteLog.connect(served.client, logger: quiet)
+    func entry(_ number: Int) -> AheadEventSources.Entry {
+      AheadEventSources.Entry(
+        source: "thermo/\(number)", count: number + 1, eventTime: Timestamp(nanoseconds: .max - Int64(number)),
+        time: Timestamp(nanoseconds: Int64(number)))
+    }
+    for (instance, numbers) in [("a", 0..<30), ("b", 10..<60)] {
+      let ahead = AheadEventSources()
+      ahead.note(numbers.map { entry($0) })
+      #expect(ahead.list.count == min(numbers.count, AheadEventSources.sourcesMax))
+      let events = ReceivedEvents(received: 100, appended: 100, duplicates: 0, rejected: 0, ahead: 70)
+      _ = try await log.reports.report(IngestReport(events, ahead: ahead), RecentRejects(), after: 0, of: instance)
+    }
+    let sum = try #require(await log.reports.ingest())
+    #expect(sum.events.ahead == 140)
+    // 30 to 59 of one, and 28 and 29 of both.
+    #expect(sum.aheadSources.count == AheadEventSources.sourcesMax)
+    #expect(sum.aheadSources.prefix(30).map { $0 } == (30..<60).reversed().map { entry($0) })
+    await served.stop()
+  }
+
   @Test("a process that has been silent for its lifetime is no longer counted, and of too many the longest silent is not")
   func lifetime() {
     let (ingests, start) = (ReportedIngests(), ContinuousClock.now)

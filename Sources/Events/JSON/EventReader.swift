@@ -67,6 +67,8 @@ public final class EventReader {
   public var sourceHash: UInt64 { scanner.pointee.tape.sourceHash }
   /// Whether the event has a time of its own, not that of its arrival.
   public var hasTime: Bool { scanner.pointee.tape.hasTime }
+  /// The present event's time, in nanoseconds; that of its arrival where it has none of its own.
+  public var time: Int64 { scanner.pointee.tape.time }
   /// Lends the present event's source, UTF-8.
   public func withSource<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
     body(scanner.pointee.tape.source?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))

@@ -9,6 +9,8 @@ public enum RejectCode: String, Sendable, CaseIterable {
   case invalidType = "invalid_type"
   case invalidID = "invalid_id"
   case invalidTime = "invalid_time"
+  /// The event's time is ahead of the clock, and such events are refused here.
+  case timeInFuture = "time_in_future"
   case invalidSubject = "invalid_subject"
   case invalidSequence = "invalid_sequence"
   case invalidEpoch = "invalid_epoch"

@@ -19,6 +19,8 @@ public struct IngestReport: Sendable, Hashable {
   public var events: ReceivedEvents
   /// The sources of suspect duplicates, the latest first.
   public var suspectSources: [SuspectSources.Entry]
+  /// The sources of events that were ahead of the clock, the latest first.
+  public var aheadSources: [AheadEventSources.Entry]
   public var connections: Int
   public var rejects: [RejectCode: Int]
   /// By ascending bound.
@@ -27,15 +29,17 @@ public struct IngestReport: Sendable, Hashable {
   /// - Parameters:
   ///   - events: The counts of one moment.
   ///   - suspects: The sources of suspect duplicates.
+  ///   - ahead: The sources of events that were ahead of the clock.
   ///   - connections: Devices' open connections.
   ///   - rejects: Rejected events by code.
   ///   - acks: Buckets by ascending bound.
   public init(
-    _ events: ReceivedEvents, suspects: SuspectSources = SuspectSources(), connections: Int = 0,
-    rejects: [RejectCode: Int] = [:], acks: [AckBucket] = []
+    _ events: ReceivedEvents, suspects: SuspectSources = SuspectSources(), ahead: AheadEventSources = AheadEventSources(),
+    connections: Int = 0, rejects: [RejectCode: Int] = [:], acks: [AckBucket] = []
   ) {
     self.events = events
     suspectSources = suspects.list
+    aheadSources = ahead.list
     self.connections = connections
     self.rejects = rejects
     self.acks = acks
@@ -55,10 +59,14 @@ public struct IngestReport: Sendable, Hashable {
     else { return nil }
     events = ReceivedEvents(
       received: received, appended: appended, duplicates: duplicates, rejected: rejected,
-      suspects: count(json["suspect_duplicates"]) ?? 0)
+      suspects: count(json["suspect_duplicates"]) ?? 0, ahead: count(json["events_ahead"]) ?? 0)
     suspectSources = []
     if case .array(let told)? = json["suspect_sources"], told.count <= SuspectSources.sourcesMax {
       suspectSources = told.compactMap { SuspectSources.Entry($0) }
+    }
+    aheadSources = []
+    if case .array(let told)? = json["events_ahead_sources"], told.count <= AheadEventSources.sourcesMax {
+      aheadSources = told.compactMap { AheadEventSources.Entry($0) }
     }
     self.connections = connections
     rejects = [:]
@@ -77,7 +85,7 @@ public struct IngestReport: Sendable, Hashable {
     }
   }
 
-  /// `{"received":12,"appended":12,"duplicates":0,"rejected":0,"suspect_duplicates":0,"suspect_sources":[],"connections":1,"rejects":{"fenced":0},"ack_seconds":{"buckets":[[0.001,12],[null,12]]}}`
+  /// `{"received":12,"appended":12,"duplicates":0,"rejected":0,"suspect_duplicates":0,"suspect_sources":[],"events_ahead":0,"events_ahead_sources":[],"connections":1,"rejects":{"fenced":0},"ack_seconds":{"buckets":[[0.001,12],[null,12]]}}`
   public var json: JSONValue {
     var codes = JSONObject()
     for (code, count) in rejects.sorted(by: { $0.key.rawValue < $1.key.rawValue }) { codes[code.rawValue] = .int(Int64(count)) }
@@ -86,6 +94,7 @@ public struct IngestReport: Sendable, Hashable {
       "received": .int(Int64(events.received)), "appended": .int(Int64(events.appended)),
       "duplicates": .int(Int64(events.duplicates)), "rejected": .int(Int64(events.rejected)),
       "suspect_duplicates": .int(Int64(events.suspects)), "suspect_sources": .array(suspectSources.map(\.json)),
+      "events_ahead": .int(Int64(events.ahead)), "events_ahead_sources": .array(aheadSources.map(\.json)),
       "connections": .int(Int64(connections)), "rejects": .object(codes), "ack_seconds": ["buckets": .array(buckets)],
     ]
   }
@@ -97,7 +106,9 @@ public struct IngestReport: Sendable, Hashable {
     events.duplicates += other.events.duplicates
     events.rejected += other.events.rejected
     events.suspects += other.events.suspects
-    suspectSources = SuspectSources.ordered(suspectSources + other.suspectSources)
+    events.ahead += other.events.ahead
+    suspectSources = RecentSources.ordered(suspectSources + other.suspectSources)
+    aheadSources = RecentSources.ordered(aheadSources + other.aheadSources)
     connections += other.connections
     rejects.merge(other.rejects, uniquingKeysWith: +)
     guard acks.map(\.bound) == other.acks.map(\.bound) else { return }

@@ -8,13 +8,16 @@ public struct ReceivedEvents: Sendable, Hashable {
   public var rejected: Int
   /// The part of the duplicates that is suspect.
   public var suspects: Int
+  /// The part of the appended events whose time was ahead of the clock.
+  public var ahead: Int
 
-  public init(received: Int, appended: Int, duplicates: Int, rejected: Int, suspects: Int = 0) {
+  public init(received: Int, appended: Int, duplicates: Int, rejected: Int, suspects: Int = 0, ahead: Int = 0) {
     self.received = received
     self.appended = appended
     self.duplicates = duplicates
     self.rejected = rejected
     self.suspects = suspects
+    self.ahead = ahead
   }
 
   /// Events received and not answered for yet; below zero only when something was answered for twice.
@@ -28,6 +31,7 @@ public final class ReceivedEventsCount: Sendable {
   private let duplicateEvents = Atomic<Int>(0)
   private let rejectedEvents = Atomic<Int>(0)
   private let suspectEvents = Atomic<Int>(0)
+  private let aheadEvents = Atomic<Int>(0)
 
   public init() {}
 
@@ -41,8 +45,10 @@ public final class ReceivedEventsCount: Sendable {
   ///   - appended: Events that are new in the log.
   ///   - duplicates: Events that the log had already.
   ///   - suspects: The part of the duplicates that is suspect.
-  public func synced(appended: Int, duplicates: Int, suspects: Int = 0) {
+  ///   - ahead: The part of the appended events whose time was ahead of the clock.
+  public func synced(appended: Int, duplicates: Int, suspects: Int = 0, ahead: Int = 0) {
     suspectEvents.wrappingAdd(suspects, ordering: .relaxed)
+    aheadEvents.wrappingAdd(ahead, ordering: .relaxed)
     appendedEvents.wrappingAdd(appended, ordering: .releasing)
     duplicateEvents.wrappingAdd(duplicates, ordering: .releasing)
   }
@@ -53,6 +59,7 @@ public final class ReceivedEventsCount: Sendable {
     let rejected = rejectedEvents.load(ordering: .acquiring)
     return ReceivedEvents(
       received: receivedEvents.load(ordering: .relaxed), appended: appended, duplicates: duplicates, rejected: rejected,
-      suspects: min(duplicates, suspectEvents.load(ordering: .relaxed)))
+      suspects: min(duplicates, suspectEvents.load(ordering: .relaxed)),
+      ahead: min(appended, aheadEvents.load(ordering: .relaxed)))
   }
 }

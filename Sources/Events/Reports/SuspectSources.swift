@@ -3,9 +3,9 @@ import Synchronization
 /// The sources of suspect duplicates: events that were answered for as duplicates, and that nobody has.
 public final class SuspectSources: Sendable {
   /// The most sources kept, those that sent such an event last.
-  public static let sourcesMax = 32
+  public static let sourcesMax = RecentSources<Entry>.sourcesMax
 
-  public struct Entry: Sendable, Hashable {
+  public struct Entry: Sendable, Hashable, SourceNote {
     /// Its first bytes, repaired to UTF-8.
     public var source: String
     /// Its suspect duplicates since it is in the list.
@@ -16,7 +16,7 @@ public final class SuspectSources: Sendable {
     public var time: Timestamp
   }
 
-  private let entries = Mutex<[UTF8Text: Entry]>([:])
+  private let entries = Mutex(RecentSources<Entry>())
 
   public init() {}
 
@@ -25,21 +25,14 @@ public final class SuspectSources: Sendable {
   ///   - time: The time of its answer.
   public func note(_ named: AppendReceipt.Named, at time: Timestamp) {
     entries.withLock { entries in
-      let source = UTF8Text(named.source)
-      let count = (entries[source]?.count ?? 0) + 1
-      entries[source] = Entry(
+      let count = (entries[named.source]?.count ?? 0) + 1
+      entries[named.source] = Entry(
         source: named.source, count: count, sequence: named.sequence, last: named.last, time: time)
-      guard entries.count > SuspectSources.sourcesMax, let oldest = entries.values.min(by: { $0.time < $1.time }) else { return }
-      entries[UTF8Text(oldest.source)] = nil
     }
   }
 
   /// The source that sent such an event last comes first.
-  public var list: [Entry] { SuspectSources.ordered(entries.withLock { Array($0.values) }) }
-
-  static func ordered(_ entries: [Entry]) -> [Entry] {
-    Array(entries.sorted { ($1.time, UTF8Text($0.source)) < ($0.time, UTF8Text($1.source)) }.prefix(sourcesMax))
-  }
+  public var list: [Entry] { entries.withLock { $0 }.list }
 }
 
 extension SuspectSources.Entry {

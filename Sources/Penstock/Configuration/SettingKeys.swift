@@ -62,6 +62,13 @@ enum SettingKeys {
           "Events a second of one device, where tokens tell devices apart; beyond, it is not read for a while, or answered with 429."
       ))
     keys.bind(
+      \.ingest.ahead,
+      .choice(
+        "ingest.ahead",
+        help:
+          "Events further ahead of the clock than compute.clock_ahead_max: accept takes and counts them, reject refuses them with time_in_future."
+      ))
+    keys.bind(
       \.ingest.heartbeat,
       .duration(
         "ingest.heartbeat", in: .milliseconds(100) ... .seconds(3600),

@@ -25,6 +25,8 @@ struct Settings: Sendable, Hashable {
   /// Reads every key; `reader` records faults, and the default stands in.
   init(from reader: inout SettingsReader) {
     for binding in SettingKeys.bindings { binding.read(&reader, &self) }
+    // An event that compute calls ahead is one that ingest calls so.
+    ingest.clockAheadMax = compute.configuration.clockAheadMax
     // Only query's readers have a time of their own.
     ingest.serving.stallTimeout = ingest.serving.requestTimeout
     log.serving.stallTimeout = log.serving.requestTimeout

@@ -9,6 +9,10 @@ enum MetricCatalog {
       "Duplicates that may be new events: their device's count has jumped ahead, or begun anew."
     ),
     (
+      "penstock_ingest_events_ahead_total",
+      "Appended events whose time is further ahead of the clock than compute.clock_ahead_max: a device's clock is wrong."
+    ),
+    (
       "penstock_ingest_events_rejected_total",
       "Events that were not taken, by reject code; a whole message that is bad counts as one."
     ),

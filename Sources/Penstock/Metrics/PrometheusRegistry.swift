@@ -140,12 +140,12 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
   }
 
   /// The report of this process's ingest.
-  func ingestReport(_ totals: ReceivedEventsCount, _ suspects: SuspectSources) -> IngestReport {
+  func ingestReport(_ totals: ReceivedEventsCount, _ suspects: SuspectSources, _ ahead: AheadEventSources) -> IngestReport {
     let (rejects, acks) = state.withLock { state in
       (state.families["penstock_ingest_events_rejected_total"]?.series, state.families["penstock_ingest_ack_seconds"]?.series)
     }
     var report = IngestReport(
-      totals.current, suspects: suspects, connections: Int(total("penstock_ingest_connections") ?? 0))
+      totals.current, suspects: suspects, ahead: ahead, connections: Int(total("penstock_ingest_connections") ?? 0))
     for code in RejectCode.allCases {
       if let series = rejects?[labelText([("code", code.rawValue)])] { report.rejects[code] = Int(value(series)) }
     }

@@ -75,7 +75,8 @@ struct EmbeddedServices: Sendable {
       started.append { await query.shutDown(timeout: .seconds(10)) }
       let ingest = IngestService(
         configuration: settings.ingest, log: log, gate: security.gate, secure: security.secure, group: group,
-        probe: probe, logger: .module("ingest"), totals: told.totals, rejects: told.recent, suspects: told.suspects)
+        probe: probe, logger: .module("ingest"), totals: told.totals, rejects: told.recent, suspects: told.suspects,
+        ahead: told.ahead)
       let ingestAddress = try await listening("ingest", settings.ingest.listen) {
         let address = try await ingest.start()
         return ListenAddress(host: address?.ipAddress ?? settings.ingest.listen.host, port: address?.port ?? 0)

@@ -155,7 +155,7 @@
       let ingest = IngestService(
         configuration: settings.ingest, log: log, gate: security.gate, secure: security.secure, group: group,
         probe: probe { [("log", await log.problem())] }, logger: logger, totals: told.totals, rejects: told.recent,
-        suspects: told.suspects)
+        suspects: told.suspects, ahead: told.ahead)
       let address = try await EmbeddedServices.listening("ingest", settings.ingest.listen) {
         let bound = try await ingest.start()
         return ListenAddress(host: bound?.ipAddress ?? settings.ingest.listen.host, port: bound?.port ?? 0)

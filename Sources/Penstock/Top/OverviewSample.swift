@@ -56,6 +56,10 @@ struct OverviewSample: Sendable {
   var suspects: Int
   /// The sources of suspects, the latest first; not all where there are many.
   var suspectSources: [String]
+  /// Appended events that were ahead of the clock.
+  var ahead: Int
+  /// Their sources, the latest first; not all where there are many.
+  var aheadSources: [String]
   var late: Int
   /// The part of the applied events, of all views, that changed windows which were closed for their partition.
   var amended: Int
@@ -84,6 +88,8 @@ struct OverviewSample: Sendable {
     rejected = count(json, "rejected")
     suspects = count(json, "suspect_duplicates")
     suspectSources = (json["suspect_sources"]?.array ?? []).compactMap { $0["source"]?.string }
+    ahead = count(json, "events_ahead")
+    aheadSources = (json["events_ahead_sources"]?.array ?? []).compactMap { $0["source"]?.string }
     late = count(json, "late")
     amended = count(json, "amended")
     connections = count(json, "connections")

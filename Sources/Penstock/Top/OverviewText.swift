@@ -66,8 +66,11 @@ struct OverviewText: Sendable {
         Line(text: "rejected: " + sample.rejects.map { "\($0.code) \(grouped($0.count))" }.joined(separator: "  "), style: .bad))
     }
     if sample.suspects > 0 {
-      let shown = sample.suspectSources.prefix(3).joined(separator: "  ") + (sample.suspectSources.count > 3 ? "  …" : "")
-      lines.append(Line(text: "duplicates that may be none: \(grouped(sample.suspects))  \(shown)", style: .bad))
+      lines.append(
+        Line(text: "duplicates that may be none: \(grouped(sample.suspects))  \(first(sample.suspectSources))", style: .bad))
+    }
+    if sample.ahead > 0 {
+      lines.append(Line(text: "ahead of the clock: \(grouped(sample.ahead))  \(first(sample.aheadSources))", style: .bad))
     }
     let flying = sample.inFlight > 0 ? ", \(grouped(sample.inFlight)) in flight" : ""
     lines.append(
@@ -75,6 +78,11 @@ struct OverviewText: Sendable {
         ? Line(text: "the ledger adds up\(flying)", style: .good) : Line(text: "the ledger does not add up\(flying)", style: .bad)
     )
     return lines
+  }
+
+  /// The first three names, and whether there are more.
+  private func first(_ sources: [String]) -> String {
+    sources.prefix(3).joined(separator: "  ") + (sources.count > 3 ? "  …" : "")
   }
 
   private var views: [Line] {

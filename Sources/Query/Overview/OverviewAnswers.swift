@@ -16,7 +16,8 @@ struct OverviewAnswers: Sendable {
   let now: @Sendable () -> Timestamp
 
   /// ```
-  /// {"time":…,"received":…,"appended":…,"duplicates":…,"suspect_duplicates":…,"suspect_sources":[{"source":…,"count":…,…}],"rejected":…,"in_flight":…,
+  /// {"time":…,"received":…,"appended":…,"duplicates":…,"suspect_duplicates":…,"suspect_sources":[{"source":…,"count":…,…}],
+  ///  "events_ahead":…,"events_ahead_sources":[{"source":…,"count":…,"event_time":…,"time":…}],"rejected":…,"in_flight":…,
   ///  "applied":…,"amended":…,"filtered":…,"late":…,"connections":…,"rejects":{CODE:…},
   ///  "ack_seconds":{"buckets":[[0.001,12],…]},"partitions":[{"partition":0,"start":0,"high_watermark":118}],
   ///  "views":[{"name":…,"generation":1,"appended":…,"applied":…,"amended":…,"filtered":…,"late":…,"pending":…,
@@ -40,11 +41,13 @@ struct OverviewAnswers: Sendable {
     let counted = await reports?.ingest()
     members["in_flight"] = (counted?.events.inFlight).map { .int(Int64($0)) } ?? .null
     let told = counted?.json
-    for name in ["received", "appended", "duplicates", "suspect_duplicates", "rejected", "connections", "rejects", "ack_seconds"]
-    {
+    for name in [
+      "received", "appended", "duplicates", "suspect_duplicates", "events_ahead", "rejected", "connections", "rejects", "ack_seconds",
+    ] {
       members[name] = told?[name] ?? .null
     }
     members["suspect_sources"] = counted.map { .array($0.suspectSources.map(\.shown)) } ?? .null
+    members["events_ahead_sources"] = counted.map { .array($0.aheadSources.map(OverviewAnswers.json)) } ?? .null
     members["applied"] = count("penstock_compute_events_applied_total", \.applied)
     members["amended"] = count("penstock_compute_events_amended_total", \.amended)
     members["filtered"] = count("penstock_compute_events_filtered_total", \.filtered)
@@ -157,6 +160,13 @@ struct OverviewAnswers: Sendable {
       }
     }
     return replays
+  }
+
+  private static func json(_ ahead: AheadEventSources.Entry) -> JSONValue {
+    [
+      "source": .string(ahead.source), "count": .int(Int64(ahead.count)),
+      "event_time": .string(ahead.eventTime.description), "time": .string(ahead.time.description),
+    ]
   }
 
   private static func total(_ count: KeyPath<PartitionProgress, Int>, of view: ViewStatus) -> Int {

@@ -45,7 +45,7 @@ export async function show(root, { signal }) {
       const p99 = now.ack_seconds ? quantile(now.ack_seconds, old === now ? null : old.ack_seconds, 0.99) ?? quantile(now.ack_seconds, null, 0.99) : null;
       fill(stats, now.received === null ? [] : [
         ["Events in", rate("received") === null ? "–" : `${short(rate("received"))}/s`],
-        ["Appended", short(now.appended)], ["Duplicates", short(now.duplicates)], ...(now.suspect_duplicates > 0 ? [["Suspect duplicates", short(now.suspect_duplicates)]] : []), ["Rejected", short(now.rejected)], ["Late", short(now.late)], ...(now.amended > 0 ? [["Amended", short(now.amended)]] : []),
+        ["Appended", short(now.appended)], ["Duplicates", short(now.duplicates)], ...(now.suspect_duplicates > 0 ? [["Suspect duplicates", short(now.suspect_duplicates)]] : []), ...(now.events_ahead > 0 ? [["Ahead of the clock", short(now.events_ahead)]] : []), ["Rejected", short(now.rejected)], ["Late", short(now.late)], ...(now.amended > 0 ? [["Amended", short(now.amended)]] : []),
         ["Acks p99", p99 === null ? "–" : p99 === Infinity ? "> 10 s" : `≤ ${seconds(p99)}`], ["Devices", short(now.connections)],
       ].map(([name, text]) => h("div", { class: "stat" }, h("dt", {}, name), h("dd", {}, text))));
       const kinds = Object.entries(now.rejects ?? {}).filter(([, count]) => count > 0).sort((a, b) => b[1] - a[1]);
