@@ -19,7 +19,8 @@ struct AheadBatch {
   ///   - exceptions: The rows that were not appended, ascending.
   ///   - now: The time of the answer.
   ///   - hasTime: Whether the event of a row has a time of its own.
-  /// - Returns: Their number, and the sources that sent the last of them, at most `AheadEventSources.sourcesMax`, the latest last.
+  /// - Returns: Their number, and the sources that sent the last of them, at most `AheadEventSources.sourcesMax`, the latest
+  ///   last.
   /// - Complexity: Linear in the batch's events.
   func count(
     besides exceptions: [AppendReceipt.Exception], at now: Timestamp, hasTime: (Int) -> Bool
