@@ -13,7 +13,12 @@ public struct ServiceURL: Sendable, Hashable, CustomStringConvertible {
   public var isSecure: Bool { scheme == "https" || scheme == "wss" }
 
   /// `host:port`, for the `Host` header and messages.
-  public var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  public var authority: String { ServiceURL.authority(of: host, port) }
+
+  /// `host:port`, with an IPv6 address in brackets.
+  public static func authority(of host: String, _ port: Int) -> String {
+    host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+  }
 
   public var description: String { "\(scheme)://\(authority)\(target)" }
 

@@ -41,4 +41,7 @@ public struct DeviceClientConfiguration: Sendable {
     self.port = port
     self.seed = seed
   }
+
+  /// `host:port`, for the `Host` header and messages; an IPv6 address stands in brackets.
+  var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }

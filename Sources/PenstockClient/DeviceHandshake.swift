@@ -51,7 +51,7 @@ final class DeviceHandshake: ChannelInboundHandler {
 
   func channelActive(context: ChannelHandlerContext) {
     let head = handshake.requestHead(
-      uri: uri, host: "\(configuration.host):\(configuration.port)",
+      uri: uri, host: configuration.authority,
       headers: HTTPHeaders(configuration.headers.map { ($0.name, $0.value) }))
     context.write(wrapOutboundOut(.head(head)), promise: nil)
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
@@ -105,7 +105,7 @@ final class DeviceHandshake: ChannelInboundHandler {
       session.postponed(attempt, by: RetryRules.retryAfter(retryAfter))
     default:
       session.refused(
-        attempt, DeviceClientError(.refused, "\(failure). Is \(configuration.host):\(configuration.port) the ingest service?"))
+        attempt, DeviceClientError(.refused, "\(failure). Is \(configuration.authority) the ingest service?"))
     }
   }
 

@@ -150,7 +150,7 @@ final class DeviceSession {
       fail(
         DeviceClientError(
           .unreachable,
-          "no acknowledgement from \(configuration.host):\(configuration.port) for "
+          "no acknowledgement from \(configuration.authority) for "
             + "\(outage.duration(at: now).nanoseconds / 1_000_000_000) s: \(reason); is the ingest service running there?"))
       return
     }

@@ -55,7 +55,7 @@ import Testing
   private func failure(_ answer: Answer) async throws -> DeviceClientError? {
     let server = try await DeviceHandshakeTests.serve(answer)
     var configuration = DeviceClientConfiguration(port: server.localAddress?.port ?? 0, seed: 1)
-    configuration.retryFor = .seconds(2)
+    configuration.retryFor = .seconds(30)
     let client = DeviceClient(
       configuration, eventLoop: MultiThreadedEventLoopGroup.singleton.next(),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
@@ -73,6 +73,13 @@ import Testing
     let failure = try await failure(Answer(cut: cut))
     #expect(failure?.code == .closed)
     #expect("\(failure.map { "\($0)" } ?? "")".contains("1008: no!"))
+  }
+
+  @Test("the server is named with its port, an IPv6 address in brackets")
+  func authority() {
+    for (host, authority) in [("127.0.0.1", "127.0.0.1:4000"), ("::1", "[::1]:4000"), ("ingest.example", "ingest.example:4000")] {
+      #expect(DeviceClientConfiguration(host: host, port: 4000).authority == authority)
+    }
   }
 
   @Test("a server that answers with another key is refused, whatever it says besides")

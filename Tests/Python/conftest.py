@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import queue
+import random
 import re
 import signal
 import socket
@@ -24,10 +25,26 @@ WEATHER = ROOT / "Sources" / "Penstock" / "Resources" / "weather-2013.ndjson.gz"
 DEADLINE = 60
 
 
+# Below the ports that the system gives to clients (Linux: from 32768 on), and to whoever binds port 0. A port of that range may
+# be another's by the time it is bound; a client that dials it while nobody listens may even be connected to itself, and hold it.
+# The mesh's tests have those from 23000 on.
+PORTS = range(10_000, 23_000)
+given_ports = set()
+
+
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that this process has not given before, and on which nobody listens now."""
+    while True:
+        port = random.choice(PORTS)
+        if port in given_ports:
+            continue
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        given_ports.add(port)
+        return port
 
 
 def eventually(condition):

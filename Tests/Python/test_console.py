@@ -130,6 +130,31 @@ def test_a_late_event_is_listed_with_its_time(browser, served):
     browser.wait(lambda: listed(), "the event's time is not shown")
 
 
+def test_integers_beyond_what_a_double_holds_are_shown_as_they_are(browser, served):
+    with served.connect() as ws:
+        ws.recv()
+        data = {"n": 9007199254740993, "list": [-9223372036854775807, 18446744073709551615, 1e300], "text": '"12345678901234567890"'}
+        ws.send(json.dumps(event("whole", 1, type="weather.whole", time="2013-06-01T00:00:00Z", data=data)))
+        wait_for_ack(ws, 1)
+
+    def listed():
+        browser.open("log?source=whole")
+        browser.shows("Late events")
+        return "9007199254740993" in browser.text()
+
+    browser.wait(listed, "the event is not shown")
+    for text in ("-9223372036854775807", "18446744073709551615", "12345678901234567890"):
+        assert text in browser.text()
+    browser.open("sql")
+    browser.shows("weather_daily")
+    editor = browser.driver.find_element(By.CSS_SELECTOR, "textarea")
+    editor.clear()
+    editor.send_keys("SELECT 9007199254740993 AS n")
+    browser.driver.find_element(By.CSS_SELECTOR, "form button").click()
+    browser.shows("9,007,199,254,740,993")
+    assert browser.problems() == []
+
+
 def test_an_error_in_sql_is_shown_at_its_place(browser):
     browser.open("sql")
     browser.shows("weather_daily")

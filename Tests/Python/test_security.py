@@ -215,11 +215,12 @@ def test_scopes_of_analysts(guarded):
 
 
 def test_a_device_is_held_to_its_rate(guarded):
+    # So many that the next request is too early on a slow machine, too.
     token = guarded.issuer.token("station/R", events_per_second=10)
-    assert guarded.post(token, *[event("station/R") for _ in range(40)])[0] == 200
+    assert guarded.post(token, *[event("station/R") for _ in range(400)])[0] == 200
     status, headers, body = guarded.post(token, event("station/R"))
     assert status == 429 and json.loads(body)["code"] == "rate_limited"
-    assert 1 <= int(headers["Retry-After"]) <= 4
+    assert 1 <= int(headers["Retry-After"]) <= 40
     # A stream is not closed, and not read until the rate allows it.
     with guarded.stream(guarded.issuer.token("station/S", events_per_second=20)) as ws:
         receive(ws, "welcome")
@@ -266,15 +267,18 @@ def test_a_key_that_is_new_at_the_issuer_is_fetched_at_once(tmp_path):
         started = time.monotonic()
         assert service.post(device, event("station/A"))[0] == 401
         eventually(lambda: service.post(device, event("station/A"))[0] == 200)
-        assert time.monotonic() - started < 5
+        # The next regular fetch came 20 s later at the soonest.
+        assert time.monotonic() - started < 15
         assert len(server.asked) == asked + 1
         # Tokens of keys that nobody has do not make it ask more often than every five seconds.
         other = Issuer()
-        stop = time.monotonic() + 7
-        while time.monotonic() < stop:
+        deadline = time.monotonic() + DEADLINE
+        while len(server.asked) < asked + 3:
+            assert time.monotonic() < deadline
             assert service.post(jwt.encode({"sub": "x"}, other.ec, "ES256", {"kid": "nobody's"}), event("x"))[0] == 401
         gaps = [b - a for a, b in zip(server.asked[asked:], server.asked[asked + 1 :])]
-        assert gaps and min(gaps) >= 4.9
+        # As the issuer sees them: one request may have been longer on its way than the next.
+        assert sum(gaps) >= 9 and min(gaps) >= 3
     finally:
         assert service.stop() == 0
         server.shutdown()

@@ -186,14 +186,14 @@ def test_a_connection_that_asks_for_nothing_is_cut_off_in_its_time(start_penstoc
             except ConnectionResetError:
                 # A part of a head was sent and is still unread.
                 assert sent
-        assert 0.9 < time.monotonic() - began < 8, name
+        assert 0.9 < time.monotonic() - began < 20, name
     # After an answer.
     with dial(service.ports["query"]) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
         began = time.monotonic()
         assert connection.recv(1) == b""
-        assert 0.9 < time.monotonic() - began < 8
+        assert 0.9 < time.monotonic() - began < 20
 
 
 def test_a_reader_of_a_stream_does_not_delay_the_exit(start_penstock, weather):

@@ -39,7 +39,7 @@ struct SQLBoundsTests {
     let reply = await asking.sql("SELECT \(call) AS x", timeout: "1s")
     let took = ContinuousClock.now - start
     #expect([200, 422, 504].contains(reply.status), "\(reply.text)")
-    #expect(took < .seconds(5), "\(call): \(took)")
+    #expect(took < .seconds(10), "\(call): \(took)")
   }
 
   @Test("a value beyond its bound is refused, with the setting that says so; a wider bound takes it")
@@ -52,9 +52,9 @@ struct SQLBoundsTests {
 
   @Test("waiting for a turn counts against a statement's time")
   func turns() async throws {
-    let asking = Asking(configuration: QueryConfiguration(sqlThreads: 1, sqlTimeout: .seconds(2)))
+    let asking = Asking(configuration: QueryConfiguration(sqlThreads: 1, sqlTimeout: .seconds(60)))
     let endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
-    async let first = asking.sql(endless)
+    async let first = asking.sql(endless, timeout: "2s")
     // It has the thread as soon as another waits.
     let second = await asking.sql("SELECT 1", timeout: "100ms")
     #expect(second.status == 504 || second.status == 200, "\(second.text)")

@@ -22,10 +22,11 @@ private func asking(_ configuration: QueryConfiguration = QueryConfiguration(sql
 }
 
 extension Asking {
-  fileprivate func sql(_ sql: String, limit: Int? = nil) async -> Reply {
+  fileprivate func sql(_ sql: String, limit: Int? = nil, timeout: String? = nil) async -> Reply {
     var body: JSONObject = JSONObject()
     body["sql"] = .string(sql)
     body["limit"] = limit.map { .int(Int64($0)) }
+    body["timeout"] = timeout.map { .string($0) }
     return await post("/v1/sql", .object(body))
   }
 
@@ -169,12 +170,12 @@ func sqlErrors() async throws {
 
 @Test("a statement without end is stopped, by time or by memory")
 func sqlBounds() async throws {
-  let timed = try asking(QueryConfiguration(sqlTimeout: .milliseconds(50)))
+  let timed = try asking(QueryConfiguration(sqlTimeout: .seconds(60)))
   let endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
-  let reply = await timed.sql(endless)
+  let reply = await timed.sql(endless, timeout: "50ms")
   #expect(reply.status == 504)
   #expect(try reply.string("code") == "sql_timeout")
-  let small = try asking(QueryConfiguration(sqlTimeout: .seconds(30), sqlMemoryBytesMax: 4 << 20))
+  let small = try asking(QueryConfiguration(sqlTimeout: .seconds(60), sqlMemoryBytesMax: 4 << 20))
   let greedy = await small.sql("WITH RECURSIVE c(x) AS (SELECT 1 UNION SELECT x + 1 FROM c) SELECT count(*) FROM c")
   #expect(greedy.status == 422, "\(greedy.text)")
   #expect(try greedy.string("code") == "sql_too_large")

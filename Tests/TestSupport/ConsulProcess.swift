@@ -49,6 +49,14 @@ public final class ConsulProcess: Sendable {
   /// - Parameter acls: Whether nothing is allowed without a token.
   public static func start(acls: Bool = false) async throws -> ConsulProcess {
     let executable = try find()
+    // A port may be another's by the time that it is bound: then with others.
+    for _ in 0..<2 {
+      do { return try await start(executable, acls: acls) } catch is ConsulProcessError { continue }
+    }
+    return try await start(executable, acls: acls)
+  }
+
+  private static func start(_ executable: URL, acls: Bool) async throws -> ConsulProcess {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("penstock-consul-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     let ports = try freePorts(3)
@@ -66,7 +74,7 @@ public final class ConsulProcess: Sendable {
       ["agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-node=test", "-log-level=warn", "-config-file=\(file.path)"],
       output: folder.appendingPathComponent("agent.log"))
     let consul = ConsulProcess(executable: executable, folder: folder, httpPort: ports[0], token: token, agent: agent)
-    let end = ContinuousClock.now + .seconds(30)
+    let end = ContinuousClock.now + .seconds(60)
     while true {
       // Writing needs a leader, so that this is the last thing to work.
       if await consul.succeeds(["kv", "put", "test/up"]) { return consul }
@@ -145,24 +153,35 @@ public final class ConsulProcess: Sendable {
   }
 }
 
-/// Ports free a moment ago: all are held until the last is found, so that they differ.
+/// The ports given by `freePorts`.
+private let givenPorts = Mutex<Set<Int>>([])
+
+/// Ports of loopback on which nobody listens now, and which this process has not given before.
+///
+/// They lie below those that the system gives to clients (Linux: from 32768 on) and to whoever binds port 0: such a port may be
+/// another's by the time it is bound.
 public func freePorts(_ count: Int) throws -> [Int] {
-  var sockets: [Int32] = []
-  defer { for socket in sockets { close(socket) } }
-  return try (0..<count).map { _ in
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    guard descriptor >= 0 else { throw ConsulProcessError(description: "no socket") }
-    sockets.append(descriptor)
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let isBound = withUnsafeMutablePointer(to: &address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
-      }
+  var ports: [Int] = []
+  for _ in 0..<1000 where ports.count < count {
+    let port = Int.random(in: 10_000..<23_000)
+    guard givenPorts.withLock({ $0.insert(port).inserted }), try isFree(port) else { continue }
+    ports.append(port)
+  }
+  guard ports.count == count else { throw ConsulProcessError(description: "no free port") }
+  return ports
+}
+
+private func isFree(_ port: Int) throws -> Bool {
+  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+  guard descriptor >= 0 else { throw ConsulProcessError(description: "no socket") }
+  defer { close(descriptor) }
+  var address = sockaddr_in()
+  address.sin_family = sa_family_t(AF_INET)
+  address.sin_port = UInt16(port).bigEndian
+  address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+  return withUnsafePointer(to: &address) { pointer in
+    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+      bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
     }
-    guard isBound else { throw ConsulProcessError(description: "no free port") }
-    return Int(UInt16(bigEndian: address.sin_port))
   }
 }

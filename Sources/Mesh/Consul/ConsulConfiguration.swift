@@ -1,3 +1,5 @@
+import HTTPClient
+
 /// The address of the local agent, and the times that its requests may take.
 public struct ConsulConfiguration: Sendable, Hashable {
   public var host: String
@@ -21,7 +23,7 @@ public struct ConsulConfiguration: Sendable, Hashable {
   static let tokenBytesMax = 4096
 
   /// The agent's address, for messages and the `Host` header.
-  var place: String { socket.map { "unix://\($0)" } ?? "\(host):\(port)" }
+  var place: String { socket.map { "unix://\($0)" } ?? ServiceURL.authority(of: host, port) }
 
   public init(host: String = "127.0.0.1", port: Int = 8500, tokenFile: String? = nil) {
     self.host = host

@@ -1,3 +1,5 @@
+import HTTPClient
+
 /// An instance of a service whose checks pass, and the address of its sidecar.
 public struct MeshInstance: Sendable, Hashable {
   /// The id of the service's instance, not of its sidecar.
@@ -7,7 +9,7 @@ public struct MeshInstance: Sendable, Hashable {
   public var metadata: [String: String]
   public var datacenter: String
 
-  public var address: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  public var address: String { ServiceURL.authority(of: host, port) }
 
   init(_ entry: ConnectHealthEntry) {
     id = entry.Service.Proxy?.DestinationServiceID ?? entry.Service.ID

@@ -1,3 +1,5 @@
+import HTTPClient
+
 /// One instance of a service with its sidecar, as the agent's API takes it.
 ///
 /// The sidecar's default check runs every 10 seconds, so a start looks like "no healthy instance" for as long: ours runs every
@@ -66,22 +68,22 @@ public struct ServiceDefinition: Sendable, Hashable, Encodable {
   public static func lifeSignCheck(of id: String) -> String { "live-\(id)" }
 
   public func encode(to encoder: any Encoder) throws {
-    let host = address.contains(":") ? "[\(address)]" : address
+    let authority = ServiceURL.authority(of: address, port)
     var checks = [
       Check(
-        CheckID: "ready-\(id)", Name: "ready", HTTP: "\(isTLS ? "https" : "http")://\(host):\(port)/readyz",
+        CheckID: "ready-\(id)", Name: "ready", HTTP: "\(isTLS ? "https" : "http")://\(authority)/readyz",
         TLSSkipVerify: isTLS ? true : nil, Interval: "1s", Timeout: "1s", DeregisterCriticalServiceAfter: "10m")
     ]
     if let lifeSignEvery {
       checks.append(
         Check(CheckID: ServiceDefinition.lifeSignCheck(of: id), Name: "alive", TTL: lifeSignEvery.consulText, Status: "passing"))
     }
-    let sidecarHost = sidecarAddress.contains(":") ? "[\(sidecarAddress)]" : sidecarAddress
     let sidecar = Sidecar(
       Address: sidecarAddress, Port: sidecarPort,
       Checks: [
         Check(
-          CheckID: "mtls-\(id)", Name: "mTLS", TCP: "\(sidecarHost):\(sidecarPort)", Interval: "1s", Timeout: "1s"),
+          CheckID: "mtls-\(id)", Name: "mTLS", TCP: ServiceURL.authority(of: sidecarAddress, sidecarPort), Interval: "1s",
+          Timeout: "1s"),
         Check(CheckID: "alias-\(id)", Name: "the service itself", AliasService: id),
       ],
       // Unless told, the sidecar binds every address the machine has.

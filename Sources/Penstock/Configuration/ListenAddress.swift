@@ -1,3 +1,5 @@
+import HTTPClient
+
 #if canImport(Glibc)
   import Glibc
 #else
@@ -33,7 +35,7 @@ struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     self.init(host: String(host), port: port)
   }
 
-  var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  var description: String { ServiceURL.authority(of: host, port) }
 
   /// Whether nobody beyond this machine can connect: 127.0.0.0/8, `::1`, or the name `localhost`. Other names are not
   /// looked up: their address can change after the check.

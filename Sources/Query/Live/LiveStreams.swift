@@ -94,7 +94,7 @@ final class LiveStreams: Sendable {
 
   // MARK: of a slot
 
-  fileprivate func hold(_ bytes: Int, _ number: Int, now: ContinuousClock.Instant = .now) throws(QueryFailure) {
+  fileprivate func hold(_ bytes: Int, _ number: Int, now: ContinuousClock.Instant) throws(QueryFailure) {
     guard bytes <= streamBytesMax else {
       throw QueryFailure(
         422, "too_many_rows",
@@ -227,7 +227,9 @@ final class LiveSlot: Sendable {
 
   /// Sets the bytes that the stream holds.
   /// - Throws: When that is more than the bound; the stream has to end.
-  func hold(_ bytes: Int) throws(QueryFailure) { try streams.hold(bytes, number) }
+  func hold(_ bytes: Int, now: ContinuousClock.Instant = .now) throws(QueryFailure) {
+    try streams.hold(bytes, number, now: now)
+  }
 
   /// The reader has a piece of this many bytes and the stream holds the rest.
   func gave(_ bytes: Int, of rest: Int) { streams.gave(number, bytes: bytes + rest, now: .now) }

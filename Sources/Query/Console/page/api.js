@@ -1,5 +1,7 @@
 // The HTTP API, with the token where one is set. The token lives in memory only and goes with the page.
 
+import { json, parse } from "./dom.js";
+
 let token = null;
 export const hasToken = () => token !== null;
 export const setToken = (text) => { token = text || null; };
@@ -32,17 +34,17 @@ export function url(path, parameters = {}) {
 export async function get(path, parameters, options = {}) {
   const answer = await fetch(url(path, parameters), { headers: headers({ Accept: "application/json" }), ...options });
   if (!answer.ok) throw await problem(answer);
-  return answer.json();
+  return parse(await answer.text());
 }
 
 export async function send(method, path, body, options = {}) {
   const answer = await fetch(path, {
     method, headers: headers({ Accept: "application/json", "Content-Type": "application/json" }),
-    body: body === undefined ? undefined : JSON.stringify(body), ...options,
+    body: body === undefined ? undefined : json(body), ...options,
   });
   if (!answer.ok) throw await problem(answer);
   const text = await answer.text();
-  return text ? JSON.parse(text) : {};
+  return text ? parse(text) : {};
 }
 
 export const post = (path, body, options) => send("POST", path, body ?? {}, options);
@@ -89,7 +91,7 @@ export async function stream(path, parameters, signal, { event, state }) {
             else if (field === "data") data.push(text);
             else if (field === "id") last = text;
           }
-          if (data.length) event(name, JSON.parse(data.join("\n")));
+          if (data.length) event(name, parse(data.join("\n")));
         }
       }
     } catch (error) {

@@ -55,12 +55,35 @@ export function table(columns, rows, { caption, rowClass } = {}) {
 /** A value of a result as a cell shows it. */
 export function value(one) {
   if (one === null || one === undefined) return h("span", { class: "null" }, "null");
-  if (typeof one === "number") return number(one);
-  if (typeof one === "object") return JSON.stringify(one);
+  if (typeof one === "number" || one instanceof Whole) return number(one);
+  if (typeof one === "object") return json(one);
   return String(one);
 }
 
+/** An integer that a double would round: it counts as the nearest double, and is shown digit by digit. */
+export class Whole extends Number {
+  constructor(text) {
+    super(text);
+    this.text = text;
+  }
+  toString() { return this.text; }
+  toLocaleString(locale) { return BigInt(this.text).toLocaleString(locale); }
+  toJSON() { return `\0${this.text}`; }
+}
+
+/** JSON text of a value, integers as they came. */
+export const json = (one) => JSON.stringify(one)?.replace(/"\\u0000(-?\d+)"/g, "$1");
+
+/** Reads JSON: integers beyond 2^53 are `Whole`. */
+export function parse(text) {
+  if (!/\d{16}/.test(text)) return JSON.parse(text);
+  const isRounded = (token) => /^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token));
+  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (token) => isRounded(token) ? `"\\u0000${token}"` : token);
+  return JSON.parse(marked, (_, one) => typeof one === "string" && /^\0-?\d+$/.test(one) ? new Whole(one.slice(1)) : one);
+}
+
 export function number(one, digits = 6) {
+  if (one instanceof Whole) return one.toLocaleString("en");
   if (!Number.isFinite(one)) return "–";
   if (Number.isInteger(one)) return one.toLocaleString("en");
   return Number(one.toPrecision(digits)).toLocaleString("en", { maximumFractionDigits: 9 });

@@ -1,5 +1,5 @@
 // The log: partitions, the events themselves, and those that came too late for a view.
-import { h, fill, panel, table, empty, failure, loading, number } from "./dom.js";
+import { h, fill, panel, table, empty, failure, loading, number, json } from "./dom.js";
 import { get } from "./api.js";
 import { remember } from "./console.js";
 
@@ -57,7 +57,7 @@ export async function show(root, { parameters, signal }) {
 const eventColumns = [
   { name: "logpartition", title: "partition", number: true }, { name: "logoffset", title: "offset", number: true },
   { name: "time" }, { name: "source" }, { name: "type" }, { name: "sequence", number: true },
-  { name: "data", wrap: true, cell: (row) => h("code", {}, row.data === undefined ? "" : JSON.stringify(row.data)) },
+  { name: "data", wrap: true, cell: (row) => h("code", {}, row.data === undefined ? "" : json(row.data)) },
 ];
 
 async function showRejects(root, signal) {
@@ -89,7 +89,7 @@ async function showLate(root, views, signal) {
     root.append(h("h3", {}, `${view.name}: ${number(view.late)}`), table([
       { name: "partition", number: true }, { name: "offset", number: true }, { name: "time" },
       { name: "window_start" }, { name: "reason", cell: (row) => h("span", { title: lateReasons[row.reason] ?? "" }, h("code", {}, row.reason)) },
-      { name: "event", wrap: true, cell: (row) => row.event ? h("code", {}, JSON.stringify(row.event)) : h("span", { class: "null" }, "no longer in the log") },
+      { name: "event", wrap: true, cell: (row) => row.event ? h("code", {}, json(row.event)) : h("span", { class: "null" }, "no longer in the log") },
     ], answer.events, { caption: `Late events of ${view.name}` }));
   }
 }
