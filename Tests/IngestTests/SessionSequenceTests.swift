@@ -8,7 +8,7 @@ import WebSocket
 
 @testable import Ingest
 
-/// What can happen to a session.
+/// The things that can happen to a session.
 private enum Input: String, CaseIterable {
   /// A message of one event; one of an event and a bad one; one of a bad event alone.
   case event, mixed, bad

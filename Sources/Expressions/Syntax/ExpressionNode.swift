@@ -50,7 +50,7 @@ enum BinaryOperator: String, Sendable {
   var isEquality: Bool { self == .equal || self == .notEqual }
   var isComparison: Bool { precedence == 4 }
 
-  /// What the operator does with its sides' values.
+  /// The operation on the values of both sides.
   enum Meaning {
     case or, and
     case compare(ComparisonOperator)
