@@ -62,13 +62,16 @@ public final class ComputeService: Sendable {
     }
     self.partitions = PartitionOwnership(workers, partitionCount: log.partitionCount, fence: fence, neighbours: neighbours)
     reads = ReadCoordinator(
-      self.partitions, book: book, log: log, past: PastReader(log: log, readBytesMax: configuration.readBytesMax),
+      self.partitions, book: book, log: log, past: PastReader(log: log, configuration),
       refusal: refusal, horizons: horizons)
     generations = GenerationManager(
       book, self.partitions, reads, log: log, refusal: refusal, sharesPartitions: sharesPartitions, now: now, logger: logger)
     // A state that is not used stays as it is.
     guard refusal.now == nil else { return }
-    for store in files.stores { try store.generations.sweep(keeping: book.table) }
+    for store in files.stores {
+      try store.generations.sweep(keeping: book.table)
+      try store.sweepSources()
+    }
     await generations.watchReplays()
     try await own(partitions ?? self.partitions.all)
   }

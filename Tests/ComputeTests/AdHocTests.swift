@@ -43,7 +43,7 @@ private func request(
     let fixture = try await ComputeFixture()
     let events = readings(500)
     let offsets = try await fixture.append(events) { Int.random(in: 1...40, using: &random) }
-    let store = AdHocAggregation(log: fixture.log, threads: 2)
+    let store = AdHocAggregation(log: fixture.log, threads: 2, ComputeConfiguration(directory: ""))
     for _ in 0..<6 {
       let from: Int? = Bool.random(using: &random) ? Int.random(in: -10..<250, using: &random) : nil
       let to: Int? = Bool.random(using: &random) ? Int.random(in: 250..<600, using: &random) : nil
@@ -73,7 +73,7 @@ private func request(
     var events = readings(100)
     events.swapAt(50, 99)
     _ = try await fixture.append(events) { 100 }
-    let store = AdHocAggregation(log: fixture.log, threads: 1)
+    let store = AdHocAggregation(log: fixture.log, threads: 1, ComputeConfiguration(directory: ""))
     let condition = "data.value >= 0 && data.other != \"" + String(repeating: "x", count: 4000) + "\""
     let long = ViewDefinition(
       name: "long", filter: try Expression(parsing: "has(data.value) && (!has(data.other) || \(condition))"),
@@ -87,7 +87,7 @@ private func request(
   func bounds() async throws {
     let fixture = try await ComputeFixture()
     _ = try await fixture.append(readings(500)) { 10 }
-    let store = AdHocAggregation(log: fixture.log, threads: 2)
+    let store = AdHocAggregation(log: fixture.log, threads: 2, ComputeConfiguration(directory: ""))
     await #expect(throws: AdHocError.tooLarge(rowsMax: 20)) { try await store.aggregate(request(definition(), rowsMax: 20)) }
     await #expect(throws: AdHocError.timeout) { try await store.aggregate(request(definition(), timeout: .zero)) }
     let left = Task {

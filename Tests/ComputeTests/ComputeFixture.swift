@@ -32,13 +32,13 @@ struct ComputeFixture {
 
   func start(
     _ yaml: String, workers: Int = 2, changedRowsMax: Int = 1000, memoryBytesMax: Int = 1 << 30,
-    lateEventsMax: Int = 100_000, folder: String = "compute", record: (any ViewsRecord)? = nil
+    lateEventsMax: Int = 100_000, clockAheadMax: Duration = .seconds(60), folder: String = "compute", record: (any ViewsRecord)? = nil
   ) async throws -> ComputeService {
     let service = try await ComputeService(
       configuration: ComputeConfiguration(
         directory: "\(directory)/\(folder)", workers: workers, checkpointInterval: .milliseconds(5),
         changedRowsMax: changedRowsMax, readBytesMax: 4096, memoryBytesMax: memoryBytesMax,
-        lateEventsMax: lateEventsMax, keptCheckpointsMax: 0),
+        lateEventsMax: lateEventsMax, keptCheckpointsMax: 0, clockAheadMax: clockAheadMax),
       catalog: try ViewCatalog(yaml: yaml, file: "test.yaml"), log: log, record: record ?? self.record,
       logger: ComputeFixture.logger)
     service.start()

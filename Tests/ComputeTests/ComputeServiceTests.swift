@@ -51,19 +51,19 @@ struct ComputeServiceTests {
   }
 
   /// The same by plain Swift, event by event: what compute must come to.
-  static func expected(_ events: [Event], partition: (String) -> PartitionID) -> (rows: [Row], late: Int, filtered: Int) {
+  static func expected(_ events: [Event]) -> (rows: [Row], late: Int, filtered: Int) {
     struct Key: Hashable {
       var window: Int64
       var source: String
       var site: String?
     }
-    var greatest: [PartitionID: Int64] = [:]
+    var greatest: [String: Int64] = [:]
     var values: [Key: [Double]] = [:]
     var late = 0, filtered = 0
     for event in events {
       let time = event.time.nanoseconds
-      let most = max(greatest[partition(event.source)] ?? .min, time)
-      greatest[partition(event.source)] = most
+      let most = max(greatest[event.source] ?? .min, time)
+      greatest[event.source] = most
       let value: Double
       switch event.data?["value"] {
       case .int(let number)? where number < 90: value = Double(number)
@@ -127,7 +127,7 @@ struct ComputeServiceTests {
         }
       }
       let rows = try await fixture.rows(service, "readings", after: end)
-      let expected = Self.expected(events, partition: fixture.log.partition(of:))
+      let expected = Self.expected(events)
       #expect(Self.same(rows, expected.rows), "seed \(seed), variant \(variant)")
       // The same to the last bit, sums too.
       if let first { #expect(Set(rows) == Set(first), "seed \(seed), variant \(variant)") } else { first = rows }

@@ -17,6 +17,8 @@ struct PlainView {
   var keys: [String]
   var delay: Int64
   var lateness: Int64
+  /// Whose times close windows.
+  var watermark = WatermarkScope.source
   var retention: Int64?
   var isFiltered: Bool
   /// Rises when the definition is changed by an aggregate more.
@@ -35,6 +37,7 @@ struct PlainView {
     var offset: Int64
     var time: Int64
     var windowStart: Int64
+    var reason: LateReason
   }
 
   struct Row: Hashable, Comparable, CustomStringConvertible {
@@ -57,10 +60,13 @@ struct PlainView {
   struct Outcome {
     var rows: [Row] = []
     var applied = 0
+    var amended = 0
     var filtered = 0
     var late: [Late] = []
     /// Events in rows that retention has taken, at most: the program may not have dropped them yet.
     var greatest: [PartitionID: Int64] = [:]
+    /// The largest time of each source.
+    var ofSource: [String: Int64] = [:]
   }
 
   private static let last = Int128(Int64.max)
@@ -97,8 +103,25 @@ struct PlainView {
     end < PlainView.last && end <= Int128(greatest) - Int128(delay) - Int128(lateness)
   }
 
+  /// What closes windows for one event, and what is past retention.
+  private struct Moment {
+    var own: Int64
+    var partition: Int64
+    var expired: Int128?
+  }
+
+  /// Whether a window takes an event no more.
+  private func isShut(_ end: Int128, _ moment: Moment) -> Bool {
+    isClosed(end, moment.own) || moment.expired.map { PlainView.held(end) <= $0 } ?? false
+  }
+
+  private func reason(_ end: Int128, _ moment: Moment) -> LateReason {
+    moment.expired.map { PlainView.held(end) <= $0 } ?? false ? .expired : .windowClosed
+  }
+
   /// The results of the events, in the order of each partition.
-  func outcome(of partitions: [PartitionID: [Event]]) -> Outcome {
+  /// - Parameter limits: For each event, how far it moves an event-time watermark at most; none when empty.
+  func outcome(of partitions: [PartitionID: [Event]], limits: [PartitionID: [Int64]] = [:]) -> Outcome {
     var outcome = Outcome()
     var windows: [Place: [Item]] = [:]
     var sessions: [(partition: PartitionID, key: [String], items: [Item])] = []
@@ -106,8 +129,13 @@ struct PlainView {
       var greatest = Int64.min
       for (offset, event) in events.enumerated() {
         let time = event.time.nanoseconds
-        greatest = max(greatest, time)
+        let counted = min(time, limits[partition]?[offset] ?? .max)
+        greatest = max(greatest, counted)
         outcome.greatest[partition] = greatest
+        let own = max(outcome.ofSource[event.source] ?? .min, counted)
+        outcome.ofSource[event.source] = own
+        let moment = Moment(
+          own: watermark == .source ? own : greatest, partition: greatest, expired: expiredEnd(greatest))
         if isFiltered, event.data?["skip"] != .bool(false) {
           outcome.filtered += 1
           continue
@@ -116,17 +144,20 @@ struct PlainView {
           partition: partition, offset: Int64(offset), time: time, key: key(of: event),
           value: PlainView.value(of: event))
         if case .session(let gap) = window {
-          place(item, gap: gap, greatest, in: &sessions, &outcome)
+          place(item, gap: gap, moment, in: &sessions, &outcome)
           continue
         }
         let all = self.windows(of: time)
-        let open = all.filter { !isClosed($0.end, greatest) }
+        let open = all.filter { !isShut($0.end, moment) }
         if open.isEmpty {
           outcome.late.append(
-            Late(partition: partition, offset: item.offset, time: time, windowStart: PlainView.held(all[0].start)))
+            Late(
+              partition: partition, offset: item.offset, time: time, windowStart: PlainView.held(all[0].start),
+              reason: reason(all[0].end, moment)))
           continue
         }
         outcome.applied += 1
+        if watermark == .source, isClosed(all[0].end, greatest) { outcome.amended += 1 }
         for one in open {
           windows[Place(start: PlainView.held(one.start), end: PlainView.held(one.end), key: item.key), default: []].append(item)
         }
@@ -150,7 +181,7 @@ struct PlainView {
   }
 
   private func place(
-    _ item: Item, gap: Int64, _ greatest: Int64, in sessions: inout [(partition: PartitionID, key: [String], items: [Item])],
+    _ item: Item, gap: Int64, _ moment: Moment, in sessions: inout [(partition: PartitionID, key: [String], items: [Item])],
     _ outcome: inout Outcome
   ) {
     let end = Int128(item.time) + Int128(gap)
@@ -158,15 +189,18 @@ struct PlainView {
       let one = sessions[index]
       guard one.partition == item.partition, one.key == item.key else { return false }
       let (start, oneEnd) = PlainView.span(one.items, gap)
-      return !isClosed(oneEnd, greatest) && PlainView.isBefore(Int128(item.time), oneEnd) && PlainView.isBefore(start, end)
+      return !isShut(oneEnd, moment) && PlainView.isBefore(Int128(item.time), oneEnd) && PlainView.isBefore(start, end)
     }
-    if mine.isEmpty, isClosed(end, greatest) {
+    if mine.isEmpty, isShut(end, moment) {
       outcome.late.append(
-        Late(partition: item.partition, offset: item.offset, time: item.time, windowStart: item.time))
+        Late(
+          partition: item.partition, offset: item.offset, time: item.time, windowStart: item.time,
+          reason: reason(end, moment)))
       return
     }
     outcome.applied += 1
     let items = mine.flatMap { sessions[$0].items } + [item]
+    if watermark == .source, isClosed(PlainView.span(items, gap).1, moment.partition) { outcome.amended += 1 }
     for index in mine.reversed() { sessions.remove(at: index) }
     sessions.append((item.partition, item.key, items))
   }
@@ -261,6 +295,7 @@ struct PlainView {
     if isFiltered { lines.append("    where: data.skip == false") }
     lines.append("    key: [\(keys.map { $0 == "source" ? $0 : "data.\($0)" }.joined(separator: ", "))]")
     lines.append("    window: \(text)")
+    lines.append("    watermark: \(watermark.rawValue)")
     lines.append("    watermark_delay: \(delay / 1_000_000)ms")
     lines.append("    allowed_lateness: \(lateness / 1_000_000)ms")
     if let retention { lines.append("    retention: \(retention / 1_000_000)ms") }
@@ -293,6 +328,7 @@ extension PlainView {
     return PlainView(
       name: name, window: window, keys: keys, delay: Bool.random(using: &random) ? 0 : seconds(0...20),
       lateness: Bool.random(using: &random) ? 0 : seconds(0...60),
+      watermark: Int.random(in: 0..<3, using: &random) == 0 ? .partition : .source,
       retention: Int.random(in: 0..<3, using: &random) == 0 ? length + seconds(0...60) : nil,
       isFiltered: Bool.random(using: &random))
   }

@@ -14,6 +14,7 @@ import Views
 struct ReadEngineDifferentialTests {
   /// One worker's folds, of which memory lets go now and then, beside folds of the same events that nothing is taken from.
   private final class Stage {
+    static let active = ActiveSources(idle: .max)
     let folder: String
     let store: CheckpointStore
     let record: GenerationRecord
@@ -37,8 +38,10 @@ struct ReadEngineDifferentialTests {
       func made() -> [GenerationFold] {
         (0..<partitions).map { number in
           let progress = PartitionProgress(partition: PartitionID(number), firstOffset: .zero, nextOffset: .zero)
-          return GenerationFold(
+          var fold = GenerationFold(
             id: record.id, viewID: view, box: FoldBox(ViewFold(definition: definition, progress: progress)))
+          fold.sources = SourceBox(SourceClocks(partition: progress.partition, firstOffset: .zero, aheadMax: .max))
+          return fold
         }
       }
       folds = made()
@@ -52,28 +55,31 @@ struct ReadEngineDifferentialTests {
         let base = next[partition] ?? .zero
         batch.place(partition: partition, baseOffset: base, appendTime: Timestamp(nanoseconds: 0))
         next[partition] = batch.endOffset
-        try store.restoreSessions(folds[partition.index], for: batch, scratch: &scratch)
-        for fold in [folds[partition.index], whole[partition.index]] {
-          fold.box.fold.fold(batch, times: batch.times(), scratch: &scratch)
+        let events = batch.times()
+        for (fold, isWhole) in [(folds[partition.index], false), (whole[partition.index], true)] {
+          try store.advance(#require(fold.sources), over: batch, events)
+          let times = fold.times(of: batch, events, aheadMax: .max)
+          if !isWhole { try store.restoreSessions(fold, for: batch, times, scratch: &scratch) }
+          fold.box.fold.fold(batch, times, scratch: &scratch)
         }
       }
     }
 
     /// - Parameter bytesMax: The bytes of rows that stay in memory.
     func checkpoint(bytesMax: Int) throws {
-      _ = try store.checkpoint(folds, horizons)
-      MemoryBound(bytesMax: bytesMax).enforce(on: folds.map(\.box))
+      _ = try store.checkpoint(folds, [], horizons)
+      MemoryBound(bytesMax: bytesMax).enforce(on: folds.map(\.box), folds.compactMap(\.sources))
     }
 
     func snapshot(_ range: RowRange) throws -> ReadSnapshot {
       let pin = store.file.pin()
-      return try #require(try ReadSnapshot.take([(record, folds)], range, pin: pin, store))[0]
+      return try #require(try ReadSnapshot.take([(record, folds)], range, pin: pin, store, { _ in Stage.active }))[0]
     }
 
     /// The rows that the folds would have if none were ever left to the file.
     func truth(_ range: RowRange) -> ReadSnapshot {
       var snapshot = ReadSnapshot(record)
-      for fold in whole { snapshot.add(fold, range, nil) }
+      for fold in whole { snapshot.add(fold, range, nil, Stage.active) }
       return snapshot
     }
 
@@ -102,18 +108,17 @@ struct ReadEngineDifferentialTests {
         states[place] = [hot.withState(row) { Array($0) }]
         if !isPartial[row] { wholePlaces.insert(place) }
       }
-      // Memory has all sessions of a key that end later.
-      var openEnd: Int64?
-      if case .ends(let end) = fold.box.fold.rows.open { openEnd = end }
+      let isSessions = definition.window.keeping != .slots
       let sql = "SELECT window_start, window_end, key, state FROM \(definition.window.table) WHERE view = ? AND partition = ?"
       try store.file.withWriter { db in
         try db.withStatement(sql) { row in
           try row.bind([fold.viewID, fold.partition.index])
           while try row.step() {
             let place = Place(slot: row.int64(0), end: row.int64(1), key: Array(row.bytes(2)))
-            if let openEnd {
-              let isOld = place.end > openEnd && fold.box.fold.rows.hasRows(ofKey: row.bytes(2))
-              if isOld || place.end <= fold.box.fold.keptAfter ?? .min { continue }
+            if isSessions {
+              // Memory has all sessions of a key that end later.
+              let held = fold.box.fold.rows.missingRows(ofKey: row.bytes(2), endingAfter: .min) ?? .min
+              if place.end > held || place.end <= fold.box.fold.keptAfter ?? .min { continue }
             } else if wholePlaces.contains(place) {
               continue
             }

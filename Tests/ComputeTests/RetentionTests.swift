@@ -120,7 +120,7 @@ struct RetentionTests {
           window: \(kind.rawValue)
           aggregates: { n: count(), total: sum(data.value) }
       """
-    var service = try await fixture.start(yaml, workers: 1, memoryBytesMax: 1 << 20)
+    var service = try await fixture.start(yaml, workers: 1, memoryBytesMax: 1 << 20, clockAheadMax: .seconds(Int64.max))
     let times: [Int64] = [
       .min, .min + 1, .min, .min + 47 * WindowTests.second, .min + 70 * WindowTests.second, .min, 0,
       .max - 90 * WindowTests.second, .max - 1, .max, .max, .max - 1,
@@ -133,7 +133,7 @@ struct RetentionTests {
     var end = try await fixture.append(Array(events.prefix(2))) { 3 }
     _ = try await service.read(ViewReadRequest(view: "v", after: end, timeout: .seconds(60)))
     await service.shutDown()
-    service = try await fixture.start(yaml, workers: 1, memoryBytesMax: 1 << 20)
+    service = try await fixture.start(yaml, workers: 1, memoryBytesMax: 1 << 20, clockAheadMax: .seconds(Int64.max))
     end.formMaximum(try await fixture.append(Array(events.dropFirst(2))) { 3 })
     let window: PlainView.Window =
       switch kind {

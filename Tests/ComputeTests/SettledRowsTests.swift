@@ -27,16 +27,16 @@ struct SettledRowsTests {
   func exact() {
     let settled = SettledRows()
     settled.keep(rows(3), of: range("a"), as: settled.epoch)
-    #expect(settled.rows(of: range("a"))?.count == 3)
-    #expect(settled.rows(of: range("b")) == nil)
-    #expect(settled.rows(of: range("a", partition: 1)) == nil)
-    #expect(settled.rows(of: range("a", through: 11)) == nil, "one window more has closed")
+    #expect(settled.rows(of: range("a"), as: settled.epoch)?.count == 3)
+    #expect(settled.rows(of: range("b"), as: settled.epoch) == nil)
+    #expect(settled.rows(of: range("a", partition: 1), as: settled.epoch) == nil)
+    #expect(settled.rows(of: range("a", through: 11), as: settled.epoch) == nil, "one window more has closed")
     var all = range("a")
     all.key = nil
     settled.keep(rows(3), of: all, as: settled.epoch)
-    #expect(settled.rows(of: all) == nil, "of one key only")
+    #expect(settled.rows(of: all, as: settled.epoch) == nil, "of one key only")
     settled.keep(rows(SettledRows.rowsMax + 1), of: range("c"), as: settled.epoch)
-    #expect(settled.rows(of: range("c")) == nil, "of few rows only")
+    #expect(settled.rows(of: range("c"), as: settled.epoch) == nil, "of few rows only")
   }
 
   @Test("are not kept when the file has become another since they were read")
@@ -45,11 +45,11 @@ struct SettledRowsTests {
     let epoch = settled.epoch
     settled.keep(rows(1), of: range("a"), as: epoch)
     settled.forget()
-    #expect(settled.rows(of: range("a")) == nil)
+    #expect(settled.rows(of: range("a"), as: settled.epoch) == nil)
     settled.keep(rows(1), of: range("a"), as: epoch)
-    #expect(settled.rows(of: range("a")) == nil)
+    #expect(settled.rows(of: range("a"), as: settled.epoch) == nil)
     settled.keep(rows(1), of: range("a"), as: settled.epoch)
-    #expect(settled.rows(of: range("a"))?.count == 1)
+    #expect(settled.rows(of: range("a"), as: settled.epoch)?.count == 1)
   }
 
   @Test("are bounded, and those in use stay")
@@ -58,9 +58,9 @@ struct SettledRowsTests {
     settled.keep(rows(1), of: range("used"), as: settled.epoch)
     for number in 0..<20_000 {
       settled.keep(rows(10), of: range("key-\(number)"), as: settled.epoch)
-      if number % 100 == 0 { #expect(settled.rows(of: range("used")) != nil) }
+      if number % 100 == 0 { #expect(settled.rows(of: range("used"), as: settled.epoch) != nil) }
     }
-    #expect(settled.rows(of: range("key-0")) == nil)
+    #expect(settled.rows(of: range("key-0"), as: settled.epoch) == nil)
     #expect(settled.count < 20_000 / 4)
   }
 }

@@ -83,8 +83,8 @@ struct WindowTests {
   }
 
   /// Event by event, window by window: each window of an event takes it unless that window is closed by then.
-  static func expected(_ events: [Event], _ kind: Kind, partition: (String) -> PartitionID) -> Expected {
-    var greatest: [PartitionID: Int64] = [:]
+  static func expected(_ events: [Event], _ kind: Kind) -> Expected {
+    var greatest: [String: Int64] = [:]
     var windows: [String: [Int64: [Sample]]] = [:]
     var sessions: [String: [[Sample]]] = [:]
     var late = 0
@@ -97,8 +97,8 @@ struct WindowTests {
       }
     for (order, event) in events.enumerated() {
       let time = event.time.nanoseconds
-      let most = max(greatest[partition(event.source)] ?? .min, time)
-      greatest[partition(event.source)] = most
+      let most = max(greatest[event.source] ?? .min, time)
+      greatest[event.source] = most
       guard event.data?["skip"] == .bool(false) else { continue }
       let closedEnd = most - 30 * second
       var label = ""
@@ -207,7 +207,7 @@ struct WindowTests {
         }
       }
       let rows = try await fixture.rows(service, "v", after: end)
-      let expected = Self.expected(events, kind, partition: fixture.log.partition(of:))
+      let expected = Self.expected(events, kind)
       let difference = Self.same(rows, expected.rows)
       #expect(difference == nil, "\(kind), seed \(seed), variant \(variant): \(difference ?? "")")
       if let first { #expect(Set(rows) == first, "\(kind), seed \(seed), variant \(variant)") } else { first = Set(rows) }
@@ -263,7 +263,7 @@ struct WindowTests {
       let events = Self.events(seed: 5, count: 1500)
       let end = try await fixture.append(events) { 100 }
       let rows = try await fixture.rows(service, "v", after: end)
-      let all = Self.expected(events, kind, partition: { _ in PartitionID(0) }).rows
+      let all = Self.expected(events, kind).rows
       let greatest = events.map(\.time.nanoseconds).max()!
       let bound = greatest - 10 * Self.second - 300 * Self.second
       let result = try await service.read(ViewReadRequest(view: "v", timeout: .seconds(120)))
@@ -315,7 +315,7 @@ struct WindowTests {
     #expect(try await service.views().first?.partitions.reduce(0) { $0 + $1.nextOffset.rawValue } == 400, "nothing is read again")
     end.formMaximum(try await fixture.append(Array(events.dropFirst(400))) { 50 })
     let rows = try await fixture.rows(service, "v", after: end)
-    let difference = Self.same(rows, Self.expected(events, kind, partition: fixture.log.partition(of:)).rows)
+    let difference = Self.same(rows, Self.expected(events, kind).rows)
     #expect(difference == nil, "\(kind): \(difference ?? "")")
     #expect(try await service.verify("v", generation: nil, timeout: .seconds(60)).isSame)
     await service.shutDown()

@@ -88,8 +88,8 @@ private struct NoStore: ViewStore {
   func shares() async throws {
     let directory = try TemporaryDirectory()
     let log = try await log(directory)
-    let near = AdHocAggregation(log: log, threads: 2)
-    let (a, b) = (Instance(near), Instance(AdHocAggregation(log: log, threads: 1)))
+    let near = AdHocAggregation(log: log, threads: 2, ComputeConfiguration(directory: ""))
+    let (a, b) = (Instance(near), Instance(AdHocAggregation(log: log, threads: 1, ComputeConfiguration(directory: ""))))
     let (first, second) = (try await served(a), try await served(b))
     let dialler = LoopbackDialler(service: "compute", [.init(id: "a", port: first.port), .init(id: "b", port: second.port)])
     let client = WireClient(dialler: dialler, group: ServedLog.group)
@@ -129,7 +129,7 @@ private struct NoStore: ViewStore {
   func failures(_ failure: AdHocError) async throws {
     let directory = try TemporaryDirectory()
     let log = try await log(directory)
-    let served = try await served(Instance(AdHocAggregation(log: log, threads: 1), failure: failure))
+    let served = try await served(Instance(AdHocAggregation(log: log, threads: 1, ComputeConfiguration(directory: "")), failure: failure))
     let client = WireClient(
       dialler: LoopbackDialler(service: "compute", [.init(id: "a", port: served.port)]), group: ServedLog.group)
     let remote = RemoteAdHocStore(client: client, partitionCount: 5, logger: quiet)

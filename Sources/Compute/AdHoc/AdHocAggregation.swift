@@ -18,10 +18,15 @@ public final class AdHocAggregation: AdHocStore {
   /// - Parameters:
   ///   - log: The log whose events are aggregated.
   ///   - threads: The number of threads; one for each core makes sense.
-  public init(log: any EventLog, threads: Int) {
+  ///   - configuration: Says how far clocks may be ahead, and when a source is idle.
+  public init(log: any EventLog, threads: Int, _ configuration: ComputeConfiguration) {
     precondition(threads > 0, "someone has to do the work")
     self.log = log
-    workers = (0..<min(threads, log.partitionCount)).map { AdHocWorker(number: $0, log: log) }
+    workers = (0..<min(threads, log.partitionCount)).map {
+      AdHocWorker(
+        number: $0, log: log, aheadMax: configuration.clockAheadMax.nanosecondsHeld,
+        ActiveSources(idle: configuration.sourceIdle.nanosecondsHeld))
+    }
   }
 
   public nonisolated(nonsending) func aggregate(_ request: AdHocRequest) async throws(AdHocError) -> PartialResult {
@@ -33,32 +38,29 @@ public final class AdHocAggregation: AdHocStore {
     let job = AdHocJob(request, deadline: .now + request.timeout)
     let partitions = (0..<log.partitionCount).map { PartitionID($0) }.filter { request.partitions?.contains($0) ?? true }
     let workers = workers
-    let outcome = await withTaskGroup(of: Result<[AdHocWorker.Part], AdHocError>.self) { group in
+    let outcome = await withTaskGroup(of: Result<[PartialResult], AdHocError>.self) { group in
       for (number, worker) in workers.enumerated() {
         let its = partitions.filter { $0.index % workers.count == number }
         group.addTask { await worker.run(job, its) }
       }
-      var parts: [AdHocWorker.Part] = []
+      var parts: [PartialResult] = []
       for await result in group {
         switch result {
         case .success(let some): parts += some
         case .failure(let error):
           // The other workers' results are of no use then.
           group.cancelAll()
-          return Result<[AdHocWorker.Part], AdHocError>.failure(error)
+          return Result<[PartialResult], AdHocError>.failure(error)
         }
       }
       return .success(parts)
     }
-    var result = PartialResult(
-      definition: job.definition, generation: 0, asOf: OffsetVector(), eventTimeWatermarks: [:],
-      rows: PartialRows(stride: request.definition.layout.stride))
+    var result = PartialResult(adHoc: job.definition)
     let parts = try outcome.get()
     folded.increment(by: parts.count)
-    for part in parts.sorted(by: { $0.partition < $1.partition }) {
-      result.asOf[part.partition] = part.end
-      if let time = part.eventTimeWatermark { result.eventTimeWatermarks[part.partition] = time }
-      result.rows.append(contentsOf: part.rows)
+    // Each is of one partition.
+    for part in parts.sorted(by: { $0.asOf.offsets.keys.min() ?? PartitionID(0) < $1.asOf.offsets.keys.min() ?? PartitionID(0) }) {
+      result.append(part)
     }
     result.rows = result.rows.windows(of: request.definition)
     return result
@@ -97,28 +99,25 @@ final class AdHocJob: Sendable {
 
 /// Folds some partitions, one after the other, on a thread of its own.
 actor AdHocWorker {
-  struct Part: Sendable {
-    var partition: PartitionID
-    var end: Offset
-    var eventTimeWatermark: Timestamp?
-    var rows: PartialRows
-  }
-
   private static let readBytes = 4 << 20
 
   private let log: any EventLog
+  private let aheadMax: Int64
+  private let active: ActiveSources
   private let executor: WorkerExecutor
   private var scratch = EvaluationScratch()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-  init(number: Int, log: any EventLog) {
+  init(number: Int, log: any EventLog, aheadMax: Int64, _ active: ActiveSources) {
     self.log = log
+    self.aheadMax = aheadMax
+    self.active = active
     executor = WorkerExecutor(label: "penstock.adhoc.\(number)")
   }
 
-  func run(_ job: AdHocJob, _ partitions: [PartitionID]) async -> Result<[Part], AdHocError> {
-    var parts: [Part] = []
+  func run(_ job: AdHocJob, _ partitions: [PartitionID]) async -> Result<[PartialResult], AdHocError> {
+    var parts: [PartialResult] = []
     do throws(AdHocError) {
       for partition in partitions { parts.append(try await run(job, partition)) }
       return .success(parts)
@@ -127,7 +126,7 @@ actor AdHocWorker {
     }
   }
 
-  private func run(_ job: AdHocJob, _ partition: PartitionID) async throws(AdHocError) -> Part {
+  private func run(_ job: AdHocJob, _ partition: PartitionID) async throws(AdHocError) -> PartialResult {
     let bounds: PartitionBounds
     var next: Offset
     do throws(LogError) {
@@ -140,31 +139,32 @@ actor AdHocWorker {
     } catch {
       throw .log(error)
     }
-    let box = FoldBox(
-      ViewFold(
-        definition: job.definition, progress: PartitionProgress(partition: partition, firstOffset: next, nextOffset: next)))
-    box.fold.times = job.times
+    let fold = job.begin(partition, at: next, aheadMax: aheadMax)
     var rows = 0
     while next < bounds.highWatermark {
       for batch in try await read(partition, &next) where batch.endOffset > next {
-        if job.skips(batch.header) {
-          box.fold.progress.nextOffset = batch.endOffset
-        } else {
-          box.fold.fold(batch, times: batch.times(), scratch: &scratch)
-        }
+        // Retention may have taken the events before.
+        if batch.baseOffset > fold.next { fold.skip(to: batch.baseOffset) }
+        if job.skips(batch.header) { fold.skip(to: batch.endOffset) } else { count(batch, fold) }
         next = batch.endOffset
-        let count = box.fold.rowCount
+        let count = fold.box.fold.rowCount
         try job.check(newRows: count - rows)
         rows = count
         if next >= bounds.highWatermark { break }
       }
       try job.check(newRows: 0)
     }
-    var part = Part(
-      partition: partition, end: next, eventTimeWatermark: box.fold.eventTimeWatermark,
-      rows: PartialRows(stride: job.definition.layout.stride))
-    box.fold.copyRows(.min ... .max, key: nil, into: &part.rows)
+    var part = PartialResult(adHoc: job.definition)
+    part.note(fold, active)
+    fold.box.fold.copyRows(.min ... .max, key: nil, into: &part.rows)
+    fold.fillSourceWatermarks(&part.rows)
     return part
+  }
+
+  private func count(_ batch: ColumnBatch, _ fold: GenerationFold) {
+    let events = batch.times()
+    fold.sources?.clocks.advance(batch, times: events)
+    fold.box.fold.fold(batch, fold.times(of: batch, events, aheadMax: aheadMax), scratch: &scratch)
   }
 
   private func read(_ partition: PartitionID, _ next: inout Offset) async throws(AdHocError) -> [ColumnBatch] {
@@ -182,5 +182,37 @@ actor AdHocWorker {
         throw .log(error)
       }
     }
+  }
+}
+
+extension AdHocJob {
+  /// A fold in memory that begins at an offset.
+  fileprivate func begin(_ partition: PartitionID, at start: Offset, aheadMax: Int64) -> GenerationFold {
+    let progress = PartitionProgress(partition: partition, firstOffset: start, nextOffset: start)
+    var fold = GenerationFold(
+      id: GenerationID(view: definition.name, number: 0), viewID: 0,
+      box: FoldBox(ViewFold(definition: definition, progress: progress)))
+    fold.box.fold.times = times
+    if definition.watermark == .source {
+      fold.sources = SourceBox(SourceClocks(partition: partition, firstOffset: start, aheadMax: aheadMax, bounds: times))
+    }
+    return fold
+  }
+}
+
+extension GenerationFold {
+  /// Goes on at an offset: no event before it counts.
+  fileprivate func skip(to next: Offset) {
+    box.fold.progress.nextOffset = next
+    sources?.clocks.skip(to: next)
+  }
+}
+
+extension PartialResult {
+  /// A result of no partition yet.
+  fileprivate init(adHoc definition: ViewDefinition) {
+    self.init(
+      definition: definition, generation: 0, asOf: OffsetVector(), eventTimeWatermarks: [:],
+      rows: PartialRows(stride: definition.layout.stride))
   }
 }

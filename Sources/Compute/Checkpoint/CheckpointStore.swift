@@ -41,23 +41,23 @@ final class CheckpointStore: Sendable {
   /// - Parameter bytesMax: The bytes of rows to take into memory; further rows stay in the file.
   func load(
     _ definition: ViewDefinition, view: Int64, partition: PartitionID, bytesMax: Int = .max
-  ) throws(ComputeError) -> FoldBox? {
+  ) throws(ComputeError) -> StoredFold? {
     try file.withWriter { db in
       try db.transaction(.deferred) {
-        guard let box = try loadProgress(db, definition, view, partition) else { return nil }
-        try loadRows(db, view, bytesMax: bytesMax, into: box)
-        return box
+        guard let fold = try loadProgress(db, definition, view, partition) else { return nil }
+        try loadRows(db, view, bytesMax: bytesMax, into: fold.box)
+        return fold
       }
     }
   }
 
   private func loadProgress(
     _ db: SQLiteConnection, _ definition: ViewDefinition, _ view: Int64, _ partition: PartitionID
-  ) throws -> FoldBox? {
+  ) throws -> StoredFold? {
     try db.first(
       """
       SELECT first_offset, next_offset, last_append_time, applied, filtered, late, where_errors, argument_errors, event_time_max,
-        late_listed, dropped_end, dropped_events
+        late_listed, dropped_end, dropped_events, amended, clock
       FROM progress WHERE view = ? AND partition = ?
       """, view, partition.index
     ) { row in
@@ -70,10 +70,12 @@ final class CheckpointStore: Sendable {
       progress.whereErrors = row.int(6)
       progress.argumentErrors = row.int(7)
       progress.lateListed = row.int(9)
-      return FoldBox(
+      progress.amended = row.int(12)
+      let box = FoldBox(
         ViewFold(
           definition: definition, progress: progress, eventTimeMax: row.optionalInt64(8), lateMax: lateMax,
           dropped: DroppedRows(end: row.optionalInt64(10), events: row.int(11))))
+      return StoredFold(box: box, sources: row.optionalInt64(13))
     }
   }
 
@@ -111,13 +113,12 @@ final class CheckpointStore: Sendable {
     }
   }
 
-  /// Loads the sessions that memory has let go of for the keys of a batch's events: all at once, before the batch is folded.
+  /// Loads the sessions that memory has let go of and a batch's events may go to: all at once, before the batch is folded.
   func restoreSessions(
-    _ fold: GenerationFold, for batch: ColumnBatch, scratch: inout EvaluationScratch
+    _ fold: GenerationFold, for batch: ColumnBatch, _ times: BatchTimes, scratch: inout EvaluationScratch
   ) throws(ComputeError) {
-    guard case .ends(let closed) = fold.box.fold.rows.open else { return }
-    let keys = fold.box.fold.missingKeys(in: batch, scratch: &scratch)
-    guard !keys.isEmpty else { return }
+    let missing = fold.box.fold.missingRows(for: batch, times, scratch: &scratch)
+    guard !missing.isEmpty else { return }
     // Only the index by key finds them. A view of sessions gets it once it has outgrown memory.
     let index = CheckpointSchema.sessionIndex
     if !isIndexed.load(ordering: .relaxed) {
@@ -126,13 +127,14 @@ final class CheckpointStore: Sendable {
     }
     let sql =
       "SELECT \(CheckpointStore.columns) FROM session INDEXED BY \(index) WHERE view = ? AND partition = ? AND key = ?"
-      + " AND window_end > ?"
+      + " AND window_end > ? AND window_end <= ?"
     try file.withWriter { db in
       try db.withStatement(sql) { row in
-        for key in keys {
-          try row.bind([fold.viewID, fold.partition.index, key, closed])
+        for one in missing {
+          try row.bind([fold.viewID, fold.partition.index, one.key, one.endAfter, one.endThrough])
           try restore(row, into: fold.box)
           row.rewind()
+          one.key.withUnsafeBytes { fold.box.fold.rows.noteRestored(key: $0, endingAfter: one.endAfter) }
         }
       }
     }
@@ -140,14 +142,27 @@ final class CheckpointStore: Sendable {
 
   // MARK: checkpoints
 
-  /// Writes the folds' changes and their next offsets in one transaction; then marks the folds as saved.
-  /// - Parameter horizons: The times up to which retention may delete each fold's rows.
+  /// Writes the folds' changes, their sources' and their next offsets in one transaction; then marks them as saved.
+  /// - Parameters:
+  ///   - folds: The folds.
+  ///   - clocks: Clocks of sources besides the folds'.
+  ///   - horizons: The times up to which retention may delete each fold's rows.
   /// - Returns: Rows written.
-  func checkpoint(_ folds: [GenerationFold], _ horizons: RetentionHorizons) throws(ComputeError) -> Int {
+  func checkpoint(
+    _ folds: [GenerationFold], _ clocks: [SourceBox], _ horizons: RetentionHorizons
+  ) throws(ComputeError) -> Int {
     try file.checkPlace()
+    // A read of one key takes stored rows at any moment until then.
+    if folds.contains(where: { $0.box.fold.rows.amendsStored }) { settled.forget() }
     var dropped: [(fold: GenerationFold, end: Int64, events: Int)] = []
+    var ids: [ObjectIdentifier: (box: SourceBox, id: Int64)] = [:]
     let written = try file.write { db in
       var written = 0
+      for box in clocks + folds.compactMap(\.sources) where ids[ObjectIdentifier(box)] == nil {
+        let id = try box.id ?? StoredSources.add(box.clocks, to: db)
+        try StoredSources.write(box.clocks, clock: id, to: db)
+        ids[ObjectIdentifier(box)] = (box, id)
+      }
       for fold in folds {
         let box = fold.box
         let balance = try CheckpointStore.balance(of: fold, db)
@@ -161,7 +176,8 @@ final class CheckpointStore: Sendable {
           dropped.append((fold, end, events))
           gone = DroppedRows(end: end, events: gone.events + events)
         }
-        try CheckpointStore.writeProgress(db, view: fold.viewID, box, gone)
+        let clock = fold.sources.flatMap { ids[ObjectIdentifier($0)]?.id }
+        try CheckpointStore.writeProgress(db, view: fold.viewID, box, gone, clock: clock)
         if let balance, let after = try CheckpointStore.balance(of: fold, db) {
           assert(balance == after, "a checkpoint adds to rows what has been applied since the one before")
         }
@@ -169,22 +185,23 @@ final class CheckpointStore: Sendable {
       return written
     }
     for fold in folds { fold.box.checkpointed() }
+    for (box, id) in ids.values { box.checkpointed(id: id) }
     for (fold, end, events) in dropped { fold.box.fold.noteDropped(through: end, events: events) }
     for fold in folds { horizons.note(fold.id, fold.box.fold) }
     return written
   }
 
-  private static func writeProgress(_ db: SQLiteConnection, view: Int64, _ box: FoldBox, _ dropped: DroppedRows) throws {
+  private static func writeProgress(_ db: SQLiteConnection, view: Int64, _ box: FoldBox, _ dropped: DroppedRows, clock: Int64?) throws {
     let progress = box.fold.progress
     try db.run(
       """
       INSERT OR REPLACE INTO progress (view, partition, first_offset, next_offset, event_time_max, last_append_time, applied, filtered,
-        late, where_errors, argument_errors, late_listed, dropped_end, dropped_events)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        late, where_errors, argument_errors, late_listed, dropped_end, dropped_events, amended, clock)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """,
       view, progress.partition.index, progress.firstOffset.rawValue, progress.nextOffset.rawValue, box.fold.clock.largest,
       progress.lastAppendTime?.nanoseconds, progress.applied, progress.filtered, progress.late, progress.whereErrors,
-      progress.argumentErrors, progress.lateListed, dropped.end, dropped.events)
+      progress.argumentErrors, progress.lateListed, dropped.end, dropped.events, progress.amended, clock)
   }
 
   /// By how much the file's rows count less than what was applied; always 0 but for files of earlier versions.
@@ -223,4 +240,11 @@ final class CheckpointStore: Sendable {
     }
     return found.events
   }
+}
+
+/// A fold as it was stored.
+struct StoredFold: Sendable {
+  let box: FoldBox
+  /// The id in the file of its sources' clocks; nil where it has none.
+  let sources: Int64?
 }

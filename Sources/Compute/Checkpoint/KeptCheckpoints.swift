@@ -22,23 +22,28 @@ actor KeptCheckpoints {
     var store: CheckpointStore
     var view: Int64
     var box: FoldBox
+    /// Nil where the partition's own time closes windows.
+    var sources: SourceBox?
   }
 
   private let path: String
   private let folder: String
   private let worker: Int
   private let bounds: Bounds
+  /// `compute.clock_ahead_max`, in nanoseconds.
+  private let aheadMax: Int64
   private let logger: Logger
   private let executor: WorkerExecutor
   private var lastTry: ContinuousClock.Instant?
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-  init(of path: String, worker: Int, bounds: Bounds, logger: Logger) {
+  init(of path: String, worker: Int, bounds: Bounds, aheadMax: Int64, logger: Logger) {
     self.path = path
     folder = (path as NSString).deletingLastPathComponent + "/kept"
     self.worker = worker
     self.bounds = bounds
+    self.aheadMax = aheadMax
     self.logger = logger
     executor = WorkerExecutor(label: "penstock.kept.\(worker)")
   }
@@ -118,8 +123,13 @@ actor KeptCheckpoints {
     guard let best else { return nil }
     do throws(ComputeError) {
       let view = try best.store.generations.viewID(of: record)
-      if let box = try best.store.load(record.definition, view: view, partition: partition) {
-        return Base(store: best.store, view: view, box: box)
+      if let stored = try best.store.load(record.definition, view: view, partition: partition) {
+        var base = Base(store: best.store, view: view, box: stored.box)
+        guard record.definition.watermark == .source else { return base }
+        if let id = stored.sources {
+          base.sources = try best.store.loadSources(id, aheadMax: aheadMax)
+        }
+        if base.sources?.clocks.nextOffset == stored.box.fold.progress.nextOffset { return base }
       }
     } catch {
       logger.warning("a kept copy is of no use: \(error)")

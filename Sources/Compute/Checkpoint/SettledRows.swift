@@ -2,8 +2,8 @@ import Events
 import Synchronization
 import Views
 
-/// Rows of one key that can change no more, cached as they were read from a worker's file: dashboards ask for the same ones again
-/// and again.
+/// Rows of one key that few events still change, cached as they were read from a worker's file: dashboards ask for the same ones
+/// again and again.
 ///
 /// It holds up to 4 MiB of them, the last used. An entry names its slots exactly, so slots that settle later belong to another
 /// entry.
@@ -23,7 +23,7 @@ final class SettledRows: Sendable {
     var endThrough: Int64
     var key: [UInt8]
 
-    /// Nil for a range of all keys, or one whose rows may still change.
+    /// Nil for a range of all keys.
     init?(_ range: StoredRange) {
       guard let key = range.key, range.rows.inMemory == nil else { return nil }
       view = range.view
@@ -45,14 +45,17 @@ final class SettledRows: Sendable {
 
   private let state = Mutex(State())
 
-  /// The version of the file's contents: a read that began in an earlier one is not cached.
+  /// The version of the file's rows: a read that began in an earlier one is not cached. A checkpoint that amends stored rows begins
+  /// a new one before it writes.
   var epoch: Int { state.withLock { $0.epoch } }
 
   var count: Int { state.withLock { $0.newer.count + $0.older.count } }
 
-  func rows(of range: StoredRange) -> PartialRows? {
+  /// - Parameter epoch: The epoch in which the range was made.
+  func rows(of range: StoredRange, as epoch: Int) -> PartialRows? {
     guard let place = Place(range) else { return nil }
     return state.withLock { state in
+      guard state.epoch == epoch else { return nil }
       if let rows = state.newer[place] { return rows }
       guard let rows = state.older.removeValue(forKey: place) else { return nil }
       SettledRows.add(rows, place, to: &state)
@@ -68,7 +71,8 @@ final class SettledRows: Sendable {
     }
   }
 
-  /// Forgets all entries, since the file's rows are others now: a generation was dropped, or a partition has come or gone.
+  /// Forgets all entries, since the file's rows are others from now on: a checkpoint amends them, a generation was dropped, or a
+  /// partition has come or gone.
   func forget() {
     state.withLock { state in
       state = State(epoch: state.epoch + 1)

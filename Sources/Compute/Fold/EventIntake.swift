@@ -9,6 +9,8 @@ struct EventIntake {
   /// How many of a batch's events went which way.
   struct Counts {
     var applied = 0
+    /// Applied events whose windows the partition's largest time had closed, though their source's had not.
+    var amended = 0
     var filtered = 0
     var late = 0
   }
@@ -67,10 +69,18 @@ struct EventIntake {
     event >= first && (isOutside.isEmpty || !isOutside[event]) && (mask.isEmpty || mask[event] != 0)
   }
 
+  /// Where an event is counted.
+  struct Placement {
+    /// −1 when the event is late.
+    let row: Int32
+    /// The end of the last of the event's windows.
+    let end: Int64
+  }
+
   /// Finds the rows of a selected batch's events.
-  /// - Parameter row: The row of an event; −1 when all of its windows end by `closedEnd`.
+  /// - Parameter row: Places an event; it is late when all of its windows end by `bound`.
   @inline(__always) mutating func place(
-    _ batch: ColumnBatch, times: [Int64], _ row: (_ event: Int, _ time: Int64, _ closedEnd: Int64) -> Int32
+    _ batch: ColumnBatch, _ times: BatchTimes, _ row: (_ event: Int, _ time: Int64, _ bound: Int64) -> Placement
   ) -> Counts {
     // Apart from `self` while the loop runs, as the clock is: each is touched by every event.
     var rows: [Int32] = []
@@ -80,6 +90,7 @@ struct EventIntake {
     defer { self.clock = clock }
     rows.removeAll(keepingCapacity: true)
     rows.append(contentsOf: repeatElement(-1, count: batch.count))
+    precondition(!clock.isBySource || times.ofSources.count == batch.count, "each source's time is known")
     let hasMask = !mask.isEmpty, hasOutside = !isOutside.isEmpty
     var counts = Counts()
     rows.withUnsafeMutableBufferPointer { rows in
@@ -88,23 +99,28 @@ struct EventIntake {
           counts.filtered &+= 1
           continue
         }
-        let time = times[event]
-        clock.observe(time)
+        let time = times.events[event]
+        clock.observe(min(time, times.limit))
         if hasMask, mask[event] == 0 {
           counts.filtered &+= 1
           continue
         }
-        let row = row(event, time, clock.closedEnd)
-        guard row >= 0 else {
-          late.append(LateEntry(offset: batch.baseOffset.advanced(by: event), eventTime: time))
+        let placed = row(event, time, clock.bound(times.ofSources[event]))
+        guard placed.row >= 0 else {
+          noteLate(batch.baseOffset.advanced(by: event), time, isExpired: placed.end <= clock.expiredBound)
           counts.late &+= 1
           continue
         }
-        rows[event] = row
+        rows[event] = placed.row
         counts.applied &+= 1
+        if clock.isBySource, placed.end <= clock.closedEnd { counts.amended &+= 1 }
       }
     }
     return counts
+  }
+
+  @inline(never) private mutating func noteLate(_ offset: Offset, _ time: Int64, isExpired: Bool) {
+    late.append(LateEntry(offset: offset, eventTime: time, reason: isExpired ? .expired : .windowClosed))
   }
 
   mutating func checkpointed() { late.removeAll() }

@@ -17,13 +17,16 @@ protocol FoldRows: AnyObject {
 
   // MARK: folding
 
-  /// Whether all rows of a key that can still change must be in memory before an event of it is placed, and some may not be.
-  var isMissingKeys: Bool { get }
-  /// Whether memory has rows of a key.
-  func hasRows(ofKey key: UnsafeRawBufferPointer) -> Bool
+  /// Whether stored rows must be put back before some events are placed.
+  var mayMissRows: Bool { get }
+  /// The end up to which stored rows of a key must be put back, from those that end after `end` on, before an event is placed
+  /// that may go to any of these; nil when memory has them.
+  func missingRows(ofKey key: UnsafeRawBufferPointer, endingAfter end: Int64) -> Int64?
+  /// The missing rows have been put back.
+  func noteRestored(key: UnsafeRawBufferPointer, endingAfter end: Int64)
   /// Finds the rows of a batch's events, and makes those that are not there.
   func place(
-    _ batch: ColumnBatch, times: [Int64], _ events: inout EventIntake, _ keys: inout BatchKeys
+    _ batch: ColumnBatch, _ times: BatchTimes, _ events: inout EventIntake, _ keys: inout BatchKeys
   ) -> EventIntake.Counts
   func withStates(_ body: (inout StateRows) -> Void)
 
@@ -41,14 +44,17 @@ protocol FoldRows: AnyObject {
   func forEachOutdated(_ body: (RowAddress, UnsafeRawBufferPointer) throws -> Void) throws
   /// The rows that differ from what is stored.
   func forEachChanged(_ body: (borrowing ChangedRow) throws -> Void) throws
-  /// All changes are stored. Lets go of rows that can change no more.
-  /// - Parameter closedEnd: Rows that end at or before this are closed.
+  /// Whether some changed rows are among those that reads take from the file.
+  var amendsStored: Bool { get }
+  /// All changes are stored. Lets go of rows that few events may still change.
+  /// - Parameter closedEnd: Rows that end at or before this are closed by the partition's largest time.
   func checkpointed(closedEnd: Int64)
 
   // MARK: rows that were stored
 
+  /// Leaves rows that end at or before this to the file.
   func leaveClosed(_ closedEnd: Int64)
-  /// The stored rows that can still change.
+  /// The stored rows to put back.
   var open: OpenRows { get }
   /// Puts a stored row back.
   /// - Parameters:
@@ -63,13 +69,14 @@ protocol FoldRows: AnyObject {
 
   // MARK: reads
 
-  /// Whether rows from a slot on that can still change may be in the file only.
-  func isCold(from slot: Int64) -> Bool
+  /// Whether the file may have parts of rows that memory has, from a slot on.
+  /// - Parameter key: Only rows of this key.
+  func sharesRows(from slot: Int64, key: [UInt8]?) -> Bool
   /// The stored rows of a range of slots that memory does not have, or not all of; nil when there are none.
   /// - Parameters:
+  ///   - key: Only rows of this key.
   ///   - keptAfter: Rows that end at or before this are left out.
-  ///   - isCold: Whether rows that can still change are to be among them.
-  func stored(_ slots: ClosedRange<Int64>, keptAfter: Int64, isCold: Bool) -> StoredRows?
+  func stored(_ slots: ClosedRange<Int64>, key: [UInt8]?, keptAfter: Int64) -> StoredRows?
   /// Appends the rows of a range of slots, in no order.
   /// - Parameters:
   ///   - key: Only rows of this key.
@@ -86,17 +93,17 @@ let checkedRowsMax = 512
 extension FoldRows {
   /// `place`; debug builds look at what must hold of the rows afterwards.
   func placeChecked(
-    _ batch: ColumnBatch, times: [Int64], _ events: inout EventIntake, _ keys: inout BatchKeys
+    _ batch: ColumnBatch, _ times: BatchTimes, _ events: inout EventIntake, _ keys: inout BatchKeys
   ) -> EventIntake.Counts {
     #if DEBUG
-      guard count <= checkedRowsMax else { return place(batch, times: times, &events, &keys) }
+      guard count <= checkedRowsMax else { return place(batch, times, &events, &keys) }
       let before = eventCount
-      let counts = place(batch, times: times, &events, &keys)
+      let counts = place(batch, times, &events, &keys)
       precondition(eventCount == before + Int64(counts.applied), "an event that is applied is counted in one row")
       if let fault { preconditionFailure("broken: \(fault)") }
       return counts
     #else
-      return place(batch, times: times, &events, &keys)
+      return place(batch, times, &events, &keys)
     #endif
   }
 }
@@ -117,7 +124,7 @@ struct ChangedRow: ~Copyable {
   let events: Int64
 }
 
-/// Which stored rows can still change.
+/// Which stored rows are put back into memory.
 enum OpenRows {
   /// Rows of this slot and of later ones. The latest rows are put back first.
   case slots(from: Int64)
@@ -130,12 +137,15 @@ struct StoredRows: Sendable {
   /// Bounds of the rows' ends: after `endAfter`, up to and with `endThrough`.
   var endAfter = Int64.min
   var endThrough = Int64.max
-  /// Keys whose rows are left out if they end after a time, because memory has them. Nil when there are none.
+  /// Keys whose later rows are left out, because memory has them. Nil when there are none.
   var inMemory: KeysInMemory?
 }
 
-/// Keys all of whose rows that end after a time are in memory.
+/// Keys all of whose rows that end after a time of the key's are in memory.
 struct KeysInMemory: Sendable {
   var keys: KeyTable
-  var endAfter: Int64
+  /// By the key's number.
+  var heldAfter: [Int64]
+
+  func has(_ key: UnsafeRawBufferPointer, end: Int64) -> Bool { keys.find(key).map { end > heldAfter[$0] } ?? false }
 }

@@ -2,13 +2,12 @@ import Aggregates
 import Events
 import Views
 
-/// The rows of a view of sessions. A key's rows that can still change are all in memory or all in the file.
+/// The rows of a view of sessions. Memory has all of a key's sessions that end after a time of that key's; before an event is
+/// placed that may go to an earlier one, those back to there are put back.
 final class SessionFold: FoldRows {
   /// Nanoseconds.
   private let gap: Int64
   private var table: SessionTable
-  /// Sessions that end at or before this are in the file only.
-  private var evictedEnd = Int64.min
 
   init(gap: Int64, layout: StateLayout) {
     self.gap = gap
@@ -21,25 +20,33 @@ final class SessionFold: FoldRows {
 
   // MARK: folding
 
-  var isMissingKeys: Bool { table.coldEnd > evictedEnd }
-  func hasRows(ofKey key: UnsafeRawBufferPointer) -> Bool { table.keys.find(key) != nil }
+  var mayMissRows: Bool { table.coldEnd > .min }
+
+  func missingRows(ofKey key: UnsafeRawBufferPointer, endingAfter end: Int64) -> Int64? {
+    let held = table.heldEnd(of: key)
+    return held > end ? held : nil
+  }
+
+  func noteRestored(key: UnsafeRawBufferPointer, endingAfter end: Int64) { table.noteHeld(key, after: end) }
 
   func place(
-    _ batch: ColumnBatch, times: [Int64], _ events: inout EventIntake, _ keys: inout BatchKeys
+    _ batch: ColumnBatch, _ times: BatchTimes, _ events: inout EventIntake, _ keys: inout BatchKeys
   ) -> EventIntake.Counts {
-    SessionFold.place(batch, times: times, &events, &keys, gap: gap, in: &table)
+    SessionFold.place(batch, times, &events, &keys, gap: gap, in: &table)
   }
 
   var eventCount: Int64 { table.eventCount }
   var fault: String? { table.fault }
 
   private static func place(
-    _ batch: ColumnBatch, times: [Int64], _ events: inout EventIntake, _ keys: inout BatchKeys, gap: Int64,
+    _ batch: ColumnBatch, _ times: BatchTimes, _ events: inout EventIntake, _ keys: inout BatchKeys, gap: Int64,
     in table: inout SessionTable
   ) -> EventIntake.Counts {
-    let counts = events.place(batch, times: times) { event, time, closedEnd in
+    let counts = events.place(batch, times) { event, time, bound in
       let key = keys.number(of: event, in: batch) { table.keyNumber($0) }
-      return table.row(time: time, end: WindowDefinition.end(of: time, size: gap), key: key, closedEnd: closedEnd)
+      let end = WindowDefinition.end(of: time, size: gap)
+      let row = table.row(time: time, end: end, key: key, closedEnd: bound)
+      return EventIntake.Placement(row: row, end: row < 0 ? end : table.ends[Int(row)])
     }
     table.settle(&events.rowOfEvent)
     return counts
@@ -74,14 +81,14 @@ final class SessionFold: FoldRows {
 
   func checkpointed(closedEnd: Int64) {
     table.clearChanged()
-    if closedEnd > evictedEnd, table.compact(removingThrough: closedEnd) { evictedEnd = closedEnd }
+    table.compact(removingThrough: closedEnd)
   }
 
   // MARK: rows that were stored
 
-  func leaveClosed(_ closedEnd: Int64) { evictedEnd = closedEnd }
+  func leaveClosed(_ closedEnd: Int64) { table.noteCold(through: closedEnd) }
 
-  var open: OpenRows { .ends(after: evictedEnd) }
+  var open: OpenRows { .ends(after: table.coldEnd) }
 
   func restore(_ row: RowAddress, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, events: Int64) {
     table.restore(start: row.slot, end: row.end, key: key, state, events: events)
@@ -92,14 +99,17 @@ final class SessionFold: FoldRows {
 
   // MARK: reads
 
-  func isCold(from slot: Int64) -> Bool { isMissingKeys }
+  var amendsStored: Bool { table.amendsCold }
 
-  func stored(_ slots: ClosedRange<Int64>, keptAfter: Int64, isCold: Bool) -> StoredRows? {
-    guard evictedEnd != .min || isMissingKeys else { return nil }
-    var stored = StoredRows(slots: slots, endAfter: keptAfter, endThrough: evictedEnd)
-    if isMissingKeys {
-      stored.endThrough = .max
-      stored.inMemory = KeysInMemory(keys: table.keys, endAfter: evictedEnd)
+  func sharesRows(from slot: Int64, key: [UInt8]?) -> Bool { false }
+
+  func stored(_ slots: ClosedRange<Int64>, key: [UInt8]?, keptAfter: Int64) -> StoredRows? {
+    guard mayMissRows else { return nil }
+    var stored = StoredRows(slots: slots, endAfter: keptAfter, endThrough: table.coldEnd)
+    if let key {
+      stored.endThrough = key.withUnsafeBytes { table.heldEnd(of: $0) }
+    } else {
+      stored.inMemory = KeysInMemory(keys: table.keys, heldAfter: table.heldAfter)
     }
     return stored
   }

@@ -5,7 +5,7 @@ import Views
 /// The sessions of one view and partition in memory: for each key the open ones, and closed ones that are still held.
 ///
 /// Belongs to one worker. A session grows at both ends, and two become one when an event comes between them. The order
-/// of events leaves no trace, except that closed sessions are left as they are.
+/// of events leaves no trace, except that sessions which are closed for an event's source are left as they are by that event.
 struct SessionTable: ~Copyable {
   struct Stored {
     var address: RowAddress
@@ -21,8 +21,8 @@ struct SessionTable: ~Copyable {
   /// −1 for a free row.
   private(set) var keyNumbers: [Int32] = []
   private(set) var events: [Int64] = []
-  /// For each key its open session that starts last; links lead to earlier ones, −1 at the end.
-  private var lastOpen: [Int32] = []
+  /// For each key its session that ends last; links lead to earlier ones, −1 at the end.
+  private var latest: [Int32] = []
   private var earlier: [Int32] = []
   private var stored: [Stored?] = []
   private var isChanged: [Bool] = []
@@ -34,14 +34,15 @@ struct SessionTable: ~Copyable {
   /// The rows that became part of others in this batch, and those others: events placed before may still name them.
   private var target: [Int32: Int32] = [:]
   private var scratch: [UInt64] = []
-  /// Sessions that end at or before this have closed: the bound at which the last event was placed.
+  /// Sessions that end after this have closed for no event yet: the largest bound at which one was placed.
   private var closedEnd = Int64.min
   /// For each key, the checkpoint after which one of its sessions changed last.
   private var changedAt: [UInt32] = []
   private var checkpoint: UInt32 = 0
-  /// Sessions that end by then may be in the file only, though they can still change; a key's sessions are all in memory or none
-  /// is.
+  /// Sessions that end by then may be in the file only.
   private(set) var coldEnd = Int64.min
+  /// For each key: all its sessions that end after this are in memory.
+  private(set) var heldAfter: [Int64] = []
 
   init(layout: StateLayout) { states = StateRows(layout: layout) }
 
@@ -51,7 +52,7 @@ struct SessionTable: ~Copyable {
 
   var byteCount: Int {
     guard count > 0 else { return 0 }
-    return states.byteCount + starts.capacity * 65 + changed.capacity * 4 + lastOpen.capacity * 8 + keys.byteCount
+    return states.byteCount + starts.capacity * 65 + changed.capacity * 4 + latest.capacity * 16 + keys.byteCount
   }
 
   /// Sessions that end by then may be in the file only.
@@ -72,17 +73,30 @@ struct SessionTable: ~Copyable {
   mutating func removeAll() {
     var fresh = SessionTable(layout: states.layout)
     fresh.coldEnd = .max
+    fresh.checkpoint = checkpoint
     fresh.closedEnd = closedEnd
     self = fresh
   }
 
   mutating func keyNumber(_ key: UnsafeRawBufferPointer) -> Int32 {
     let number = keys.number(of: key)
-    if number == lastOpen.count {
-      lastOpen.append(-1)
+    if number == latest.count {
+      latest.append(-1)
       changedAt.append(checkpoint)
+      heldAfter.append(coldEnd)
     }
     return Int32(truncatingIfNeeded: number)
+  }
+
+  /// All sessions of the key that end after this are in memory.
+  func heldEnd(of key: UnsafeRawBufferPointer) -> Int64 { keys.find(key).map { heldAfter[$0] } ?? coldEnd }
+
+  mutating func noteHeld(_ key: UnsafeRawBufferPointer, after end: Int64) { heldAfter[Int(keyNumber(key))] = end }
+
+  /// Whether sessions have changed that a reader may take from the file: the session as it was stored ends by `coldEnd`.
+  var amendsCold: Bool {
+    joined.contains { $0.address.end <= coldEnd }
+      || changed.contains { row in stored[Int(row)].map { $0.address.end <= coldEnd } ?? (ends[Int(row)] <= coldEnd) }
   }
 
   // MARK: placing events
@@ -91,17 +105,14 @@ struct SessionTable: ~Copyable {
   /// - Parameter end: The event's time + gap.
   /// - Returns: −1 when no session is open there, and a new one would be closed at once: the event is late.
   mutating func row(time: Int64, end: Int64, key: Int32, closedEnd: Int64) -> Int32 {
-    self.closedEnd = closedEnd
+    self.closedEnd = max(self.closedEnd, closedEnd)
     var found: Int32 = -1
     var before: Int32 = -1
-    var row = lastOpen[Int(key)]
+    var row = latest[Int(key)]
     while row >= 0 {
       let index = Int(row)
-      if ends[index] <= closedEnd {
-        // Earlier ones have closed too. None of them opens again.
-        link(before, key, -1)
-        break
-      }
+      // For this event, earlier ones have closed too.
+      if ends[index] <= closedEnd { break }
       guard WindowDefinition.isBefore(time, end: ends[index]) else { break }
       let next = earlier[index]
       if WindowDefinition.isBefore(starts[index], end: end) {
@@ -120,7 +131,7 @@ struct SessionTable: ~Copyable {
     if found < 0 {
       guard end > closedEnd else { return -1 }
       found = insert(start: time, end: end, key)
-      earlier[Int(found)] = before < 0 ? lastOpen[Int(key)] : earlier[Int(before)]
+      earlier[Int(found)] = before < 0 ? latest[Int(key)] : earlier[Int(before)]
       link(before, key, found)
     } else {
       if time < starts[Int(found)] { starts[Int(found)] = time }
@@ -132,7 +143,7 @@ struct SessionTable: ~Copyable {
   }
 
   private mutating func link(_ before: Int32, _ key: Int32, _ row: Int32) {
-    if before < 0 { lastOpen[Int(key)] = row } else { earlier[Int(before)] = row }
+    if before < 0 { latest[Int(key)] = row } else { earlier[Int(before)] = row }
   }
 
   private mutating func markChanged(_ row: Int32) {
@@ -192,20 +203,24 @@ struct SessionTable: ~Copyable {
     let columns = [
       states.count, ends.count, keyNumbers.count, events.count, earlier.count, stored.count, isChanged.count,
     ]
-    guard columns.allSatisfy({ $0 == count }), lastOpen.count == keys.count, changedAt.count == keys.count else {
+    guard columns.allSatisfy({ $0 == count }), latest.count == keys.count, changedAt.count == keys.count,
+      heldAfter.count == keys.count
+    else {
       return "columns are of one length"
     }
     guard changed.allSatisfy({ isChanged[Int($0)] }), isChanged.count(where: { $0 }) == changed.count else {
       return "each changed row is listed once"
     }
     guard keyNumbers.count(where: { $0 < 0 }) == free.count + target.count else { return "a row without a session is free" }
-    for key in lastOpen.indices {
-      var row = Int(lastOpen[key])
-      while row >= 0, ends[row] > closedEnd {
+    for key in latest.indices {
+      var row = Int(latest[key])
+      while row >= 0 {
         let next = Int(earlier[row])
         guard keyNumbers[row] == key, starts[row] <= ends[row] else { return "a session is of its key" }
+        guard ends[row] > heldAfter[key] else { return "a session ends after the time from which on its key is in memory" }
+        guard next < 0 || ends[next] <= ends[row] else { return "a key's sessions are in the order of their ends" }
         guard next < 0 || ends[next] <= closedEnd || !WindowDefinition.isBefore(starts[row], end: ends[next]) else {
-          return "open sessions of a key do not overlap"
+          return "sessions of a key that are closed for nobody do not overlap"
         }
         row = next
       }
@@ -237,7 +252,7 @@ struct SessionTable: ~Copyable {
     joined.removeAll()
   }
 
-  /// Puts a stored session back. One that has closed takes no more events, though an open one may have grown to lie beside it.
+  /// Puts a stored session back.
   /// - Parameters:
   ///   - state: The state in canonical form.
   ///   - count: The events that it counts.
@@ -249,26 +264,24 @@ struct SessionTable: ~Copyable {
     states.merge(into: Int(row), state)
     events[Int(row)] = count
     stored[Int(row)] = Stored(address: address(Int(row)), key: key)
-    guard end > closedEnd else { return }
     var before: Int32 = -1
-    var next = lastOpen[Int(key)]
-    while next >= 0, starts[Int(next)] > start { (before, next) = (next, earlier[Int(next)]) }
+    var next = latest[Int(key)]
+    while next >= 0, ends[Int(next)] > end { (before, next) = (next, earlier[Int(next)]) }
     earlier[Int(row)] = next
     link(before, key, row)
   }
 
   /// Lets go of sessions that end at or before `bound`, if that makes the table smaller by at least a quarter. None may be
   /// changed and unsaved.
-  /// - Returns: Whether they are gone.
-  mutating func compact(removingThrough bound: Int64) -> Bool {
+  mutating func compact(removingThrough bound: Int64) {
     precondition(changed.isEmpty && target.isEmpty)
     let kept = starts.indices.filter { keyNumbers[$0] >= 0 && ends[$0] > bound }
-    guard kept.count < count - count / 4 else { return false }
-    rebuild(keeping: kept)
-    return true
+    guard kept.count < count - count / 4 else { return }
+    noteCold(through: bound)
+    rebuild(keeping: kept, endingAfter: bound)
   }
 
-  private mutating func rebuild(keeping kept: [Int]) {
+  private mutating func rebuild(keeping kept: [Int], endingAfter bound: Int64 = .min) {
     var fresh = SessionTable(layout: states.layout)
     fresh.checkpoint = checkpoint
     fresh.coldEnd = coldEnd
@@ -279,7 +292,9 @@ struct SessionTable: ~Copyable {
       keys.withKey(Int(keyNumbers[row])) { key in
         scratch.withUnsafeBufferPointer { fresh.restore(start: starts[row], end: ends[row], key: key, $0, events: events[row]) }
       }
-      fresh.changedAt[Int(fresh.keyNumbers[fresh.count - 1])] = changedAt[Int(keyNumbers[row])]
+      let (key, freshKey) = (Int(keyNumbers[row]), Int(fresh.keyNumbers[fresh.count - 1]))
+      fresh.changedAt[freshKey] = changedAt[key]
+      fresh.heldAfter[freshKey] = max(heldAfter[key], bound)
     }
     self = fresh
   }

@@ -5,7 +5,8 @@ import Views
 
 /// One generation of a view over one partition: folds batches in the order of their offsets.
 ///
-/// Deterministic: its content depends on the events up to `progress.nextOffset` alone, not on their batches, nor on any clock.
+/// Deterministic: its content depends on the events up to `progress.nextOffset` and the times at which they were appended, not on
+/// their batches, nor on any clock.
 struct ViewFold: ~Copyable {
   let definition: ViewDefinition
   let rows: any FoldRows
@@ -53,22 +54,23 @@ struct ViewFold: ~Copyable {
   /// Folds the batch's events from `progress.nextOffset` on.
   /// - Parameters:
   ///   - batch: A batch that holds the event at `progress.nextOffset`, or only earlier ones, which are skipped.
-  ///   - times: `batch.times()`, taken once for all views.
+  ///   - times: The batch's times, taken once for all views.
   ///   - scratch: The caller's buffers, used again for each batch.
-  mutating func fold(_ batch: ColumnBatch, times: [Int64], scratch: inout EvaluationScratch) {
+  mutating func fold(_ batch: ColumnBatch, _ times: BatchTimes, scratch: inout EvaluationScratch) {
     let first = max(0, batch.baseOffset.distance(to: progress.nextOffset))
     guard first < batch.count else { return }
     precondition(batch.baseOffset <= progress.nextOffset, "a batch was left out")
-    precondition(times.count == batch.count && batch.baseOffset.advanced(by: batch.count) == batch.endOffset, "offsets are dense")
+    precondition(times.events.count == batch.count && batch.baseOffset.advanced(by: batch.count) == batch.endOffset, "offsets are dense")
     var counts = EventIntake.Counts(filtered: batch.count - first)
-    if let errors = events.select(definition.filter, from: batch, times: times, first: first, scratch: &scratch) {
+    if let errors = events.select(definition.filter, from: batch, times: times.events, first: first, scratch: &scratch) {
       progress.whereErrors += errors
       keys.load(batch)
-      counts = rows.placeChecked(batch, times: times, &events, &keys)
-      foldArguments(batch, times: times, scratch: &scratch)
+      counts = rows.placeChecked(batch, times, &events, &keys)
+      foldArguments(batch, times: times.events, scratch: &scratch)
     }
     precondition(counts.applied + counts.filtered + counts.late == batch.count - first, "every event is counted once")
     progress.applied += counts.applied
+    progress.amended += counts.amended
     progress.filtered += counts.filtered
     progress.late += counts.late
     progress.lateListed = min(progress.lateListed + counts.late, events.late.countMax)
@@ -102,19 +104,29 @@ struct ViewFold: ~Copyable {
   /// Rows that only memory has.
   var unsavedCount: Int { rows.unsavedCount }
 
-  /// The keys of a batch's events of which memory has no rows, though the file may: to be put back before the batch is folded.
-  mutating func missingKeys(in batch: ColumnBatch, scratch: inout EvaluationScratch) -> [[UInt8]] {
+  /// The stored rows that a batch's events may go to, of which memory may have none: to be put back before the batch is folded.
+  mutating func missingRows(
+    for batch: ColumnBatch, _ times: BatchTimes, scratch: inout EvaluationScratch
+  ) -> [MissingRows] {
     let first = max(0, batch.baseOffset.distance(to: progress.nextOffset))
-    guard rows.isMissingKeys, first < batch.count,
-      events.select(
-        definition.filter, from: batch, times: times.isAll ? [] : batch.times(), first: first, scratch: &scratch) != nil
+    guard rows.mayMissRows, first < batch.count,
+      events.select(definition.filter, from: batch, times: times.events, first: first, scratch: &scratch) != nil
     else { return [] }
     keys.load(batch)
-    var missing = KeyTable()
+    let clock = clock
+    var numbers = KeyTable()
+    var missing: [MissingRows] = []
     for event in first..<batch.count where events.counts(event) {
-      keys.withBytes(of: event, in: batch) { key in if !rows.hasRows(ofKey: key) { _ = missing.number(of: key) } }
+      // What ends by then takes no event like this; the partition's bound can only rise within the batch.
+      let end = min(max(times.events[event], clock.bound(times.ofSources[event])), .max - 1)
+      keys.withBytes(of: event, in: batch) { key in
+        guard let through = rows.missingRows(ofKey: key, endingAfter: end) else { return }
+        let number = numbers.number(of: key)
+        if number == missing.count { missing.append(MissingRows(key: Array(key), endAfter: end, endThrough: through)) }
+        missing[number].endAfter = min(missing[number].endAfter, end)
+      }
     }
-    return (0..<missing.count).map { number in missing.withKey(number) { Array($0) } }
+    return missing
   }
 
   // MARK: checkpoints
@@ -133,7 +145,10 @@ struct ViewFold: ~Copyable {
   /// Rows that end at or before this are left out of reads. They may not have been deleted yet, and whether a read sees them must
   /// not depend on that. Where rows lie in several partitions, reads decide once they know all of them: these are the rows that
   /// may be gone.
-  var keptAfter: Int64? { definition.hasSourceKey ? clock.expiredEnd : dropped.end }
+  var keptAfter: Int64? {
+    // A longer retention than before does not bring rows back that have been deleted.
+    definition.hasSourceKey ? clock.expiredEnd.map { max($0, dropped.end ?? .min) } ?? dropped.end : dropped.end
+  }
 
   /// Rows that end by then are gone from the file.
   mutating func noteDropped(through end: Int64, events: Int) {
@@ -166,4 +181,11 @@ struct ViewFold: ~Copyable {
       output.withKey(row) { rows.isPartial(slot: output.windowStarts[row], key: $0) }
     }
   }
+}
+
+/// A key's stored rows that end after one time, up to and with another. Nanoseconds.
+struct MissingRows: Hashable {
+  let key: [UInt8]
+  var endAfter: Int64
+  let endThrough: Int64
 }

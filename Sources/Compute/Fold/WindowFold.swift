@@ -4,13 +4,14 @@ import Views
 
 /// The rows of a view whose windows do not depend on its events: one for each slot and key.
 ///
-/// An event for a row that was let go of begins the row anew; the next checkpoint adds what the file has of it.
+/// An event for a row that was let go of begins the row anew; the next checkpoint adds what the file has of it. So any row may be
+/// let go of, closed or not.
 final class WindowFold: FoldRows {
   private let window: WindowDefinition
   private let slots: WindowSlots
   private var table: WindowTable
-  /// Rows whose slot is at or before this are in the file only.
-  private var evictedThrough = Int64.min
+  /// Rows whose slot is at or before this have been let go of once.
+  private var leftThrough = Int64.min
 
   init(_ window: WindowDefinition, layout: StateLayout) {
     self.window = window
@@ -24,28 +25,29 @@ final class WindowFold: FoldRows {
 
   // MARK: folding
 
-  var isMissingKeys: Bool { false }
-  func hasRows(ofKey key: UnsafeRawBufferPointer) -> Bool { table.keys.find(key) != nil }
+  var mayMissRows: Bool { false }
+  func missingRows(ofKey key: UnsafeRawBufferPointer, endingAfter end: Int64) -> Int64? { nil }
+  func noteRestored(key: UnsafeRawBufferPointer, endingAfter end: Int64) {}
 
   func place(
-    _ batch: ColumnBatch, times: [Int64], _ events: inout EventIntake, _ keys: inout BatchKeys
+    _ batch: ColumnBatch, _ times: BatchTimes, _ events: inout EventIntake, _ keys: inout BatchKeys
   ) -> EventIntake.Counts {
-    WindowFold.place(batch, times: times, &events, &keys, slots, in: &table)
+    WindowFold.place(batch, times, &events, &keys, slots, in: &table)
   }
 
   var eventCount: Int64 { table.eventCount }
   var fault: String? { table.fault }
 
   private static func place(
-    _ batch: ColumnBatch, times: [Int64], _ events: inout EventIntake, _ keys: inout BatchKeys, _ slots: WindowSlots,
+    _ batch: ColumnBatch, _ times: BatchTimes, _ events: inout EventIntake, _ keys: inout BatchKeys, _ slots: WindowSlots,
     in table: inout WindowTable
   ) -> EventIntake.Counts {
-    var slot = slots.slot(of: times[0])
-    return events.place(batch, times: times) { event, time, closedEnd in
+    var slot = slots.slot(of: times.events[0])
+    return events.place(batch, times) { event, time, bound in
       if !slot.contains(time) { slot = slots.slot(of: time) }
-      guard let start = slot.row(closedEnd: closedEnd) else { return -1 }
+      guard let start = slot.row(closedEnd: bound) else { return EventIntake.Placement(row: -1, end: slot.lastEnd) }
       let key = keys.number(of: event, in: batch) { table.keyNumber($0) }
-      return table.row(window: start, key: key)
+      return EventIntake.Placement(row: table.row(window: start, key: key), end: slot.lastEnd)
     }
   }
 
@@ -58,7 +60,7 @@ final class WindowFold: FoldRows {
   }
 
   func completeChanged(_ read: (RowAddress, UnsafeRawBufferPointer, inout [UInt64]) throws -> Int64?) throws {
-    guard hasCold else { return }
+    guard table.hasCold else { return }
     table.sortChanged()
     var state: [UInt64] = []
     for row in table.changed where table.isPartial(Int(row)) {
@@ -89,17 +91,20 @@ final class WindowFold: FoldRows {
     table.clearChanged()
     let bound = window.lastSlot(endingBy: closedEnd)
     // A scan costs as much as there are rows, so it runs only when another window has closed.
-    guard bound > evictedThrough, let first = table.firstSlot, first <= bound else { return }
+    guard bound > leftThrough, let first = table.firstSlot, first <= bound else { return }
     table.compact(removingThrough: bound)
-    evictedThrough = bound
+    leftThrough = bound
   }
 
   // MARK: rows that were stored
 
-  func leaveClosed(_ closedEnd: Int64) { evictedThrough = window.lastSlot(endingBy: closedEnd) }
+  func leaveClosed(_ closedEnd: Int64) {
+    leftThrough = window.lastSlot(endingBy: closedEnd)
+    if leftThrough > .min { table.noteCold(through: leftThrough) }
+  }
 
   /// The first of times is a slot, too: of windows that are cut there.
-  var open: OpenRows { .slots(from: evictedThrough == .min ? .min : evictedThrough + 1) }
+  var open: OpenRows { .slots(from: leftThrough == .min ? .min : leftThrough + 1) }
 
   func restore(_ row: RowAddress, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, events: Int64) {
     table.restore(window: row.slot, key: key, state, events: events)
@@ -110,15 +115,19 @@ final class WindowFold: FoldRows {
 
   // MARK: reads
 
-  /// Whether rows that can still change may be in the file only.
-  private var hasCold: Bool { table.hasCold && (table.coldThrough > evictedThrough || evictedThrough == .min) }
+  private func isCold(_ slot: Int64) -> Bool { table.hasCold && slot <= table.coldThrough }
 
-  func isCold(from slot: Int64) -> Bool { hasCold && slot <= table.coldThrough }
+  var amendsStored: Bool { table.hasCold && table.changed.contains { isCold(table.slotStarts[Int($0)]) } }
 
-  func stored(_ slots: ClosedRange<Int64>, keptAfter: Int64, isCold: Bool) -> StoredRows? {
-    let through = isCold ? max(evictedThrough, table.coldThrough) : evictedThrough
-    guard isCold || through != .min, slots.lowerBound <= through else { return nil }
-    return StoredRows(slots: slots.lowerBound...min(slots.upperBound, through))
+  func sharesRows(from slot: Int64, key: [UInt8]?) -> Bool {
+    guard let key else { return isCold(slot) }
+    guard isCold(slot), let number = key.withUnsafeBytes({ table.keys.find($0) }) else { return false }
+    return table.rows(ofKey: number).contains { table.slotStarts[$0] >= slot && isCold(table.slotStarts[$0]) }
+  }
+
+  func stored(_ slots: ClosedRange<Int64>, key: [UInt8]?, keptAfter: Int64) -> StoredRows? {
+    guard isCold(slots.lowerBound) else { return nil }
+    return StoredRows(slots: slots.lowerBound...min(slots.upperBound, table.coldThrough))
   }
 
   func copy(
@@ -145,6 +154,6 @@ final class WindowFold: FoldRows {
   }
 
   func isPartial(slot: Int64, key: UnsafeRawBufferPointer) -> Bool {
-    hasCold && (table.lookUp(window: slot, key: key).map { table.isPartial($0) } ?? false)
+    table.hasCold && (table.lookUp(window: slot, key: key).map { table.isPartial($0) } ?? false)
   }
 }

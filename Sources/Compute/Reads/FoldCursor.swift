@@ -9,7 +9,9 @@ struct FoldCursor: OrderedRows {
   let from: Int64
   private let definition: ViewDefinition
   private let bounds: PieceBounds
-  private let hot: HotRows
+  private var hot: HotRows
+  /// The sources that rows in memory are still to be given; nil once they have been.
+  private var sources: PinnedSources?
   private var hotPosition = 0
   /// Nil once all of it has been read; the pin is released then.
   private var file: PinnedRange?
@@ -27,6 +29,7 @@ struct FoldCursor: OrderedRows {
     from = fold.from
     hot = HotRows(fold.rows, isPartial: fold.isPartial)
     file = fold.stored
+    sources = fold.sources
     cold = PartialRows(stride: fold.rows.stride)
   }
 
@@ -35,6 +38,12 @@ struct FoldCursor: OrderedRows {
   var isDone: Bool { file == nil && coldPosition == cold.count && hotPosition == hot.count }
 
   mutating func fill() async throws(ViewStoreError) {
+    if let known = sources {
+      do throws(ComputeError) { hot.rows = try await known.fill(hot.rows, of: definition) } catch {
+        throw .failed(error.description)
+      }
+      sources = nil
+    }
     guard let file, coldPosition == cold.count else { return }
     let piece: StoredPiece
     do throws(ComputeError) { piece = try await file.piece(after: through, definition, bounds) } catch {

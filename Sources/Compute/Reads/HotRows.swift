@@ -2,7 +2,7 @@ import Views
 
 /// The rows of one fold that are in memory, in order.
 struct HotRows: Sendable {
-  let rows: PartialRows
+  var rows: PartialRows
   /// Empty when none is.
   private let isPartial: [Bool]
   /// Row numbers, in the order of slot, key and end.

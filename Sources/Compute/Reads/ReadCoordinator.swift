@@ -138,7 +138,7 @@ public final class ReadCoordinator: Sendable {
 
   // MARK: one key
 
-  /// The rows of one key; nil when some that can still change are in a file only, or a fold is not its worker's.
+  /// The rows of one key; nil when some are in memory and in a file both, or a fold is not its worker's.
   private nonisolated(nonsending) func point(_ wanted: Wanted) async throws(ViewStoreError) -> PartialResult? {
     var point = PointRead(wanted.record, wanted.range)
     for worker in partitions.workers {
@@ -147,7 +147,9 @@ public final class ReadCoordinator: Sendable {
       var taken = worker.pointAtOnce(wanted.record, mine, wanted.range)
       if taken == nil { taken = await worker.point(wanted.record, mine, wanted.range) }
       guard var taken else { return nil }
-      do throws(ComputeError) { try await taken.complete(from: worker.store) } catch { throw .failed(error.description) }
+      do throws(ComputeError) { guard try await taken.complete(from: worker.store) else { return nil } } catch {
+        throw .failed(error.description)
+      }
       point.append(taken)
     }
     // If a generation was dropped, or a partition released, while the rows were read, they may not be complete.

@@ -22,16 +22,18 @@ extension GenerationFold {
     return from <= range.through && range.wants(partition) ? from...range.through : nil
   }
 
-  /// Whether rows within the bounds that can still change may be in the file only.
-  func isCold(_ range: RowRange) -> Bool {
-    range.wants(partition) && box.fold.rows.isCold(from: range.from)
+  /// Whether the file may have parts of rows within the bounds that memory has.
+  func sharesRows(_ range: RowRange) -> Bool {
+    guard let kept = kept(range) else { return false }
+    let slots = box.fold.definition.window.slots(from: kept.lowerBound, through: kept.upperBound)
+    return box.fold.rows.sharesRows(from: slots.lowerBound, key: range.key)
   }
 
   /// The part of a read that is in the file only; nil when there is none.
   func stored(_ range: RowRange) -> StoredRange? {
     guard let kept = kept(range) else { return nil }
     let slots = box.fold.definition.window.slots(from: kept.lowerBound, through: kept.upperBound)
-    guard let stored = box.fold.rows.stored(slots, keptAfter: box.fold.keptAfter ?? .min, isCold: isCold(range)) else {
+    guard let stored = box.fold.rows.stored(slots, key: range.key, keptAfter: box.fold.keptAfter ?? .min) else {
       return nil
     }
     return StoredRange(view: viewID, partition: partition, rows: stored, key: range.key)

@@ -37,6 +37,8 @@ struct PinnedRange: Sendable {
   let range: StoredRange
   let pin: StatePin
   let store: CheckpointStore
+  /// Nil where rows say nothing of their sources.
+  var sources: SourcesAtRead?
 
   /// The rows after a place.
   /// - Parameters:
@@ -48,7 +50,11 @@ struct PinnedRange: Sendable {
     after: RowPlace?, _ definition: ViewDefinition, _ bounds: PieceBounds
   ) async throws(ComputeError) -> StoredPiece {
     do {
-      return try await pin.read { [range] db, stop in try range.read(definition, db, stop, after: after, bounds) }
+      return try await pin.read { [range, sources] db, stop in
+        var piece = try range.read(definition, db, stop, after: after, bounds)
+        try sources?.fill(&piece.rows, of: definition, db)
+        return piece
+      }
     } catch {
       throw CheckpointFile.failure(error, store.worker)
     }
@@ -78,7 +84,7 @@ extension StoredRange {
         piece.through = piece.rows.place(last)
         return false
       }
-      if let inMemory = rows.inMemory, end > inMemory.endAfter, inMemory.keys.find(key) != nil { return true }
+      if let inMemory = rows.inMemory, inMemory.has(key, end: end) { return true }
       let isDecoded = piece.rows.append(
         partition: partition, windowStart: slot, windowEnd: end, key: key, stored: row.bytes(3), layout: definition.layout)
       guard isDecoded else { throw SQLiteError.corrupt("a row of another layout") }

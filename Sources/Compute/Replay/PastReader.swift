@@ -11,13 +11,18 @@ actor PastReader {
 
   private let log: any EventLog
   private let readBytesMax: Int
+  /// `compute.clock_ahead_max` and `compute.source_idle`, in nanoseconds.
+  private let aheadMax: Int64
+  private let sourceIdle: Int64
   private let executor = WorkerExecutor(label: "penstock.past")
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-  init(log: any EventLog, readBytesMax: Int) {
+  init(log: any EventLog, _ configuration: ComputeConfiguration) {
     self.log = log
-    self.readBytesMax = readBytesMax
+    readBytesMax = configuration.readBytesMax
+    aheadMax = configuration.clockAheadMax.nanosecondsHeld
+    sourceIdle = configuration.sourceIdle.nanosecondsHeld
   }
 
   /// A generation's rows of one partition as they were when the events in `start ..< end` had been counted.
@@ -27,14 +32,17 @@ actor PastReader {
     _ record: GenerationRecord, _ partition: PartitionID, from start: Offset, to end: Offset, _ range: RowRange,
     base: KeptCheckpoints.Base? = nil, deadline: ContinuousClock.Instant
   ) async throws(ViewStoreError) -> PartialResult {
-    let box = try await fold(
-      record.definition, record.times, partition, from: start, to: end, base: base?.box, deadline: deadline)
-    let fold = GenerationFold(id: record.id, viewID: base?.view ?? 0, box: box)
+    let fold =
+      base.map { base in
+        base.box.fold.times = record.times
+        return GenerationFold(id: record.id, viewID: base.view, box: base.box, sources: base.sources)
+      } ?? begin(record.id, record.definition, record.times, partition, at: start)
+    try await count(fold, base?.store, to: end, deadline: deadline)
     var snapshot = ReadSnapshot(record)
     do throws(ComputeError) {
       let file = base.map { (pin: $0.store.file.pin(), store: $0.store) }
       if let (pin, store) = file { try store.file.typed { try pin.begin() } }
-      snapshot.add(fold, range, file)
+      snapshot.add(fold, range, file, ActiveSources(idle: sourceIdle))
     } catch {
       throw .failed(error.description)
     }
@@ -46,34 +54,43 @@ actor PastReader {
     _ definition: ViewDefinition, _ times: EventTimeBounds, _ ranges: [(partition: PartitionID, from: Offset, to: Offset)],
     time: Duration
   ) async throws(ViewStoreError) -> Double? {
-    let begin = ContinuousClock.now
+    let start = ContinuousClock.now
+    let id = GenerationID(view: definition.name, number: 0)
     var events = 0
-    for range in ranges where range.from < range.to && ContinuousClock.now - begin < time {
-      let box = try await fold(
-        definition, times, range.partition, from: range.from, to: range.to, deadline: begin + time, stopsQuietly: true)
-      events += range.from.distance(to: box.fold.progress.nextOffset)
+    for range in ranges where range.from < range.to && ContinuousClock.now - start < time {
+      let fold = begin(id, definition, times, range.partition, at: range.from)
+      try await count(fold, nil, to: range.to, deadline: start + time, stopsQuietly: true)
+      events += range.from.distance(to: fold.next)
     }
-    let elapsed = (ContinuousClock.now - begin) / .seconds(1)
+    let elapsed = (ContinuousClock.now - start) / .seconds(1)
     return events > 0 ? Double(events) / max(elapsed, 1e-6) : nil
   }
 
-  private func fold(
-    _ definition: ViewDefinition, _ times: EventTimeBounds, _ partition: PartitionID, from start: Offset, to end: Offset,
-    base: FoldBox? = nil, deadline: ContinuousClock.Instant, stopsQuietly: Bool = false
-  ) async throws(ViewStoreError) -> FoldBox {
-    let box =
-      base
-      ?? FoldBox(
-        ViewFold(
-          definition: definition,
-          progress: PartitionProgress(partition: partition, firstOffset: start, nextOffset: start)))
-    box.fold.times = times
-    let start = box.fold.progress.nextOffset
+  /// A fold in memory that begins at an offset.
+  private func begin(
+    _ id: GenerationID, _ definition: ViewDefinition, _ times: EventTimeBounds, _ partition: PartitionID, at start: Offset
+  ) -> GenerationFold {
+    let progress = PartitionProgress(partition: partition, firstOffset: start, nextOffset: start)
+    var fold = GenerationFold(id: id, viewID: 0, box: FoldBox(ViewFold(definition: definition, progress: progress)))
+    fold.box.fold.times = times
+    if definition.watermark == .source {
+      fold.sources = SourceBox(
+        SourceClocks(partition: partition, firstOffset: start, aheadMax: aheadMax, bounds: times))
+    }
+    return fold
+  }
+
+  /// Counts the events up to `end`.
+  /// - Parameter store: The file that has what the fold has not in memory; nil where it has all.
+  private func count(
+    _ fold: GenerationFold, _ store: CheckpointStore?, to end: Offset, deadline: ContinuousClock.Instant, stopsQuietly: Bool = false
+  ) async throws(ViewStoreError) {
+    let (partition, start) = (fold.partition, fold.next)
     var scratch = EvaluationScratch()
-    while box.fold.progress.nextOffset < end {
+    while fold.next < end {
       let batches: [ColumnBatch]
       do throws(LogError) {
-        batches = try await log.read(partition, from: box.fold.progress.nextOffset, bytesMax: readBytesMax)
+        batches = try await log.read(partition, from: fold.next, bytesMax: readBytesMax)
       } catch  where error.code == .outOfRange {
         throw await unreachable(partition, start)
       } catch {
@@ -81,16 +98,16 @@ actor PastReader {
       }
       guard !batches.isEmpty else {
         throw .refused(
-          code: "as_of_ahead", detail: "partition \(partition) ends at offset \(box.fold.progress.nextOffset), before \(end)")
+          code: "as_of_ahead", detail: "partition \(partition) ends at offset \(fold.next), before \(end)")
       }
       for batch in batches {
         guard ContinuousClock.now < deadline, !Task.isCancelled else {
-          if stopsQuietly { return box }
-          throw .timeout(reached: OffsetVector([partition: box.fold.progress.nextOffset]))
+          if stopsQuietly { return }
+          throw .timeout(reached: OffsetVector([partition: fold.next]))
         }
         guard let part = batch.part(upTo: end) else { break }
-        box.fold.fold(part, times: part.times(), scratch: &scratch)
-        guard box.fold.rowCount <= PastReader.rowsMax else {
+        do throws(ComputeError) { try count(part, fold, store, &scratch) } catch { throw .failed(error.description) }
+        guard fold.box.fold.rowCount <= PastReader.rowsMax else {
           throw .refused(
             code: "as_of_too_large",
             detail:
@@ -100,7 +117,18 @@ actor PastReader {
         await Task.yield()
       }
     }
-    return box
+  }
+
+  private func count(
+    _ batch: ColumnBatch, _ fold: GenerationFold, _ store: CheckpointStore?, _ scratch: inout EvaluationScratch
+  ) throws(ComputeError) {
+    let events = batch.times()
+    if let sources = fold.sources {
+      if let store { try store.advance(sources, over: batch, events) } else { sources.clocks.advance(batch, times: events) }
+    }
+    let times = fold.times(of: batch, events, aheadMax: aheadMax)
+    try store?.restoreSessions(fold, for: batch, times, scratch: &scratch)
+    fold.box.fold.fold(batch, times, scratch: &scratch)
   }
 
   private func unreachable(_ partition: PartitionID, _ start: Offset) async -> ViewStoreError {

@@ -137,24 +137,30 @@ actor ReplayWorker {
     guard let job = jobs[key] else { return }
     if let to = job.to, job.fold.next >= to { return await finish(key) }
     let start = ContinuousClock.now
-    let before = job.fold.next
+    let before = job.fold.readNext
     do throws(LogError) {
       let batches = try await log.read(key.partition, from: before, bytesMax: configuration.readBytesMax)
       for batch in batches {
         guard jobs[key] != nil else { return }
         guard let part = batch.part(upTo: job.to) else { break }
-        do throws(ComputeError) { try store.restoreSessions(job.fold, for: part, scratch: &scratch) } catch {
+        let events = part.times()
+        let times: BatchTimes
+        do throws(ComputeError) {
+          if let sources = job.fold.sources { try store.advance(sources, over: part, events) }
+          times = job.fold.times(of: part, events, aheadMax: configuration.clockAheadMax.nanosecondsHeld)
+          try store.restoreSessions(job.fold, for: part, times, scratch: &scratch)
+        } catch {
           jobs[key]?.fold.problem = error.description
           logger.error("the replay of \(key.generation) reads partition \(key.partition) no further: \(error)")
           return
         }
-        job.fold.box.fold.fold(part, times: part.times(), scratch: &scratch)
-        if unsavedRows >= configuration.changedRowsMax || memoryBound.isExceeded(by: jobs.values.map(\.fold.box)) { checkpoint() }
+        job.fold.box.fold.fold(part, times, scratch: &scratch)
+        if unsavedRows >= configuration.changedRowsMax || memoryBound.isExceeded(by: boxes, clocks) { checkpoint() }
         await executor.letOthersGo()
       }
       guard jobs[key] != nil else { return }
       var count = counted[key.generation] ?? (0, .zero)
-      count.events += before.distance(to: job.fold.next)
+      count.events += before.distance(to: job.fold.readNext)
       count.time += ContinuousClock.now - start
       counted[key.generation] = count
       if let to = job.to {
@@ -163,7 +169,7 @@ actor ReplayWorker {
         return
       }
       let bounds = try await log.bounds(of: key.partition)
-      if job.fold.next.distance(to: bounds.highWatermark) <= ReplayWorker.handOverEvents { await handOver(key) }
+      if job.fold.readNext.distance(to: bounds.highWatermark) <= ReplayWorker.handOverEvents { await handOver(key) }
     } catch {
       guard !Task.isCancelled, jobs[key] != nil else { return }
       // A log in another process is away now: the replay goes on when it is back.
@@ -190,17 +196,24 @@ actor ReplayWorker {
 
   private var memoryBound: MemoryBound { MemoryBound(bytesMax: configuration.workerBytesMax / 2) }
 
-  private var unsavedRows: Int { jobs.values.reduce(0) { $0 + $1.fold.box.fold.unsavedCount } }
+  private var unsavedRows: Int {
+    jobs.values.reduce(0) { $0 + $1.fold.box.fold.unsavedCount + ($1.fold.sources?.clocks.unsavedCount ?? 0) }
+  }
+
+  private var boxes: [FoldBox] { jobs.values.map(\.fold.box) }
+
+  /// No two jobs share any.
+  private var clocks: [SourceBox] { jobs.values.compactMap(\.fold.sources) }
 
   private func checkpoint() {
     lastCheckpoint = .now
     let changed = jobs.values.filter { job in
-      job.fold.next > job.fold.box.savedOffset && fence.mayAct(job.fold.partition)
+      (job.fold.next > job.fold.box.savedOffset || job.fold.readNext > job.fold.savedOffset) && fence.mayAct(job.fold.partition)
     }
     guard !changed.isEmpty else { return }
     do throws(ComputeError) {
-      _ = try store.checkpoint(changed.map(\.fold), horizons)
-      memoryBound.enforce(on: jobs.values.map(\.fold.box))
+      _ = try store.checkpoint(changed.map(\.fold), [], horizons)
+      memoryBound.enforce(on: boxes, clocks)
     } catch {
       logger.error("a replay's checkpoint: \(error); it is tried again")
     }
@@ -209,7 +222,7 @@ actor ReplayWorker {
   func neededOffsets() -> OffsetVector {
     var needed = OffsetVector()
     for (key, job) in jobs where !job.isComplete && job.fold.problem == nil {
-      needed[key.partition] = min(needed[key.partition] ?? job.fold.box.savedOffset, job.fold.box.savedOffset)
+      needed[key.partition] = min(needed[key.partition] ?? job.fold.savedOffset, job.fold.savedOffset)
     }
     return needed
   }
@@ -251,7 +264,8 @@ actor ReplayWorker {
     _ record: GenerationRecord, _ partitions: Set<PartitionID>, _ range: RowRange, pin: StatePin?
   ) throws(ComputeError) -> ReadSnapshot? {
     let wanted = jobs.filter { $0.key.generation == record.id && partitions.contains($0.key.partition) }
-    return try ReadSnapshot.take([(record, wanted.values.map(\.fold))], range, pin: pin, store)?[0]
+    let active = ActiveSources(idle: configuration.sourceIdle.nanosecondsHeld)
+    return try ReadSnapshot.take([(record, wanted.values.map(\.fold))], range, pin: pin, store, { _ in active })?[0]
   }
 }
 

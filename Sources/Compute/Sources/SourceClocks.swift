@@ -48,7 +48,7 @@ package final class SourceClocks {
   package var count: Int { table.count }
 
   /// Bytes of memory for them, without those of the batch at hand.
-  package var byteCount: Int { table.byteCount + slowest.byteCount }
+  package var byteCount: Int { count == 0 ? 0 : table.byteCount + slowest.byteCount }
 
   /// The latest time that events of a batch count as. Nanoseconds.
   func limit(of batch: ColumnBatch) -> Int64 {
@@ -155,6 +155,12 @@ package final class SourceClocks {
     self.lastAppendTime = lastAppendTime
   }
 
+  /// Goes on at an offset: the events before it lie outside of the bounds, or are gone.
+  func skip(to next: Offset) {
+    precondition(next >= nextOffset, "events are counted in order")
+    nextOffset = next
+  }
+
   /// Sources stay in the file that were not restored.
   /// - Parameter sources: The smallest of their times, and the latest of their append times.
   func leaveInFile(_ sources: SlowestSource.LetGo) {
@@ -166,8 +172,8 @@ package final class SourceClocks {
   /// - Precondition: All are stored.
   func shrink(toBytes bytes: Int) {
     precondition(unsavedCount == 0, "what memory lets go of is in the file")
-    guard bytes < byteCount else { return }
-    let keptMax = Int(Double(count) * Double(bytes) / Double(byteCount))
+    guard count > 0, bytes < byteCount else { return }
+    let keptMax = min(count - 1, Int(Double(count) * Double(bytes) / Double(byteCount)))
     var appendTimes = table.blocks.flatMap { $0.records.map(\.lastAppendTime) }
     appendTimes.sort(by: >)
     let limit = appendTimes[keptMax]

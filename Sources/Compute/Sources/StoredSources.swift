@@ -125,7 +125,9 @@ enum StoredSources {
     ) { $0.int64(0) }
   }
 
-  private static func copy(_ db: SQLiteConnection, _ other: Clock, from schema: String) throws -> Int64 {
+  /// Copies a clock with its sources, from an attached file or within one.
+  /// - Returns: The copy's id.
+  static func copy(_ db: SQLiteConnection, _ other: Clock, from schema: String = "main") throws -> Int64 {
     try db.run(
       """
       INSERT INTO main.clock (partition, first_offset, next_offset, last_append_time, ahead_max, time_from, time_to)
@@ -154,6 +156,21 @@ enum StoredSources {
       """
       SELECT \(clockColumns) FROM clock WHERE id = (SELECT clock FROM progress WHERE view = ? AND partition = ?)
       """, view, partition.index, body: clock)
+  }
+
+  /// A clock; nil when the file does not have it.
+  static func clock(_ db: SQLiteConnection, id: Int64) throws -> Clock? {
+    try db.first("SELECT \(clockColumns) FROM clock WHERE id = ?", id, body: clock)
+  }
+
+  /// The clock of a partition that reaches furthest back, of those that count all events and have come to an offset; nil when there
+  /// is none.
+  static func furthestBack(_ db: SQLiteConnection, _ partition: PartitionID, atLeast next: Offset) throws -> Clock? {
+    try db.first(
+      """
+      SELECT \(clockColumns) FROM clock WHERE partition = ? AND next_offset >= ? AND time_from IS NULL AND time_to IS NULL
+      ORDER BY first_offset, next_offset DESC LIMIT 1
+      """, partition.index, next.rawValue, body: clock)
   }
 
   /// Takes a clock up as it was at the last checkpoint.

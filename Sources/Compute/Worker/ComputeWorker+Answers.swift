@@ -31,6 +31,11 @@ extension ComputeWorker {
     return owned.allSatisfy { partition, one in complete.contains(partition) || one.fold(id) != nil }
   }
 
+  /// Where all of a partition has been counted, the clock says which sources are idle; the log's append times where not.
+  private func activeSources(_ partition: PartitionID) -> ActiveSources {
+    ActiveSources(idle: sourceIdle, now: owned[partition]?.isCaughtUp == true ? now() : nil)
+  }
+
   /// The present rows of one or more generations. All that the worker itself counts are as of the same offsets.
   /// - Returns: Nil when a pin is needed and none is given.
   func snapshots(
@@ -38,16 +43,16 @@ extension ComputeWorker {
   ) throws(ComputeError) -> [ReadSnapshot]? {
     let wanted = owned.values.filter { partitions.contains($0.partition) }
     return try ReadSnapshot.take(
-      generations.map { record in (record, wanted.compactMap { $0.fold(record.id) }) }, range, pin: pin, store)
+      generations.map { record in (record, wanted.compactMap { $0.fold(record.id) }) }, range, pin: pin, store, activeSources)
   }
 
   /// The rows of one key in this worker's memory.
   /// - Parameter partitions: All those owned when nil.
-  /// - Returns: Nil when rows that can still change are in the file only, or a partition is not here.
+  /// - Returns: Nil when the file may have parts of rows in memory, or a partition is not here.
   func point(_ record: GenerationRecord, _ partitions: Set<PartitionID>?, _ range: RowRange) -> PointRead? {
-    var point = PointRead(record, range)
+    var point = PointRead(record, range, epoch: store.settled.epoch)
     for one in owned.values where partitions?.contains(one.partition) ?? true {
-      guard let fold = one.fold(record.id), point.add(fold) else { return nil }
+      guard let fold = one.fold(record.id), point.add(fold, activeSources(one.partition)) else { return nil }
     }
     return partitions.map { $0.count == point.read.asOf.offsets.count } ?? true ? point : nil
   }

@@ -23,10 +23,10 @@ actor ComputeWorker {
   nonisolated let store: CheckpointStore
   nonisolated let replays: ReplayWorker
   nonisolated let kept: KeptCheckpoints
-  private let now: @Sendable () -> Timestamp
+  let now: @Sendable () -> Timestamp
   nonisolated let executor: WorkerExecutor
   nonisolated let log: any EventLog
-  private let configuration: ComputeConfiguration
+  nonisolated let configuration: ComputeConfiguration
   private let fence: PartitionFence
   private let horizons: RetentionHorizons
   let refusal: Refusal
@@ -54,7 +54,8 @@ actor ComputeWorker {
     now: @escaping @Sendable () -> Timestamp, logger: Logger
   ) {
     self.now = now
-    kept = KeptCheckpoints(of: store.file.path, worker: number, bounds: configuration.kept, logger: logger)
+    kept = KeptCheckpoints(of: store.file.path, worker: number, bounds: configuration.kept,
+      aheadMax: configuration.clockAheadMax.nanosecondsHeld, logger: logger)
     self.number = number
     self.log = log
     self.store = store
@@ -81,22 +82,24 @@ actor ComputeWorker {
     guard owned[partition] == nil else { return }
     neighbours?.bring(partition, generations, into: store)
     var folds: [(record: GenerationRecord, fold: GenerationFold)] = []
+    var loaded = LoadedSources(partition)
     let bounds = await boundsOnceAnswered(of: partition)
     for record in generations {
-      folds.append((record, try loadFold(record, partition, bounds, bytesMax: loadedBytesMax(generations.count))))
+      folds.append((record, try loadFold(record, partition, bounds, &loaded, bytesMax: loadedBytesMax(generations.count))))
     }
     let furthest = folds.filter { $0.record.state != .building && $0.record.to == nil }.map(\.fold.next).max() ?? .zero
-    var one = OwnedPartition(partition: partition)
+    var live: [GenerationFold] = []
     var behind: [ReplayJob] = []
     for (record, fold) in folds {
-      let isBehind = record.state == .building || record.to != nil || fold.next.distance(to: furthest) > ComputeWorker.behindMax
+      let isBehind = record.state == .building || record.to != nil || fold.readNext.distance(to: furthest) > ComputeWorker.behindMax
       if isBehind, fold.problem == nil {
-        behind.append(ReplayJob(fold: fold, to: record.to.map { $0[partition] ?? fold.next }))
+        behind.append(ReplayJob(fold: try apart(fold, &loaded), to: record.to.map { $0[partition] ?? fold.next }))
       } else {
-        one.folds.append(fold)
+        live.append(fold)
       }
     }
-    owned[partition] = one
+    let start = if case .success(let bounds) = bounds { bounds.startOffset } else { Offset.zero }
+    owned[partition] = OwnedPartition(partition, live, sources: try ownSources(partition, live, &loaded, logStart: start))
     waiting?.cancel()
     for job in behind { await replays.add(job, for: self) }
   }
@@ -116,14 +119,17 @@ actor ComputeWorker {
   func add(_ record: GenerationRecord) async throws(ComputeError) {
     for partition in owned.keys.sorted() {
       guard owned[partition]?.fold(record.id) == nil else { continue }
-      let fold = try loadFold(record, partition, await boundsOnceAnswered(of: partition), bytesMax: loadedBytesMax(1))
+      let bounds = await boundsOnceAnswered(of: partition)
+      var loaded = LoadedSources(partition, owned[partition]?.clocks ?? [])
+      let fold = try loadFold(record, partition, bounds, &loaded, bytesMax: loadedBytesMax(1))
       // A view's first generation waits only for the views beside it.
       let furthest = owned[partition]?.folds.map(\.next).max() ?? fold.next
-      let isBehind = record.state == .building || fold.next.distance(to: furthest) > ComputeWorker.behindMax
+      let isBehind = record.state == .building || fold.readNext.distance(to: furthest) > ComputeWorker.behindMax
       if isBehind, fold.problem == nil {
-        await replays.add(ReplayJob(fold: fold, to: record.to.map { $0[partition] ?? fold.next }), for: self)
+        await replays.add(ReplayJob(fold: try apart(fold, &loaded), to: record.to.map { $0[partition] ?? fold.next }), for: self)
       } else {
         owned[partition]?.folds.append(fold)
+        owned[partition]?.shareSources()
       }
     }
     waiting?.cancel()
@@ -150,6 +156,7 @@ actor ComputeWorker {
   func adopt(_ fold: GenerationFold) {
     guard owned[fold.partition] != nil, owned[fold.partition]?.fold(fold.id) == nil else { return }
     owned[fold.partition]?.folds.append(fold)
+    owned[fold.partition]?.shareSources()
     isChangedSinceCheckpoint = true
     waiting?.cancel()
   }
@@ -159,6 +166,9 @@ actor ComputeWorker {
     let partitions = (log.partitionCount + configuration.workers - 1) / max(1, configuration.workers)
     return memoryBound.bytesMax / 3 / max(1, partitions * generations)
   }
+
+  /// The bytes of sources that are taken into memory at first, of each clock.
+  var loadedSourceBytesMax: Int { loadedBytesMax(1) / 2 }
 
   /// A log in another process may be away now; it is awaited until the task is cancelled.
   private func boundsOnceAnswered(of partition: PartitionID) async -> Result<PartitionBounds, LogError> {
@@ -174,7 +184,8 @@ actor ComputeWorker {
   }
 
   private func loadFold(
-    _ record: GenerationRecord, _ partition: PartitionID, _ bounds: Result<PartitionBounds, LogError>, bytesMax: Int
+    _ record: GenerationRecord, _ partition: PartitionID, _ bounds: Result<PartitionBounds, LogError>,
+    _ loaded: inout LoadedSources, bytesMax: Int
   ) throws(ComputeError) -> GenerationFold {
     let viewID = try store.generations.viewID(of: record)
     let kept = try store.load(record.definition, view: viewID, partition: partition, bytesMax: bytesMax)
@@ -184,7 +195,7 @@ actor ComputeWorker {
     case .failure(let error): problem = error.description
     case .success(let bounds):
       start = max(bounds.startOffset, min(record.from[partition] ?? bounds.startOffset, bounds.highWatermark))
-      let next = kept?.fold.progress.nextOffset ?? start
+      let next = kept?.box.fold.progress.nextOffset ?? start
       if check(record.id, partition, counted: next, bounds.highWatermark) {
         problem =
           ComputeError(
@@ -197,14 +208,20 @@ actor ComputeWorker {
     }
     if let problem { logger.error("partition \(partition) is not read for \(record.id): \(problem)") }
     let box =
-      kept
+      kept?.box
       ?? FoldBox(
         ViewFold(
           definition: record.definition,
           progress: PartitionProgress(partition: partition, firstOffset: start, nextOffset: start), lateMax: store.lateMax))
     box.fold.times = record.times
     horizons.note(record.id, box.fold)
-    return GenerationFold(id: record.id, viewID: viewID, box: box, problem: problem)
+    var fold = GenerationFold(id: record.id, viewID: viewID, box: box, problem: problem)
+    guard record.definition.watermark == .source, problem == nil else { return fold }
+    fold.sources = try sources(of: fold, id: kept?.sources, record.times, &loaded)
+    if let own = fold.sources, own.clocks.nextOffset < start, own.clocks.nextOffset < fold.next {
+      fold.problem = GenerationFold.gap(record.id, own.clocks.nextOffset, logStart: start)
+    }
+    return fold
   }
 
   /// Compares a generation's next offset with the log's end, asked for later.
@@ -262,10 +279,11 @@ actor ComputeWorker {
         for batch in batches {
           guard owned[read.partition] != nil else { break }
           fold(batch, read.partition)
-          if unsavedRows >= configuration.changedRowsMax || memoryBound.isExceeded(by: boxes) { await checkpointUntilSaved() }
+          if unsavedRows >= configuration.changedRowsMax || memoryBound.isExceeded(by: boxes, clocks) { await checkpointUntilSaved() }
           wakeWaiters()
           await executor.letOthersGo()
         }
+        owned[read.partition]?.isCaughtUp = batches.isEmpty
         if !batches.isEmpty { hasProgressed = true }
       case .failure(let error): if await setAside(read.partition, error) { hasProgressed = true }
       }
@@ -277,7 +295,7 @@ actor ComputeWorker {
   /// - Returns: Whether the folds that are not set aside can be read for.
   private func setAside(_ partition: PartitionID, _ error: LogError) async -> Bool {
     if error.code == .outOfRange, case .success(let bounds) = await bounds(of: partition),
-      let aside = owned[partition]?.setAside(below: bounds.startOffset), !aside.isEmpty
+      let aside = owned[partition]?.setAside(below: bounds.startOffset, { beginSources(partition, at: $0) })
     {
       for fold in aside { logger.error("partition \(partition): \(fold.problem ?? "")") }
       return true
@@ -289,26 +307,42 @@ actor ComputeWorker {
 
   private func fold(_ batch: ColumnBatch, _ partition: PartitionID) {
     let times = batch.times()
+    do throws(ComputeError) {
+      for sources in owned[partition]?.clocks ?? [] where sources.clocks.nextOffset >= batch.baseOffset {
+        try store.advance(sources, over: batch, times)
+      }
+    } catch {
+      owned[partition]?.fail(error.description)
+      logger.error("partition \(partition) is read no further: \(error)")
+      return
+    }
     // A fold that was adopted since the read began may be further behind than the read: the next read begins there.
-    for (index, one) in (owned[partition]?.folds ?? []).enumerated() where one.problem == nil && one.next >= batch.baseOffset {
-      do throws(ComputeError) { try store.restoreSessions(one, for: batch, scratch: &scratch) } catch {
+    for (index, one) in (owned[partition]?.folds ?? []).enumerated() where one.problem == nil && one.readNext >= batch.baseOffset {
+      let times = one.times(of: batch, times, aheadMax: clockAheadMax)
+      do throws(ComputeError) { try store.restoreSessions(one, for: batch, times, scratch: &scratch) } catch {
         owned[partition]?.folds[index].problem = error.description
         logger.error("partition \(partition) is read no further for \(one.id): \(error)")
         continue
       }
       let before = one.box.fold.progress
-      one.box.fold.fold(batch, times: times, scratch: &scratch)
+      one.box.fold.fold(batch, times, scratch: &scratch)
       let after = one.box.fold.progress
       metrics.eventsApplied.increment(by: after.applied - before.applied)
+      metrics.eventsAmended.increment(by: after.amended - before.amended)
       metrics.eventsFiltered.increment(by: after.filtered - before.filtered)
       metrics.eventsLate.increment(by: after.late - before.late)
     }
+    owned[partition]?.shareSources()
     isChangedSinceCheckpoint = true
   }
 
   private func waitForAppend() async {
     var positions = OffsetVector()
-    for (partition, one) in owned { if let next = one.next { positions[partition] = next } }
+    for (partition, one) in owned {
+      guard let next = one.next else { continue }
+      positions[partition] = next
+      owned[partition]?.isCaughtUp = true
+    }
     let seen = positions
     // On this worker's thread, so that the log's wake-up goes straight to it.
     let wait = Task { await self.waitForAppend(past: seen) }
@@ -335,9 +369,11 @@ actor ComputeWorker {
   // MARK: checkpoints
 
   /// The bytes of memory for views' rows, without those of replays.
-  var memoryBytes: Int { boxes.reduce(0) { $0 + $1.fold.memoryBytes } }
+  var memoryBytes: Int { MemoryBound.bytes(of: boxes, clocks) }
 
   private var boxes: [FoldBox] { owned.values.flatMap { $0.folds.map(\.box) } }
+
+  private var clocks: [SourceBox] { owned.values.flatMap(\.clocks) }
 
   /// Replays beside the live folds take half of what both may have.
   private var memoryBound: MemoryBound { MemoryBound(bytesMax: configuration.workerBytesMax / (load.isReplaying ? 2 : 1)) }
@@ -345,7 +381,7 @@ actor ComputeWorker {
   private var unsavedRows: Int {
     var rows = 0
     for one in owned.values { for fold in one.folds { rows += fold.box.fold.unsavedCount } }
-    return rows
+    return clocks.reduce(rows) { $0 + $1.clocks.unsavedCount }
   }
 
   private func checkpointRegularly() async {
@@ -408,8 +444,8 @@ actor ComputeWorker {
     let start = ContinuousClock.now
     do throws(ComputeError) {
       let allowed = owned.values.filter { fence.mayAct($0.partition) }
-      let rows = try store.checkpoint(allowed.flatMap(\.folds), horizons)
-      memoryBound.enforce(on: boxes)
+      let rows = try store.checkpoint(allowed.flatMap(\.folds), allowed.map(\.sources), horizons)
+      memoryBound.enforce(on: boxes, clocks)
       metrics.stateBytes[number].record(memoryBytes)
       isChangedSinceCheckpoint = allowed.count < owned.count
       checkpointProblem = nil
@@ -428,8 +464,9 @@ actor ComputeWorker {
   func neededOffsets() async -> OffsetVector {
     var needed = await replays.neededOffsets()
     for (partition, one) in owned {
+      if one.failure == nil { needed[partition] = min(needed[partition] ?? one.sources.savedOffset, one.sources.savedOffset) }
       for fold in one.folds where fold.problem == nil {
-        needed[partition] = min(needed[partition] ?? fold.box.savedOffset, fold.box.savedOffset)
+        needed[partition] = min(needed[partition] ?? fold.savedOffset, fold.savedOffset)
       }
     }
     return needed

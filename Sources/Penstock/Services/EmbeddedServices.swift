@@ -66,7 +66,7 @@ struct EmbeddedServices: Sendable {
       for instance in rejectsFile.read() where instance.name.isEmpty { told.recent.note(instance.entries) }
       let query = QueryService(
         configuration: settings.query, store: compute.reads, admin: compute.generations, log: log, probe: probe,
-        late: compute.reads, adHoc: AdHocAggregation(log: log, threads: loops),
+        late: compute.reads, adHoc: AdHocAggregation(log: log, threads: loops, settings.compute.configuration),
         reports: told, gate: security.gate, secure: security.secure, group: group, logger: .module("query"))
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()

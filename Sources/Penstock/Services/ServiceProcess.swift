@@ -183,7 +183,7 @@
         limits: settings.compute.serving, group: group,
         routes: ComputeRoutes(
           store: compute.reads, late: compute.reads, admin: compute.generations,
-          adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount),
+          adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount, settings.compute.configuration),
           generationsVersion: { compute.generations.version }),
         // Compute answers for rows while the log is away.
         probe: probe(dispensable: { [("log", await log.problem())] }) { [("compute", await compute.problem())] },
