@@ -1,3 +1,5 @@
+import Events
+
 /// The keys of one view and partition that are in memory, numbered: open addressing over their encoded bytes.
 struct KeyTable: Sendable {
   private(set) var bytes: [UInt8] = []
@@ -6,6 +8,10 @@ struct KeyTable: Sendable {
   private var hashes: [UInt32] = []
   /// The key's number plus one, 0 for none; their count is a power of two.
   private var slots = [UInt32](repeating: 0, count: 64)
+  /// The key that `number` gave last.
+  private var last = 0
+  /// Keeps a sender from choosing keys that share a slot. It decides no result.
+  private let seed = UInt64.random(in: .min ... .max)
 
   var count: Int { ends.count }
 
@@ -20,7 +26,7 @@ struct KeyTable: Sendable {
 
   /// The key's number; nil if it is not there.
   func find(_ key: UnsafeRawBufferPointer) -> Int? {
-    let entry = slots[slot(of: key, KeyTable.hash(key))]
+    let entry = slots[slot(of: key, hash(key))]
     return entry == 0 ? nil : Int(entry) - 1
   }
 
@@ -37,11 +43,22 @@ struct KeyTable: Sendable {
   }
 
   /// The key's number; a new one if it is not there.
+  ///
+  /// Keys tend to come in the order in which they came before: the one behind the last is tried first.
   mutating func number(of key: UnsafeRawBufferPointer) -> Int {
-    let hash = KeyTable.hash(key)
+    let next = last + 1 < ends.count ? last + 1 : 0
+    if next < ends.count, matches(next, key) {
+      last = next
+      return next
+    }
+    let hash = hash(key)
     let slot = slot(of: key, hash)
-    if slots[slot] != 0 { return Int(slots[slot]) - 1 }
+    if slots[slot] != 0 {
+      last = Int(slots[slot]) - 1
+      return last
+    }
     let number = ends.count
+    last = number
     bytes.append(contentsOf: key)
     ends.append(bytes.count)
     hashes.append(hash)
@@ -53,7 +70,7 @@ struct KeyTable: Sendable {
   private func matches(_ number: Int, _ key: UnsafeRawBufferPointer) -> Bool {
     let range = range(number)
     guard range.count == key.count else { return false }
-    return bytes.withUnsafeBytes { UnsafeRawBufferPointer(rebasing: $0[range]).elementsEqual(key) }
+    return bytes.withUnsafeBytes { isSame(UnsafeRawBufferPointer(rebasing: $0[range]), key) }
   }
 
   /// Names an invariant that does not hold; nil when all do. Costs a look at all keys.
@@ -75,11 +92,5 @@ struct KeyTable: Sendable {
     }
   }
 
-  /// FNV-1a, folded to 32 bits; it is never stored.
-  private static func hash(_ key: UnsafeRawBufferPointer) -> UInt32 {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in key { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    hash ^= hash &>> 29
-    return UInt32(truncatingIfNeeded: hash ^ hash &>> 32)
-  }
+  private func hash(_ key: UnsafeRawBufferPointer) -> UInt32 { UInt32(truncatingIfNeeded: memoryHash(key, seed: seed) &>> 32) }
 }

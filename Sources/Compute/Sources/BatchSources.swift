@@ -5,87 +5,185 @@ import Views
 ///
 /// Its buffers serve one batch after the other.
 struct BatchSources {
-  /// A batch's events of one of its sources.
+  /// A batch's events of one of its sources: 32 bytes.
   struct Tally {
-    /// The largest time so far; the lowest before the first event.
+    /// The largest time in the batch so far, and the first.
     var time = Int64.min
+    var first = Int64.min
     var events: Int32 = 0
     /// The row of its last event.
     var last: Int32 = -1
+    /// Its number in the table, when it has been taken in.
+    var number: Int32 = -1
   }
 
   /// The code of each source in the batch.
   private(set) var codes: [UInt32] = []
-  /// After `find`, the hash of each source's name, and its number in the table, −1 where that does not have it.
-  private(set) var hashes: [UInt32] = []
+  /// The number of each source in the table, −1 where that does not have it.
   private(set) var numbers: [Int32] = []
+  /// The hash of each source's name, where it was needed.
+  private var hashes: [UInt32] = []
+  /// By code; empty ones for codes of something else.
   private(set) var tallies: [Tally] = []
+  /// The row of each code's last event with a sequence, −1 without one; empty when every event has one.
+  private var sequenced: [Int32] = []
   private var first = 0
   /// The code of each event's source.
   private var codeOfEvent: [UInt32] = []
-  /// The source of each code; −1 for codes of something else.
-  private var sourceOfCode: [Int32] = []
   /// Whether an event is out of bounds; empty when none is.
   private var isOutside: [Bool] = []
+  /// The source found last in the table.
+  private var cursor = 0
 
-  /// Finds the sources of a batch's events from `first` on that are within bounds.
-  /// - Parameter times: `batch.times()`; may be empty when all times are within bounds.
-  mutating func load(_ batch: ColumnBatch, times: [Int64], from first: Int, within bounds: EventTimeBounds) {
-    self.first = first
-    codes.removeAll(keepingCapacity: true)
-    sourceOfCode.removeAll(keepingCapacity: true)
-    isOutside.removeAll(keepingCapacity: true)
-    codeOfEvent = batch.sourceCodes()
-    let (earliest, latest) = (batch.header.firstEventTime.nanoseconds, batch.header.lastEventTime.nanoseconds)
-    if !bounds.contains(earliest) || !bounds.contains(latest) {
-      isOutside.append(contentsOf: times.lazy.map { !bounds.contains($0) })
-    }
-    sourceOfCode.append(contentsOf: repeatElement(-1, count: Int(codeOfEvent.max() ?? 0) + 1))
-    for event in first..<codeOfEvent.count where isOutside.isEmpty || !isOutside[event] {
-      let code = codeOfEvent[event]
-      if sourceOfCode[Int(code)] < 0 {
-        sourceOfCode[Int(code)] = Int32(codes.count)
-        codes.append(code)
-      }
-    }
-  }
-
-  /// Finds the sources' numbers in the table.
-  mutating func find(_ strings: SharedStrings, in table: SourceTable) {
-    table.find(codes, in: strings, hashes: &hashes, numbers: &numbers)
-  }
-
-  /// A source that the table did not have has got a number.
-  mutating func setNumber(_ number: Int, of source: Int) { numbers[source] = Int32(number) }
-
-  /// Goes through the events in order.
+  /// Goes through a batch's events from `first` on that are within bounds, in order.
   /// - Parameters:
+  ///   - times: `batch.times()`.
   ///   - limit: Larger times count as this.
-  ///   - table: The sources' times before.
-  ///   - sourceTimes: Gets the largest time of the event's own source up to and with each event.
-  mutating func count(_ times: [Int64], limit: Int64, after table: SourceTable, into sourceTimes: inout [Int64]) {
-    tallies.removeAll(keepingCapacity: true)
-    for number in numbers { tallies.append(Tally(time: number < 0 ? .min : table.time(Int(number)))) }
-    let hasOutside = !isOutside.isEmpty, first = first
+  ///   - sourceTimes: Gets the largest time of the event's own source in this batch up to and with each event.
+  mutating func load(
+    _ batch: ColumnBatch, times: [Int64], from first: Int, within bounds: EventTimeBounds, limit: Int64,
+    into sourceTimes: inout [Int64]
+  ) {
+    begin(batch, times: times, from: first, within: bounds)
+    if sourceTimes.count != batch.count {
+      sourceTimes.removeAll(keepingCapacity: true)
+      sourceTimes.append(contentsOf: repeatElement(.min, count: batch.count))
+    }
+    let hasOutside = !isOutside.isEmpty, count = codeOfEvent.count
     tallies.withUnsafeMutableBufferPointer { tallies in
       sourceTimes.withUnsafeMutableBufferPointer { sourceTimes in
-        for event in first..<codeOfEvent.count {
+        for event in first..<count {
           if hasOutside, isOutside[event] { continue }
-          let source = Int(sourceOfCode[Int(codeOfEvent[event])])
-          let time = max(tallies[source].time, min(times[event], limit))
-          tallies[source].time = time
-          tallies[source].events &+= 1
-          tallies[source].last = Int32(truncatingIfNeeded: event)
+          let code = codeOfEvent[event]
+          let tally = tallies.baseAddress.unsafelyUnwrapped + Int(code)
+          var time = min(times[event], limit)
+          if tally.pointee.events == 0 {
+            tally.pointee.first = time
+            codes.append(code)
+          } else {
+            time = max(time, tally.pointee.time)
+          }
+          tally.pointee.time = time
+          tally.pointee.events &+= 1
+          tally.pointee.last = Int32(truncatingIfNeeded: event)
           sourceTimes[event] = time
         }
       }
     }
   }
 
-  /// Calls `body` with the source of each counted event for which `condition` holds, and the event, in order.
-  func forEach(where condition: (Int) -> Bool, _ body: (_ source: Int, _ event: Int) -> Void) {
-    for event in first..<codeOfEvent.count where (isOutside.isEmpty || !isOutside[event]) && condition(event) {
-      body(Int(sourceOfCode[Int(codeOfEvent[event])]), event)
+  private mutating func begin(_ batch: ColumnBatch, times: [Int64], from first: Int, within bounds: EventTimeBounds) {
+    self.first = first
+    for code in codes { tallies[Int(code)] = Tally() }
+    codes.removeAll(keepingCapacity: true)
+    isOutside.removeAll(keepingCapacity: true)
+    codeOfEvent = batch.sourceCodes()
+    var largest: UInt32 = 0
+    for code in codeOfEvent { largest = max(largest, code) }
+    if tallies.count <= Int(largest) {
+      tallies.append(contentsOf: repeatElement(Tally(), count: Int(largest) + 1 - tallies.count))
     }
+    let (earliest, latest) = (batch.header.firstEventTime.nanoseconds, batch.header.lastEventTime.nanoseconds)
+    if !bounds.contains(earliest) || !bounds.contains(latest) {
+      isOutside.append(contentsOf: times.lazy.map { !bounds.contains($0) })
+    }
+  }
+
+  /// Finds the sources' numbers in the table.
+  mutating func find(_ strings: SharedStrings, in table: SourceTable) {
+    table.find(codes, in: strings, from: &cursor, hashes: &hashes, numbers: &numbers)
+  }
+
+  /// Takes the events in, and adds the sources that the table does not have.
+  /// - Parameters:
+  ///   - sourceTimes: Raised to the times that the table's sources had before.
+  ///   - slowest: Gets the sources' times.
+  /// - Returns: How many sources have changed for the first time since the last checkpoint.
+  mutating func takeIn(
+    _ strings: SharedStrings, _ columns: SequenceColumns?, appendTime: Int64, to table: inout SourceTable,
+    _ slowest: inout SlowestSource, into sourceTimes: inout [Int64]
+  ) -> Int {
+    if let columns { noteSequenced(columns) }
+    var changed = 0, isBehind = false
+    for source in codes.indices {
+      let code = Int(codes[source])
+      var update = SourceUpdate(tallies[code], appendTime: appendTime)
+      if let columns { update.sequence = sequence(code, columns) }
+      if numbers[source] < 0 {
+        numbers[source] = Int32(table.insert(strings[code], update, hash: hashes[source]))
+        changed += 1
+      } else {
+        let before = table.advance(Int(numbers[source]), &update)
+        if update.isFirst { changed += 1 }
+        if before > tallies[code].first {
+          tallies[code].first = before
+          isBehind = true
+        }
+      }
+      tallies[code].number = numbers[source]
+      slowest.note(Int(numbers[source]), time: update.time)
+    }
+    if isBehind { raise(&sourceTimes) }
+    return changed
+  }
+
+  /// Raises each event's time to what its source had before.
+  private func raise(_ sourceTimes: inout [Int64]) {
+    sourceTimes.withUnsafeMutableBufferPointer { sourceTimes in
+      for event in first..<codeOfEvent.count {
+        // Without effect on events that are out of bounds, whose time is not specified.
+        sourceTimes[event] = max(sourceTimes[event], tallies[Int(codeOfEvent[event])].first)
+      }
+    }
+  }
+
+  private mutating func noteSequenced(_ columns: SequenceColumns) {
+    sequenced.removeAll(keepingCapacity: true)
+    guard !columns.hasSequence.isEmpty else { return }
+    sequenced.append(contentsOf: repeatElement(-1, count: tallies.count))
+    for event in first..<codeOfEvent.count where counts(event) && columns.hasSequence[event] {
+      sequenced[Int(codeOfEvent[event])] = Int32(event)
+    }
+  }
+
+  /// The last sequence of a code's events; nil when none has one.
+  @inline(__always) private func sequence(_ code: Int, _ columns: SequenceColumns) -> ProducerPosition? {
+    let row = Int(sequenced.isEmpty ? tallies[code].last : sequenced[code])
+    guard row >= 0 else { return nil }
+    return ProducerPosition(epoch: columns.epochs.isEmpty ? 0 : columns.epochs[row], sequence: columns.sequences[row])
+  }
+
+  /// Notes the times beyond the limit, as they were sent.
+  func noteBeyond(_ limit: Int64, _ times: [Int64], in table: inout SourceTable) {
+    for event in first..<codeOfEvent.count where times[event] > limit && counts(event) {
+      table.setLargest(times[event], of: Int(tallies[Int(codeOfEvent[event])].number))
+    }
+  }
+
+  @inline(__always) private func counts(_ event: Int) -> Bool { isOutside.isEmpty || !isOutside[event] }
+}
+
+/// A batch's events of one source, to be taken in.
+struct SourceUpdate {
+  /// Their largest time; then the source's.
+  var time: Int64
+  let appendTime: Int64
+  let events: Int32
+  /// The last of their sequences; nil when none has one.
+  var sequence: ProducerPosition?
+  /// Whether these are the source's first since the last checkpoint.
+  var isFirst = true
+
+  @inline(__always) init(_ tally: BatchSources.Tally, appendTime: Int64) {
+    time = tally.time
+    events = tally.events
+    self.appendTime = appendTime
+  }
+
+  /// A new source.
+  var entry: SourceEntry {
+    SourceEntry(
+      time: time, largest: time, lastAppendTime: appendTime, events: Int(events), epoch: sequence?.epoch ?? 0,
+      sequence: sequence?.sequence)
   }
 }

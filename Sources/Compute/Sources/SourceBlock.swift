@@ -1,5 +1,3 @@
-import Glibc
-
 /// Up to 256 sources with their names: the part of a `SourceTable` that is copied when it changes while a snapshot has it.
 struct SourceBlock: Sendable {
   static let capacity = 256
@@ -22,7 +20,7 @@ struct SourceBlock: Sendable {
   /// The largest times as sent. Empty as long as no clock is ahead; a value below the record's time says nothing.
   private var largest: [Int64] = []
   /// Empty as long as all are 0.
-  private var epochs: [UInt64] = []
+  private(set) var epochs: [UInt64] = []
   /// A bit for each source that has changed since the last checkpoint.
   private var changed = SIMD4<UInt64>(repeating: 0)
 
@@ -44,11 +42,7 @@ struct SourceBlock: Sendable {
   }
 
   @inline(__always) func isName(of index: Int, equalTo name: UnsafeRawBufferPointer) -> Bool {
-    withName(index) { own in
-      guard own.count == name.count else { return false }
-      guard let a = own.baseAddress, let b = name.baseAddress else { return true }
-      return memcmp(a, b, name.count) == 0
-    }
+    withName(index) { $0.count == name.count && isSame($0, name) }
   }
 
   func entry(_ index: Int) -> SourceEntry {
@@ -65,26 +59,37 @@ struct SourceBlock: Sendable {
     names.append(contentsOf: name)
     records.append(
       Record(
-        time: entry.time, lastAppendTime: entry.lastAppendTime, events: Int64(entry.events), sequence: 0,
-        nameEnd: UInt32(names.count), hasSequence: false))
+        time: entry.time, lastAppendTime: entry.lastAppendTime, events: Int64(entry.events), sequence: entry.sequence ?? 0,
+        nameEnd: UInt32(names.count), hasSequence: entry.sequence != nil))
     if !largest.isEmpty { largest.append(.min) }
     if !epochs.isEmpty { epochs.append(0) }
     if entry.largest > entry.time { setLargest(entry.largest, of: count - 1) }
-    if let sequence = entry.sequence { setSequence(sequence, epoch: entry.epoch, of: count - 1) }
+    if entry.epoch != 0 { setEpoch(entry.epoch, of: count - 1) }
     if isChanged { setChanged(count - 1) }
     // The last name: what the array has too much goes.
     if count == SourceBlock.capacity { names = Array(names[...]) }
   }
 
   /// Takes in further events of a source.
-  /// - Parameter time: Not below the source's.
-  @inline(__always) mutating func advance(_ index: Int, time: Int64, appendTime: Int64, events: Int) {
-    records.withUnsafeMutableBufferPointer { records in
-      records[index].time = time
-      records[index].lastAppendTime = max(records[index].lastAppendTime, appendTime)
-      records[index].events &+= Int64(events)
+  /// - Returns: Its time before.
+  @inline(__always) mutating func advance(_ index: Int, _ update: inout SourceUpdate) -> Int64 {
+    let before = records.withUnsafeMutableBufferPointer { records in
+      let record = records.baseAddress.unsafelyUnwrapped + index
+      let before = record.pointee.time
+      update.time = max(update.time, before)
+      record.pointee.time = update.time
+      record.pointee.lastAppendTime = max(record.pointee.lastAppendTime, update.appendTime)
+      record.pointee.events &+= Int64(update.events)
+      if let sequence = update.sequence {
+        record.pointee.sequence = sequence.sequence
+        record.pointee.hasSequence = true
+      }
+      return before
     }
+    if let epoch = update.sequence?.epoch, epoch != 0 || !epochs.isEmpty { setEpoch(epoch, of: index) }
+    update.isFirst = !isChanged(index)
     setChanged(index)
+    return before
   }
 
   mutating func setLargest(_ time: Int64, of index: Int) {
@@ -92,12 +97,7 @@ struct SourceBlock: Sendable {
     largest[index] = max(largest[index], time)
   }
 
-  @inline(__always) mutating func setSequence(_ sequence: UInt64, epoch: UInt64, of index: Int) {
-    records.withUnsafeMutableBufferPointer { records in
-      records[index].sequence = sequence
-      records[index].hasSequence = true
-    }
-    guard epoch != 0 || !epochs.isEmpty else { return }
+  private mutating func setEpoch(_ epoch: UInt64, of index: Int) {
     if epochs.isEmpty { epochs = SourceBlock.column(of: 0, count) }
     epochs[index] = epoch
   }

@@ -65,21 +65,16 @@ package final class SourceClocks {
   package func advance(_ batch: ColumnBatch, times: [Int64]) {
     precondition(times.count == batch.count, "each event has a time")
     guard let first = firstUncounted(of: batch) else { return }
-    if sourceTimes.count != batch.count {
-      sourceTimes.removeAll(keepingCapacity: true)
-      sourceTimes.append(contentsOf: repeatElement(.min, count: batch.count))
-    }
-    let limit = limit(of: batch)
-    batchSources.load(batch, times: times, from: first, within: bounds)
-    batch.withSharedStrings { strings in
+    let limit = limit(of: batch), appendTime = batch.header.appendTime.nanoseconds
+    batchSources.load(batch, times: times, from: first, within: bounds, limit: limit, into: &sourceTimes)
+    unsavedCount += batch.withSharedStrings { strings in
       batchSources.find(strings, in: table)
-      batchSources.count(times, limit: limit, after: table, into: &sourceTimes)
-      takeIn(strings, appendTime: batch.header.appendTime.nanoseconds)
+      return batchSources.takeIn(
+        strings, batch.sequences(), appendTime: appendTime, to: &table, &slowest, into: &sourceTimes)
     }
-    if batch.header.lastEventTime.nanoseconds > limit { noteAhead(times, limit) }
-    noteSequences(batch)
+    if batch.header.lastEventTime.nanoseconds > limit { batchSources.noteBeyond(limit, times, in: &table) }
     nextOffset = batch.endOffset
-    lastAppendTime = max(lastAppendTime ?? .min, batch.header.appendTime.nanoseconds)
+    lastAppendTime = max(lastAppendTime ?? .min, appendTime)
   }
 
   /// The first event of the batch that is not counted; nil when all are.
@@ -89,51 +84,13 @@ package final class SourceClocks {
     return first < batch.count ? first : nil
   }
 
-  private func takeIn(_ strings: SharedStrings, appendTime: Int64) {
-    for source in batchSources.codes.indices {
-      let tally = batchSources.tallies[source]
-      var number = Int(batchSources.numbers[source])
-      if number >= 0 {
-        if !table.isChanged(number) { unsavedCount += 1 }
-        table.advance(number, time: tally.time, appendTime: appendTime, events: Int(tally.events))
-      } else {
-        let entry = SourceEntry(
-          time: tally.time, largest: tally.time, lastAppendTime: appendTime, events: Int(tally.events))
-        number = table.insert(
-          strings[Int(batchSources.codes[source])], entry, hash: batchSources.hashes[source], isChanged: true)
-        batchSources.setNumber(number, of: source)
-        unsavedCount += 1
-      }
-      slowest.note(number, time: tally.time)
-    }
-  }
-
-  /// Some of the batch's events are beyond the limit.
-  private func noteAhead(_ times: [Int64], _ limit: Int64) {
-    batchSources.forEach(where: { times[$0] > limit }) { source, event in
-      table.setLargest(times[event], of: Int(batchSources.numbers[source]))
-    }
-  }
-
-  private func noteSequences(_ batch: ColumnBatch) {
-    guard let sequences = batch.sequences() else { return }
-    func note(_ source: Int, _ row: Int) {
-      let (epoch, sequence) = sequences.position(ofRow: row)
-      table.setSequence(sequence, epoch: epoch, of: Int(batchSources.numbers[source]))
-    }
-    if sequences.hasSequence.isEmpty {
-      for source in batchSources.codes.indices { note(source, Int(batchSources.tallies[source].last)) }
-    } else {
-      batchSources.forEach(where: { sequences.hasSequence[$0] }, note)
-    }
-  }
-
   // MARK: what is in the file
 
   /// The sources of the batch's uncounted events that are not in memory, and may be in the file.
   func missing(in batch: ColumnBatch) -> [[UInt8]] {
     guard mayBeInFile, let first = firstUncounted(of: batch) else { return [] }
-    batchSources.load(batch, times: bounds.isAll ? [] : batch.times(), from: first, within: bounds)
+    batchSources.load(
+      batch, times: batch.times(), from: first, within: bounds, limit: limit(of: batch), into: &sourceTimes)
     return batch.withSharedStrings { strings in
       batchSources.find(strings, in: table)
       return batchSources.codes.indices.lazy.filter { self.batchSources.numbers[$0] < 0 }

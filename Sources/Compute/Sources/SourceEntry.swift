@@ -1,5 +1,3 @@
-import Glibc
-
 /// All that is known of one source of a partition, by the events up to a reading position.
 struct SourceEntry: Sendable, Hashable {
   /// The largest event time, each counted as at most its batch's append time + `compute.clock_ahead_max`. Nanoseconds.
@@ -23,12 +21,22 @@ struct NamedSource: Sendable, Hashable {
   var entry: SourceEntry
 }
 
-/// The order of names by their bytes.
-@inline(__always) func isName(_ a: UnsafeRawBufferPointer, before b: UnsafeRawBufferPointer) -> Bool {
-  let count = min(a.count, b.count)
-  if count > 0, let first = a.baseAddress, let second = b.baseAddress {
-    let order = memcmp(first, second, count)
-    if order != 0 { return order < 0 }
+/// Whether two texts of one length are the same: for names and keys, which are short.
+@inline(__always) func isSame(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+  let count = a.count
+  guard count >= 8, let first = a.baseAddress, let second = b.baseAddress else {
+    for index in 0..<count where a[index] != b[index] { return false }
+    return true
   }
-  return a.count < b.count
+  func differs(_ at: Int) -> Bool {
+    first.loadUnaligned(fromByteOffset: at, as: UInt64.self) != second.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+  }
+  // The last eight bytes first, some of them for the second time: names differ at their end.
+  if differs(count &- 8) { return false }
+  var at = 0
+  while at &+ 8 < count {
+    if differs(at) { return false }
+    at &+= 8
+  }
+  return true
 }

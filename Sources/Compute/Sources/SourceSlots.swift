@@ -37,8 +37,8 @@ struct SourceSlots: Sendable {
   }
 
   /// The first source of each hash, −1 where there is none: many look-ups at a time, so that their cache misses overlap.
-  func findFirst(_ hashes: [UInt32], into numbers: inout [Int32]) {
-    numbers.removeAll(keepingCapacity: true)
+  /// - Parameter numbers: Gets them, behind those that it has.
+  func findFirst(_ hashes: ArraySlice<UInt32>, into numbers: inout [Int32]) {
     slots.withUnsafeBufferPointer { slots in
       for hash in hashes {
         let slot = slots[SourceSlots.seek(slots, hash, from: SourceSlots.home(hash, slots.count))]

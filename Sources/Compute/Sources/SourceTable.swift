@@ -30,19 +30,50 @@ struct SourceTable: Sendable {
   }
 
   /// The numbers of some of a batch's strings, −1 for those that memory does not have.
+  ///
+  /// Devices tend to report in the order in which they did before: the source behind the one found last is tried first. Where that
+  /// fails often, the rest is looked up by hash, many at a time.
   /// - Parameters:
   ///   - codes: The strings' codes.
-  ///   - hashes: Gets their hashes.
+  ///   - cursor: The source found last.
+  ///   - hashes: Gets their hashes, of those that memory does not have.
   ///   - numbers: Gets their numbers.
-  func find(_ codes: [UInt32], in strings: SharedStrings, hashes: inout [UInt32], numbers: inout [Int32]) {
+  func find(
+    _ codes: [UInt32], in strings: SharedStrings, from cursor: inout Int, hashes: inout [UInt32], numbers: inout [Int32]
+  ) {
     hashes.removeAll(keepingCapacity: true)
-    for code in codes { hashes.append(hash(strings[Int(code)])) }
-    slots.findFirst(hashes, into: &numbers)
-    for index in codes.indices where numbers[index] >= 0 {
+    numbers.removeAll(keepingCapacity: true)
+    var misses = 0
+    while numbers.count < codes.count, misses < 16 || misses * 8 < numbers.count {
+      let name = strings[Int(codes[numbers.count])]
+      let next = cursor + 1 < count ? cursor + 1 : 0
+      if next < count, isName(of: next, equalTo: name) {
+        cursor = next
+        hashes.append(0)
+        numbers.append(Int32(truncatingIfNeeded: next))
+        continue
+      }
+      misses += 1
+      let hash = hash(name)
+      let found = find(name, hash)
+      if let found { cursor = found }
+      hashes.append(hash)
+      numbers.append(Int32(truncatingIfNeeded: found ?? -1))
+    }
+    findRest(codes, in: strings, hashes: &hashes, numbers: &numbers)
+    if let last = numbers.last, last >= 0 { cursor = Int(last) }
+  }
+
+  private func findRest(_ codes: [UInt32], in strings: SharedStrings, hashes: inout [UInt32], numbers: inout [Int32]) {
+    let start = numbers.count
+    guard start < codes.count else { return }
+    for code in codes[start...] { hashes.append(hash(strings[Int(code)])) }
+    slots.findFirst(hashes[start...], into: &numbers)
+    for index in start..<codes.count where numbers[index] >= 0 {
       let name = strings[Int(codes[index])]
       if !isName(of: Int(numbers[index]), equalTo: name) {
         // Another source has the same hash.
-        numbers[index] = Int32(find(name, hashes[index]) ?? -1)
+        numbers[index] = Int32(truncatingIfNeeded: find(name, hashes[index]) ?? -1)
       }
     }
   }
@@ -52,8 +83,6 @@ struct SourceTable: Sendable {
   }
 
   @inline(__always) func time(_ number: Int) -> Int64 { blocks[number &>> 8].records[number & 255].time }
-
-  @inline(__always) func isChanged(_ number: Int) -> Bool { blocks[number &>> 8].isChanged(number & 255) }
 
   func entry(_ number: Int) -> SourceEntry { blocks[number >> 8].entry(number & 255) }
 
@@ -76,22 +105,27 @@ struct SourceTable: Sendable {
     return number
   }
 
-  /// Changes a source.
-  @inline(__always) mutating func advance(_ number: Int, time: Int64, appendTime: Int64, events: Int) {
-    blocks[number &>> 8].advance(number & 255, time: time, appendTime: appendTime, events: events)
+  /// Adds a source that is not there and has changed, with its `hash`.
+  mutating func insert(_ name: UnsafeRawBufferPointer, _ update: SourceUpdate, hash: UInt32) -> Int {
+    insert(name, update.entry, hash: hash, isChanged: true)
   }
 
-  @inline(__always) mutating func setSequence(_ sequence: UInt64, epoch: UInt64, of number: Int) {
-    guard epoch != 0 else { return blocks[number &>> 8].setSequence(sequence, epoch: 0, of: number & 255) }
-    resize(number >> 8) { $0.setSequence(sequence, epoch: epoch, of: number & 255) }
+  /// Takes in further events of a source.
+  /// - Returns: Its time before.
+  @inline(__always) mutating func advance(_ number: Int, _ update: inout SourceUpdate) -> Int64 {
+    let block = number &>> 8
+    let hasEpochs = update.sequence.map { $0.epoch != 0 } ?? false
+    guard hasEpochs, blocks[block].epochs.isEmpty else { return blocks[block].advance(number & 255, &update) }
+    let bytes = blocks[block].byteCount
+    let before = blocks[block].advance(number & 255, &update)
+    if block < blocks.count - 1 { fullBytes += blocks[block].byteCount - bytes }
+    return before
   }
 
-  mutating func setLargest(_ time: Int64, of number: Int) { resize(number >> 8) { $0.setLargest(time, of: number & 255) } }
-
-  /// Changes a block in a way that may add to its bytes.
-  private mutating func resize(_ block: Int, _ body: (inout SourceBlock) -> Void) {
+  mutating func setLargest(_ time: Int64, of number: Int) {
+    let block = number >> 8
     let before = blocks[block].byteCount
-    body(&blocks[block])
+    blocks[block].setLargest(time, of: number & 255)
     if block < blocks.count - 1 { fullBytes += blocks[block].byteCount - before }
   }
 

@@ -28,35 +28,15 @@ extension ColumnBatch {
 
   /// The columns that the producer table needs, one value a row.
   public func producers() -> ProducerColumns {
-    var result = ProducerColumns(sources: sourceCodes(), epochs: [], sequences: [], hasSequence: [], identities: [])
-    if let index = layout.epoch {
-      var epochs = [UInt64](repeating: 0, count: count)
-      let values: [UInt64] = integers(layout.columns[index])
-      forEachPresent(layout.columns[index]) { row, value in epochs[row] = values[value] }
-      result.epochs = epochs
+    guard let columns = sequences() else {
+      let has = Array(repeating: false, count: count)
+      return ProducerColumns(
+        sources: sourceCodes(), epochs: epochs(), sequences: Array(repeating: 0, count: count), hasSequence: has,
+        identities: identities(besides: has))
     }
-    guard let index = layout.sequence else {
-      result.hasSequence = Array(repeating: false, count: count)
-      result.sequences = Array(repeating: 0, count: count)
-      result.identities = identities(besides: result.hasSequence)
-      return result
-    }
-    let column = layout.columns[index]
-    let values: [UInt64] = integers(column)
-    if column.presence == .all {
-      result.sequences = values
-      return result
-    }
-    var sequences = [UInt64](repeating: 0, count: count)
-    var has = [Bool](repeating: false, count: count)
-    forEachPresent(column) { row, value in
-      sequences[row] = values[value]
-      has[row] = true
-    }
-    result.sequences = sequences
-    result.hasSequence = has
-    result.identities = identities(besides: has)
-    return result
+    return ProducerColumns(
+      sources: sourceCodes(), epochs: columns.epochs, sequences: columns.sequences, hasSequence: columns.hasSequence,
+      identities: columns.hasSequence.isEmpty ? [] : identities(besides: columns.hasSequence))
   }
 
   /// Digests of (source, id) for rows that have an id and no sequence.

@@ -18,49 +18,13 @@ public struct SharedStrings {
   }
 }
 
-/// The sequences of a batch's events, for a look at some of them.
-public struct SequenceColumn {
-  private let batch: ColumnBatch
-  private let sequence: BatchLayout.Column
-  private let epoch: BatchLayout.Column?
-  /// One flag a row; empty when every row has a sequence.
-  public let hasSequence: [Bool]
-  /// The rows' values, where some rows have none: those columns are decoded whole.
-  private let sequences: [UInt64]
-  private let epochs: [UInt64]
-
-  fileprivate init(_ batch: ColumnBatch, sequence: BatchLayout.Column, epoch: BatchLayout.Column?) {
-    self.batch = batch
-    self.sequence = sequence
-    self.epoch = epoch
-    var has: [Bool] = []
-    if sequence.presence != .all {
-      has = [Bool](repeating: false, count: batch.count)
-      batch.forEachPresent(sequence) { row, _ in has[row] = true }
-    }
-    hasSequence = has
-    sequences = sequence.presence == .all ? [] : SequenceColumn.values(of: sequence, in: batch)
-    epochs = epoch.map { $0.presence == .all ? [] : SequenceColumn.values(of: $0, in: batch) } ?? []
-  }
-
-  private static func values(of column: BatchLayout.Column, in batch: ColumnBatch) -> [UInt64] {
-    var rows = [UInt64](repeating: 0, count: batch.count)
-    let values: [UInt64] = batch.integers(column)
-    batch.forEachPresent(column) { row, value in rows[row] = values[value] }
-    return rows
-  }
-
-  /// - Parameter row: A row with a sequence.
-  /// - Returns: Its epoch, 0 where the event names none, and its sequence.
-  public func position(ofRow row: Int) -> (epoch: UInt64, sequence: UInt64) {
-    precondition(row < batch.count && (hasSequence.isEmpty || hasSequence[row]), "the row has a sequence")
-    return (epoch.map { value($0, epochs, row) } ?? 0, value(sequence, sequences, row))
-  }
-
-  private func value(_ column: BatchLayout.Column, _ decoded: [UInt64], _ row: Int) -> UInt64 {
-    guard decoded.isEmpty else { return decoded[row] }
-    return batch.withPayload { IntegerEncoding.value($0 + column.valuesPosition, width: column.width, at: row) }
-  }
+/// The sequences of a batch's events, one a row.
+public struct SequenceColumns: Sendable {
+  /// 0 where the event had no epoch; empty when no event had one.
+  public var epochs: [UInt64]
+  public var sequences: [UInt64]
+  /// Whether the row has a sequence; empty when every row has one.
+  public var hasSequence: [Bool]
 }
 
 extension ColumnBatch {
@@ -76,9 +40,31 @@ extension ColumnBatch {
   }
 
   /// The events' sequences; nil when no event has one.
-  public func sequences() -> SequenceColumn? {
-    layout.sequence.map { index in
-      SequenceColumn(self, sequence: layout.columns[index], epoch: layout.epoch.map { layout.columns[$0] })
+  public func sequences() -> SequenceColumns? {
+    guard let index = layout.sequence else { return nil }
+    let column = layout.columns[index]
+    var columns = SequenceColumns(epochs: epochs(), sequences: [], hasSequence: [])
+    guard column.presence != .all else {
+      columns.sequences = integers(column)
+      return columns
     }
+    let values: [UInt64] = integers(column)
+    columns.sequences = [UInt64](repeating: 0, count: count)
+    columns.hasSequence = [Bool](repeating: false, count: count)
+    forEachPresent(column) { row, value in
+      columns.sequences[row] = values[value]
+      columns.hasSequence[row] = true
+    }
+    return columns
+  }
+
+  /// The events' epochs, one a row, 0 where an event had none; empty when no event had one.
+  func epochs() -> [UInt64] {
+    guard let index = layout.epoch else { return [] }
+    let values: [UInt64] = integers(layout.columns[index])
+    if layout.columns[index].presence == .all { return values }
+    var epochs = [UInt64](repeating: 0, count: count)
+    forEachPresent(layout.columns[index]) { row, value in epochs[row] = values[value] }
+    return epochs
   }
 }
