@@ -78,7 +78,7 @@ def browser(served):
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("place, expected", [
-    ("overview", "adds up"), ("views/weather_daily", "station/EWR"), ("sql", "weather_daily"), ("log", "station/EWR"),
+    ("overview", "adds up"), ("views/weather_daily", "station/EWR"), ("sql", "weather_daily"), ("log", "station/EWR"), ("sources", "station/EWR"),
     ("replay/weather_daily", "Start a replay"), ("mesh", "one process")])
 def test_every_section_shows_without_a_complaint(browser, place, expected, dark, width):
     browser.problems()
@@ -213,6 +213,47 @@ def test_rejected_events_are_listed_with_their_reasons(browser, served):
     browser.open("log")
     browser.shows("invalid_time")
     browser.shows("station/broken")
+
+
+def test_a_wrong_clock_and_a_silent_device_are_seen_at_a_glance(browser, served):
+    cells = """
+      return [...document.querySelectorAll("main tbody tr")].map((row) => [...row.cells].map((cell) => cell.innerText.trim()))"""
+    rows = lambda: browser.driver.execute_script(cells)
+    year = time.gmtime().tm_year + 5
+    with served.connect() as ws:
+        ws.recv()
+        ws.send(json.dumps([event(f"fleet/{number}", 1, time=f"{year if number == 3 else 2013}-06-01T00:00:00Z") for number in range(150)]))
+        wait_for_ack(ws, 1)
+    browser.problems()
+
+    def listed():
+        browser.open("sources?prefix=fleet/")
+        browser.shows("fleet/0")
+        return len(rows()) == 100
+
+    # The page shows what was counted when it is opened.
+    browser.wait(listed, "a page of the fleet")
+    click = lambda text: browser.driver.execute_script(
+        "[...document.querySelectorAll('main button')].find((one) => one.innerText.startsWith(arguments[0]) && one.offsetParent).click()", text)
+    click("More")
+    browser.wait(lambda: len(rows()) == 150, "the whole fleet")
+    click("largest event time")
+    browser.wait(lambda: rows() and rows()[0][0] == "fleet/3", "the clock furthest ahead comes first")
+    assert rows()[0][1].endswith("y ahead") and rows()[1][1].endswith("y behind"), rows()[:2]
+    assert rows()[0][3].endswith("ago"), rows()[0]
+    pills = browser.driver.execute_script("return [...document.querySelectorAll('main tbody tr:first-child .pill')].map((one) => one.className)")
+    assert pills == ["pill bad"], pills
+    click("largest event time")
+    browser.wait(lambda: rows() and rows()[0][0] != "fleet/3", "the other way around")
+    assert "order=largest_event_time" in browser.driver.current_url, "the address says what is shown"
+    browser.open("sources?prefix=fleet/&idle_for=1h")
+    browser.shows("No source is like that.")
+    browser.open("sources?ahead=true")
+    browser.wait(lambda: [row[0] for row in rows()] == ["fleet/3"], "clocks that are ahead")
+    browser.open("overview")
+    browser.shows("Clocks ahead")
+    browser.shows("fleet/3")
+    assert browser.problems() == []
 
 
 def test_ten_thousand_points_are_drawn_as_what_shows_of_them(browser):

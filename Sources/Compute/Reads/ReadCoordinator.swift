@@ -14,7 +14,7 @@ public final class ReadCoordinator: Sendable {
   let book: GenerationBook
   let log: any EventLog
   let past: PastReader
-  private let refusal: Refusal
+  let refusal: Refusal
   private let horizons: RetentionHorizons
 
   init(

@@ -67,6 +67,7 @@ struct EmbeddedServices: Sendable {
       let query = QueryService(
         configuration: settings.query, store: compute.reads, admin: compute.generations, log: log, probe: probe,
         late: compute.reads, adHoc: AdHocAggregation(log: log, threads: loops, settings.compute.configuration),
+        sources: compute.reads,
         reports: told, gate: security.gate, secure: security.secure, group: group, logger: .module("query"))
       let queryAddress = try await listening("query", settings.query.listen) {
         let bound = try await query.start()

@@ -182,7 +182,7 @@
         name: "compute", host: settings.compute.listen.host, port: settings.compute.listen.port,
         limits: settings.compute.serving, group: group,
         routes: ComputeRoutes(
-          store: compute.reads, late: compute.reads, admin: compute.generations,
+          store: compute.reads, late: compute.reads, sources: compute.reads, admin: compute.generations,
           adHoc: AdHocAggregation(log: log, threads: ProcessInfo.processInfo.activeProcessorCount, settings.compute.configuration),
           generationsVersion: { compute.generations.version }),
         // Compute answers for rows while the log is away.
@@ -219,7 +219,7 @@
           [("compute", await store.problem())]
         },
         late: store, adHoc: RemoteAdHocStore(client: computeClient, partitionCount: log.partitionCount, logger: logger),
-        reports: log.reports, instances: { await mesh.instances() }, gate: security.gate,
+        sources: store, reports: log.reports, instances: { await mesh.instances() }, gate: security.gate,
         secure: security.secure, group: group, logger: logger)
       let address = try await EmbeddedServices.listening("query", settings.query.listen) {
         let bound = try await query.start()
