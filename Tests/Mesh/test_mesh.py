@@ -532,6 +532,14 @@ def test_an_aggregation_is_computed_by_all_workers_and_is_what_the_view_says(mes
     assert refused.value.code == 504, refused.value.read()
 
 
+def test_the_sources_of_all_workers_are_one_list(mesh, observations):
+    rows = counted(mesh)
+    listed = mesh.get("/v1/sources", prefix="station/", order="-events")["sources"]
+    assert {source["source"] for source in listed} == {source for _, source in rows}
+    assert len({source["source"] for source in listed}) == len(listed) and all(source["events"] > 0 for source in listed)
+    assert [source["events"] for source in listed] == sorted((source["events"] for source in listed), reverse=True)
+
+
 @pytest.mark.parametrize("target", ["query", "ingest"])
 def test_a_withdrawn_operator_is_read_to_no_more_also_when_allowed_for_a_moment(mesh, tmp_path, target):
     def ask(connection):

@@ -7,7 +7,7 @@ import time
 
 import ledger
 import pytest
-from conftest import BUILD, DEADLINE, VIEWS, Service, eventually, free_port, wait_for_ack
+from conftest import BUILD, DEADLINE, VIEWS, Service, event, eventually, free_port, wait_for_ack
 from test_http import request
 from websockets.sync.client import connect
 
@@ -168,6 +168,25 @@ def test_the_overview_and_the_ledger_tell_what_ingest_has_counted_in_its_own_pro
         return status == 200 and overview["received"]
 
     assert eventually(told_again) == 102
+
+
+def test_the_sources_are_listed_by_the_query_service(services):
+    with connect(f"ws://127.0.0.1:{services.ports['ingest']}/v1/stream") as device:
+        assert json.loads(device.recv(timeout=DEADLINE))["kind"] == "welcome"
+        device.send(json.dumps([event(f"meter/{number}", sequence) for number in range(30) for sequence in (1, 2)]))
+        wait_for_ack(device, 1)
+
+    def told(parameters=""):
+        status, answer = services.get("query", f"/v1/sources?limit=1000{parameters}")
+        assert status == 200, answer
+        return answer
+
+    answer = eventually(lambda: (found := told()) and sum(found["as_of"].values()) == 60 and found)
+    known = {source["source"]: (source["sequence"], source["events"], source["ahead"]) for source in answer["sources"]}
+    assert known == {f"meter/{number}": (2, 2, False) for number in range(30)}
+    assert [source["source"] for source in told("&prefix=meter/2&order=-source")["sources"]][:2] == ["meter/29", "meter/28"]
+    assert told("&ahead=true")["sources"] == []
+    assert services.get("query", "/v1/overview")[1]["sources_ahead"] == []
 
 
 def test_the_last_rejects_of_ingest_processes_are_told_by_the_query_service(services):
