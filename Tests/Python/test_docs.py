@@ -17,13 +17,13 @@ from test_security import Authority
 
 PAGES = ["README.md", "docs/tour.md", "docs/operations.md", "docs/query.md", "docs/security.md", "docs/semantics.md", "docs/replay.md"]
 
-READS = re.compile(r"penstock (query|sql|events|top|view (list|show|diff))|curl ('|-[GN] )")
+READS = re.compile(r"penstock (query|sql|events|sources|top|view (list|show|diff))|curl ('|-[GN] )")
 
 # The `penstock` on the PATH: the build's executable, with the addresses of its services.
 WRAPPER = """#!/usr/bin/env bash
 case $1 in
 send | simulate) set -- "$@" --url "$INGEST" ;;
-sql | events | replay | top) set -- "$@" --url "$QUERY" ;;
+sql | events | replay | sources | top) set -- "$@" --url "$QUERY" ;;
 query) if [ -n "${2:-}" ]; then set -- "$@" --url "$QUERY"; fi ;;
 view) if [ "$2" != check ]; then set -- "$@" --url "$QUERY"; fi ;;
 esac
