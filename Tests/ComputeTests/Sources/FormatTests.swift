@@ -40,7 +40,8 @@ struct FormatTests {
     try Self.makeEarlier(path)
     service = try await fixture.start(Self.views, workers: 1)
     #expect(!FileManager.default.fileExists(atPath: path + ".old"))
-    #expect(try await service.views().allSatisfy { $0.partitions.reduce(0) { $0 + $1.nextOffset.rawValue } == 600 }, "nothing is read again")
+    let counted = try await service.views().map { $0.partitions.reduce(0) { $0 + $1.nextOffset.rawValue } }
+    #expect(counted == [600, 600], "nothing is read again")
     #expect(try await fixture.rows(service, "tumbled", after: end) == before[0])
     #expect(try await fixture.rows(service, "visits", after: end) == before[1])
     let kept = try await service.late(LateReadRequest(view: "tumbled", limit: 1000)).events
