@@ -44,8 +44,8 @@ extension SourceClocks {
   /// The slowest of the sources that may still bring events.
   /// - Parameters:
   ///   - idle: A source that appended nothing for so many nanoseconds holds nothing back.
-  ///   - now: The time of reading, where all events have been counted; nil where more are to come, or the moment is a past one: the
-  ///     append time of the last counted event takes its place.
+  ///   - now: The time of reading, where all events have been counted; nil where more are to come, or the moment is a past one:
+  ///     the append time of the last counted event takes its place.
   func slowest(idle: Int64, now: Timestamp?) -> SlowestActive {
     guard let reference = now?.nanoseconds ?? lastAppendTime else { return .unknown }
     let (since, overflow) = reference.subtractingReportingOverflow(idle)

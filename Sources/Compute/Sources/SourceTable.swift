@@ -31,8 +31,8 @@ struct SourceTable: Sendable {
 
   /// The numbers of some of a batch's strings, −1 for those that memory does not have.
   ///
-  /// Devices tend to report in the order in which they did before: the source behind the one found last is tried first. Where that
-  /// fails often, the rest is looked up by hash, many at a time.
+  /// Devices tend to report in the order in which they did before: the source behind the one found last is tried first. Where
+  /// that fails often, the rest is looked up by hash, many at a time.
   /// - Parameters:
   ///   - codes: The strings' codes.
   ///   - cursor: The source found last.

@@ -163,8 +163,8 @@ enum StoredSources {
     try db.first("SELECT \(clockColumns) FROM clock WHERE id = ?", id, body: clock)
   }
 
-  /// The clock of a partition that reaches furthest back, of those that count all events and have come to an offset; nil when there
-  /// is none.
+  /// The clock of a partition that reaches furthest back, of those that count all events and have come to an offset; nil when
+  /// there is none.
   static func furthestBack(_ db: SQLiteConnection, _ partition: PartitionID, atLeast next: Offset) throws -> Clock? {
     try db.first(
       """
