@@ -66,7 +66,7 @@ class View:
                     self.amended[partition] += 1
                 self.rows[start, key(event)].append(event["data"]["value"])
         self.partition_of = {event["source"]: partition for partition, events in partitions.items() for _, event, _, _ in events}
-        # What retention has passed is not shown, though it was counted.
+        # Rows that retention has passed are not shown, though it was counted.
         gone = [row for row in self.rows if retention and row[0] + size <= expire(self.partition_times[self.partition_of[row[1]]])]
         for row in gone:
             del self.rows[row]
@@ -87,7 +87,7 @@ class View:
         return end <= self.close(self.source_times[source])
 
     def all_final(self, end, _):
-        """Without: once every source has closed it. All sources are active: they have appended within the last minutes."""
+        """Without `source` among the keys: once every source has closed it. All sources are active: they have appended within the last minutes."""
         return end <= self.close(min(self.source_times.values()))
 
 
