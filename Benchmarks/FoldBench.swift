@@ -73,6 +73,9 @@ struct FoldBench: AsyncParsableCommand {
 
 /// A log that is full from the beginning: one batch a partition, again and again.
 private final class RepeatingLog: GeneratedLog {
+  /// After the events' times: no clock is ahead.
+  private static let appendTime = Timestamp(nanoseconds: 1_800_000_000_000_000_000)
+
   private let batches: [ColumnBatch]
   private let repeats: Int
   let partitionCount: Int
@@ -97,7 +100,7 @@ private final class RepeatingLog: GeneratedLog {
     var bytes = 0
     for index in number..<max(number, repeats) where bytes == 0 || bytes + batch.encoded.count <= bytesMax {
       batch.place(
-        partition: partition, baseOffset: Offset(Int64(index * batch.count)), appendTime: Timestamp(nanoseconds: 0))
+        partition: partition, baseOffset: Offset(Int64(index * batch.count)), appendTime: RepeatingLog.appendTime)
       bytes += batch.encoded.count
       read.append(batch)
     }
