@@ -78,9 +78,12 @@ struct EventIntake {
   }
 
   /// Finds the rows of a selected batch's events.
-  /// - Parameter row: Places an event; it is late when all of its windows end by `bound`.
+  /// - Parameters:
+  ///   - firstEnd: The end of the first window that any of the batch's events may be in; nil where an event's row depends on others.
+  ///   - row: Places an event; it is late when all of its windows end by `bound`.
   @inline(__always) mutating func place(
-    _ batch: ColumnBatch, _ times: BatchTimes, _ row: (_ event: Int, _ time: Int64, _ bound: Int64) -> Placement
+    _ batch: ColumnBatch, _ times: BatchTimes, firstEnd: Int64?,
+    _ row: (_ event: Int, _ time: Int64, _ bound: Int64) -> Placement
   ) -> Counts {
     // Apart from `self` while the loop runs, as the clock is: each is touched by every event.
     var rows: [Int32] = []
@@ -93,6 +96,19 @@ struct EventIntake {
     precondition(!clock.isBySource || times.ofSources.count == batch.count, "each source's time is known")
     let hasMask = !mask.isEmpty, hasOutside = !isOutside.isEmpty
     var counts = Counts()
+    let largest = min(batch.header.lastEventTime.nanoseconds, times.limit)
+    if let firstEnd, !hasOutside, clock.closesNothing(firstEnd, at: largest) {
+      // No window of the batch is closed for anyone, whatever the order of its events.
+      clock.observe(largest)
+      rows.withUnsafeMutableBufferPointer { rows in
+        for event in first..<batch.count where !hasMask || mask[event] != 0 {
+          rows[event] = row(event, times.events[event], .min).row
+          counts.applied &+= 1
+        }
+      }
+      counts.filtered = batch.count - first - counts.applied
+      return counts
+    }
     rows.withUnsafeMutableBufferPointer { rows in
       for event in first..<batch.count {
         if hasOutside, isOutside[event] {

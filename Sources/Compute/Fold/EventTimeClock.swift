@@ -44,6 +44,14 @@ struct EventTimeClock {
     return isBefore || overflow ? .min : min(end, .max - 1)
   }
 
+  /// Whether windows that end at `end` or later stay open for all sources, and within retention, when the partition's largest time
+  /// becomes `time`, or stays beyond it.
+  func closesNothing(_ end: Int64, at time: Int64) -> Bool {
+    let time = max(time, largest ?? .min)
+    return end > closedEnd(at: time)
+      && end > definition.expiredEnd(at: definition.eventTimeWatermark(ofLargest: time)) ?? .min
+  }
+
   /// - Parameter ofSource: The largest time of an event's source.
   /// - Returns: The end up to which windows take that event no more.
   @inline(__always) func bound(_ ofSource: @autoclosure () -> Int64) -> Int64 {

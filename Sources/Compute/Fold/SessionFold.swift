@@ -42,7 +42,7 @@ final class SessionFold: FoldRows {
     _ batch: ColumnBatch, _ times: BatchTimes, _ events: inout EventIntake, _ keys: inout BatchKeys, gap: Int64,
     in table: inout SessionTable
   ) -> EventIntake.Counts {
-    let counts = events.place(batch, times) { event, time, bound in
+    let counts = events.place(batch, times, firstEnd: nil) { event, time, bound in
       let key = keys.number(of: event, in: batch) { table.keyNumber($0) }
       let end = WindowDefinition.end(of: time, size: gap)
       let row = table.row(time: time, end: end, key: key, closedEnd: bound)

@@ -43,7 +43,8 @@ final class WindowFold: FoldRows {
     in table: inout WindowTable
   ) -> EventIntake.Counts {
     var slot = slots.slot(of: times.events[0])
-    return events.place(batch, times) { event, time, bound in
+    let firstEnd = slots.slot(of: batch.header.firstEventTime.nanoseconds).firstEnd
+    return events.place(batch, times, firstEnd: firstEnd) { event, time, bound in
       if !slot.contains(time) { slot = slots.slot(of: time) }
       guard let start = slot.row(closedEnd: bound) else { return EventIntake.Placement(row: -1, end: slot.lastEnd) }
       let key = keys.number(of: event, in: batch) { table.keyNumber($0) }
