@@ -103,7 +103,7 @@ struct PlainView {
     end < PlainView.last && end <= Int128(greatest) - Int128(delay) - Int128(lateness)
   }
 
-  /// What closes windows for one event, and what is past retention.
+  /// The times that close windows for one event, and the end of retention.
   private struct Moment {
     var own: Int64
     var partition: Int64

@@ -17,7 +17,7 @@ import Views
 @Suite("Views differential")
 struct ViewsDifferentialTests {
   static let first = number("PENSTOCK_DIFFERENTIAL_FIRST") ?? 0
-  static let seeds = first..<first + (number("PENSTOCK_DIFFERENTIAL_SEEDS") ?? 150)
+  static let seeds = first..<first + (number("PENSTOCK_DIFFERENTIAL_SEEDS") ?? 200)
 
   private static func number(_ name: String) -> UInt64? { getenv(name).flatMap { UInt64(String(cString: $0)) } }
 

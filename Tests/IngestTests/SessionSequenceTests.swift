@@ -113,7 +113,7 @@ private final class Driven {
     }
   }
 
-  /// - Returns: What is wrong with all that the session has said since the last check; nil if nothing is.
+  /// - Returns: The fault in all that the session has said since the last check; nil if nothing is.
   func problem() -> String? {
     defer { checked = transport.sent.count }
     if isGone, checked < transport.sent.count { return "a peer that is gone was sent something" }
@@ -141,7 +141,7 @@ private final class Driven {
     return nil
   }
 
-  /// - Returns: What is wrong once all has settled; nil if nothing is.
+  /// - Returns: The fault that is there once all has settled; nil if nothing is.
   func problemAtEnd() -> String? {
     if let problem = problem() { return problem }
     if session.openCount > 0, !hasFailed, !isGone, !isCut { return "messages wait for ever" }
@@ -177,7 +177,7 @@ struct SessionSequenceTests {
       bodies: AnswerThreads(label: "test", threads: 1), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
   }
 
-  /// - Returns: What is wrong; nil if nothing is.
+  /// - Returns: The fault; nil if nothing is.
   private func problem(_ inputs: some Collection<Input>) -> String? {
     let driven = Driven(ingest, log, loop)
     for input in inputs {

@@ -53,7 +53,8 @@ import Views
       log: log, record: VolatileViewsRecord(), logger: quiet)
     try check(
       ComputeRoutes(
-        store: compute.reads, late: compute.reads, admin: compute.generations, adHoc: AdHocAggregation(log: log, threads: 1, ComputeConfiguration(directory: ""))))
+        store: compute.reads, late: compute.reads, sources: compute.reads, admin: compute.generations,
+        adHoc: AdHocAggregation(log: log, threads: 1, ComputeConfiguration(directory: ""))))
     await compute.shutDown()
     await log.close()
   }

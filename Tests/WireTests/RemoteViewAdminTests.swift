@@ -17,6 +17,7 @@ private struct Instances {
       by_source:
         key: [source]
         window: { tumble: 1m }
+        watermark: partition
         watermark_delay: 0s
         allowed_lateness: 0s
         aggregates: { n: count(), total: sum(data.value) }

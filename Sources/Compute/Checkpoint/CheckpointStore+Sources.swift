@@ -26,13 +26,14 @@ extension CheckpointStore {
     }
   }
 
-  /// The id of the clocks of a partition that reach furthest back, of those that have come to an offset; nil where there are none.
+  /// The id of the clocks of a partition that reach furthest back, of those that have come to an offset; nil where there are
+  /// none.
   func sources(of partition: PartitionID, atLeast next: Offset) throws(ComputeError) -> Int64? {
     try file.withWriter { try StoredSources.furthestBack($0, partition, atLeast: next)?.id }
   }
 
-  /// Deletes clocks that nothing goes on from: those of replays that have been handed over, or of generations that have ended. Where no
-  /// view of a partition has clocks, its own stay. For the start, before any are loaded.
+  /// Deletes clocks that nothing goes on from: those of replays that have been handed over, or of generations that have ended.
+  /// Where no view of a partition has clocks, its own stay. For the start, before any are loaded.
   func sweepSources() throws(ComputeError) {
     try file.write { db in
       let alone = try db.rows(

@@ -45,8 +45,8 @@ final class SettledRows: Sendable {
 
   private let state = Mutex(State())
 
-  /// The version of the file's rows: a read that began in an earlier one is not cached. A checkpoint that amends stored rows begins
-  /// a new one before it writes.
+  /// The version of the file's rows: a read that began in an earlier one is not cached. A checkpoint that amends stored rows
+  /// begins a new one before it writes.
   var epoch: Int { state.withLock { $0.epoch } }
 
   var count: Int { state.withLock { $0.newer.count + $0.older.count } }

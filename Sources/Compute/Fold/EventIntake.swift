@@ -79,7 +79,8 @@ struct EventIntake {
 
   /// Finds the rows of a selected batch's events.
   /// - Parameters:
-  ///   - firstEnd: The end of the first window that any of the batch's events may be in; nil where an event's row depends on others.
+  ///   - firstEnd: The end of the first window that any of the batch's events may be in; nil where an event's row depends on
+  ///     others.
   ///   - row: Places an event; it is late when all of its windows end by `bound`.
   @inline(__always) mutating func place(
     _ batch: ColumnBatch, _ times: BatchTimes, firstEnd: Int64?,

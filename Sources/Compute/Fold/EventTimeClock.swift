@@ -44,8 +44,8 @@ struct EventTimeClock {
     return isBefore || overflow ? .min : min(end, .max - 1)
   }
 
-  /// Whether windows that end at `end` or later stay open for all sources, and within retention, when the partition's largest time
-  /// becomes `time`, or stays beyond it.
+  /// Whether windows that end at `end` or later stay open for all sources, and within retention, when the partition's largest
+  /// time becomes `time`, or stays beyond it.
   func closesNothing(_ end: Int64, at time: Int64) -> Bool {
     let time = max(time, largest ?? .min)
     return end > closedEnd(at: time)

@@ -1,5 +1,5 @@
-/// The bound of the memory that several folds' rows and their sources take together: beyond it, those that changed longest ago are
-/// left to the file.
+/// The bound of the memory that several folds' rows and their sources take together: beyond it, those that changed longest ago
+/// are left to the file.
 struct MemoryBound {
   /// A fold smaller than this part of its share is left alone: letting go of its rows gains nothing.
   private static let smallPart = 16

@@ -117,7 +117,7 @@ struct ViewFold: ~Copyable {
     var numbers = KeyTable()
     var missing: [MissingRows] = []
     for event in first..<batch.count where events.counts(event) {
-      // What ends by then takes no event like this; the partition's bound can only rise within the batch.
+      // Rows that end by then take no event like this; the partition's bound can only rise within the batch.
       let end = min(max(times.events[event], clock.bound(times.ofSources[event])), .max - 1)
       keys.withBytes(of: event, in: batch) { key in
         guard let through = rows.missingRows(ofKey: key, endingAfter: end) else { return }

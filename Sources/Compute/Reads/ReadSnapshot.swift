@@ -129,8 +129,8 @@ extension GenerationFold {
     stored(range) != nil || box.fold.definition.hasSourceWatermarks && sources?.clocks.mayBeInFile == true && kept(range) != nil
   }
 
-  /// Gives rows in memory the event-time watermarks of their sources, as they are now. A source that only the file knows counts as
-  /// one that has not come far.
+  /// Gives rows in memory the event-time watermarks of their sources, as they are now. A source that only the file knows counts
+  /// as one that has not come far.
   func fillSourceWatermarks(_ rows: inout PartialRows) {
     guard let clocks = sources?.clocks else { return }
     let definition = box.fold.definition

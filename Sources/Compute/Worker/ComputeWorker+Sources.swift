@@ -27,8 +27,8 @@ extension ComputeWorker {
     SourceBox(SourceClocks(partition: partition, firstOffset: start, aheadMax: clockAheadMax, bounds: times))
   }
 
-  /// The clocks with which a fold goes on: those stored with it; else they begin where the fold began, and are brought to where it
-  /// is.
+  /// The clocks with which a fold goes on: those stored with it; else they begin where the fold began, and are brought to where
+  /// it is.
   /// - Parameter id: The id of the clocks stored with the fold; nil where there are none.
   func sources(
     of fold: GenerationFold, id: Int64?, _ times: EventTimeBounds, _ loaded: inout LoadedSources
@@ -51,8 +51,8 @@ extension ComputeWorker {
     return fold
   }
 
-  /// The clocks of a partition beside its folds: the folds' own that reach furthest back, or stored ones that are as far; else they
-  /// begin where the folds are.
+  /// The clocks of a partition beside its folds: the folds' own that reach furthest back, or stored ones that are as far; else
+  /// they begin where the folds are.
   func ownSources(
     _ partition: PartitionID, _ folds: [GenerationFold], _ loaded: inout LoadedSources, logStart: Offset
   ) throws(ComputeError) -> SourceBox {

@@ -7,8 +7,8 @@ struct GenerationFold: Sendable {
   /// The generation's id in the worker's file.
   let viewID: Int64
   let box: FoldBox
-  /// The clocks of the partition's sources where the fold is; nil where the partition's own time closes windows. They may be behind
-  /// the fold, and are then brought to where it is first.
+  /// The clocks of the partition's sources where the fold is; nil where the partition's own time closes windows. They may be
+  /// behind the fold, and are then brought to where it is first.
   var sources: SourceBox?
   /// The reason why it stopped counting.
   var problem: String?

@@ -2,8 +2,8 @@ import Events
 import Synchronization
 import Views
 
-/// The sources whose clocks are ahead, for the overview. Each overview stream shows them every second, and finding them may take a
-/// look at all sources: so they are asked for from time to time, and at most a twentieth of the time goes into it.
+/// The sources whose clocks are ahead, for the overview. Each overview stream shows them every second, and finding them may
+/// take a look at all sources: so they are asked for from time to time, and at most a twentieth of the time goes into it.
 final class AheadSources: Sendable {
   static let countMax = 32
   private static let pause = Duration.seconds(5)
