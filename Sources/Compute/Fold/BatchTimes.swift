@@ -3,10 +3,10 @@ struct BatchTimes {
   let events: [Int64]
   /// No event moves an event-time watermark beyond this: the batch's append time and how far a clock may be ahead of it.
   let limit: Int64
-  /// For each event the largest time of its source up to and with it, each at most the limit of its own batch; entries of events
-  /// that a fold has counted are of no use. Empty where no view asks for it.
-  var ofSources: [Int64] = []
+  /// The clocks that have advanced over the batch; nil where no view asks for them.
+  var clocks: SourceClocks?
 
-  /// Times that close windows however far ahead they are, as where a batch was just appended.
-  static func unlimited(_ events: [Int64]) -> BatchTimes { BatchTimes(events: events, limit: .max) }
+  /// For each event the largest time of its source up to and with it, each at most the limit of its own batch; entries of events
+  /// that a fold has counted are of no use. They are found when they are asked for first. Empty without clocks.
+  var ofSources: [Int64] { clocks?.sourceTimes ?? [] }
 }

@@ -94,7 +94,6 @@ struct EventIntake {
     defer { self.clock = clock }
     rows.removeAll(keepingCapacity: true)
     rows.append(contentsOf: repeatElement(-1, count: batch.count))
-    precondition(!clock.isBySource || times.ofSources.count == batch.count, "each source's time is known")
     let hasMask = !mask.isEmpty, hasOutside = !isOutside.isEmpty
     var counts = Counts()
     let largest = min(batch.header.lastEventTime.nanoseconds, times.limit)
@@ -110,6 +109,8 @@ struct EventIntake {
       counts.filtered = batch.count - first - counts.applied
       return counts
     }
+    let ofSources = clock.isBySource ? times.ofSources : []
+    precondition(!clock.isBySource || ofSources.count == batch.count, "each source's time is known")
     rows.withUnsafeMutableBufferPointer { rows in
       for event in first..<batch.count {
         if hasOutside, isOutside[event] {
@@ -122,7 +123,7 @@ struct EventIntake {
           counts.filtered &+= 1
           continue
         }
-        let placed = row(event, time, clock.bound(times.ofSources[event]))
+        let placed = row(event, time, clock.bound(ofSources[event]))
         guard placed.row >= 0 else {
           noteLate(batch.baseOffset.advanced(by: event), time, isExpired: placed.end <= clock.expiredBound)
           counts.late &+= 1

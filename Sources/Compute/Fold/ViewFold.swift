@@ -113,12 +113,12 @@ struct ViewFold: ~Copyable {
       events.select(definition.filter, from: batch, times: times.events, first: first, scratch: &scratch) != nil
     else { return [] }
     keys.load(batch)
-    let clock = clock
+    let clock = clock, ofSources = times.ofSources
     var numbers = KeyTable()
     var missing: [MissingRows] = []
     for event in first..<batch.count where events.counts(event) {
       // Rows that end by then take no event like this; the partition's bound can only rise within the batch.
-      let end = min(max(times.events[event], clock.bound(times.ofSources[event])), .max - 1)
+      let end = min(max(times.events[event], clock.bound(ofSources[event])), .max - 1)
       keys.withBytes(of: event, in: batch) { key in
         guard let through = rows.missingRows(ofKey: key, endingAfter: end) else { return }
         let number = numbers.number(of: key)

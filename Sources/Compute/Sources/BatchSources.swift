@@ -7,9 +7,10 @@ import Views
 struct BatchSources {
   /// A batch's events of one of its sources: 32 bytes.
   struct Tally {
-    /// The largest time in the batch so far, and the first.
+    /// The largest time in the batch.
     var time = Int64.min
-    var first = Int64.min
+    /// The source's largest time before the batch; the lowest time for a new source.
+    var before = Int64.min
     var events: Int32 = 0
     /// The row of its last event.
     var last: Int32 = -1
@@ -39,35 +40,39 @@ struct BatchSources {
   /// - Parameters:
   ///   - times: `batch.times()`.
   ///   - limit: Larger times count as this.
-  ///   - sourceTimes: Gets the largest time of the event's own source in this batch up to and with each event.
   mutating func load(
-    _ batch: ColumnBatch, times: [Int64], from first: Int, within bounds: EventTimeBounds, limit: Int64,
-    into sourceTimes: inout [Int64]
+    _ batch: ColumnBatch, times: [Int64], from first: Int, within bounds: EventTimeBounds, limit: Int64
   ) {
     begin(batch, times: times, from: first, within: bounds)
-    if sourceTimes.count != batch.count {
-      sourceTimes.removeAll(keepingCapacity: true)
-      sourceTimes.append(contentsOf: repeatElement(.min, count: batch.count))
-    }
     let hasOutside = !isOutside.isEmpty, count = codeOfEvent.count
     tallies.withUnsafeMutableBufferPointer { tallies in
-      sourceTimes.withUnsafeMutableBufferPointer { sourceTimes in
-        for event in first..<count {
-          if hasOutside, isOutside[event] { continue }
-          let code = codeOfEvent[event]
-          let tally = tallies.baseAddress.unsafelyUnwrapped + Int(code)
-          var time = min(times[event], limit)
-          if tally.pointee.events == 0 {
-            tally.pointee.first = time
-            codes.append(code)
-          } else {
-            time = max(time, tally.pointee.time)
-          }
-          tally.pointee.time = time
-          tally.pointee.events &+= 1
-          tally.pointee.last = Int32(truncatingIfNeeded: event)
-          sourceTimes[event] = time
-        }
+      for event in first..<count {
+        if hasOutside, isOutside[event] { continue }
+        let code = codeOfEvent[event]
+        let tally = tallies.baseAddress.unsafelyUnwrapped + Int(code)
+        if tally.pointee.events == 0 { codes.append(code) }
+        tally.pointee.time = max(tally.pointee.time, min(times[event], limit))
+        tally.pointee.events &+= 1
+        tally.pointee.last = Int32(truncatingIfNeeded: event)
+      }
+    }
+  }
+
+  /// Finds the largest time of each event's own source up to and with it, once the events have been taken in.
+  /// - Parameters:
+  ///   - sourceTimes: Gets the times, by event; not specified for events that do not count.
+  ///   - times: The batch's times.
+  ///   - limit: Larger times count as this.
+  mutating func fill(_ sourceTimes: inout [Int64], _ times: [Int64], limit: Int64) {
+    if sourceTimes.count != times.count {
+      sourceTimes.removeAll(keepingCapacity: true)
+      sourceTimes.append(contentsOf: repeatElement(.min, count: times.count))
+    }
+    sourceTimes.withUnsafeMutableBufferPointer { sourceTimes in
+      for event in first..<codeOfEvent.count where counts(event) {
+        let code = Int(codeOfEvent[event])
+        tallies[code].before = max(tallies[code].before, min(times[event], limit))
+        sourceTimes[event] = tallies[code].before
       }
     }
   }
@@ -96,15 +101,14 @@ struct BatchSources {
 
   /// Takes the events in, and adds the sources that the table does not have.
   /// - Parameters:
-  ///   - sourceTimes: Raised to the times that the table's sources had before.
   ///   - slowest: Gets the sources' times.
   /// - Returns: How many sources have changed for the first time since the last checkpoint.
   mutating func takeIn(
     _ strings: SharedStrings, _ columns: SequenceColumns?, appendTime: Int64, to table: inout SourceTable,
-    _ slowest: inout SlowestSource, into sourceTimes: inout [Int64]
+    _ slowest: inout SlowestSource
   ) -> Int {
     if let columns { noteSequenced(columns) }
-    var changed = 0, isBehind = false
+    var changed = 0
     for source in codes.indices {
       let code = Int(codes[source])
       var update = SourceUpdate(tallies[code], appendTime: appendTime)
@@ -113,28 +117,13 @@ struct BatchSources {
         numbers[source] = Int32(table.insert(strings[code], update, hash: hashes[source]))
         changed += 1
       } else {
-        let before = table.advance(Int(numbers[source]), &update)
+        tallies[code].before = table.advance(Int(numbers[source]), &update)
         if update.isFirst { changed += 1 }
-        if before > tallies[code].first {
-          tallies[code].first = before
-          isBehind = true
-        }
       }
       tallies[code].number = numbers[source]
       slowest.note(Int(numbers[source]), time: update.time)
     }
-    if isBehind { raise(&sourceTimes) }
     return changed
-  }
-
-  /// Raises each event's time to what its source had before.
-  private func raise(_ sourceTimes: inout [Int64]) {
-    sourceTimes.withUnsafeMutableBufferPointer { sourceTimes in
-      for event in first..<codeOfEvent.count {
-        // Without effect on events that are out of bounds, whose time is not specified.
-        sourceTimes[event] = max(sourceTimes[event], tallies[Int(codeOfEvent[event])].first)
-      }
-    }
   }
 
   private mutating func noteSequenced(_ columns: SequenceColumns) {

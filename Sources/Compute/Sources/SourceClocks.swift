@@ -23,7 +23,16 @@ package final class SourceClocks {
   let bounds: EventTimeBounds
   /// The largest time of each event's own source up to and with that event, by event of the batch counted last. Nanoseconds. Not
   /// specified for events that had been counted before, and for those out of bounds.
-  private(set) var sourceTimes: [Int64] = []
+  var sourceTimes: [Int64] {
+    if let counted {
+      self.counted = nil
+      batchSources.fill(&foundTimes, counted.times, limit: counted.limit)
+    }
+    return foundTimes
+  }
+  private var foundTimes: [Int64] = []
+  /// The times of the batch counted last, and their limit, until the sources' times are found.
+  private var counted: (times: [Int64], limit: Int64)?
   /// Whether the file may have sources that are not in memory.
   private(set) var mayBeInFile = false
   /// Sources that have changed since the last checkpoint.
@@ -66,12 +75,13 @@ package final class SourceClocks {
     precondition(times.count == batch.count, "each event has a time")
     guard let first = firstUncounted(of: batch) else { return }
     let limit = limit(of: batch), appendTime = batch.header.appendTime.nanoseconds
-    batchSources.load(batch, times: times, from: first, within: bounds, limit: limit, into: &sourceTimes)
+    batchSources.load(batch, times: times, from: first, within: bounds, limit: limit)
     unsavedCount += batch.withSharedStrings { strings in
       batchSources.find(strings, in: table)
       return batchSources.takeIn(
-        strings, batch.sequences(), appendTime: appendTime, to: &table, &slowest, into: &sourceTimes)
+        strings, batch.sequences(), appendTime: appendTime, to: &table, &slowest)
     }
+    counted = (times, limit)
     if batch.header.lastEventTime.nanoseconds > limit { batchSources.noteBeyond(limit, times, in: &table) }
     nextOffset = batch.endOffset
     lastAppendTime = max(lastAppendTime ?? .min, appendTime)
@@ -89,8 +99,8 @@ package final class SourceClocks {
   /// The sources of the batch's uncounted events that are not in memory, and may be in the file.
   func missing(in batch: ColumnBatch) -> [[UInt8]] {
     guard mayBeInFile, let first = firstUncounted(of: batch) else { return [] }
-    batchSources.load(
-      batch, times: batch.times(), from: first, within: bounds, limit: limit(of: batch), into: &sourceTimes)
+    counted = nil
+    batchSources.load(batch, times: batch.times(), from: first, within: bounds, limit: limit(of: batch))
     return batch.withSharedStrings { strings in
       batchSources.find(strings, in: table)
       return batchSources.codes.indices.lazy.filter { self.batchSources.numbers[$0] < 0 }

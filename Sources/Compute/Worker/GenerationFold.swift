@@ -27,7 +27,7 @@ struct GenerationFold: Sendable {
   ///   - aheadMax: `compute.clock_ahead_max`, in nanoseconds.
   func times(of batch: ColumnBatch, _ events: [Int64], aheadMax: Int64) -> BatchTimes {
     let (limit, isBeyond) = batch.header.appendTime.nanoseconds.addingReportingOverflow(aheadMax)
-    return BatchTimes(events: events, limit: isBeyond ? .max : limit, ofSources: sources?.clocks.sourceTimes ?? [])
+    return BatchTimes(events: events, limit: isBeyond ? .max : limit, clocks: sources?.clocks)
   }
 }
 
