@@ -27,21 +27,21 @@ actor ComputeWorker {
   nonisolated let executor: WorkerExecutor
   nonisolated let log: any EventLog
   nonisolated let configuration: ComputeConfiguration
-  private let fence: PartitionFence
-  private let horizons: RetentionHorizons
+  let fence: PartitionFence
+  let horizons: RetentionHorizons
   let refusal: Refusal
   let logger: Logger
-  private let metrics: ComputeMetrics
-  private let load: LiveLoad
+  let metrics: ComputeMetrics
+  let load: LiveLoad
   private(set) var owned: [PartitionID: OwnedPartition] = [:]
   private var scratch = EvaluationScratch()
   var waiters: [Int: Waiter] = [:]
   var nextWaiter = 0
-  private var isChangedSinceCheckpoint = false
-  private var checkpointProblem: String?
-  private var pendingGauges: [String: Gauge] = [:]
-  private var pendingRecordedAt: ContinuousClock.Instant?
-  private var isKeeping = false
+  var isChangedSinceCheckpoint = false
+  var checkpointProblem: String?
+  var pendingGauges: [String: Gauge] = [:]
+  var pendingRecordedAt: ContinuousClock.Instant?
+  var isKeeping = false
   private var isBehindKept = false
   /// The wait for the log while there is nothing to read; cancelled when there is something new to read for.
   private var waiting: Task<Void, Never>?
@@ -364,112 +364,6 @@ actor ComputeWorker {
       // Any other failure shows when the partitions are read next; do not spin on it.
       try? await Task.sleep(for: .milliseconds(100))
     }
-  }
-
-  // MARK: checkpoints
-
-  /// The bytes of memory for views' rows, without those of replays.
-  var memoryBytes: Int { MemoryBound.bytes(of: boxes, clocks) }
-
-  private var boxes: [FoldBox] { owned.values.flatMap { $0.folds.map(\.box) } }
-
-  private var clocks: [SourceBox] { owned.values.flatMap(\.clocks) }
-
-  /// Replays beside the live folds take half of what both may have.
-  private var memoryBound: MemoryBound { MemoryBound(bytesMax: configuration.workerBytesMax / (load.isReplaying ? 2 : 1)) }
-
-  private var unsavedRows: Int {
-    var rows = 0
-    for one in owned.values { for fold in one.folds { rows += fold.box.fold.unsavedCount } }
-    return clocks.reduce(rows) { $0 + $1.clocks.unsavedCount }
-  }
-
-  private func checkpointRegularly() async {
-    while !Task.isCancelled {
-      // Its time decides when results are stored, never their content.
-      try? await Task.sleep(for: configuration.checkpointInterval)
-      guard !Task.isCancelled else { return }
-      checkpoint()
-      await recordPending()
-      keepIfDue()
-    }
-  }
-
-  /// Copies the file if the interval has passed: beside all else, since that may take long.
-  private func keepIfDue() {
-    guard !isKeeping else { return }
-    isKeeping = true
-    Task {
-      await kept.keepIfDue(now())
-      isKeeping = false
-    }
-  }
-
-  /// Sets the metrics of the log's events that each view has not counted yet; the generation that is furthest behind decides.
-  private func recordPending() async {
-    guard pendingRecordedAt.map({ ContinuousClock.now - $0 >= .seconds(1) }) ?? true else { return }
-    pendingRecordedAt = .now
-    var pending: [GenerationID: Int] = [:]
-    for partition in owned.keys.sorted() {
-      let counted = owned[partition]?.folds.map { ($0.id, $0.next) } ?? []
-      guard let known = await log.lastBounds(of: partition) else { continue }
-      let bounds = known.bounds
-      if known.isCurrent { for (id, next) in counted { check(id, partition, counted: next, bounds.highWatermark) } }
-      for fold in owned[partition]?.folds ?? [] {
-        pending[fold.id, default: 0] += max(0, fold.next.distance(to: bounds.highWatermark))
-      }
-    }
-    let views = Dictionary(pending.map { ($0.key.view, $0.value) }) { max($0, $1) }
-    // A view that ended has nothing pending.
-    for view in Set(pendingGauges.keys).subtracting(views.keys) { pendingGauges.removeValue(forKey: view)?.record(0) }
-    for (view, events) in views {
-      let gauge = pendingGauges[view] ?? ComputeMetrics.pending(view: view, worker: number)
-      pendingGauges[view] = gauge
-      gauge.record(events)
-    }
-  }
-
-  /// While the file takes no rows, or the fence forbids it, no more rows are made: memory stays bounded, and the log keeps the
-  /// events.
-  private func checkpointUntilSaved() async {
-    while !checkpoint() || unsavedRows >= configuration.changedRowsMax, !Task.isCancelled {
-      try? await Task.sleep(for: configuration.checkpointInterval)
-    }
-  }
-
-  /// - Returns: Whether all rows are stored, of the partitions that the fence allows.
-  @discardableResult
-  private func checkpoint() -> Bool {
-    guard isChangedSinceCheckpoint else { return true }
-    let start = ContinuousClock.now
-    do throws(ComputeError) {
-      let allowed = owned.values.filter { fence.mayAct($0.partition) }
-      let rows = try store.checkpoint(allowed.flatMap(\.folds), allowed.map(\.sources), horizons)
-      memoryBound.enforce(on: boxes, clocks)
-      metrics.stateBytes[number].record(memoryBytes)
-      isChangedSinceCheckpoint = allowed.count < owned.count
-      checkpointProblem = nil
-      metrics.checkpointRows.increment(by: rows)
-      metrics.checkpointTime.recordNanoseconds(Int64((ContinuousClock.now - start) / .nanoseconds(1)))
-      return true
-    } catch {
-      metrics.checkpointFailures.increment()
-      if checkpointProblem == nil { logger.error("\(error); results stay in memory, and it is tried again") }
-      checkpointProblem = error.description
-      return false
-    }
-  }
-
-  /// The first offset of each owned partition that some fold has not on disk.
-  func neededOffsets() async -> OffsetVector {
-    var needed = await replays.neededOffsets()
-    for (partition, one) in owned {
-      if one.failure == nil { needed[partition] = min(needed[partition] ?? one.sources.savedOffset, one.sources.savedOffset) }
-      for fold in one.folds where fold.problem == nil {
-        needed[partition] = min(needed[partition] ?? fold.savedOffset, fold.savedOffset)
-      }
-    }
-    return needed
   }
 
   /// The problem that keeps the worker from its work; nil when there is none.
