@@ -41,6 +41,9 @@ public final class AnswerThreads: TaskExecutor {
     state = Mutex(State(idle: Array(0..<threads)))
   }
 
+  /// Answers, or parts of them, that wait for a thread.
+  public var waitingCount: Int { state.withLock { $0.jobs.count - $0.first } }
+
   /// Runs `body`, and the functions it calls that are on no actor, on these threads.
   public nonisolated(nonsending) func run<R: Sendable>(_ body: @Sendable () async -> R) async -> R {
     await withTaskExecutorPreference(self) { await body() }
