@@ -535,8 +535,10 @@ def test_an_aggregation_is_computed_by_all_workers_and_is_what_the_view_says(mes
 def test_the_sources_of_all_workers_are_one_list(mesh, observations):
     rows = counted(mesh)
     listed = mesh.get("/v1/sources", prefix="station/", order="-events")["sources"]
-    assert {source["source"] for source in listed} == {source for _, source in rows}
-    assert len({source["source"] for source in listed}) == len(listed) and all(source["events"] > 0 for source in listed)
+    names = [source["source"] for source in listed]
+    # Another test sends an event that is answered with 503, and may be in the log.
+    assert set(names) - {"station/none"} == {source for _, source in rows}
+    assert len(set(names)) == len(names) and all(source["events"] > 0 for source in listed)
     assert [source["events"] for source in listed] == sorted((source["events"] for source in listed), reverse=True)
 
 
