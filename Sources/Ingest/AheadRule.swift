@@ -16,10 +16,7 @@ struct AheadRule: Sendable {
 
   /// The latest time that is not ahead.
   /// - Parameter now: The moment of judging; the append is a moment later, so that it would never find more events ahead.
-  func limit(at now: Timestamp) -> Int64 {
-    let (sum, overflow) = now.nanoseconds.addingReportingOverflow(aheadMax)
-    return overflow ? .max : sum
-  }
+  func limit(at now: Timestamp) -> Int64 { now.nanoseconds(plus: aheadMax) }
 
   /// The latest time that is not rejected.
   /// - Parameter arrival: The arrival of the event's message.

@@ -59,7 +59,7 @@ public final class AdHocAggregation: AdHocStore {
     let parts = try outcome.get()
     folded.increment(by: parts.count)
     // Each is of one partition.
-    for part in parts.sorted(by: { $0.asOf.offsets.keys.min() ?? PartitionID(0) < $1.asOf.offsets.keys.min() ?? PartitionID(0) }) {
+    for part in parts.sorted(by: { $0.asOf.sorted[0].partition < $1.asOf.sorted[0].partition }) {
       result.append(part)
     }
     result.rows = result.rows.windows(of: request.definition)
@@ -139,13 +139,19 @@ actor AdHocWorker {
     } catch {
       throw .log(error)
     }
-    let fold = job.begin(partition, at: next, aheadMax: aheadMax)
+    let fold = GenerationFold(
+      inMemory: job.definition, GenerationID(view: job.definition.name, number: 0), job.times, partition, at: next,
+      aheadMax: aheadMax)
     var rows = 0
     while next < bounds.highWatermark {
       for batch in try await read(partition, &next) where batch.endOffset > next {
         // Retention may have taken the events before.
         if batch.baseOffset > fold.next { fold.skip(to: batch.baseOffset) }
-        if job.skips(batch.header) { fold.skip(to: batch.endOffset) } else { count(batch, fold) }
+        if job.skips(batch.header) {
+          fold.skip(to: batch.endOffset)
+        } else {
+          fold.count(batch, aheadMax: aheadMax, scratch: &scratch)
+        }
         next = batch.endOffset
         let count = fold.box.fold.rowCount
         try job.check(newRows: count - rows)
@@ -159,12 +165,6 @@ actor AdHocWorker {
     fold.box.fold.copyRows(.min ... .max, key: nil, into: &part.rows)
     fold.fillSourceWatermarks(&part.rows)
     return part
-  }
-
-  private func count(_ batch: ColumnBatch, _ fold: GenerationFold) {
-    let events = batch.times()
-    fold.sources?.clocks.advance(batch, times: events)
-    fold.box.fold.fold(batch, fold.times(of: batch, events, aheadMax: aheadMax), scratch: &scratch)
   }
 
   private func read(_ partition: PartitionID, _ next: inout Offset) async throws(AdHocError) -> [ColumnBatch] {
@@ -182,21 +182,6 @@ actor AdHocWorker {
         throw .log(error)
       }
     }
-  }
-}
-
-extension AdHocJob {
-  /// A fold in memory that begins at an offset.
-  fileprivate func begin(_ partition: PartitionID, at start: Offset, aheadMax: Int64) -> GenerationFold {
-    let progress = PartitionProgress(partition: partition, firstOffset: start, nextOffset: start)
-    var fold = GenerationFold(
-      id: GenerationID(view: definition.name, number: 0), viewID: 0,
-      box: FoldBox(ViewFold(definition: definition, progress: progress)))
-    fold.box.fold.times = times
-    if definition.watermark == .source {
-      fold.sources = SourceBox(SourceClocks(partition: partition, firstOffset: start, aheadMax: aheadMax, bounds: times))
-    }
-    return fold
   }
 }
 

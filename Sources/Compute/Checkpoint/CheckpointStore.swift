@@ -191,7 +191,9 @@ final class CheckpointStore: Sendable {
     return written
   }
 
-  private static func writeProgress(_ db: SQLiteConnection, view: Int64, _ box: FoldBox, _ dropped: DroppedRows, clock: Int64?) throws {
+  private static func writeProgress(
+    _ db: SQLiteConnection, view: Int64, _ box: FoldBox, _ dropped: DroppedRows, clock: Int64?
+  ) throws {
     let progress = box.fold.progress
     try db.run(
       """

@@ -75,8 +75,7 @@ extension GenerationManager: ViewAdmin {
 
   public nonisolated(nonsending) func remove(_ view: String, purgeAfter: Int64) async throws(ViewStoreError) -> ViewRemoval {
     let time = now()
-    let (sum, overflow) = time.nanoseconds.addingReportingOverflow(purgeAfter)
-    let purgeAt = Timestamp(nanoseconds: overflow ? .max : sum)
+    let purgeAt = Timestamp(nanoseconds: time.nanoseconds(plus: purgeAfter))
     return try await change { table throws(ViewStoreError) in
       let removed = try table.remove(view, purgeAt: purgeAt, at: time)
       table.purge(at: time)

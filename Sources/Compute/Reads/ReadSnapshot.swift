@@ -48,13 +48,13 @@ struct ReadSnapshot: Sendable {
     } else {
       fold.box.fold.copyRows(slots, key: range.key, into: &one.rows)
     }
-    fold.fillSourceWatermarks(&one.rows)
-    if let file, let sources = fold.sourcesAtRead, sources.times.mayBeInFile {
+    let sources = fold.sourcesAtRead
+    if let file, let sources, sources.times.mayBeInFile {
       one.sources = PinnedSources(sources: sources, pin: file.pin, worker: file.store.worker)
+    } else {
+      fold.fillSourceWatermarks(&one.rows)
     }
-    if let stored, let file {
-      one.stored = PinnedRange(range: stored, pin: file.pin, store: file.store, sources: fold.sourcesAtRead)
-    }
+    if let stored, let file { one.stored = PinnedRange(range: stored, pin: file.pin, store: file.store, sources: sources) }
     folds.append(one)
   }
 

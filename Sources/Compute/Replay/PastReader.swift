@@ -36,7 +36,7 @@ actor PastReader {
       base.map { base in
         base.box.fold.times = record.times
         return GenerationFold(id: record.id, viewID: base.view, box: base.box, sources: base.sources)
-      } ?? begin(record.id, record.definition, record.times, partition, at: start)
+      } ?? GenerationFold(inMemory: record.definition, record.id, record.times, partition, at: start, aheadMax: aheadMax)
     try await count(fold, base?.store, to: end, deadline: deadline)
     var snapshot = ReadSnapshot(record)
     do throws(ComputeError) {
@@ -58,26 +58,12 @@ actor PastReader {
     let id = GenerationID(view: definition.name, number: 0)
     var events = 0
     for range in ranges where range.from < range.to && ContinuousClock.now - start < time {
-      let fold = begin(id, definition, times, range.partition, at: range.from)
+      let fold = GenerationFold(inMemory: definition, id, times, range.partition, at: range.from, aheadMax: aheadMax)
       try await count(fold, nil, to: range.to, deadline: start + time, stopsQuietly: true)
       events += range.from.distance(to: fold.next)
     }
     let elapsed = (ContinuousClock.now - start) / .seconds(1)
     return events > 0 ? Double(events) / max(elapsed, 1e-6) : nil
-  }
-
-  /// A fold in memory that begins at an offset.
-  private func begin(
-    _ id: GenerationID, _ definition: ViewDefinition, _ times: EventTimeBounds, _ partition: PartitionID, at start: Offset
-  ) -> GenerationFold {
-    let progress = PartitionProgress(partition: partition, firstOffset: start, nextOffset: start)
-    var fold = GenerationFold(id: id, viewID: 0, box: FoldBox(ViewFold(definition: definition, progress: progress)))
-    fold.box.fold.times = times
-    if definition.watermark == .source {
-      fold.sources = SourceBox(
-        SourceClocks(partition: partition, firstOffset: start, aheadMax: aheadMax, bounds: times))
-    }
-    return fold
   }
 
   /// Counts the events up to `end`.
@@ -106,7 +92,13 @@ actor PastReader {
           throw .timeout(reached: OffsetVector([partition: fold.next]))
         }
         guard let part = batch.part(upTo: end) else { break }
-        do throws(ComputeError) { try count(part, fold, store, &scratch) } catch { throw .failed(error.description) }
+        if let store {
+          do throws(ComputeError) { try fold.count(part, store, aheadMax: aheadMax, scratch: &scratch) } catch {
+            throw .failed(error.description)
+          }
+        } else {
+          fold.count(part, aheadMax: aheadMax, scratch: &scratch)
+        }
         guard fold.box.fold.rowCount <= PastReader.rowsMax else {
           throw .refused(
             code: "as_of_too_large",
@@ -117,18 +109,6 @@ actor PastReader {
         await Task.yield()
       }
     }
-  }
-
-  private func count(
-    _ batch: ColumnBatch, _ fold: GenerationFold, _ store: CheckpointStore?, _ scratch: inout EvaluationScratch
-  ) throws(ComputeError) {
-    let events = batch.times()
-    if let sources = fold.sources {
-      if let store { try store.advance(sources, over: batch, events) } else { sources.clocks.advance(batch, times: events) }
-    }
-    let times = fold.times(of: batch, events, aheadMax: aheadMax)
-    try store?.restoreSessions(fold, for: batch, times, scratch: &scratch)
-    fold.box.fold.fold(batch, times, scratch: &scratch)
   }
 
   private func unreachable(_ partition: PartitionID, _ start: Offset) async -> ViewStoreError {

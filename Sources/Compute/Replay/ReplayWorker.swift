@@ -143,18 +143,13 @@ actor ReplayWorker {
       for batch in batches {
         guard jobs[key] != nil else { return }
         guard let part = batch.part(upTo: job.to) else { break }
-        let events = part.times()
-        let times: BatchTimes
         do throws(ComputeError) {
-          if let sources = job.fold.sources { try store.advance(sources, over: part, events) }
-          times = job.fold.times(of: part, events, aheadMax: configuration.clockAheadMax.nanosecondsHeld)
-          try store.restoreSessions(job.fold, for: part, times, scratch: &scratch)
+          try job.fold.count(part, store, aheadMax: configuration.clockAheadMax.nanosecondsHeld, scratch: &scratch)
         } catch {
           jobs[key]?.fold.problem = error.description
           logger.error("the replay of \(key.generation) reads partition \(key.partition) no further: \(error)")
           return
         }
-        job.fold.box.fold.fold(part, times, scratch: &scratch)
         if unsavedRows >= configuration.changedRowsMax || memoryBound.isExceeded(by: boxes, clocks) { checkpoint() }
         await executor.letOthersGo()
       }

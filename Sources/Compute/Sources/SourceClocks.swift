@@ -61,8 +61,7 @@ package final class SourceClocks {
 
   /// The latest time that events of a batch count as. Nanoseconds.
   func limit(of batch: ColumnBatch) -> Int64 {
-    let (sum, isBeyond) = batch.header.appendTime.nanoseconds.addingReportingOverflow(aheadMax)
-    return isBeyond ? .max : sum
+    batch.header.appendTime.nanoseconds(plus: aheadMax)
   }
 
   // MARK: counting

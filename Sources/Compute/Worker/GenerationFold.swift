@@ -1,4 +1,5 @@
 import Events
+import Expressions
 import Views
 
 /// One generation's fold of one partition, and its id in the worker's file.
@@ -26,8 +27,39 @@ struct GenerationFold: Sendable {
   ///   - events: `batch.times()`.
   ///   - aheadMax: `compute.clock_ahead_max`, in nanoseconds.
   func times(of batch: ColumnBatch, _ events: [Int64], aheadMax: Int64) -> BatchTimes {
-    let (limit, isBeyond) = batch.header.appendTime.nanoseconds.addingReportingOverflow(aheadMax)
-    return BatchTimes(events: events, limit: isBeyond ? .max : limit, clocks: sources?.clocks)
+    BatchTimes(events: events, limit: batch.header.appendTime.nanoseconds(plus: aheadMax), clocks: sources?.clocks)
+  }
+}
+
+extension GenerationFold {
+  /// A fold in memory alone, which begins at an offset.
+  init(
+    inMemory definition: ViewDefinition, _ id: GenerationID, _ times: EventTimeBounds, _ partition: PartitionID, at start: Offset,
+    aheadMax: Int64
+  ) {
+    let progress = PartitionProgress(partition: partition, firstOffset: start, nextOffset: start)
+    self.init(id: id, viewID: 0, box: FoldBox(ViewFold(definition: definition, progress: progress)))
+    box.fold.times = times
+    guard definition.watermark == .source else { return }
+    sources = SourceBox(SourceClocks(partition: partition, firstOffset: start, aheadMax: aheadMax, bounds: times))
+  }
+
+  /// Counts a batch. The fold, and its clocks, have all in memory.
+  func count(_ batch: ColumnBatch, aheadMax: Int64, scratch: inout EvaluationScratch) {
+    let events = batch.times()
+    sources?.clocks.advance(batch, times: events)
+    box.fold.fold(batch, times(of: batch, events, aheadMax: aheadMax), scratch: &scratch)
+  }
+
+  /// Counts a batch. Clocks that no other fold shares, and rows, are put back first where only the file has them.
+  func count(
+    _ batch: ColumnBatch, _ store: CheckpointStore, aheadMax: Int64, scratch: inout EvaluationScratch
+  ) throws(ComputeError) {
+    let events = batch.times()
+    if let sources { try store.advance(sources, over: batch, events) }
+    let times = times(of: batch, events, aheadMax: aheadMax)
+    try store.restoreSessions(self, for: batch, times, scratch: &scratch)
+    box.fold.fold(batch, times, scratch: &scratch)
   }
 }
 

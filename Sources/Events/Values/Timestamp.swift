@@ -8,6 +8,12 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
 
   public static func < (a: Self, b: Self) -> Bool { a.nanoseconds < b.nanoseconds }
 
+  /// The time that many nanoseconds later, in nanoseconds; the last of times where that lies beyond it.
+  public func nanoseconds(plus length: Int64) -> Int64 {
+    let (sum, isBeyond) = nanoseconds.addingReportingOverflow(length)
+    return isBeyond ? .max : sum
+  }
+
   /// Reads an RFC 3339 date-time with any number of fraction digits; those past the ninth are dropped.
   public init?(rfc3339 text: some StringProtocol) {
     var copy = String(text)
