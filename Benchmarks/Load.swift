@@ -20,6 +20,12 @@ struct LoadOptions: ParsableArguments {
   @Option(help: "Sources on each connection, taken in turn.")
   var sources = 1
 
+  @Option(help: "Messages on each connection, of one run; 0 for as many as go in the time.")
+  var messages = 0
+
+  @Option(help: "The sequence before each connection's first event, of 16 digits; by default above those of earlier runs.")
+  var sequence: UInt64?
+
   @Option(help: "Seconds that are measured.")
   var seconds = 10.0
 
@@ -30,14 +36,18 @@ struct LoadOptions: ParsableArguments {
   var serverPid: Int?
 
   func validate() throws {
-    guard connections >= 1, batch >= 1, pipeline >= 1, sources >= 1, rate >= 0, seconds > 0, warmUp >= 0,
-      connections * sources < 10_000_000
+    guard connections >= 1, batch >= 1, pipeline >= 1, sources >= 1, rate >= 0, messages >= 0, seconds > 0,
+      warmUp >= 0, connections * sources < 10_000_000
     else { throw ValidationError("out of range") }
+    if let sequence, !(1_000_000_000_000_000..<9_000_000_000_000_000).contains(sequence) {
+      throw ValidationError("--sequence: expected 1000000000000000 or more, of 16 digits, not \(sequence)")
+    }
   }
 
   var settings: LoadGenerator.Settings {
     .init(
-      port: port, connections: connections, batch: batch, pipeline: pipeline, rate: rate, sourcesPerConnection: sources)
+      port: port, connections: connections, batch: batch, pipeline: pipeline, rate: rate, sourcesPerConnection: sources,
+      messagesMax: messages > 0 ? messages : .max, sequence: sequence)
   }
 }
 

@@ -14,6 +14,10 @@ struct LoadGenerator: ~Copyable {
     /// Events a second over all connections; 0 for as many as go.
     var rate: Double
     var sourcesPerConnection: Int
+    /// The messages that a connection sends.
+    var messagesMax = Int.max
+    /// The sequence before a connection's first event; nil for one above those of earlier runs.
+    var sequence: UInt64?
   }
 
   struct Counts: Sendable {
@@ -48,6 +52,10 @@ struct LoadGenerator: ~Copyable {
   private let outgoing: UnsafeMutableRawBufferPointer
   private let incoming: UnsafeMutableRawBufferPointer
   private var nextConnection = 0
+  /// Messages that are not acknowledged.
+  private var onTheirWay = 0
+  /// Messages that may still be sent; none while answers are only taken.
+  private var messagesLeft: Int
   private var allowedSince: UInt64 = 0
   private var allowedEvents = 0.0
   private var time: [UInt8] = []
@@ -56,6 +64,9 @@ struct LoadGenerator: ~Copyable {
 
   init(_ settings: Settings) throws {
     self.settings = settings
+    messagesLeft =
+      settings.messagesMax.multipliedReportingOverflow(by: settings.connections).overflow
+      ? .max : settings.messagesMax * settings.connections
     epoll = epoll_create1(0)
     outgoing = .allocate(byteCount: LoadGenerator.bufferBytes, alignment: 64)
     incoming = .allocate(byteCount: LoadGenerator.bufferBytes, alignment: 64)
@@ -63,7 +74,7 @@ struct LoadGenerator: ~Copyable {
     timeMilliseconds = wallMilliseconds()
     time = EventTemplate.timeText(milliseconds: timeMilliseconds)
     // Above what earlier runs sent, in 16 digits.
-    let sequence = UInt64(timeMilliseconds) * 1000
+    let sequence = settings.sequence ?? UInt64(timeMilliseconds) * 1000
     for index in 0..<settings.connections {
       let (socket, rest) = try RawWebSocket.connect(port: settings.port, path: "/v1/stream")
       _ = fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK)
@@ -91,7 +102,16 @@ struct LoadGenerator: ~Copyable {
 
   mutating func resetCounts() { counts = Counts() }
 
-  /// Runs until `end` of the monotonic clock.
+  /// Sends no more, and takes the answers to what is on its way.
+  /// - Parameter end: A time of the monotonic clock.
+  /// - Throws: `BenchError` if they have not come by then.
+  mutating func drain(until end: UInt64) throws {
+    messagesLeft = 0
+    try run(until: end)
+    guard onTheirWay == 0 else { throw BenchError("\(onTheirWay) messages are not acknowledged") }
+  }
+
+  /// Runs until `end` of the monotonic clock, or until all messages are acknowledged.
   mutating func run(until end: UInt64) throws {
     var events = [epoll_event](repeating: epoll_event(), count: 256)
     allowedSince = monotonicNow()
@@ -102,7 +122,7 @@ struct LoadGenerator: ~Copyable {
     while true {
       let ready = epoll_wait(epoll, &events, Int32(events.count), settings.rate > 0 ? 1 : 10)
       let now = monotonicNow()
-      if now >= end { return }
+      if now >= end || (messagesLeft == 0 && onTheirWay == 0) { return }
       tick()
       for index in 0..<max(0, Int(ready)) {
         let connection = Int(events[index].data.u64)
@@ -144,7 +164,9 @@ struct LoadGenerator: ~Copyable {
   /// Sends as many messages as the window has room for, in one write as far as they fit.
   private mutating func send(_ index: Int, messagesMax: Int, now: UInt64) throws {
     guard connections[index].unwritten.isEmpty else { return }
-    var left = min(messagesMax, settings.pipeline - (connections[index].sent - connections[index].acked))
+    var left = min(
+      messagesMax, messagesLeft, settings.pipeline - (connections[index].sent - connections[index].acked),
+      settings.messagesMax - connections[index].sent)
     let frameBytes = connections[index].template.frame.count
     while left > 0 {
       var used = 0
@@ -156,6 +178,8 @@ struct LoadGenerator: ~Copyable {
         connections[index].sentAt[connections[index].sent % settings.pipeline] = now
         connections[index].sent += 1
         counts.sentMessages += 1
+        onTheirWay += 1
+        messagesLeft -= 1
         if frameBytes <= outgoing.count {
           connections[index].template.frame.withUnsafeBytes {
             outgoing.baseAddress?.advanced(by: used).copyMemory(from: $0.baseAddress!, byteCount: frameBytes)
@@ -248,6 +272,7 @@ struct LoadGenerator: ~Copyable {
       number += 1
     }
     counts.ackedMessages += messages - connections[index].acked
+    onTheirWay -= messages - connections[index].acked
     connections[index].acked = messages
   }
 

@@ -60,17 +60,16 @@ struct Visible: ParsableCommand {
 }
 
 /// One device and one analyst, blocking.
-private struct Probe {
+private struct Probe: ~Copyable {
   private let device: Int32
-  private let analyst: Int32
-  private let queryPort: Int
+  private let analyst: BlockingHTTP
   private var received: [UInt8]
   private var sequence = UInt64(wallMilliseconds()) * 1000
 
   init(ingestPort: Int, queryPort: Int) throws {
-    (device, received) = try RawWebSocket.connect(port: ingestPort, path: "/v1/stream")
-    analyst = try RawWebSocket.open(port: queryPort)
-    self.queryPort = queryPort
+    let (socket, rest) = try RawWebSocket.connect(port: ingestPort, path: "/v1/stream")
+    analyst = try BlockingHTTP(port: queryPort)
+    (device, received) = (socket, rest)
   }
 
   /// - Returns: Nanoseconds from the send to the acknowledgement, and to the answer that counts the event.
@@ -84,9 +83,7 @@ private struct Probe {
     let offsets = try offsetsOfAck()
     let acked = monotonicNow()
     let escaped = offsets.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? offsets
-    let request = "GET /v1/views/\(view)?\(query)&after=\(escaped) HTTP/1.1\r\nHost: 127.0.0.1:\(queryPort)\r\n\r\n"
-    try RawWebSocket.writeAll(analyst, Array(request.utf8))
-    try readAnswer()
+    _ = try analyst.get("/v1/views/\(view)?\(query)&after=\(escaped)")
     return (acked - start, monotonicNow() - start)
   }
 
@@ -110,26 +107,6 @@ private struct Probe {
       received.removeFirst(found.used)
       if found.text.hasPrefix(#"{"kind":"reject""#) { throw BenchError("rejected: \(found.text)") }
       if let range = found.text.range(of: #""offsets":"#) { return String(found.text[range.upperBound...].dropLast()) }
-    }
-  }
-
-  private func readAnswer() throws {
-    var bytes: [UInt8] = []
-    while true {
-      if let end = RawWebSocket.headEnd(bytes) {
-        let head = String(decoding: bytes[..<end], as: UTF8.self)
-        guard head.hasPrefix("HTTP/1.1 200") else {
-          throw BenchError("the query service answered: \(String(decoding: bytes, as: UTF8.self))")
-        }
-        if let line = head.lowercased().split(separator: "\r\n").first(where: { $0.hasPrefix("content-length:") }),
-          let length = Int(line.dropFirst(15).filter(\.isNumber))
-        {
-          if bytes.count >= end + length { return }
-        } else if bytes.suffix(5).elementsEqual(Array("0\r\n\r\n".utf8)) {
-          return
-        }
-      }
-      bytes += try RawWebSocket.readSome(analyst)
     }
   }
 }

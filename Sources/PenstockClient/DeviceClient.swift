@@ -64,6 +64,10 @@ public final class DeviceClient: Sendable {
     }
   }
 
+  /// Returns once so many events are answered for, or the client has ended: then `send` says why.
+  /// - Parameter events: Counted from the first event given to the client.
+  public func waitUntilAnswered(_ events: Int) async { await outbox.waitUntilAnswered(events) }
+
   /// Waits until everything given is acknowledged, and closes the connection. Nothing may be sent afterwards.
   public func finish() async throws(DeviceClientError) -> DeviceTotals {
     outbox.finish()

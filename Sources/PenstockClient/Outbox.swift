@@ -14,6 +14,7 @@ final class Outbox: Sendable {
     var totals = DeviceTotals()
     var roomWaiters: [CheckedContinuation<Void, Never>] = []
     var endWaiters: [CheckedContinuation<Void, Never>] = []
+    var answerWaiters: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
 
     func hasRoom(_ messagesMax: Int, _ bytesMax: Int) -> Bool {
       queued.count - queuedStart < messagesMax && queuedBytes < bytesMax
@@ -73,6 +74,18 @@ final class Outbox: Sendable {
     }
   }
 
+  /// Returns once so many events are answered for, or the client has ended.
+  func waitUntilAnswered(_ count: Int) async {
+    await withCheckedContinuation { continuation in
+      let isDone = state.withLock { state in
+        if state.isEnded || state.totals.answered >= count { return true }
+        state.answerWaiters.append((count, continuation))
+        return false
+      }
+      if isDone { continuation.resume() }
+    }
+  }
+
   /// No more messages will come.
   func finish() { state.withLock { $0.isFinished = true } }
 
@@ -120,7 +133,17 @@ final class Outbox: Sendable {
   /// Whether the queue is empty and stays so.
   var isDrained: Bool { state.withLock { $0.isFinished && $0.queuedStart == $0.queued.count } }
 
-  func update(_ body: (inout DeviceTotals) -> Void) { state.withLock { body(&$0.totals) } }
+  func update(_ body: (inout DeviceTotals) -> Void) {
+    let waiters = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+      body(&state.totals)
+      guard !state.answerWaiters.isEmpty else { return [] }
+      let answered = state.totals.answered
+      let waiters = state.answerWaiters.filter { $0.count <= answered }.map(\.continuation)
+      if !waiters.isEmpty { state.answerWaiters.removeAll { $0.count <= answered } }
+      return waiters
+    }
+    for waiter in waiters { waiter.resume() }
+  }
 
   /// The client has ended: all is acknowledged, or it failed.
   func end(_ failure: DeviceClientError?) {
@@ -135,8 +158,9 @@ final class Outbox: Sendable {
       defer {
         state.roomWaiters = []
         state.endWaiters = []
+        state.answerWaiters = []
       }
-      return state.roomWaiters + state.endWaiters
+      return state.roomWaiters + state.endWaiters + state.answerWaiters.map(\.continuation)
     }
     for waiter in waiters { waiter.resume() }
   }

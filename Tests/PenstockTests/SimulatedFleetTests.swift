@@ -1,8 +1,8 @@
 import Events
-import PenstockClient
 import Testing
 
 @testable import Penstock
+@testable import PenstockClient
 
 @Suite("Simulated fleets")
 struct SimulatedFleetTests {
@@ -148,6 +148,30 @@ struct SimulatedFleetTests {
     #expect(Set(clocks.keys) == [0, 1_000_000 * second, -3600 * second])
     #expect((30...90).contains(clocks[1_000_000 * second] ?? 0) && (55...125).contains(clocks[-3600 * second] ?? 0))
     #expect(backwards > 100, "seed \(seed)")
+  }
+
+  @Test("a device that waits has one event in a message, which names its last", arguments: 0..<50)
+  func waiting(seed: UInt64) throws {
+    var random = SeededGenerator(seed: seed)
+    let devices = Int.random(in: 1...6, using: &random)
+    var history = history(devices: devices, seed: seed)
+    if Bool.random(using: &random) { history.backlog = 30 * SimulatedFleetTests.second }
+    var fleet = SimulatedFleet(0..<devices, history, rate: 1000, epoch: 1, waits: true)
+    let all = fleet.left
+    // The number of each source's last event among those of the fleet.
+    var made = 0, last: [ArraySlice<UInt8>: Int] = [:]
+    while let message = fleet.message(10) {
+      var answeredBefore = 0
+      for mark in message.events.marks {
+        made += 1
+        let source = message.events.source(of: mark)
+        answeredBefore = max(answeredBefore, last[source] ?? 0)
+        last[ArraySlice(Array(source))] = made
+      }
+      #expect(message.answeredBefore == answeredBefore, "seed \(seed)")
+      #expect(answeredBefore <= made - message.events.eventCount, "seed \(seed): it would wait for itself")
+    }
+    #expect(made == all && last.count == devices)
   }
 
   @Test("the schedule gives readings that are due, then backlogs in turn, then what is due first", arguments: 0..<200)

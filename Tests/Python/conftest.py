@@ -216,8 +216,8 @@ def start_penstock(tmp_path, ledger_after_crashes):
     """Starts one in the test's folder, as often as called."""
     started = []
 
-    def start(*settings):
-        started.append(Penstock(tmp_path, *settings))
+    def start(*settings, **options):
+        started.append(Penstock(tmp_path, *settings, **options))
         return started[-1]
 
     yield start

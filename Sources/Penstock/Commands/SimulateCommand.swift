@@ -12,6 +12,10 @@ struct SimulateCommand: AsyncParsableCommand {
       The same seed, start, rate and duration give the same events, whatever becomes of them on the way. --print shows them:
 
         penstock simulate --devices 100 --every 1m --backlog 1d --offline 0.2=30s --clock-ahead 0.01=1825d --duration 1m
+
+      A hundred thousand devices on a thousand connections, each of which sends once a minute and waits for its acknowledgement:
+
+        penstock simulate --devices 100000 --connections 1000 --every 1m --wait --batch 1 --rate 100000 --duration 2m
       """)
 
   @Option(help: ArgumentHelp("Devices, 1 to 1000000.", valueName: "n"))
@@ -30,6 +34,9 @@ struct SimulateCommand: AsyncParsableCommand {
 
   @Option(help: ArgumentHelp("The most events in one message, 1 to 10000.", valueName: "n"))
   var batch = 100
+
+  @Flag(name: .customLong("wait"), help: "Each device waits for the acknowledgement of a reading before it sends the next.")
+  var waits = false
 
   @Option(help: ArgumentHelp("The same seed gives the same devices and readings.", valueName: "n"))
   var seed: UInt64 = 1
@@ -80,7 +87,7 @@ struct SimulateCommand: AsyncParsableCommand {
       return SimulateRequest(
         url: url, devices: devices, connections: min(connections ?? 64, devices), rate: rate,
         duration: Duration(settingText: duration) ?? .zero, history: try history(start: now), isWhole: time.isWhole,
-        eventsPerMessage: batch, epoch: epoch ?? UInt64(max(0, now.nanoseconds)) / 1_000_000)
+        eventsPerMessage: batch, epoch: epoch ?? UInt64(max(0, now.nanoseconds)) / 1_000_000, waits: waits)
     }
   }
 

@@ -21,11 +21,14 @@ struct SimulateRequest: Sendable, Hashable {
   /// The most events in one message, 1 ... 10,000.
   var eventsPerMessage: Int
   var epoch: UInt64
+  /// Whether a device sends a reading only when its last is answered for.
+  var waits = false
 
   /// The devices that a connection carries.
   func fleet(_ connection: Int, of connections: Int) -> SimulatedFleet {
     let numbers = stride(from: connection, to: devices, by: connections)
-    return SimulatedFleet(numbers, history, rate: rate * Double(numbers.underestimatedCount) / Double(devices), epoch: epoch)
+    return SimulatedFleet(
+      numbers, history, rate: rate * Double(numbers.underestimatedCount) / Double(devices), epoch: epoch, waits: waits)
   }
 }
 
@@ -91,14 +94,15 @@ enum SimulateRun {
     let rate = request.rate / Double(request.connections)
     let count = min(request.eventsPerMessage, max(1, Int(rate * messageInterval)))
     client.start()
-    while let (message, due) = fleet.message(count) {
+    while let message = fleet.message(count) {
       // A late message does not delay those behind it.
-      let wait = due - (ContinuousClock.now - start)
+      let wait = message.due - (ContinuousClock.now - start)
       if wait > .zero { try await Task.sleep(for: wait) }
+      // The devices behind it sent after these, and wait as long.
+      if message.answeredBefore > 0 { await client.waitUntilAnswered(message.answeredBefore) }
       guard request.isWhole || ContinuousClock.now - start < request.duration + overtime else { break }
-      let events = message.eventCount
-      try await client.send(message)
-      progress.add(events)
+      try await client.send(message.events)
+      progress.add(message.events.eventCount)
     }
     return try await client.finish()
   }

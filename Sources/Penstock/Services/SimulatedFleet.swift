@@ -13,6 +13,8 @@ struct SimulatedFleet {
     var value: Int32
     /// The reading that comes next.
     var reading = 0
+    /// The number of its last event among those of the fleet, from 1; 0 before its first.
+    var lastEvent = 0
     var random: SeededGenerator
   }
 
@@ -22,6 +24,7 @@ struct SimulatedFleet {
 
   private let history: SimulatedHistory
   private let epoch: UInt64
+  private let waits: Bool
   /// The time that one event takes of those that a connection may send, in nanoseconds.
   private let spacing: Double
   private var devices: [Device]
@@ -31,6 +34,8 @@ struct SimulatedFleet {
   private var text: [UInt8] = []
   private var second = (number: Int64.min, text: [UInt8]())
 
+  /// Events made.
+  private var made = 0
   /// Events not yet made.
   private(set) var left: Int
 
@@ -39,9 +44,11 @@ struct SimulatedFleet {
   ///   - history: When they read and send.
   ///   - rate: The most events a second that the fleet sends, above 0.
   ///   - epoch: The epoch of all events: a later one begins every device's sequence anew.
-  init(_ numbers: some Sequence<Int>, _ history: SimulatedHistory, rate: Double, epoch: UInt64) {
+  ///   - waits: Whether a device sends an event only when its last is answered for.
+  init(_ numbers: some Sequence<Int>, _ history: SimulatedHistory, rate: Double, epoch: UInt64, waits: Bool = false) {
     self.history = history
     self.epoch = epoch
+    self.waits = waits
     spacing = 1e9 / rate
     devices = numbers.map { number in
       var random = SeededGenerator(seed: history.seed &+ UInt64(number) &* 0x9E37_79B9_7F4A_7C15)
@@ -57,13 +64,23 @@ struct SimulatedFleet {
     }
   }
 
-  /// The next events.
+  /// The next events, of the devices that share a message.
+  struct Message {
+    var events = DeviceMessage()
+    /// The time since the run's start from which they may be sent.
+    var due = Duration.zero
+    /// So many of the fleet's events are to be answered for before; 0 where the devices do not wait.
+    var answeredBefore = 0
+  }
+
   /// - Parameter count: The most events, at least 1.
-  /// - Returns: The events, and the time since the run's start from which they may be sent; nil at the end.
-  mutating func message(_ count: Int) -> (message: DeviceMessage, due: Duration)? {
-    var message = DeviceMessage()
-    let due = write(count) { message.append($0, line: 0) }
-    return due.map { (message, .nanoseconds($0)) }
+  /// - Returns: Nil at the end.
+  mutating func message(_ count: Int) -> Message? {
+    var message = Message()
+    let due = write(count, answeredBefore: &message.answeredBefore) { message.events.append($0, line: 0) }
+    guard let due else { return nil }
+    message.due = .nanoseconds(due)
+    return message
   }
 
   /// Makes the next events.
@@ -72,11 +89,22 @@ struct SimulatedFleet {
   ///   - body: Gets each event's JSON.
   /// - Returns: The time from which they may be sent, in nanoseconds; nil at the end.
   mutating func write(_ count: Int, _ body: (UnsafeRawBufferPointer) -> Void) -> Int64? {
+    var answered = 0
+    return write(count, answeredBefore: &answered, body)
+  }
+
+  private mutating func write(_ count: Int, answeredBefore: inout Int, _ body: (UnsafeRawBufferPointer) -> Void) -> Int64? {
     var begin: Double?
+    let madeBefore = made
     for _ in 0..<count {
       guard let next = schedule.first(at: Int64(free)) else { break }
       let time = max(free, Double(next.due))
       if let begin, time > begin + SimulatedFleet.messageInterval { break }
+      if waits {
+        // Not two events of a device that waits in one message.
+        guard devices[next.device].lastEvent <= madeBefore else { break }
+        answeredBefore = max(answeredBefore, devices[next.device].lastEvent)
+      }
       begin = begin ?? time
       schedule.remove(next)
       free = time + spacing
@@ -88,7 +116,9 @@ struct SimulatedFleet {
   }
 
   private mutating func goOn(_ index: Int) {
+    made += 1
     devices[index].reading += 1
+    devices[index].lastEvent = made
     left -= 1
     let device = devices[index]
     guard history.time(of: device.reading, device.history) < history.end else { return }
