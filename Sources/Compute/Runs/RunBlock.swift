@@ -1,0 +1,139 @@
+import Aggregates
+import Events
+import Views
+
+/// Up to 4096 rows of a run, decoded: columns side by side.
+///
+/// As bytes, little-endian:
+/// ```
+/// 0   u8   format, 1
+/// 1   u8   flags: 1 some versions are whole, 2 all are, 4 there are tails
+/// 2   u16  rows, 1...4096
+/// 4   u32  CRC-32 of all other bytes
+/// 8   u16  words of a state without tails
+/// 10  u16  0
+/// 12  u32  bytes of the keys' suffixes
+/// 16  u32  bytes of the tails
+/// 20  column  slots
+///     column  bytes that a key has in common with the one before it
+///     column  bytes of its suffix, which is the rest of it
+///             the suffixes
+///             where some versions are whole, a bit a row, least significant first
+///     column  events
+///     column  for each word of the state
+///     column  where there are tails, the number of a tail's words
+///             the tails (`RunTails`)
+///             8 bytes of 0, so that eight bytes can be read wherever one can
+/// ```
+/// `RunColumn` has the form of a column. All keys but the last have less than 256 KiB in all.
+struct RunBlock: Sendable {
+  static let format: UInt8 = 1
+  static let rowsMax = 4096
+  /// All keys but the last have less than this, as they came: shared bytes are not free.
+  static let keyBytesMax = 256 << 10
+  static let someWhole: UInt8 = 1
+  static let allWhole: UInt8 = 2
+  static let tails: UInt8 = 4
+  static let headerBytes = 20
+  static let checksumPlace = 4
+  static let paddingBytes = 8
+
+  /// The rows that count: at first all. A cursor narrows it.
+  var rows: Range<Int>
+  /// Bytes with which all keys begin.
+  let sharedKeyBytes: Int
+  private let stride: Int
+  private let slots: [Int64]
+  private let keyBytes: [UInt8]
+  /// One past each key's last byte.
+  private let keyEnds: [UInt32]
+  /// A bit a row; empty where all agree.
+  private let wholeBits: [UInt8]
+  private let isAllWhole: Bool
+  private let events: [Int64]
+  private let states: [UInt64]
+  /// One past each state's last word; empty where no state has a tail.
+  private let stateEnds: [Int]
+
+  /// A block without rows.
+  static let empty = RunBlock()
+
+  private init() {
+    rows = 0..<0
+    (sharedKeyBytes, stride, isAllWhole) = (0, 0, true)
+    (slots, events, keyBytes, keyEnds, wholeBits, states, stateEnds) = ([], [], [], [], [], [], [])
+  }
+
+  /// Decodes a block. Checksum, lengths and order are checked. The memory that it takes is bounded by the bytes given and by
+  /// `rowsMax` rows of the stride.
+  /// - Parameters:
+  ///   - bytes: The block.
+  ///   - stride: The words of each row's state, without tails.
+  ///   - layout: Of the states, each of which is then held to it; nil where they have none.
+  /// - Throws: When the bytes are damaged, or another definition's.
+  init(_ bytes: UnsafeRawBufferPointer, stride: Int, layout: StateLayout? = nil) throws(RunBlockDamage) {
+    assert(layout == nil || layout?.stride == stride)
+    let parts = try RunBlockParts(bytes, stride: stride)
+    self.stride = stride
+    rows = 0..<parts.rows
+    slots = parts.slots.words(parts.rows)
+    events = parts.events.words(parts.rows)
+    (keyBytes, keyEnds, sharedKeyBytes) = try parts.keys(slots: slots)
+    isAllWhole = parts.isAllWhole
+    wholeBits = Array(parts.wholeBits)
+    (states, stateEnds) = try parts.states()
+    guard let layout else { return }
+    for row in rows where !withState(row, layout.isCanonical) { throw .state }
+  }
+
+  /// The CRC-32 of all bytes of a block but its checksum's.
+  static func checksum(of bytes: UnsafeRawBufferPointer) -> UInt32 {
+    let start = Events.checksum(UnsafeRawBufferPointer(rebasing: bytes[..<checksumPlace]))
+    return Events.checksum(UnsafeRawBufferPointer(rebasing: bytes[(checksumPlace + 4)...]), from: start)
+  }
+
+  // MARK: Rows
+
+  @inline(__always) func slot(_ row: Int) -> Int64 { slots[row] }
+
+  @inline(__always) func withKey<R>(_ row: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    let start = row == 0 ? 0 : Int(keyEnds[row &- 1]), end = Int(keyEnds[row])
+    return try keyBytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
+  }
+
+  @inline(__always) private func withState<R>(_ row: Int, _ body: (UnsafeBufferPointer<UInt64>) throws -> R) rethrows -> R {
+    let start: Int, end: Int
+    if stateEnds.isEmpty {
+      start = row &* stride
+      end = start &+ stride
+    } else {
+      start = row == 0 ? 0 : stateEnds[row &- 1]
+      end = stateEnds[row]
+    }
+    return try states.withUnsafeBufferPointer { try body(UnsafeBufferPointer(rebasing: $0[start..<end])) }
+  }
+
+  @inline(__always) func withRow<R>(_ row: Int, _ body: (RunRow) throws -> R) rethrows -> R {
+    let isWhole = wholeBits.isEmpty ? isAllWhole : wholeBits[row &>> 3] &>> UInt8(truncatingIfNeeded: row & 7) & 1 != 0
+    return try withKey(row) { key in
+      try withState(row) { state in
+        try body(RunRow(slot: slots[row], key: key, isWhole: isWhole, events: events[row], state: state))
+      }
+    }
+  }
+
+  func place(_ row: Int) -> RowPlace { RowPlace(slot: slots[row], key: withKey(row) { Array($0) }) }
+
+  /// The first row at or after a place, within `rows`; `rows.upperBound` when there is none.
+  /// - Parameters:
+  ///   - slot: The place's slot.
+  ///   - key: The place's key.
+  func position(notBefore slot: Int64, _ key: UnsafeRawBufferPointer) -> Int {
+    var (low, high) = (rows.lowerBound, rows.upperBound)
+    while low < high {
+      let middle = (low + high) / 2
+      if withKey(middle, { RowPlace.order(slots[middle], $0, slot, key) }) < 0 { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+}
