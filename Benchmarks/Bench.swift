@@ -6,7 +6,7 @@ struct Bench: AsyncParsableCommand {
     commandName: "bench", abstract: "Measures the parts of Penstock. Build with -c release.",
     subcommands: [
       Parts.self, JSONBench.self, AppendBench.self, FoldBench.self, VolumeBench.self, Load.self, Visible.self, IngestNull.self,
-      FleetBench.self, SocketFloor.self, SourcesBench.self, Check.self,
+      FleetBench.self, SocketFloor.self, SourcesBench.self, RunsBench.self, Check.self,
     ],
     defaultSubcommand: Parts.self)
 }

@@ -7,7 +7,7 @@ struct Check: AsyncParsableCommand {
 
   /// Each part's name, the hash of its results, and the run that gives it. A hash changes only with the work that is measured.
   private static let parts: [(name: String, hash: String, run: @Sendable () async throws -> ResultHash)] = [
-    ("load", "19a127e3ef9bc0e8", EventTemplate.check)
+    ("load", "19a127e3ef9bc0e8", EventTemplate.check), ("runs", "32dcd294186c8f6d", RunsSample.check),
   ]
 
   func run() async throws {

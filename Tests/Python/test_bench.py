@@ -47,7 +47,7 @@ def bench(*arguments):
 
 
 def test_the_parts_do_the_work_that_they_measure():
-    assert [line.split()[0] for line in bench("check").splitlines()][:1] == ["load"]
+    assert {line.split()[0] for line in bench("check").splitlines()} >= {"load", "runs"}
 
 
 def test_a_small_fleet_is_counted_once_and_each_device_has_its_events(start_penstock):

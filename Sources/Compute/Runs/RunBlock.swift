@@ -40,29 +40,44 @@ struct RunBlock: Sendable {
 
   /// The rows that count: at first all. A cursor narrows it.
   var rows: Range<Int>
-  /// Bytes with which all keys begin.
-  let sharedKeyBytes: Int
-  private let stride: Int
-  private let slots: [Int64]
-  private let keyBytes: [UInt8]
-  /// One past each key's last byte.
-  private let keyEnds: [UInt32]
-  /// A bit a row; empty where all agree.
-  private let wholeBits: [UInt8]
-  private let isAllWhole: Bool
-  private let events: [Int64]
-  private let states: [UInt64]
-  /// One past each state's last word; empty where no state has a tail.
-  private let stateEnds: [Int]
+  private let columns: Columns
+
+  /// What was decoded: one object, so that a block is passed on for one reference.
+  private final class Columns: Sendable {
+    let stride: Int
+    let slots: [Int64]
+    let keyBytes: [UInt8]
+    /// One past each key's last byte.
+    let keyEnds: [UInt32]
+    let sharedKeyBytes: Int
+    /// A bit a row; empty where all agree.
+    let wholeBits: [UInt8]
+    let isAllWhole: Bool
+    let events: [Int64]
+    let states: [UInt64]
+    /// One past each state's last word; empty where no state has a tail.
+    let stateEnds: [Int]
+
+    init(_ parts: RunBlockParts, stride: Int) throws(RunBlockDamage) {
+      self.stride = stride
+      slots = parts.slots.words(parts.rows)
+      events = parts.events.words(parts.rows)
+      (keyBytes, keyEnds, sharedKeyBytes) = try parts.keys(slots: slots)
+      isAllWhole = parts.isAllWhole
+      wholeBits = Array(parts.wholeBits)
+      (states, stateEnds) = try parts.states()
+    }
+
+    init() {
+      (sharedKeyBytes, stride, isAllWhole) = (0, 0, true)
+      (slots, events, keyBytes, keyEnds, wholeBits, states, stateEnds) = ([], [], [], [], [], [], [])
+    }
+  }
 
   /// A block without rows.
   static let empty = RunBlock()
 
-  private init() {
-    rows = 0..<0
-    (sharedKeyBytes, stride, isAllWhole) = (0, 0, true)
-    (slots, events, keyBytes, keyEnds, wholeBits, states, stateEnds) = ([], [], [], [], [], [], [])
-  }
+  private init() { (rows, columns) = (0..<0, Columns()) }
 
   /// Decodes a block. Checksum, lengths and order are checked. The memory that it takes is bounded by the bytes given and by
   /// `rowsMax` rows of the stride.
@@ -74,14 +89,8 @@ struct RunBlock: Sendable {
   init(_ bytes: UnsafeRawBufferPointer, stride: Int, layout: StateLayout? = nil) throws(RunBlockDamage) {
     assert(layout == nil || layout?.stride == stride)
     let parts = try RunBlockParts(bytes, stride: stride)
-    self.stride = stride
     rows = 0..<parts.rows
-    slots = parts.slots.words(parts.rows)
-    events = parts.events.words(parts.rows)
-    (keyBytes, keyEnds, sharedKeyBytes) = try parts.keys(slots: slots)
-    isAllWhole = parts.isAllWhole
-    wholeBits = Array(parts.wholeBits)
-    (states, stateEnds) = try parts.states()
+    columns = try Columns(parts, stride: stride)
     guard let layout else { return }
     for row in rows where !withState(row, layout.isCanonical) { throw .state }
   }
@@ -94,35 +103,44 @@ struct RunBlock: Sendable {
 
   // MARK: Rows
 
-  @inline(__always) func slot(_ row: Int) -> Int64 { slots[row] }
+  /// Bytes with which all keys begin, also those of rows that do not count.
+  var sharedKeyBytes: Int { columns.sharedKeyBytes }
+
+  @inline(__always) func slot(_ row: Int) -> Int64 { columns.slots[row] }
 
   @inline(__always) func withKey<R>(_ row: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-    let start = row == 0 ? 0 : Int(keyEnds[row &- 1]), end = Int(keyEnds[row])
-    return try keyBytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
+    let start = row == 0 ? 0 : Int(columns.keyEnds[row &- 1]), end = Int(columns.keyEnds[row])
+    return try columns.keyBytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
   }
 
   @inline(__always) private func withState<R>(_ row: Int, _ body: (UnsafeBufferPointer<UInt64>) throws -> R) rethrows -> R {
     let start: Int, end: Int
-    if stateEnds.isEmpty {
-      start = row &* stride
-      end = start &+ stride
+    if columns.stateEnds.isEmpty {
+      start = row &* columns.stride
+      end = start &+ columns.stride
     } else {
-      start = row == 0 ? 0 : stateEnds[row &- 1]
-      end = stateEnds[row]
+      start = row == 0 ? 0 : columns.stateEnds[row &- 1]
+      end = columns.stateEnds[row]
     }
-    return try states.withUnsafeBufferPointer { try body(UnsafeBufferPointer(rebasing: $0[start..<end])) }
+    return try columns.states.withUnsafeBufferPointer { try body(UnsafeBufferPointer(rebasing: $0[start..<end])) }
   }
 
+  @inline(__always) func isWhole(_ row: Int) -> Bool {
+    columns.wholeBits.isEmpty ? columns.isAllWhole : columns.wholeBits[row &>> 3] &>> UInt8(truncatingIfNeeded: row & 7) & 1 != 0
+  }
+
+  /// The events that a row's version adds.
+  @inline(__always) func events(_ row: Int) -> Int64 { columns.events[row] }
+
   @inline(__always) func withRow<R>(_ row: Int, _ body: (RunRow) throws -> R) rethrows -> R {
-    let isWhole = wholeBits.isEmpty ? isAllWhole : wholeBits[row &>> 3] &>> UInt8(truncatingIfNeeded: row & 7) & 1 != 0
-    return try withKey(row) { key in
+    try withKey(row) { key in
       try withState(row) { state in
-        try body(RunRow(slot: slots[row], key: key, isWhole: isWhole, events: events[row], state: state))
+        try body(RunRow(slot: columns.slots[row], key: key, isWhole: isWhole(row), events: columns.events[row], state: state))
       }
     }
   }
 
-  func place(_ row: Int) -> RowPlace { RowPlace(slot: slots[row], key: withKey(row) { Array($0) }) }
+  func place(_ row: Int) -> RowPlace { RowPlace(slot: columns.slots[row], key: withKey(row) { Array($0) }) }
 
   /// The first row at or after a place, within `rows`; `rows.upperBound` when there is none.
   /// - Parameters:
@@ -132,7 +150,7 @@ struct RunBlock: Sendable {
     var (low, high) = (rows.lowerBound, rows.upperBound)
     while low < high {
       let middle = (low + high) / 2
-      if withKey(middle, { RowPlace.order(slots[middle], $0, slot, key) }) < 0 { low = middle + 1 } else { high = middle }
+      if withKey(middle, { RowPlace.order(columns.slots[middle], $0, slot, key) }) < 0 { low = middle + 1 } else { high = middle }
     }
     return low
   }

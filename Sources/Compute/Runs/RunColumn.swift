@@ -45,8 +45,7 @@ struct RunColumn {
     guard width > 0 else { return steps }
     if let power {
       for row in 0..<rows {
-        let number = RunColumn.nearest(Double(bitPattern: values[row]) * power)
-        let step = UInt64(bitPattern: Int64(number)) &- base
+        let step = RunColumn.whole(Double(bitPattern: values[row]) * power) &- base
         steps.storeBytes(of: step.littleEndian, toByteOffset: row &* width, as: UInt64.self)
       }
     } else {
@@ -69,8 +68,16 @@ struct RunColumn {
     return inverse
   }
 
+  /// Added to a number below 2^51, it leaves the nearest whole one in the lowest bits.
+  private static let rounding = 0x1.8p52
+
   /// The nearest whole number to one below 2^51.
-  @inline(__always) static func nearest(_ value: Double) -> Double { (value + 0x1.8p52) - 0x1.8p52 }
+  @inline(__always) static func nearest(_ value: Double) -> Double { (value + rounding) - rounding }
+
+  /// The bits of the nearest whole number to one below 2^51.
+  @inline(__always) private static func whole(_ value: Double) -> UInt64 {
+    (value + rounding).bitPattern &- rounding.bitPattern
+  }
 
   // MARK: Reading
 

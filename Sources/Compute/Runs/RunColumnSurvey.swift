@@ -10,8 +10,9 @@ struct RunColumnSurvey: Sendable {
   private var unit = RunColumn.units.count - 1
   /// All values are doubles with so many decimals; `RunColumn.powers.count` when they are not.
   private var digits = 0
-  private var smallestDecimal = Int64.max
-  private var largestDecimal = Int64.min
+  /// The values times 10^digits: whole numbers below 2^51 in magnitude.
+  private var smallestDecimal = Double.infinity
+  private var largestDecimal = -Double.infinity
 
   mutating func add(_ values: UnsafePointer<UInt64>, _ count: Int) {
     guard count > 0 else { return }
@@ -24,13 +25,17 @@ struct RunColumnSurvey: Sendable {
       high = max(high, value)
       bits |= UInt64(bitPattern: value ^ first)
     }
+    let hasDiffered = differing != 0
     (smallest, largest, differing) = (low, high, bits)
+    guard differing != 0 else { return }
     if unit > 0 { addDistances(values, count) }
-    if digits < RunColumn.powers.count { addDecimals(values, count) }
+    guard digits < RunColumn.powers.count else { return }
+    // Equal values take no bytes. Only what differs from them is worth a look at decimals.
+    if !hasDiffered { withUnsafePointer(to: UInt64(bitPattern: first)) { addDecimals($0, 1) } }
+    addDecimals(values, count)
   }
 
   private mutating func addDistances(_ values: UnsafePointer<UInt64>, _ count: Int) {
-    guard differing != 0 else { return }
     for index in 0..<count {
       let value = Int64(bitPattern: values[index])
       let distance = UInt64(bitPattern: value >= first ? value &- first : first &- value)
@@ -40,31 +45,30 @@ struct RunColumnSurvey: Sendable {
   }
 
   private mutating func addDecimals(_ values: UnsafePointer<UInt64>, _ count: Int) {
-    var power = RunColumn.powers[digits]
-    for index in 0..<count {
-      let value = Double(bitPattern: values[index])
-      while true {
-        let scaled = value * power
+    var index = 0
+    while digits < RunColumn.powers.count {
+      let power = RunColumn.powers[digits]
+      var (low, high) = (smallestDecimal, largestDecimal)
+      while index < count {
+        let scaled = Double(bitPattern: values[index]) * power
         let number = RunColumn.nearest(scaled)
-        if scaled.magnitude < 0x1p51, (number / power).bitPattern == values[index] {
-          smallestDecimal = min(smallestDecimal, Int64(number))
-          largestDecimal = max(largestDecimal, Int64(number))
-          break
-        }
-        guard takeMoreDigits() else { return }
-        power = RunColumn.powers[digits]
+        guard scaled.magnitude < 0x1p51, (number / power).bitPattern == values[index] else { break }
+        low = number < low ? number : low
+        high = number > high ? number : high
+        index &+= 1
       }
+      (smallestDecimal, largestDecimal) = (low, high)
+      guard index < count else { return }
+      takeMoreDigits()
     }
   }
 
   /// Takes one decimal more: n / 10^d and 10n / 10^(d + 1) are one number, which rounds to one double, as long as 10n is exact.
-  /// - Returns: False when there can be no more.
-  private mutating func takeMoreDigits() -> Bool {
+  private mutating func takeMoreDigits() {
     digits += 1
-    guard smallestDecimal <= largestDecimal else { return digits < RunColumn.powers.count }
+    guard smallestDecimal <= largestDecimal else { return }
     (smallestDecimal, largestDecimal) = (smallestDecimal * 10, largestDecimal * 10)
-    if max(smallestDecimal.magnitude, largestDecimal.magnitude) >= 1 << 51 { digits = RunColumn.powers.count }
-    return digits < RunColumn.powers.count
+    if max(-smallestDecimal, largestDecimal) >= 0x1p51 { digits = RunColumn.powers.count }
   }
 
   /// The form in which the values so far take the fewest bytes.
@@ -81,6 +85,6 @@ struct RunColumnSurvey: Sendable {
     let width = RunColumn.width(UInt64(largestDecimal - smallestDecimal))
     guard width < plain.width else { return plain }
     return RunColumn(
-      form: RunColumn.decimalForm + UInt8(digits), shift: 0, width: width, base: UInt64(bitPattern: smallestDecimal))
+      form: RunColumn.decimalForm + UInt8(digits), shift: 0, width: width, base: UInt64(bitPattern: Int64(smallestDecimal)))
   }
 }

@@ -175,9 +175,22 @@ struct RunHeads: Sendable {
     }
   }
 
-  /// Whether two heads are the same row.
-  func isSame(_ a: Int, _ b: Int) -> Bool {
-    let x = heads[a], y = heads[b]
-    return x.slot == y.slot && x.prefix == y.prefix && !x.isAtEnd && !y.isAtEnd && keyOrder(a, b) == 0
+  // MARK: Equal rows
+
+  /// The runs that have the first row, a bit each, and the events of their versions. No run before the first one has it.
+  func equals() -> (runs: UInt64, events: Int64) {
+    var runs: UInt64 = 0
+    var events: Int64 = 0
+    let x = heads[first]
+    for run in first..<heads.count {
+      let y = heads[run]
+      guard x.slot == y.slot, x.prefix == y.prefix, !y.isAtEnd, run == first || keyOrder(first, run) == 0 else { continue }
+      runs |= 1 &<< UInt64(truncatingIfNeeded: run)
+      events &+= blocks[run].events(y.row)
+    }
+    return (runs, events)
   }
+
+  /// Whether a run's head takes the place of all older versions.
+  @inline(__always) func isWhole(_ run: Int) -> Bool { blocks[run].isWhole(heads[run].row) }
 }

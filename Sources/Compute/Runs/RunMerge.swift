@@ -88,40 +88,25 @@ struct RunMerge<Source: RunBlocks>: Sendable {
 
   /// Gives a row of which there are several versions.
   @inline(never) private mutating func withMerged(_ body: (RunRow) throws -> Void) throws {
-    let newest = heads.first
-    // Runs before the first one do not have the row: it would be the first one there. A bit each, lest a row allocate.
-    var runs: UInt64 = 0
-    for run in newest..<sources.count where run == newest || heads.isSame(newest, run) { runs |= 1 &<< UInt64(run) }
+    let (runs, events) = heads.equals()
     given = runs.nonzeroBitCount
-    var events: Int64 = 0
-    forEach(runs) { version in
-      events &+= version.events
-      return true
-    }
-    let scratch = heads.withHead(newest) { $0.isWhole } ? nil : ownScratch()
-    try heads.withHead(newest) { row in
+    let scratch = heads.isWhole(heads.first) ? nil : ownScratch()
+    try heads.withHead(heads.first) { row in
       var row = row
       row.events = events
       guard let scratch else { return try body(row) }
       scratch.begin()
-      forEach(runs) { version in
-        scratch.merge(version.state)
-        row.isWhole = version.isWhole
-        return !version.isWhole
+      var rest = runs
+      while rest != 0, !row.isWhole {
+        let run = rest.trailingZeroBitCount
+        heads.withHead(run) { scratch.merge($0.state) }
+        row.isWhole = heads.isWhole(run)
+        rest &= rest &- 1
       }
       try scratch.withState { state in
         row.state = state
         try body(row)
       }
-    }
-  }
-
-  /// Gives the heads of some runs, the newest first, until `body` returns false.
-  @inline(__always) private func forEach(_ runs: UInt64, _ body: (RunRow) -> Bool) {
-    var rest = runs
-    while rest != 0 {
-      guard heads.withHead(rest.trailingZeroBitCount, body) else { return }
-      rest &= rest &- 1
     }
   }
 

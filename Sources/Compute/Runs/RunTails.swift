@@ -7,23 +7,28 @@ enum RunTails {
 
   /// Appends a row's tail.
   static func encode(_ words: UnsafeBufferPointer<UInt64>, to bytes: inout [UInt8]) {
-    bytes.reserveCapacity(bytes.count + words.count * wordBytesMax)
-    for index in words.indices {
-      var rest = index < 2 ? words[index] : words[index] ^ words[index - 2]
-      let place = bytes.count
-      bytes.append(0)
-      var mask: UInt8 = 0
-      var bit: UInt8 = 1
-      while rest != 0 {
-        if rest & 0xFF != 0 {
-          mask |= bit
-          bytes.append(UInt8(truncatingIfNeeded: rest))
+    let start = bytes.count
+    bytes.append(contentsOf: repeatElement(0, count: words.count * wordBytesMax))
+    let end = bytes.withUnsafeMutableBufferPointer { bytes in
+      var at = start
+      for index in words.indices {
+        let word = index < 2 ? words[index] : words[index] ^ words[index - 2]
+        let place = at
+        var mask: UInt8 = 0
+        at &+= 1
+        // Every byte is written, and the next one in its place if it is 0: which are cannot be foreseen.
+        for number in 0..<8 {
+          let byte = UInt8(truncatingIfNeeded: word &>> UInt64(8 &* number))
+          let isKept: UInt8 = byte == 0 ? 0 : 1
+          bytes[at] = byte
+          mask |= isKept &<< UInt8(number)
+          at &+= Int(isKept)
         }
-        rest &>>= 8
-        bit = bit &<< 1
+        bytes[place] = mask
       }
-      bytes[place] = mask
+      return at
     }
+    bytes.removeLast(bytes.count - end)
   }
 
   /// Reads a row's tail.
