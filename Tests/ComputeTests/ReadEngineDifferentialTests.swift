@@ -89,6 +89,39 @@ struct ReadEngineDifferentialTests {
       var key: [UInt8]
     }
 
+    /// The versions of rows in the file, run by run, the newest first.
+    private func forEachVersion(
+      _ db: SQLiteConnection, _ fold: GenerationFold, _ body: (Place, _ isWhole: Bool, _ state: [UInt64]) -> Void
+    ) throws {
+      for run in try StoredRuns.list(db, .rows(view: fold.viewID, fold.partition)) {
+        let blocks = try db.rows("SELECT bytes FROM block WHERE run = ?", run.id) { row in
+          try StoredBlocks.decode(row.bytes(0), definition.layout.stride, run: run.id)
+        }
+        for block in blocks {
+          for row in block.rows {
+            block.withRow(row) { row in
+              let place = Place(slot: row.slot, end: definition.window.end(ofSlot: row.slot), key: Array(row.key))
+              body(place, row.isWhole, Array(row.state))
+            }
+          }
+        }
+      }
+    }
+
+    private func forEachSession(
+      _ db: SQLiteConnection, _ fold: GenerationFold, _ body: (Place, _ state: [UInt64]) throws -> Void
+    ) throws {
+      let sql = "SELECT window_start, window_end, key, state FROM session WHERE view = ? AND partition = ?"
+      try db.withStatement(sql) { row in
+        try row.bind([fold.viewID, fold.partition.index])
+        while try row.step() {
+          var state: [UInt64] = []
+          try #require(StateCodec.decode(row.bytes(3), definition.layout, appendingTo: &state))
+          try body(Place(slot: row.int64(0), end: row.int64(1), key: Array(row.bytes(2))), state)
+        }
+      }
+    }
+
     /// One fold's rows as they are kept, in the canonical order: each place's states, of the file unless memory has all of it,
     /// and of memory.
     func plainRows(_ fold: GenerationFold, _ range: RowRange) throws -> PartialRows {
@@ -108,22 +141,19 @@ struct ReadEngineDifferentialTests {
         states[place] = [hot.withState(row) { Array($0) }]
         if !isPartial[row] { wholePlaces.insert(place) }
       }
-      let isSessions = definition.window.keeping != .slots
-      let sql = "SELECT window_start, window_end, key, state FROM \(definition.window.table) WHERE view = ? AND partition = ?"
       try store.file.withWriter { db in
-        try db.withStatement(sql) { row in
-          try row.bind([fold.viewID, fold.partition.index])
-          while try row.step() {
-            let place = Place(slot: row.int64(0), end: row.int64(1), key: Array(row.bytes(2)))
-            if isSessions {
-              // Memory has all sessions of a key that end later.
-              let held = fold.box.fold.rows.missingRows(ofKey: row.bytes(2), endingAfter: .min) ?? .min
-              if place.end > held || place.end <= fold.box.fold.keptAfter ?? .min { continue }
-            } else if wholePlaces.contains(place) {
-              continue
-            }
-            var state: [UInt64] = []
-            try #require(StateCodec.decode(row.bytes(3), definition.layout, appendingTo: &state))
+        switch definition.window.keeping {
+        case .slots:
+          try forEachVersion(db, fold) { place, isWhole, state in
+            guard !wholePlaces.contains(place) else { return }
+            states[place, default: []].append(state)
+            if isWhole { wholePlaces.insert(place) }
+          }
+        case .sessions:
+          try forEachSession(db, fold) { place, state in
+            // Memory has all sessions of a key that end later.
+            let held = place.key.withUnsafeBytes { fold.box.fold.rows.missingRows(ofKey: $0, endingAfter: .min) } ?? .min
+            if place.end > held || place.end <= fold.box.fold.keptAfter ?? .min { return }
             states[place, default: []].append(state)
           }
         }
@@ -300,14 +330,17 @@ struct ReadEngineDifferentialTests {
         guard let file = one.stored else { continue }
         let all = try await file.piece(after: nil, definition, .none).rows
         fromFile += all.count
-        for row in 0..<all.count where row == all.count - 1 || all.order(row + 1, all.place(row)) > 0 {
+        var inPieces = PartialRows(stride: all.stride)
+        var last: StoredPiece?
+        repeat {
           let bounds = PieceBounds(rowsMax: Int.random(in: 1...5, using: &random), bytesMax: .max)
-          let piece = try await file.piece(after: all.place(row), definition, bounds)
-          var following = PartialRows(stride: all.stride)
-          for next in (row + 1)..<max(row + 1, min(all.count, row + 1 + piece.rows.count)) { following.append(next, of: all) }
-          try #require(Self.isSame(piece.rows, following) && (piece.rows.count > 0 || row == all.count - 1), "after row \(row)")
-          #expect(piece.through != nil || row + 1 + piece.rows.count == all.count, "after row \(row) of \(all.count)")
-        }
+          let piece = try await file.piece(after: last, definition, bounds)
+          #expect(piece.rows.count > 0 || piece.through == nil, "a piece has a row")
+          #expect(piece.through == nil || piece.through == piece.rows.place(piece.rows.count - 1))
+          inPieces.append(contentsOf: piece.rows)
+          last = piece
+        } while last?.through != nil
+        try #require(Self.isSame(inPieces, all), "\(kind), seed \(seed), \(range)")
       }
     }
     #expect(fromFile > 0)

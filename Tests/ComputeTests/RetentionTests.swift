@@ -49,7 +49,10 @@ struct RetentionTests {
   private static func storedRows(_ fixture: ComputeFixture, workers: Int) throws -> Int {
     try (0..<workers).reduce(0) { sum, worker in
       let db = try SQLiteConnection(path: fixture.directory + "/compute/\(worker)/state.sqlite")
-      return try sum + ["state", "session"].reduce(0) { $0 + (try db.first("SELECT count(*) FROM \($1)") { $0.int(0) } ?? 0) }
+      let sessions = try db.first("SELECT count(*) FROM session") { $0.int(0) } ?? 0
+      return try sum + sessions
+        + (db.first("SELECT count(DISTINCT owner || '/' || partition || '/' || last_slot || '/' || hex(last_key)) FROM block "
+          + "JOIN run ON run.id = block.run WHERE kind = 0") { $0.int(0) } ?? 0)
     }
   }
 

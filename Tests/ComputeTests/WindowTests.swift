@@ -308,7 +308,7 @@ struct WindowTests {
     let late = try await service.late(LateReadRequest(view: "v", limit: 1000)).events
     await service.shutDown()
     let path = fixture.directory + "/compute/0/state.sqlite"
-    try makeEarlier(path, late)
+    try EarlierFile.makeFormat2(path, Self.views(kind), late)
     service = try await fixture.start(Self.views(kind), workers: 1)
     #expect(try await service.late(LateReadRequest(view: "v", limit: 1000)).events == late)
     #expect(!FileManager.default.fileExists(atPath: path + ".old"))
@@ -323,35 +323,6 @@ struct WindowTests {
     #expect(try await service.tallies().allSatisfy { $0.partitions.allSatisfy { $0.isBalanced } })
     await service.shutDown()
     try await fixture.remove()
-  }
-
-  /// Makes a file what format 2 was.
-  private func makeEarlier(_ path: String, _ late: [LateEvent]) throws {
-    let db = try SQLiteConnection(path: path)
-    try db.execute(
-      """
-      CREATE TABLE earlier (
-        view INTEGER NOT NULL, partition INTEGER NOT NULL, window_start INTEGER NOT NULL, key BLOB NOT NULL,
-        window_end INTEGER NOT NULL, state BLOB NOT NULL,
-        PRIMARY KEY (view, partition, window_start, key, window_end)) WITHOUT ROWID;
-      INSERT INTO earlier SELECT view, partition, window_start, key, window_end, state FROM state;
-      INSERT INTO earlier SELECT view, partition, window_start, key, window_end, state FROM session;
-      DROP TABLE state; DROP TABLE session; ALTER TABLE earlier RENAME TO state;
-      DROP TABLE late;
-      CREATE TABLE late (
-        view INTEGER NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, event_time INTEGER NOT NULL,
-        window_start INTEGER NOT NULL, PRIMARY KEY (view, partition, offset)) WITHOUT ROWID;
-      ALTER TABLE progress DROP COLUMN late_listed;
-      ALTER TABLE progress DROP COLUMN dropped_end;
-      ALTER TABLE progress DROP COLUMN dropped_events;
-      """)
-    let view = try db.first("SELECT id FROM view") { $0.int(0) }
-    for event in late {
-      try db.run(
-        "INSERT INTO late VALUES (?, ?, ?, ?, ?)", view, event.partition.index, event.offset.rawValue, event.time.nanoseconds,
-        event.windowStart.nanoseconds)
-    }
-    try setFormat(path, 2)
   }
 
   private func setFormat(_ path: String, _ version: Int) throws {

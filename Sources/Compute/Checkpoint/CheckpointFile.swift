@@ -141,6 +141,20 @@ final class CheckpointFile: Sendable {
 
   func write<R>(_ body: (SQLiteConnection) throws -> R) throws(ComputeError) -> R { try typed { try state.write(body) } }
 
+  /// Commits what `body` does, without a wait for the disk: for changes that may be taken back by a power loss, as long as none
+  /// that were made before are. The next `write` brings them to the disk, too.
+  func writeLazily<R>(_ body: (SQLiteConnection) throws -> R) throws(ComputeError) -> R {
+    try withWriter { db in
+      try db.execute("PRAGMA synchronous = NORMAL")
+      defer { CheckpointFile.waitForDisk(db, logger) }
+      return try db.transaction { try body(db) }
+    }
+  }
+
+  private static func waitForDisk(_ db: SQLiteConnection, _ logger: Logger) {
+    do { try db.execute("PRAGMA synchronous = FULL") } catch { logger.critical("synchronous = FULL: \(error)") }
+  }
+
   /// Runs `body` as of one moment, on a reader's thread.
   func read<R: Sendable>(
     _ body: @escaping @Sendable (SQLiteConnection, ReadStop) throws -> R

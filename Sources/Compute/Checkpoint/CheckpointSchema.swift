@@ -9,10 +9,9 @@ import Views
 /// view      id, name, generation, hash of its definition
 /// progress  view, partition, offsets, largest event time, counts, the rows that retention has deleted, clock
 /// clock     id, partition, offsets, and what decides which events move it: a reading position, shared by views
-/// source    clock, name; times, events, last sequence: what is known of each source at that position (StoredSources.swift)
-/// state     a row each: view, partition, window_start (for a hop the row's slot: WindowRows.swift), key (KeyCodec), window_end,
-///           events, state (StateCodec)
-/// session   the same for views of sessions
+/// run       sorted rows of windows, or a clock's sources: what one checkpoint adds, or several, merged (StoredRuns.swift)
+/// block     the blocks of runs (RunBlock.swift)
+/// session   a session each: view, partition, window_start, key (KeyCodec), window_end, events, state (StateCodec)
 /// late      view, partition, the last late events in blocks: LateBlock.swift; which of them are past retention
 ///
 /// in the first worker's file only, and there for all:
@@ -22,15 +21,14 @@ import Views
 /// No index is partial. SQLite may prepare a statement anew with the values bound at that moment, choose an index that
 /// holds these values' rows only, and stay with it when others are bound: it then finds none of their rows.
 enum CheckpointSchema {
-  static let formatVersion = 5
-  /// The tables with rows of a view by partition.
+  static let formatVersion = 6
+  /// The tables with rows of a view by partition, besides runs.
   static let tables = columnsAfterView.map(\.table)
   /// Made when a view of sessions first outgrows its memory: the sessions of a key are then looked for in the file.
   static let sessionIndex = "session_by_key"
 
   /// The columns of each table that belong to a view, without ids, which differ from file to file: the view's, and its clock's.
   static let columnsAfterView: [(table: String, columns: String)] = [
-    ("state", "partition, window_start, key, window_end, events, state"),
     ("session", "partition, window_start, key, window_end, events, state"),
     ("late", "partition, first_offset, events, block, expired"),
     (
@@ -52,10 +50,6 @@ enum CheckpointSchema {
         late INTEGER NOT NULL, where_errors INTEGER NOT NULL, argument_errors INTEGER NOT NULL, late_listed INTEGER NOT NULL,
         dropped_end INTEGER, dropped_events INTEGER NOT NULL, amended INTEGER NOT NULL DEFAULT 0, clock INTEGER,
         PRIMARY KEY (view, partition)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS state (
-        view INTEGER NOT NULL, partition INTEGER NOT NULL, window_start INTEGER NOT NULL, key BLOB NOT NULL,
-        window_end INTEGER NOT NULL, events INTEGER NOT NULL, state BLOB NOT NULL,
-        PRIMARY KEY (view, partition, window_start, key, window_end)) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS session (
         view INTEGER NOT NULL, partition INTEGER NOT NULL, window_start INTEGER NOT NULL, key BLOB NOT NULL,
         window_end INTEGER NOT NULL, events INTEGER NOT NULL, state BLOB NOT NULL,
@@ -66,9 +60,7 @@ enum CheckpointSchema {
       CREATE TABLE IF NOT EXISTS clock (
         id INTEGER PRIMARY KEY, partition INTEGER NOT NULL, first_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,
         last_append_time INTEGER, ahead_max INTEGER NOT NULL, time_from INTEGER, time_to INTEGER);
-      CREATE TABLE IF NOT EXISTS source (
-        clock INTEGER NOT NULL, name BLOB NOT NULL, time INTEGER NOT NULL, largest INTEGER, last_append_time INTEGER NOT NULL,
-        events INTEGER NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER, PRIMARY KEY (clock, name)) WITHOUT ROWID;
+      \(StoredRuns.schema)
       """)
     try db.run("INSERT OR IGNORE INTO meta VALUES ('format', ?)", formatVersion)
   }
@@ -93,15 +85,5 @@ enum CheckpointSchema {
 
   static func version(_ db: SQLiteConnection) throws -> Int? {
     try db.first("SELECT value FROM meta WHERE name = 'format'") { $0.int(0) }
-  }
-}
-
-extension WindowDefinition {
-  /// The table of the window kind's rows.
-  var table: String {
-    switch keeping {
-    case .slots: "state"
-    case .sessions: "session"
-    }
   }
 }

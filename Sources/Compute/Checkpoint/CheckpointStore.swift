@@ -18,6 +18,7 @@ final class CheckpointStore: Sendable {
   let settled = SettledRows()
   let generations: StoredGenerations
   let tallies: StoredTallies
+  let compactor: RunCompactor
   /// The late events of a view and partition that are listed.
   let lateMax: Int
   /// Whether sessions have an index by key.
@@ -27,7 +28,9 @@ final class CheckpointStore: Sendable {
   init(directory: String, worker: Int, lateMax: Int = 0, logger: Logger) throws(ComputeError) {
     self.lateMax = lateMax
     file = try CheckpointFile(directory: directory, worker: worker, lateMax: lateMax, logger: logger)
-    generations = StoredGenerations(file: file, settled: settled)
+    let layouts = StateLayouts()
+    generations = StoredGenerations(file: file, settled: settled, layouts: layouts)
+    compactor = RunCompactor(file, layouts)
     tallies = StoredTallies(file)
   }
 
@@ -57,7 +60,7 @@ final class CheckpointStore: Sendable {
     try db.first(
       """
       SELECT first_offset, next_offset, last_append_time, applied, filtered, late, where_errors, argument_errors, event_time_max,
-        late_listed, dropped_end, dropped_events, amended, clock
+        late_listed, dropped_end, amended, clock
       FROM progress WHERE view = ? AND partition = ?
       """, view, partition.index
     ) { row in
@@ -70,27 +73,49 @@ final class CheckpointStore: Sendable {
       progress.whereErrors = row.int(6)
       progress.argumentErrors = row.int(7)
       progress.lateListed = row.int(9)
-      progress.amended = row.int(12)
+      progress.amended = row.int(11)
       let box = FoldBox(
         ViewFold(
           definition: definition, progress: progress, eventTimeMax: row.optionalInt64(8), lateMax: lateMax,
-          dropped: DroppedRows(end: row.optionalInt64(10), events: row.int(11))))
-      return StoredFold(box: box, sources: row.optionalInt64(13))
+          droppedEnd: row.optionalInt64(10)))
+      return StoredFold(box: box, sources: row.optionalInt64(12))
     }
   }
 
-  /// Puts the rows back that can still change: by their slots, the last ones first, and of sessions by their ends.
+  /// Puts the rows back that can still change: windows by their slots, the last ones where not all fit; sessions by their ends.
   private func loadRows(_ db: SQLiteConnection, _ view: Int64, bytesMax: Int, into box: FoldBox) throws {
-    let (condition, bound) =
-      switch box.fold.rows.open {
-      case .slots(let first): ("window_start >= ? ORDER BY window_start DESC", first)
-      case .ends(let end): ("window_end > ?", end)
+    switch box.fold.rows.open {
+    case .slots(let first): try loadWindows(db, view, from: first, bytesMax: bytesMax, into: box)
+    case .ends(let end):
+      let sql = "SELECT \(CheckpointStore.columns) FROM session WHERE view = ? AND partition = ? AND window_end > ?"
+      try db.withStatement(sql) { row in
+        try row.bind([view, box.fold.progress.partition.index, end])
+        try restore(row, into: box, bytesMax: bytesMax)
       }
-    let sql = "SELECT \(CheckpointStore.columns) FROM \(box.fold.definition.window.table) WHERE view = ? AND partition = ?"
-    try db.withStatement("\(sql) AND \(condition)") { row in
-      try row.bind([view, box.fold.progress.partition.index, bound])
-      try restore(row, into: box, bytesMax: bytesMax)
     }
+  }
+
+  private func loadWindows(
+    _ db: SQLiteConnection, _ view: Int64, from first: Int64, bytesMax: Int, into box: FoldBox
+  ) throws {
+    let owner = RunOwner.rows(view: view, box.fold.progress.partition)
+    let layout = box.fold.definition.layout
+    var start = first
+    let rowsMax = bytesMax / (layout.stride * 8 + WindowTable.rowBytes)
+    if let fitting = try StoredRuns.firstSlot(db, owner, rowsMax: rowsMax), fitting > first {
+      box.fold.rows.leaveRest(through: fitting == .max ? .max : fitting - 1)
+      start = fitting
+    }
+    var merge = try RunMerge(db, owner, layout, from: RowPlace(slot: start, key: []), through: .max)
+    var isFull = false
+    while !isFull,
+      try merge.next(db, { row in
+        box.fold.rows.restore(RowAddress(slot: row.slot, end: row.slot), key: row.key, row.state, events: row.events)
+        isFull = box.fold.memoryBytes > bytesMax
+      })
+    {}
+    // Keys and states were larger than estimated.
+    if isFull { box.fold.rows.leaveRest(through: .max) }
   }
 
   private static let columns = "window_start, window_end, key, state, events"
@@ -99,7 +124,7 @@ final class CheckpointStore: Sendable {
     let layout = box.fold.definition.layout
     var state: [UInt64] = []
     while try row.step() {
-      guard box.fold.memoryBytes <= bytesMax else { return box.fold.rows.leaveRest(from: row.int64(0)) }
+      guard box.fold.memoryBytes <= bytesMax else { return box.fold.rows.leaveRest(through: .max) }
       state.removeAll(keepingCapacity: true)
       guard StateCodec.decode(row.bytes(3), layout, appendingTo: &state) else {
         throw ComputeError(
@@ -154,7 +179,7 @@ final class CheckpointStore: Sendable {
     try file.checkPlace()
     // A read of one key takes stored rows at any moment until then.
     if folds.contains(where: { $0.box.fold.rows.amendsStored }) { settled.forget() }
-    var dropped: [(fold: GenerationFold, end: Int64, events: Int)] = []
+    var dropped: [(fold: GenerationFold, end: Int64)] = []
     var ids: [ObjectIdentifier: (box: SourceBox, id: Int64)] = [:]
     let written = try file.write { db in
       var written = 0
@@ -166,18 +191,13 @@ final class CheckpointStore: Sendable {
       for fold in folds {
         let box = fold.box
         let balance = try CheckpointStore.balance(of: fold, db)
-        written += try StateStatements.use(db, box.fold.definition.window, view: fold.viewID, fold.partition) {
-          try $0.write(box.fold)
-        }
+        written += try CheckpointStore.writeRows(of: fold, db)
         try LateBlock.write(box.fold.late, view: fold.viewID, fold.partition, countMax: lateMax, to: db)
-        var gone = box.fold.dropped
-        if let end = horizons.droppableEnd(fold.id, box.fold), end > gone.end ?? .min {
-          let events = try CheckpointStore.dropRows(of: fold, through: end, db)
-          dropped.append((fold, end, events))
-          gone = DroppedRows(end: end, events: gone.events + events)
-        }
+        if let end = horizons.droppableEnd(fold.id, box.fold), end > box.fold.droppedEnd ?? .min { dropped.append((fold, end)) }
+        let end = dropped.last.flatMap { $0.fold.box === box ? $0.end : nil } ?? box.fold.droppedEnd
+        let events = try end.map { try CheckpointStore.dropRows(of: fold, through: $0, db) } ?? 0
         let clock = fold.sources.flatMap { ids[ObjectIdentifier($0)]?.id }
-        try CheckpointStore.writeProgress(db, view: fold.viewID, box, gone, clock: clock)
+        try CheckpointStore.writeProgress(db, view: fold.viewID, box, droppedEnd: end, droppedEvents: events, clock: clock)
         if let balance, let after = try CheckpointStore.balance(of: fold, db) {
           assert(balance == after, "a checkpoint adds to rows what has been applied since the one before")
         }
@@ -186,61 +206,81 @@ final class CheckpointStore: Sendable {
     }
     for fold in folds { fold.box.checkpointed() }
     for (box, id) in ids.values { box.checkpointed(id: id) }
-    for (fold, end, events) in dropped { fold.box.fold.noteDropped(through: end, events: events) }
+    for (fold, end) in dropped { fold.box.fold.noteDropped(through: end) }
     for fold in folds { horizons.note(fold.id, fold.box.fold) }
+    compactor.wake()
     return written
   }
 
+  /// Writes a fold's changes since the last checkpoint.
+  /// - Returns: Rows written.
+  private static func writeRows(of fold: GenerationFold, _ db: SQLiteConnection) throws -> Int {
+    let definition = fold.box.fold.definition
+    switch definition.window.keeping {
+    case .slots:
+      var run = RunWriter(db, .rows(view: fold.viewID, fold.partition), stride: definition.layout.stride)
+      try fold.box.fold.rows.forEachChanged { row in
+        try run.append(
+          RunRow(slot: row.address.slot, key: row.key, isWhole: row.isWhole, events: row.events, state: row.state))
+      }
+      try run.finish()
+      return run.rows
+    case .sessions:
+      return try SessionStatements.use(db, view: fold.viewID, fold.partition) { try $0.write(fold.box.fold) }
+    }
+  }
+
+  /// - Parameter droppedEvents: Those of rows that are deleted in this transaction.
   private static func writeProgress(
-    _ db: SQLiteConnection, view: Int64, _ box: FoldBox, _ dropped: DroppedRows, clock: Int64?
+    _ db: SQLiteConnection, view: Int64, _ box: FoldBox, droppedEnd: Int64?, droppedEvents: Int, clock: Int64?
   ) throws {
     let progress = box.fold.progress
     try db.run(
       """
-      INSERT OR REPLACE INTO progress (view, partition, first_offset, next_offset, event_time_max, last_append_time, applied, filtered,
+      INSERT INTO progress (view, partition, first_offset, next_offset, event_time_max, last_append_time, applied, filtered,
         late, where_errors, argument_errors, late_listed, dropped_end, dropped_events, amended, clock)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT DO UPDATE SET first_offset = excluded.first_offset, next_offset = excluded.next_offset,
+        event_time_max = excluded.event_time_max, last_append_time = excluded.last_append_time, applied = excluded.applied,
+        filtered = excluded.filtered, late = excluded.late, where_errors = excluded.where_errors,
+        argument_errors = excluded.argument_errors, late_listed = excluded.late_listed, dropped_end = excluded.dropped_end,
+        dropped_events = dropped_events + excluded.dropped_events, amended = excluded.amended, clock = excluded.clock
       """,
       view, progress.partition.index, progress.firstOffset.rawValue, progress.nextOffset.rawValue, box.fold.clock.largest,
       progress.lastAppendTime?.nanoseconds, progress.applied, progress.filtered, progress.late, progress.whereErrors,
-      progress.argumentErrors, progress.lateListed, dropped.end, dropped.events, progress.amended, clock)
+      progress.argumentErrors, progress.lateListed, droppedEnd, droppedEvents, progress.amended, clock)
   }
 
   /// By how much the file's rows count less than what was applied; always 0 but for files of earlier versions.
   /// - Returns: Nil in release builds, and where there is much to add up.
   private static func balance(of fold: GenerationFold, _ db: SQLiteConnection) throws -> Int? {
     #if DEBUG
-      let (view, partition, table) = (fold.viewID, fold.partition.index, fold.box.fold.definition.window.table)
       guard fold.box.fold.progress.applied <= 4096 else { return nil }
+      let (view, partition) = (fold.viewID, fold.partition)
+      let counted =
+        switch fold.box.fold.definition.window.keeping {
+        case .slots: try StoredRuns.statedEvents(db, .rows(view: view, partition))
+        case .sessions: try StoredSessions.countEvents(db, view: view, partition)
+        }
       return try db.first(
-        """
-        SELECT coalesce((SELECT applied - dropped_events FROM progress WHERE view = ?1 AND partition = ?2), 0)
-          - (SELECT coalesce(sum(events), 0) FROM \(table) WHERE view = ?1 AND partition = ?2)
-        """, view, partition
-      ) { $0.int(0) }
+        "SELECT applied - dropped_events FROM progress WHERE view = ? AND partition = ?", view, partition.index
+      ) { $0.int(0) - counted } ?? -counted
     #else
       return nil
     #endif
   }
 
-  /// Deletes the rows that end at or before `end`.
+  /// Deletes the rows that end at or before `end`; of windows, some are left to later checkpoints where they are many.
   /// - Returns: The events that they counted.
   private static func dropRows(of fold: GenerationFold, through end: Int64, _ db: SQLiteConnection) throws -> Int {
-    let window = fold.box.fold.definition.window
-    // For sessions the end decides; for windows it is equivalent to the slot.
-    let rows = "\(window.table) WHERE view = ? AND partition = ? AND window_start <= ? AND window_end <= ?"
-    let (view, partition, slot) = (fold.viewID, fold.partition.index, window.lastSlot(endingBy: end))
-    let found =
-      try db.first("SELECT count(*), coalesce(sum(events), 0) FROM \(rows)", view, partition, slot, end) {
-        (rows: $0.int(0), events: $0.int(1))
-      } ?? (rows: 0, events: 0)
-    guard found.rows > 0 else { return 0 }
-    try db.run("DELETE FROM \(rows)", view, partition, slot, end)
-    guard db.changes == found.rows else {
-      throw SQLiteError.corrupt(
-        "of \(found.rows) rows of \(fold.id) past retention, partition \(fold.partition), \(db.changes) have gone")
+    let definition = fold.box.fold.definition
+    switch definition.window.keeping {
+    case .slots:
+      return try StoredRuns.trim(
+        db, .rows(view: fold.viewID, fold.partition), through: definition.window.lastSlot(endingBy: end),
+        stride: definition.layout.stride)
+    case .sessions: return try StoredSessions.drop(db, fold, through: end)
     }
-    return found.events
   }
 }
 

@@ -11,8 +11,12 @@ struct KnownGeneration: Sendable {
 
 /// Which generations a worker's file has rows of, in which partitions, and how they come and go as a whole.
 struct StoredGenerations: Sendable {
+  /// The blocks that are deleted in one transaction: a checkpoint waits for no more.
+  private static let blocksMax = 512
+
   let file: CheckpointFile
   let settled: SettledRows
+  let layouts: StateLayouts
 
   func known() throws(ComputeError) -> [KnownGeneration] {
     try file.withWriter { db in
@@ -32,10 +36,7 @@ struct StoredGenerations: Sendable {
       }
       if let known {
         if known.hash == hash {
-          switch generation.definition.window.keeping {
-          case .slots: break
-          case .sessions: try CheckpointMigration.moveSessions(db, view: known.id)
-          }
+          try EarlierRows.move(db, generation.definition, view: known.id)
           return (known.id, false)
         }
         try StoredGenerations.drop(db, view: known.id)
@@ -44,6 +45,7 @@ struct StoredGenerations: Sendable {
       return (db.lastInsertedRowID, known != nil)
     }
     if isReplaced { settled.forget() }
+    layouts.note(generation.definition.layout, ofView: number)
     return number
   }
 
@@ -54,14 +56,15 @@ struct StoredGenerations: Sendable {
     }
     guard let view = found else { return }
     let partitions = try file.withWriter { db in
-      try db.rows("SELECT partition FROM progress WHERE view = ?", view) { $0.int(0) }
+      try db.rows("SELECT partition FROM progress WHERE view = ?", view) { PartitionID($0.int(0)) }
     }
     for partition in partitions {
       try file.write { db in
         for table in CheckpointSchema.tables where table != "progress" {
-          try db.run("DELETE FROM \(table) WHERE view = ? AND partition = ?", view, partition)
+          try db.run("DELETE FROM \(table) WHERE view = ? AND partition = ?", view, partition.index)
         }
       }
+      while try !file.write({ try StoredRuns.remove($0, .rows(view: view, partition), blocksMax: StoredGenerations.blocksMax) }) {}
     }
     try file.write { try StoredGenerations.drop($0, view: view) }
     settled.forget()
@@ -78,6 +81,8 @@ struct StoredGenerations: Sendable {
   }
 
   private static func drop(_ db: SQLiteConnection, view: Int64) throws {
+    for partition in try StoredRuns.partitions(db, ofView: view) { _ = try StoredRuns.remove(db, .rows(view: view, partition)) }
+    try EarlierRows.remove(db, view: view)
     for table in CheckpointSchema.tables { try db.run("DELETE FROM \(table) WHERE view = ?", view) }
     try db.run("DELETE FROM view WHERE id = ?", view)
   }
@@ -106,6 +111,8 @@ struct StoredGenerations: Sendable {
           "DELETE FROM \(table) WHERE partition = ? AND view = (SELECT id FROM view WHERE name = ? AND generation = ?)",
           partition.index, id.view, id.number)
       }
+      let view = try db.first("SELECT id FROM view WHERE name = ? AND generation = ?", id.view, id.number) { $0.int64(0) }
+      if let view { _ = try StoredRuns.remove(db, .rows(view: view, partition)) }
     }
   }
 
@@ -132,7 +139,7 @@ struct StoredGenerations: Sendable {
             body: { $0.int64(0) }),
           let next = try db.first(
             "SELECT next_offset FROM other.progress WHERE view = ? AND partition = ?", view, partition.index,
-            body: { $0.int64(0) }), next > reached
+            body: { $0.int64(0) }), next > reached, try !EarlierRows.has(db, view: view, in: "other")
         else { return nil }
         for (table, columns) in CheckpointSchema.columnsAfterView {
           try db.run("DELETE FROM main.\(table) WHERE view = ? AND partition = ?", own, partition.index)
@@ -142,6 +149,9 @@ struct StoredGenerations: Sendable {
             WHERE view = ?2 AND partition = ?3
             """, own, view, partition.index)
         }
+        let owner = RunOwner.rows(view: own, partition)
+        _ = try StoredRuns.remove(db, owner)
+        try StoredRuns.copy(db, owner, from: .rows(view: view, partition), in: "other")
         try StoredSources.take(db, view: own, partition, from: view, in: "other")
         return Offset(next)
       }

@@ -37,7 +37,7 @@ final class StoredTallies: Sendable {
   func tallies(of record: GenerationRecord) async throws(ComputeError) -> [RowTally] {
     if let known = recent(record.id) { return known }
     let began = ContinuousClock.now
-    let (id, table) = (record.id, record.definition.window.table)
+    let (id, definition) = (record.id, record.definition)
     let tallies = try await file.read { db, stop in
       let progress = try db.rows(
         """
@@ -56,9 +56,11 @@ final class StoredTallies: Sendable {
         try stop.check()
         var tally = tally
         tally.inRows =
-          try db.first(
-            "SELECT coalesce(sum(events), 0) FROM \(table) WHERE view = ? AND partition = ?", view, tally.partition.index
-          ) { $0.int(0) } ?? 0
+          switch definition.window.keeping {
+          case .slots:
+            try StoredRuns.countEvents(db, .rows(view: view, tally.partition), stride: definition.layout.stride, stop)
+          case .sessions: try StoredSessions.countEvents(db, view: view, tally.partition)
+          }
         return tally
       }
     }

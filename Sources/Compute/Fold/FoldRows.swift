@@ -8,7 +8,7 @@ import Views
 /// Asked once a batch, once a checkpoint, once a read: what is done for each event is within. Belongs to one `ViewFold`.
 ///
 /// It knows nothing of the file: whoever stores rows asks for what has changed, gives back what was stored, and says when all of
-/// it is. State that is kept as sorted runs of changed rows would be asked for here.
+/// it is.
 protocol FoldRows: AnyObject {
   var count: Int { get }
   /// Rows that only memory has.
@@ -30,19 +30,16 @@ protocol FoldRows: AnyObject {
   ) -> EventIntake.Counts
   func withStates(_ body: (inout StateRows) -> Void)
 
-  /// Events that the rows in memory count. Costs a look at all rows, as `fault` does: for assertions.
+  /// Events that the rows in memory count; of windows, those that are not stored yet. Costs a look at all rows, as `fault` does: for assertions.
   var eventCount: Int64 { get }
   /// Names an invariant that does not hold; nil when all do.
   var fault: String? { get }
 
   // MARK: checkpoints
 
-  /// Adds to changed rows what was stored of them and memory has let go of, all at once.
-  /// - Parameter read: Appends a stored row's state in canonical form; gives the events it counts, nil when none is stored.
-  func completeChanged(_ read: (RowAddress, UnsafeRawBufferPointer, inout [UInt64]) throws -> Int64?) throws
   /// The rows that are stored and should be no longer.
   func forEachOutdated(_ body: (RowAddress, UnsafeRawBufferPointer) throws -> Void) throws
-  /// The rows that differ from what is stored.
+  /// The rows that differ from what is stored. Windows come in the order of slot and key.
   func forEachChanged(_ body: (borrowing ChangedRow) throws -> Void) throws
   /// Whether some changed rows are among those that reads take from the file.
   var amendsStored: Bool { get }
@@ -56,14 +53,14 @@ protocol FoldRows: AnyObject {
   func leaveClosed(_ closedEnd: Int64)
   /// The stored rows to put back.
   var open: OpenRows { get }
-  /// Puts a stored row back.
+  /// Puts a stored row back, whole.
   /// - Parameters:
   ///   - state: In canonical form.
   ///   - events: The number of events that the row counts.
   func restore(_ row: RowAddress, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, events: Int64)
-  /// Memory is full before all open rows are put back.
-  /// - Parameter slot: The first that was not.
-  func leaveRest(from slot: Int64)
+  /// Not all open rows are put back: memory is full.
+  /// - Parameter slot: The last of which the file may have rows that memory has not.
+  func leaveRest(through slot: Int64)
   /// Lets go of rows that changed longest ago, so that about this many bytes are left. All must be stored.
   func shrink(toBytes bytes: Int)
 
@@ -121,12 +118,15 @@ struct ChangedRow: ~Copyable {
   let key: UnsafeRawBufferPointer
   /// In canonical form.
   let state: UnsafeBufferPointer<UInt64>
+  /// The events that it counts; of windows, those that are not stored yet.
   let events: Int64
+  /// Whether this is all of the row; else a part that adds to what is stored.
+  let isWhole: Bool
 }
 
 /// Which stored rows are put back into memory.
 enum OpenRows {
-  /// Rows of this slot and of later ones. The latest rows are put back first.
+  /// Rows of this slot and of later ones.
   case slots(from: Int64)
   case ends(after: Int64)
 }

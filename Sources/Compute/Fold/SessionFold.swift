@@ -56,8 +56,6 @@ final class SessionFold: FoldRows {
 
   // MARK: checkpoints
 
-  func completeChanged(_ read: (RowAddress, UnsafeRawBufferPointer, inout [UInt64]) throws -> Int64?) throws {}
-
   func forEachOutdated(_ body: (RowAddress, UnsafeRawBufferPointer) throws -> Void) throws {
     try table.forEachOutdated { stored in
       try table.keys.withKey(Int(stored.key)) { try body(stored.address, $0) }
@@ -73,7 +71,8 @@ final class SessionFold: FoldRows {
       table.states.appendCanonical(row, to: &state)
       try table.keys.withKey(Int(table.keyNumbers[row])) { key in
         try state.withUnsafeBufferPointer { state in
-          try body(ChangedRow(address: table.address(row), key: key, state: state, events: table.events[row]))
+          try body(
+            ChangedRow(address: table.address(row), key: key, state: state, events: table.events[row], isWhole: true))
         }
       }
     }
@@ -94,7 +93,7 @@ final class SessionFold: FoldRows {
     table.restore(start: row.slot, end: row.end, key: key, state, events: events)
   }
 
-  func leaveRest(from slot: Int64) { table.removeAll() }
+  func leaveRest(through slot: Int64) { table.removeAll() }
   func shrink(toBytes bytes: Int) { table.shrink(toBytes: bytes) }
 
   // MARK: reads

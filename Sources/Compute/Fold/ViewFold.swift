@@ -12,8 +12,8 @@ struct ViewFold: ~Copyable {
   let rows: any FoldRows
   var progress: PartitionProgress
   private var events: EventIntake
-  /// The rows that retention has deleted from the file.
-  private(set) var dropped: DroppedRows
+  /// Rows that end at or before this are gone from the file, or are let go of there bit by bit. Nanoseconds; nil when none are.
+  private(set) var droppedEnd: Int64?
   private var keys: BatchKeys
   private var argument = ValueVector()
 
@@ -22,14 +22,14 @@ struct ViewFold: ~Copyable {
   ///   - progress: The stored progress, where a fold is taken up again. The rows are restored by further calls.
   ///   - eventTimeMax: The largest event time seen; nil before the first event.
   ///   - lateMax: Late events that are listed, the last ones; 0 where nobody asks for them.
-  ///   - dropped: The rows that retention has deleted from the file.
+  ///   - droppedEnd: Rows that end at or before this are past retention in the file.
   init(
     definition: ViewDefinition, progress: PartitionProgress, eventTimeMax: Int64? = nil, lateMax: Int = 0,
-    dropped: DroppedRows = DroppedRows()
+    droppedEnd: Int64? = nil
   ) {
     self.definition = definition
     self.progress = progress
-    self.dropped = dropped
+    self.droppedEnd = droppedEnd
     events = EventIntake(clock: EventTimeClock(definition, largest: eventTimeMax), late: LateLog(countMax: lateMax))
     keys = BatchKeys(definition)
     switch definition.window.keeping {
@@ -147,14 +147,11 @@ struct ViewFold: ~Copyable {
   /// may be gone.
   var keptAfter: Int64? {
     // A longer retention than before does not bring rows back that have been deleted.
-    definition.hasSourceKey ? clock.expiredEnd.map { max($0, dropped.end ?? .min) } ?? dropped.end : dropped.end
+    definition.hasSourceKey ? clock.expiredEnd.map { max($0, droppedEnd ?? .min) } ?? droppedEnd : droppedEnd
   }
 
-  /// Rows that end by then are gone from the file.
-  mutating func noteDropped(through end: Int64, events: Int) {
-    dropped.end = max(dropped.end ?? end, end)
-    dropped.events += events
-  }
+  /// Rows that end by then are gone from the file, or will be.
+  mutating func noteDropped(through end: Int64) { droppedEnd = max(droppedEnd ?? end, end) }
 
   var firstKeptWindow: Int64 { keptAfter.map { definition.window.firstStart(endingAfter: $0) } ?? .min }
 

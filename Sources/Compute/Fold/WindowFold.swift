@@ -4,8 +4,8 @@ import Views
 
 /// The rows of a view whose windows do not depend on its events: one for each slot and key.
 ///
-/// An event for a row that was let go of begins the row anew; the next checkpoint adds what the file has of it. So any row may be
-/// let go of, closed or not.
+/// An event for a row that was let go of begins the row anew; the next checkpoint stores that part, which adds to what the file
+/// has. So any row may be let go of, closed or not, and none is read to be written.
 final class WindowFold: FoldRows {
   private let window: WindowDefinition
   private let slots: WindowSlots
@@ -60,29 +60,20 @@ final class WindowFold: FoldRows {
     RowAddress(slot: table.slotStarts[row], end: window.end(ofSlot: table.slotStarts[row]))
   }
 
-  func completeChanged(_ read: (RowAddress, UnsafeRawBufferPointer, inout [UInt64]) throws -> Int64?) throws {
-    guard table.hasCold else { return }
-    table.sortChanged()
-    var state: [UInt64] = []
-    for row in table.changed where table.isPartial(Int(row)) {
-      state.removeAll(keepingCapacity: true)
-      let events = try table.keys.withKey(Int(table.keyNumbers[Int(row)])) { try read(address(Int(row)), $0, &state) }
-      state.withUnsafeBufferPointer { table.complete(row, events == nil ? nil : $0, events: events ?? 0) }
-    }
-  }
-
   func forEachOutdated(_ body: (RowAddress, UnsafeRawBufferPointer) throws -> Void) throws {}
 
   func forEachChanged(_ body: (borrowing ChangedRow) throws -> Void) throws {
+    table.sortChanged()
     var state: [UInt64] = []
     for row in table.changed {
       let row = Int(row)
-      precondition(!table.isPartial(row), "a row is stored whole")
       state.removeAll(keepingCapacity: true)
       table.states.appendCanonical(row, to: &state)
       try table.keys.withKey(Int(table.keyNumbers[row])) { key in
         try state.withUnsafeBufferPointer { state in
-          try body(ChangedRow(address: address(row), key: key, state: state, events: table.events[row]))
+          try body(
+            ChangedRow(
+              address: address(row), key: key, state: state, events: table.events[row], isWhole: !table.isPartial(row)))
         }
       }
     }
@@ -92,7 +83,7 @@ final class WindowFold: FoldRows {
     table.clearChanged()
     let bound = window.lastSlot(endingBy: closedEnd)
     // A scan costs as much as there are rows, so it runs only when another window has closed.
-    guard bound > leftThrough, let first = table.firstSlot, first <= bound else { return }
+    guard bound > leftThrough, let first = table.firstSlot, first <= bound else { return table.removeEmpty() }
     table.compact(removingThrough: bound)
     leftThrough = bound
   }
@@ -108,10 +99,10 @@ final class WindowFold: FoldRows {
   var open: OpenRows { .slots(from: leftThrough == .min ? .min : leftThrough + 1) }
 
   func restore(_ row: RowAddress, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, events: Int64) {
-    table.restore(window: row.slot, key: key, state, events: events)
+    table.restore(window: row.slot, key: key, state)
   }
 
-  func leaveRest(from slot: Int64) { table.noteCold(through: slot) }
+  func leaveRest(through slot: Int64) { table.noteCold(through: slot) }
   func shrink(toBytes bytes: Int) { table.shrink(toBytes: bytes) }
 
   // MARK: reads
@@ -123,7 +114,9 @@ final class WindowFold: FoldRows {
   func sharesRows(from slot: Int64, key: [UInt8]?) -> Bool {
     guard let key else { return isCold(slot) }
     guard isCold(slot), let number = key.withUnsafeBytes({ table.keys.find($0) }) else { return false }
-    return table.rows(ofKey: number).contains { table.slotStarts[$0] >= slot && isCold(table.slotStarts[$0]) }
+    return table.rows(ofKey: number).contains { row in
+      table.slotStarts[row] >= slot && isCold(table.slotStarts[row]) && !table.isEmpty(row)
+    }
   }
 
   func stored(_ slots: ClosedRange<Int64>, key: [UInt8]?, keptAfter: Int64) -> StoredRows? {
@@ -146,7 +139,7 @@ final class WindowFold: FoldRows {
     _ row: Int, _ slots: ClosedRange<Int64>, _ partition: PartitionID, into rows: inout PartialRows
   ) {
     let slot = table.slotStarts[row]
-    guard slots.contains(slot) else { return }
+    guard slots.contains(slot), !table.isEmpty(row) else { return }
     table.keys.withKey(Int(table.keyNumbers[row])) { key in
       rows.append(partition: partition, windowStart: slot, windowEnd: window.end(ofSlot: slot), key: key) {
         table.states.appendCanonical(row, to: &$0)

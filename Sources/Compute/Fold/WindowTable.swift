@@ -10,11 +10,13 @@ struct WindowTable: ~Copyable {
   var states: StateRows
   private(set) var slotStarts: [Int64] = []
   private(set) var keyNumbers: [Int32] = []
-  /// The events in memory of each row.
+  /// The events of each row that are not stored yet.
   private(set) var events: [Int64] = []
   private var isChanged: [Bool] = []
-  /// Rows begun anew since others of their slot were let go of: the file may have events of theirs that memory does not.
+  /// Rows begun anew since others of their slot were let go of: the file may have events of theirs that memory does not. Their
+  /// states hold what is not stored yet, and are empty after a checkpoint.
   private var isPartial: [Bool] = []
+  private var partialCount = 0
   /// The checkpoint after which each row changed last.
   private var changedAt: [UInt32] = []
   private var checkpoint: UInt32 = 0
@@ -32,6 +34,12 @@ struct WindowTable: ~Copyable {
   /// The key's next older row, for each row; -1 for the first.
   private var earlierRow: [Int32] = []
 
+  /// The bytes of a row beside its state, its key and the hash table.
+  static let rowBytes = 34
+
+  /// So many empty rows may always stay.
+  private static let emptyMax = 1024
+
   /// - Parameter capacity: The rows to have room for at first.
   init(layout: StateLayout, capacity: Int = 16) { states = StateRows(layout: layout, capacity: capacity) }
 
@@ -40,7 +48,7 @@ struct WindowTable: ~Copyable {
   /// The allocated bytes of memory for rows.
   var byteCount: Int {
     guard count > 0 else { return 0 }
-    return states.byteCount + slotStarts.capacity * 30 + slots.capacity * 4 + lastRow.capacity * 8 + changed.capacity * 4
+    return states.byteCount + slotStarts.capacity * WindowTable.rowBytes + slots.capacity * 4 + lastRow.capacity * 8 + changed.capacity * 4
       + keys.byteCount
   }
 
@@ -100,7 +108,9 @@ struct WindowTable: ~Copyable {
     earlierRow.append(newestRow[Int(key)])
     newestRow[Int(key)] = Int32(truncatingIfNeeded: row)
     isChanged.append(false)
-    isPartial.append(hasCold && window <= coldThrough)
+    let isPartial = hasCold && window <= coldThrough
+    self.isPartial.append(isPartial)
+    if isPartial { partialCount += 1 }
     changedAt.append(checkpoint)
     slots[slot] = UInt32(row) + 1
     if count * 2 > slots.count { rehash(to: slots.count * 2) }
@@ -122,12 +132,13 @@ struct WindowTable: ~Copyable {
     return Int(truncatingIfNeeded: (mixed.high ^ mixed.low) &>> 1)
   }
 
-  /// Puts a stored row back.
-  /// - Parameters:
-  ///   - state: The state in canonical form.
-  ///   - events: The events that it counts.
-  mutating func restore(window: Int64, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, events: Int64) {
-    complete(find(window: window, key: keyNumber(key)), state, events: events)
+  /// Puts a stored row back, whole.
+  /// - Parameter state: The state in canonical form.
+  mutating func restore(window: Int64, key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>) {
+    let row = Int(find(window: window, key: keyNumber(key)))
+    states.merge(into: row, state)
+    if isPartial[row] { partialCount -= 1 }
+    isPartial[row] = false
   }
 
   /// The rows of a key, ascending.
@@ -152,23 +163,16 @@ struct WindowTable: ~Copyable {
     return entry == 0 ? nil : Int(entry) - 1
   }
 
-  /// Merges the file's part of a row; from then on memory has all of it.
-  /// - Parameters:
-  ///   - state: The state in canonical form; nil when the file has none.
-  ///   - events: The events that it counts.
-  mutating func complete(_ row: Int32, _ state: UnsafeBufferPointer<UInt64>?, events: Int64) {
-    if let state { states.merge(into: Int(row), state) }
-    self.events[Int(row)] += events
-    isPartial[Int(row)] = false
-  }
-
   /// Rows of slots up to this may be in the file only.
   mutating func noteCold(through slot: Int64) {
     hasCold = true
     coldThrough = max(coldThrough, slot)
   }
 
-  /// Sorts the changed rows as the file does: where the file is larger than memory, neighbours are found together.
+  /// Whether a row holds nothing: all that is known of it is in the file.
+  @inline(__always) func isEmpty(_ row: Int) -> Bool { isPartial[row] && events[row] == 0 }
+
+  /// Sorts the changed rows as runs do: by slot, then by the key's bytes.
   mutating func sortChanged() {
     changed.sort { a, b in
       let (slotA, slotB) = (slotStarts[Int(a)], slotStarts[Int(b)])
@@ -179,19 +183,30 @@ struct WindowTable: ~Copyable {
     }
   }
 
-  /// Lets go of the rows that changed longest ago, so that about this many bytes are left. None may be changed and unsaved.
+  /// Lets go of empty rows, and of those that changed longest ago, so that about this many bytes are left. None may be changed
+  /// and unsaved.
   mutating func shrink(toBytes bytes: Int) {
     precondition(changed.isEmpty)
     guard count > 0, byteCount > bytes else { return }
     let limit = MemoryBound.changeLimit(changedAt, keeping: bytes, of: byteCount)
-    rebuild(keeping: (0..<count).filter { changedAt[$0] > limit })
+    rebuild(keeping: (0..<count).filter { changedAt[$0] > limit && !isPartial[$0] })
   }
 
-  /// After a checkpoint: no row differs from what is stored.
+  /// Lets go of empty rows where they are more than the others. No row may be changed and unsaved.
+  mutating func removeEmpty() {
+    precondition(changed.isEmpty)
+    guard partialCount > WindowTable.emptyMax, partialCount > count / 2 else { return }
+    rebuild(keeping: (0..<count).filter { !isPartial[$0] })
+  }
+
+  /// After a checkpoint: no row differs from what is stored. Rows of which the file has more become empty.
   mutating func clearChanged() {
     for row in changed {
-      isChanged[Int(row)] = false
-      changedAt[Int(row)] = checkpoint
+      let row = Int(row)
+      isChanged[row] = false
+      changedAt[row] = checkpoint
+      events[row] = 0
+      if isPartial[row] { states.reset(row) }
     }
     checkpoint += 1
     changed.removeAll(keepingCapacity: changed.count < 1 << 16)
@@ -200,12 +215,12 @@ struct WindowTable: ~Copyable {
   /// Lets go of rows whose slot is at or before `bound`. No row may be changed and unsaved.
   mutating func compact(removingThrough bound: Int64) {
     precondition(changed.isEmpty)
-    let kept = (0..<count).filter { slotStarts[$0] > bound }
+    let kept = (0..<count).filter { slotStarts[$0] > bound && !isPartial[$0] }
     guard kept.count < count else { return }
     rebuild(keeping: kept)
   }
 
-  /// - Parameter kept: The rows to keep, ascending. The file has the others.
+  /// - Parameter kept: The rows to keep, ascending, whole. The file has the others.
   private mutating func rebuild(keeping kept: [Int]) {
     var fresh = WindowTable(layout: states.layout, capacity: kept.count)
     fresh.checkpoint = checkpoint
@@ -219,7 +234,7 @@ struct WindowTable: ~Copyable {
       state.removeAll(keepingCapacity: true)
       states.appendCanonical(row, to: &state)
       keys.withKey(Int(keyNumbers[row])) { key in
-        state.withUnsafeBufferPointer { fresh.restore(window: slotStarts[row], key: key, $0, events: events[row]) }
+        state.withUnsafeBufferPointer { fresh.restore(window: slotStarts[row], key: key, $0) }
       }
       fresh.changedAt[fresh.count - 1] = changedAt[row]
     }
@@ -241,6 +256,8 @@ struct WindowTable: ~Copyable {
     guard slots.count(where: { $0 != 0 }) == count,
       (0..<count).allSatisfy({ Int(slots[slot(slotStarts[$0], keyNumbers[$0])]) == $0 + 1 })
     else { return "each slot and key has one row" }
+    guard isPartial.count(where: { $0 }) == partialCount else { return "partial rows are counted" }
+    guard (0..<count).allSatisfy({ isChanged[$0] == (events[$0] > 0) }) else { return "a row has changed when it counts new events" }
     return (0..<count).allSatisfy { !isPartial[$0] || slotStarts[$0] <= coldThrough } ? nil : "a partial row is cold"
   }
 

@@ -17,8 +17,8 @@ struct FoldCursor: OrderedRows {
   private var file: PinnedRange?
   private var cold: PartialRows
   private var coldPosition = 0
-  /// The last row read of the file; nil before the first piece and after the last.
-  private var through: RowPlace?
+  /// The last piece read of the file, without its rows; nil before the first and after the last.
+  private var last: StoredPiece?
   private var given: RowPlace?
 
   /// - Parameter bounds: The most rows of the file that are held, and of memory that are given, at a time.
@@ -45,20 +45,21 @@ struct FoldCursor: OrderedRows {
       sources = nil
     }
     guard let file, coldPosition == cold.count else { return }
-    let piece: StoredPiece
-    do throws(ComputeError) { piece = try await file.piece(after: through, definition, bounds) } catch {
+    var piece: StoredPiece
+    do throws(ComputeError) { piece = try await file.piece(after: last, definition, bounds) } catch {
       throw .failed(error.description)
     }
     cold = piece.rows
     coldPosition = 0
-    through = piece.through
-    if through == nil { self.file = nil }
+    piece.rows = PartialRows(stride: cold.stride)
+    last = piece.through == nil ? nil : piece
+    if last == nil { self.file = nil }
   }
 
   var reach: RowPlace? {
     let hotReach =
       hot.count - hotPosition > bounds.rowsMax ? hot.rows.place(hot.row(hotPosition + bounds.rowsMax - 1)) : nil
-    guard let through else { return hotReach }
+    guard let through = last?.through else { return hotReach }
     guard let hotReach, hotReach.isBefore(through) else { return through }
     return hotReach
   }

@@ -97,7 +97,7 @@ extension PartialResult {
       }
     }
     // Where a row has other parts, which may be gone.
-    guard !definition.hasSourceKey, let end = fold.box.fold.dropped.end else { return }
+    guard !definition.hasSourceKey, let end = fold.box.fold.droppedEnd else { return }
     droppedEnd = max(end, droppedEnd ?? end)
   }
 }

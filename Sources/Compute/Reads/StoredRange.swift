@@ -17,6 +17,8 @@ struct StoredPiece: Sendable {
   var rows: PartialRows
   /// The last row up to which all of the range's rows have been read; nil at its end.
   var through: RowPlace?
+  /// What the next piece goes on with; nil at the end, and for sessions.
+  fileprivate var rest: RunMerge<StoredBlocks>?
 }
 
 /// The bounds of what is read of one fold at a time.
@@ -40,18 +42,18 @@ struct PinnedRange: Sendable {
   /// Nil where rows say nothing of their sources.
   var sources: SourcesAtRead?
 
-  /// The rows after a place.
+  /// The rows after a piece.
   /// - Parameters:
-  ///   - after: The last row read; nil at the beginning.
+  ///   - last: The piece before; nil at the beginning.
   ///   - definition: The view's definition.
   ///   - bounds: The most that the piece may hold.
   /// - Returns: At least one row, unless the range is at its end.
   func piece(
-    after: RowPlace?, _ definition: ViewDefinition, _ bounds: PieceBounds
+    after last: StoredPiece?, _ definition: ViewDefinition, _ bounds: PieceBounds
   ) async throws(ComputeError) -> StoredPiece {
     do {
       return try await pin.read { [range, sources] db, stop in
-        var piece = try range.read(definition, db, stop, after: after, bounds)
+        var piece = try range.read(definition, db, stop, after: last, bounds)
         try sources?.fill(&piece.rows, of: definition, db)
         return piece
       }
@@ -62,47 +64,68 @@ struct PinnedRange: Sendable {
 }
 
 extension StoredRange {
-  /// The range's rows after a place, in the order of slot, key and end.
-  ///
-  /// Row values are looked up in the primary key, so a piece begins where the previous one ended without skipping over
-  /// it. Each piece is a statement of its own: only the transaction stays open between two.
+  /// The range's rows after a piece, in the order of slot, key and end. Only the transaction stays open between two pieces.
   func read(
-    _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop, after: RowPlace? = nil,
+    _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop, after last: StoredPiece? = nil,
     _ bounds: PieceBounds = .none
   ) throws -> StoredPiece {
+    switch definition.window.keeping {
+    case .slots:
+      if let key { return try readKey(key, definition, db, stop) }
+      let merge = try last?.rest ?? RunMerge(
+        db, .rows(view: view, partition), definition.layout, from: RowPlace(slot: rows.slots.lowerBound, key: []),
+        through: rows.slots.upperBound)
+      return try readWindows(merge, definition, db, stop, bounds)
+    case .sessions: return try readSessions(definition, db, stop, after: last?.through, bounds)
+    }
+  }
+
+  // MARK: windows
+
+  private func readWindows(
+    _ merge: RunMerge<StoredBlocks>, _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop, _ bounds: PieceBounds
+  ) throws -> StoredPiece {
+    var merge = merge
     var piece = StoredPiece(rows: PartialRows(stride: definition.layout.stride))
-    let isBySlot = definition.window.keeping == .slots
-    /// - Returns: Whether there is room for more.
-    func take(_ row: SQLiteStatement) throws -> Bool {
+    while try !bounds.isReached(by: piece.rows) || piece.rows.count == 0 {
       try stop.check()
-      let (slot, end, key) = (row.int64(0), row.int64(1), row.bytes(2))
-      let last = piece.rows.count - 1
-      if last >= 0, bounds.isReached(by: piece.rows),
-        piece.rows.withKey(last, { RowPlace.order(piece.rows.windowStarts[last], $0, slot, key) != 0 })
-      {
-        // The next piece begins after a slot and key, so this piece has all rows of its last one.
-        piece.through = piece.rows.place(last)
-        return false
-      }
-      if let inMemory = rows.inMemory, inMemory.has(key, end: end) { return true }
-      let isDecoded = piece.rows.append(
-        partition: partition, windowStart: slot, windowEnd: end, key: key, stored: row.bytes(3), layout: definition.layout)
-      guard isDecoded else { throw SQLiteError.corrupt("a row of another layout") }
-      return true
+      guard try merge.next(db, { append($0, definition, to: &piece.rows) }) else { return piece }
     }
-    if let key, isBySlot {
-      try seek(key, after: after, db, take)
-    } else {
-      try scan(after: after, definition.window, db, take)
-    }
+    guard try merge.peek(db) != nil else { return piece }
+    piece.through = piece.rows.place(piece.rows.count - 1)
+    piece.rest = merge
     return piece
   }
 
-  private func scan(
-    after: RowPlace?, _ window: WindowDefinition, _ db: SQLiteConnection, _ take: (SQLiteStatement) throws -> Bool
-  ) throws {
+  private func append(_ row: RunRow, _ definition: ViewDefinition, to rows: inout PartialRows) {
+    rows.append(
+      partition: partition, windowStart: row.slot, windowEnd: definition.window.end(ofSlot: row.slot), key: row.key, state: row.state)
+  }
+
+  /// All rows of one key.
+  private func readKey(
+    _ key: [UInt8], _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop
+  ) throws -> StoredPiece {
+    var piece = StoredPiece(rows: PartialRows(stride: definition.layout.stride))
+    let layout = definition.layout
+    var merge = RunMerge(
+      try StoredRuns.list(db, .rows(view: view, partition)).map {
+        StoredKeyRows(run: $0.id, stride: layout.stride, key: key, rows.slots)
+      }, layout: layout)
+    while try merge.next(db, { append($0, definition, to: &piece.rows) }) { try stop.check() }
+    return piece
+  }
+
+  // MARK: sessions
+
+  /// Row values are looked up in the primary key, so a piece begins where the previous one ended without skipping over it. Each
+  /// piece is a statement of its own.
+  private func readSessions(
+    _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop, after: RowPlace?, _ bounds: PieceBounds
+  ) throws -> StoredPiece {
+    var piece = StoredPiece(rows: PartialRows(stride: definition.layout.stride))
     let sql =
-      "SELECT window_start, window_end, key, state FROM \(window.table) WHERE view = ?1 AND partition = ?2"
+      "SELECT window_start, window_end, key, state FROM session WHERE view = ?1 AND partition = ?2"
       + " AND (window_start, key) \(after == nil ? ">=" : ">") (?3, ?4) AND window_start <= ?5 AND window_end > ?6 AND window_end <= ?7"
       + (key == nil ? "" : " AND key = ?8") + " ORDER BY window_start, key, window_end"
     try db.withStatement(sql) { row in
@@ -114,31 +137,28 @@ extension StoredRange {
       try row.bind(rows.endAfter, at: 6)
       try row.bind(rows.endThrough, at: 7)
       if let key { try row.bind(key, at: 8) }
-      while try row.step(), try take(row) {}
+      while try row.step(), try take(row, definition, &piece, bounds) { try stop.check() }
     }
+    return piece
   }
 
-  /// Reads one key's rows from window to window: the file is in the order of windows and then keys, and a window may have
-  /// millions of rows.
-  private func seek(
-    _ key: [UInt8], after: RowPlace?, _ db: SQLiteConnection, _ take: (SQLiteStatement) throws -> Bool
-  ) throws {
-    let sql =
-      "SELECT window_start, window_end, key, state FROM state WHERE view = ? AND partition = ? AND (window_start, key) >= (?, ?)"
-      + " ORDER BY window_start, key LIMIT 1"
-    if after?.slot == .max { return }
-    var next: Int64? = after.map { $0.slot + 1 } ?? rows.slots.lowerBound
-    while let slot = next, slot <= rows.slots.upperBound {
-      next = nil
-      try db.withStatement(sql) { row in
-        try row.bind([view, partition.index, slot])
-        try row.bind(key, at: 4)
-        guard try row.step(), case let found = row.int64(0), found <= rows.slots.upperBound else { return }
-        let isKey = row.bytes(2).elementsEqual(key)
-        if isKey, try !take(row) { return }
-        // The row belongs to another key of a later window, in which this key may have a row, too.
-        next = isKey || found == slot ? (found == .max ? nil : found + 1) : found
-      }
+  /// - Returns: Whether there is room for more.
+  private func take(
+    _ row: SQLiteStatement, _ definition: ViewDefinition, _ piece: inout StoredPiece, _ bounds: PieceBounds
+  ) throws -> Bool {
+    let (slot, end, key) = (row.int64(0), row.int64(1), row.bytes(2))
+    let last = piece.rows.count - 1
+    if last >= 0, bounds.isReached(by: piece.rows),
+      piece.rows.withKey(last, { RowPlace.order(piece.rows.windowStarts[last], $0, slot, key) != 0 })
+    {
+      // The next piece begins after a slot and key, so this piece has all rows of its last one.
+      piece.through = piece.rows.place(last)
+      return false
     }
+    if let inMemory = rows.inMemory, inMemory.has(key, end: end) { return true }
+    let isDecoded = piece.rows.append(
+      partition: partition, windowStart: slot, windowEnd: end, key: key, stored: row.bytes(3), layout: definition.layout)
+    guard isDecoded else { throw SQLiteError.corrupt("a session of another layout") }
+    return true
   }
 }

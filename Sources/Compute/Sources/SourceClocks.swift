@@ -166,10 +166,16 @@ package final class SourceClocks {
     }
   }
 
-  /// Calls `body` with the sources that have changed since the last checkpoint.
+  /// Calls `body` with the sources that have changed since the last checkpoint, in the order of their names' bytes.
   func forEachChanged(_ body: (UnsafeRawBufferPointer, SourceEntry) throws -> Void) rethrows {
     let table = table
-    try table.forEachChanged { number in try table.withName(number) { try body($0, table.entry(number)) } }
+    var numbers: [Int32] = []
+    numbers.reserveCapacity(unsavedCount)
+    table.forEachChanged { numbers.append(Int32(truncatingIfNeeded: $0)) }
+    numbers.sort { a, b in
+      table.withName(Int(a)) { first in table.withName(Int(b)) { PartialRows.keyOrder(first, $0) < 0 } }
+    }
+    for number in numbers { try table.withName(Int(number)) { try body($0, table.entry(Int(number))) } }
   }
 
   /// All sources are on disk.

@@ -5,7 +5,7 @@ import Views
 /// The sources of partitions in a worker's file: a clock for each reading position, with its sources.
 ///
 /// `progress.clock` names the clock of a view's partition; views that share a position share it. Its content is a function of the
-/// log up to its `next_offset`.
+/// log up to its `next_offset`. The sources themselves are runs: `SourceRuns`.
 enum StoredSources {
   /// A clock without its sources.
   struct Clock: Sendable, Hashable {
@@ -19,8 +19,6 @@ enum StoredSources {
     var aheadMax: Int64
     var bounds: EventTimeBounds
   }
-
-  private static let columns = "name, time, largest, last_append_time, events, epoch, sequence"
 
   // MARK: writing
 
@@ -45,51 +43,20 @@ enum StoredSources {
       "UPDATE clock SET next_offset = ?, last_append_time = ?, ahead_max = ? WHERE id = ?", clocks.nextOffset.rawValue,
       clocks.lastAppendTime, clocks.aheadMax, clock)
     guard db.changes == 1 else { throw SQLiteError.corrupt("the file does not have the clock \(clock) of partition \(clocks.partition)") }
-    guard clocks.unsavedCount > 0 else { return 0 }
-    var written = 0
-    try db.withStatement(
-      "INSERT OR REPLACE INTO source (clock, \(columns)) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
-    ) { statement in
-      try statement.bind(clock, at: 1)
-      try clocks.forEachChanged { name, entry in
-        try bind(entry, of: name, to: statement)
-        try statement.runOnce()
-        written += 1
-      }
-    }
-    return written
-  }
-
-  private static func bind(_ entry: SourceEntry, of name: UnsafeRawBufferPointer, to statement: SQLiteStatement) throws {
-    // The bytes are read before they move.
-    try statement.bind(borrowing: name, at: 2)
-    try statement.bind(entry.time, at: 3)
-    if entry.largest == entry.time { try statement.bindNull(at: 4) } else { try statement.bind(entry.largest, at: 4) }
-    try statement.bind(entry.lastAppendTime, at: 5)
-    try statement.bind(Int64(entry.events), at: 6)
-    try statement.bind(Int64(bitPattern: entry.epoch), at: 7)
-    if let sequence = entry.sequence {
-      try statement.bind(Int64(bitPattern: sequence), at: 8)
-    } else {
-      try statement.bindNull(at: 8)
-    }
+    return clocks.unsavedCount > 0 ? try SourceRuns.write(clocks, clock: clock, to: db) : 0
   }
 
   /// Deletes clocks that no view's partition has, with their sources, a part at a time.
   /// - Parameters:
   ///   - open: Clocks that stay nonetheless: those in use whose views have not been stored yet.
-  ///   - sourcesMax: The most sources to delete in one call.
+  ///   - blocksMax: The most blocks of sources to delete in one call.
   /// - Returns: Whether none is left.
-  static func sweep(_ db: SQLiteConnection, keeping open: Set<Int64>, sourcesMax: Int = 20_000) throws -> Bool {
+  static func sweep(_ db: SQLiteConnection, keeping open: Set<Int64>, blocksMax: Int = 512) throws -> Bool {
     let unused = try db.rows(
       "SELECT id FROM clock WHERE id NOT IN (SELECT clock FROM progress WHERE clock IS NOT NULL) ORDER BY id"
     ) { $0.int64(0) }.filter { !open.contains($0) }
-    var rest = sourcesMax
-    for clock in unused {
-      try db.run(
-        "DELETE FROM source WHERE clock = ?1 AND name IN (SELECT name FROM source WHERE clock = ?1 LIMIT ?2)", clock, rest)
-      rest -= db.changes
-      guard rest > 0 else { return false }
+    for (number, clock) in unused.enumerated() {
+      guard number < blocksMax, try StoredRuns.remove(db, .sources(clock: clock), blocksMax: blocksMax) else { return false }
       try db.run("DELETE FROM clock WHERE id = ?", clock)
     }
     return true
@@ -134,8 +101,7 @@ enum StoredSources {
       SELECT partition, first_offset, next_offset, last_append_time, ahead_max, time_from, time_to FROM \(schema).clock WHERE id = ?
       """, other.id)
     let own = db.lastInsertedRowID
-    try db.run(
-      "INSERT INTO main.source (clock, \(columns)) SELECT ?1, \(columns) FROM \(schema).source WHERE clock = ?2", own, other.id)
+    try StoredRuns.copy(db, .sources(clock: own), from: .sources(clock: other.id), in: schema)
     return own
   }
 
@@ -183,71 +149,40 @@ enum StoredSources {
     clocks.restore(nextOffset: clock.nextOffset, lastAppendTime: clock.lastAppendTime)
     var kept = try LatestSources(db, clock.id, bytesMax: bytesMax)
     var left: SlowestSource.LetGo?
-    try db.withStatement("SELECT \(columns) FROM source WHERE clock = ?") { row in
-      try row.bind([clock.id])
-      while try row.step() {
-        let entry = entry(row)
-        guard kept.take(entry.lastAppendTime) else {
-          left = SlowestSource.LetGo(
-            time: min(left?.time ?? .max, entry.time), lastAppendTime: max(left?.lastAppendTime ?? .min, entry.lastAppendTime))
-          continue
-        }
-        clocks.restore(row.bytes(0), entry)
+    try SourceRuns.forEach(db, clock: clock.id) { name, entry in
+      if kept.take(entry.lastAppendTime) {
+        clocks.restore(name, entry)
+      } else {
+        left = SlowestSource.LetGo(
+          time: min(left?.time ?? .max, entry.time), lastAppendTime: max(left?.lastAppendTime ?? .min, entry.lastAppendTime))
       }
+      return true
     }
     if let left { clocks.leaveInFile(left) }
     return clocks
-  }
-
-  /// A row of `columns`, without the name.
-  private static func entry(_ row: SQLiteStatement) -> SourceEntry {
-    SourceEntry(
-      time: row.int64(1), largest: row.optionalInt64(2) ?? row.int64(1), lastAppendTime: row.int64(3), events: row.int(4),
-      epoch: UInt64(bitPattern: row.int64(5)), sequence: row.optionalInt64(6).map { UInt64(bitPattern: $0) })
   }
 
   /// Restores those of the sources that the file has.
   /// - Parameter names: `SourceClocks.missing(in:)`.
   static func restore(_ names: [[UInt8]], into clocks: SourceClocks, clock: Int64, from db: SQLiteConnection) throws {
     guard !names.isEmpty else { return }
-    try db.withStatement("SELECT \(columns) FROM source WHERE clock = ?1 AND name = ?2") { row in
-      try row.bind(clock, at: 1)
-      for name in names {
-        try name.withUnsafeBytes { bytes in
-          try row.bind(borrowing: bytes, at: 2)
-          if try row.step() { clocks.restore(bytes, entry(row)) }
-          row.rewind()
-        }
+    var lookup = try SourceLookup(db, clock: clock)
+    for name in names.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+      try name.withUnsafeBytes { bytes in
+        if let entry = try lookup.find(bytes) { clocks.restore(bytes, entry) }
       }
     }
   }
 
   /// All that the file has of one source; nil when it has nothing.
   static func find(_ db: SQLiteConnection, clock: Int64, _ name: UnsafeRawBufferPointer) throws -> SourceEntry? {
-    try db.withStatement("SELECT \(columns) FROM source WHERE clock = ?1 AND name = ?2") { row in
-      try row.bind(clock, at: 1)
-      try row.bind(borrowing: name, at: 2)
-      return try row.step() ? entry(row) : nil
-    }
+    var lookup = try SourceLookup(db, clock: clock)
+    return try lookup.find(name)
   }
 
   /// The first sources of a range, as the file has them.
   static func page(_ db: SQLiteConnection, clock: Int64, _ range: SourceRange) throws -> [NamedSource] {
-    let lower = range.after == nil ? ">=" : ">"
-    let from = range.after ?? []
-    let upper = range.end == nil ? "" : "AND name < ?5"
-    return try db.withStatement(
-      "SELECT \(columns) FROM source WHERE clock = ?1 AND name \(lower) ?2 AND name >= ?3 \(upper) ORDER BY name LIMIT ?4"
-    ) { row in
-      try row.bind(clock, at: 1)
-      try row.bind(from, at: 2)
-      try row.bind(range.prefix, at: 3)
-      try row.bind(Int64(range.limit), at: 4)
-      if let end = range.end { try row.bind(end, at: 5) }
-      var page: [NamedSource] = []
-      while try row.step() { page.append(NamedSource(name: Array(row.bytes(0)), entry: entry(row))) }
-      return page
-    }
+    try SourceRuns.page(db, clock: clock, range)
   }
 }
 
@@ -265,12 +200,10 @@ private struct LatestSources {
     guard bytesMax < .max else { return }
     var times: [Int64] = []
     var bytes = 0
-    try db.withStatement("SELECT last_append_time, length(name) FROM source WHERE clock = ?") { row in
-      try row.bind([clock])
-      while try row.step() {
-        times.append(row.int64(0))
-        bytes += row.int(1) + LatestSources.sourceBytes
-      }
+    try SourceRuns.forEach(db, clock: clock) { name, entry in
+      times.append(entry.lastAppendTime)
+      bytes += name.count + LatestSources.sourceBytes
+      return true
     }
     guard bytes > bytesMax else { return }
     let keptMax = Int(Double(times.count) * Double(bytesMax) / Double(bytes))

@@ -14,18 +14,14 @@ extension ComputeWorker {
   /// Replays beside the live folds take half of what both may have.
   var memoryBound: MemoryBound { MemoryBound(bytesMax: configuration.workerBytesMax / (load.isReplaying ? 2 : 1)) }
 
-  var unsavedRows: Int {
-    var rows = 0
-    for one in owned.values { for fold in one.folds { rows += fold.box.fold.unsavedCount } }
-    return clocks.reduce(rows) { $0 + $1.clocks.unsavedCount }
-  }
+  var unsavedRows: Int { owned.values.reduce(0) { $0 + $1.unsavedRows } }
 
   func checkpointRegularly() async {
     while !Task.isCancelled {
       // Its time decides when results are stored, never their content.
       try? await Task.sleep(for: configuration.checkpointInterval)
       guard !Task.isCancelled else { return }
-      checkpoint()
+      await checkpointInParts()
       await recordPending()
       keepIfDue()
     }
@@ -68,22 +64,53 @@ extension ComputeWorker {
   /// While the file takes no rows, or the fence forbids it, no more rows are made: memory stays bounded, and the log keeps the
   /// events.
   func checkpointUntilSaved() async {
-    while !checkpoint() || unsavedRows >= configuration.changedRowsMax, !Task.isCancelled {
+    while true {
+      let isSaved = await checkpointInParts()
+      await store.compactor.waitUntilCaughtUp()
+      guard !isSaved || unsavedRows >= configuration.changedRowsMax, !Task.isCancelled else { return }
       try? await Task.sleep(for: configuration.checkpointInterval)
     }
+  }
+
+  /// The rows that are stored in one transaction, give or take a partition's: folding and reads wait for no more.
+  private static let rowsAtOnce = 32_768
+
+  /// Stores what has changed, some partitions after the other where it is much; reads are answered in between.
+  /// - Returns: As `checkpoint`.
+  @discardableResult
+  private func checkpointInParts() async -> Bool {
+    guard unsavedRows > ComputeWorker.rowsAtOnce else { return checkpoint() }
+    var part: Set<PartitionID> = []
+    var rows = 0
+    for partition in owned.keys.sorted() {
+      rows += owned[partition]?.unsavedRows ?? 0
+      part.insert(partition)
+      guard rows >= ComputeWorker.rowsAtOnce else { continue }
+      guard store(part) else { return false }
+      await executor.letOthersGo()
+      (part, rows) = ([], 0)
+    }
+    // What has changed meanwhile, too.
+    return checkpoint()
   }
 
   /// - Returns: Whether all rows are stored, of the partitions that the fence allows.
   @discardableResult
   func checkpoint() -> Bool {
     guard isChangedSinceCheckpoint else { return true }
+    guard store(Set(owned.keys)) else { return false }
+    memoryBound.enforce(on: boxes, clocks)
+    metrics.stateBytes[number].record(memoryBytes)
+    isChangedSinceCheckpoint = owned.keys.contains { !fence.mayAct($0) }
+    return true
+  }
+
+  /// Stores what has changed in some partitions, of those that the fence allows, in one transaction.
+  private func store(_ partitions: Set<PartitionID>) -> Bool {
     let start = ContinuousClock.now
     do throws(ComputeError) {
-      let allowed = owned.values.filter { fence.mayAct($0.partition) }
+      let allowed = owned.values.filter { partitions.contains($0.partition) && fence.mayAct($0.partition) }
       let rows = try store.checkpoint(allowed.flatMap(\.folds), allowed.map(\.sources), horizons)
-      memoryBound.enforce(on: boxes, clocks)
-      metrics.stateBytes[number].record(memoryBytes)
-      isChangedSinceCheckpoint = allowed.count < owned.count
       checkpointProblem = nil
       metrics.checkpointRows.increment(by: rows)
       metrics.checkpointTime.recordNanoseconds(Int64((ContinuousClock.now - start) / .nanoseconds(1)))

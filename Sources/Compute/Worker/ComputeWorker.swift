@@ -369,5 +369,8 @@ actor ComputeWorker {
   /// The problem that keeps the worker from its work; nil when there is none.
   var problem: String? { checkpointProblem ?? owned.keys.sorted().compactMap { owned[$0]?.problem }.first }
 
-  func close() { store.file.close() }
+  func close() async {
+    await store.compactor.stop()
+    store.file.close()
+  }
 }

@@ -30,6 +30,11 @@ struct OwnedPartition {
       ?? failure.map { "partition \(partition): \($0)" }
   }
 
+  /// Rows and sources that only memory has.
+  var unsavedRows: Int {
+    clocks.reduce(folds.reduce(0) { $0 + $1.box.fold.unsavedCount }) { $0 + $1.clocks.unsavedCount }
+  }
+
   func fold(_ id: GenerationID) -> GenerationFold? { folds.first { $0.id == id } }
 
   /// All clocks, each once.

@@ -2,14 +2,6 @@ import Events
 import Synchronization
 import Views
 
-/// The part of one fold's rows that retention has deleted.
-struct DroppedRows: Sendable, Hashable {
-  /// Rows that end at or before this are gone from the file; nil when none are.
-  var end: Int64?
-  /// Events that they counted.
-  var events = 0
-}
-
 /// The event-time watermarks on disk of the partitions of generations whose rows lie in several of them: a part of a
 /// row goes only when retention has passed in every partition of the log, so a row is there whole or not at all.
 ///

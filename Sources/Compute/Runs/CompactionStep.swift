@@ -1,0 +1,148 @@
+import Aggregates
+import SQLite
+import Views
+
+/// A bounded part of a merge of runs: the first blocks of each, up to a place up to which all of them are there. What lies beyond
+/// the place stays in its run, so the runs hold the same rows before and after.
+struct CompactionStep: Sendable {
+  /// The bytes of blocks that a step reads, give or take a block of each run.
+  static let bytesMax = 1 << 20
+
+  private struct Loaded {
+    var id: Int64
+    var bytes: Int
+    var events: Int64
+    var block: RunBlock
+  }
+
+  private struct Input {
+    var run: StoredRun
+    var blocks: [Loaded] = []
+    var hasMore = true
+
+    var last: RowPlace? { blocks.last.map { $0.block.place($0.block.rows.upperBound - 1) } }
+  }
+
+  private var inputs: [Input]
+  private let stride: Int
+  /// The last place that is merged; nil where all is.
+  private var through: RowPlace?
+  private var merged: [EncodedBlock] = []
+  /// What stays of blocks that reach beyond the place, by input.
+  private var rests: [(input: Int, block: EncodedBlock)] = []
+
+  /// Whether the runs are merged whole with this.
+  var isLast: Bool { through == nil }
+
+  // MARK: reading
+
+  /// Reads the first blocks of runs.
+  /// - Parameter runs: Neighbours, the newest first.
+  init(_ db: SQLiteConnection, _ runs: [StoredRun], stride: Int, bytesMax: Int = CompactionStep.bytesMax) throws {
+    self.stride = stride
+    inputs = runs.map { Input(run: $0) }
+    var bytes = 0
+    while let next = nextToRead(), bytes < bytesMax || inputs[next].blocks.isEmpty {
+      guard let loaded = try CompactionStep.read(db, inputs[next].run, after: inputs[next].last, stride) else {
+        inputs[next].hasMore = false
+        continue
+      }
+      bytes += loaded.bytes
+      inputs[next].blocks.append(loaded)
+    }
+    for input in inputs where input.hasMore {
+      if let last = input.last, through.map({ last.isBefore($0) }) ?? true { through = last }
+    }
+  }
+
+  /// The run that has been read least far; nil when all have been read.
+  private func nextToRead() -> Int? {
+    inputs.indices.filter { inputs[$0].hasMore }.min { a, b in
+      guard let first = inputs[a].last else { return inputs[b].last != nil }
+      return inputs[b].last.map { first.isBefore($0) } ?? false
+    }
+  }
+
+  private static func read(_ db: SQLiteConnection, _ run: StoredRun, after place: RowPlace?, _ stride: Int) throws -> Loaded? {
+    try db.withStatement(
+      """
+      SELECT id, events, bytes FROM block WHERE run = ?1 AND (last_slot, last_key) \(place == nil ? ">=" : ">") (?2, ?3)
+      ORDER BY last_slot, last_key LIMIT 1
+      """
+    ) { row in
+      try row.bind(run.id, at: 1)
+      try row.bind(place?.slot ?? .min, at: 2)
+      try row.bind(place?.key ?? [], at: 3)
+      guard try row.step() else { return nil }
+      let bytes = row.bytes(2)
+      return Loaded(
+        id: row.int64(0), bytes: bytes.count, events: row.int64(1), block: try StoredBlocks.decode(bytes, stride, run: run.id))
+    }
+  }
+
+  // MARK: merging
+
+  /// Merges what has been read.
+  /// - Parameter layout: Of the states; nil where a version takes the place of older ones.
+  mutating func merge(_ layout: StateLayout?) throws {
+    var builder = RunBlockBuilder(stride: stride)
+    var sources: [LoadedBlocks] = []
+    for index in inputs.indices {
+      var blocks: [RunBlock] = []
+      for loaded in inputs[index].blocks {
+        var block = loaded.block
+        if let through {
+          let end = block.position(after: through)
+          if let rest = CompactionStep.encode(block, end..<block.rows.upperBound, &builder) { rests.append((index, rest)) }
+          block.rows = block.rows.lowerBound..<end
+        }
+        if !block.rows.isEmpty { blocks.append(block) }
+      }
+      sources.append(LoadedBlocks(blocks))
+    }
+    var merge = RunMerge(sources, layout: layout)
+    while try merge.next((), { builder.append($0) }) {
+      if builder.isFull, let block = builder.take() { merged.append(block) }
+    }
+    if let block = builder.take() { merged.append(block) }
+    let before = inputs.reduce(0) { $0 + $1.blocks.reduce(0) { $0 + $1.events } }
+    let after = merged.reduce(rests.reduce(0) { $0 + $1.block.events }) { $0 + $1.events }
+    guard before == after else {
+      throw SQLiteError.corrupt("blocks of the runs \(inputs.map(\.run.id)) count \(before) events, their rows \(after)")
+    }
+  }
+
+  private static func encode(_ block: RunBlock, _ rows: Range<Int>, _ builder: inout RunBlockBuilder) -> EncodedBlock? {
+    for row in rows { block.withRow(row) { builder.append($0) } }
+    return builder.take()
+  }
+
+  // MARK: writing
+
+  /// Replaces what has been read by what it was merged into, within a transaction.
+  /// - Parameter output: The run that takes the merged rows; nil for a new one, in the place of the newest of those that were read.
+  /// - Returns: The run that took them; nil, with nothing changed, when the blocks are others by now.
+  func apply(_ db: SQLiteConnection, _ owner: RunOwner, to output: Int64?) throws -> Int64? {
+    for input in inputs {
+      for block in input.blocks
+      where try db.first("SELECT 1 FROM block WHERE id = ? AND run = ?", block.id, input.run.id, body: { $0.int(0) }) == nil {
+        return nil
+      }
+    }
+    let run = try output ?? StoredRuns.add(db, owner, age: inputs.first?.run.age)
+    for input in inputs { for block in input.blocks { try StoredRuns.delete(db, block: block.id, run: input.run.id, bytes: block.bytes) } }
+    for (input, block) in rests { try StoredRuns.insert(db, block, run: inputs[input].run.id) }
+    for block in merged { try StoredRuns.insert(db, block, run: run) }
+    for input in inputs { try StoredRuns.removeIfEmpty(db, run: input.run.id) }
+    return run
+  }
+}
+
+/// Blocks that have been read.
+private struct LoadedBlocks: RunBlocks {
+  private var blocks: ArraySlice<RunBlock>
+
+  init(_ blocks: [RunBlock]) { self.blocks = blocks[...] }
+
+  mutating func next(_ reader: Void) -> RunBlock? { blocks.popFirst() }
+}
