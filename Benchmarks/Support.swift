@@ -35,6 +35,12 @@ struct ProcessUsage {
   var cpuSeconds: Double
   var residentMiB: Double
 
+  /// The bytes that this process has given to the disk.
+  static var writtenBytes: Int {
+    let line = (text("/proc/self/io") ?? "").split(separator: "\n").first { $0.hasPrefix("write_bytes: ") }
+    return line.flatMap { Int($0.dropFirst("write_bytes: ".count)) } ?? 0
+  }
+
   /// - Parameter pid: Nil for this process.
   static func read(_ pid: Int?) -> ProcessUsage? {
     let folder = "/proc/" + (pid.map(String.init) ?? "self")

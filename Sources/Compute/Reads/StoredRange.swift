@@ -108,8 +108,9 @@ extension StoredRange {
   ) throws -> StoredPiece {
     var piece = StoredPiece(rows: PartialRows(stride: definition.layout.stride))
     let layout = definition.layout
+    let hash = key.withUnsafeBytes { RunFilter.hash($0) }
     var merge = RunMerge(
-      try StoredRuns.list(db, .rows(view: view, partition)).map {
+      try StoredRuns.list(db, .rows(view: view, partition)).filter { try StoredRuns.mayHave(db, $0, hash) }.map {
         StoredKeyRows(run: $0.id, stride: layout.stride, key: key, rows.slots)
       }, layout: layout)
     while try merge.next(db, { append($0, definition, to: &piece.rows) }) { try stop.check() }

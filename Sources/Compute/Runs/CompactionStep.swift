@@ -11,6 +11,7 @@ struct CompactionStep: Sendable {
   private struct Loaded {
     var id: Int64
     var bytes: Int
+    var rows: Int
     var events: Int64
     var block: RunBlock
   }
@@ -75,16 +76,18 @@ struct CompactionStep: Sendable {
       try row.bind(place?.key ?? [], at: 3)
       guard try row.step() else { return nil }
       let bytes = row.bytes(2)
-      return Loaded(
-        id: row.int64(0), bytes: bytes.count, events: row.int64(1), block: try StoredBlocks.decode(bytes, stride, run: run.id))
+      let block = try StoredBlocks.decode(bytes, stride, run: run.id)
+      return Loaded(id: row.int64(0), bytes: bytes.count, rows: block.rows.count, events: row.int64(1), block: block)
     }
   }
 
   // MARK: merging
 
   /// Merges what has been read.
-  /// - Parameter layout: Of the states; nil where a version takes the place of older ones.
-  mutating func merge(_ layout: StateLayout?) throws {
+  /// - Parameters:
+  ///   - layout: Of the states; nil where a version takes the place of older ones.
+  ///   - filter: Gets the keys of the merged rows.
+  mutating func merge(_ layout: StateLayout?, filter: inout RunFilter?) throws {
     var builder = RunBlockBuilder(stride: stride)
     var sources: [LoadedBlocks] = []
     for index in inputs.indices {
@@ -101,7 +104,10 @@ struct CompactionStep: Sendable {
       sources.append(LoadedBlocks(blocks))
     }
     var merge = RunMerge(sources, layout: layout)
-    while try merge.next((), { builder.append($0) }) {
+    while try merge.next((), { row in
+      builder.append(row)
+      filter?.add(RunFilter.hash(row.key))
+    }) {
       if builder.isFull, let block = builder.take() { merged.append(block) }
     }
     if let block = builder.take() { merged.append(block) }
@@ -120,9 +126,11 @@ struct CompactionStep: Sendable {
   // MARK: writing
 
   /// Replaces what has been read by what it was merged into, within a transaction.
-  /// - Parameter output: The run that takes the merged rows; nil for a new one, in the place of the newest of those that were read.
+  /// - Parameters:
+  ///   - output: The run that takes the merged rows; nil for a new one, in the place of the newest of those that were read.
+  ///   - filter: The keys of all rows that the run takes; stored with the last step.
   /// - Returns: The run that took them; nil, with nothing changed, when the blocks are others by now.
-  func apply(_ db: SQLiteConnection, _ owner: RunOwner, to output: Int64?) throws -> Int64? {
+  func apply(_ db: SQLiteConnection, _ owner: RunOwner, to output: Int64?, _ filter: RunFilter?) throws -> Int64? {
     for input in inputs {
       for block in input.blocks
       where try db.first("SELECT 1 FROM block WHERE id = ? AND run = ?", block.id, input.run.id, body: { $0.int(0) }) == nil {
@@ -130,10 +138,15 @@ struct CompactionStep: Sendable {
       }
     }
     let run = try output ?? StoredRuns.add(db, owner, age: inputs.first?.run.age)
-    for input in inputs { for block in input.blocks { try StoredRuns.delete(db, block: block.id, run: input.run.id, bytes: block.bytes) } }
+    for input in inputs {
+      for block in input.blocks {
+        try StoredRuns.delete(db, block: block.id, run: input.run.id, bytes: block.bytes, rows: block.rows)
+      }
+    }
     for (input, block) in rests { try StoredRuns.insert(db, block, run: inputs[input].run.id) }
     for block in merged { try StoredRuns.insert(db, block, run: run) }
     for input in inputs { try StoredRuns.removeIfEmpty(db, run: input.run.id) }
+    if isLast, let filter { try StoredRuns.setFilter(db, filter, run: run) }
     return run
   }
 }

@@ -116,11 +116,14 @@ actor RunCompactor {
   /// - Returns: Whether all was merged; not when the runs became others meanwhile.
   private func merge(_ merge: Merge) async throws(ComputeError) -> Bool {
     var output: Int64?
+    var filter = RunFilter(rows: merge.runs.reduce(0) { $0 + $1.rows })
     while !isStopped {
       var step = try await file.read { db, _ in try CompactionStep(db, merge.runs, stride: merge.stride) }
-      try file.typed { try step.merge(merge.layout) }
+      try file.typed { try step.merge(merge.layout, filter: &filter) }
       let done = step
-      guard let run = try file.writeLazily({ [output] db in try done.apply(db, merge.owner, to: output) }) else { return false }
+      guard let run = try file.writeLazily({ [output] db in try done.apply(db, merge.owner, to: output, filter) }) else {
+        return false
+      }
       output = run
       if step.isLast { return true }
     }

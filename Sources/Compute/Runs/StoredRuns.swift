@@ -48,33 +48,40 @@ struct StoredRun: Sendable, Hashable {
   var age: Int64
   /// The bytes of its blocks.
   var bytes: Int
+  var rows: Int
+  /// The parts of its filter; 0 where it has none.
+  var filterParts: Int
 }
 
 /// The runs of a worker's file: sorted rows in blocks, each run with the changes of one checkpoint, or of several, merged.
 ///
 /// ```
-/// run    id, kind and id of its owner, partition, age, bytes of its blocks
-/// block  id, run, first_slot, last_slot and last_key, rows, events, bytes (RunBlock.swift): the blocks of a run do not overlap
+/// run     id, kind and id of its owner, partition, age, bytes and rows of its blocks, parts of its filter
+/// block   id, run, first_slot, last_slot and last_key, rows, events, bytes (RunBlock.swift): the blocks of a run do not overlap
+/// filter  id (the run's, times 2^24, and the part's number), bits: a part of a run's filter (RunFilter.swift)
 /// ```
 enum StoredRuns {
   static let schema = """
     CREATE TABLE IF NOT EXISTS run (
       id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, owner INTEGER NOT NULL, partition INTEGER NOT NULL, age INTEGER NOT NULL,
-      bytes INTEGER NOT NULL DEFAULT 0);
+      bytes INTEGER NOT NULL DEFAULT 0, rows INTEGER NOT NULL DEFAULT 0, filter_parts INTEGER NOT NULL DEFAULT 0);
     CREATE INDEX IF NOT EXISTS run_by_owner ON run (kind, owner, partition, age);
     CREATE TABLE IF NOT EXISTS block (
       id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, first_slot INTEGER NOT NULL, last_slot INTEGER NOT NULL, last_key BLOB NOT NULL,
       rows INTEGER NOT NULL, events INTEGER NOT NULL, bytes BLOB NOT NULL);
     CREATE INDEX IF NOT EXISTS block_by_place ON block (run, last_slot, last_key);
+    CREATE TABLE IF NOT EXISTS filter (id INTEGER PRIMARY KEY, bits BLOB NOT NULL);
     """
 
   /// The runs of an owner, the newest first.
   /// - Parameter schema: The name of an attached file.
   static func list(_ db: SQLiteConnection, _ owner: RunOwner, in schema: String = "main") throws -> [StoredRun] {
     try db.rows(
-      "SELECT id, age, bytes FROM \(schema).run WHERE kind = ? AND owner = ? AND partition = ? ORDER BY age DESC, id DESC",
-      owner.kind, owner.id, owner.partition
-    ) { StoredRun(id: $0.int64(0), age: $0.int64(1), bytes: $0.int(2)) }
+      """
+      SELECT id, age, bytes, rows, filter_parts FROM \(schema).run WHERE kind = ? AND owner = ? AND partition = ?
+      ORDER BY age DESC, id DESC
+      """, owner.kind, owner.id, owner.partition
+    ) { StoredRun(id: $0.int64(0), age: $0.int64(1), bytes: $0.int(2), rows: $0.int(3), filterParts: $0.int(4)) }
   }
 
   /// The owners of more runs than a number.
@@ -118,12 +125,12 @@ enum StoredRuns {
         try statement.runOnce()
       }
     }
-    try note(db, run: run, bytes: block.bytes.count)
+    try note(db, run: run, bytes: block.bytes.count, rows: block.rows)
   }
 
-  /// Adds to the bytes that a run states.
-  static func note(_ db: SQLiteConnection, run: Int64, bytes: Int) throws {
-    try db.run("UPDATE run SET bytes = bytes + ? WHERE id = ?", bytes, run)
+  /// Adds to the bytes and rows that a run states.
+  private static func note(_ db: SQLiteConnection, run: Int64, bytes: Int, rows: Int) throws {
+    try db.run("UPDATE run SET bytes = bytes + ?, rows = rows + ? WHERE id = ?", bytes, rows, run)
   }
 
   /// Deletes an owner's runs, a part at a time.
@@ -134,7 +141,7 @@ enum StoredRuns {
       try db.run("DELETE FROM block WHERE id IN (SELECT id FROM block WHERE run = ? LIMIT ?)", run.id, rest)
       rest -= db.changes
       guard rest > 0 else { return false }
-      try db.run("DELETE FROM run WHERE id = ?", run.id)
+      try removeIfEmpty(db, run: run.id)
     }
     return true
   }
@@ -148,7 +155,8 @@ enum StoredRuns {
         INSERT INTO main.block (run, first_slot, last_slot, last_key, rows, events, bytes)
         SELECT ?1, first_slot, last_slot, last_key, rows, events, bytes FROM \(schema).block WHERE run = ?2 ORDER BY id
         """, own, run.id)
-      try note(db, run: own, bytes: run.bytes)
+      try note(db, run: own, bytes: run.bytes, rows: run.rows)
+      try copyFilter(db, of: run, to: own, in: schema)
     }
   }
 
@@ -166,12 +174,11 @@ enum StoredRuns {
     var rest = blocksMax
     for run in try list(db, owner) {
       let gone = try db.rows(
-        "SELECT id, events, length(bytes) FROM block WHERE run = ? AND last_slot <= ? ORDER BY last_slot, last_key LIMIT ?", run.id,
-        slot, rest
-      ) { (id: $0.int64(0), events: $0.int(1), bytes: $0.int(2)) }
-      for block in gone { try db.run("DELETE FROM block WHERE id = ?", block.id) }
+        "SELECT id, events, length(bytes), rows FROM block WHERE run = ? AND last_slot <= ? ORDER BY last_slot, last_key LIMIT ?",
+        run.id, slot, rest
+      ) { (id: $0.int64(0), events: $0.int(1), bytes: $0.int(2), rows: $0.int(3)) }
+      for block in gone { try delete(db, block: block.id, run: run.id, bytes: block.bytes, rows: block.rows) }
       events += gone.reduce(0) { $0 + $1.events }
-      try note(db, run: run.id, bytes: -gone.reduce(0) { $0 + $1.bytes })
       rest -= gone.count
       guard rest > 0 else { return events }
       events += try cutFirst(db, run: run.id, through: slot, stride: stride)
@@ -191,7 +198,7 @@ enum StoredRuns {
     for row in block.position(afterSlot: slot)..<block.rows.upperBound {
       block.withRow(row) { builder.append($0) }
     }
-    try delete(db, block: first.id, run: run, bytes: first.bytes.count)
+    try delete(db, block: first.id, run: run, bytes: first.bytes.count, rows: block.rows.count)
     guard let kept = builder.take() else { return first.events }
     try insert(db, kept, run: run)
     return first.events - Int(kept.events)
@@ -199,14 +206,48 @@ enum StoredRuns {
 
   // MARK: merging
 
-  static func delete(_ db: SQLiteConnection, block: Int64, run: Int64, bytes: Int) throws {
+  static func delete(_ db: SQLiteConnection, block: Int64, run: Int64, bytes: Int, rows: Int) throws {
     try db.run("DELETE FROM block WHERE id = ?", block)
     guard db.changes == 1 else { throw SQLiteError.corrupt("the file does not have the block \(block) of run \(run)") }
-    try note(db, run: run, bytes: -bytes)
+    try note(db, run: run, bytes: -bytes, rows: -rows)
   }
 
   static func removeIfEmpty(_ db: SQLiteConnection, run: Int64) throws {
     try db.run("DELETE FROM run WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM block WHERE run = ?1)", run)
+    guard db.changes > 0 else { return }
+    try db.run("DELETE FROM filter WHERE id >= ? AND id < ?", filterPart(run, 0), filterPart(run + 1, 0))
+  }
+
+  // MARK: filters
+
+  private static func filterPart(_ run: Int64, _ part: Int) -> Int64 { run << 24 | Int64(part) }
+
+  /// Stores the filter of a run that is complete.
+  static func setFilter(_ db: SQLiteConnection, _ filter: RunFilter, run: Int64) throws {
+    try db.withStatement("INSERT INTO filter (id, bits) VALUES (?, ?)") { statement in
+      try filter.forEachPart { part, bytes in
+        try statement.bind(filterPart(run, part), at: 1)
+        try statement.bind(borrowing: bytes, at: 2)
+        try statement.runOnce()
+      }
+    }
+    try db.run("UPDATE run SET filter_parts = ? WHERE id = ?", filter.parts, run)
+  }
+
+  private static func copyFilter(_ db: SQLiteConnection, of run: StoredRun, to own: Int64, in schema: String) throws {
+    guard run.filterParts > 0 else { return }
+    try db.run(
+      "INSERT INTO main.filter (id, bits) SELECT id - ?1 + ?2, bits FROM \(schema).filter WHERE id >= ?1 AND id < ?3",
+      filterPart(run.id, 0), filterPart(own, 0), filterPart(run.id + 1, 0))
+    try db.run("UPDATE main.run SET filter_parts = ? WHERE id = ?", run.filterParts, own)
+  }
+
+  /// Whether a run may have rows of a key.
+  /// - Parameter hash: `RunFilter.hash` of the key.
+  static func mayHave(_ db: SQLiteConnection, _ run: StoredRun, _ hash: UInt64) throws -> Bool {
+    guard run.filterParts > 0 else { return true }
+    let part = filterPart(run.id, RunFilter.part(of: hash, run.filterParts))
+    return try db.first("SELECT bits FROM filter WHERE id = ?", part) { RunFilter.mayHave(hash, $0.bytes(0)) } ?? true
   }
 
   // MARK: counting
@@ -261,6 +302,8 @@ struct RunWriter {
   private var builder: RunBlockBuilder
   private var run: Int64?
   private(set) var rows = 0
+  /// Of the rows' keys, for the filter.
+  private var hashes: [UInt64] = []
 
   init(_ db: SQLiteConnection, _ owner: RunOwner, stride: Int) {
     self.db = db
@@ -271,11 +314,17 @@ struct RunWriter {
   mutating func append(_ row: RunRow) throws {
     builder.append(row)
     rows += 1
+    if hashes.count <= RunFilter.rows.upperBound { hashes.append(RunFilter.hash(row.key)) }
     if builder.isFull { try flush() }
   }
 
   /// Writes what is left. Without rows, there is no run.
-  mutating func finish() throws { try flush() }
+  mutating func finish() throws {
+    try flush()
+    guard let run, var filter = RunFilter(rows: rows) else { return }
+    for hash in hashes { filter.add(hash) }
+    try StoredRuns.setFilter(db, filter, run: run)
+  }
 
   private mutating func flush() throws {
     guard let block = builder.take() else { return }

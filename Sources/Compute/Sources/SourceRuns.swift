@@ -107,7 +107,7 @@ enum SourceRuns {
 /// Looks sources up in the runs of a clock. Where the names that are asked for ascend, each block is read once at most.
 struct SourceLookup {
   private struct Run {
-    let id: Int64
+    let run: StoredRun
     /// The first block that ends at or after the name that was asked for last; nil where there is none.
     var block: RunBlock?
     /// That name; nil before the first.
@@ -120,22 +120,24 @@ struct SourceLookup {
 
   init(_ db: SQLiteConnection, clock: Int64) throws {
     self.db = db
-    runs = try StoredRuns.list(db, .sources(clock: clock)).map { Run(id: $0.id) }
+    runs = try StoredRuns.list(db, .sources(clock: clock)).map { Run(run: $0) }
   }
 
   /// All that the file has of a source; nil when it has nothing.
   mutating func find(_ name: UnsafeRawBufferPointer) throws -> SourceEntry? {
+    let hash = RunFilter.hash(name)
     for index in runs.indices {
-      if let found = try find(name, in: index) { return found }
+      if let found = try find(name, hash, in: index) { return found }
     }
     return nil
   }
 
-  private mutating func find(_ name: UnsafeRawBufferPointer, in index: Int) throws -> SourceEntry? {
+  private mutating func find(_ name: UnsafeRawBufferPointer, _ hash: UInt64, in index: Int) throws -> SourceEntry? {
     if !isThere(name, runs[index]) {
+      guard try StoredRuns.mayHave(db, runs[index].run, hash) else { return nil }
       let asked = Array(name)
       runs[index].block = try StoredBlocks.find(
-        db, run: runs[index].id, stride: SourceRuns.stride, RowPlace(slot: 0, key: asked), isAfter: false)
+        db, run: runs[index].run.id, stride: SourceRuns.stride, RowPlace(slot: 0, key: asked), isAfter: false)
       runs[index].asked = asked
     }
     return runs[index].block.flatMap { SourceLookup.entry(of: name, in: $0) }

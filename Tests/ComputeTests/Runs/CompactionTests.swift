@@ -73,6 +73,13 @@ struct CompactionTests {
     return rows
   }
 
+  private static func places(_ db: SQLiteConnection, _ run: StoredRun) throws -> [RowPlace] {
+    var blocks = StoredBlocks(run: run.id, stride: layout.stride, from: RowPlace(slot: .min, key: []), through: .max)
+    var places: [RowPlace] = []
+    while let block = try blocks.next(db) { places += block.rows.map { block.place($0) } }
+    return places
+  }
+
   /// Adds a run of random versions, to the file and to the model.
   private static func addRun(_ db: SQLiteConnection, _ model: inout [RowPlace: Row], _ random: inout SeededGenerator) throws {
     let places = (0..<Int.random(in: 1...400, using: &random)).map { _ in
@@ -112,12 +119,13 @@ struct CompactionTests {
       let first = Int.random(in: 0..<runs.count, using: &random)
       let chosen = Array(runs[first...Int.random(in: first..<runs.count, using: &random)])
       var output: Int64?
+      var filter = RunFilter(rows: max(1024, chosen.reduce(0) { $0 + $1.rows }))
       var stepsLeft = Int.random(in: 1...20, using: &random)
       while stepsLeft > 0 {
         stepsLeft -= 1
         var step = try CompactionStep(
           db, chosen, stride: Self.layout.stride, bytesMax: Int.random(in: 0...200_000, using: &random))
-        try step.merge(Self.layout)
+        try step.merge(Self.layout, filter: &filter)
         switch Int.random(in: 0..<6, using: &random) {
         case 0:
           // What is added meanwhile is newer than all that is merged.
@@ -131,7 +139,7 @@ struct CompactionTests {
           dropped += count
         default: break
         }
-        let applied = try db.transaction { try step.apply(db, Self.owner, to: output) }
+        let applied = try db.transaction { try step.apply(db, Self.owner, to: output, filter) }
         guard let run = applied else { break }
         output = run
         if step.isLast { break }
@@ -140,10 +148,19 @@ struct CompactionTests {
       try #require(try Self.rows(db) == model, "seed \(seed)")
       let counted = Int(model.values.reduce(0) { $0 + $1.events })
       #expect(try StoredRuns.statedEvents(db, Self.owner) == counted)
-      let bytes = try db.rows("SELECT run.bytes, sum(length(block.bytes)) FROM run LEFT JOIN block ON run = run.id GROUP BY run.id") {
-        [$0.int(0), $0.int(1)]
+      let sums = try db.rows(
+        """
+        SELECT run.bytes, sum(length(block.bytes)), run.rows, sum(block.rows) FROM run LEFT JOIN block ON run = run.id
+        GROUP BY run.id
+        """
+      ) { [$0.int(0), $0.int(1), $0.int(2), $0.int(3)] }
+      #expect(sums.allSatisfy { $0[0] == $0[1] && $0[0] > 0 && $0[2] == $0[3] }, "a run states its bytes and rows: \(sums)")
+      for run in try StoredRuns.list(db, Self.owner) where run.filterParts > 0 {
+        for place in try Self.places(db, run) {
+          let hash = place.key.withUnsafeBytes { RunFilter.hash($0) }
+          #expect(try StoredRuns.mayHave(db, run, hash), "seed \(seed): a filter leaves out no key of its run")
+        }
       }
-      #expect(bytes.allSatisfy { $0[0] == $0[1] && $0[0] > 0 }, "a run states its bytes, and has some: \(bytes)")
     }
     #expect(dropped >= 0)
   }
@@ -152,11 +169,12 @@ struct CompactionTests {
   static func compact(_ db: SQLiteConnection, _ owner: RunOwner, stride: Int, layout: StateLayout?) throws {
     while case let runs = try StoredRuns.list(db, owner), let chosen = CompactionPlan.choose(runs.map(\.bytes)) {
       var output: Int64?
+      var filter = RunFilter(rows: runs[chosen].reduce(0) { $0 + $1.rows })
       var isDone = false
       while !isDone {
         var step = try CompactionStep(db, Array(runs[chosen]), stride: stride)
-        try step.merge(layout)
-        let applied = try db.transaction { try step.apply(db, owner, to: output) }
+        try step.merge(layout, filter: &filter)
+        let applied = try db.transaction { try step.apply(db, owner, to: output, filter) }
         output = try #require(applied)
         isDone = step.isLast
       }
@@ -170,11 +188,28 @@ struct CompactionTests {
     var model: [RowPlace: Row] = [:]
     for _ in 0..<4 { try Self.addRun(db, &model, &random) }
     var step = try CompactionStep(db, try StoredRuns.list(db, Self.owner), stride: Self.layout.stride)
-    try step.merge(Self.layout)
+    var filter: RunFilter?
+    try step.merge(Self.layout, filter: &filter)
     #expect(step.isLast)
     #expect(try StoredRuns.remove(db, Self.owner))
-    #expect(try step.apply(db, Self.owner, to: nil) == nil)
+    #expect(try step.apply(db, Self.owner, to: nil, nil) == nil)
     #expect(try Self.rows(db).isEmpty && StoredRuns.list(db, Self.owner).isEmpty)
+  }
+
+  @Test("a filter has all keys that were added, and about one of a hundred others", arguments: [1024, 50_000])
+  func filter(rows: Int) throws {
+    var filter = try #require(RunFilter(rows: rows))
+    func hash(_ number: Int) -> UInt64 { Array("device/\(number)".utf8).withUnsafeBytes { RunFilter.hash($0) } }
+    for number in 0..<rows { filter.add(hash(number)) }
+    var parts: [[UInt8]] = []
+    filter.forEachPart { parts.append(Array($1)) }
+    func mayHave(_ number: Int) -> Bool {
+      let hash = hash(number)
+      return parts[RunFilter.part(of: hash, parts.count)].withUnsafeBytes { RunFilter.mayHave(hash, $0) }
+    }
+    #expect((0..<rows).allSatisfy(mayHave))
+    #expect((rows..<(rows + 20_000)).count(where: mayHave) < 600)
+    #expect(RunFilter(rows: 1023) == nil && RunFilter(rows: 16_000_001) == nil)
   }
 
   @Test("one key's rows are those of all rows, in any range of slots")
