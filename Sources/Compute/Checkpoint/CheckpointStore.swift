@@ -276,9 +276,11 @@ final class CheckpointStore: Sendable {
     let definition = fold.box.fold.definition
     switch definition.window.keeping {
     case .slots:
+      let slot = definition.window.lastSlot(endingBy: end)
+      // The first of times is a slot, too, and the answer where none ends by then.
+      guard definition.window.end(ofSlot: slot) <= end else { return 0 }
       return try StoredRuns.trim(
-        db, .rows(view: fold.viewID, fold.partition), through: definition.window.lastSlot(endingBy: end),
-        stride: definition.layout.stride)
+        db, .rows(view: fold.viewID, fold.partition), through: slot, stride: definition.layout.stride)
     case .sessions: return try StoredSessions.drop(db, fold, through: end)
     }
   }

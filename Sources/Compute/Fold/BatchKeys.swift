@@ -25,6 +25,28 @@ struct BatchKeys {
     numberOfCode.append(contentsOf: repeatElement(-1, count: batch.stringCount))
   }
 
+  /// Finds the keys that come in the order in which they came before, without encoding them: devices tend to report so.
+  /// - Parameter next: The number of the key that is expected next, if a string is all of it.
+  mutating func predict(_ batch: ColumnBatch, _ next: (UnsafeRawBufferPointer) -> Int32?) {
+    guard isOneString else { return }
+    batch.withSharedStrings { strings in
+      var misses = 0
+      for event in 0..<batch.count {
+        let code = Int(truncatingIfNeeded: vectors[0].bits[event])
+        guard code < numberOfCode.count, numberOfCode[code] < 0, code < strings.count else { continue }
+        if let number = next(strings[code]) {
+          numberOfCode[code] = number
+        } else {
+          misses += 1
+          // The order is another one.
+          if misses > BatchKeys.missesMax { return }
+        }
+      }
+    }
+  }
+
+  private static let missesMax = 16
+
   /// - Parameter intern: Gives a key's number.
   @inline(__always) mutating func number(
     of event: Int, in batch: ColumnBatch, _ intern: (UnsafeRawBufferPointer) -> Int32

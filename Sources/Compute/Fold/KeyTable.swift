@@ -1,4 +1,5 @@
 import Events
+import Views
 
 /// The keys of one view and partition that are in memory, numbered: open addressing over their encoded bytes.
 struct KeyTable: Sendable {
@@ -65,6 +66,20 @@ struct KeyTable: Sendable {
     slots[slot] = UInt32(number) + 1
     if ends.count * 2 > slots.count { rehash() }
     return number
+  }
+
+  /// The number of the key behind the last one, if a string is all of it; nil when it is another.
+  mutating func next(ifString text: UnsafeRawBufferPointer) -> Int? {
+    let next = last + 1 < ends.count ? last + 1 : 0
+    guard next < ends.count, case let range = range(next), range.count == text.count + KeyCodec.stringOverhead else { return nil }
+    // A string with a byte 00 would have a byte FF in its key, which no UTF-8 has.
+    let isText = bytes.withUnsafeBytes {
+      $0[range.lowerBound] == KeyCodec.stringMark
+        && isSame(UnsafeRawBufferPointer(rebasing: $0[(range.lowerBound + 1)..<(range.lowerBound + 1 + text.count)]), text)
+    }
+    guard isText else { return nil }
+    last = next
+    return next
   }
 
   private func matches(_ number: Int, _ key: UnsafeRawBufferPointer) -> Bool {

@@ -42,6 +42,7 @@ final class SessionFold: FoldRows {
     _ batch: ColumnBatch, _ times: BatchTimes, _ events: inout EventIntake, _ keys: inout BatchKeys, gap: Int64,
     in table: inout SessionTable
   ) -> EventIntake.Counts {
+    keys.predict(batch) { table.nextKey(ifString: $0) }
     let counts = events.place(batch, times, firstEnd: nil) { event, time, bound in
       let key = keys.number(of: event, in: batch) { table.keyNumber($0) }
       let end = WindowDefinition.end(of: time, size: gap)

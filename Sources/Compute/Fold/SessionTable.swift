@@ -88,6 +88,11 @@ struct SessionTable: ~Copyable {
     return Int32(truncatingIfNeeded: number)
   }
 
+  /// The number of the key that is expected next, if a string is all of it.
+  mutating func nextKey(ifString text: UnsafeRawBufferPointer) -> Int32? {
+    keys.next(ifString: text).map { Int32(truncatingIfNeeded: $0) }
+  }
+
   /// All sessions of the key that end after this are in memory.
   func heldEnd(of key: UnsafeRawBufferPointer) -> Int64 { keys.find(key).map { heldAfter[$0] } ?? coldEnd }
 

@@ -42,6 +42,7 @@ final class WindowFold: FoldRows {
     _ batch: ColumnBatch, _ times: BatchTimes, _ events: inout EventIntake, _ keys: inout BatchKeys, _ slots: WindowSlots,
     in table: inout WindowTable
   ) -> EventIntake.Counts {
+    keys.predict(batch) { table.nextKey(ifString: $0) }
     var slot = slots.slot(of: times.events[0])
     let firstEnd = slots.slot(of: batch.header.firstEventTime.nanoseconds).firstEnd
     return events.place(batch, times, firstEnd: firstEnd) { event, time, bound in

@@ -61,6 +61,11 @@ struct WindowTable: ~Copyable {
     return Int32(truncatingIfNeeded: number)
   }
 
+  /// The number of the key that is expected next, if a string is all of it.
+  mutating func nextKey(ifString text: UnsafeRawBufferPointer) -> Int32? {
+    keys.next(ifString: text).map { Int32(truncatingIfNeeded: $0) }
+  }
+
   /// The row of a window and key, made if it is not there, and marked as changed: it counts one more event.
   @inline(__always) mutating func row(window: Int64, key: Int32) -> Int32 {
     let last = lastRow[Int(key)]
@@ -174,13 +179,7 @@ struct WindowTable: ~Copyable {
 
   /// Sorts the changed rows as runs do: by slot, then by the key's bytes.
   mutating func sortChanged() {
-    changed.sort { a, b in
-      let (slotA, slotB) = (slotStarts[Int(a)], slotStarts[Int(b)])
-      guard slotA == slotB else { return slotA < slotB }
-      return keys.withKey(Int(keyNumbers[Int(a)])) { first in
-        keys.withKey(Int(keyNumbers[Int(b)])) { first.lexicographicallyPrecedes($0) }
-      }
-    }
+    RowOrder.sort(&changed, slots: slotStarts, keyNumbers: keyNumbers, keys)
   }
 
   /// Lets go of empty rows, and of those that changed longest ago, so that about this many bytes are left. None may be changed

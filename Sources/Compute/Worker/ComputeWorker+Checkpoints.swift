@@ -29,11 +29,10 @@ extension ComputeWorker {
 
   /// Copies the file if the interval has passed: beside all else, since that may take long.
   func keepIfDue() {
-    guard !isKeeping else { return }
-    isKeeping = true
-    Task {
+    guard keeping == nil else { return }
+    keeping = Task {
       await kept.keepIfDue(now())
-      isKeeping = false
+      keeping = nil
     }
   }
 

@@ -41,7 +41,8 @@ actor ComputeWorker {
   var checkpointProblem: String?
   var pendingGauges: [String: Gauge] = [:]
   var pendingRecordedAt: ContinuousClock.Instant?
-  var isKeeping = false
+  /// The file is being copied.
+  var keeping: Task<Void, Never>?
   private var isBehindKept = false
   /// The wait for the log while there is nothing to read; cancelled when there is something new to read for.
   private var waiting: Task<Void, Never>?
@@ -371,6 +372,7 @@ actor ComputeWorker {
 
   func close() async {
     await store.compactor.stop()
+    await keeping?.value
     store.file.close()
   }
 }

@@ -6,9 +6,13 @@ public struct SharedStrings {
   /// The start of each string in `bytes`, and the end of the last.
   @usableFromInline let starts: UnsafePointer<UInt32>
 
-  init(bytes: UnsafeRawPointer, starts: UnsafePointer<UInt32>) {
+  /// The number of strings.
+  public let count: Int
+
+  init(bytes: UnsafeRawPointer, starts: UnsafePointer<UInt32>, count: Int) {
     self.bytes = bytes
     self.starts = starts
+    self.count = count
   }
 
   /// - Parameter code: A code of the batch's string table, as `sourceCodes()` has them. It is not checked.
@@ -34,7 +38,7 @@ extension ColumnBatch {
       let position = layout.stringsPosition
       let (bytes, first) = inflated.map { ($0, position) } ?? (encoded, BatchHeader.byteCount + position)
       return try bytes.withUnsafeBytes {
-        try body(SharedStrings(bytes: $0.baseAddress.unsafelyUnwrapped + first, starts: starts.baseAddress.unsafelyUnwrapped))
+        try body(SharedStrings(bytes: $0.baseAddress.unsafelyUnwrapped + first, starts: starts.baseAddress.unsafelyUnwrapped, count: starts.count - 1))
       }
     }
   }

@@ -14,7 +14,7 @@ import Expressions
 /// null < false < true < numbers < times < strings; a tuple that is a prefix of another comes first. An int or a uint and the
 /// double equal to it are one key, and are read back as the integer where there is one; −0 is 0.
 public enum KeyCodec {
-  private static let null: UInt8 = 1, no: UInt8 = 2, yes: UInt8 = 3, number: UInt8 = 4, time: UInt8 = 5, string: UInt8 = 6
+  private static let null: UInt8 = 1, no: UInt8 = 2, yes: UInt8 = 3, number: UInt8 = 4, time: UInt8 = 5, string = stringMark
 
   /// Appends one value of a batch. A missing value, an error, a list or an object counts as null.
   /// - Parameters:
@@ -37,6 +37,11 @@ public enum KeyCodec {
     case .missing, .error, .null, .object: key.append(null)
     }
   }
+
+  /// The first byte of a string.
+  public static let stringMark: UInt8 = 6
+  /// The bytes of a string beside its own, where it has no byte 00.
+  public static let stringOverhead = 3
 
   public static func append(_ value: ResultValue, to key: inout [UInt8]) {
     switch value {

@@ -96,7 +96,7 @@ import Views
       #expect(first.asOf.reaches(end) && first.asOf.offsets.count == 3)
       for order in SourceOrder.Column.allCases.flatMap({ [SourceOrder($0), SourceOrder($0, isDescending: true)] }) {
         let sorted = expected.sorted { order.isBefore(order.place(of: $0), order.place(of: $1)) }
-        for limit in [2701, 10_000] {
+        for limit in [4001, 10_000] {
           #expect(
             try await Self.pages(service, SourceReadRequest(order: order, limit: limit)) == sorted, "\(order), pages of \(limit)")
         }
