@@ -30,7 +30,7 @@ struct RunFilter: Sendable {
     let start = RunFilter.part(of: hash, parts) * RunFilter.partBytes
     for probe in 0..<RunFilter.probes {
       let bit = RunFilter.bit(hash, probe)
-      bytes[start + bit >> 3] |= 1 << UInt8(bit & 7)
+      bytes[start + (bit >> 3)] |= 1 << UInt8(bit & 7)
     }
   }
 
@@ -45,7 +45,7 @@ struct RunFilter: Sendable {
   }
 
   /// The part that a key belongs to.
-  static func part(of hash: UInt64, _ parts: Int) -> Int { Int((hash &>> 32) &* UInt64(parts) &>> 32) }
+  static func part(of hash: UInt64, _ parts: Int) -> Int { Int(((hash &>> 32) &* UInt64(parts)) &>> 32) }
 
   /// Whether a key may be there.
   /// - Parameter part: The bytes of its part.
@@ -53,13 +53,13 @@ struct RunFilter: Sendable {
     guard part.count == partBytes else { return true }
     return (0..<probes).allSatisfy { probe in
       let bit = bit(hash, probe)
-      return part[bit >> 3] & 1 << UInt8(bit & 7) != 0
+      return part[bit >> 3] & (1 << UInt8(bit & 7)) != 0
     }
   }
 
   @inline(__always) private static func bit(_ hash: UInt64, _ probe: Int) -> Int {
     // The upper half has chosen the part. Source: A. Kirsch and M. Mitzenmacher, "Less Hashing, Same Performance", 2006.
     let step = (hash &* 0x9E37_79B9_7F4A_7C15) &>> 32 | 1
-    return Int(((hash &+ UInt64(probe) &* step) & 0xFFFF_FFFF) &* partBits &>> 32)
+    return Int((((hash &+ UInt64(probe) &* step) & 0xFFFF_FFFF) &* partBits) &>> 32)
   }
 }

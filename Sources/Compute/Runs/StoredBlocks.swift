@@ -65,6 +65,18 @@ struct StoredBlocks: RunBlocks {
     }
   }
 
+  /// The events that a block's rows add, without the rest of it.
+  static func eventCount(_ bytes: UnsafeRawBufferPointer, _ stride: Int, run: Int64) throws(SQLiteError) -> Int {
+    do throws(RunBlockDamage) {
+      let parts = try RunBlockParts(bytes, stride: stride)
+      var sum = 0
+      parts.events.read(0..<parts.rows) { sum &+= Int(truncatingIfNeeded: $1) }
+      return sum
+    } catch {
+      throw SQLiteError.corrupt("a block of run \(run): \(error)")
+    }
+  }
+
   /// A block as it is stored.
   static func decode(_ bytes: UnsafeRawBufferPointer, _ stride: Int, run: Int64) throws(SQLiteError) -> RunBlock {
     do throws(RunBlockDamage) { return try RunBlock(bytes, stride: stride) } catch {

@@ -267,8 +267,7 @@ enum StoredRuns {
         try block.bind([run.id])
         while try block.step() {
           try stop.check()
-          let rows = try StoredBlocks.decode(block.bytes(0), stride, run: run.id)
-          for row in rows.rows { sum += rows.withRow(row) { Int($0.events) } }
+          sum += try StoredBlocks.eventCount(block.bytes(0), stride, run: run.id)
         }
       }
     }
