@@ -71,8 +71,8 @@ enum CheckpointMigration {
   }
 }
 
-/// Rows of an earlier format: a row for each window and key, of all views; format 2 had sessions among them. A view's are moved when
-/// it is next used, since its definition says how.
+/// Rows of an earlier format: a row for each window and key, of all views; format 2 had sessions among them. A view's are moved
+/// when it is next used, since its definition says how.
 enum EarlierRows {
   static let table = "earlier_rows"
 

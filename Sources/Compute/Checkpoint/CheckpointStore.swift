@@ -230,7 +230,7 @@ final class CheckpointStore: Sendable {
     }
   }
 
-  /// - Parameter droppedEvents: Those of rows that are deleted in this transaction.
+  /// - Parameter droppedEvents: The events of the rows that are deleted in this transaction.
   private static func writeProgress(
     _ db: SQLiteConnection, view: Int64, _ box: FoldBox, droppedEnd: Int64?, droppedEvents: Int, clock: Int64?
   ) throws {

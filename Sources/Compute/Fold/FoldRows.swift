@@ -30,7 +30,8 @@ protocol FoldRows: AnyObject {
   ) -> EventIntake.Counts
   func withStates(_ body: (inout StateRows) -> Void)
 
-  /// Events that the rows in memory count; of windows, those that are not stored yet. Costs a look at all rows, as `fault` does: for assertions.
+  /// Events that the rows in memory count; of windows, those that are not stored yet. Costs a look at all rows, as `fault`
+  /// does: for assertions.
   var eventCount: Int64 { get }
   /// Names an invariant that does not hold; nil when all do.
   var fault: String? { get }

@@ -17,7 +17,7 @@ struct StoredPiece: Sendable {
   var rows: PartialRows
   /// The last row up to which all of the range's rows have been read; nil at its end.
   var through: RowPlace?
-  /// What the next piece goes on with; nil at the end, and for sessions.
+  /// The merge that the next piece goes on with; nil at the end, and for sessions.
   fileprivate var rest: RunMerge<StoredBlocks>?
 }
 

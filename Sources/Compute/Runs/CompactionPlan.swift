@@ -1,7 +1,7 @@
 /// Which neighbouring runs of an owner are merged next.
 ///
-/// Runs of about one size are merged, so their sizes grow in steps: a row is written once a step, and an owner has few runs of each
-/// size.
+/// Runs of about one size are merged, so their sizes grow in steps: a row is written once a step, and an owner has few runs of
+/// each size.
 enum CompactionPlan {
   /// The fewest runs of about one size that are merged.
   static let fanIn = 6

@@ -2,8 +2,8 @@ import Aggregates
 import SQLite
 import Views
 
-/// A bounded part of a merge of runs: the first blocks of each, up to a place up to which all of them are there. What lies beyond
-/// the place stays in its run, so the runs hold the same rows before and after.
+/// A bounded part of a merge of runs: the first blocks of each, up to a place up to which all of them are there. The rows beyond
+/// the place stay in their run, so the runs hold the same rows before and after.
 struct CompactionStep: Sendable {
   /// The bytes of blocks that a step reads, give or take a block of each run.
   static let bytesMax = 1 << 20
@@ -29,7 +29,7 @@ struct CompactionStep: Sendable {
   /// The last place that is merged; nil where all is.
   private var through: RowPlace?
   private var merged: [EncodedBlock] = []
-  /// What stays of blocks that reach beyond the place, by input.
+  /// The parts that stay of blocks that reach beyond the place, by input.
   private var rests: [(input: Int, block: EncodedBlock)] = []
 
   /// Whether the runs are merged whole with this.
@@ -85,7 +85,7 @@ struct CompactionStep: Sendable {
 
   /// Merges what has been read.
   /// - Parameters:
-  ///   - layout: Of the states; nil where a version takes the place of older ones.
+  ///   - layout: The states' layout; nil where a version takes the place of older ones.
   ///   - filter: Gets the keys of the merged rows.
   mutating func merge(_ layout: StateLayout?, filter: inout RunFilter?) throws {
     var builder = RunBlockBuilder(stride: stride)

@@ -1,7 +1,8 @@
 import Aggregates
 import Views
 
-/// A run whose blocks are in memory, as a store has them in its file: what encoding, decoding and merging cost is measured with it.
+/// A run whose blocks are in memory, as a store has them in its file: what encoding, decoding and merging cost is measured with
+/// it.
 package struct EncodedRun: Sendable {
   private let blocks: [EncodedBlock]
   private let layout: StateLayout

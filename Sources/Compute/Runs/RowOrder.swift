@@ -2,9 +2,10 @@ import Views
 
 /// Sorts rows by slot, then by their keys' bytes: the order in which a run has them.
 ///
-/// Rows are sorted by key first, then by slot, which leaves rows of one slot in the order of their keys. A group of keys is sorted
-/// by eight bytes behind those that all of them share, and there by the bits in which they differ, the first 32 of them; what is
-/// equal is a group of its own. So the usual keys, numbers behind a common name, take one group and two or three passes.
+/// Rows are sorted by key first, then by slot, which leaves rows of one slot in the order of their keys. A group of keys is
+/// sorted by eight bytes behind those that all of them share, and there by the bits in which they differ, the first 32 of them;
+/// what is equal is a group of its own. So the usual keys, numbers behind a common name, take one group and two or three
+/// passes.
 enum RowOrder {
   /// Groups of fewer rows are sorted by comparing keys.
   fileprivate static let groupMin = 24

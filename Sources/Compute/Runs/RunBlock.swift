@@ -42,7 +42,7 @@ struct RunBlock: Sendable {
   var rows: Range<Int>
   private let columns: Columns
 
-  /// What was decoded: one object, so that a block is passed on for one reference.
+  /// The decoded columns: one object, so that a block is passed on for one reference.
   private final class Columns: Sendable {
     let stride: Int
     let slots: [Int64]
@@ -84,7 +84,7 @@ struct RunBlock: Sendable {
   /// - Parameters:
   ///   - bytes: The block.
   ///   - stride: The words of each row's state, without tails.
-  ///   - layout: Of the states, each of which is then held to it; nil where they have none.
+  ///   - layout: The states' layout, each of which is then held to it; nil where they have none.
   /// - Throws: When the bytes are damaged, or another definition's.
   init(_ bytes: UnsafeRawBufferPointer, stride: Int, layout: StateLayout? = nil) throws(RunBlockDamage) {
     assert(layout == nil || layout?.stride == stride)

@@ -1,4 +1,4 @@
-/// What a column's values have in common, as they come: enough to tell the best form of the column at any time.
+/// All that a column's values have in common, as they come: enough to tell the best form of the column at any time.
 struct RunColumnSurvey: Sendable {
   private var isEmpty = true
   private var first: Int64 = 0

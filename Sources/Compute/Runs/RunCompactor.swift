@@ -3,11 +3,11 @@ import Events
 import SQLite
 import Synchronization
 
-/// Merges the runs of a worker's file, beside the worker, in bounded steps: few runs are then read for a row, and a row is stored a
-/// few times at most.
+/// Merges the runs of a worker's file, beside the worker, in bounded steps: few runs are then read for a row, and a row is
+/// stored a few times at most.
 ///
-/// A step reads as of one moment, merges on this actor's thread, and writes in one transaction, which is all that a checkpoint may
-/// have to wait for. No result depends on which steps have been made. A step that a crash takes back is made again.
+/// A step reads as of one moment, merges on this actor's thread, and writes in one transaction, which is all that a checkpoint
+/// may have to wait for. No result depends on which steps have been made. A step that a crash takes back is made again.
 actor RunCompactor {
   /// An owner with more runs than this makes the worker wait: the runs come faster than they are merged.
   static let runsMax = 64

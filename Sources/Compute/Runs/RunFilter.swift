@@ -1,7 +1,7 @@
 import Events
 
-/// The keys that a run may have: a Bloom filter in parts, of which a key's hash names one. So a key is looked up in one part, which
-/// the file has as a row, and nothing is kept in memory.
+/// The keys that a run may have: a Bloom filter in parts, of which a key's hash names one. So a key is looked up in one part,
+/// which the file has as a row, and nothing is kept in memory.
 ///
 /// About one key in a hundred that a run does not have passes.
 struct RunFilter: Sendable {

@@ -1,7 +1,7 @@
 import Views
 
-/// The row that is next in each of several runs, and which of them is the first: a tree of losers, in which each inner node has the
-/// run that lost there, so that a row costs one comparison a level.
+/// The row that is next in each of several runs, and which of them is the first: a tree of losers, in which each inner node has
+/// the run that lost there, so that a row costs one comparison a level.
 ///
 /// Rows compare by slot, then by eight of their key's bytes, then by the whole key. Runs with equal rows compare by their number.
 struct RunHeads: Sendable {

@@ -18,7 +18,7 @@ struct RunMerge<Source: RunBlocks>: Sendable {
 
   /// - Parameters:
   ///   - sources: The newest first, at most `sourcesMax`.
-  ///   - layout: Of the states; nil where all versions are whole, so nothing is ever merged (traps otherwise).
+  ///   - layout: The states' layout; nil where all versions are whole, so nothing is ever merged (traps otherwise).
   init(_ sources: [Source], layout: StateLayout?) {
     precondition(sources.count <= Self.sourcesMax, "a merge has at most \(Self.sourcesMax) runs")
     self.sources = sources

@@ -18,7 +18,7 @@ struct RunRow {
 
 /// A run's blocks, in ascending order of their rows.
 protocol RunBlocks: Sendable {
-  /// What a block is read with: a connection, say.
+  /// The means to read a block: a connection, say.
   associatedtype Reader
 
   /// The next block; nil after the last.

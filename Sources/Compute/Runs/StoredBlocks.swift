@@ -2,8 +2,8 @@ import Aggregates
 import SQLite
 import Views
 
-/// A run's blocks between two places, as the file has them. Each is a statement of its own, so that only the transaction stays open
-/// between two.
+/// A run's blocks between two places, as the file has them. Each is a statement of its own, so that only the transaction stays
+/// open between two.
 struct StoredBlocks: RunBlocks {
   private let run: Int64
   private let stride: Int
@@ -85,8 +85,8 @@ struct StoredBlocks: RunBlocks {
   }
 }
 
-/// One key's rows of a run, slot by slot: a run is in the order of slots and then keys, and a slot may have millions of rows, so the
-/// key is sought in one slot after the other.
+/// One key's rows of a run, slot by slot: a run is in the order of slots and then keys, and a slot may have millions of rows,
+/// so the key is sought in one slot after the other.
 struct StoredKeyRows: RunBlocks {
   private let run: Int64
   private let stride: Int

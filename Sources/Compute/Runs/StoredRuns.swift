@@ -301,7 +301,7 @@ struct RunWriter {
   private var builder: RunBlockBuilder
   private var run: Int64?
   private(set) var rows = 0
-  /// Of the rows' keys, for the filter.
+  /// The hashes of the rows' keys, for the filter.
   private var hashes: [UInt64] = []
 
   init(_ db: SQLiteConnection, _ owner: RunOwner, stride: Int) {

@@ -89,7 +89,7 @@ extension ComputeWorker {
       await executor.letOthersGo()
       (part, rows) = ([], 0)
     }
-    // What has changed meanwhile, too.
+    // And all that has changed meanwhile.
     return checkpoint()
   }
 

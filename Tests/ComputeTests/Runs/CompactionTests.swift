@@ -128,7 +128,7 @@ struct CompactionTests {
         try step.merge(Self.layout, filter: &filter)
         switch Int.random(in: 0..<6, using: &random) {
         case 0:
-          // What is added meanwhile is newer than all that is merged.
+          // A run that is added meanwhile is newer than all that is merged.
           try Self.addRun(db, &model, &random)
         case 1:
           let slot = Int64.random(in: -4...3, using: &random)
