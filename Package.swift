@@ -3,6 +3,12 @@ import PackageDescription
 
 // Who may import whom is held by Tests/PenstockTests/ImportTableTests.swift; keep the two in step.
 let strict: [SwiftSetting] = [.enableUpcomingFeature("ExistentialAny")]
+// The quick build of ops/common.sh leaves modules without optimisation, but for those that touch each event: the compiler takes
+// the frontend's flag over the -Onone of the command line. Any other build has no unsafe flags, which a dependency may not have:
+// docs/decisions/0058-build-time.md.
+let perEvent: [SwiftSetting] =
+  Context.environment["PENSTOCK_BUILD"] == "quick"
+  ? strict + [.unsafeFlags(["-Xfrontend", "-O", "-Xfrontend", "-enable-default-cmo"])] : strict
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
@@ -51,22 +57,22 @@ let package = Package(
     .systemLibrary(name: "CEpoll"),
     .target(name: "CResources"),
     .target(name: "Resources", dependencies: ["CResources"], swiftSettings: strict),
-    .target(name: "Events", dependencies: ["CZlib"], swiftSettings: strict),
-    .target(name: "Expressions", dependencies: ["Events"], swiftSettings: strict),
-    .target(name: "Aggregates", dependencies: ["Events", "Expressions"], swiftSettings: strict),
+    .target(name: "Events", dependencies: ["CZlib"], swiftSettings: perEvent),
+    .target(name: "Expressions", dependencies: ["Events"], swiftSettings: perEvent),
+    .target(name: "Aggregates", dependencies: ["Events", "Expressions"], swiftSettings: perEvent),
     .target(name: "Views", dependencies: ["Events", "Expressions", "Aggregates", yams], swiftSettings: strict),
-    .target(name: "Producers", dependencies: ["Events"], swiftSettings: strict),
+    .target(name: "Producers", dependencies: ["Events"], swiftSettings: perEvent),
     .target(name: "Log", dependencies: ["Events", "Producers", logging, metrics], swiftSettings: strict),
     .target(name: "HTTPClient", dependencies: [nioCore, nioPosix, nioHTTP1], swiftSettings: strict),
-    .target(name: "WebSocket", dependencies: ["CZlib", nioCore, nioHTTP1], swiftSettings: strict),
-    .target(name: "Sockets", dependencies: ["CEpoll"], swiftSettings: strict),
+    .target(name: "WebSocket", dependencies: ["CZlib", nioCore, nioHTTP1], swiftSettings: perEvent),
+    .target(name: "Sockets", dependencies: ["CEpoll"], swiftSettings: perEvent),
     .target(
       name: "Ingest",
       dependencies: [
         "Events", "Serving", "WebSocket", "Sockets", "Resources", "CZlib", nioCore, nioPosix, nioHTTP1, logging, metrics,
       ],
       exclude: ["HTTP/ingest-openapi.json", "Connection/asyncapi.json"],
-      swiftSettings: strict),
+      swiftSettings: perEvent),
     .target(name: "SQLite", dependencies: ["CSQLite"], swiftSettings: strict),
     .target(
       name: "Compute",

@@ -12,12 +12,18 @@ build_packages=(
 
 swift_minimum=6.2
 
-# The build that runs soonest: without TLS, tokens and the mesh, and without the debugger's tables, which take an eighth of the time. Whoever shares
-# a build with another script builds alike: other flags are another build of everything.
+# The builds, all in .build, where other flags are another build of everything: whoever shares one with another script builds alike. None has the
+# debugger's tables, an eighth of the time. Which modules are optimised where most are not, Package.swift says: docs/decisions/0058-build-time.md.
+# The one that runs soonest: without TLS, tokens and the mesh, and optimised only where each event passes.
 # shellcheck disable=SC2034  # used by the scripts that source this
-quick_build=(swift build --jobs 4 -c release --disable-default-traits -debug-info-format none)
+quick_build=(env PENSTOCK_BUILD=quick swift build --jobs 4 -c release --disable-default-traits -debug-info-format none -Xswiftc -Onone)
+# The one to measure: optimised throughout, in a folder of its own.
+# shellcheck disable=SC2034
+bench_build=(swift build --scratch-path .build/bench --jobs 4 -c release --disable-default-traits -debug-info-format none)
 # shellcheck disable=SC2034
 secure_build=(swift build -c release -debug-info-format none)
+# shellcheck disable=SC2034
+test_build=(swift build --build-tests --jobs 4 -debug-info-format none)
 
 say() { printf '\n== %s\n' "$*" >&2; }
 
