@@ -11,13 +11,13 @@ import Views
 /// 2   u16  rows, 1...4096
 /// 4   u32  CRC-32 of all other bytes
 /// 8   u16  words of a state without tails
-/// 10  u16  0
-/// 12  u32  bytes of the keys' suffixes
+/// 10  u16  bytes with which all keys end, beside those that they begin with: 0...8
+/// 12  u32  bytes of the keys' parts
 /// 16  u32  bytes of the tails
 /// 20  column  slots
-///     column  bytes that a key has in common with the one before it
-///     column  bytes of its suffix, which is the rest of it
-///             the suffixes
+///     column  bytes of a key
+///     column  bytes that it has in common with the one before it
+///             the bytes with which all keys end; of each key those between what it shares and these
 ///             where some versions are whole, a bit a row, least significant first
 ///     column  events
 ///     column  for each word of the state
@@ -25,10 +25,13 @@ import Views
 ///             the tails (`RunTails`)
 ///             8 bytes of 0, so that eight bytes can be read wherever one can
 /// ```
-/// `RunColumn` has the form of a column. All keys but the last have less than 256 KiB in all.
+/// `RunColumn` has the form of a column. All rows but the last have keys of less than 256 KiB in all, and states of less than
+/// 65,536 words without their tails.
 struct RunBlock: Sendable {
   static let format: UInt8 = 1
   static let rowsMax = 4096
+  /// The states of all rows but the last have fewer words, without their tails: equal ones take no bytes, but memory.
+  static let wordsMax = 64 << 10
   /// All keys but the last have less than this, as they came: shared bytes are not free.
   static let keyBytesMax = 256 << 10
   static let someWhole: UInt8 = 1
@@ -36,6 +39,7 @@ struct RunBlock: Sendable {
   static let tails: UInt8 = 4
   static let headerBytes = 20
   static let checksumPlace = 4
+  static let endingBytesMax = 8
   static let paddingBytes = 8
 
   /// The rows that count: at first all. A cursor narrows it.
@@ -79,8 +83,7 @@ struct RunBlock: Sendable {
 
   private init() { (rows, columns) = (0..<0, Columns()) }
 
-  /// Decodes a block. Checksum, lengths and order are checked. The memory that it takes is bounded by the bytes given and by
-  /// `rowsMax` rows of the stride.
+  /// Decodes a block. Checksum, lengths and order are checked. It takes at most eight times the bytes given, and two mebibytes.
   /// - Parameters:
   ///   - bytes: The block.
   ///   - stride: The words of each row's state, without tails.
@@ -92,7 +95,7 @@ struct RunBlock: Sendable {
     rows = 0..<parts.rows
     columns = try Columns(parts, stride: stride)
     guard let layout else { return }
-    for row in rows where !withState(row, layout.isCanonical) { throw .state }
+    for row in rows where !withState(row, { layout.isCanonical($0) }) { throw .state }
   }
 
   /// The CRC-32 of all bytes of a block but its checksum's.

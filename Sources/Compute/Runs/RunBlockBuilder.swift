@@ -22,7 +22,7 @@ struct RunBlockBuilder: Sendable {
 
   /// The columns before and behind those of the state.
   private enum Column {
-    static let slot = 0, shared = 1, suffix = 2, events = 3, state = 4
+    static let slot = 0, length = 1, shared = 2, events = 3, state = 4
     static let count = 5
   }
 
@@ -36,18 +36,13 @@ struct RunBlockBuilder: Sendable {
   private var nextSurvey = 8
   /// The bytes of a row's columns, as the last survey has them.
   private var bytesPerRow: Int
-  private var suffixes: [UInt8] = []
+  private var keys = RunKeyBuilder()
   private var wholeBits: [UInt8] = []
   private var wholeCount = 0
   private var tails: [UInt8] = []
-  /// The bytes of all keys as they came.
-  private var keyBytes = 0
   private var events: Int64 = 0
   private var first: RowPlace?
   private var lastSlot = Int64.min
-  /// The last key; its first `lastKeyCount` bytes count.
-  private var lastKey: [UInt8] = []
-  private var lastKeyCount = 0
   /// Rows since the last take.
   private(set) var count = 0
 
@@ -62,8 +57,8 @@ struct RunBlockBuilder: Sendable {
 
   /// Whether `take` must come before the next row.
   var isFull: Bool {
-    count >= RunBlock.rowsMax || keyBytes >= RunBlock.keyBytesMax
-      || bytesPerRow &* count &+ suffixes.count &+ tails.count >= RunBlockBuilder.bytesTarget
+    count >= RunBlock.rowsMax || count &* stride >= RunBlock.wordsMax || keys.keyBytes >= RunBlock.keyBytesMax
+      || bytesPerRow &* count &+ keys.byteCount &+ tails.count >= RunBlockBuilder.bytesTarget
   }
 
   // MARK: Rows
@@ -72,20 +67,26 @@ struct RunBlockBuilder: Sendable {
   mutating func append(_ row: RunRow) {
     precondition(!isFull, "a full block is taken before the next row")
     precondition(row.state.count >= stride, "a state has the layout's words")
-    let shared = count == 0 ? 0 : sharedBytes(row)
-    if count == 0 { first = RowPlace(slot: row.slot, key: Array(row.key)) }
+    var shared = 0
+    if count == 0 {
+      first = RowPlace(slot: row.slot, key: Array(row.key))
+    } else {
+      let isAfter: Bool
+      (shared, isAfter) = keys.compare(row.key)
+      precondition(row.slot > lastSlot || row.slot == lastSlot && isAfter, "rows come in ascending order, each once")
+    }
     if count == capacity { grow() }
     words.withUnsafeMutableBufferPointer { words in
       let place = words.baseAddress.unsafelyUnwrapped + count
       place[Column.slot &* capacity] = UInt64(bitPattern: row.slot)
+      place[Column.length &* capacity] = UInt64(truncatingIfNeeded: row.key.count)
       place[Column.shared &* capacity] = UInt64(truncatingIfNeeded: shared)
-      place[Column.suffix &* capacity] = UInt64(truncatingIfNeeded: row.key.count &- shared)
       place[Column.events &* capacity] = UInt64(bitPattern: row.events)
       for word in 0..<stride { place[(Column.state &+ word) &* capacity] = row.state[word] }
       place[(Column.state &+ stride) &* capacity] = UInt64(truncatingIfNeeded: row.state.count &- stride)
     }
     if row.state.count > stride { RunTails.encode(UnsafeBufferPointer(rebasing: row.state[stride...]), to: &tails) }
-    takeKey(row.key, from: shared)
+    keys.append(row.key, from: shared)
     if count & 7 == 0 { wholeBits.append(0) }
     if row.isWhole {
       wholeBits[count &>> 3] |= 1 &<< UInt8(truncatingIfNeeded: count & 7)
@@ -95,26 +96,6 @@ struct RunBlockBuilder: Sendable {
     lastSlot = row.slot
     count += 1
     if count == nextSurvey { survey() }
-  }
-
-  /// The bytes that a row's key has in common with the last one's.
-  private func sharedBytes(_ row: RunRow) -> Int {
-    lastKey.withUnsafeBytes { last in
-      let last = UnsafeRawBufferPointer(rebasing: last[..<lastKeyCount])
-      let shared = commonPrefix(last, row.key)
-      let isAfter = shared < row.key.count && (shared == last.count || row.key[shared] > last[shared])
-      precondition(row.slot > lastSlot || row.slot == lastSlot && isAfter, "rows come in ascending order, each once")
-      return shared
-    }
-  }
-
-  private mutating func takeKey(_ key: UnsafeRawBufferPointer, from shared: Int) {
-    let suffix = UnsafeRawBufferPointer(rebasing: key[shared...])
-    suffixes.append(contentsOf: suffix)
-    keyBytes += key.count
-    if lastKey.count < key.count { lastKey.append(contentsOf: repeatElement(0, count: 2 * key.count - lastKey.count)) }
-    lastKey.withUnsafeMutableBytes { UnsafeMutableRawBufferPointer(rebasing: $0[shared...]).copyMemory(from: suffix) }
-    lastKeyCount = key.count
   }
 
   /// Makes room for twice as many rows.
@@ -155,13 +136,13 @@ struct RunBlockBuilder: Sendable {
     survey()
     let block = EncodedBlock(
       bytes: encode(), rows: count, events: events, first: first,
-      last: RowPlace(slot: lastSlot, key: Array(lastKey[..<lastKeyCount])))
+      last: RowPlace(slot: lastSlot, key: keys.lastKey))
     for column in 0..<columnCount { surveys[column] = RunColumnSurvey() }
     (count, surveyed, nextSurvey, bytesPerRow) = (0, 0, 8, 8 * columnCount)
-    suffixes.removeAll(keepingCapacity: true)
+    keys.removeAll()
     wholeBits.removeAll(keepingCapacity: true)
     tails.removeAll(keepingCapacity: true)
-    (wholeCount, keyBytes, events, lastKeyCount) = (0, 0, 0, 0)
+    (wholeCount, events) = (0, 0)
     self.first = nil
     return block
   }
@@ -170,7 +151,7 @@ struct RunBlockBuilder: Sendable {
     let columns = surveys.map(\.column)
     let hasTails = !tails.isEmpty
     let isMixed = wholeCount > 0 && wholeCount < count
-    var byteCount = RunBlock.headerBytes + suffixes.count + tails.count + RunBlock.paddingBytes + (isMixed ? wholeBits.count : 0)
+    var byteCount = RunBlock.headerBytes + keys.byteCount + tails.count + RunBlock.paddingBytes + (isMixed ? wholeBits.count : 0)
     for column in columns.dropLast(hasTails ? 0 : 1) { byteCount += column.byteCount(count) }
     let flags = UInt8(isMixed ? RunBlock.someWhole : wholeCount > 0 ? RunBlock.allWhole : 0) | (hasTails ? RunBlock.tails : 0)
     var bytes = [UInt8](unsafeUninitializedCapacity: byteCount) { target, initialized in
@@ -180,8 +161,8 @@ struct RunBlockBuilder: Sendable {
       output.append(UInt16(count))
       output.append(UInt32(0))
       output.append(UInt16(stride))
-      output.append(UInt16(0))
-      output.append(UInt32(suffixes.count))
+      output.append(UInt16(keys.ending.count))
+      output.append(UInt32(keys.byteCount))
       output.append(UInt32(tails.count))
       words.withUnsafeBufferPointer { words in
         func append(_ column: Int) {
@@ -189,9 +170,11 @@ struct RunBlockBuilder: Sendable {
             words.baseAddress.unsafelyUnwrapped + column * capacity, count, to: output.place)
         }
         append(Column.slot)
+        append(Column.length)
         append(Column.shared)
-        append(Column.suffix)
-        output.append(suffixes)
+        let base = words.baseAddress.unsafelyUnwrapped
+        keys.write(lengths: base + Column.length * capacity, shared: base + Column.shared * capacity, to: output.place)
+        output.place += keys.byteCount
         if isMixed { output.append(wholeBits) }
         append(Column.events)
         for word in 0..<stride { append(Column.state + word) }
@@ -224,19 +207,4 @@ private struct RunBlockWriter {
     bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(start: place, count: $0.count).copyMemory(from: $0) }
     place += bytes.count
   }
-}
-
-/// The number of bytes with which both begin.
-@inline(__always) func commonPrefix(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int {
-  let count = min(a.count, b.count)
-  var at = 0
-  while at &+ 8 <= count {
-    let difference =
-      UInt64(littleEndian: a.loadUnaligned(fromByteOffset: at, as: UInt64.self))
-      ^ UInt64(littleEndian: b.loadUnaligned(fromByteOffset: at, as: UInt64.self))
-    if difference != 0 { return at &+ difference.trailingZeroBitCount / 8 }
-    at &+= 8
-  }
-  while at < count, a[at] == b[at] { at &+= 1 }
-  return at
 }

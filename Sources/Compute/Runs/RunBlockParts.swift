@@ -26,9 +26,11 @@ struct RunBlockParts {
   let slots: Column
   let wholeBits: UnsafeRawBufferPointer
   let events: Column
+  private let keyLengths: Column
   private let shared: Column
-  private let suffixLengths: Column
-  private let suffixes: UnsafeRawBufferPointer
+  /// The bytes with which all keys end, and those that are each one's own.
+  private let ending: UnsafeRawBufferPointer
+  private let keyParts: UnsafeRawBufferPointer
   private let words: [Column]
   private let tailLengths: Column?
   private let tails: UnsafeRawBufferPointer
@@ -42,14 +44,18 @@ struct RunBlockParts {
     }
     guard number(at: RunBlock.checksumPlace, UInt32.self) == Int(RunBlock.checksum(of: bytes)) else { throw .checksum }
     rows = number(at: 2, UInt16.self)
-    guard (1...RunBlock.rowsMax).contains(rows), number(at: 10, UInt16.self) == 0, flags < 8, flags & 3 < 3 else { throw .bounds }
+    guard (1...RunBlock.rowsMax).contains(rows), flags < 8, flags & 3 < 3 else { throw .bounds }
     guard number(at: 8, UInt16.self) == stride else { throw .stride(number(at: 8, UInt16.self)) }
+    guard (rows - 1) * stride < RunBlock.wordsMax else { throw .bounds }
     isAllWhole = flags & RunBlock.allWhole != 0
     var rest = RunBlockReader(rest: UnsafeRawBufferPointer(rebasing: bytes[RunBlock.headerBytes...]))
     slots = try rest.column(rows)
+    keyLengths = try rest.column(rows)
     shared = try rest.column(rows)
-    suffixLengths = try rest.column(rows)
-    suffixes = try rest.bytes(number(at: 12, UInt32.self))
+    let keyBytes = number(at: 12, UInt32.self), endingBytes = number(at: 10, UInt16.self)
+    guard endingBytes <= min(RunBlock.endingBytesMax, keyBytes) else { throw .bounds }
+    ending = try rest.bytes(endingBytes)
+    keyParts = try rest.bytes(keyBytes - endingBytes)
     wholeBits = try rest.bytes(flags & RunBlock.someWhole != 0 ? (rows + 7) / 8 : 0)
     events = try rest.column(rows)
     var words: [Column] = []
@@ -70,39 +76,51 @@ struct RunBlockParts {
   /// All keys one after the other, each one's end, and the bytes with which all begin.
   /// - Throws: When the rows are not in ascending order, or the keys out of bounds.
   func keys(slots: [Int64]) throws(RunBlockDamage) -> (bytes: [UInt8], ends: [UInt32], shared: Int) {
-    let shared: [Int] = self.shared.words(rows), suffixLengths: [Int] = self.suffixLengths.words(rows)
-    var total = 0, length = 0, suffixBytes = 0
-    for row in 0..<rows {
-      guard total < RunBlock.keyBytesMax, (0...length).contains(shared[row]), (0...suffixes.count).contains(suffixLengths[row])
-      else { throw .bounds }
-      suffixBytes += suffixLengths[row]
-      length = shared[row] + suffixLengths[row]
-      total += length
-    }
-    guard suffixBytes == suffixes.count, total <= Int(UInt32.max) else { throw .bounds }
+    let lengths: [Int] = keyLengths.words(rows), shared: [Int] = self.shared.words(rows)
+    let total = try checkedKeyBytes(lengths, shared)
     var ends = [UInt32](repeating: 0, count: rows)
     var isAscending = true
     // Copied eight bytes at a time: what lies behind a key is overwritten by the next one.
     let bytes = [UInt8](unsafeUninitializedCapacity: total + 8) { target, initialized in
       let base = UnsafeMutableRawPointer(target.baseAddress.unsafelyUnwrapped)
-      var (last, key, suffix) = (base, base, suffixes.baseAddress.unsafelyUnwrapped)
+      let ending = ending.baseAddress.unsafelyUnwrapped
+      var (last, key, part) = (base, base, keyParts.baseAddress.unsafelyUnwrapped)
       for row in 0..<rows {
-        let common = shared[row], count = suffixLengths[row]
-        if row > 0, slots[row] <= slots[row - 1] {
-          let isLonger = count > 0 && (last + common == key || suffix.load(as: UInt8.self) > (last + common).load(as: UInt8.self))
-          if !isLonger || slots[row] < slots[row - 1] { isAscending = false }
-        }
+        let length = lengths[row], common = shared[row], own = length &- common &- self.ending.count
         copy(common, from: last, to: key)
-        copy(count, from: suffix, to: key + common)
+        copy(own, from: part, to: key + common)
+        copy(self.ending.count, from: ending, to: key + (common &+ own))
+        if row > 0, slots[row] <= slots[row - 1] {
+          let isAfter =
+            common < length
+            && (last + common == key || (key + common).load(as: UInt8.self) > (last + common).load(as: UInt8.self))
+          if !isAfter || slots[row] < slots[row - 1] { isAscending = false }
+        }
         last = key
-        suffix += count
-        key += common + count
+        part += own
+        key += length
         ends[row] = UInt32(truncatingIfNeeded: key - base)
       }
       initialized = total
     }
     guard isAscending else { throw .order }
-    return (bytes, ends, shared.dropFirst().min() ?? suffixLengths[0])
+    return (bytes, ends, shared.dropFirst().min() ?? lengths[0])
+  }
+
+  /// The bytes of all keys.
+  /// - Throws: When the lengths are not those of keys that the block has.
+  private func checkedKeyBytes(_ lengths: [Int], _ shared: [Int]) throws(RunBlockDamage) -> Int {
+    var total = 0, last = 0, own = 0
+    for row in 0..<rows {
+      guard total < RunBlock.keyBytesMax, (0...last).contains(shared[row]) else { throw .bounds }
+      let least = shared[row] + ending.count
+      guard (least...least + keyParts.count).contains(lengths[row]) else { throw .bounds }
+      own += lengths[row] - least
+      last = lengths[row]
+      total += last
+    }
+    guard own == keyParts.count, total <= Int(UInt32.max) else { throw .bounds }
+    return total
   }
 
   /// Copies bytes, and up to seven more.

@@ -43,13 +43,13 @@ enum RunTails {
   ) -> Bool {
     for index in 0..<count {
       guard bytes < end else { return false }
-      var mask = bytes.load(as: UInt8.self)
+      let mask = UInt64(bytes.load(as: UInt8.self))
       bytes += 1
       var word = index < 2 ? 0 : words[index - 2]
-      while mask != 0 {
-        word ^= UInt64(bytes.load(as: UInt8.self)) &<< UInt64(8 * mask.trailingZeroBitCount)
-        bytes += 1
-        mask &= mask &- 1
+      for number in 0..<8 {
+        let isThere = mask &>> UInt64(number) & 1
+        word ^= (UInt64(bytes.load(as: UInt8.self)) & (0 &- isThere)) &<< UInt64(8 &* number)
+        bytes += Int(truncatingIfNeeded: isThere)
       }
       words[index] = word
     }

@@ -89,15 +89,20 @@ import Views
     #expect(bytes * 10 < raw * 4, "\(bytes) of \(raw)")
   }
 
-  @Test("a block is full at about 32 KiB, at 4096 rows, and where keys that share their bytes have many")
+  @Test("a block is full at about 32 KiB, at 4096 rows, and where much memory takes few bytes")
   func full() throws {
-    let (all, layout) = sensorRows(4000)
+    let (all, layout) = sensorRows(6000)
     let blocks = encodedBlocks(all, stride: layout.stride)
     for block in blocks.dropLast() { #expect((28 << 10..<36 << 10).contains(block.bytes.count), "\(block.bytes.count) bytes") }
     #expect(blocks.count > 2)
 
     let small = (0..<5000).map { PlainRow(RowPlace(slot: $0, key: []), PlainVersion(isWhole: true, events: 1, state: [7])) }
     #expect(encodedBlocks(small, stride: 1).map(\.rows) == [4096, 904])
+
+    let wide = (0..<300).map {
+      PlainRow(RowPlace(slot: $0, key: []), PlainVersion(isWhole: true, events: 1, state: Array(repeating: 7, count: 300)))
+    }
+    #expect(encodedBlocks(wide, stride: 300).map(\.rows) == [219, 81])
 
     let long = (0..<1000).map {
       PlainRow(
