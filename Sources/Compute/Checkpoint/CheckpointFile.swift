@@ -84,6 +84,8 @@ final class CheckpointFile: Sendable {
     }
     let file = try StateFile(path: path)
     try file.withWriter { db in
+      // For a new file: a block of a run takes few pages.
+      try db.execute("PRAGMA page_size = 16384")
       try db.execute("PRAGMA journal_mode = WAL")
       // A checkpoint that a power loss takes back could lie before the log's start.
       try db.execute("PRAGMA synchronous = FULL")

@@ -25,6 +25,20 @@ struct KeyTable: Sendable {
     return try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
   }
 
+  /// All keys, by their numbers.
+  struct All {
+    fileprivate let bytes: UnsafeRawBufferPointer
+    fileprivate let ends: UnsafeBufferPointer<Int>
+
+    @inline(__always) subscript(_ key: Int) -> UnsafeRawBufferPointer {
+      UnsafeRawBufferPointer(rebasing: bytes[(key == 0 ? 0 : ends[key &- 1])..<ends[key]])
+    }
+  }
+
+  func withAll<R>(_ body: (All) throws -> R) rethrows -> R {
+    try bytes.withUnsafeBytes { bytes in try ends.withUnsafeBufferPointer { try body(All(bytes: bytes, ends: $0)) } }
+  }
+
   /// The key's number; nil if it is not there.
   func find(_ key: UnsafeRawBufferPointer) -> Int? {
     let entry = slots[slot(of: key, hash(key))]

@@ -57,26 +57,12 @@ final class WindowFold: FoldRows {
 
   // MARK: checkpoints
 
-  private func address(_ row: Int) -> RowAddress {
-    RowAddress(slot: table.slotStarts[row], end: window.end(ofSlot: table.slotStarts[row]))
-  }
-
   func forEachOutdated(_ body: (RowAddress, UnsafeRawBufferPointer) throws -> Void) throws {}
 
   func forEachChanged(_ body: (borrowing ChangedRow) throws -> Void) throws {
-    table.sortChanged()
-    var state: [UInt64] = []
-    for row in table.changed {
-      let row = Int(row)
-      state.removeAll(keepingCapacity: true)
-      table.states.appendCanonical(row, to: &state)
-      try table.keys.withKey(Int(table.keyNumbers[row])) { key in
-        try state.withUnsafeBufferPointer { state in
-          try body(
-            ChangedRow(
-              address: address(row), key: key, state: state, events: table.events[row], isWhole: !table.isPartial(row)))
-        }
-      }
+    try table.forEachChanged { slot, key, state, events, isWhole in
+      let address = RowAddress(slot: slot, end: window.end(ofSlot: slot))
+      try body(ChangedRow(address: address, key: key, state: state, events: events, isWhole: isWhole))
     }
   }
 
@@ -84,9 +70,9 @@ final class WindowFold: FoldRows {
     table.clearChanged()
     let bound = window.lastSlot(endingBy: closedEnd)
     // A scan costs as much as there are rows, so it runs only when another window has closed.
-    guard bound > leftThrough, let first = table.firstSlot, first <= bound else { return table.removeEmpty() }
-    table.compact(removingThrough: bound)
+    guard bound > leftThrough else { return table.removeEmpty() }
     leftThrough = bound
+    if let first = table.firstSlot, first <= bound { table.compact(removingThrough: bound) } else { table.removeEmpty() }
   }
 
   // MARK: rows that were stored

@@ -174,6 +174,29 @@ struct WindowTable: ~Copyable {
     coldThrough = max(coldThrough, slot)
   }
 
+  /// Calls `body` with each changed row, in the order of slot and key: its state in canonical form, the events that are not stored
+  /// yet, and whether this is all of it.
+  mutating func forEachChanged(
+    _ body: (
+      _ slot: Int64, _ key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, _ events: Int64, _ isWhole: Bool
+    ) throws -> Void
+  ) rethrows {
+    sortChanged()
+    var state: [UInt64] = []
+    // The arrays are taken once: what they are does not change meanwhile.
+    let (slotStarts, keyNumbers, events, isPartial) = (slotStarts, keyNumbers, events, isPartial)
+    try keys.withAll { keys in
+      for row in changed {
+        let row = Int(row)
+        state.removeAll(keepingCapacity: true)
+        states.appendCanonical(row, to: &state)
+        try state.withUnsafeBufferPointer {
+          try body(slotStarts[row], keys[Int(keyNumbers[row])], $0, events[row], !isPartial[row])
+        }
+      }
+    }
+  }
+
   /// Whether a row holds nothing: all that is known of it is in the file.
   @inline(__always) func isEmpty(_ row: Int) -> Bool { isPartial[row] && events[row] == 0 }
 
