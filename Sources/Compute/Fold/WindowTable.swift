@@ -174,8 +174,8 @@ struct WindowTable: ~Copyable {
     coldThrough = max(coldThrough, slot)
   }
 
-  /// Calls `body` with each changed row, in the order of slot and key: its state in canonical form, the events that are not stored
-  /// yet, and whether this is all of it.
+  /// Calls `body` with each changed row, in the order of slot and key: its state in canonical form, the events that are not
+  /// stored yet, and whether this is all of it.
   mutating func forEachChanged(
     _ body: (
       _ slot: Int64, _ key: UnsafeRawBufferPointer, _ state: UnsafeBufferPointer<UInt64>, _ events: Int64, _ isWhole: Bool

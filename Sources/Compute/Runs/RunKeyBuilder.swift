@@ -1,8 +1,8 @@
-/// The keys of a block under construction: of each, what lies between the bytes that it shares with the one before it and those
+/// The keys of a block under construction. Each key is kept from the bytes on that it shares with the one before it, up to those
 /// with which all end, such as the two zeros of a last string.
 struct RunKeyBuilder: Sendable {
   private var count = 0
-  /// What each key has behind the bytes that it shares with the one before it.
+  /// The rest of each key behind the bytes that it shares with the one before it.
   private var suffixes: [UInt8] = []
   /// The last bytes of the first key, as far as all suffixes end with them.
   private(set) var ending: [UInt8] = []
