@@ -115,6 +115,7 @@ actor ReplayWorker {
         await yieldToLive()
         if Task.isCancelled { break }
         await step(key)
+        await store.compactor.waitUntilCaughtUp()
         if ContinuousClock.now - lastCheckpoint >= configuration.checkpointInterval { checkpoint() }
       }
     }

@@ -36,7 +36,9 @@ actor RunCompactor {
   nonisolated var isBehind: Bool { runsCount.load(ordering: .relaxed) > RunCompactor.runsMax }
 
   /// Returns when no owner has too many runs, or none can be merged.
-  func waitUntilCaughtUp() async {
+  nonisolated func waitUntilCaughtUp() async { if isBehind { await wait() } }
+
+  private func wait() async {
     guard isBehind, running != nil else { return }
     await withCheckedContinuation { waiting.append($0) }
   }

@@ -5,9 +5,6 @@ import Views
 ///
 /// A copy goes on by itself. It holds a block of each run.
 struct RunMerge<Source: RunBlocks>: Sendable {
-  /// The most runs.
-  static var sourcesMax: Int { 64 }
-
   private var sources: [Source]
   private let layout: StateLayout?
   private var heads = RunHeads([])
@@ -17,10 +14,9 @@ struct RunMerge<Source: RunBlocks>: Sendable {
   private var scratch: MergeScratch?
 
   /// - Parameters:
-  ///   - sources: The newest first, at most `sourcesMax`.
+  ///   - sources: The newest first.
   ///   - layout: The states' layout; nil where all versions are whole, so nothing is ever merged (traps otherwise).
   init(_ sources: [Source], layout: StateLayout?) {
-    precondition(sources.count <= Self.sourcesMax, "a merge has at most \(Self.sourcesMax) runs")
     self.sources = sources
     self.layout = layout
   }

@@ -20,6 +20,7 @@ extension ComputeWorker {
     while !Task.isCancelled {
       // Its time decides when results are stored, never their content.
       try? await Task.sleep(for: configuration.checkpointInterval)
+      await store.compactor.waitUntilCaughtUp()
       guard !Task.isCancelled else { return }
       await checkpointInParts()
       await recordPending()
