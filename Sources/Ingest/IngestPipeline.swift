@@ -20,6 +20,8 @@ final class IngestPipeline {
 
   private struct Lane {
     let builder: ColumnBatchBuilder
+    /// The builder's, which lives as long as the lane.
+    let columns: ColumnBatchBuilder.Columns
     /// The messages whose rows the builder holds, in order.
     var runs: [Run] = []
     /// Each row's number in its message; `arrivalTimeBit` is set where its time is that of its arrival.
@@ -110,7 +112,8 @@ final class IngestPipeline {
     laneCount = log.partitionCount
     lanes = .allocate(capacity: laneCount)
     for lane in 0..<laneCount {
-      (lanes + lane).initialize(to: Lane(builder: ColumnBatchBuilder(partition: PartitionID(lane))))
+      let builder = ColumnBatchBuilder(partition: PartitionID(lane))
+      (lanes + lane).initialize(to: Lane(builder: builder, columns: builder.unownedColumns))
     }
   }
 
@@ -160,7 +163,7 @@ final class IngestPipeline {
         } else {
           if isTraced { reader.addTrace() }
           let lane = Int(truncatingIfNeeded: reader.sourceHash % partitions)
-          if lanes[lane].builder.isFull { seal(lane) }
+          if lanes[lane].columns.isFull { seal(lane) }
           append(to: lanes + lane, lane, reader, tracker, number, index)
           queued += 1
         }
@@ -266,7 +269,7 @@ final class IngestPipeline {
     to lane: UnsafeMutablePointer<Lane>, _ number: Int, _ reader: EventReader, _ tracker: MessageTracker, _ message: Int,
     _ index: Int
   ) {
-    lane.pointee.builder.append(reader)
+    lane.pointee.columns.append(reader)
     lane.pointee.eventIndexes.append(
       UInt32(truncatingIfNeeded: index) | (reader.hasTime ? 0 : IngestPipeline.arrivalTimeBit))
     let last = lane.pointee.runs.count - 1

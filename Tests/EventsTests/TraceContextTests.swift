@@ -53,4 +53,26 @@ import Testing
         [.string(Self.parent), .string("v=1")], [.string(other), nil], [.string(Self.parent), .string("x=9")],
       ])
   }
+
+  @Test("a message's context outlasts a reset of the paths in its midst")
+  func resetInMessage() throws {
+    let text = #"[{"source":"a","type":"t"},{"source":"a","type":"t"}]"#
+    let reader = EventReader()
+    let builder = ColumnBatchBuilder(partition: PartitionID(0))
+    var events: [Event] = []
+    (Array(text.utf8) + Array(repeating: 0, count: EventReader.padding)).withUnsafeBytes { all in
+      reader.begin(
+        message: UnsafeRawBufferPointer(rebasing: all.prefix(text.utf8.count)), framing: .json, arrival: .systemNow(),
+        defaultSource: nil)
+      reader.setTrace(TraceContext(parent: Self.parent, states: ["v=1"])!)
+      while case .event? = reader.next() {
+        reader.addTrace()
+        builder.append(reader)
+        events += builder.seal(reader)?.events() ?? []
+        reader.resetPaths()
+      }
+    }
+    #expect(events.map { $0.attributes["traceparent"] } == [.string(Self.parent), .string(Self.parent)])
+    #expect(events.map { $0.attributes["tracestate"] } == [.string("v=1"), .string("v=1")])
+  }
 }

@@ -27,7 +27,6 @@ struct BatchColumns: ~Copyable {
   private var directory = GrowableBuffer<UInt8>(capacity: 1024)
 
   private static let kinds = 8
-
   init(partition: PartitionID) {
     self.partition = partition
     columns = .allocate(capacity: columnCapacity)
@@ -47,69 +46,75 @@ struct BatchColumns: ~Copyable {
   }
 
   var isFull: Bool {
-    count >= BatchHeader.countMax || textBytes + pathBytes >= ColumnBatchBuilder.textBytesTarget
+    count >= BatchHeader.countMax || textBytes &+ pathBytes >= ColumnBatchBuilder.textBytesTarget
       || columnCount >= BatchLayout.columnsMax - EventReader.leavesMax - 64
   }
 
   mutating func append(_ reader: borrowing EventScanner) {
     precondition(!isFull)
     let row = count
-    if pathGeneration != reader.pathGeneration {
-      precondition(row == 0, "paths were reset while rows were waiting")
-      forgetPaths()
-      // The table was reset because it had grown large; so had this.
-      columnOfPath = GrowableBuffer(capacity: 1024)
-      columnOfPath.setCount(1024)
-      pathGeneration = reader.pathGeneration
-    }
-    append(reader.tape, reader.paths, row: row)
-    count = row + 1
-    textBytes += reader.tape.textBytes
+    if pathGeneration != reader.pathGeneration { follow(reader.pathGeneration) }
+    append(reader, row: row)
+    count = row &+ 1
+    textBytes &+= reader.tape.textBytes
   }
 
-  private mutating func append(_ tape: borrowing EventTape, _ paths: borrowing PathTable, row: Int) {
-    guard let source = tape.source, let type = tape.type else { preconditionFailure("the reader checked both") }
-    columns[BuiltIn.time].append(UInt64(bitPattern: tape.time), row: row)
+  @inline(never) private mutating func follow(_ generation: Int) {
+    precondition(count == 0, "paths were reset while rows were waiting")
+    forgetPaths()
+    // The table was reset because it had grown large; so had this.
+    columnOfPath = GrowableBuffer(capacity: 1024)
+    columnOfPath.setCount(1024)
+    pathGeneration = generation
+  }
+
+  /// Fields are read one by one: to lend the tape as a whole would load all of it.
+  @inline(__always) private mutating func append(_ reader: borrowing EventScanner, row: Int) {
+    guard let source = reader.tape.source, let type = reader.tape.type else { preconditionFailure("the reader checked both") }
+    columns[BuiltIn.time].append(UInt64(bitPattern: reader.tape.time), row: row)
     if row == 0 || !strings.matches(Int(lastSource), source.start, source.count) {
-      lastSource = strings.code(of: source.start, source.count)
+      lastSource = strings.code(of: source.start, source.count, hash: reader.tape.sourceHashes.table)
     }
-    columns[BuiltIn.source].append(UInt64(lastSource), row: row)
+    columns[BuiltIn.source].append(code: lastSource, row: row)
     if row == 0 || !strings.matches(Int(lastType), type.start, type.count) {
       lastType = strings.code(of: type.start, type.count)
     }
-    columns[BuiltIn.type].append(UInt64(lastType), row: row)
-    if let id = tape.id { columns[BuiltIn.id].appendText(id, row: row) }
-    if let subject = tape.subject {
-      columns[BuiltIn.subject].append(UInt64(strings.code(of: subject.start, subject.count)), row: row)
+    columns[BuiltIn.type].append(code: lastType, row: row)
+    if let id = reader.tape.id {
+      columns[BuiltIn.id].append(code: UInt32(truncatingIfNeeded: id.count), row: row)
+      columns[BuiltIn.id].text.appendPadded(id.start, count: id.count)
     }
-    if tape.hasSequence { columns[BuiltIn.sequence].append(tape.sequence, row: row) }
-    if tape.hasEpoch { columns[BuiltIn.epoch].append(tape.epoch, row: row) }
-    append(tape.leaves, paths, field: .data, row: row)
-    if tape.attributes.count > 0 { append(tape.attributes, paths, field: .attribute, row: row) }
+    if let subject = reader.tape.subject {
+      columns[BuiltIn.subject].append(code: strings.code(of: subject.start, subject.count), row: row)
+    }
+    if reader.tape.hasSequence { columns[BuiltIn.sequence].append(reader.tape.sequence, row: row) }
+    if reader.tape.hasEpoch { columns[BuiltIn.epoch].append(reader.tape.epoch, row: row) }
+    put(reader.tape.leaves.base, reader.tape.leaves.count, reader.paths, field: .data, row: row)
+    if reader.tape.attributes.count > 0 {
+      put(reader.tape.attributes.base, reader.tape.attributes.count, reader.paths, field: .attribute, row: row)
+    }
   }
 
-  @inline(__always) private mutating func append(
-    _ leaves: borrowing GrowableBuffer<EventTape.Leaf>, _ paths: borrowing PathTable, field: BatchLayout.Field, row: Int
+  private mutating func put(
+    _ leaves: UnsafePointer<EventTape.Leaf>, _ count: Int, _ paths: borrowing PathTable, field: BatchLayout.Field, row: Int
   ) {
-    for index in 0..<leaves.count {
-      let leaf = leaves[index]
-      let slot = Int(leaf.path) &* BatchColumns.kinds &+ Int(leaf.kind.rawValue & 7)
+    for index in 0..<count {
+      let leaf = leaves + index
+      let kind = leaf.pointee.kind
+      let slot = Int(leaf.pointee.path) &* BatchColumns.kinds &+ Int(kind.rawValue & 7)
       var column = slot < columnOfPath.count ? Int(columnOfPath[slot]) &- 1 : -1
-      if column < 0 { column = addColumn(field: field, kind: leaf.kind, path: leaf.path, slot: slot) }
-      if columns[column].rows.count == 0 { pathBytes &+= paths.pathBytes(leaf.path) }
-      switch leaf.kind {
-      case .string, .raw:
-        columns[column].append(UInt64(strings.code(of: leaf.start, Int(leaf.count))), row: row)
-      case .missing, .error, .null, .bool, .int, .double, .object, .time, .uint: columns[column].append(leaf.bits, row: row)
+      if column < 0 { column = addColumn(field: field, kind: kind, path: leaf.pointee.path, slot: slot) }
+      if columns[column].count == 0 { pathBytes &+= paths.pathBytes(leaf.pointee.path) }
+      if kind == .string || kind == .raw {
+        columns[column].append(code: strings.code(of: leaf.pointee.start, Int(leaf.pointee.count)), row: row)
+      } else {
+        columns[column].append(leaf.pointee.bits, row: row)
       }
     }
   }
 
   @inline(never) private mutating func addColumn(field: BatchLayout.Field, kind: ValueKind, path: Int32, slot: Int) -> Int {
-    if slot >= columnOfPath.count {
-      columnOfPath.reserve(slot + 1)
-      columnOfPath.setCount(columnOfPath.capacity)
-    }
+    if slot >= columnOfPath.count { columnOfPath.fillWithZeros(to: slot + 1) }
     let type: BatchLayout.ColumnType =
       switch kind {
       case .null: .null
@@ -173,7 +178,7 @@ struct BatchColumns: ~Copyable {
     var name = GrowableBuffer<UInt8>(capacity: 256)
     var present = 0
     for column in 0..<columnCount {
-      guard columns[column].rows.count > 0 else {
+      guard columns[column].count > 0 else {
         names.append(0)
         continue
       }
@@ -207,7 +212,7 @@ struct BatchColumns: ~Copyable {
     let directoryStart = output.count
     output.reserve(directoryStart + present * BatchLayout.entryBytes)
     output.setCount(directoryStart + present * BatchLayout.entryBytes)
-    for column in order where columns[column].rows.count > 0 {
+    for column in order where columns[column].count > 0 {
       columns[column].encode(rowCount: count, name: names[column], to: &output, directory: &directory)
     }
     // Positions were counted from the output's start; the directory counts them from the payload's.

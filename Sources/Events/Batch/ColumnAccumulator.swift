@@ -6,9 +6,16 @@ struct ColumnAccumulator: ~Copyable {
   var path: Int32
   /// The index of `columnOfPath` that points to this column; -1 for built-in ones.
   var lookupSlot: Int
-  var rows: GrowableBuffer<UInt16>
-  /// The bits of each value; for a text, its length.
-  var values: GrowableBuffer<UInt64>
+  /// Kept only once a row has had no value: until then they are the first ones.
+  private var rows: GrowableBuffer<UInt16>
+  private var isDense = true
+  /// The rows for which there is room; 0 in a column with gaps, and before its first value.
+  private var denseRoom = 0
+  /// The bits of each value.
+  private(set) var values: GrowableBuffer<UInt64>
+  /// In place of `values`, of a column of codes or lengths while all of them are small: a quarter of the memory.
+  private var codes: GrowableBuffer<UInt16>
+  private var isNarrow: Bool
   /// For text columns only: the bytes, one value after the other.
   var text: GrowableBuffer<UInt8>
 
@@ -19,42 +26,82 @@ struct ColumnAccumulator: ~Copyable {
     self.lookupSlot = lookupSlot
     // Small at first: a wide event makes thousands of columns, each with one row.
     rows = GrowableBuffer(capacity: 4)
-    values = GrowableBuffer(capacity: type == .null ? 1 : 4)
+    values = GrowableBuffer(capacity: 4)
+    codes = GrowableBuffer(capacity: 4)
+    isNarrow = ColumnAccumulator.holdsCodes(type)
     text = GrowableBuffer(capacity: type == .text ? 1024 : 1)
   }
 
-  @inline(__always) mutating func append(_ bits: UInt64, row: Int) {
-    rows.append(UInt16(truncatingIfNeeded: row))
-    values.append(bits)
+  private static func holdsCodes(_ type: BatchLayout.ColumnType) -> Bool {
+    switch type {
+    case .string, .raw, .text: true
+    case .null, .bool, .int, .unsigned, .double: false
+    }
   }
 
-  @inline(__always) mutating func appendText(_ slice: EventTape.Slice, row: Int) {
-    rows.append(UInt16(truncatingIfNeeded: row))
-    values.append(UInt64(truncatingIfNeeded: slice.count))
-    text.append(slice.start, count: slice.count)
+  /// The rows that have a value.
+  @inline(__always) var count: Int { values.count &+ codes.count }
+
+  /// Appends a value that is neither a string's code nor a text's length.
+  @inline(__always) mutating func append(_ bits: UInt64, row: Int) {
+    if values.count == row, row < denseRoom { values.appendWithin(bits) } else { appendAnyhow(bits, row: row) }
   }
+
+  /// Appends a string's code, or a text's length.
+  @inline(__always) mutating func append(code: UInt32, row: Int) {
+    if codes.count == row, row < denseRoom, code <= UInt16.max {
+      codes.appendWithin(UInt16(truncatingIfNeeded: code))
+    } else {
+      appendAnyhow(UInt64(code), row: row)
+    }
+  }
+
+  @inline(never) private mutating func appendAnyhow(_ bits: UInt64, row: Int) {
+    if isDense, count != row {
+      isDense = false
+      for earlier in 0..<count { rows.append(UInt16(truncatingIfNeeded: earlier)) }
+    }
+    if !isDense { rows.append(UInt16(truncatingIfNeeded: row)) }
+    if isNarrow, bits > UInt16.max { widen() }
+    if isNarrow { codes.append(UInt16(bits)) } else { values.append(bits) }
+    // Codes that are no longer small come here each time.
+    let room = isNarrow ? codes.capacity : ColumnAccumulator.holdsCodes(type) ? 0 : values.capacity
+    denseRoom = isDense ? room : 0
+  }
+
+  private mutating func widen() {
+    isNarrow = false
+    for index in 0..<codes.count { values.append(UInt64(codes[index])) }
+    codes.removeAll(keepingAtMost: 4)
+  }
+
+  @inline(__always) private func row(_ index: Int) -> UInt16 { isDense ? UInt16(truncatingIfNeeded: index) : rows[index] }
 
   mutating func removeAll() {
+    isDense = true
+    denseRoom = 0
     rows.removeAll(keepingAtMost: 1 << 14)
     values.removeAll(keepingAtMost: 1 << 14)
+    codes.removeAll(keepingAtMost: 1 << 14)
+    isNarrow = ColumnAccumulator.holdsCodes(type)
     text.removeAll(keepingAtMost: 1 << 20)
   }
 
   /// Appends presence and values to `output`, and the directory entry to `directory`.
   func encode(rowCount: Int, name: UInt32, to output: inout GrowableBuffer<UInt8>, directory: inout GrowableBuffer<UInt8>) {
     let position = output.count
-    let count = rows.count
+    let count = count
     var presence = BatchLayout.Presence.all
     if count < rowCount {
       presence = count * 2 < (rowCount + 7) / 8 ? .rows : .bitmap
       switch presence {
-      case .rows: for i in 0..<count { output.appendBytes(of: rows[i]) }
+      case .rows: for i in 0..<count { output.appendBytes(of: row(i)) }
       case .all, .bitmap:
         let bytes = (rowCount + 7) / 8
         output.reserve(output.count + bytes)
         let bitmap = output.base + output.count
         bitmap.update(repeating: 0, count: bytes)
-        for i in 0..<count { bitmap[Int(rows[i]) &>> 3] |= 1 &<< (rows.base[i].lowBits) }
+        for i in 0..<count { bitmap[Int(row(i)) &>> 3] |= 1 &<< row(i).lowBits }
         output.setCount(output.count + bytes)
       }
     }
@@ -72,10 +119,13 @@ struct ColumnAccumulator: ~Copyable {
     case .int:
       width = IntegerEncoding.encode(
         values.base, count: count, isSigned: true, units: field == .time ? IntegerEncoding.timeUnits : [], to: &output)
-    case .unsigned, .string, .raw:
-      width = IntegerEncoding.encode(values.base, count: count, isSigned: false, to: &output)
-    case .text:
-      width = IntegerEncoding.encode(values.base, count: count, isSigned: false, to: &output)
+    case .unsigned: width = IntegerEncoding.encode(values.base, count: count, isSigned: false, to: &output)
+    case .string, .raw, .text:
+      width =
+        isNarrow
+        ? IntegerEncoding.encode(codes.base, count: count, isSigned: false, to: &output)
+        : IntegerEncoding.encode(values.base, count: count, isSigned: false, to: &output)
+      // Only a text column has any.
       output.append(text.base, count: text.count)
     }
     directory.append(field.rawValue)

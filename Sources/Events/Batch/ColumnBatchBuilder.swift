@@ -28,6 +28,21 @@ public final class ColumnBatchBuilder {
     reader.withScanner { columns.pointee.append($0) }
   }
 
+  /// The builder's columns without a reference to count, for the one call an event that must cost nothing else.
+  public struct Columns {
+    fileprivate let columns: UnsafeMutablePointer<BatchColumns>
+
+    /// Whether the batch must be sealed before another event is appended.
+    public var isFull: Bool { columns.pointee.isFull }
+
+    public func append(_ reader: EventReader) {
+      reader.withScanner { columns.pointee.append($0) }
+    }
+  }
+
+  /// - Returns: The columns, which must not be used once nobody holds the builder any longer.
+  public var unownedColumns: Columns { Columns(columns: columns) }
+
   /// Encodes the collected events and begins anew.
   /// - Parameter reader: The reader that read the events.
   /// - Returns: A batch with base offset 0 and append time 0, to be placed by the log; nil when there is no event.

@@ -13,8 +13,8 @@ enum IntegerEncoding {
   @inline(__always) static func bytes(width: Int, count: Int) -> Int { prefixBytes + width * count }
 
   /// Appends the encoding of `values` and returns its width.
-  static func encode(
-    _ values: UnsafePointer<UInt64>, count: Int, isSigned: Bool, units: [UInt64] = [], to output: inout GrowableBuffer<UInt8>
+  static func encode<Value: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    _ values: UnsafePointer<Value>, count: Int, isSigned: Bool, units: [UInt64] = [], to output: inout GrowableBuffer<UInt8>
   ) -> UInt8 {
     guard count > 0 else {
       output.appendBytes(of: UInt64(0))
@@ -23,25 +23,24 @@ enum IntegerEncoding {
     }
     // Flipping the sign bit makes unsigned comparison order signed numbers.
     let flip: UInt64 = isSigned ? 1 << 63 : 0
-    var smallest = values[0] ^ flip, largest = smallest
+    var smallest = UInt64(values[0]) ^ flip, largest = smallest
     for i in 0..<count {
-      let value = values[i] ^ flip
+      let value = UInt64(values[i]) ^ flip
       smallest = min(smallest, value)
       largest = max(largest, value)
     }
     let base = smallest ^ flip
-    var unit: UInt64 = 1
+    var divisor = ExactDivisor(1)
     for candidate in units where smallest != largest {
-      var isMultiple = true
-      for i in 0..<count where (values[i] &- base) % candidate != 0 {
-        isMultiple = false
-        break
-      }
-      if isMultiple {
-        unit = candidate
+      let divides = ExactDivisor(candidate)
+      var i = 0
+      while i < count, divides.isMultiple(UInt64(values[i]) &- base) { i += 1 }
+      if i == count {
+        divisor = divides
         break
       }
     }
+    let unit = divisor.unit
     output.appendBytes(of: base)
     output.appendBytes(of: unit)
     let span = (largest - smallest) / unit
@@ -57,29 +56,31 @@ enum IntegerEncoding {
     output.reserve(output.count + count * width)
     let target = UnsafeMutableRawPointer(output.base + output.count)
     switch width {
-    case 1: store(values, count, base, unit, target, as: UInt8.self)
-    case 2: store(values, count, base, unit, target, as: UInt16.self)
-    case 4: store(values, count, base, unit, target, as: UInt32.self)
-    default: store(values, count, base, unit, target, as: UInt64.self)
+    case 1: store(values, count, base, divisor, target, as: UInt8.self)
+    case 2: store(values, count, base, divisor, target, as: UInt16.self)
+    case 4: store(values, count, base, divisor, target, as: UInt32.self)
+    default: store(values, count, base, divisor, target, as: UInt64.self)
     }
     output.setCount(output.count + count * width)
     return UInt8(width)
   }
 
-  @inline(__always) private static func store<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
-    _ values: UnsafePointer<UInt64>, _ count: Int, _ base: UInt64, _ unit: UInt64, _ target: UnsafeMutableRawPointer,
+  private typealias Unsigned = FixedWidthInteger & UnsignedInteger & BitwiseCopyable
+
+  @inline(__always) private static func store<T: Unsigned, Value: Unsigned>(
+    _ values: UnsafePointer<Value>, _ count: Int, _ base: UInt64, _ divisor: ExactDivisor, _ target: UnsafeMutableRawPointer,
     as type: T.Type
   ) {
-    if unit == 1 {
+    if divisor.unit == 1 {
       for i in 0..<count {
         target.storeBytes(
-          of: T(truncatingIfNeeded: values[i] &- base).littleEndian, toByteOffset: i &* MemoryLayout<T>.size, as: T.self)
+          of: T(truncatingIfNeeded: UInt64(values[i]) &- base).littleEndian, toByteOffset: i &* MemoryLayout<T>.size, as: T.self)
       }
     } else {
       for i in 0..<count {
         target.storeBytes(
-          of: T(truncatingIfNeeded: (values[i] &- base) / unit).littleEndian, toByteOffset: i &* MemoryLayout<T>.size,
-          as: T.self)
+          of: T(truncatingIfNeeded: divisor.quotient(UInt64(values[i]) &- base)).littleEndian,
+          toByteOffset: i &* MemoryLayout<T>.size, as: T.self)
       }
     }
   }
@@ -131,4 +132,33 @@ enum IntegerEncoding {
       }
     }
   }
+}
+
+/// Division of multiples by one unit, which takes a multiplication and a rotation.
+/// Source: Henry S. Warren, "Hacker's Delight", 2nd edition, 10-16 and 10-17.
+private struct ExactDivisor {
+  let unit: UInt64
+  private let shift: UInt64
+  /// The inverse, modulo 2⁶⁴, of the unit without its factors of two.
+  private let inverse: UInt64
+  private let quotientMax: UInt64
+
+  init(_ unit: UInt64) {
+    self.unit = unit
+    shift = UInt64(unit.trailingZeroBitCount)
+    let odd = unit >> shift
+    // Right in the lowest three bits; each step doubles their number.
+    var inverse = odd
+    for _ in 0..<5 { inverse = inverse &* (2 &- odd &* inverse) }
+    self.inverse = inverse
+    quotientMax = .max / unit
+  }
+
+  /// - Parameter multiple: A multiple of the unit.
+  @inline(__always) func quotient(_ multiple: UInt64) -> UInt64 {
+    let product = multiple &* inverse
+    return product &>> shift | product &<< (64 &- shift)
+  }
+
+  @inline(__always) func isMultiple(_ value: UInt64) -> Bool { quotient(value) <= quotientMax }
 }

@@ -53,9 +53,11 @@ public final class EventReader {
   // Behind a pointer: Swift would check a stored property of a class for overlapping access at each call, once or more an event.
   private let scanner: UnsafeMutablePointer<EventScanner>
 
-  public init() {
+  /// - Parameter predictsLayout: False reads every event token by token. The result is the same, only later: for tests that
+  ///   compare the two.
+  public init(predictsLayout: Bool = true) {
     scanner = .allocate(capacity: 1)
-    scanner.initialize(to: EventScanner())
+    scanner.initialize(to: EventScanner(isPredicting: predictsLayout))
   }
 
   deinit {
@@ -64,7 +66,7 @@ public final class EventReader {
   }
 
   /// FNV-1a of the present event's source; modulo the number of partitions it is the partition.
-  public var sourceHash: UInt64 { scanner.pointee.tape.sourceHash }
+  public var sourceHash: UInt64 { scanner.pointee.tape.sourceHashes.stable }
   /// Whether the event has a time of its own, not that of its arrival.
   public var hasTime: Bool { scanner.pointee.tape.hasTime }
   /// The present event's time, in nanoseconds; that of its arrival where it has none of its own.

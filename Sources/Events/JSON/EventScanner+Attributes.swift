@@ -1,8 +1,8 @@
 /// An event's members besides `data`, which CloudEvents calls context attributes.
 extension EventScanner {
-  mutating func readAttribute(_ path: Int32, hasDataBase64: inout Bool) throws(JSONProblem) {
+  mutating func readAttribute(_ path: Int32) throws(JSONProblem) {
     switch path {
-    case PathTable.Known.data: try readData(path, depth: 1)
+    case PathTable.Known.data: try readLeaf(path)
     case PathTable.Known.source: tape.source = try attributeText(.invalidSource, "source")
     case PathTable.Known.type: tape.type = try attributeText(.invalidType, "type")
     case PathTable.Known.id: tape.id = try attributeText(.invalidID, "id")
@@ -108,14 +108,16 @@ extension EventScanner {
     return true
   }
 
+  /// Whether CloudEvents allows the member's name for an extension attribute.
+  func isAttributeName(_ path: Int32) -> Bool {
+    let name = paths.name(path)
+    return !name.isEmpty && name.count <= EventReader.attributeNameBytesMax
+      && name.allSatisfy { 0x61...0x7A ~= $0 || 0x30...0x39 ~= $0 }
+  }
+
   private mutating func readExtension(_ path: Int32) throws(JSONProblem) {
     let name = paths.name(path)
-    let isNamed =
-      !name.isEmpty && name.count <= EventReader.attributeNameBytesMax
-      && name.allSatisfy {
-        0x61...0x7A ~= $0 || 0x30...0x39 ~= $0
-      }
-    if !isNamed {
+    if !isAttributeName(path) {
       note(
         .invalidAttribute,
         "\(Self.excerpt(name)) is no attribute name: use a-z and 0-9, \(EventReader.attributeNameBytesMax) at most; values belong in 'data'"

@@ -9,12 +9,17 @@ extension EventScanner {
   }
 
   mutating func setTrace(_ context: TraceContext) {
-    trace.parentPath = paths.attribute("traceparent")
-    trace.statePath = paths.attribute("tracestate")
+    nameTrace()
     trace.parent.removeAll()
     for byte in context.parent.utf8 { trace.parent.append(byte) }
     trace.state.removeAll()
     for byte in (context.state ?? "").utf8 { trace.state.append(byte) }
+  }
+
+  /// Finds the attributes' numbers in the path table.
+  mutating func nameTrace() {
+    trace.parentPath = paths.attribute("traceparent")
+    trace.statePath = paths.attribute("tracestate")
   }
 
   /// Gives the event just read the message's trace context, unless it has one of its own.

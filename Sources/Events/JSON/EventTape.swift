@@ -36,7 +36,7 @@ struct EventTape: ~Copyable {
   }
 
   var source: Slice?
-  var sourceHash: UInt64 = 0
+  var sourceHashes = SourceHashes.Hashes()
   var type: Slice?
   var id: Slice?
   var subject: Slice?

@@ -28,9 +28,11 @@ struct PathTable: ~Copyable {
     /// The event in which the path was seen last: finds duplicate members.
     var stamp: UInt32 = 0
     /// Bytes of the path below `data`, each name with the zero byte before it, as a batch writes it.
-    var pathBytes: UInt64 = 0
+    var pathBytes: UInt32 = 0
     /// The name holds a zero byte, which stored paths use between names.
     var hasZero = false
+    /// The members from the event down to this one; 0 for the event.
+    var depth: UInt8 = 0
   }
 
   private(set) var nodes = GrowableBuffer<Node>(capacity: 256)
@@ -69,9 +71,13 @@ struct PathTable: ~Copyable {
     return UnsafeRawBufferPointer(start: names.base + Int(node.namePosition), count: Int(node.nameCount))
   }
 
+  @inline(__always) func parent(_ path: Int32) -> Int32 { nodes[Int(path)].parent }
+
+  @inline(__always) func depth(_ path: Int32) -> Int { Int(nodes[Int(path)].depth) }
+
   @inline(__always) func hasZero(_ path: Int32) -> Bool { nodes[Int(path)].hasZero }
 
-  @inline(__always) func pathBytes(_ path: Int32) -> Int { Int(truncatingIfNeeded: nodes[Int(path)].pathBytes) }
+  @inline(__always) func pathBytes(_ path: Int32) -> Int { Int(nodes[Int(path)].pathBytes) }
 
   /// Begins an event: no path has been seen in it.
   @inline(__always) mutating func beginEvent() {
@@ -83,12 +89,37 @@ struct PathTable: ~Copyable {
   }
 
   /// Notes that the path was seen in this event; false when it had been before.
-  @inline(__always) func mark(_ path: Int32) -> Bool {
-    let node = nodes.base + Int(path)
-    guard node.pointee.stamp != stamp else { return false }
-    node.pointee.stamp = stamp
-    return true
+  @inline(__always) func mark(_ path: Int32) -> Bool { marks.mark(path) }
+
+  /// The notes of the paths seen in this event, valid until a path is added or the event ends.
+  struct Marks: BitwiseCopyable {
+    fileprivate let nodes: UnsafeMutablePointer<Node>
+    fileprivate let stamp: UInt32
+
+    @inline(__always) func mark(_ path: Int32) -> Bool {
+      let node = nodes + Int(path)
+      guard node.pointee.stamp != stamp else { return false }
+      node.pointee.stamp = stamp
+      return true
+    }
+
+    /// Notes that the path was seen in this event, and the objects above it that are opened with it.
+    /// - Returns: False, and nothing is noted, when the outermost of them had been seen before.
+    @inline(__always) func mark(_ path: Int32, opened: UInt8) -> Bool {
+      var outermost = path
+      for _ in 0..<opened { outermost = nodes[Int(outermost)].parent }
+      // Nothing has been seen in an object that had not been seen itself.
+      guard mark(outermost) else { return false }
+      var path = path
+      while path != outermost {
+        nodes[Int(path)].stamp = stamp
+        path = nodes[Int(path)].parent
+      }
+      return true
+    }
   }
+
+  @inline(__always) var marks: Marks { Marks(nodes: nodes.base, stamp: stamp) }
 
   /// The number of the member `name` of `parent`, where `previous` is the member before it, or -1.
   @inline(__always) mutating func path(
@@ -134,7 +165,8 @@ struct PathTable: ~Copyable {
     nodes.append(
       Node(
         parent: parent, namePosition: UInt32(names.count), nameCount: UInt32(count),
-        pathBytes: parent < Known.data ? 0 : nodes[Int(parent)].pathBytes + UInt64(count) + 1, hasZero: hasZero))
+        pathBytes: parent < Known.data ? 0 : nodes[Int(parent)].pathBytes + UInt32(count) + 1, hasZero: hasZero,
+        depth: parent < 0 ? 0 : nodes[Int(parent)].depth + 1))
     names.append(name, count: count)
     place(path)
     return path
