@@ -1,5 +1,6 @@
 import Events
 import Logging
+import NIOCore
 import Serving
 import WebSocket
 
@@ -18,6 +19,8 @@ final class IngestLoop {
   /// The hosts that requests may be for, and the origins of pages that may send.
   let rules: HostRules
   let deflate = WebSocketDeflateSettings()
+  /// The turn that `turnNow` was last asked in, and its time.
+  private var turn: (time: UInt64, wall: Timestamp) = (0, Timestamp(nanoseconds: 0))
   private(set) var isDraining = false
   private var connections: [ObjectIdentifier: any DrainableConnection] = [:]
 
@@ -35,6 +38,14 @@ final class IngestLoop {
     rules = configuration.rules
     self.logger = logger
     pipeline = IngestPipeline(log: log, loop: loop, counters: counters, ahead: configuration.aheadRule)
+  }
+
+  /// The present turn's time: nanoseconds of a clock that only rises, and the wall clock's time. All that is read in a turn of a
+  /// reactor has arrived at the same time; NIO's loops are asked each time.
+  var turnNow: (uptime: UInt64, wall: Timestamp) {
+    guard let time = loop.turnTime else { return (NIODeadline.now().uptimeNanoseconds, .systemNow()) }
+    if turn.time != time { turn = (time, .systemNow()) }
+    return (time, turn.wall)
   }
 
   func add(_ connection: any DrainableConnection) { connections[ObjectIdentifier(connection)] = connection }

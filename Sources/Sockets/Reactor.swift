@@ -5,10 +5,10 @@
 
   /// A thread that waits for many sockets at once, by epoll, and calls the handler of each that is ready.
   ///
-  /// A turn handles the sockets that are ready, the timers that are due, the work given by other threads, and the work given by
-  /// this thread itself. So work that handlers leave to `execute` runs after all ready sockets were read. The thread sleeps only
-  /// when there is nothing of these, and only then does a wake-up cost anything; or for a moment when sockets become ready faster
-  /// than it is worth to run for each (`TurnPacer`).
+  /// A turn handles the sockets that have become ready, those with more to read, the timers that are due, the work given by
+  /// other threads, and the work given by this thread itself. So work that handlers leave to `execute` runs after all ready
+  /// sockets were read. The thread sleeps only when there is nothing of these, and only then does a wake-up cost anything; or
+  /// for a moment when sockets become ready faster than it is worth to run for each (`TurnPacer`). A turn reads the clock once.
   public final class Reactor: @unchecked Sendable {
     // Invariant of the unchecked conformance: the properties below "Only the reactor's thread touches these" are used by that
     // thread alone; each public method that uses them checks it. The others are immutable, or atomic, or locked.
@@ -30,6 +30,8 @@
       var generation: UInt32 = 0
       /// 0: no timer is set.
       var timerTick: UInt64 = 0
+      /// The turn in which it is reported as readable, whatever the system says; 0 for none.
+      var againTurn: UInt64 = 0
     }
 
     private static let wakeUpBits = UInt64.max
@@ -37,6 +39,10 @@
     private var freeSlots: [UInt32] = []
     private var timers = TimerWheel(now: Reactor.monotonicNow())
     private var own: [() -> Void] = []
+    /// Sockets to be reported as readable in the next turn: the ready list of edge-triggered sockets.
+    private var again: [UInt64] = []
+    private var turn: UInt64 = 1
+    private var turnBegan = Reactor.monotonicNow()
     private var isStopping = false
 
     /// Begins the thread.
@@ -168,6 +174,20 @@
       slots[index].timerTick = 0
     }
 
+    /// Reports the socket as readable in the next turn, once: it is watched for arrival, and has more bytes than its handler
+    /// took. Sockets of which the system tells take their turn with it, so that one that sends without end holds up no others.
+    public func readAgain(_ key: SocketKey) {
+      guard let index = index(of: key), slots[index].againTurn != turn + 1 else { return }
+      slots[index].againTurn = turn + 1
+      again.append(key.bits)
+    }
+
+    /// When this turn began: nanoseconds of a clock that only rises.
+    public var turnBeganAt: UInt64 {
+      precondition(isCurrent, "a reactor's turn belongs to its thread")
+      return turnBegan
+    }
+
     private func index(of key: SocketKey) -> Int? {
       precondition(isCurrent, "a reactor's sockets belong to its thread")
       let index = Int(key.index)
@@ -179,7 +199,7 @@
       var events: UInt32 = 0
       if watched.contains(.read) { events |= EPOLLIN.rawValue }
       if watched.contains(.write) { events |= EPOLLOUT.rawValue }
-      if watched.contains(.onArrival) { events |= EPOLLET.rawValue }
+      if watched.contains(.onArrival) { events |= EPOLLET.rawValue | EPOLLRDHUP.rawValue }
       var event = epoll_event(events: events, data: epoll_data_t(u64: key.bits))
       guard epoll_ctl(epoll, operation, descriptor, &event) == 0 else { throw SocketError("epoll_ctl", errno: errno) }
     }
@@ -191,19 +211,27 @@
       defer { events.deallocate() }
       var due: [TimerWheel.Entry] = []
       var given: [@Sendable () -> Void] = []
-      var pacer = TurnPacer(now: Reactor.monotonicNow())
+      var taken: [UInt64] = []
+      var pacer = TurnPacer(now: turnBegan)
       while !isStopping {
         var ready = epoll_wait(epoll, events, Int32(Reactor.eventsPerTurn), 0)
-        if ready == 0, own.isEmpty, inbox.fallAsleep() {
+        if ready == 0, own.isEmpty, again.isEmpty, inbox.fallAsleep() {
           ready = epoll_wait(epoll, events, Int32(Reactor.eventsPerTurn), millisecondsToSleep())
         }
+        turn += 1
+        turnBegan = Reactor.monotonicNow()
+        swap(&again, &taken)
         for index in 0..<Int(max(0, ready)) { report(events[index]) }
+        for bits in taken { reportAgain(bits) }
+        let readyCount = Int(max(0, ready)) + taken.count
+        taken.removeAll(keepingCapacity: true)
         fireTimers(&due)
         inbox.takeAll(&given)
         for work in given { work() }
         given.removeAll(keepingCapacity: true)
         runOwn()
-        sleep(nanoseconds: pacer.pause(ready: Int(max(0, ready)), now: Reactor.monotonicNow()))
+        let pause = pacer.pause(ready: readyCount, now: turnBegan)
+        if again.isEmpty { sleep(nanoseconds: pause) }
       }
       end()
     }
@@ -214,8 +242,22 @@
       var readiness = Readiness()
       if event.events & EPOLLIN.rawValue != 0 { readiness.insert(.read) }
       if event.events & EPOLLOUT.rawValue != 0 { readiness.insert(.write) }
+      if event.events & EPOLLRDHUP.rawValue != 0 { readiness.formUnion([.read, .ended]) }
       if event.events & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 { readiness.insert(.broken) }
+      // One report a turn stands for both.
+      let index = Int(SocketKey(bits).index)
+      if slots[index].againTurn == turn {
+        slots[index].againTurn = 0
+        readiness.insert(.read)
+      }
       handler.ready(readiness)
+    }
+
+    private func reportAgain(_ bits: UInt64) {
+      let index = Int(SocketKey(bits).index)
+      guard let handler = handler(bits), slots[index].againTurn == turn else { return }
+      slots[index].againTurn = 0
+      handler.ready(.read)
     }
 
     /// Nil if the socket was removed earlier in this turn.
@@ -227,7 +269,7 @@
 
     private func fireTimers(_ due: inout [TimerWheel.Entry]) {
       guard timers.count > 0 else { return }
-      timers.advance(to: Reactor.monotonicNow(), &due)
+      timers.advance(to: turnBegan, &due)
       for entry in due {
         // A timer that was set again or cleared since has another tick.
         guard let handler = handler(entry.key), slots[Int(SocketKey(entry.key).index)].timerTick == entry.tick else { continue }

@@ -7,6 +7,7 @@ final class SteppedLoop: ConnectionLoop {
   private let work = Mutex<[@Sendable () -> Void]>([])
 
   var isCurrent: Bool { true }
+  var turnTime: UInt64? { nil }
   func execute(_ work: @escaping @Sendable () -> Void) { self.work.withLock { $0.append(work) } }
 
   /// Runs what has been given to the loop by now; what that gives to it runs in the next turn.

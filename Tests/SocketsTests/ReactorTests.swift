@@ -104,6 +104,130 @@
       theirs.close()
     }
 
+    @Test("what is left unread is reported again when asked for, once a turn, and not after a short read")
+    func again() async throws {
+      let reactor = try Reactor.start(name: "test")
+      let (ours, theirs) = connectedPair()
+      let reports = Reports()
+      let keys = Notes<SocketKey?>(nil)
+      let added = await on(reactor) { () -> Bool in
+        reports.onReady = { _ in
+          var bytes = [UInt8](repeating: 0, count: 2)
+          guard case .bytes(let count) = bytes.withUnsafeMutableBytes({ ours.read(into: $0) }) else { return "nothing" }
+          if count == 2, let key = keys.value {
+            // Asked for twice, reported once.
+            reactor.readAgain(key)
+            reactor.readAgain(key)
+          }
+          return String(decoding: bytes[..<count], as: UTF8.self)
+        }
+        let key = try? reactor.add(ours.descriptor, reports, [.read, .onArrival])
+        keys.change { $0 = key }
+        return key != nil
+      }
+      #expect(added)
+      var iterator = reports.stream.makeAsyncIterator()
+      _ = Array("abcde".utf8).withUnsafeBytes { theirs.write($0) }
+      for expected in ["ab", "cd", "e"] { #expect(await iterator.next() == expected) }
+      for _ in 0..<20 { await on(reactor) {} }
+      _ = Array("f".utf8).withUnsafeBytes { theirs.write($0) }
+      #expect(await iterator.next() == "f")
+      await reactor.stop()
+      #expect(await iterator.next() == "stopped")
+      ours.close()
+      theirs.close()
+    }
+
+    @Test("sockets that always have more take turns with each other, and with one that becomes ready")
+    func fairness() async throws {
+      let reactor = try Reactor.start(name: "test")
+      let pairs = [connectedPair(), connectedPair(), connectedPair()]
+      let counts = Notes<[Int]>([0, 0, 0])
+      let keys = Notes<[Int: SocketKey]>([:])
+      let reports = pairs.map { _ in Reports() }
+      let seen = Notes<[Int]?>(nil)
+      await on(reactor) {
+        for (index, pair) in pairs.enumerated() {
+          let ours = pair.0
+          reports[index].onReady = { _ in
+            counts.change { $0[index] += 1 }
+            if index == 2 {
+              // The third reads what it has, and notes how far the others are.
+              var byte = [UInt8](repeating: 0, count: 16)
+              _ = byte.withUnsafeMutableBytes { ours.read(into: $0) }
+              let now = counts.value
+              seen.change { $0 = now }
+            } else if let key = keys.value[index] {
+              reactor.readAgain(key)
+            }
+            return nil
+          }
+          let key = try? reactor.add(ours.descriptor, reports[index], [.read, .onArrival])
+          keys.change { $0[index] = key }
+          if index < 2, let key { reactor.readAgain(key) }
+        }
+      }
+      while counts.value[0] < 1000 { await on(reactor) {} }
+      let before = await on(reactor) { () -> [Int] in
+        _ = [UInt8(1)].withUnsafeBytes { pairs[2].1.write($0) }
+        return counts.value
+      }
+      while seen.value == nil { await on(reactor) {} }
+      let after = try #require(seen.value)
+      #expect(abs(after[0] - after[1]) <= 1, "one a turn each")
+      #expect(after[0] - before[0] <= 2, "it is reported in the next turn, whatever the others have")
+      await reactor.stop()
+      for pair in pairs {
+        pair.0.close()
+        pair.1.close()
+      }
+    }
+
+    @Test("the end of a peer is reported with the bytes before it, since no edge tells of it again")
+    func endWithBytes() async throws {
+      let reactor = try Reactor.start(name: "test")
+      let (ours, theirs) = connectedPair()
+      let reports = Reports()
+      let added = await on(reactor) { () -> Bool in
+        reports.onReady = { readiness in
+          var bytes = [UInt8](repeating: 0, count: 16)
+          guard case .bytes(let count) = bytes.withUnsafeMutableBytes({ ours.read(into: $0) }) else { return "nothing" }
+          return "\(String(decoding: bytes[..<count], as: UTF8.self)) \(readiness.contains(.ended))"
+        }
+        // Both are there before the reactor looks.
+        _ = Array("last".utf8).withUnsafeBytes { theirs.write($0) }
+        theirs.shutDownOutput()
+        return (try? reactor.add(ours.descriptor, reports, [.read, .onArrival])) != nil
+      }
+      #expect(added)
+      var iterator = reports.stream.makeAsyncIterator()
+      #expect(await iterator.next() == "last true")
+      await reactor.stop()
+      ours.close()
+      theirs.close()
+    }
+
+    @Test("a socket that was removed is not reported again, nor the one that took its place")
+    func removedAgain() async throws {
+      let reactor = try Reactor.start(name: "test")
+      let (ours, theirs) = connectedPair()
+      let reports = Reports(), replacement = Reports()
+      await on(reactor) {
+        replacement.onReady = { _ in "reported" }
+        guard let key = try? reactor.add(ours.descriptor, reports, [.read, .onArrival]) else { return }
+        reactor.readAgain(key)
+        reactor.remove(key)
+        _ = try? reactor.add(ours.descriptor, replacement, [.read, .onArrival])
+      }
+      for _ in 0..<20 { await on(reactor) {} }
+      await reactor.stop()
+      var seen: [String] = []
+      for await report in replacement.stream { seen.append(report) }
+      #expect(seen == ["stopped"])
+      ours.close()
+      theirs.close()
+    }
+
     @Test("a socket removed in the turn that found it ready is not reported, nor the one that took its place")
     func removal() async throws {
       let reactor = try Reactor.start(name: "test")

@@ -74,8 +74,10 @@ private final class JobQueue: @unchecked Sendable {
     waiting.add(1, ordering: .relaxed)
     condition.lock()
     jobs.append(job)
-    if isAsleep { condition.signal() }
+    let wakes = isAsleep
     condition.unlock()
+    // After the lock is free: else the thread would wake only to wait for it.
+    if wakes { condition.signal() }
   }
 
   var isHeldByThisThread: Bool { holder.load(ordering: .relaxed) == JobQueue.thisThread }

@@ -238,7 +238,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   private func decode(_ received: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
     var bytes = received
-    let arrival = Timestamp.systemNow(), now = NIODeadline.now().uptimeNanoseconds
+    let (now, arrival) = ingest.turnNow
     var inflatedBytes = 0
     do throws(WebSocketViolation) {
       while state == .open, mayRead, let event = try decoder.next(&bytes, ingest.scratch) {
@@ -350,7 +350,7 @@ final class WebSocketSession: MessageTracker, DrainableConnection {
   private func answer() {
     if advance() {
       ingest.counters.ackLatency.recordNanoseconds(
-        Int64(clamping: NIODeadline.now().uptimeNanoseconds &- lastReceivedAt))
+        Int64(clamping: ingest.turnNow.uptime &- lastReceivedAt))
       writeAck()
     }
     isAnswerHeld = !mayTell && openCount > 0

@@ -10,6 +10,8 @@ protocol ConnectionLoop: AnyObject, Sendable {
   var isCurrent: Bool { get }
   /// Runs `work` on it; work given on the thread itself runs once all that is ready now has been read.
   func execute(_ work: @escaping @Sendable () -> Void)
+  /// When its present turn began, in nanoseconds of a clock that only rises, where it knows: to be asked on it.
+  var turnTime: UInt64? { get }
 }
 
 final class EventLoopThread: ConnectionLoop {
@@ -19,10 +21,13 @@ final class EventLoopThread: ConnectionLoop {
 
   var isCurrent: Bool { eventLoop.inEventLoop }
   func execute(_ work: @escaping @Sendable () -> Void) { eventLoop.execute(work) }
+  var turnTime: UInt64? { nil }
 }
 
 #if os(Linux)
-  extension Reactor: ConnectionLoop {}
+  extension Reactor: ConnectionLoop {
+    var turnTime: UInt64? { turnBeganAt }
+  }
 #endif
 
 /// A value that belongs to a loop, on its way through other threads.

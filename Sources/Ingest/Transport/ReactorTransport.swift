@@ -4,6 +4,9 @@
   import Sockets
 
   /// A session over a socket of its own, watched by a reactor. A message costs one read, its acknowledgement one write.
+  ///
+  /// The socket is watched for arrival: bytes are reported once, and remembered in `pending` until a read has taken all. While
+  /// the session takes nothing, nothing has to be watched otherwise.
   final class ReactorTransport: SocketHandler, SessionTransport {
     private let session: WebSocketSession
     private let socket: StreamSocket
@@ -12,7 +15,9 @@
     private let place: ConnectionPlace
     /// The bytes that the socket had no room for. While there are any, further bytes stay with the session, which bounds them.
     private var unsent = ByteBuffer()
-    private var watched: Readiness = .read
+    private var watched: Readiness = [.read, .onArrival]
+    /// The readiness that was reported and not used up: `read` for as long as there may be more, `ended` and `broken` to the end.
+    private var pending = Readiness()
     private var isCloseTimed = false
     private var isOutputEnded = false
     private var isClosed = false
@@ -28,8 +33,8 @@
     /// Takes the socket over from the previous handler, and answers the handshake.
     func begin(with response: [UInt8]) {
       loop.reactor.replaceHandler(key, self)
-      // From edges to levels: bytes after the handshake are reported.
-      guard watch(.read) else { return }
+      // Watched anew, bytes that came with the handshake are reported, and the end if it came too.
+      guard watch(watched) else { return }
       loop.reactor.setTimer(key, after: session.heartbeat)
       response.withUnsafeBytes { send($0) }
       guard !isClosed else { return }
@@ -41,24 +46,26 @@
 
     func ready(_ readiness: Readiness) {
       guard !isClosed else { return }
+      pending.formUnion(readiness.subtracting(.write))
       if readiness.contains(.write) { sendUnsent() }
       guard !isClosed else { return }
-      if readiness.contains(.read), session.receivableBytesMax > 0 {
+      if pending.contains(.read), session.receivableBytesMax > 0 {
         read()
-      } else if readiness.contains(.broken) {
+      } else if pending.contains(.broken) {
         return close()
-      } else if readiness.contains(.read) {
-        // Only now: most pauses are over before any byte comes.
-        guard watch(watched.subtracting(.read)) else { return }
       }
       sessionChanged()
     }
 
+    /// Reads once: what is left is read in the next turn, so that others have theirs.
     private func read() {
       let room = min(loop.incoming.count, session.receivableBytesMax)
       switch socket.read(into: UnsafeMutableRawBufferPointer(rebasing: loop.incoming[..<room])) {
-      case .bytes(let count): session.receive(UnsafeRawBufferPointer(rebasing: loop.incoming[..<count]))
-      case .wouldBlock: break
+      case .bytes(let count):
+        // Fewer bytes than there was room for were the last. The peer's end, if it has been reported, comes behind them.
+        if count < room, pending.isDisjoint(with: [.ended, .broken]) { pending.remove(.read) }
+        session.receive(UnsafeRawBufferPointer(rebasing: loop.incoming[..<count]))
+      case .wouldBlock: if pending.contains(.broken) { close() } else { pending.remove(.read) }
       // The connection ended or broke: nothing can be sent any more, and the received messages go on to the log.
       case .ended, .failed: close()
       }
@@ -72,8 +79,8 @@
       // Its number may belong to another connection by now.
       guard !isClosed else { return }
       if session.isClosing { endOutput() }
-      guard !isClosed, !watched.contains(.read), session.receivableBytesMax > 0 else { return }
-      watch(watched.union(.read))
+      guard !isClosed, pending.contains(.read), session.receivableBytesMax > 0 else { return }
+      loop.reactor.readAgain(key)
     }
 
     var unsentBytes: Int { unsent.readableBytes }
