@@ -18,7 +18,12 @@ struct StoredPiece: Sendable {
   /// The last row up to which all of the range's rows have been read; nil at its end.
   var through: RowPlace?
   /// The merge that the next piece goes on with; nil at the end, and for sessions.
-  fileprivate var rest: RunMerge<StoredBlocks>?
+  fileprivate var rest: Rest?
+
+  fileprivate enum Rest: Sendable {
+    case all(RunMerge<StoredBlocks>)
+    case key(RunMerge<StoredKeyRows>)
+  }
 }
 
 /// The bounds of what is read of one fold at a time.
@@ -70,51 +75,53 @@ extension StoredRange {
     _ bounds: PieceBounds = .none
   ) throws -> StoredPiece {
     switch definition.window.keeping {
-    case .slots:
-      if let key { return try readKey(key, definition, db, stop) }
-      let merge = try last?.rest ?? RunMerge(
-        db, .rows(view: view, partition), definition.layout, from: RowPlace(slot: rows.slots.lowerBound, key: []),
-        through: rows.slots.upperBound)
-      return try readWindows(merge, definition, db, stop, bounds)
+    case .slots: return try read(try last?.rest ?? begin(definition, db), definition, db, stop, bounds)
     case .sessions: return try readSessions(definition, db, stop, after: last?.through, bounds)
     }
   }
 
   // MARK: windows
 
-  private func readWindows(
-    _ merge: RunMerge<StoredBlocks>, _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop, _ bounds: PieceBounds
+  private func begin(_ definition: ViewDefinition, _ db: SQLiteConnection) throws -> StoredPiece.Rest {
+    let layout = definition.layout
+    let owner = RunOwner.rows(view: view, partition)
+    guard let key else {
+      let start = RowPlace(slot: rows.slots.lowerBound, key: [])
+      return .all(try RunMerge(db, owner, layout, from: start, through: rows.slots.upperBound))
+    }
+    let hash = key.withUnsafeBytes { RunFilter.hash($0) }
+    let runs = try StoredRuns.list(db, owner).filter { try StoredRuns.mayHave(db, $0, hash) }
+    return .key(
+      RunMerge(runs.map { StoredKeyRows(run: $0.id, stride: layout.stride, key: key, rows.slots) }, layout: layout))
+  }
+
+  private func read(
+    _ rest: StoredPiece.Rest, _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop, _ bounds: PieceBounds
   ) throws -> StoredPiece {
-    var merge = merge
+    switch rest {
+    case .all(var merge): try read(&merge, definition, db, stop, bounds) { .all($0) }
+    case .key(var merge): try read(&merge, definition, db, stop, bounds) { .key($0) }
+    }
+  }
+
+  private func read<Source: RunBlocks>(
+    _ merge: inout RunMerge<Source>, _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop,
+    _ bounds: PieceBounds, _ rest: (RunMerge<Source>) -> StoredPiece.Rest
+  ) throws -> StoredPiece where Source.Reader == SQLiteConnection {
     var piece = StoredPiece(rows: PartialRows(stride: definition.layout.stride))
-    while try !bounds.isReached(by: piece.rows) || piece.rows.count == 0 {
+    while !bounds.isReached(by: piece.rows) || piece.rows.count == 0 {
       try stop.check()
       guard try merge.next(db, { append($0, definition, to: &piece.rows) }) else { return piece }
     }
     guard try merge.peek(db) != nil else { return piece }
     piece.through = piece.rows.place(piece.rows.count - 1)
-    piece.rest = merge
+    piece.rest = rest(merge)
     return piece
   }
 
   private func append(_ row: RunRow, _ definition: ViewDefinition, to rows: inout PartialRows) {
     rows.append(
       partition: partition, windowStart: row.slot, windowEnd: definition.window.end(ofSlot: row.slot), key: row.key, state: row.state)
-  }
-
-  /// All rows of one key.
-  private func readKey(
-    _ key: [UInt8], _ definition: ViewDefinition, _ db: SQLiteConnection, _ stop: ReadStop
-  ) throws -> StoredPiece {
-    var piece = StoredPiece(rows: PartialRows(stride: definition.layout.stride))
-    let layout = definition.layout
-    let hash = key.withUnsafeBytes { RunFilter.hash($0) }
-    var merge = RunMerge(
-      try StoredRuns.list(db, .rows(view: view, partition)).filter { try StoredRuns.mayHave(db, $0, hash) }.map {
-        StoredKeyRows(run: $0.id, stride: layout.stride, key: key, rows.slots)
-      }, layout: layout)
-    while try merge.next(db, { append($0, definition, to: &piece.rows) }) { try stop.check() }
-    return piece
   }
 
   // MARK: sessions
