@@ -96,7 +96,7 @@ struct CompactionStep: Sendable {
         var block = loaded.block
         if let through {
           let end = block.position(after: through)
-          if let rest = CompactionStep.encode(block, end..<block.rows.upperBound, &builder) { rests.append((index, rest)) }
+          for rest in builder.blocks(of: block, end..<block.rows.upperBound) { rests.append((index, rest)) }
           block.rows = block.rows.lowerBound..<end
         }
         if !block.rows.isEmpty { blocks.append(block) }
@@ -116,11 +116,6 @@ struct CompactionStep: Sendable {
     guard before == after else {
       throw SQLiteError.corrupt("blocks of the runs \(inputs.map(\.run.id)) count \(before) events, their rows \(after)")
     }
-  }
-
-  private static func encode(_ block: RunBlock, _ rows: Range<Int>, _ builder: inout RunBlockBuilder) -> EncodedBlock? {
-    for row in rows { block.withRow(row) { builder.append($0) } }
-    return builder.take()
   }
 
   // MARK: writing

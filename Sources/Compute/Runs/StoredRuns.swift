@@ -195,13 +195,10 @@ enum StoredRuns {
     guard let first, first.slot <= slot, slot < .max else { return 0 }
     let block = try first.bytes.withUnsafeBytes { try StoredBlocks.decode($0, stride, run: run) }
     var builder = RunBlockBuilder(stride: stride)
-    for row in block.position(afterSlot: slot)..<block.rows.upperBound {
-      block.withRow(row) { builder.append($0) }
-    }
     try delete(db, block: first.id, run: run, bytes: first.bytes.count, rows: block.rows.count)
-    guard let kept = builder.take() else { return first.events }
-    try insert(db, kept, run: run)
-    return first.events - Int(kept.events)
+    let kept = builder.blocks(of: block, block.position(afterSlot: slot)..<block.rows.upperBound)
+    for part in kept { try insert(db, part, run: run) }
+    return kept.reduce(first.events) { $0 - Int($1.events) }
   }
 
   // MARK: merging
@@ -291,6 +288,20 @@ enum StoredRuns {
       }
       return nil
     }
+  }
+}
+
+extension RunBlockBuilder {
+  /// A part of a block's rows, as blocks: most often one. Fewer rows may fill a block sooner than all of them did, since a
+  /// builder only estimates their bytes.
+  mutating func blocks(of block: RunBlock, _ rows: Range<Int>) -> [EncodedBlock] {
+    var blocks: [EncodedBlock] = []
+    for row in rows {
+      block.withRow(row) { append($0) }
+      if isFull, let full = take() { blocks.append(full) }
+    }
+    if let last = take() { blocks.append(last) }
+    return blocks
   }
 }
 

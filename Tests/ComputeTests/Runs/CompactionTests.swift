@@ -181,6 +181,38 @@ struct CompactionTests {
     }
   }
 
+  @Test("a part of a block may take more than one: the wide rows at its end are noticed sooner there")
+  func partOfBlock() throws {
+    var random = SeededGenerator(seed: 8)
+    let stride = 8
+    func append(_ number: Int, isWide: Bool, to builder: inout RunBlockBuilder) {
+      let state = (0..<stride).map { _ in isWide ? UInt64.random(in: .min ... .max, using: &random) : 7 }
+      withUnsafeBytes(of: UInt32(number).bigEndian) { key in
+        state.withUnsafeBufferPointer {
+          builder.append(RunRow(slot: 0, key: key, isWhole: true, events: 1, state: $0))
+        }
+      }
+    }
+    var builder = RunBlockBuilder(stride: stride)
+    var number = 0
+    while !builder.isFull {
+      append(number, isWide: number >= 2000, to: &builder)
+      number += 1
+    }
+    let taken = builder.take()
+    let encoded = try #require(taken)
+    let block = try encoded.bytes.withUnsafeBytes { try RunBlock($0, stride: stride) }
+    var most = 0
+    for start in 0..<200 {
+      let parts = builder.blocks(of: block, start..<block.rows.upperBound)
+      most = max(most, parts.count)
+      let rows = try parts.map { part in try part.bytes.withUnsafeBytes { try RunBlock($0, stride: stride) } }
+        .flatMap { part in part.rows.map { part.place($0) } }
+      #expect(rows == (start..<block.rows.upperBound).map { block.place($0) })
+    }
+    #expect(most > 1, "the test sees the case")
+  }
+
   @Test("a step whose blocks have gone meanwhile changes nothing")
   func goneMeanwhile() throws {
     var random = SeededGenerator(seed: 5)
