@@ -150,9 +150,11 @@ struct SourcesAtRead: Sendable {
   /// - Parameter db: The file as it was at that moment.
   func fill(_ rows: inout PartialRows, of definition: ViewDefinition, _ db: SQLiteConnection) throws {
     var failure: (any Error)?
+    // One for all rows: where sources ascend, each block is read once.
+    var lookup: SourceLookup?
     rows.fillSourceWatermarks(of: definition) { source in
       do {
-        let time = try times.time(of: source) ?? stored(source, db)
+        let time = try times.time(of: source) ?? stored(source, &lookup, db)
         return time.map { definition.eventTimeWatermark(ofLargest: $0) } ?? .min
       } catch {
         failure = error
@@ -162,9 +164,12 @@ struct SourcesAtRead: Sendable {
     if let failure { throw failure }
   }
 
-  fileprivate func stored(_ source: UnsafeRawBufferPointer, _ db: SQLiteConnection) throws -> Int64? {
+  private func stored(
+    _ source: UnsafeRawBufferPointer, _ lookup: inout SourceLookup?, _ db: SQLiteConnection
+  ) throws -> Int64? {
     guard times.mayBeInFile, let clock else { return nil }
-    return try StoredSources.find(db, clock: clock, source)?.time
+    if lookup == nil { lookup = try SourceLookup(db, clock: clock) }
+    return try lookup?.find(source)?.time
   }
 }
 
