@@ -201,7 +201,7 @@ struct WindowTable: ~Copyable {
   @inline(__always) func isEmpty(_ row: Int) -> Bool { isPartial[row] && events[row] == 0 }
 
   /// Sorts the changed rows as runs do: by slot, then by the key's bytes.
-  mutating func sortChanged() {
+  private mutating func sortChanged() {
     RowOrder.sort(&changed, slots: slotStarts, keyNumbers: keyNumbers, keys)
   }
 

@@ -8,17 +8,9 @@ struct CompactionStep: Sendable {
   /// The bytes of blocks that a step reads, give or take a block of each run.
   static let bytesMax = 1 << 20
 
-  private struct Loaded {
-    var id: Int64
-    var bytes: Int
-    var rows: Int
-    var events: Int64
-    var block: RunBlock
-  }
-
   private struct Input {
     var run: StoredRun
-    var blocks: [Loaded] = []
+    var blocks: [StoredBlock] = []
     var hasMore = true
 
     var last: RowPlace? { blocks.last.map { $0.block.place($0.block.rows.upperBound - 1) } }
@@ -44,11 +36,15 @@ struct CompactionStep: Sendable {
     inputs = runs.map { Input(run: $0) }
     var bytes = 0
     while let next = nextToRead(), bytes < bytesMax || inputs[next].blocks.isEmpty {
-      guard let loaded = try CompactionStep.read(db, inputs[next].run, after: inputs[next].last, stride) else {
+      let last = inputs[next].last
+      guard
+        let loaded = try StoredBlocks.find(
+          db, run: inputs[next].run.id, stride: stride, last ?? RowPlace(slot: .min, key: []), isAfter: last != nil)
+      else {
         inputs[next].hasMore = false
         continue
       }
-      bytes += loaded.bytes
+      bytes += loaded.byteCount
       inputs[next].blocks.append(loaded)
     }
     for input in inputs where input.hasMore {
@@ -61,23 +57,6 @@ struct CompactionStep: Sendable {
     inputs.indices.filter { inputs[$0].hasMore }.min { a, b in
       guard let first = inputs[a].last else { return inputs[b].last != nil }
       return inputs[b].last.map { first.isBefore($0) } ?? false
-    }
-  }
-
-  private static func read(_ db: SQLiteConnection, _ run: StoredRun, after place: RowPlace?, _ stride: Int) throws -> Loaded? {
-    try db.withStatement(
-      """
-      SELECT id, events, bytes FROM block WHERE run = ?1 AND (last_slot, last_key) \(place == nil ? ">=" : ">") (?2, ?3)
-      ORDER BY last_slot, last_key LIMIT 1
-      """
-    ) { row in
-      try row.bind(run.id, at: 1)
-      try row.bind(place?.slot ?? .min, at: 2)
-      try row.bind(place?.key ?? [], at: 3)
-      guard try row.step() else { return nil }
-      let bytes = row.bytes(2)
-      let block = try StoredBlocks.decode(bytes, stride, run: run.id)
-      return Loaded(id: row.int64(0), bytes: bytes.count, rows: block.rows.count, events: row.int64(1), block: block)
     }
   }
 
@@ -135,7 +114,7 @@ struct CompactionStep: Sendable {
     let run = try output ?? StoredRuns.add(db, owner, age: inputs.first?.run.age)
     for input in inputs {
       for block in input.blocks {
-        try StoredRuns.delete(db, block: block.id, run: input.run.id, bytes: block.bytes, rows: block.rows)
+        try StoredRuns.delete(db, block: block.id, run: input.run.id, bytes: block.byteCount, rows: block.block.rows.count)
       }
     }
     for (input, block) in rests { try StoredRuns.insert(db, block, run: inputs[input].run.id) }

@@ -2,44 +2,48 @@ import Aggregates
 import SQLite
 import Views
 
+/// A block as the file has it.
+struct StoredBlock: Sendable {
+  let id: Int64
+  let byteCount: Int
+  /// The events that it states.
+  let events: Int64
+  let block: RunBlock
+}
+
 /// A run's blocks between two places, as the file has them. Each is a statement of its own, so that only the transaction stays
 /// open between two.
 struct StoredBlocks: RunBlocks {
   private let run: Int64
   private let stride: Int
   private let lastSlot: Int64
+  /// The first place that is wanted; later the last row given.
   private var next: RowPlace
-  /// Whether `next` is before the rows that are wanted, not among them.
-  private var isAfter: Bool
   private var isFirst = true
   private var isDone = false
 
   /// - Parameters:
   ///   - start: The first place that is wanted.
-  ///   - isAfter: Whether only rows after `start` are.
   ///   - lastSlot: The last slot that is wanted.
-  init(run: Int64, stride: Int, from start: RowPlace, isAfter: Bool = false, through lastSlot: Int64) {
+  init(run: Int64, stride: Int, from start: RowPlace, through lastSlot: Int64) {
     self.run = run
     self.stride = stride
     self.lastSlot = lastSlot
     next = start
-    self.isAfter = isAfter
   }
 
   mutating func next(_ db: SQLiteConnection) throws -> RunBlock? {
     guard !isDone else { return nil }
-    guard var block = try StoredBlocks.find(db, run: run, stride: stride, next, isAfter: isAfter) else {
+    guard var block = try StoredBlocks.find(db, run: run, stride: stride, next, isAfter: !isFirst)?.block else {
       isDone = true
       return nil
     }
     if isFirst {
-      let first =
-        isAfter ? block.position(after: next) : next.key.withUnsafeBytes { block.position(notBefore: next.slot, $0) }
+      let first = next.key.withUnsafeBytes { block.position(notBefore: next.slot, $0) }
       block.rows = first..<block.rows.upperBound
       isFirst = false
     }
     next = block.place(block.rows.upperBound - 1)
-    isAfter = true
     if next.slot > lastSlot {
       isDone = true
       block.rows = block.rows.lowerBound..<max(block.rows.lowerBound, block.position(afterSlot: lastSlot))
@@ -51,37 +55,39 @@ struct StoredBlocks: RunBlocks {
   /// - Parameter isAfter: Whether it must end after it.
   static func find(
     _ db: SQLiteConnection, run: Int64, stride: Int, _ place: RowPlace, isAfter: Bool
-  ) throws -> RunBlock? {
+  ) throws -> StoredBlock? {
     try db.withStatement(
       """
-      SELECT bytes FROM block WHERE run = ?1 AND (last_slot, last_key) \(isAfter ? ">" : ">=") (?2, ?3)
+      SELECT id, events, bytes FROM block WHERE run = ?1 AND (last_slot, last_key) \(isAfter ? ">" : ">=") (?2, ?3)
       ORDER BY last_slot, last_key LIMIT 1
       """
     ) { statement in
       try statement.bind(run, at: 1)
       try statement.bind(place.slot, at: 2)
       try statement.bind(place.key, at: 3)
-      return try statement.step() ? try decode(statement.bytes(0), stride, run: run) : nil
+      guard try statement.step() else { return nil }
+      let bytes = statement.bytes(2)
+      return StoredBlock(
+        id: statement.int64(0), byteCount: bytes.count, events: statement.int64(1), block: try decode(bytes, stride, run: run))
     }
   }
 
   /// The events that a block's rows add, without the rest of it.
   static func eventCount(_ bytes: UnsafeRawBufferPointer, _ stride: Int, run: Int64) throws(SQLiteError) -> Int {
-    do throws(RunBlockDamage) {
-      let parts = try RunBlockParts(bytes, stride: stride)
-      var sum = 0
-      parts.events.read(0..<parts.rows) { sum &+= Int(truncatingIfNeeded: $1) }
-      return sum
-    } catch {
-      throw SQLiteError.corrupt("a block of run \(run): \(error)")
-    }
+    let parts = try named(run) { () throws(RunBlockDamage) in try RunBlockParts(bytes, stride: stride) }
+    var sum = 0
+    parts.events.read(0..<parts.rows) { sum &+= Int(truncatingIfNeeded: $1) }
+    return sum
   }
 
   /// A block as it is stored.
   static func decode(_ bytes: UnsafeRawBufferPointer, _ stride: Int, run: Int64) throws(SQLiteError) -> RunBlock {
-    do throws(RunBlockDamage) { return try RunBlock(bytes, stride: stride) } catch {
-      throw SQLiteError.corrupt("a block of run \(run): \(error)")
-    }
+    try named(run) { () throws(RunBlockDamage) in try RunBlock(bytes, stride: stride) }
+  }
+
+  /// Names the run whose block is damaged.
+  private static func named<R>(_ run: Int64, _ read: () throws(RunBlockDamage) -> R) throws(SQLiteError) -> R {
+    do throws(RunBlockDamage) { return try read() } catch { throw SQLiteError.corrupt("a block of run \(run): \(error)") }
   }
 }
 
@@ -130,7 +136,7 @@ struct StoredKeyRows: RunBlocks {
   private mutating func seek(_ slot: Int64, _ db: SQLiteConnection) throws -> Int? {
     func position(in block: RunBlock) -> Int { key.withUnsafeBytes { block.position(notBefore: slot, $0) } }
     if let block, case let row = position(in: block), row < block.rows.upperBound { return row }
-    block = try StoredBlocks.find(db, run: run, stride: stride, RowPlace(slot: slot, key: key), isAfter: false)
+    block = try StoredBlocks.find(db, run: run, stride: stride, RowPlace(slot: slot, key: key), isAfter: false)?.block
     return block.map { position(in: $0) }
   }
 }
@@ -152,15 +158,13 @@ extension RunBlock {
 extension RunMerge where Source == StoredBlocks {
   /// - Parameters:
   ///   - start: The first place that is wanted.
-  ///   - isAfter: Whether only rows after it are.
   ///   - lastSlot: The last slot that is wanted.
   init(
-    _ db: SQLiteConnection, _ owner: RunOwner, _ layout: StateLayout, from start: RowPlace, isAfter: Bool = false,
-    through lastSlot: Int64
+    _ db: SQLiteConnection, _ owner: RunOwner, _ layout: StateLayout, from start: RowPlace, through lastSlot: Int64
   ) throws {
     self.init(
       try StoredRuns.list(db, owner).map {
-        StoredBlocks(run: $0.id, stride: layout.stride, from: start, isAfter: isAfter, through: lastSlot)
+        StoredBlocks(run: $0.id, stride: layout.stride, from: start, through: lastSlot)
       }, layout: layout)
   }
 }

@@ -59,7 +59,7 @@ struct SourceMoment: Sendable {
     if isByName { range.after = request.after.map { Array($0.source.string.utf8) } }
     while true {
       try stop.check()
-      let page = try StoredSources.page(db, clock: clock, range)
+      let page = try SourceRuns.page(db, clock: clock, range)
       for one in page {
         let isWanted = one.name.withUnsafeBytes { name in
           let value = request.order.column.value(of: one.entry)

@@ -24,7 +24,7 @@ enum SourceRuns {
     words.append(entry.sequence ?? 0)
   }
 
-  private static func decode(_ words: UnsafeBufferPointer<UInt64>) -> SourceEntry {
+  fileprivate static func decode(_ words: UnsafeBufferPointer<UInt64>) -> SourceEntry {
     let time = Int64(bitPattern: words[0])
     return SourceEntry(
       time: time, largest: time &+ Int64(bitPattern: words[1]), lastAppendTime: Int64(bitPattern: words[2]),
@@ -137,7 +137,7 @@ struct SourceLookup {
       guard try StoredRuns.mayHave(db, runs[index].run, hash) else { return nil }
       let asked = Array(name)
       runs[index].block = try StoredBlocks.find(
-        db, run: runs[index].run.id, stride: SourceRuns.stride, RowPlace(slot: 0, key: asked), isAfter: false)
+        db, run: runs[index].run.id, stride: SourceRuns.stride, RowPlace(slot: 0, key: asked), isAfter: false)?.block
       runs[index].asked = asked
     }
     return runs[index].block.flatMap { SourceLookup.entry(of: name, in: $0) }
@@ -153,10 +153,6 @@ struct SourceLookup {
   private static func entry(of name: UnsafeRawBufferPointer, in block: RunBlock) -> SourceEntry? {
     let row = block.position(notBefore: 0, name)
     guard row < block.rows.upperBound else { return nil }
-    return block.withRow(row) { $0.key.elementsEqual(name) ? SourceRuns.entry($0) : nil }
+    return block.withRow(row) { $0.key.elementsEqual(name) ? SourceRuns.decode($0.state) : nil }
   }
-}
-
-extension SourceRuns {
-  fileprivate static func entry(_ row: RunRow) -> SourceEntry { decode(row.state) }
 }

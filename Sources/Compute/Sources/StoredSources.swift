@@ -179,11 +179,6 @@ enum StoredSources {
     var lookup = try SourceLookup(db, clock: clock)
     return try lookup.find(name)
   }
-
-  /// The first sources of a range, as the file has them.
-  static func page(_ db: SQLiteConnection, clock: Int64, _ range: SourceRange) throws -> [NamedSource] {
-    try SourceRuns.page(db, clock: clock, range)
-  }
 }
 
 /// Chooses the sources of a clock that appended last, as many as fit.

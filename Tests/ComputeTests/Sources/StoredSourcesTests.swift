@@ -173,7 +173,7 @@ struct StoredSourcesTests {
         var range = SourceRange(prefix: Array(prefix.utf8), limit: limit)
         var found: [NamedSource] = []
         while true {
-          let page = try StoredSources.page(db, clock: id, range)
+          let page = try SourceRuns.page(db, clock: id, range)
           #expect(page.count <= limit)
           found += page
           guard let last = page.last else { break }
@@ -233,7 +233,7 @@ struct StoredSourcesTests {
     #expect(first.id != here && first.nextOffset == Offset(3))
     #expect(try StoredSources.clock(own, view: 2, PartitionID(2)) == first)
     #expect(try StoredSources.clock(own, view: 3, PartitionID(2)) == nil)
-    #expect(Self.names(try StoredSources.page(own, clock: first.id, SourceRange(limit: 10))) == ["a", "b", "c"])
+    #expect(Self.names(try SourceRuns.page(own, clock: first.id, SourceRange(limit: 10))) == ["a", "b", "c"])
     #expect(try own.first("SELECT sum(rows) FROM block") { $0.int(0) } == 4)
   }
 }
